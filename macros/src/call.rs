@@ -1,0 +1,276 @@
+//! The call of a map: `[in POOL,] FUNCTION, ITERATOR, … [; OPTION [= VALUE], …]`, as all map macros take it.
+
+use proc_macro2::{Ident, TokenStream, TokenTree};
+use syn::ext::IdentExt;
+use syn::parse::{ParseStream, Parser};
+use syn::{Expr, Path, PathArguments, Token};
+
+use crate::mistakes::Mistakes;
+
+/// A call that keeps all the rules.
+pub(crate) struct Call {
+    /// The path of the crate poolmap, as the calling macro knows it.
+    pub(crate) krate: TokenStream,
+    /// The method that runs the map.
+    pub(crate) finish: Ident,
+    pub(crate) pool: Option<(Token![in], Expr)>,
+    pub(crate) function: Path,
+    pub(crate) iterators: Vec<Expr>,
+    pub(crate) options: Vec<(Ident, Option<Expr>)>,
+}
+
+/// The options, each a method of `Map` of the same name, and whether it takes a value.
+const OPTIONS: [(&str, bool); 4] =
+    [("chunk_size", true), ("window", true), ("shortest", false), ("finish_running", false)];
+
+/// Reads what the macro was called with, and checks it.
+pub(crate) fn parse(tokens: TokenStream) -> Result<Call, Vec<syn::Error>> {
+    let mut mistakes = Mistakes::default();
+    let call = Parser::parse2(|input: ParseStream| parse_call(input, &mut mistakes), tokens);
+    match call {
+        Ok(Some(call)) if mistakes.is_empty() => Ok(call),
+        Ok(_) => Err(mistakes.into_errors()),
+        Err(error) => {
+            if mistakes.is_empty() {
+                mistakes.unreadable(error);
+            }
+            Err(mistakes.into_errors())
+        }
+    }
+}
+
+fn parse_call(input: ParseStream, mistakes: &mut Mistakes) -> syn::Result<Option<Call>> {
+    let krate;
+    syn::parenthesized!(krate in input);
+    let krate = krate.parse()?;
+    let names;
+    syn::parenthesized!(names in input);
+    let macro_name: Ident = names.parse()?;
+    let finish = names.parse()?;
+
+    let pool = parse_pool(input, &macro_name, mistakes)?;
+    if input.is_empty() || input.peek(Token![;]) {
+        let message = format!(
+            "a worker function is missing, and an iterator for each of its parameters: `{macro_name}!(f, xs, ys)`",
+        );
+        mistakes.at(input.span(), message);
+        skip(input);
+        return Ok(None);
+    }
+    let function = parse_function(input, &macro_name, mistakes)?;
+    let iterators = parse_iterators(input, &macro_name, mistakes)?;
+    if let Some(function) = &function
+        && iterators.is_empty()
+        && mistakes.is_empty()
+    {
+        mistakes.on(
+            function,
+            format_args!("no iterator is given: one is needed for each parameter, `{macro_name}!(f, xs, ys)`"),
+        );
+    }
+    let options = parse_options(input, mistakes)?;
+    Ok(function.map(|function| Call { krate, finish, pool, function, iterators, options }))
+}
+
+fn parse_pool(
+    input: ParseStream,
+    macro_name: &Ident,
+    mistakes: &mut Mistakes,
+) -> syn::Result<Option<(Token![in], Expr)>> {
+    if !input.peek(Token![in]) {
+        return Ok(None);
+    }
+    let keyword: Token![in] = input.parse()?;
+    if input.is_empty() || input.peek(Token![,]) || input.peek(Token![;]) {
+        mistakes.on(keyword, format_args!("a pool is missing after `in`: `{macro_name}!(in &pool, f, xs)`"));
+        input.parse::<Option<Token![,]>>()?;
+        return Ok(None);
+    }
+    let pool: Expr = input.parse()?;
+    if input.is_empty() {
+        let message = format!("a worker function is missing after the pool: `{macro_name}!(in &pool, f, xs)`");
+        return Err(syn::Error::new_spanned(&pool, message));
+    }
+    parse_comma(input, "then the worker function")?;
+    Ok(Some((keyword, pool)))
+}
+
+/// The comma between two parts of the call.
+fn parse_comma(input: ParseStream, next: &str) -> syn::Result<()> {
+    if input.peek(Token![,]) {
+        input.parse::<Token![,]>()?;
+        return Ok(());
+    }
+    Err(input.error(format_args!("a `,` is needed here, {next}")))
+}
+
+fn parse_function(input: ParseStream, macro_name: &Ident, mistakes: &mut Mistakes) -> syn::Result<Option<Path>> {
+    let written: Expr = input.parse()?;
+    match ungrouped(&written) {
+        Expr::Path(path) if path.qself.is_none() => {
+            let arguments = path.path.segments.iter().find_map(|segment| match &segment.arguments {
+                PathArguments::None => None,
+                arguments => Some(arguments),
+            });
+            if let Some(arguments) = arguments {
+                mistakes.on(
+                    arguments,
+                    "a worker function is not generic: name the function alone",
+                );
+                return Ok(None);
+            }
+            return Ok(Some(path.path.clone()));
+        }
+        Expr::Closure(closure) => mistakes.on(
+            closure,
+            "a closure cannot be sent to a worker: move it into a function marked `#[worker]`, and pass what it captures \
+             as an argument",
+        ),
+        Expr::Call(call) => mistakes.on(
+            call,
+            format_args!("a map calls the function itself: give its name alone, then the iterators, `{macro_name}!(f, xs, ys)`"),
+        ),
+        other => mistakes.on(
+            other,
+            format_args!("the name of a worker function is needed here: `{macro_name}!(f, xs, ys)`"),
+        ),
+    }
+    Ok(None)
+}
+
+/// The expression, without the invisible delimiters that a macro's variable stands in, and without parentheses.
+fn ungrouped(expression: &Expr) -> &Expr {
+    match expression {
+        Expr::Group(group) => ungrouped(&group.expr),
+        Expr::Paren(paren) => ungrouped(&paren.expr),
+        other => other,
+    }
+}
+
+fn parse_iterators(input: ParseStream, macro_name: &Ident, mistakes: &mut Mistakes) -> syn::Result<Vec<Expr>> {
+    let mut iterators = Vec::new();
+    while !input.is_empty() && !input.peek(Token![;]) {
+        parse_comma(input, "then an iterator; or a `;`, then the options")?;
+        if input.is_empty() || input.peek(Token![;]) {
+            break;
+        }
+        if input.peek(Token![in]) {
+            mistakes.on(
+                input.parse::<Token![in]>()?,
+                format_args!("the pool stands first: `{macro_name}!(in &pool, f, xs)`"),
+            );
+        }
+        let iterator: Expr = input.parse()?;
+        if let Some(name) = misplaced_option(&iterator) {
+            mistakes.on(name, format_args!("options stand after a `;`: `{macro_name}!(f, xs; {name} = …)`"));
+        }
+        iterators.push(iterator);
+    }
+    Ok(iterators)
+}
+
+/// The name of an option, in `chunk_size = 1` where an iterator belongs.
+fn misplaced_option(expression: &Expr) -> Option<&Ident> {
+    let Expr::Assign(assignment) = expression else { return None };
+    let Expr::Path(path) = &*assignment.left else { return None };
+    path.path.get_ident()
+}
+
+fn parse_options(input: ParseStream, mistakes: &mut Mistakes) -> syn::Result<Vec<(Ident, Option<Expr>)>> {
+    let mut options: Vec<(Ident, Option<Expr>)> = Vec::new();
+    if input.is_empty() {
+        return Ok(options);
+    }
+    input.parse::<Token![;]>()?;
+    while !input.is_empty() {
+        let name = input.call(Ident::parse_any)?;
+        let value = match input.parse::<Option<Token![=]>>()? {
+            Some(equals) if input.is_empty() || input.peek(Token![,]) => {
+                mistakes.on(equals, format_args!("a value is missing: `{name} = …`"));
+                None
+            }
+            Some(_) => Some(input.parse::<Expr>()?),
+            None => None,
+        };
+        check_option(&name, value.as_ref(), &options, mistakes);
+        options.push((name, value));
+        if !input.is_empty() {
+            parse_comma(input, "then the next option")?;
+        }
+    }
+    Ok(options)
+}
+
+fn check_option(name: &Ident, value: Option<&Expr>, earlier: &[(Ident, Option<Expr>)], mistakes: &mut Mistakes) {
+    let Some((_, takes_value)) = OPTIONS.iter().find(|(option, _)| name == option) else {
+        let known: Vec<String> = OPTIONS
+            .iter()
+            .map(|(option, takes_value)| match takes_value {
+                true => format!("`{option} = …`"),
+                false => format!("`{option}`"),
+            })
+            .collect();
+        mistakes.on(name, format_args!("there is no option `{name}`; there are {}", known.join(", ")));
+        return;
+    };
+    if earlier.iter().any(|(other, _)| other == name) {
+        mistakes.on(name, format_args!("`{name}` is given twice: remove one"));
+        return;
+    }
+    match (takes_value, value) {
+        (true, None) if mistakes.is_empty() => {
+            mistakes.on(name, format_args!("`{name}` takes a value: `{name} = …`"));
+        }
+        (false, Some(value)) => mistakes.on(value, format_args!("`{name}` takes no value: write `{name}` alone")),
+        _ => {}
+    }
+}
+
+/// Leaves out the rest.
+fn skip(input: ParseStream) {
+    while input.parse::<TokenTree>().is_ok() {}
+}
+
+#[cfg(test)]
+mod tests {
+    use quote::quote;
+
+    use super::*;
+
+    fn call(tokens: TokenStream) -> Result<Call, Vec<String>> {
+        parse(quote!((::poolmap) (pool_map collect) #tokens))
+            .map_err(|errors| errors.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn every_part_of_a_call_is_read() {
+        let call = call(quote!(in &pool, module::f, 0..3, [1, 2]; chunk_size = 4, shortest,)).unwrap();
+        assert_eq!(call.finish, "collect");
+        assert!(call.pool.is_some());
+        assert_eq!(call.function.segments.len(), 2);
+        assert_eq!(call.iterators.len(), 2);
+        let options: Vec<_> = call.options.iter().map(|(name, value)| (name.to_string(), value.is_some())).collect();
+        assert_eq!(options, [("chunk_size".to_owned(), true), ("shortest".to_owned(), false)]);
+    }
+
+    #[test]
+    fn commas_at_the_end_are_read() {
+        for tokens in [quote!(f, xs), quote!(f, xs,), quote!(f, xs;), quote!(f, xs,; shortest)] {
+            assert_eq!(call(tokens).unwrap().iterators.len(), 1);
+        }
+    }
+
+    #[test]
+    fn every_option_that_is_wrong_is_reported() {
+        let mistakes = call(quote!(f, xs; fast, window, shortest = 1, window = 2)).err().unwrap();
+        assert_eq!(mistakes.len(), 3, "{mistakes:?}");
+    }
+
+    #[test]
+    fn only_a_path_names_a_function() {
+        for tokens in [quote!(|x| x, xs), quote!(f(1), xs), quote!(f::<u8>, xs), quote!(1, xs), quote!(move || 1, xs)] {
+            assert_eq!(call(tokens.clone()).err().map(|mistakes| mistakes.len()), Some(1), "{tokens}");
+        }
+        assert!(call(quote!((f), xs)).is_ok());
+    }
+}

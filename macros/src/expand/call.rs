@@ -1,0 +1,72 @@
+//! What the map macros write: a chain of methods of `Map`, each on the token that it is about.
+//!
+//! The function's path is imported under a name of ours, `use f as __poolmap_function`, beside everything of
+//! `not_a_worker_function`. An import by name wins over a glob, for types and values each by themselves: for a worker
+//! function the name is its struct, and for a plain function, which has no type, it is the type that says so. Only the
+//! import stands in a block: what the user wrote stays outside, where its temporaries live as long as in a call.
+
+use proc_macro2::{Ident, Literal, Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::{Expr, Path};
+
+use super::place::{self, Place};
+use super::refused;
+use crate::call::{self, Call};
+
+pub(crate) fn call(tokens: TokenStream) -> TokenStream {
+    match call::parse(tokens) {
+        Ok(call) => expression(&call),
+        Err(errors) => refused::expression(&errors),
+    }
+}
+
+fn expression(call: &Call) -> TokenStream {
+    let start = start(call);
+    let on = call.pool.as_ref().map(|(keyword, pool)| {
+        let on = Ident::new("on", place::here(keyword.span));
+        quote!(.#on(#pool))
+    });
+    let arguments =
+        (call.iterators.iter().enumerate()).map(|(position, iterator)| argument(&call.krate, position, iterator));
+    let options = call.options.iter().map(|(option, value)| {
+        let option = place::own(option);
+        quote!(.#option(#value))
+    });
+    let finish = &call.finish;
+    quote!(#start #on #(#arguments)* #(#options)* .#finish())
+}
+
+fn start(call: &Call) -> TokenStream {
+    let krate = &call.krate;
+    let path = import_path(&call.function);
+    let last = Place::of(&call.function).last;
+    let name = Ident::new("__poolmap_function", last);
+    let given = Literal::usize_suffixed(call.iterators.len());
+    // A path through `krate` would be shown where the calling macro is defined, as the whole call.
+    let start = quote_spanned!(last=> __poolmap_call::<#name, #given, _, _, _, _>(#name));
+    quote! {
+        ({
+            use #path as #name;
+            use #krate::__private::{call as __poolmap_call, not_a_worker_function::*};
+            #start
+        })
+    }
+}
+
+/// The path, where a single name cannot mean a local variable: an import of one would be two errors.
+fn import_path(path: &Path) -> TokenStream {
+    match path.get_ident() {
+        Some(name) => {
+            let mut name = name.clone();
+            name.set_span(Span::mixed_site().located_at(name.span()));
+            name.to_token_stream()
+        }
+        None => path.to_token_stream(),
+    }
+}
+
+fn argument(krate: &TokenStream, position: usize, iterator: &Expr) -> TokenStream {
+    let argument = Ident::new("argument", Place::of(iterator).first);
+    let position = Literal::usize_suffixed(position);
+    quote!(.#argument(#krate::__private::Position::<#position>, #iterator))
+}

@@ -1,0 +1,182 @@
+//! A worker function's entry in the table, and what its struct implements.
+//!
+//! A bound on a type of the user's is asked for by a path that stands on that type, `<A as Argument>::…`, and by the same
+//! path each time: the compiler then says once, and there, what the type lacks.
+
+use proc_macro2::{Literal, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::ext::IdentExt;
+
+use super::bound::Bound;
+use super::place::{self, Place};
+use super::worker::owned;
+use crate::function::{Function, Output, Passing};
+
+/// The registration. A block of its own keeps its names apart.
+pub(super) fn registration(function: &Function, krate: &TokenStream) -> TokenStream {
+    let name = place::own(&function.name);
+    let conditions = &function.attributes.conditions;
+    let lints = &function.attributes.lints;
+    let deprecated = (function.attributes.deprecated).then(|| quote!(#[allow(deprecated)]));
+    let text = name.unraw().to_string();
+    let fields = (function.parameters.iter()).map(|parameter| parameter.field.unraw().to_string());
+    let version = std::env::var("CARGO_PKG_VERSION").unwrap_or_default();
+    let implementation = implementation(function, krate);
+    let parameters = parameters(function, krate);
+    quote! {
+        #(#conditions)*
+        #(#lints)*
+        #deprecated
+        const _: () = {
+            static __POOLMAP_REGISTRATION: #krate::__private::Registration = #krate::__private::Registration::new(
+                #krate::__private::Identity {
+                    module: ::core::module_path!(),
+                    path: ::core::concat!(::core::module_path!(), "::", #text),
+                    file: ::core::file!(),
+                    line: ::core::line!(),
+                    column: ::core::column!(),
+                    version: #version,
+                },
+                &[#(#fields),*],
+                <#name as #krate::WorkerFn>::__run,
+            );
+            #krate::__private::inventory::submit! { #krate::__private::Entry(&__POOLMAP_REGISTRATION) }
+            #implementation
+            #parameters
+        };
+    }
+}
+
+fn implementation(function: &Function, krate: &TokenStream) -> TokenStream {
+    let name = place::own(&function.name);
+    let output = output(&function.output, krate);
+    let decode_output = decode_output(&function.output, krate);
+    let encode = (function.parameters.iter()).map(|parameter| {
+        let method = Bound::argument(parameter, krate).associated("encode");
+        let field = place::own(&parameter.field);
+        quote!(#method(&self.#field, __poolmap_encoder)?;)
+    });
+    let run = run(function, krate);
+    quote! {
+        #[diagnostic::do_not_recommend]
+        impl #krate::WorkerFn for #name {
+            type Output = #output;
+            fn __registration() -> &'static #krate::__private::Registration {
+                &__POOLMAP_REGISTRATION
+            }
+            fn __encode(
+                &self,
+                __poolmap_encoder: &mut #krate::__private::Encoder<'_>,
+            ) -> ::core::result::Result<(), #krate::__private::CodecError> {
+                #(#encode)*
+                ::core::result::Result::Ok(())
+            }
+            fn __run(
+                __poolmap_call: &mut #krate::__private::TaskCall<'_>,
+            ) -> ::core::result::Result<(), #krate::__private::Stop> {
+                #run
+            }
+            #decode_output
+        }
+    }
+}
+
+/// The function that reads what a call gave. It stands on the returned type, where an error about that type is one with
+/// those in `__run`.
+fn decode_output(output: &Output, krate: &TokenStream) -> TokenStream {
+    let decode = Bound::output(output, krate).associated("decode");
+    let place = match output {
+        Output::Nothing => Place::here(),
+        Output::Value(returned) | Output::Fallible { returned, .. } => Place::of(&returned.written),
+    };
+    quote_spanned! {place.last=>
+        fn __decode_output(
+            __poolmap_decoder: &mut #krate::__private::Decoder<'_>,
+        ) -> ::core::result::Result<Self::Output, #krate::__private::CodecError> {
+            #decode(__poolmap_decoder)
+        }
+    }
+}
+
+/// The type of what a call gives.
+fn output(output: &Output, krate: &TokenStream) -> TokenStream {
+    match output {
+        Output::Nothing => quote!(()),
+        Output::Value(returned) => returned.named.to_token_stream(),
+        Output::Fallible { returned, .. } => {
+            Bound::fallible(&returned.named, &returned.written, krate).associated("Ok")
+        }
+    }
+}
+
+/// The body of `__run`: the arguments out of their bytes, the call, and what it gave into bytes.
+fn run(function: &Function, krate: &TokenStream) -> TokenStream {
+    let name = place::own(&function.name);
+    let decode = function.parameters.iter().map(|parameter| {
+        let method = Bound::argument(parameter, krate).associated("decode");
+        let field = place::own(&parameter.field);
+        let text = field.unraw().to_string();
+        quote!(#field: #method(__poolmap_call, #text)?,)
+    });
+    let arguments = function.parameters.iter().map(|parameter| {
+        let field = place::own(&parameter.field);
+        match parameter.passing {
+            Passing::Value => quote!(__poolmap_arguments.#field),
+            Passing::Reference => quote!(&__poolmap_arguments.#field),
+        }
+    });
+    let call = quote!(#name(#(#arguments),*));
+    let encode = Bound::output(&function.output, krate).associated("encode");
+    let reply = match &function.output {
+        Output::Fallible { returned, error_written, .. } => {
+            let place = Place::of(&returned.written).last;
+            let into_result = Bound::fallible(&returned.inferred, &returned.written, krate).associated("into_result");
+            let fail = Bound::failure(error_written, krate).associated("fail");
+            let result = quote_spanned!(place=> #into_result(#call));
+            let arms = reply_arms(&encode, &fail, krate);
+            quote_spanned!(place=> match #result { #arms })
+        }
+        Output::Nothing | Output::Value(_) => quote!(#encode(&#call, __poolmap_call)),
+    };
+    quote! {
+        let __poolmap_arguments = #name { #(#decode)* };
+        __poolmap_call.end_of_arguments()?;
+        #reply
+    }
+}
+
+/// The reply of a function that returns a `Result`, by what it returned.
+fn reply_arms(encode: &TokenStream, fail: &TokenStream, krate: &TokenStream) -> TokenStream {
+    quote! {
+        ::core::result::Result::Ok(__poolmap_output) => #encode(&__poolmap_output, __poolmap_call),
+        ::core::result::Result::Err(__poolmap_error) => {
+            use #krate::__private::{Typed as _, Untyped as _};
+            let __poolmap_typed = (&#krate::__private::ErrorProbe(&__poolmap_error))
+                .typed(__poolmap_call.failure_bytes_max());
+            ::core::result::Result::Err(#fail(__poolmap_error, __poolmap_call, __poolmap_typed))
+        }
+    }
+}
+
+/// What the maps ask of a worker function: how many parameters it has, and the owned type of each.
+fn parameters(function: &Function, krate: &TokenStream) -> TokenStream {
+    let name = place::own(&function.name);
+    let count = Literal::usize_suffixed(function.parameters.len());
+    let each = (function.parameters.iter().enumerate()).map(|(position, parameter)| {
+        let position = Literal::usize_suffixed(position);
+        let owned = owned(parameter);
+        quote! {
+            #[diagnostic::do_not_recommend]
+            impl #krate::__private::Parameter<#position> for #name {
+                type Owned = #owned;
+            }
+        }
+    });
+    quote! {
+        #[diagnostic::do_not_recommend]
+        impl #krate::__private::Parameters<#count> for #name {
+            type Function = Self;
+        }
+        #(#each)*
+    }
+}

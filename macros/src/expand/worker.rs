@@ -1,0 +1,65 @@
+//! What `#[worker]` writes: the function as it was, the struct of its arguments, and its registration.
+
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+
+use super::place::{self, Place};
+use super::{refused, registration};
+use crate::function::{self, Function, OwnedForm, Parameter};
+use crate::mistakes::Mistakes;
+use crate::options::{Attribute, Options};
+
+pub(crate) fn worker(options: TokenStream, item: TokenStream) -> TokenStream {
+    let mut mistakes = Mistakes::default();
+    let options = Options::parse(options, Attribute::Worker, &mut mistakes);
+    let function = function::parse(&item, mistakes)
+        .and_then(|(declaration, mistakes)| function::check(declaration, options.plain, mistakes));
+    match function {
+        Ok(function) => {
+            let krate = place::krate(options.krate.as_ref());
+            let structure = structure(&function);
+            let registration = registration::registration(&function, &krate);
+            quote!(#item #structure #registration)
+        }
+        Err(refused) => refused::worker(refused, item),
+    }
+}
+
+/// The struct: a call with named arguments.
+fn structure(function: &Function) -> TokenStream {
+    let name = place::own(&function.name);
+    let visibility = &function.visibility;
+    let conditions = &function.attributes.conditions;
+    let lints = &function.attributes.lints;
+    let marks = &function.attributes.marks;
+    let title = format!("A call of the worker function `{name}`, with its arguments by name.");
+    let fields = function.parameters.iter().map(|parameter| {
+        let field = place::own(&parameter.field);
+        let lints = &parameter.lints;
+        let owned = owned(parameter);
+        let title = format!("The argument `{field}`.");
+        quote! {
+            #[doc = #title]
+            #(#lints)*
+            pub #field: #owned,
+        }
+    });
+    quote! {
+        #(#conditions)*
+        #[doc = #title]
+        #(#lints)*
+        #(#marks)*
+        #visibility struct #name { #(#fields)* }
+    }
+}
+
+/// The owned type of a parameter, which stands where the user's type does.
+pub(super) fn owned(parameter: &Parameter) -> TokenStream {
+    let Place { first, .. } = Place::of(&parameter.written);
+    match &parameter.owned {
+        OwnedForm::Same(ty) => quote!(#ty),
+        OwnedForm::String => quote_spanned!(first=> ::std::string::String),
+        OwnedForm::Vec(element) => quote_spanned!(first=> ::std::vec::Vec<#element>),
+        OwnedForm::ToOwned(ty) => quote_spanned!(first=> <#ty as ::std::borrow::ToOwned>::Owned),
+    }
+}

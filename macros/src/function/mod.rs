@@ -1,0 +1,14 @@
+//! A worker function: what is read of it, the rules that it must keep, and the model that its expansion is written from.
+
+mod attributes;
+mod check;
+mod enclosing;
+mod model;
+mod names;
+mod owned;
+mod parse;
+mod types;
+
+pub(crate) use check::check;
+pub(crate) use model::{Function, Output, OwnedForm, Parameter, Passing};
+pub(crate) use parse::{Refused, parse};

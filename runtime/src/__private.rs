@@ -1,0 +1,12 @@
+//! What the expansions of the macros name. Not part of the public face: it may change with any version.
+
+pub use crate::codec::{Decoder, Encoder};
+pub use crate::entry::{enter_main, enter_test, leave_main};
+pub use crate::error::CodecError;
+pub use crate::map::{Column, Columns, Length, Position, Pull, Source, call};
+pub use crate::registry::{
+    Argument, EncodeAs, Entry, ErrorProbe, Fallible, Identity, Named, Output, Parameter, Parameters, Registration,
+    Stop, TaskCall, Typed, Untyped, WorkerFailure, not_a_worker_function,
+};
+pub use inventory;
+pub use poolmap_macros::__call as expand_call;

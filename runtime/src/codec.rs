@@ -1,0 +1,171 @@
+//! Values to bytes and back, always with a limit; the only owner of bincode. It knows nothing of frames.
+//!
+//! Both ends are one binary, so the format may change with any version: little-endian integers of fixed width.
+
+use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
+use bincode::error::{DecodeError, EncodeError};
+use bincode::serde as codec;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::CodecError;
+
+/// A decoder refuses lengths that cannot stand in the bytes it was given. bincode takes this bound as a constant, so
+/// there are two: small values never make it reserve more than this, and large ones no more than [`LARGE_BYTES_MAX`].
+const SMALL_BYTES_MAX: usize = 1 << 20;
+/// No frame is larger (its length is a `u32`).
+const LARGE_BYTES_MAX: usize = u32::MAX as usize;
+
+type Config<const N: usize> = Configuration<LittleEndian, Fixint, Limit<N>>;
+
+fn config<const N: usize>() -> Config<N> {
+    bincode::config::standard().with_fixed_int_encoding().with_limit::<N>()
+}
+
+/// Appends encoded values to a buffer, up to a limit.
+pub struct Encoder<'a> {
+    buffer: &'a mut Vec<u8>,
+    start: usize,
+    bytes_max: usize,
+}
+
+impl<'a> Encoder<'a> {
+    /// An encoder that adds at most `bytes_max` bytes to `buffer`.
+    pub(crate) fn new(buffer: &'a mut Vec<u8>, bytes_max: usize) -> Self {
+        let start = buffer.len();
+        Self { buffer, start, bytes_max }
+    }
+
+    /// Appends one value.
+    pub(crate) fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), CodecError> {
+        let config = bincode::config::standard().with_fixed_int_encoding();
+        let (start, bytes_max) = (self.start, self.bytes_max);
+        codec::encode_into_writer(value, &mut *self, config)
+            .map_err(|error| encode_error::<T>(&error, start, bytes_max))
+    }
+}
+
+impl bincode::enc::write::Writer for Encoder<'_> {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        if bytes.len() > self.bytes_max - (self.buffer.len() - self.start) {
+            return Err(EncodeError::UnexpectedEnd);
+        }
+        self.buffer.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// Takes encoded values off the front of a slice.
+pub struct Decoder<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Decoder<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+
+    /// Takes one value.
+    pub(crate) fn value<T: DeserializeOwned>(&mut self) -> Result<T, CodecError> {
+        let decoded = if self.bytes.len() <= SMALL_BYTES_MAX {
+            codec::decode_from_slice(self.bytes, config::<SMALL_BYTES_MAX>())
+        } else {
+            codec::decode_from_slice(self.bytes, config::<LARGE_BYTES_MAX>())
+        };
+        let (value, used) = decoded.map_err(|error| decode_error::<T>(&error))?;
+        self.bytes = &self.bytes[used..];
+        Ok(value)
+    }
+
+    /// Checks that nothing is left over.
+    pub(crate) fn end(&self) -> Result<(), CodecError> {
+        match self.bytes.len() {
+            0 => Ok(()),
+            left => Err(CodecError::new(format!(
+                "{left} bytes were left over: what its Serialize writes is not what its Deserialize reads, as with \
+                 `skip_serializing_if`; remove such attributes, or send the value as a String or as bytes that you \
+                 encode yourself",
+            ))),
+        }
+    }
+}
+
+/// Decodes one value that fills `bytes`.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    let mut decoder = Decoder::new(bytes);
+    let value = decoder.value::<T>()?;
+    decoder.end().map_err(|error| CodecError::new(format!("`{}`: {error}", std::any::type_name::<T>())))?;
+    Ok(value)
+}
+
+const SELF_DESCRIBING: &str = "bincode cannot carry types that describe themselves (`untagged`, `flatten`, internally \
+                               tagged enums, `serde_json::Value`, sequences of unknown length): send it as a String or \
+                               as bytes that you encode yourself, or without that attribute";
+
+fn encode_error<T: ?Sized>(error: &EncodeError, start: usize, bytes_max: usize) -> CodecError {
+    use bincode::serde::EncodeError as Serde;
+    let name = std::any::type_name::<T>();
+    CodecError::new(match error {
+        EncodeError::UnexpectedEnd => format!(
+            "`{name}` takes more than the {bytes_max} bytes that one frame may carry (byte {start} on): send it in \
+             parts, or raise the limit with Pool::builder().frame_bytes_max(n)",
+        ),
+        EncodeError::Serde(Serde::SequenceMustHaveLength) => format!("`{name}`: {SELF_DESCRIBING}"),
+        EncodeError::OtherString(message) => format!("`{name}`: {message}"),
+        other => format!("`{name}`: {other}"),
+    })
+}
+
+fn decode_error<T>(error: &DecodeError) -> CodecError {
+    use bincode::serde::DecodeError as Serde;
+    let name = std::any::type_name::<T>();
+    CodecError::new(match error {
+        DecodeError::Serde(Serde::AnyNotSupported | Serde::IdentifierNotSupported | Serde::IgnoredAnyNotSupported) => {
+            format!("`{name}`: {SELF_DESCRIBING}")
+        }
+        DecodeError::UnexpectedEnd { .. } | DecodeError::LimitExceeded => format!(
+            "`{name}`: its bytes ended too soon: what its Serialize writes is not what its Deserialize reads, as with \
+             `skip_serializing_if`; remove such attributes, or send the value as a String or as bytes that you encode \
+             yourself",
+        ),
+        DecodeError::OtherString(message) => format!("`{name}`: {message}"),
+        other => format!("`{name}`: {other}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round_trip<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(value: &T) {
+        let mut buffer = Vec::new();
+        Encoder::new(&mut buffer, 1 << 24).value(value).unwrap();
+        assert_eq!(decode::<T>(&buffer).as_ref(), Ok(value));
+    }
+
+    #[test]
+    fn values_come_back_as_they_went() {
+        round_trip(&(i64::MIN, u8::MAX, "ä".to_owned(), Some(1.5f64), vec![(); 3]));
+        round_trip(&vec![7u8; SMALL_BYTES_MAX + 1]);
+    }
+
+    #[test]
+    fn a_value_over_the_limit_is_an_error_that_names_the_limit() {
+        let mut buffer = Vec::new();
+        let error = Encoder::new(&mut buffer, 100).value(&vec![0u8; 200]).unwrap_err();
+        assert!(error.message().contains("100 bytes"), "{error}");
+    }
+
+    #[test]
+    fn a_claimed_length_is_not_believed() {
+        let claim = u64::MAX.to_le_bytes();
+        assert!(decode::<Vec<u8>>(&claim).is_err());
+        assert!(decode::<String>(&(1u64 << 40).to_le_bytes()).is_err());
+    }
+
+    #[test]
+    fn bytes_left_over_are_an_error() {
+        assert!(decode::<u8>(&[1, 2]).is_err());
+    }
+}

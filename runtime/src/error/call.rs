@@ -1,0 +1,194 @@
+//! The one opaque error of the crate, and every way in which a call as a whole can fail.
+
+use std::fmt;
+
+use super::TaskError;
+
+/// Why a call failed.
+///
+/// Predicates tell the ways apart; [`task`](Error::task) gives the task's own error where one task failed. It displays as
+/// one line that names what, where and what to do, and its `Debug` is the same text followed by the chain of its
+/// sources, because that is what a `main` that returns it prints.
+///
+/// # Examples
+///
+/// ```
+/// use poolmap::{pool_map, worker};
+///
+/// #[worker]
+/// fn add(x: i64, y: i64) -> i64 {
+///     x + y
+/// }
+///
+/// poolmap::init();
+/// let error = pool_map!(add, [1, 2, 3], [1, 2]).unwrap_err();
+/// assert!(error.is_length_mismatch());
+/// ```
+pub struct Error {
+    kind: Box<Kind>,
+}
+
+pub(crate) enum Kind {
+    NotInitialized,
+    NestedTooDeep { depth: u32, depth_max: u32 },
+    InvalidOption(String),
+    LengthMismatch(LengthMismatch),
+    Endless,
+    Task(TaskError),
+    Start(StartFailure),
+    Closed,
+}
+
+/// Which iterators of a call differ in length.
+pub(crate) struct LengthMismatch {
+    pub(crate) function: &'static str,
+    /// The parameter (its place and its name) whose iterator ended first, and after how many items.
+    pub(crate) ended: Place,
+    pub(crate) ended_after: usize,
+    /// The parameter whose iterator went on, and how many items it has, where that is known.
+    pub(crate) longer: Place,
+    pub(crate) longer_length: Option<usize>,
+}
+
+/// A parameter of a worker function, by its place from 0 and its name.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) position: usize,
+    pub(crate) name: &'static str,
+}
+
+/// Why no worker could be started.
+#[derive(Clone)]
+pub(crate) struct StartFailure {
+    pub(crate) message: String,
+}
+
+impl Error {
+    pub(crate) fn new(kind: Kind) -> Self {
+        Self { kind: Box::new(kind) }
+    }
+
+    pub(crate) fn invalid_option(message: impl Into<String>) -> Self {
+        Self::new(Kind::InvalidOption(message.into()))
+    }
+
+    pub(crate) fn start(message: impl Into<String>) -> Self {
+        Self::new(Kind::Start(StartFailure { message: message.into() }))
+    }
+
+    /// The error of the task that failed, where the call ended because one did.
+    pub fn task(&self) -> Option<&TaskError> {
+        match &*self.kind {
+            Kind::Task(task) => Some(task),
+            _ => None,
+        }
+    }
+
+    /// Whether this process never called [`init`](crate::init), nor ran under `#[poolmap::main]` or `#[poolmap::test]`.
+    pub fn is_not_initialized(&self) -> bool {
+        matches!(&*self.kind, Kind::NotInitialized)
+    }
+
+    /// Whether pools stand inside the tasks of pools deeper than allowed (4 levels).
+    pub fn is_nested_too_deep(&self) -> bool {
+        matches!(&*self.kind, Kind::NestedTooDeep { .. })
+    }
+
+    /// Whether an option has a value that is not allowed, such as zero workers.
+    pub fn is_invalid_option(&self) -> bool {
+        matches!(&*self.kind, Kind::InvalidOption(_))
+    }
+
+    /// Whether the iterators of the call did not end together.
+    pub fn is_length_mismatch(&self) -> bool {
+        matches!(&*self.kind, Kind::LengthMismatch(_))
+    }
+
+    /// Whether a map that collects its results was given endless iterators only.
+    pub fn is_endless(&self) -> bool {
+        matches!(&*self.kind, Kind::Endless)
+    }
+
+    /// Whether no worker could be started.
+    pub fn is_start_failure(&self) -> bool {
+        matches!(&*self.kind, Kind::Start(_))
+    }
+
+    /// Whether the pool was shut down.
+    pub fn is_closed(&self) -> bool {
+        matches!(&*self.kind, Kind::Closed)
+    }
+}
+
+impl From<TaskError> for Error {
+    fn from(task: TaskError) -> Self {
+        Self::new(Kind::Task(task))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.kind {
+            Kind::NotInitialized => f.write_str(
+                "poolmap was not initialized in this process: put #[poolmap::main] above `fn main`, or call \
+                 poolmap::init() as its first statement (in a test: #[poolmap::test] in place of #[test])",
+            ),
+            Kind::NestedTooDeep { depth, depth_max } => write!(
+                f,
+                "a pool inside the task of a pool, {depth} levels deep, is more than the {depth_max} allowed: look for a \
+                 worker function that maps over itself without an end",
+            ),
+            Kind::InvalidOption(message) => f.write_str(message),
+            Kind::LengthMismatch(mismatch) => mismatch.fmt(f),
+            Kind::Endless => f.write_str(
+                "every iterator of this map is endless, so its results can never be collected: use pool_iter!, or end \
+                 one of them with `.take(n)`",
+            ),
+            Kind::Task(task) => task.fmt(f),
+            Kind::Start(failure) => f.write_str(&failure.message),
+            Kind::Closed => {
+                f.write_str("the pool was shut down: make another one, or shut it down after the last call")
+            }
+        }
+    }
+}
+
+impl fmt::Display for LengthMismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the iterators of the call of `{}` do not end together: {} ends after {} items, while {} ",
+            self.function, self.ended, self.ended_after, self.longer,
+        )?;
+        match self.longer_length {
+            Some(length) => write!(f, "has {length}")?,
+            None => f.write_str("goes on")?,
+        }
+        f.write_str("; give them one length, or add `; shortest` to stop with the first that ends")
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "iterator {} (`{}`)", self.position + 1, self.name)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)?;
+        // The task's message ends with that of its first source, so the chain goes on behind it.
+        let mut source = std::error::Error::source(self).and_then(std::error::Error::source);
+        while let Some(cause) = source {
+            write!(f, "\n  caused by: {cause}")?;
+            source = cause.source();
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.task().and_then(std::error::Error::source)
+    }
+}

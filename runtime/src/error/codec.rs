@@ -1,0 +1,30 @@
+//! Why a value could not be turned into bytes or back; it knows no format.
+
+use std::fmt;
+
+/// Why a value could not be encoded or decoded.
+///
+/// The message names the cause and, where there is one, the way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodecError {
+    message: String,
+}
+
+impl CodecError {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into() }
+    }
+
+    /// The cause, as a lower-case fragment.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for CodecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for CodecError {}

@@ -1,0 +1,17 @@
+//! What can go wrong, as plain data: nothing here knows how a worker is started or how bytes travel.
+
+mod call;
+mod codec;
+mod remote;
+mod signal;
+mod task;
+
+pub use call::Error;
+pub(crate) use call::{Kind, LengthMismatch, Place, StartFailure};
+pub use codec::CodecError;
+pub use remote::RemoteError;
+pub(crate) use remote::TypedValue;
+pub use task::{TaskError, TaskErrorKind};
+
+/// A `Result` whose error is [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;

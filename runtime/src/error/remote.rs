@@ -1,0 +1,109 @@
+//! An error that a worker function returned, as it reaches the parent: texts, and the value itself where it is serde.
+
+use std::error::Error;
+use std::fmt;
+
+/// The error that a worker function returned in its worker.
+///
+/// It displays as the error did; [`source`](Error::source) gives the chain of its sources, outermost first; and where
+/// the error's own type is serde, [`downcast`](RemoteError::downcast) gives it back.
+///
+/// # Examples
+///
+/// ```
+/// use poolmap::{TaskErrorKind, pool_try_map, worker};
+///
+/// #[worker]
+/// fn parse(text: &str) -> Result<i64, std::num::ParseIntError> {
+///     text.parse()
+/// }
+///
+/// poolmap::init();
+/// let outcomes = pool_try_map!(parse, ["1", "two"])?;
+/// assert_eq!(outcomes[0].as_ref().ok(), Some(&1));
+/// let TaskErrorKind::Failed(error) = outcomes[1].as_ref().unwrap_err().kind() else {
+///     panic!("another kind of error");
+/// };
+/// assert_eq!(error.message(), "invalid digit found in string");
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct RemoteError {
+    message: String,
+    debug: String,
+    type_name: String,
+    pub(crate) typed: Option<TypedValue>,
+    cause: Option<Box<Cause>>,
+}
+
+/// The error value itself: its type, by a hash that is equal in all processes of one binary, and its bytes.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct TypedValue {
+    pub(crate) type_hash: u64,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl RemoteError {
+    pub(crate) fn new(
+        message: String,
+        chain: Vec<String>,
+        debug: String,
+        type_name: String,
+        typed: Option<TypedValue>,
+    ) -> Self {
+        let cause = chain.into_iter().rev().fold(None, |source, message| Some(Box::new(Cause { message, source })));
+        Self { message, debug, type_name, typed, cause }
+    }
+
+    /// What the error displayed.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The error's `Debug` text, made in the worker.
+    pub fn debug_text(&self) -> &str {
+        &self.debug
+    }
+
+    /// The name of the error's type, as the compiler writes it.
+    pub fn type_name(&self) -> &str {
+        &self.type_name
+    }
+}
+
+impl fmt::Display for RemoteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for RemoteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.debug)
+    }
+}
+
+impl Error for RemoteError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.as_deref().map(|cause| cause as _)
+    }
+}
+
+/// One link of the chain of sources.
+#[derive(Clone, Debug)]
+struct Cause {
+    message: String,
+    source: Option<Box<Cause>>,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for Cause {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|cause| cause as _)
+    }
+}

@@ -1,0 +1,33 @@
+//! A signal's number as a person reads it. The numbers listed are equal on all Unix systems, those of SIGBUS apart.
+
+use std::fmt;
+
+/// Displays as `signal 11 (SIGSEGV)`, or as the number alone where the name differs between systems.
+pub(super) struct Signal(pub(super) i32);
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const SIGBUS: i32 = 7;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const SIGBUS: i32 = 10;
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self.0 {
+            1 => "SIGHUP",
+            2 => "SIGINT",
+            3 => "SIGQUIT",
+            4 => "SIGILL",
+            5 => "SIGTRAP",
+            6 => "SIGABRT",
+            SIGBUS => "SIGBUS",
+            8 => "SIGFPE",
+            9 => "SIGKILL",
+            11 => "SIGSEGV",
+            13 => "SIGPIPE",
+            14 => "SIGALRM",
+            15 => "SIGTERM",
+            other => return write!(f, "signal {other}"),
+        };
+        write!(f, "signal {} ({name})", self.0)
+    }
+}

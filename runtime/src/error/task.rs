@@ -1,0 +1,158 @@
+//! The error of one task: which task, which function, after how many attempts, and why.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use super::signal::Signal;
+use super::{CodecError, RemoteError};
+
+/// The error of one task.
+///
+/// # Worker death
+///
+/// A worker's death is the error of the task that it was running ([`TaskErrorKind::Crashed`]); tasks that were finished
+/// keep their results, and those that had not begun run on another worker.
+#[derive(Clone, Debug)]
+pub struct TaskError {
+    index: usize,
+    function: &'static str,
+    attempts: u32,
+    worker_pid: Option<u32>,
+    kind: TaskErrorKind,
+}
+
+/// Why a task failed.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum TaskErrorKind {
+    /// The worker function returned an `Err`.
+    Failed(RemoteError),
+    /// The worker function panicked. It cost no worker, unless the program is built with `panic = "abort"`.
+    #[non_exhaustive]
+    Panicked {
+        /// The panic's message.
+        message: String,
+        /// Where it panicked, as `file:line:column`.
+        location: Option<String>,
+        /// The backtrace, when the parent ran with `RUST_BACKTRACE` set to anything but `0`.
+        backtrace: Option<String>,
+    },
+    /// The worker died while it ran the task.
+    #[non_exhaustive]
+    Crashed {
+        /// The number of the signal that ended the worker.
+        signal: Option<i32>,
+        /// The exit code with which the worker ended, 0 included.
+        exit_code: Option<i32>,
+        /// What else is known of the death.
+        note: Option<String>,
+    },
+    /// The task was ended by a time limit.
+    #[non_exhaustive]
+    TimedOut {
+        /// The limit that it ran into.
+        limit: Duration,
+    },
+    /// The task was ended by a memory limit.
+    #[non_exhaustive]
+    MemoryLimit {
+        /// The limit that it ran into, in bytes.
+        limit: u64,
+    },
+    /// An argument could not be encoded in the parent, or the result in the worker.
+    Encode(CodecError),
+    /// An argument could not be decoded in the worker, or the result in the parent.
+    Decode(CodecError),
+    /// The task was cancelled: its pool was shut down before it ended.
+    Cancelled,
+}
+
+impl TaskError {
+    pub(crate) fn new(
+        index: usize,
+        function: &'static str,
+        attempts: u32,
+        worker_pid: Option<u32>,
+        kind: TaskErrorKind,
+    ) -> Self {
+        Self { index, function, attempts, worker_pid, kind }
+    }
+
+    /// The task's index in the map, from 0.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// The worker function, as `module::name`.
+    pub fn function(&self) -> &str {
+        self.function
+    }
+
+    /// How many times the task was executed, those that did not end included; 0 if it never began.
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// The process that ran the task last, where one did. It may have ended since.
+    pub fn worker_pid(&self) -> Option<u32> {
+        self.worker_pid
+    }
+
+    /// Why the task failed.
+    pub fn kind(&self) -> &TaskErrorKind {
+        &self.kind
+    }
+}
+
+impl fmt::Display for TaskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task {} of `{}` ", self.index, self.function)?;
+        match &self.kind {
+            TaskErrorKind::Failed(error) => write!(f, "failed: {error}"),
+            TaskErrorKind::Panicked { message, location, .. } => {
+                f.write_str("panicked")?;
+                if let Some(location) = location {
+                    write!(f, " at {location}")?;
+                }
+                write!(f, ": {message}")
+            }
+            TaskErrorKind::Crashed { signal, exit_code, note } => {
+                f.write_str("crashed: its worker ")?;
+                write_end(f, *signal, *exit_code)?;
+                if let Some(pid) = self.worker_pid {
+                    write!(f, " (pid {pid})")?;
+                }
+                note.iter().try_for_each(|note| write!(f, "; {note}"))
+            }
+            TaskErrorKind::TimedOut { limit } => {
+                write!(f, "was ended by its time limit of {limit:?}")
+            }
+            TaskErrorKind::MemoryLimit { limit } => {
+                write!(f, "was ended by its memory limit of {limit} bytes")
+            }
+            TaskErrorKind::Encode(error) => write!(f, "could not be encoded: {error}"),
+            TaskErrorKind::Decode(error) => write!(f, "could not be decoded: {error}"),
+            TaskErrorKind::Cancelled => f.write_str("was cancelled: its pool was shut down before it ended"),
+        }
+    }
+}
+
+/// How a process ended, as the end of a sentence.
+fn write_end(f: &mut fmt::Formatter<'_>, signal: Option<i32>, code: Option<i32>) -> fmt::Result {
+    match (signal, code) {
+        (Some(signal), _) => write!(f, "was killed by {}", Signal(signal)),
+        (None, Some(code)) => write!(f, "exited with code {code}"),
+        (None, None) => f.write_str("ended in a way that could not be learnt"),
+    }
+}
+
+impl Error for TaskError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.kind {
+            TaskErrorKind::Failed(error) => Some(error),
+            TaskErrorKind::Encode(error) | TaskErrorKind::Decode(error) => Some(error),
+            _ => None,
+        }
+    }
+}

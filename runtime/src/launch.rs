@@ -1,0 +1,108 @@
+//! The parent's side of a worker's start: how this program enters as a worker, and one worker started that way. When to
+//! start one, and what its end means, is decided in `pool`.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::registry;
+use crate::sys::{self, Process};
+use crate::transport::Link;
+use crate::wire::{self, Greeting, Welcome};
+
+/// Says to a process that it is a worker: the process id of its parent, and how deep it stands in pools inside pools.
+pub(crate) const MARKER: &str = "_POOLMAP_WORKER_OF";
+
+/// How a process of this program reaches the point where it can become a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// `main` runs up to `init()`.
+    Main,
+    /// libtest runs the test of this name.
+    Test(&'static str),
+}
+
+static ENTRY: OnceLock<Entry> = OnceLock::new();
+/// 0 for a program that a person started, 1 for its workers, 2 for theirs, …
+static DEPTH: AtomicU32 = AtomicU32::new(0);
+
+/// Pools stand inside the tasks of pools at most so deep: a worker function that maps over itself would fill the machine.
+pub(crate) const DEPTH_MAX: u32 = 4;
+
+/// Notes that this process has entered, and how another can. The first entry stands: any of a program's is as good.
+pub(crate) fn set_entry(entry: Entry) {
+    let _ = ENTRY.set(entry);
+}
+
+/// How a worker enters; none if this process never did.
+pub(crate) fn entry() -> Option<&'static Entry> {
+    ENTRY.get()
+}
+
+/// How many pools this process stands in.
+pub(crate) fn depth() -> u32 {
+    DEPTH.load(Ordering::Relaxed)
+}
+
+pub(crate) fn set_depth(depth: u32) {
+    DEPTH.store(depth, Ordering::Relaxed);
+}
+
+/// What every worker of a pool is started with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Start {
+    pub(crate) frame_bytes_max: usize,
+    pub(crate) stack_bytes: usize,
+}
+
+/// Starts the worker with this index: the process, and the channel to it, on which it has been greeted.
+///
+/// It must be called by a thread that lives as long as the worker may: the kernel ends the worker with it.
+pub(crate) fn start(entry: &Entry, start: &Start, index: usize) -> io::Result<(Process, Link)> {
+    let (mut link, worker_end) = Link::new(start.frame_bytes_max)?;
+    let welcome = wire::welcome(&Welcome {
+        greeting: Greeting::new(registry::fingerprint()),
+        index: index as u64,
+        frame_bytes_max: start.frame_bytes_max as u64,
+        stack_bytes: start.stack_bytes as u64,
+    });
+    let stdout = matches!(entry, Entry::Test(_)).then(sys::stdout);
+    link.greet(&welcome, stdout)?;
+    let mut command = command(entry)?;
+    command.env(MARKER, format!("{} {}", std::process::id(), depth() + 1)).stdin(worker_end).process_group(0);
+    // The command, and with it our copy of the worker's end of the socket, is dropped when this returns.
+    let process = Process::spawn(&mut command)?;
+    Ok((process, link))
+}
+
+/// The command that runs this program again. What runs now is started, also when its file was replaced or deleted.
+fn command(entry: &Entry) -> io::Result<Command> {
+    let mut command = Command::new(own_program()?);
+    let mut arguments = std::env::args_os();
+    command.arg0(arguments.next().unwrap_or_else(|| OsString::from("worker")));
+    match entry {
+        Entry::Main => {
+            command.args(arguments);
+        }
+        Entry::Test(name) => {
+            // libtest announces the test on its standard output, so the worker gets the real one by the socket.
+            command
+                .args([name, "--exact", "--nocapture", "--include-ignored", "--test-threads=1"])
+                .stdout(Stdio::null());
+        }
+    }
+    Ok(command)
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn own_program() -> io::Result<&'static str> {
+    Ok("/proc/self/exe")
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn own_program() -> io::Result<std::path::PathBuf> {
+    std::env::current_exe()
+}

@@ -1,0 +1,30 @@
+#![doc = include_str!("../../README.md")]
+#![deny(unsafe_code)]
+
+// A row may use the rows above it, and none below.
+mod codec;
+mod entry;
+mod error;
+mod launch;
+mod macros;
+mod map;
+mod pool;
+mod registry;
+#[allow(unsafe_code, reason = "the one module of system calls")]
+mod sys;
+mod task;
+mod transport;
+mod wire;
+mod worker;
+
+#[doc(hidden)]
+pub mod __private;
+
+pub use entry::init;
+pub use error::{CodecError, Error, RemoteError, Result, TaskError, TaskErrorKind};
+pub use map::{Map, PoolIter, PoolIterUnordered};
+pub use pool::{Builder, Pool, cpu_count, global_pool, shutdown_global};
+pub use poolmap_macros::{main, test, worker};
+pub use registry::WorkerFn;
+pub use task::WorkerInfo;
+pub use worker::current_worker;

@@ -1,0 +1,214 @@
+//! The builder behind the map macros: a worker function, a column for each parameter, options, and the ways to run it.
+
+use std::marker::PhantomData;
+
+use super::columns::{Column, Columns, Length, Source};
+use super::engine::{Engine, Late, Options};
+use super::iter::{PoolIter, PoolIterUnordered};
+use crate::error::{Error, Kind, Result, TaskError};
+use crate::pool::{self, Pool};
+use crate::registry::{EncodeAs, Named, Parameter, WorkerFn};
+
+/// A map before it runs: what [`pool_map!`](crate::pool_map) and its kin build.
+///
+/// Each option of the macros is a method here.
+#[must_use = "a map does nothing before it is run"]
+pub struct Map<'p, F, A = ()> {
+    pool: Option<&'p Pool>,
+    columns: A,
+    options: Options,
+    function: PhantomData<fn() -> F>,
+}
+
+/// A map of `F`, to which `GIVEN` iterators will be added; `_value` is what the name of `F` is as a value.
+///
+/// Only `F` and `GIVEN` are given. What the rest is stays unknown to the compiler where `F` is no worker function or
+/// takes another number of iterators: a mistake is one error, on `F`, and all that is called on the map after it is
+/// silent. A name that does not exist is an error already: its `V` is an error too, which silences the bounds.
+pub fn call<'p, F, const GIVEN: usize, const TAKEN: usize, V, G, M>(_value: V) -> M
+where
+    V: Named<F, TAKEN, Function = G>,
+    G: Call<GIVEN, TAKEN, Map<'p> = M>,
+{
+    G::map()
+}
+
+/// The parameter at place `N`, from 0.
+pub struct Position<const N: usize>;
+
+/// A worker function with `TAKEN` parameters, called with `GIVEN` iterators.
+#[diagnostic::on_unimplemented(
+    message = "wrong number of iterators: this worker function takes {TAKEN}, and {GIVEN} are given",
+    label = "takes {TAKEN}, one for each parameter"
+)]
+pub trait Call<const GIVEN: usize, const TAKEN: usize> {
+    /// The map.
+    type Map<'p>;
+
+    /// The map without its iterators.
+    fn map<'p>() -> Self::Map<'p>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<F: WorkerFn, const TAKEN: usize> Call<TAKEN, TAKEN> for F {
+    type Map<'p> = Map<'p, F>;
+
+    fn map<'p>() -> Map<'p, F> {
+        Map { pool: None, columns: (), options: Options::default(), function: PhantomData }
+    }
+}
+
+impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
+    /// Adds the iterator of a parameter. Everything is inferred: an error about a type that a macro wrote would stand on
+    /// the macro's token, and not on the iterator.
+    #[doc(hidden)]
+    pub fn argument<const N: usize, S, K, T, C>(self, _parameter: Position<N>, source: S) -> Map<'p, F, (A, C)>
+    where
+        F: Parameter<N>,
+        S: Source<K>,
+        S::Item: EncodeAs<<F as Parameter<N>>::Owned, Parameter = T>,
+        S: Source<K, Column<T> = C>,
+        C: Column,
+    {
+        Map {
+            pool: self.pool,
+            columns: (self.columns, source.into_column::<T>()),
+            options: self.options,
+            function: PhantomData,
+        }
+    }
+
+    /// Runs on this pool instead of the global one: `in &pool` of the macros.
+    pub fn on(mut self, pool: &'p Pool) -> Self {
+        self.pool = Some(pool);
+        self
+    }
+
+    /// How many tasks travel together: 1 or more. By default it follows the measured time of the tasks: it starts at 1,
+    /// at most doubles, and aims at half a millisecond of work.
+    ///
+    /// A crash costs one task whatever the size. Zero is an error when the map runs.
+    pub fn chunk_size(mut self, tasks: usize) -> Self {
+        self.options.chunk_size = Some(tasks);
+        self
+    }
+
+    /// How many tasks may be read from the iterators and not yet yielded, those whose result waits for its turn
+    /// included: 1 or more, 65,536 by default. Beyond one task for each worker, no more are read than make 64 MiB of arguments
+    /// and results.
+    ///
+    /// Zero is an error when the map runs.
+    pub fn window(mut self, tasks: usize) -> Self {
+        self.options.window = Some(tasks);
+        self
+    }
+
+    /// Stops with the first iterator that ends, as `zip` does. Without it, iterators of different lengths are an error.
+    pub fn shortest(mut self) -> Self {
+        self.options.shortest = true;
+        self
+    }
+
+    /// When the call ends early, no more tasks are begun, but those that run are not killed.
+    pub fn finish_running(mut self) -> Self {
+        self.options.finish_running = true;
+        self
+    }
+
+    /// Runs it: all results, in order. This is [`pool_map!`](crate::pool_map).
+    ///
+    /// # Errors
+    ///
+    /// That of the first task seen to fail, at once; and every error of the call as a whole.
+    pub fn collect(self) -> Result<Vec<F::Output>> {
+        let mut engine = self.finite_engine()?;
+        let mut outputs = Slots::new(engine.length());
+        while let Some((index, outcome)) = engine.next_any(Late::Now)? {
+            outputs.fill(index, outcome?);
+        }
+        Ok(outputs.into_vec())
+    }
+
+    /// Runs it: every task's own outcome, in order. This is [`pool_try_map!`](crate::pool_try_map).
+    ///
+    /// # Errors
+    ///
+    /// Those of the call as a whole; a failed task is an `Err` in the list.
+    pub fn collect_outcomes(self) -> Result<Vec<Result<F::Output, TaskError>>> {
+        let mut engine = self.finite_engine()?;
+        let mut outcomes = Slots::new(engine.length());
+        while let Some((index, outcome)) = engine.next_any(Late::Now)? {
+            outcomes.fill(index, outcome);
+        }
+        Ok(outcomes.into_vec())
+    }
+
+    /// Runs it lazily: results in order, as the iterator is pulled. This is [`pool_iter!`](crate::pool_iter).
+    ///
+    /// # Errors
+    ///
+    /// Those of the call as a whole that are known before anything runs.
+    pub fn iter(self) -> Result<PoolIter<F, A>> {
+        self.engine().map(PoolIter::new)
+    }
+
+    /// Runs it lazily: indices and results, as they finish. This is
+    /// [`pool_iter_unordered!`](crate::pool_iter_unordered).
+    ///
+    /// # Errors
+    ///
+    /// Those of the call as a whole that are known before anything runs.
+    pub fn iter_unordered(self) -> Result<PoolIterUnordered<F, A>> {
+        self.engine().map(PoolIterUnordered::new)
+    }
+
+    fn finite_engine(self) -> Result<Engine<F, A>> {
+        let engine = self.engine()?;
+        match engine.length() {
+            Length::Endless => Err(Error::new(Kind::Endless)),
+            _ => Ok(engine),
+        }
+    }
+
+    fn engine(self) -> Result<Engine<F, A>> {
+        let shared = match self.pool {
+            Some(pool) => pool.shared()?,
+            None => pool::global_shared()?,
+        };
+        Engine::new(shared, self.columns, self.options)
+    }
+}
+
+/// Results by their index, filled in any order.
+struct Slots<T> {
+    slots: Vec<Option<T>>,
+}
+
+/// A `size_hint` is a hint: no more than this many slots are reserved on its word.
+const RESERVE_SLOTS_MAX: usize = 1 << 20;
+
+impl<T> Slots<T> {
+    fn new(length: Length) -> Self {
+        let reserve = match length {
+            Length::Known(length) => length.min(RESERVE_SLOTS_MAX),
+            _ => 0,
+        };
+        Self { slots: Vec::with_capacity(reserve) }
+    }
+
+    fn fill(&mut self, index: usize, value: T) {
+        if self.slots.len() <= index {
+            self.slots.resize_with(index + 1, || None);
+        }
+        let earlier = self.slots[index].replace(value);
+        assert!(earlier.is_none(), "task {index} has two outcomes");
+    }
+
+    fn into_vec(self) -> Vec<T> {
+        self.slots
+            .into_iter()
+            .enumerate()
+            .map(|(index, slot)| slot.unwrap_or_else(|| panic!("task {index} has no outcome")))
+            .collect()
+    }
+}

@@ -1,0 +1,157 @@
+//! The iterators of a call, a column for each parameter: pulled together, row by row, and encoded as one task's
+//! arguments. It knows nothing of workers.
+
+use std::marker::PhantomData;
+
+use crate::codec::Encoder;
+use crate::error::CodecError;
+use crate::registry::EncodeAs;
+
+/// What can stand in the place of an iterator.
+///
+/// `Kind` says by which implementation. With several that could apply, the compiler looks at their bounds before it
+/// takes one: for what is no iterator it takes none, and says so in the words below and not in those of a bound.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an iterator",
+    label = "not an iterator",
+    note = "each parameter takes an iterator, or what turns into one, with one item for each task; for one value in all \
+            tasks, `std::iter::repeat(value)`"
+)]
+pub trait Source<Kind> {
+    /// What it gives for a task.
+    type Item;
+    /// What it is pulled through, for a parameter whose owned type is `T`.
+    type Column<T>;
+
+    /// Turns it into that.
+    fn into_column<T>(self) -> Self::Column<T>;
+}
+
+/// An iterator, or what turns into one.
+pub struct Iterates;
+
+#[diagnostic::do_not_recommend]
+impl<I: IntoIterator> Source<Iterates> for I {
+    type Item = I::Item;
+    type Column<T> = Items<I::IntoIter, T>;
+
+    fn into_column<T>(self) -> Items<I::IntoIter, T> {
+        Items { iterator: self.into_iter(), pulled: None, parameter: PhantomData }
+    }
+}
+
+/// The kind of no type at all. It is there so that there is more than one kind to look at.
+pub struct NoIterator;
+
+/// What no type implements.
+pub trait Never {}
+
+#[diagnostic::do_not_recommend]
+impl<S: Never> Source<NoIterator> for S {
+    type Item = ();
+    type Column<T> = ();
+
+    fn into_column<T>(self) {}
+}
+
+/// The arguments for one parameter.
+pub trait Column {
+    /// How many there are.
+    fn length(&self) -> Length;
+    /// Pulls the next argument and holds it; whether there was one.
+    fn pull(&mut self) -> bool;
+    /// Encodes the argument that was pulled, and lets it go.
+    fn encode(&mut self, encoder: &mut Encoder<'_>) -> Result<(), CodecError>;
+}
+
+/// How long a column is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// So many items are left.
+    Known(usize),
+    /// It may end, no one knows when.
+    Unknown,
+    /// It goes on: its `size_hint` has a lower bound of `usize::MAX`.
+    Endless,
+}
+
+/// A column of an iterator's items.
+pub struct Items<I: Iterator, T> {
+    iterator: I,
+    pulled: Option<I::Item>,
+    parameter: PhantomData<fn() -> T>,
+}
+
+impl<I, T> Column for Items<I, T>
+where
+    I: Iterator,
+    I::Item: EncodeAs<T>,
+{
+    fn length(&self) -> Length {
+        match self.iterator.size_hint() {
+            (usize::MAX, _) => Length::Endless,
+            (lower, Some(upper)) if lower == upper => Length::Known(lower),
+            _ => Length::Unknown,
+        }
+    }
+
+    fn pull(&mut self) -> bool {
+        self.pulled = self.iterator.next();
+        self.pulled.is_some()
+    }
+
+    fn encode(&mut self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
+        let item = self.pulled.take().expect("a row is encoded only when every column was pulled");
+        item.encode_as(encoder)
+    }
+}
+
+/// The columns of a call: `()`, then `((), first)`, then `(((), first), second)`, …
+pub trait Columns {
+    /// Visits each column's length, in order.
+    fn lengths(&self, visit: &mut dyn FnMut(Length));
+    /// Pulls one item of each column, in order, for as long as `on_pull` (told whether there was one) asks to go on.
+    fn pull(&mut self, on_pull: &mut dyn FnMut(bool) -> Pull) -> Pull;
+    /// Encodes the row that was pulled.
+    fn encode(&mut self, encoder: &mut Encoder<'_>) -> Result<(), CodecError>;
+}
+
+/// Whether the rest of a row is pulled.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Pull {
+    /// The next column is pulled too.
+    GoOn,
+    /// The columns after this one are left alone.
+    Stop,
+}
+
+impl Columns for () {
+    fn lengths(&self, _visit: &mut dyn FnMut(Length)) {}
+
+    fn pull(&mut self, _on_pull: &mut dyn FnMut(bool) -> Pull) -> Pull {
+        Pull::GoOn
+    }
+
+    fn encode(&mut self, _encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
+        Ok(())
+    }
+}
+
+impl<A: Columns, C: Column> Columns for (A, C) {
+    fn lengths(&self, visit: &mut dyn FnMut(Length)) {
+        self.0.lengths(visit);
+        visit(self.1.length());
+    }
+
+    fn pull(&mut self, on_pull: &mut dyn FnMut(bool) -> Pull) -> Pull {
+        match self.0.pull(on_pull) {
+            Pull::GoOn => on_pull(self.1.pull()),
+            Pull::Stop => Pull::Stop,
+        }
+    }
+
+    fn encode(&mut self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
+        self.0.encode(encoder)?;
+        self.1.encode(encoder)
+    }
+}

@@ -1,0 +1,100 @@
+//! The lazy maps as iterators.
+
+use std::collections::VecDeque;
+use std::iter::FusedIterator;
+
+use super::columns::Columns;
+use super::engine::{Engine, Indexed, Late};
+use crate::error::{Error, TaskError};
+use crate::registry::WorkerFn;
+
+/// The results of a map, in order, as they are pulled: what [`pool_iter!`](crate::pool_iter) gives.
+///
+/// A failed task is an `Err` whose [`task()`](Error::task) names it, and the iterator goes on. A failure of the call as a
+/// whole is one last `Err`. Dropping the iterator stops the work.
+pub struct PoolIter<F: WorkerFn, A> {
+    /// None once the last item was given.
+    engine: Option<Engine<F, A>>,
+    /// What is done from the next index on; none where it is not, yet.
+    early: VecDeque<Option<Early<F::Output>>>,
+    next_index: usize,
+}
+
+/// An outcome that waits for its turn, and its bytes.
+type Early<T> = (Result<T, TaskError>, usize);
+
+impl<F: WorkerFn, A> PoolIter<F, A> {
+    pub(super) fn new(engine: Engine<F, A>) -> Self {
+        Self { engine: Some(engine), early: VecDeque::new(), next_index: 0 }
+    }
+
+    fn keep(&mut self, (index, outcome): Indexed<F::Output>, bytes: usize) {
+        let place = index - self.next_index;
+        if self.early.len() <= place {
+            self.early.resize_with(place + 1, || None);
+        }
+        self.early[place] = Some((outcome, bytes));
+    }
+}
+
+impl<F: WorkerFn, A: Columns> Iterator for PoolIter<F, A> {
+    type Item = Result<F::Output, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let engine = self.engine.as_mut()?;
+            if let Some(Some(_)) = self.early.front() {
+                let (outcome, bytes) = self.early.pop_front().flatten()?;
+                engine.yielded(bytes);
+                self.next_index += 1;
+                return Some(outcome.map_err(Error::from));
+            }
+            match engine.next(Late::AfterResults) {
+                Ok(Some((indexed, bytes))) => self.keep(indexed, bytes),
+                Ok(None) => self.engine = None,
+                Err(error) => {
+                    self.engine = None;
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
+}
+
+impl<F: WorkerFn, A: Columns> FusedIterator for PoolIter<F, A> {}
+
+/// The results of a map with their indices, as they finish: what
+/// [`pool_iter_unordered!`](crate::pool_iter_unordered) gives.
+///
+/// A failed task is an `Err` whose [`task()`](Error::task) names it, and the iterator goes on. A failure of the call as a
+/// whole is one last `Err`. Dropping the iterator stops the work.
+pub struct PoolIterUnordered<F: WorkerFn, A> {
+    /// None once the last item was given.
+    engine: Option<Engine<F, A>>,
+}
+
+impl<F: WorkerFn, A> PoolIterUnordered<F, A> {
+    pub(super) fn new(engine: Engine<F, A>) -> Self {
+        Self { engine: Some(engine) }
+    }
+}
+
+impl<F: WorkerFn, A: Columns> Iterator for PoolIterUnordered<F, A> {
+    type Item = Result<(usize, F::Output), Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.engine.as_mut()?.next_any(Late::AfterResults) {
+            Ok(Some((index, outcome))) => Some(outcome.map(|output| (index, output)).map_err(Error::from)),
+            Ok(None) => {
+                self.engine = None;
+                None
+            }
+            Err(error) => {
+                self.engine = None;
+                Some(Err(error))
+            }
+        }
+    }
+}
+
+impl<F: WorkerFn, A: Columns> FusedIterator for PoolIterUnordered<F, A> {}

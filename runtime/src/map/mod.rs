@@ -1,0 +1,11 @@
+//! Maps: typed fronts of the pool, all on one lazy engine.
+
+mod builder;
+mod columns;
+mod engine;
+mod iter;
+mod rows;
+
+pub use builder::{Map, Position, call};
+pub use columns::{Column, Columns, Length, Pull, Source};
+pub use iter::{PoolIter, PoolIterUnordered};

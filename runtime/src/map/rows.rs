@@ -1,0 +1,142 @@
+//! The iterators of a call, read row by row: they must end together, unless they are endless or the call stops with the
+//! shortest.
+
+use super::columns::{Columns, Length, Pull};
+use crate::codec::Encoder;
+use crate::error::{CodecError, Error, Kind, LengthMismatch, Place, Result};
+use crate::registry::Registration;
+
+/// The rows of a call.
+pub(super) struct Rows<A> {
+    columns: A,
+    registration: &'static Registration,
+    lengths: Vec<Length>,
+    /// The call stops with the first iterator that ends.
+    shortest: bool,
+    pulled: usize,
+    at_end: bool,
+}
+
+/// What a pull gave.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Row {
+    /// One item of each column, to be encoded.
+    Whole,
+    End,
+}
+
+impl<A: Columns> Rows<A> {
+    /// Compares the lengths that are known.
+    pub(super) fn new(columns: A, registration: &'static Registration, shortest: bool) -> Result<Self> {
+        let mut lengths = Vec::new();
+        columns.lengths(&mut |length| lengths.push(length));
+        let rows = Self { columns, registration, lengths, shortest, pulled: 0, at_end: false };
+        if !shortest {
+            rows.compare_known_lengths()?;
+        }
+        Ok(rows)
+    }
+
+    /// How many rows there are, all in all.
+    pub(super) fn length(&self) -> Length {
+        let known = self.lengths.iter().filter_map(|length| match length {
+            Length::Known(length) => Some(*length),
+            _ => None,
+        });
+        if let Some(least) = known.min() {
+            Length::Known(least)
+        } else if self.lengths.contains(&Length::Unknown) {
+            Length::Unknown
+        } else {
+            Length::Endless
+        }
+    }
+
+    /// How many rows are left to be pulled, if that is known.
+    pub(super) fn left(&self) -> Option<usize> {
+        match self.length() {
+            Length::Known(length) => Some(length.saturating_sub(self.pulled)),
+            _ => None,
+        }
+    }
+
+    /// How many whole rows were pulled.
+    pub(super) fn pulled(&self) -> usize {
+        self.pulled
+    }
+
+    pub(super) fn is_at_end(&self) -> bool {
+        self.at_end
+    }
+
+    /// Pulls nothing more.
+    pub(super) fn end(&mut self) {
+        self.at_end = true;
+    }
+
+    /// Pulls one item of each column. A panic of an iterator goes through, and nothing is pulled after it.
+    pub(super) fn pull(&mut self) -> Result<Row> {
+        // Set before, and taken back after: an iterator that panics is not asked again.
+        self.at_end = true;
+        let (lengths, shortest) = (&self.lengths, self.shortest);
+        let mut ended = None;
+        let mut going = None;
+        let mut column = 0;
+        self.columns.pull(&mut |is_item| {
+            let endless = lengths[column] == Length::Endless;
+            if !is_item {
+                ended.get_or_insert(column);
+            } else if !endless {
+                going.get_or_insert(column);
+            }
+            column += 1;
+            if ended.is_some() && shortest { Pull::Stop } else { Pull::GoOn }
+        });
+        match (ended, going) {
+            (None, _) => {
+                self.pulled += 1;
+                self.at_end = false;
+                Ok(Row::Whole)
+            }
+            (Some(ended), Some(longer)) if !shortest => {
+                let longer_length = match self.lengths[longer] {
+                    Length::Known(length) => Some(length),
+                    _ => None,
+                };
+                Err(self.mismatch(ended, self.pulled, longer, longer_length))
+            }
+            (Some(_), _) => Ok(Row::End),
+        }
+    }
+
+    /// Encodes the row that was pulled last.
+    pub(super) fn encode(&mut self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
+        self.columns.encode(encoder)
+    }
+
+    fn compare_known_lengths(&self) -> Result<()> {
+        let known = self.lengths.iter().enumerate().filter_map(|(column, length)| match length {
+            Length::Known(length) => Some((column, *length)),
+            _ => None,
+        });
+        let shortest = known.clone().min_by_key(|(_, length)| *length);
+        let longest = known.max_by_key(|(_, length)| *length);
+        match (shortest, longest) {
+            (Some((ended, after)), Some((longer, length))) if after < length => {
+                Err(self.mismatch(ended, after, longer, Some(length)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn mismatch(&self, ended: usize, ended_after: usize, longer: usize, longer_length: Option<usize>) -> Error {
+        let place = |position| Place { position, name: self.registration.parameter(position) };
+        Error::new(Kind::LengthMismatch(LengthMismatch {
+            function: self.registration.path(),
+            ended: place(ended),
+            ended_after,
+            longer: place(longer),
+            longer_length,
+        }))
+    }
+}

@@ -1,0 +1,135 @@
+//! What a pool is built with, and what is refused.
+
+use std::time::Duration;
+
+use super::core::Settings;
+use super::handle::{Pool, cpu_count};
+use crate::error::{Error, Kind, Result};
+use crate::launch::{self, Start};
+use crate::wire;
+
+/// More workers than this are refused: each takes a process.
+const WORKERS_MAX: usize = 4096;
+const STARTUP_TIMEOUT: Duration = Duration::from_secs(10);
+/// What std gives the first thread of most systems.
+const STACK_BYTES: usize = 8 << 20;
+/// A backtrace of a panic needs about so much.
+const STACK_BYTES_MIN: usize = 64 << 10;
+const STACK_BYTES_MAX: usize = 1 << 40;
+
+/// Builds a [`Pool`]: [`Pool::builder()`].
+///
+/// # Examples
+///
+/// ```
+/// use poolmap::{Pool, pool_map, worker};
+///
+/// #[worker]
+/// fn negate(x: i32) -> i32 {
+///     -x
+/// }
+///
+/// poolmap::init();
+/// let pool = Pool::builder().workers(2).build()?;
+/// assert_eq!(pool_map!(in &pool, negate, [1, 2, 3])?, [-1, -2, -3]);
+///
+/// let error = Pool::builder().workers(0).build().unwrap_err();
+/// assert!(error.is_invalid_option());
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder makes no pool before `build()`"]
+pub struct Builder {
+    workers: Option<usize>,
+    startup_timeout: Duration,
+    frame_bytes_max: usize,
+    stack_bytes: usize,
+}
+
+impl Builder {
+    pub(super) fn new() -> Self {
+        Self {
+            workers: None,
+            startup_timeout: STARTUP_TIMEOUT,
+            frame_bytes_max: wire::FRAME_BYTES_MAX,
+            stack_bytes: STACK_BYTES,
+        }
+    }
+
+    /// The number of workers: 1 to 4,096. By default one for each CPU that this process may use ([`cpu_count()`]), and one
+    /// in a pool inside a task.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// How long a worker may take from its start to its hello: more than zero, 10 seconds by default. One that takes
+    /// longer is killed and started again; when 5 in a row fail, the calls that wait for them do.
+    pub fn startup_timeout(mut self, timeout: Duration) -> Self {
+        self.startup_timeout = timeout;
+        self
+    }
+
+    /// The most bytes that the arguments of a task, or its result, may take: 4 KiB to 4 GiB − 1 byte, 2 GiB by default. A
+    /// larger one is that task's error ([`TaskErrorKind::Encode`](crate::TaskErrorKind::Encode)).
+    pub fn frame_bytes_max(mut self, bytes: usize) -> Self {
+        self.frame_bytes_max = bytes;
+        self
+    }
+
+    /// The stack of the thread that runs the tasks: 64 KiB to 1 TiB, 8 MiB by default.
+    pub fn stack_bytes(mut self, bytes: usize) -> Self {
+        self.stack_bytes = bytes;
+        self
+    }
+
+    /// Builds the pool. It starts the workers and does not wait until they are ready; [`Pool::ready`] does.
+    ///
+    /// # Errors
+    ///
+    /// An option that is out of its range; a process that never called [`init`](crate::init); pools inside the tasks of
+    /// pools more than 4 deep; a worker that the system does not start (those started before are ended).
+    pub fn build(self) -> Result<Pool> {
+        let pool = Pool::unstarted(self.settings()?)?;
+        pool.start()?;
+        Ok(pool)
+    }
+
+    pub(super) fn settings(self) -> Result<Settings> {
+        let entry = launch::entry().ok_or_else(|| Error::new(Kind::NotInitialized))?;
+        let depth = launch::depth();
+        if depth >= launch::DEPTH_MAX {
+            return Err(Error::new(Kind::NestedTooDeep { depth: depth + 1, depth_max: launch::DEPTH_MAX }));
+        }
+        let workers = self.workers.unwrap_or_else(|| match depth {
+            0 => cpu_count(),
+            _ => 1,
+        });
+        let remedy = "1 to 4096 are allowed; without workers(n), a pool has one for each CPU";
+        in_range("workers", workers, 1, WORKERS_MAX, remedy)?;
+        let remedy = "4096 bytes to 4 GiB - 1 byte are allowed";
+        let frame_bytes_max = self.frame_bytes_max;
+        let most = u32::MAX as usize;
+        in_range("frame_bytes_max", frame_bytes_max, wire::FRAME_BYTES_MIN, most, remedy)?;
+        let remedy = "64 KiB to 1 TiB are allowed";
+        in_range("stack_bytes", self.stack_bytes, STACK_BYTES_MIN, STACK_BYTES_MAX, remedy)?;
+        if self.startup_timeout.is_zero() {
+            return Err(Error::invalid_option(
+                "startup_timeout = 0 leaves a worker no time to start: give it some, or leave the default of 10 s",
+            ));
+        }
+        Ok(Settings {
+            workers,
+            startup_timeout: self.startup_timeout,
+            start: Start { frame_bytes_max, stack_bytes: self.stack_bytes },
+            entry: entry.clone(),
+        })
+    }
+}
+
+fn in_range(option: &str, value: usize, least: usize, most: usize, remedy: &str) -> Result<()> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::invalid_option(format!("{option} = {value} is out of range: {remedy}")))
+}

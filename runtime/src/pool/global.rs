@@ -1,0 +1,68 @@
+//! The pool of calls that name none.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::builder::Builder;
+use super::core::Shared;
+use super::handle::Pool;
+use crate::error::{Error, Result};
+
+static GLOBAL: Mutex<Option<&'static Pool>> = Mutex::new(None);
+
+/// Sets the number of workers of the global pool.
+const WORKERS_VARIABLE: &str = "POOLMAP_WORKERS";
+
+/// The pool of calls that name none. It starts its workers at its first task: one for each CPU, or as many as the
+/// environment variable `POOLMAP_WORKERS` says.
+///
+/// # Errors
+///
+/// `POOLMAP_WORKERS` is no number from 1 to 4,096; this process never called [`init`](crate::init); pools inside the tasks
+/// of pools more than 4 deep.
+pub fn global_pool() -> Result<&'static Pool> {
+    let mut global = GLOBAL.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(pool) = *global {
+        return Ok(pool);
+    }
+    let mut builder = Builder::new();
+    if let Some(workers) = workers_from_environment()? {
+        builder = builder.workers(workers);
+    }
+    // A handle without processes and descriptors is what a shutdown leaves of it.
+    let pool: &'static Pool = Box::leak(Box::new(Pool::unstarted(builder.settings()?)?));
+    *global = Some(pool);
+    Ok(pool)
+}
+
+/// The global pool, started.
+pub(crate) fn global_shared() -> Result<Arc<Shared>> {
+    let pool = global_pool()?;
+    pool.shared().inspect_err(|_| {
+        // It has ended itself: the next call makes another.
+        let mut global = GLOBAL.lock().unwrap_or_else(PoisonError::into_inner);
+        global.take_if(|current| std::ptr::eq(*current, pool));
+    })
+}
+
+/// Ends the global pool, if there is one: calls that are open on it fail ([`Error::is_closed`]), and no process is left. A
+/// later map starts another.
+pub fn shutdown_global() {
+    let pool = GLOBAL.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(pool) = pool {
+        pool.shut_down();
+    }
+}
+
+fn workers_from_environment() -> Result<Option<usize>> {
+    let Some(value) = std::env::var_os(WORKERS_VARIABLE) else {
+        return Ok(None);
+    };
+    match value.to_str().and_then(|value| value.trim().parse().ok()) {
+        Some(workers @ 1..=4096) => Ok(Some(workers)),
+        _ => Err(Error::invalid_option(format!(
+            "{WORKERS_VARIABLE}={} is not a number of workers: set it to a number from 1 to 4096, or unset it for one \
+             worker for each CPU",
+            value.display(),
+        ))),
+    }
+}

@@ -1,0 +1,192 @@
+//! `Pool`, as its owner holds it.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use super::builder::Builder;
+use super::core::{Core, Phase, Settings, Shared};
+use super::seat::State;
+use super::supervisor;
+use crate::error::{Error, Kind, Result};
+use crate::task::WorkerInfo;
+
+/// Workers that a parent owns, and that run tasks for it.
+///
+/// It is `Send + Sync`: several threads may map on it at once.
+///
+/// # Worker death
+///
+/// A worker that dies costs the task that it was running, and is replaced.
+///
+/// Dropping the pool ends it: its idle workers exit, those that run a task are killed. It takes milliseconds as a rule, and
+/// 5 seconds at most.
+///
+/// # Examples
+///
+/// ```
+/// use poolmap::{Pool, pool_map, worker};
+///
+/// #[worker]
+/// fn square(x: u64) -> u64 {
+///     x * x
+/// }
+///
+/// poolmap::init();
+/// let pool = Pool::builder().workers(2).build()?;
+/// let squares = pool_map!(in &pool, square, 1..=3)?;
+/// assert_eq!(squares, [1, 4, 9]);
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+pub struct Pool {
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    /// None once it is shut down.
+    shared: Option<Arc<Shared>>,
+    supervisor: Option<JoinHandle<()>>,
+}
+
+impl Pool {
+    /// A pool with one worker for each CPU that this process may use, and every other option at its default.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Builder::build`].
+    pub fn new() -> Result<Self> {
+        Self::builder().build()
+    }
+
+    /// Builds a pool with options.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// A pool that starts with its first call.
+    pub(super) fn unstarted(settings: Settings) -> Result<Self> {
+        let shared = Shared::new(settings).map_err(|error| {
+            Error::start(format!("a pool could not be made: {error}; it takes 4 descriptors, so look at `ulimit -n`"))
+        })?;
+        Ok(Self { inner: Mutex::new(Inner { shared: Some(shared), supervisor: None }) })
+    }
+
+    /// Starts the workers, unless they are, and waits until the system has made their processes.
+    pub(super) fn start(&self) -> Result<Arc<Shared>> {
+        let mut inner = self.lock();
+        let shared = inner.shared.clone().ok_or_else(|| Error::new(Kind::Closed))?;
+        if inner.supervisor.is_some() {
+            return Ok(shared);
+        }
+        shared.lock().phase = Phase::Running;
+        let of_supervisor = Arc::clone(&shared);
+        let spawned = std::thread::Builder::new()
+            .name("poolmap-pool".to_owned())
+            .spawn(move || supervisor::run(&of_supervisor))
+            .map_err(|error| {
+                Error::start(format!("the pool's thread could not be started: {error}; look at `ulimit -u`"))
+            })?;
+        inner.supervisor = Some(spawned);
+        drop(inner);
+        let started = shared.wait(|core| core.first_round.clone());
+        started.map_err(|failure| {
+            self.shut_down();
+            Error::new(Kind::Start(failure))
+        })?;
+        Ok(shared)
+    }
+
+    /// What a call on the pool works with.
+    pub(crate) fn shared(&self) -> Result<Arc<Shared>> {
+        self.start()
+    }
+
+    /// Waits until every worker is ready.
+    ///
+    /// # Errors
+    ///
+    /// Workers could not be started, 5 times in a row; the pool was shut down.
+    pub fn ready(&self) -> Result<()> {
+        let shared = self.start()?;
+        shared.resume(&mut shared.lock())?;
+        shared.wait(|core| {
+            if let Some(failure) = core.start_failure.take() {
+                return Some(Err(Error::new(Kind::Start(failure))));
+            }
+            if matches!(core.phase, Phase::Closing | Phase::Closed) {
+                return Some(Err(Error::new(Kind::Closed)));
+            }
+            core.are_all_ready().then_some(Ok(()))
+        })
+    }
+
+    /// The workers that there are now, those that are starting included.
+    pub fn workers(&self) -> Vec<WorkerInfo> {
+        let Some(shared) = self.lock().shared.clone() else {
+            return Vec::new();
+        };
+        let core = shared.lock();
+        core.lives()
+            .filter(|(_, live)| !matches!(live.state, State::Doomed { .. }))
+            .map(|(slot, live)| WorkerInfo::new(slot, live.process.pid(), std::process::id(), 0))
+            .collect()
+    }
+
+    /// Ends the pool: calls that are open fail, and no process is left.
+    pub(super) fn shut_down(&self) {
+        let (shared, supervisor) = {
+            let mut inner = self.lock();
+            (inner.shared.take(), inner.supervisor.take())
+        };
+        let (Some(shared), Some(supervisor)) = (shared, supervisor) else {
+            return;
+        };
+        shared.lock().phase = Phase::Closing;
+        shared.supervisor.wake();
+        // If it panicked, what it says on its end has been done all the same.
+        let _ = supervisor.join();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shut_down();
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("workers", &self.workers()).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// Waits until `check` gives something. It moves no messages.
+    fn wait<T>(&self, mut check: impl FnMut(&mut Core) -> Option<T>) -> T {
+        let mut core = self.lock();
+        loop {
+            if let Some(value) = check(&mut core) {
+                return value;
+            }
+            core.waiting += 1;
+            core = self.changed.wait(core).unwrap_or_else(PoisonError::into_inner);
+            core.waiting -= 1;
+        }
+    }
+}
+
+impl Core {
+    fn are_all_ready(&self) -> bool {
+        self.seats.iter().all(|seat| seat.worker.as_ref().is_some_and(|live| matches!(live.state, State::Ready)))
+    }
+}
+
+/// How many CPUs this process may use: 1 or more. It honours the affinity mask and, on Linux, the quota of its cgroup, as
+/// [`std::thread::available_parallelism`] does.
+pub fn cpu_count() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

@@ -1,0 +1,20 @@
+//! The pool: the workers that a parent owns, and the bytes that move between it and them. It knows no types of values.
+
+mod builder;
+mod chunk_size;
+mod core;
+mod death;
+mod drive;
+mod global;
+mod handle;
+mod queue;
+mod seat;
+mod supervisor;
+
+pub(crate) use self::core::Shared;
+pub(crate) use self::drive::Step;
+pub(crate) use self::queue::{CallFailure, CallId, Running};
+pub use builder::Builder;
+pub(crate) use global::global_shared;
+pub use global::{global_pool, shutdown_global};
+pub use handle::{Pool, cpu_count};

@@ -1,0 +1,130 @@
+//! One place in the pool, and the process that holds it.
+
+use std::time::{Duration, Instant};
+
+use super::queue::{Queue, Slot};
+use crate::error::{CodecError, TaskErrorKind};
+use crate::registry;
+use crate::sys::Process;
+use crate::task::Outcome;
+use crate::transport::{Fault, Link};
+use crate::wire::{Greeting, PanicNote, Status, ToParent, Violation};
+
+/// A place in the pool.
+pub(super) struct Seat {
+    pub(super) worker: Option<Live>,
+    /// A process for an empty seat is not started before this.
+    pub(super) not_before: Instant,
+}
+
+/// A process that was started and is not reaped yet.
+pub(super) struct Live {
+    pub(super) process: Process,
+    pub(super) link: Link,
+    pub(super) state: State,
+    /// Whether its start has succeeded.
+    pub(super) said_hello: bool,
+    /// The last panic that it told of; the reply of the task that panicked takes it back.
+    pub(super) panic: Option<PanicNote>,
+}
+
+/// How far a worker's life has come.
+pub(super) enum State {
+    /// It has not said hello; it must by then.
+    Starting {
+        deadline: Instant,
+    },
+    Ready,
+    /// It is out of service. It is killed at once, or at the deadline if it does not end by itself.
+    Doomed {
+        cause: Cause,
+        kill_at: Instant,
+    },
+}
+
+/// Why a worker is out of service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// Its end of the channel was closed: it died, or soon will.
+    Closed,
+    /// The same, but it had to be killed.
+    ClosedAlive,
+    /// It broke the protocol, or the channel failed.
+    Faulty(String),
+    /// It did not say hello in time.
+    Late,
+    /// The call whose task it was running ended early.
+    CallEnded,
+    /// The pool is shut down.
+    PoolClosed,
+}
+
+impl Live {
+    /// Takes in what the worker has sent.
+    pub(super) fn receive(&mut self, slot: Slot, queue: &mut Queue, greeting: Greeting) -> Result<usize, Fault> {
+        let Self { process, link, state, said_hello, panic } = self;
+        link.receive(|message| match message {
+            ToParent::Hello(theirs) => {
+                if std::mem::replace(said_hello, true) {
+                    return Err(Violation::new("it said hello twice").into());
+                }
+                if theirs != greeting {
+                    return Err(Violation::new("it is another program").into());
+                }
+                if matches!(state, State::Starting { .. }) {
+                    *state = State::Ready;
+                    queue.add_worker(slot, process.pid());
+                }
+                Ok(())
+            }
+            _ if !*said_hello => Err(Violation::new("it did not say hello first").into()),
+            ToParent::Reply { chunk, position, elapsed_nanos, status, payload } => {
+                *panic = None;
+                let elapsed = Duration::from_nanos(elapsed_nanos);
+                let outcome = outcome(status, payload)?;
+                Ok(queue.answered(slot, chunk, position, elapsed, outcome)?)
+            }
+            ToParent::Note(note) => {
+                *panic = Some(note);
+                Ok(())
+            }
+            ToParent::Returned => Ok(queue.returned(slot)?),
+        })
+    }
+}
+
+/// A dead worker's channel holds no more than a socket's buffer, some hundred kilobytes; one that another process still
+/// writes to is left after so many rounds.
+const DRAIN_ROUNDS_MAX: usize = 64;
+
+impl Live {
+    /// Takes in what a worker that has ended had sent before.
+    pub(super) fn drain(&mut self, slot: Slot, queue: &mut Queue, greeting: Greeting) {
+        for _ in 0..DRAIN_ROUNDS_MAX {
+            if !matches!(self.receive(slot, queue, greeting), Ok(1..)) {
+                return;
+            }
+        }
+    }
+}
+
+/// What a reply says of its task.
+fn outcome(status: Status, payload: &[u8]) -> Result<Outcome, Violation> {
+    let text = || CodecError::new(String::from_utf8_lossy(payload));
+    Ok(match status {
+        Status::Output => Outcome::Output(payload.to_vec()),
+        Status::Failure => {
+            let failure = registry::decode_failure(payload)
+                .map_err(|error| Violation::new(format!("a returned error: {error}")))?;
+            Outcome::Error(TaskErrorKind::Failed(failure))
+        }
+        Status::Encode => Outcome::Error(TaskErrorKind::Encode(text())),
+        Status::Decode => Outcome::Error(TaskErrorKind::Decode(text())),
+        Status::Panic => Outcome::Error(panicked(PanicNote::decode(payload)?)),
+    })
+}
+
+/// The error of a task that panicked.
+pub(super) fn panicked(note: PanicNote) -> TaskErrorKind {
+    TaskErrorKind::Panicked { message: note.message, location: note.location, backtrace: note.backtrace }
+}

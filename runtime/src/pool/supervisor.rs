@@ -1,0 +1,319 @@
+//! The pool's own thread: it starts the workers, watches them, ends and reaps them, and decides (with `death`) what an end
+//! means. It is not on the way of tasks and results.
+//!
+//! The kernel ends a worker when the thread that started it ends, so this thread lives as long as the pool.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::core::{Core, Phase, Shared};
+use super::death;
+use super::queue::{CallFailure, Slot};
+use super::seat::{Cause, Live, State};
+use crate::error::StartFailure;
+use crate::launch;
+use crate::sys::{self, End, Watch};
+
+/// So many processes in a row that end before they are ready fail the calls that wait for them.
+const FAILED_STARTS_MAX: u32 = 5;
+/// After a failed start the next waits so long, and twice as long each time, up to the second.
+const BACKOFF_MIN: Duration = Duration::from_millis(10);
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
+/// An idle worker has so long to end by itself when the pool is shut down.
+const CLOSE_GRACE: Duration = Duration::from_millis(500);
+/// A shutdown takes no longer than this, even if the kernel cannot end a process (in uninterruptible sleep).
+const CLOSE_TIME_MAX: Duration = Duration::from_secs(5);
+/// A process that was killed and has not ended is looked at again after this.
+const KILL_AGAIN: Duration = Duration::from_secs(1);
+/// Where a process's end cannot be waited for by a descriptor, it is looked for this often.
+const REAP_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Runs until the pool is closed and no process is left.
+pub(super) fn run(shared: &Shared) {
+    // Whatever ends this thread, nobody waits for it after that.
+    let _closed = OnEnd(|| {
+        let mut core = shared.lock();
+        core.phase = Phase::Closed;
+        core.queue.fail_calls(&CallFailure::PoolClosed);
+        for seat in &mut core.seats {
+            if let Some(live) = seat.worker.take() {
+                live.process.kill();
+            }
+        }
+        drop(core);
+        shared.wake_driver();
+    });
+    let mut closing_since = None;
+    loop {
+        start_vacant(shared);
+        let (watched, timeout) = {
+            let core = shared.lock();
+            let closing = core.phase == Phase::Closing;
+            if closing && core.lives().next().is_none() {
+                return;
+            }
+            if closing {
+                let since = *closing_since.get_or_insert_with(Instant::now);
+                if since.elapsed() > CLOSE_TIME_MAX {
+                    return;
+                }
+            }
+            core.watched()
+        };
+        let ready = wait_for(shared, &watched, timeout);
+        let mut core = shared.lock();
+        core.attend(&ready, shared.settings.startup_timeout);
+        core.dispatch();
+        drop(core);
+        shared.wake_driver();
+    }
+}
+
+/// Starts a process for each empty seat whose time has come. The first failure of the pool's first round ends the round.
+fn start_vacant(shared: &Shared) {
+    let mut first_failure = None;
+    loop {
+        let mut core = shared.lock();
+        let now = Instant::now();
+        let vacant = core.vacant(now).filter(|_| first_failure.is_none());
+        let Some(slot) = vacant else {
+            if core.first_round.is_none() {
+                core.first_round = Some(first_failure.map_or(Ok(()), Err));
+                shared.changed.notify_all();
+            }
+            return;
+        };
+        drop(core);
+        let settings = &shared.settings;
+        let started = launch::start(&settings.entry, &settings.start, slot);
+        let mut core = shared.lock();
+        match started {
+            Ok((process, link)) => {
+                core.seats[slot].worker = Some(Live {
+                    process,
+                    link,
+                    state: State::Starting { deadline: Instant::now() + settings.startup_timeout },
+                    said_hello: false,
+                    panic: None,
+                });
+            }
+            Err(error) => {
+                let message = format!(
+                    "worker {slot} of {} could not be started: {error}; each takes a process and 3 descriptors, so look \
+                     at `ulimit -n` and `ulimit -u`, or use fewer workers",
+                    settings.workers,
+                );
+                if core.first_round.is_none() {
+                    first_failure = Some(StartFailure { message: message.clone() });
+                }
+                core.start_failed(slot, message);
+            }
+        }
+    }
+}
+
+/// What the supervisor waits for, and for whom. It holds the descriptors, so that they stay what they are meanwhile.
+enum Watched {
+    /// The end of a process.
+    Process(Slot, Arc<OwnedFd>),
+    /// A hello.
+    Message(Slot, Arc<UnixStream>),
+    /// The end of a channel.
+    HangUp(Slot, Arc<UnixStream>),
+}
+
+impl Watched {
+    fn slot(&self) -> Slot {
+        let (Self::Process(slot, _) | Self::Message(slot, _) | Self::HangUp(slot, _)) = self;
+        *slot
+    }
+
+    fn watch(&self) -> Watch<'_> {
+        match self {
+            Self::Process(_, pidfd) => Watch::read(pidfd.as_fd()),
+            Self::Message(_, stream) => Watch::read(stream.as_fd()),
+            Self::HangUp(_, stream) => Watch::hang_up(stream.as_fd()),
+        }
+    }
+}
+
+/// Waits, and gives the slots for which something has happened.
+fn wait_for(shared: &Shared, watched: &[Watched], timeout: Option<Duration>) -> Vec<Slot> {
+    let mut watches: Vec<Watch<'_>> = watched.iter().map(Watched::watch).collect();
+    watches.push(Watch::read(shared.supervisor.as_fd()));
+    if sys::poll(&mut watches, timeout).is_err() {
+        // The kernel is out of memory: every worker is looked at, a little later.
+        std::thread::sleep(REAP_INTERVAL);
+        return watched.iter().map(Watched::slot).collect();
+    }
+    if watches.last().is_some_and(|waker| waker.ready) {
+        shared.supervisor.clear();
+    }
+    watched.iter().zip(&watches).filter(|(_, watch)| watch.ready).map(|(watched, _)| watched.slot()).collect()
+}
+
+impl Core {
+    /// An empty seat whose process may be started now.
+    fn vacant(&self, now: Instant) -> Option<Slot> {
+        if self.halted || self.phase != Phase::Running {
+            return None;
+        }
+        self.seats.iter().position(|seat| seat.worker.is_none() && seat.not_before <= now)
+    }
+
+    /// What is to be waited for, and how long at most.
+    fn watched(&self) -> (Vec<Watched>, Option<Duration>) {
+        let now = Instant::now();
+        let mut next: Option<Instant> = None;
+        let mut until = |time: Instant| next = Some(next.map_or(time, |next| next.min(time)));
+        let mut watched = Vec::new();
+        for (slot, seat) in self.seats.iter().enumerate() {
+            let Some(live) = &seat.worker else {
+                if !self.halted && self.phase == Phase::Running {
+                    until(seat.not_before);
+                }
+                continue;
+            };
+            match live.process.descriptor() {
+                Some(pidfd) => watched.push(Watched::Process(slot, pidfd)),
+                None => until(now + REAP_INTERVAL),
+            }
+            let stream = Arc::clone(live.link.stream());
+            match live.state {
+                State::Starting { deadline } => {
+                    until(deadline);
+                    watched.push(Watched::Message(slot, stream));
+                }
+                State::Ready => watched.push(Watched::HangUp(slot, stream)),
+                // Its channel is hung up as a rule: only the end of the process is still waited for.
+                State::Doomed { kill_at, .. } => until(kill_at),
+            }
+        }
+        let timeout = next.map(|next| next.saturating_duration_since(now));
+        (watched, timeout)
+    }
+
+    /// Looks after every worker: those for which something has happened, and those whose time is over.
+    fn attend(&mut self, ready: &[Slot], startup_timeout: Duration) {
+        if self.phase == Phase::Closing {
+            self.close_workers();
+        }
+        let now = Instant::now();
+        for slot in 0..self.seats.len() {
+            self.notice(slot, ready.contains(&slot), now);
+            self.end(slot, now, startup_timeout);
+        }
+    }
+
+    /// Takes in what has happened to a worker.
+    fn notice(&mut self, slot: Slot, ready: bool, now: Instant) {
+        let Some(live) = &mut self.seats[slot].worker else {
+            return;
+        };
+        let starting = match live.state {
+            State::Starting { deadline } => Some(deadline),
+            State::Ready => None,
+            State::Doomed { .. } => return,
+        };
+        match starting {
+            None if ready => self.doom(slot, Cause::Closed),
+            None => {}
+            Some(_) if live.process.try_reap().is_some() => self.doom(slot, Cause::Closed),
+            Some(_) if ready => self.exchange(slot),
+            Some(deadline) if deadline <= now => self.doom(slot, Cause::Late),
+            Some(_) => {}
+        }
+    }
+
+    /// Brings a doomed worker to its end: reaps it, or kills it when its time is over.
+    fn end(&mut self, slot: Slot, now: Instant, startup_timeout: Duration) {
+        let Some(live) = &mut self.seats[slot].worker else {
+            return;
+        };
+        let State::Doomed { cause, kill_at } = &mut live.state else {
+            return;
+        };
+        match live.process.try_reap() {
+            Some(end) => self.bury(slot, end, startup_timeout),
+            None if *kill_at <= now => {
+                live.process.kill();
+                *kill_at = now + KILL_AGAIN;
+                if *cause == Cause::Closed {
+                    *cause = Cause::ClosedAlive;
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// Decides what a worker's end means, now that it is reaped.
+    fn bury(&mut self, slot: Slot, end: End, startup_timeout: Duration) {
+        let Some(mut live) = self.seats[slot].worker.take() else {
+            return;
+        };
+        let State::Doomed { cause, .. } = live.state else {
+            return;
+        };
+        live.state = State::Ready;
+        if matches!(cause, Cause::Closed | Cause::ClosedAlive) {
+            live.drain(slot, &mut self.queue, self.greeting);
+        }
+        self.seats[slot].not_before = Instant::now();
+        if live.said_hello || cause == Cause::PoolClosed {
+            self.failed_starts = 0;
+            self.queue.lost(slot, death::task_error(&cause, end, live.panic.take()));
+        } else {
+            let message = death::start_failure(slot, &cause, end, startup_timeout);
+            self.start_failed(slot, message);
+        }
+    }
+
+    /// Counts a process that could not be started or ended before it was ready.
+    fn start_failed(&mut self, slot: Slot, message: String) {
+        let backoff = BACKOFF_MIN * 2u32.saturating_pow(self.failed_starts.min(10));
+        self.failed_starts += 1;
+        self.seats[slot].not_before = Instant::now() + backoff.min(BACKOFF_MAX);
+        let in_service = self.lives().any(|(_, live)| matches!(live.state, State::Ready));
+        if self.failed_starts < FAILED_STARTS_MAX || in_service {
+            return;
+        }
+        self.halted = true;
+        let failure = StartFailure { message };
+        if !self.queue.fail_calls(&CallFailure::Start(failure.clone())) {
+            self.start_failure = Some(failure);
+        }
+    }
+
+    /// Ends every worker: the idle ones by the end of their channel, the others at once.
+    fn close_workers(&mut self) {
+        self.queue.fail_calls(&CallFailure::PoolClosed);
+        for slot in 0..self.seats.len() {
+            let busy = self.queue.is_busy(slot);
+            let Some(live) = &self.seats[slot].worker else {
+                continue;
+            };
+            let idle = !busy && matches!(live.state, State::Ready);
+            if idle {
+                live.link.close_write();
+            }
+            self.doom(slot, Cause::PoolClosed);
+            if idle
+                && let Some(live) = &mut self.seats[slot].worker
+                && let State::Doomed { kill_at, .. } = &mut live.state
+            {
+                *kill_at = Instant::now() + CLOSE_GRACE;
+            }
+        }
+    }
+}
+
+/// Runs a function when it is dropped.
+struct OnEnd<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnEnd<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}

@@ -1,0 +1,15 @@
+//! The worker functions of this binary: what each is, the table that both sides agree on, and how one is called.
+
+mod arguments;
+mod call;
+mod fallible;
+mod function;
+mod table;
+
+pub use arguments::EncodeAs;
+pub(crate) use call::{Reply, decode_failure};
+pub use call::{Stop, TaskCall};
+pub use fallible::{ErrorProbe, Fallible, Typed, Untyped};
+pub use function::{Argument, Named, Output, Parameter, Parameters, WorkerFailure, WorkerFn, not_a_worker_function};
+pub use table::{Entry, Identity, Registration};
+pub(crate) use table::{fingerprint, function};

@@ -1,0 +1,112 @@
+//! The table of worker functions; the only owner of inventory. It knows nothing of how a function is called.
+//!
+//! A worker function's index in the sorted table is what travels. Both processes run one binary, so both make one table;
+//! the hello compares the fingerprints all the same.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::call::{Stop, TaskCall};
+
+/// What tells one worker function from all others of a program. The name alone would not: two functions may each hold a
+/// nested one of the same name, in one module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Identity {
+    /// `module_path!()`, which begins with the crate.
+    pub module: &'static str,
+    /// `module::name`, for people.
+    pub path: &'static str,
+    /// `file!()`.
+    pub file: &'static str,
+    /// `line!()`.
+    pub line: u32,
+    /// `column!()`.
+    pub column: u32,
+    /// The version of the package.
+    pub version: &'static str,
+}
+
+type Run = fn(&mut TaskCall<'_>) -> Result<(), Stop>;
+
+/// The entry of one worker function in the table.
+pub struct Registration {
+    identity: Identity,
+    run: Run,
+    parameters: &'static [&'static str],
+    index: AtomicU32,
+}
+
+/// The index of a registration that the table has not met.
+const UNKNOWN: u32 = u32::MAX;
+
+impl Registration {
+    /// The registration of a function that `run` calls.
+    pub const fn new(identity: Identity, parameters: &'static [&'static str], run: Run) -> Self {
+        Self { identity, run, parameters, index: AtomicU32::new(UNKNOWN) }
+    }
+
+    /// The function as `module::name`.
+    pub(crate) fn path(&self) -> &'static str {
+        self.identity.path
+    }
+
+    /// The name of a parameter.
+    pub(crate) fn parameter(&self, position: usize) -> &'static str {
+        self.parameters.get(position).copied().unwrap_or("?")
+    }
+
+    pub(crate) fn run(&self, call: &mut TaskCall<'_>) -> Result<(), Stop> {
+        (self.run)(call)
+    }
+
+    /// Its place in the table.
+    pub(crate) fn index(&self) -> u32 {
+        table();
+        let index = self.index.load(Ordering::Relaxed);
+        assert!(
+            index != UNKNOWN,
+            "`{}` is missing from the table of worker functions: its crate's start-up code did not run",
+            self.path(),
+        );
+        index
+    }
+}
+
+/// What inventory collects.
+pub struct Entry(pub &'static Registration);
+
+inventory::collect!(Entry);
+
+/// All worker functions of this binary, in an order that is equal in every process that runs it.
+pub(crate) fn table() -> &'static [&'static Registration] {
+    static TABLE: OnceLock<Vec<&'static Registration>> = OnceLock::new();
+    TABLE.get_or_init(|| {
+        let mut table: Vec<_> = inventory::iter::<Entry>().map(|entry| entry.0).collect();
+        // A macro can write two functions that even share line and column. The sort is stable, and inventory lists them
+        // in the order of their constructors, which the linker fixed: they stay apart, in the same order everywhere.
+        table.sort_by_key(|registration| registration.identity);
+        for (index, registration) in table.iter().enumerate() {
+            let index = u32::try_from(index).expect("a binary holds fewer than 2^32 functions");
+            registration.index.store(index, Ordering::Relaxed);
+        }
+        table
+    })
+}
+
+/// The function at a place of the table.
+pub(crate) fn function(index: u32) -> Option<&'static Registration> {
+    table().get(usize::try_from(index).ok()?).copied()
+}
+
+/// A hash of the table, equal in two processes that have the same worker functions.
+pub(crate) fn fingerprint() -> u64 {
+    static FINGERPRINT: OnceLock<u64> = OnceLock::new();
+    *FINGERPRINT.get_or_init(|| {
+        let mut hasher = DefaultHasher::new();
+        for registration in table() {
+            registration.identity.hash(&mut hasher);
+        }
+        hasher.finish()
+    })
+}

@@ -1,0 +1,96 @@
+//! Bytes and descriptors over a socket pair. No call here raises SIGPIPE, whatever the program does with that signal.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+
+use nix::errno::Errno;
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recv, recvmsg, sendmsg};
+
+/// Whether a call may wait.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Until there is at least one byte to read, or room to write one.
+    Yes,
+    /// Not at all: the error is `WouldBlock`.
+    No,
+}
+
+impl Wait {
+    fn flags(self) -> MsgFlags {
+        match self {
+            Self::Yes => MsgFlags::empty(),
+            Self::No => MsgFlags::MSG_DONTWAIT,
+        }
+    }
+}
+
+/// On Apple systems std sets `SO_NOSIGPIPE` on the sockets that it makes; there is no such flag there.
+#[cfg(not(target_vendor = "apple"))]
+const NO_SIGNAL: MsgFlags = MsgFlags::MSG_NOSIGNAL;
+#[cfg(target_vendor = "apple")]
+const NO_SIGNAL: MsgFlags = MsgFlags::empty();
+
+/// Writes some of `bytes`.
+pub(crate) fn send(stream: &UnixStream, bytes: &[u8], wait: Wait) -> io::Result<usize> {
+    retried(|| nix::sys::socket::send(stream.as_raw_fd(), bytes, wait.flags() | NO_SIGNAL))
+}
+
+/// Reads some bytes; 0 is the end.
+pub(crate) fn receive(stream: &UnixStream, bytes: &mut [u8], wait: Wait) -> io::Result<usize> {
+    retried(|| recv(stream.as_raw_fd(), bytes, wait.flags()))
+}
+
+/// Writes some of `bytes`, and a copy of a descriptor with the first of them.
+pub(crate) fn send_with_descriptor(stream: &UnixStream, bytes: &[u8], descriptor: BorrowedFd<'_>) -> io::Result<usize> {
+    let descriptors = [descriptor.as_raw_fd()];
+    let message = [ControlMessage::ScmRights(&descriptors)];
+    let slices = [IoSlice::new(bytes)];
+    retried(|| {
+        let flags = MsgFlags::MSG_DONTWAIT | NO_SIGNAL;
+        sendmsg::<()>(stream.as_raw_fd(), &slices, &message, flags, None)
+    })
+}
+
+/// Waits for some bytes, and takes the descriptor that came with them, if one did.
+pub(crate) fn receive_with_descriptor(stream: &UnixStream, bytes: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
+    let mut space = nix::cmsg_space!([RawFd; 1]);
+    let mut slices = [IoSliceMut::new(bytes)];
+    loop {
+        let message = recvmsg::<()>(stream.as_raw_fd(), &mut slices, Some(&mut space), CLOSE_ON_EXEC);
+        let message = match message {
+            Ok(message) => message,
+            Err(Errno::EINTR) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let mut received = None;
+        for control in message.cmsgs()? {
+            if let ControlMessageOwned::ScmRights(descriptors) = control {
+                for descriptor in descriptors {
+                    // SAFETY: the kernel has just made this descriptor for this process, and nothing else knows it.
+                    received = Some(unsafe { OwnedFd::from_raw_fd(descriptor) });
+                }
+            }
+        }
+        return Ok((message.bytes, received));
+    }
+}
+
+#[cfg(not(target_vendor = "apple"))]
+const CLOSE_ON_EXEC: MsgFlags = MsgFlags::MSG_CMSG_CLOEXEC;
+#[cfg(target_vendor = "apple")]
+const CLOSE_ON_EXEC: MsgFlags = MsgFlags::empty();
+
+/// Whether the other side has closed its end for good.
+pub(crate) fn is_hung_up(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected)
+}
+
+fn retried(mut call: impl FnMut() -> nix::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            other => return other.map_err(io::Error::from),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Bytes as they arrive, and the frames in them. It reserves memory for what has arrived, never for what a length claims.
+
+use super::{HEADER_BYTES, Violation};
+
+/// A buffer that is larger than this is given back once it is empty.
+const KEPT_BYTES_MAX: usize = 1 << 20;
+const FIRST_BYTES: usize = 64 * 1024;
+
+/// Received bytes that are not yet taken as frames.
+pub(crate) struct FrameBuffer {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+    frame_bytes_max: usize,
+}
+
+impl FrameBuffer {
+    /// A buffer that refuses frames whose payload is larger than `frame_bytes_max`.
+    pub(crate) fn new(frame_bytes_max: usize) -> Self {
+        Self { bytes: Vec::new(), start: 0, end: 0, frame_bytes_max }
+    }
+
+    pub(crate) fn set_frame_bytes_max(&mut self, frame_bytes_max: usize) {
+        self.frame_bytes_max = frame_bytes_max;
+    }
+
+    /// Room for more bytes; [`filled`](Self::filled) says how many came.
+    pub(crate) fn room(&mut self) -> &mut [u8] {
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+            if self.bytes.len() > KEPT_BYTES_MAX {
+                self.bytes = Vec::new();
+            }
+        }
+        if self.bytes.len() - self.end < FIRST_BYTES / 2 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+            if self.bytes.len() - self.end < FIRST_BYTES / 2 {
+                let doubled = (self.bytes.len() * 2).max(FIRST_BYTES);
+                self.bytes.resize(doubled, 0);
+            }
+        }
+        &mut self.bytes[self.end..]
+    }
+
+    /// Takes in the first `count` bytes of [`room`](Self::room).
+    pub(crate) fn filled(&mut self, count: usize) {
+        self.end += count;
+        debug_assert!(self.end <= self.bytes.len(), "more was filled than there was room");
+    }
+
+    /// Whether nothing is waiting, not even a part of a frame.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Whether a whole frame is waiting.
+    pub(crate) fn has_frame(&self) -> Result<bool, Violation> {
+        Ok(self.front()?.is_some())
+    }
+
+    /// Takes the next whole frame: its kind and its payload.
+    pub(crate) fn next(&mut self) -> Result<Option<(u8, &[u8])>, Violation> {
+        let Some((kind, length)) = self.front()? else {
+            return Ok(None);
+        };
+        let payload = self.start + HEADER_BYTES;
+        self.start = payload + length;
+        Ok(Some((kind, &self.bytes[payload..self.start])))
+    }
+
+    /// The kind and the payload's length of the frame that stands first, if it is whole.
+    fn front(&self) -> Result<Option<(u8, usize)>, Violation> {
+        let waiting = &self.bytes[self.start..self.end];
+        let Some((length, rest)) = waiting.split_first_chunk::<4>() else {
+            return Ok(None);
+        };
+        let length = u32::from_le_bytes(*length) as usize;
+        if length > self.frame_bytes_max {
+            return Err(Violation::new(format!(
+                "a frame claims {length} bytes, more than the {} allowed",
+                self.frame_bytes_max,
+            )));
+        }
+        Ok(match rest.split_first() {
+            Some((&kind, rest)) if rest.len() >= length => Some((kind, length)),
+            _ => None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn feed(buffer: &mut FrameBuffer, bytes: &[u8]) {
+        let mut left = bytes;
+        while !left.is_empty() {
+            let room = buffer.room();
+            let count = left.len().min(room.len());
+            room[..count].copy_from_slice(&left[..count]);
+            buffer.filled(count);
+            left = &left[count..];
+        }
+    }
+
+    fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
+        let mut frame = u32::try_from(payload.len()).unwrap().to_le_bytes().to_vec();
+        frame.push(kind);
+        frame.extend_from_slice(payload);
+        frame
+    }
+
+    #[test]
+    fn frames_come_out_whole_however_the_bytes_arrive() {
+        let large = vec![7; 300_000];
+        let mut stream = frame(1, b"one");
+        stream.extend(frame(2, b""));
+        stream.extend(frame(3, &large));
+        for step in [1, 3, 5, 4096, usize::MAX] {
+            let mut buffer = FrameBuffer::new(1 << 20);
+            let mut frames = Vec::new();
+            for part in stream.chunks(step.min(stream.len())) {
+                feed(&mut buffer, part);
+                while let Some((kind, payload)) = buffer.next().unwrap() {
+                    frames.push((kind, payload.to_vec()));
+                }
+            }
+            let expected = [(1, b"one".to_vec()), (2, Vec::new()), (3, large.clone())];
+            assert_eq!(frames, expected);
+            assert!(buffer.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_frame_over_the_limit_is_refused_before_its_bytes_arrive() {
+        let mut buffer = FrameBuffer::new(10);
+        feed(&mut buffer, &11u32.to_le_bytes());
+        assert!(buffer.next().is_err());
+    }
+
+    #[test]
+    fn memory_follows_what_arrived_and_not_what_is_claimed() {
+        let mut buffer = FrameBuffer::new(u32::MAX as usize);
+        feed(&mut buffer, &u32::MAX.to_le_bytes());
+        feed(&mut buffer, &[0; 100]);
+        assert_eq!(buffer.next(), Ok(None));
+        assert!(buffer.bytes.len() <= FIRST_BYTES);
+    }
+}

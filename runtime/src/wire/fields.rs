@@ -1,0 +1,50 @@
+//! Numbers in a payload, and what is wrong with one that breaks the rules. It knows no message.
+
+use super::HEADER_BYTES;
+
+/// How a sender broke the protocol.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Violation(pub(crate) String);
+
+impl Violation {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
+
+/// Writes the length into the header of the one frame that `frame` holds.
+pub(super) fn finish(frame: &mut [u8]) {
+    let length =
+        u32::try_from(frame.len() - HEADER_BYTES).expect("every frame is bounded by its limit, which is under 4 GiB");
+    frame[..4].copy_from_slice(&length.to_le_bytes());
+}
+
+/// Takes numbers off the front of a payload.
+#[derive(Debug)]
+pub(super) struct Fields<'a>(pub(super) &'a [u8]);
+
+impl<'a> Fields<'a> {
+    pub(super) fn u8(&mut self) -> Result<u8, Violation> {
+        self.array().map(|[byte]| byte)
+    }
+
+    pub(super) fn u32(&mut self) -> Result<u32, Violation> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(super) fn u64(&mut self) -> Result<u64, Violation> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    pub(super) fn bytes(&mut self, count: usize) -> Result<&'a [u8], Violation> {
+        let (bytes, rest) = self.0.split_at_checked(count).ok_or_else(|| Violation::new("a frame ends too soon"))?;
+        self.0 = rest;
+        Ok(bytes)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Violation> {
+        let (array, rest) = self.0.split_first_chunk().ok_or_else(|| Violation::new("a frame ends too soon"))?;
+        self.0 = rest;
+        Ok(*array)
+    }
+}

@@ -1,0 +1,42 @@
+//! Frames to bytes and back, for both directions. No I/O, and nothing of what a frame leads to.
+//!
+//! A frame is its length (`u32`, little-endian: the bytes after these five), its kind (one byte) and its payload.
+//!
+//! 1. The parent speaks first: `Welcome`. The worker answers `Hello`, or nothing. Each carries the protocol's version and
+//!    the fingerprint of the sender's table of worker functions, and each side goes away if they differ.
+//! 2. Then the parent sends `Chunk`s, and the worker runs their tasks in order, and sends one `Reply` for each task before
+//!    it begins the next: what is finished is never lost, and the first task without a reply is the one that was running.
+//! 3. A task's panic is a `Note` at the moment of the panic. It says nothing of the task's outcome: the process may
+//!    survive it, and then a `Reply` follows.
+//! 4. `Revoke` asks the worker to begin no more tasks of the chunks sent so far. It answers with one `Returned` once the
+//!    task that it was running has its `Reply`; everything without a reply has not begun, and never will there.
+//! 5. The end of the stream is the end of the pool: the worker exits when it has nothing to run.
+//! 6. A frame that breaks these rules is a [`Violation`]; whoever receives one kills or leaves the sender.
+
+mod buffer;
+mod chunk;
+mod fields;
+mod message;
+
+pub(crate) use buffer::FrameBuffer;
+pub(crate) use chunk::{Chunk, ChunkHeader, TaskFrames};
+pub(crate) use fields::Violation;
+pub(crate) use message::{
+    Greeting, PanicNote, Status, ToParent, ToWorker, Welcome, hello, note, reply_begin, reply_end, returned, revoke,
+    welcome,
+};
+
+/// Changes with every change of the frames.
+pub(crate) const PROTOCOL_VERSION: u32 = 1;
+
+/// The length and the kind.
+pub(crate) const HEADER_BYTES: usize = 5;
+
+/// What a chunk's payload needs beside the arguments of its tasks, when it has one; also more than a reply's needs.
+pub(crate) const OVERHEAD_BYTES: usize = 64;
+
+/// The least limit for a frame: what an error with its texts takes.
+pub(crate) const FRAME_BYTES_MIN: usize = 4 * 1024;
+
+/// The limit for a frame where nothing else is said: 2 GiB.
+pub(crate) const FRAME_BYTES_MAX: usize = 1 << 31;

@@ -1,0 +1,43 @@
+//! Who this process is, for code inside a task.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::task::WorkerInfo;
+
+static WORKER: OnceLock<(usize, u32)> = OnceLock::new();
+/// A worker runs one task at a time.
+static ATTEMPT: AtomicU32 = AtomicU32::new(0);
+
+/// The worker that this process is; `None` in a process that is no worker.
+///
+/// # Examples
+///
+/// ```
+/// use poolmap::{current_worker, pool_map, worker};
+///
+/// #[worker]
+/// fn parent_pid(_task: usize) -> Option<u32> {
+///     current_worker().map(|worker| worker.parent_pid())
+/// }
+///
+/// poolmap::init();
+/// assert_eq!(current_worker(), None);
+/// assert_eq!(pool_map!(parent_pid, 0..3)?, [Some(std::process::id()); 3]);
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+pub fn current_worker() -> Option<WorkerInfo> {
+    let &(index, parent_pid) = WORKER.get()?;
+    let attempt = ATTEMPT.load(Ordering::Relaxed);
+    Some(WorkerInfo::new(index, std::process::id(), parent_pid, attempt))
+}
+
+pub(super) fn set_worker(index: usize, parent_pid: u32) {
+    // It is set once: a process becomes a worker once.
+    let _ = WORKER.set((index, parent_pid));
+}
+
+/// Sets the attempt of the task that begins; 0 when it has ended.
+pub(super) fn set_attempt(attempt: u32) {
+    ATTEMPT.store(attempt, Ordering::Relaxed);
+}

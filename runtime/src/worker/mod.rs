@@ -1,0 +1,9 @@
+//! The worker's side: enters, serves tasks until its parent is done with it or gone, and answers who it is. It meets the
+//! pool in wire, transport and registry only.
+
+mod current;
+mod panic;
+mod serve;
+
+pub use current::current_worker;
+pub(crate) use serve::run;

@@ -1,0 +1,74 @@
+//! What a task's panic leaves: its message, place and backtrace, sent at the moment of the panic, because under
+//! `panic = "abort"` there is no later one.
+
+use std::any::Any;
+use std::backtrace::Backtrace;
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+use super::serve::Sender;
+use crate::wire::{self, PanicNote};
+
+thread_local! {
+    /// Whether this thread is running a task.
+    static IN_TASK: Cell<bool> = const { Cell::new(false) };
+    /// The last panic of the running task.
+    static LAST: RefCell<Option<PanicNote>> = const { RefCell::new(None) };
+}
+
+/// Installs the hook. Panics of tasks print nothing: they are told in the task's error. Those of other threads go to the
+/// hook that was there before, because no error tells them.
+pub(super) fn install_hook(sender: Arc<Sender>) {
+    let previous = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if !IN_TASK.get() {
+            return previous(info);
+        }
+        let note = PanicNote {
+            message: message(info.payload()),
+            location: info.location().map(ToString::to_string),
+            backtrace: backtrace(),
+        };
+        // The task thread holds no lock of the sender's while it runs a task, and an error means that the parent is gone.
+        let _ = sender.send(&wire::note(&note, sender.frame_bytes_max()));
+        LAST.set(Some(note));
+    }));
+}
+
+/// Runs a task. A panic is its `Err`.
+pub(super) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, PanicNote> {
+    IN_TASK.set(true);
+    LAST.set(None);
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+    IN_TASK.set(false);
+    result.map_err(|payload| {
+        // A program's own hook, set in a task, takes the place of ours; the payload tells the message all the same.
+        let note = LAST.take().unwrap_or_else(|| PanicNote { message: message(&*payload), ..PanicNote::default() });
+        drop_quietly(payload);
+        note
+    })
+}
+
+/// The payload's own drop may panic too.
+fn drop_quietly(payload: Box<dyn Any + Send>) {
+    let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(payload)));
+    if let Err(second) = dropped {
+        std::mem::forget(second);
+    }
+}
+
+fn message(payload: &(dyn Any + Send)) -> String {
+    if let Some(message) = payload.downcast_ref::<&str>() {
+        (*message).to_owned()
+    } else if let Some(message) = payload.downcast_ref::<String>() {
+        message.clone()
+    } else {
+        "a panic whose payload is no text".to_owned()
+    }
+}
+
+/// A backtrace where `RUST_BACKTRACE` asks for one, as for panics everywhere.
+fn backtrace() -> Option<String> {
+    let asked = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
+    asked.then(|| Backtrace::force_capture().to_string())
+}

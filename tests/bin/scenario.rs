@@ -1,0 +1,96 @@
+//! Programs whose whole process is what a test looks at: one scenario for each first argument.
+
+use std::io::Write;
+use std::process::exit;
+use std::time::Duration;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use poolmap::{Pool, pool_map, worker};
+
+#[worker]
+fn double(x: u64) -> u64 {
+    2 * x
+}
+
+#[worker]
+fn sleep_long(_task: u64) {
+    std::thread::sleep(Duration::from_secs(600));
+}
+
+/// The depth at which no more pools are allowed.
+#[worker]
+fn nest(depth: u32) -> Result<u32, String> {
+    match pool_map!(nest, [depth + 1]) {
+        Ok(depths) => Ok(depths[0]),
+        Err(error) if error.is_nested_too_deep() => Ok(depth),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[worker]
+fn panic_with(message: String) {
+    panic!("{message}");
+}
+
+#[worker]
+fn speak(task: u32) {
+    println!("task {task} speaks");
+}
+
+#[poolmap::main]
+fn main() -> poolmap::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["double"] => println!("{:?}", pool_map!(double, 1..4)?),
+        ["nest"] => println!("{:?}", pool_map!(nest, [1])?),
+        ["speak"] => {
+            pool_map!(speak, 0..3)?;
+            println!("the parent speaks");
+        }
+        ["panic"] => println!("{}", pool_map!(panic_with, ["the message"]).unwrap_err()),
+        ["global size"] => match pool_map!(double, 1..4) {
+            Ok(_) => println!("{}", poolmap::global_pool()?.workers().len()),
+            Err(error) => println!("{error}"),
+        },
+        ["without its file"] => {
+            std::fs::remove_file(std::env::current_exe().expect("Linux tells it"))
+                .expect("the file is a copy for this");
+            println!("{:?}", pool_map!(double, 1..4)?);
+        }
+        ["few descriptors", most] => few_descriptors(most.parse().expect("a number")),
+        ["parent", state, workers] => parent(state, workers.parse().expect("a number"))?,
+        ref other => {
+            eprintln!("no scenario: {other:?}");
+            exit(2);
+        }
+    }
+    Ok(())
+}
+
+/// Asks for more workers than there are descriptors for, and then for as many as there are.
+fn few_descriptors(most: u64) {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("it has no way to fail");
+    setrlimit(Resource::RLIMIT_NOFILE, most, hard).expect("a limit may be lowered");
+    let error = Pool::builder().workers(64).build().expect_err("there are too few descriptors");
+    println!("{} {error}", error.is_start_failure());
+    let pool = Pool::builder().workers(2).build().expect("the descriptors were given back");
+    println!("{:?}", pool_map!(in &pool, double, 1..4));
+}
+
+/// Tells its workers and then goes on until it is killed.
+fn parent(state: &str, workers: usize) -> poolmap::Result<()> {
+    let pool = Pool::builder().workers(workers).build()?;
+    if state != "starting" {
+        pool.ready()?;
+    }
+    let pids: Vec<String> = pool.workers().iter().map(|worker| worker.pid().to_string()).collect();
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "{}", pids.join(" ")).and_then(|()| stdout.flush()).expect("the test reads it");
+    match state {
+        "busy" => drop(pool_map!(in &pool, sleep_long, 0..1000)?),
+        "panic" => panic!("the parent panics"),
+        "end" => {}
+        _ => std::thread::sleep(Duration::from_secs(600)),
+    }
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! What every test that starts processes has: a watchdog, and a look at what is left.
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Longer than any test takes on a busy machine: what takes longer hangs.
+const WATCHDOG: Duration = Duration::from_secs(120);
+/// What must happen soon must happen within this, also on a busy machine.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// Held by a test: while it is, no other test of the program runs, and after it, nothing of the test is left.
+pub(crate) struct Guard {
+    descriptors: BTreeSet<String>,
+    shared_memory: BTreeSet<PathBuf>,
+    watchdog: Option<(Sender<()>, JoinHandle<()>)>,
+    _serial: MutexGuard<'static, ()>,
+}
+
+/// Begins a test.
+pub(crate) fn guard() -> Guard {
+    static SERIAL: Mutex<()> = Mutex::new(());
+    let serial = SERIAL.lock().unwrap_or_else(PoisonError::into_inner);
+    let (stop, stopped) = channel::<()>();
+    let watchdog = std::thread::spawn(move || {
+        if stopped.recv_timeout(WATCHDOG).is_err_and(|error| error == std::sync::mpsc::RecvTimeoutError::Timeout) {
+            eprintln!("the test hangs: it took more than {WATCHDOG:?}");
+            std::process::abort();
+        }
+    });
+    Guard {
+        descriptors: descriptors(),
+        shared_memory: files("/dev/shm"),
+        watchdog: Some((stop, watchdog)),
+        _serial: serial,
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        poolmap::shutdown_global();
+        if let Some((stop, watchdog)) = self.watchdog.take() {
+            drop(stop);
+            watchdog.join().unwrap();
+        }
+        if std::thread::panicking() {
+            return;
+        }
+        assert_eq!(children(std::process::id()), Vec::<u32>::new(), "child processes are left");
+        assert_eq!(descriptors(), self.descriptors, "descriptors are left");
+        assert_eq!(files("/dev/shm"), self.shared_memory, "shared memory is left");
+        assert!(!threads().contains("poolmap-pool"), "a thread is left");
+    }
+}
+
+/// The open descriptors of this process, but the one that reads them.
+pub(crate) fn descriptors() -> BTreeSet<String> {
+    let folder = std::fs::read_dir("/proc/self/fd").unwrap();
+    folder
+        .filter_map(|entry| {
+            let entry = entry.unwrap();
+            let target = std::fs::read_link(entry.path()).ok()?;
+            let target = target.display().to_string();
+            (!target.ends_with("/fd")).then(|| format!("{} -> {target}", entry.file_name().display()))
+        })
+        .collect()
+}
+
+fn threads() -> BTreeSet<String> {
+    let folder = std::fs::read_dir("/proc/self/task").unwrap();
+    folder
+        .filter_map(|entry| std::fs::read_to_string(entry.unwrap().path().join("comm")).ok())
+        .map(|name| name.trim().to_owned())
+        .collect()
+}
+
+/// The files of a folder, if there is one.
+pub(crate) fn files(folder: impl Into<PathBuf>) -> BTreeSet<PathBuf> {
+    std::fs::read_dir(folder.into()).into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
+}
+
+/// The child processes of a process, zombies included.
+pub(crate) fn children(of: u32) -> Vec<u32> {
+    let mut children = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap() {
+        let Some(pid) = entry.unwrap().file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        if status(pid).is_some_and(|(_, parent)| parent == of) {
+            children.push(pid);
+        }
+    }
+    children
+}
+
+/// Whether a process runs: it exists, and is no zombie.
+pub(crate) fn is_alive(pid: u32) -> bool {
+    status(pid).is_some_and(|(state, _)| !matches!(state, 'Z' | 'X'))
+}
+
+/// The state and the parent of a process, from the fields behind its name, which may hold anything.
+fn status(pid: u32) -> Option<(char, u32)> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let mut fields = fields.split(' ');
+    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
+}
+
+/// Waits until something holds, and tells how long it took.
+pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) -> Duration {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < SOON, "{what}: not within {SOON:?}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    start.elapsed()
+}
+
+/// A program of tests/bin.
+pub(crate) fn program(path: &str) -> Command {
+    let mut command = Command::new(path);
+    command.stdin(Stdio::null()).env_remove("POOLMAP_WORKERS");
+    command
+}
+
+/// Runs a program to its end, and kills it if it hangs.
+pub(crate) fn run(command: &mut Command) -> Output {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = child.id();
+    let (done, waiting) = channel::<()>();
+    let watchdog = std::thread::spawn(move || {
+        if waiting.recv_timeout(WATCHDOG / 2).is_err_and(|error| error == std::sync::mpsc::RecvTimeoutError::Timeout) {
+            kill(pid, "KILL");
+        }
+    });
+    let output = child.wait_with_output().unwrap();
+    drop(done);
+    watchdog.join().unwrap();
+    output
+}
+
+/// What a program wrote, as text.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Sends a signal, by name.
+pub(crate) fn kill(pid: u32, signal: &str) {
+    let status = Command::new("kill").arg(format!("-{signal}")).arg(pid.to_string()).stderr(Stdio::null()).status();
+    status.unwrap();
+}
+
+/// A child that is killed and reaped when the test ends, however it ends.
+pub(crate) struct Killed(pub(crate) Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
