@@ -1,0 +1,185 @@
+//! The rules of ARCHITECTURE.md that a program can check.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The modules of the runtime, lowest first: a row uses the rows above it, never one below.
+const ROWS: [&[&str]; 12] = [
+    &["error"],
+    &["task"],
+    &["sys"],
+    &["codec"],
+    &["wire"],
+    &["registry"],
+    &["transport"],
+    &["worker"],
+    &["launch"],
+    &["pool"],
+    &["map"],
+    &["entry"],
+];
+/// They never meet but in the rows above both.
+const STRANGERS: [(&str, &str); 2] = [("worker", "pool"), ("pool", "worker")];
+/// Each foreign crate has one owner, and stands in no other module.
+const OWNERS: [(&str, &str); 4] = [("nix", "sys"), ("libc", "sys"), ("bincode", "codec"), ("inventory", "registry")];
+/// They name things of all modules, and hold no logic.
+const FRONTS: [&str; 3] = ["lib", "__private", "macros"];
+const LINES_MAX: usize = 500;
+const FUNCTION_LINES_MAX: usize = 70;
+const EXAMPLE_LINES_MAX: usize = 50;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The Rust files below a folder, with their text.
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    let mut files = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                files.push((path, text));
+            }
+        }
+    }
+    assert!(!files.is_empty(), "no sources in {folder}");
+    files
+}
+
+/// The top-level module of the runtime that a file belongs to.
+fn module(path: &Path) -> String {
+    let inner = path.strip_prefix(root().join("runtime/src")).unwrap();
+    let first = inner.components().next().unwrap().as_os_str().to_str().unwrap();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+/// The lines of a file that are code.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().map(str::trim_start).filter(|line| !line.starts_with("//"))
+}
+
+/// The modules of the runtime that a file names behind `crate::`.
+fn used(text: &str) -> BTreeSet<String> {
+    let code = code(text).collect::<Vec<_>>().join("\n");
+    let mut used = BTreeSet::new();
+    for (at, _) in code.match_indices("crate::") {
+        // `$crate::` stands in macros, and names the public face.
+        if code[..at].ends_with('$') {
+            continue;
+        }
+        let rest = &code[at + "crate::".len()..];
+        let names = match rest.strip_prefix('{') {
+            Some(group) => group.split('}').next().unwrap().split(',').collect(),
+            None => vec![rest],
+        };
+        used.extend(names.into_iter().map(|name| {
+            let name = name.trim_start();
+            let end = name.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(name.len());
+            name[..end].to_owned()
+        }));
+    }
+    used.retain(|name| !name.is_empty());
+    used
+}
+
+fn row(module: &str) -> usize {
+    let row = ROWS.iter().position(|row| row.contains(&module));
+    row.unwrap_or_else(|| panic!("`{module}` has no row here and in ARCHITECTURE.md"))
+}
+
+#[test]
+fn a_module_uses_the_rows_above_it_only() {
+    for (path, text) in sources("runtime/src") {
+        let module = module(&path);
+        if FRONTS.contains(&module.as_str()) {
+            continue;
+        }
+        for used in used(&text) {
+            if used == module {
+                continue;
+            }
+            assert!(row(&used) < row(&module), "{} uses `{used}`, which stands below it", path.display());
+            let strangers = STRANGERS.contains(&(module.as_str(), used.as_str()));
+            assert!(!strangers, "{} uses `{used}`: they meet in wire, transport and registry only", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_rule_of_the_rows_sees_every_form_of_import() {
+    let text = "use crate::{pool, sys, worker::run};\nuse crate::error::Error;\nlet x = crate::wire::hello();\n// crate::map\n";
+    let expected = ["error", "pool", "sys", "wire", "worker"].map(str::to_owned);
+    assert_eq!(used(text), BTreeSet::from(expected));
+}
+
+#[test]
+fn a_foreign_crate_has_one_owner() {
+    for (path, text) in sources("runtime/src") {
+        let module = module(&path);
+        for (foreign, owner) in OWNERS {
+            let named = code(&text).any(|line| {
+                line.match_indices(&format!("{foreign}::"))
+                    .any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':'))
+            });
+            assert!(!named || module == owner, "{} names `{foreign}`, which `{owner}` owns", path.display());
+        }
+    }
+}
+
+#[test]
+fn unsafe_code_stands_in_sys_alone() {
+    for (path, text) in sources("runtime/src").into_iter().chain(sources("macros/src")) {
+        let found = code(&text).any(|line| {
+            ["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern"].iter().any(|form| line.contains(form))
+        });
+        assert!(!found || path.starts_with(root().join("runtime/src/sys")), "unsafe code in {}", path.display());
+    }
+}
+
+#[test]
+fn files_open_with_what_they_are_for_and_are_short() {
+    for folder in ["runtime/src", "macros/src", "tests", "examples"] {
+        for (path, text) in sources(folder) {
+            // What must not compile is as short as it can be, and says what it shows by its name.
+            if path.starts_with(root().join("tests/ui")) {
+                continue;
+            }
+            let shown = path.display();
+            let opens = text.starts_with("//! ") || text.starts_with("#![doc = include_str!(");
+            assert!(opens, "{shown} does not open with `//!`");
+            let lines = text.lines().count();
+            let most = if folder == "examples" { EXAMPLE_LINES_MAX } else { LINES_MAX };
+            assert!(lines <= most, "{shown} has {lines} lines, more than {most}");
+            if folder != "tests" && path.file_name().is_some_and(|name| name == "mod.rs" || name == "lib.rs") {
+                let logic = code(&text).find(|line| line.starts_with("fn ") || line.starts_with("pub(crate) fn "));
+                assert_eq!(logic, None, "{shown} names things and holds no logic");
+            }
+        }
+    }
+}
+
+#[test]
+fn functions_are_short() {
+    for folder in ["runtime/src", "macros/src"] {
+        for (path, text) in sources(folder) {
+            let lines: Vec<&str> = text.lines().collect();
+            for (start, line) in lines.iter().enumerate() {
+                let indent = line.len() - line.trim_start().len();
+                let is_function = line.trim_start().split(' ').take(4).any(|word| word == "fn");
+                if !is_function || line.trim_end().ends_with(';') || line.trim_start().starts_with("//") {
+                    continue;
+                }
+                let close = format!("{}}}", " ".repeat(indent));
+                let length = lines[start..].iter().position(|line| *line == close).unwrap_or(0);
+                let shown = path.display();
+                assert!(length < FUNCTION_LINES_MAX, "{shown}:{} has a function of {length} lines", start + 1);
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! How a program lets its workers in: `main`, by hand, tests, and what happens where it does not.
+
+mod common;
+
+use std::path::Path;
+
+use common::{program, run, text};
+use poolmap::{pool_map, worker};
+
+const SCENARIO: &str = env!("CARGO_BIN_EXE_scenario");
+
+#[worker]
+fn double(x: u64) -> u64 {
+    2 * x
+}
+
+#[worker]
+fn speak(task: u32) {
+    println!("task {task} speaks");
+}
+
+#[poolmap::test]
+fn a_test_may_return_a_result() -> poolmap::Result<()> {
+    let _guard = common::guard();
+    assert_eq!(pool_map!(double, [1, 2])?, [2, 4]);
+    Ok(())
+}
+
+#[poolmap::test]
+#[should_panic(expected = "as it should")]
+fn a_test_may_have_to_panic() {
+    let _guard = common::guard();
+    assert_eq!(pool_map!(double, [1, 2]).unwrap(), [2, 4]);
+    panic!("as it should");
+}
+
+#[poolmap::test]
+#[ignore = "it is run by `nothing_of_libtest_reaches_the_output`"]
+fn an_ignored_test_that_speaks() {
+    let _guard = common::guard();
+    pool_map!(speak, 0..2).unwrap();
+}
+
+#[poolmap::test]
+fn nothing_of_libtest_reaches_the_output() {
+    let _guard = common::guard();
+    let mut command = program(std::env::current_exe().unwrap().to_str().unwrap());
+    command.args(["an_ignored_test_that_speaks", "--exact", "--ignored", "--nocapture"]);
+    let output = run(command.env("POOLMAP_WORKERS", "2"));
+    let stdout = text(&output.stdout);
+    assert!(output.status.success(), "{stdout}");
+    assert_eq!(stdout.matches("running 1 test").count(), 1, "{stdout}");
+    assert_eq!(stdout.matches("test result").count(), 1, "{stdout}");
+    for task in 0..2 {
+        assert!(stdout.contains(&format!("task {task} speaks\n")), "{stdout}");
+    }
+}
+
+mod nested {
+    use super::*;
+
+    #[poolmap::test]
+    fn a_test_in_a_module_lets_workers_in() {
+        let _guard = common::guard();
+        assert_eq!(pool_map!(double, [21]).unwrap(), [42]);
+    }
+}
+
+#[test]
+fn what_a_task_prints_stands_before_what_the_parent_prints_after_it() {
+    let _guard = common::guard();
+    let output = run(program(SCENARIO).arg("speak").env("POOLMAP_WORKERS", "1"));
+    assert_eq!(text(&output.stdout), "task 0 speaks\ntask 1 speaks\ntask 2 speaks\nthe parent speaks\n");
+    assert_eq!(text(&output.stderr), "");
+}
+
+#[test]
+fn without_init_there_is_no_pool_and_main_runs_once() {
+    let _guard = common::guard();
+    let output = run(&mut program(env!("CARGO_BIN_EXE_no_init")));
+    let stdout = text(&output.stdout);
+    assert!(output.status.success(), "{stdout}");
+    assert_eq!(stdout.matches("main runs").count(), 1, "{stdout}");
+    assert!(
+        stdout.contains("true poolmap was not initialized in this process: put #[poolmap::main] above"),
+        "{stdout}"
+    );
+    assert!(stdout.ends_with("true\n"), "{stdout}");
+}
+
+#[test]
+fn main_may_be_async_under_a_runtimes_attribute() {
+    let _guard = common::guard();
+    let output = run(&mut program(env!("CARGO_BIN_EXE_tokio_main")));
+    assert_eq!(text(&output.stdout), "main runs\n[2, 4, 6]\n");
+}
+
+#[test]
+fn a_pool_inside_a_task_works_and_the_depth_is_limited() {
+    let _guard = common::guard();
+    let output = run(program(SCENARIO).arg("nest").env("POOLMAP_WORKERS", "1"));
+    assert_eq!((text(&output.stdout), text(&output.stderr)), ("[4]\n".to_owned(), String::new()));
+}
+
+#[test]
+fn a_worker_that_does_not_get_ready_is_an_error_that_says_why() {
+    let _guard = common::guard();
+    let cases = [
+        ("exit", "ended before it was ready, with exit code 3"),
+        ("abort", "ended before it was ready, killed by signal 6"),
+        ("sleep", "was not ready within 500ms"),
+    ];
+    for (mode, said) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let output = run(program(env!("CARGO_BIN_EXE_late_init")).arg(mode).arg(folder.path().join("first")));
+        let stdout = text(&output.stdout);
+        assert!(output.status.success(), "{stdout}{}", text(&output.stderr));
+        assert!(stdout.starts_with("true worker ") && stdout.contains(said), "{stdout}");
+        assert!(stdout.contains("call init() first in `main`"), "{stdout}");
+    }
+}
+
+#[test]
+fn a_program_whose_file_is_gone_or_replaced_goes_on_as_it_is() {
+    let _guard = common::guard();
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("copy");
+    std::fs::copy(SCENARIO, &copy).unwrap();
+    let output = run(program(copy.to_str().unwrap()).arg("without its file"));
+    assert_eq!(text(&output.stdout), "[2, 4, 6]\n", "{}", text(&output.stderr));
+    assert!(!copy.exists());
+}
+
+#[test]
+fn too_few_descriptors_are_an_error_and_what_was_started_is_reaped() {
+    let _guard = common::guard();
+    for most in [12, 20, 40] {
+        let output = run(program(SCENARIO).args(["few descriptors", &most.to_string()]));
+        let stdout = text(&output.stdout);
+        assert!(output.status.success(), "{stdout}{}", text(&output.stderr));
+        assert!(stdout.contains("true worker ") && stdout.contains("Too many open files"), "{stdout}");
+        assert!(stdout.contains("`ulimit -n`") && stdout.ends_with("Ok([2, 4, 6])\n"), "{stdout}");
+    }
+}
+
+#[test]
+fn the_environment_sets_the_size_of_the_global_pool() {
+    let _guard = common::guard();
+    let global = |value: &str| text(&run(program(SCENARIO).arg("global size").env("POOLMAP_WORKERS", value)).stdout);
+    assert_eq!(global("3"), "3\n");
+    for bad in ["0", "many", "-1", "4097", "", "1.5"] {
+        let said = global(bad);
+        assert!(said.starts_with(&format!("POOLMAP_WORKERS={bad} is not a number of workers")), "{said}");
+    }
+    let unset = text(&run(program(SCENARIO).arg("global size")).stdout);
+    assert_eq!(unset, format!("{}\n", poolmap::cpu_count()));
+}
+
+#[test]
+fn a_panic_under_abort_arrives_with_its_message() {
+    let _guard = common::guard();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("abort");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = program(cargo.to_str().unwrap());
+    build
+        .args(["build", "--quiet", "--profile", "abort", "--bin", "scenario", "--target-dir"])
+        .arg(&target)
+        .current_dir(root);
+    let built = run(&mut build);
+    assert!(built.status.success(), "{}", text(&built.stderr));
+    let output = run(program(target.join("abort/scenario").to_str().unwrap()).arg("panic"));
+    let stdout = text(&output.stdout);
+    assert!(stdout.starts_with("task 0 of `scenario::panic_with` panicked at tests/bin/scenario.rs:"), "{stdout}");
+    assert!(stdout.ends_with(": the message\n"), "{stdout}");
+    assert!(output.status.success());
+}

@@ -1,0 +1,13 @@
+//! A closure is no worker function.
+
+use poolmap::{pool_map, worker};
+
+#[worker]
+fn add(x: i64, y: i64) -> i64 {
+    x + y
+}
+
+fn main() {
+    let offset = 3;
+    let _ = pool_map!(|x: i64| x + offset, 0..3);
+}

@@ -1,0 +1,4 @@
+//! An `async fn main` has a runtime.
+
+#[poolmap::main]
+async fn main() {}

@@ -1,0 +1,6 @@
+//! `main` takes nothing.
+
+#[poolmap::main]
+fn main(arguments: Vec<String>) {
+    let _ = arguments;
+}

@@ -1,0 +1,6 @@
+//! A test is not `async`.
+
+#[poolmap::test]
+async fn adds() {}
+
+fn main() {}

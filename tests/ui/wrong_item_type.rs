@@ -1,0 +1,13 @@
+//! Items fit the parameter.
+
+use poolmap::{pool_map, worker};
+
+#[worker]
+fn add(x: i64, y: i64) -> i64 {
+    x + y
+}
+
+fn main() {
+    let _ = pool_map!(add, 0..3, ["one", "two", "three"]);
+    let _ = pool_map!(add, [0.5].iter().copied(), 0..1);
+}
