@@ -2,9 +2,8 @@
 
 use poolmap::{pool_map, worker};
 
-/// The sum and the difference.
 #[worker]
-pub fn add_and_subtract(x: i64, y: i64) -> (i64, i64) {
+fn add_and_subtract(x: i64, y: i64) -> (i64, i64) {
     (x + y, x - y)
 }
 

@@ -53,7 +53,11 @@ fn fail_once_begun(paths: Vec<PathBuf>) -> Result<(), String> {
 
 #[worker]
 fn crash_or_begin(role: usize, paths: &[PathBuf]) -> Result<(), String> {
-    if role == 0 { fail_once_begun(paths[1..].to_vec()) } else { Ok(begin(&paths[role])) }
+    if role == 0 {
+        return fail_once_begun(paths[1..].to_vec());
+    }
+    begin(&paths[role]);
+    Ok(())
 }
 
 #[worker]
@@ -174,6 +178,7 @@ fn a_map_that_fails_returns_at_once_and_kills_what_runs() {
 }
 
 #[worker]
+#[allow(clippy::zombie_processes, reason = "the worker dies before it could wait")]
 fn start_a_child(path: &Path) {
     let child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
     std::fs::write(path, child.id().to_string()).unwrap();
