@@ -22,9 +22,9 @@ pub mod __private;
 
 pub use entry::init;
 pub use error::{CodecError, Error, RemoteError, Result, TaskError, TaskErrorKind};
+pub use macros::{main, test, worker};
 pub use map::{Map, PoolIter, PoolIterUnordered};
 pub use pool::{Builder, Pool, cpu_count, global_pool, shutdown_global};
-pub use poolmap_macros::{main, test, worker};
 pub use registry::WorkerFn;
 pub use task::WorkerInfo;
 pub use worker::current_worker;

@@ -1,24 +1,324 @@
-//! The map macros. Each hands its tokens, and the path of this crate, to one procedural macro.
+//! The macros, documented. The attributes are procedural macros of their own; each map macro hands its tokens, and the path
+//! of this crate, to one procedural macro.
+
+/// Marks a function that workers can run.
+///
+/// The function stays as it is and can be called directly. Beside it stands a struct of the same name and visibility,
+/// whose public fields are the parameters in their owned form: `f { x: 1, y: 2 }` is a call with named arguments. It
+/// implements [`WorkerFn`](crate::WorkerFn). One `use` imports both.
+///
+/// # Parameters
+///
+/// At most 12, each
+/// - an owned type that implements serde's `Serialize` and `Deserialize`;
+/// - `&str`, `&[T]`, `&Path`, `&OsStr` or `&CStr`: the struct holds a `String`, `Vec<T>`, `PathBuf`, `OsString` or
+///   `CString`;
+/// - `&T`, for which the struct holds a `T`; or a type with lifetimes, such as `Cow<'_, str>`.
+///
+/// Any pattern may stand before the type. A parameter without a name, such as `_` or `(a, b)`, is the field `arg0`,
+/// `arg1`, … by its place. Not possible, and said so by the compiler: generics, `self`, `impl Trait`, `dyn`, `&mut`,
+/// `&'static`, a reference inside of a type, `unsafe`, variadic, `async`, a `cfg` on a parameter.
+///
+/// # Return
+///
+/// Any serde type, and no reference. Where the last segment of the type's path is `Result` (`Result<T, E>`,
+/// `io::Result<T>`, `anyhow::Result<T>`), an `Err` makes the task fail, and the output is the `T`. The `E` must turn into a
+/// `Box<dyn Error + Send + Sync>`, as errors, `String` and `&'static str` do; it need not be serde.
+///
+/// # Options
+///
+/// `#[worker(plain)]`: a `Result` is sent as it is, as a value, and its `Err` is no failure. `#[worker(crate = path)]`: where
+/// this crate is known by another name, or re-exported.
+///
+/// # Examples
+///
+/// Several parameters, some of them borrowed:
+///
+/// ```
+/// use poolmap::{pool_map, worker};
+///
+/// #[worker]
+/// fn count(text: &str, word: &str) -> usize {
+///     text.split(' ').filter(|&other| other == word).count()
+/// }
+///
+/// poolmap::init();
+/// assert_eq!(pool_map!(count, ["a b a", "b"], ["a", "a"])?, [2, 0]);
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+///
+/// Named arguments:
+///
+/// ```
+/// # use poolmap::worker;
+/// #[worker]
+/// fn resize(width: u32, height: u32, keep_ratio: bool) -> (u32, u32) {
+///     if keep_ratio { (width, width) } else { (width, height) }
+/// }
+///
+/// let call = resize { keep_ratio: true, width: 64, height: 48 };
+/// assert_eq!(resize(call.width, call.height, call.keep_ratio), (64, 64));
+/// ```
+///
+/// A task that fails:
+///
+/// ```
+/// use poolmap::{pool_map, worker};
+///
+/// #[worker]
+/// fn parse(text: &str) -> Result<u32, std::num::ParseIntError> {
+///     text.parse()
+/// }
+///
+/// poolmap::init();
+/// let error = pool_map!(parse, ["1", "two"]).unwrap_err();
+/// assert_eq!(error.task().map(|task| task.index()), Some(1));
+/// ```
+///
+/// What cannot be sent does not compile:
+///
+/// ```compile_fail
+/// # use poolmap::worker;
+/// #[worker]
+/// fn sort(values: &mut Vec<u32>) { // take `values: Vec<u32>` and return it
+///     values.sort();
+/// }
+/// ```
+pub use poolmap_macros::worker;
+
+/// Wraps `main`, so that a worker, which is this program started again, never runs a line of it.
+///
+/// It stands above `#[tokio::main]` or another runtime's attribute, so that no runtime is started in a worker. `main` may
+/// return anything that a `main` can return. When it has returned, the global pool ends. `#[poolmap::main(crate = path)]`
+/// is for a crate that knows this one by another name.
+///
+/// By hand, [`init()`](crate::init) as the first statement of `main` does the same.
+///
+/// # Panics
+///
+/// A panic in `main` is as without it: workers end with their parent.
+///
+/// # Examples
+///
+/// ```
+/// use poolmap::{pool_map, worker};
+///
+/// #[worker]
+/// fn square(x: u64) -> u64 {
+///     x * x
+/// }
+///
+/// #[poolmap::main]
+/// fn main() -> poolmap::Result<()> {
+///     assert_eq!(pool_map!(square, 1..4)?, [1, 4, 9]);
+///     Ok(())
+/// }
+/// ```
+pub use poolmap_macros::main;
+
+/// Marks a test that uses workers, in place of `#[test]`.
+///
+/// It works under `cargo test` and under nextest, with `-> Result`, `#[ignore]` and `#[should_panic]`, and needs no other
+/// set-up. A worker is the test program, started again for this one test. `#[poolmap::test(crate = path)]` is for a crate
+/// that knows this one by another name.
+///
+/// # Examples
+///
+/// ```
+/// use poolmap::{pool_map, worker};
+///
+/// #[worker]
+/// fn square(x: u64) -> u64 {
+///     x * x
+/// }
+///
+/// #[poolmap::test]
+/// fn squares() {
+///     assert_eq!(pool_map!(square, 1..4).unwrap(), [1, 4, 9]);
+/// }
+/// # fn main() {}
+/// ```
+pub use poolmap_macros::test;
 
 /// Maps a worker function over iterators, one for each of its parameters: all results, in order.
+///
+/// ```text
+/// pool_map!([in POOL,] FUNCTION, ITERATOR, … [; OPTION, …])
+/// ```
+///
+/// It gives a [`Result`](crate::Result)`<Vec<Output>>`, and stops at the first task that is seen to fail.
+///
+/// - *Pool*: a [`&Pool`](crate::Pool); without it, the global one, made at first use.
+/// - *Function*: the path of a function marked [`#[worker]`](crate::worker). A closure cannot be sent to another process.
+/// - *Iterators*: as many as the function has parameters. The items for a parameter of type `T` are `T`, `&T`, `Box<T>`,
+///   `Rc<T>` or `Arc<T>`; for a `String` also `&str`, for a `Vec<T>` slices and arrays, for a `PathBuf` `&Path`. All must end
+///   together, but one without an end (`repeat`, `0..`) may go on.
+/// - *Options*: `chunk_size = n`, `window = n`, `shortest`, `finish_running`; each is a method of
+///   [`Map`](crate::Map), and described there.
+///
+/// # Errors
+///
+/// That of the first task seen to fail, at once; and every error of the call as a whole, such as iterators of different
+/// length.
+///
+/// # Panics
+///
+/// A panic of an input iterator reaches the caller; the pool stays usable.
+///
+/// # Worker death
+///
+/// It is the error of the task that the worker was running. Other tasks that it held go to another worker.
+///
+/// # Examples
+///
+/// Two iterators:
+///
+/// ```
+/// use poolmap::{pool_map, worker};
+///
+/// #[worker]
+/// fn add_and_subtract(x: i64, y: i64) -> (i64, i64) {
+///     (x + y, x - y)
+/// }
+///
+/// poolmap::init();
+/// let pairs = pool_map!(add_and_subtract, (0..20).step_by(2), -5..5)?;
+/// assert_eq!(pairs[..2], [(-5, 5), (-2, 6)]);
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+///
+/// One value for all tasks, a pool of one's own, and options:
+///
+/// ```
+/// # use poolmap::{Pool, pool_map, worker};
+/// #[worker]
+/// fn power(base: u64, exponent: u32) -> u64 {
+///     base.pow(exponent)
+/// }
+///
+/// poolmap::init();
+/// let pool = Pool::builder().workers(2).build()?;
+/// let squares = pool_map!(in &pool, power, 0..4, std::iter::repeat(2); chunk_size = 2)?;
+/// assert_eq!(squares, [0, 1, 4, 9]);
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+///
+/// Iterators of different length are an error, unless `shortest` is given:
+///
+/// ```
+/// # use poolmap::{pool_map, worker};
+/// # #[worker]
+/// # fn add(x: i64, y: i64) -> i64 { x + y }
+/// poolmap::init();
+/// let error = pool_map!(add, [1, 2, 3], [1, 2]).unwrap_err();
+/// assert!(error.is_length_mismatch());
+/// assert_eq!(pool_map!(add, [1, 2, 3], [1, 2]; shortest)?, [2, 4]);
+/// # Ok::<(), poolmap::Error>(())
+/// ```
 #[macro_export]
 macro_rules! pool_map {
     ($($call:tt)*) => { $crate::__private::expand_call!(($crate) (pool_map collect) $($call)*) };
 }
 
 /// Maps as [`pool_map!`](crate::pool_map) does, and gives every task's own outcome.
+///
+/// It gives a [`Result`](crate::Result)`<Vec<Result<Output, TaskError>>>`, in order, and does not stop at a task that fails.
+///
+/// # Errors
+///
+/// Those of the call as a whole. A task that fails is an `Err` in the list.
+///
+/// # Worker death
+///
+/// It is one `Err` in the list: that of the task that the worker was running.
+///
+/// # Examples
+///
+/// ```
+/// use poolmap::{pool_try_map, worker};
+///
+/// #[worker]
+/// fn parse(text: &str) -> Result<u32, std::num::ParseIntError> {
+///     text.parse()
+/// }
+///
+/// poolmap::init();
+/// let outcomes = pool_try_map!(parse, ["1", "two", "3"])?;
+/// assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 2);
+/// assert_eq!(outcomes[1].as_ref().unwrap_err().index(), 1);
+/// # Ok::<(), poolmap::Error>(())
+/// ```
 #[macro_export]
 macro_rules! pool_try_map {
     ($($call:tt)*) => { $crate::__private::expand_call!(($crate) (pool_try_map collect_outcomes) $($call)*) };
 }
 
 /// Maps lazily: an iterator of the results, in order.
+///
+/// It takes what [`pool_map!`](crate::pool_map) takes, and gives a [`Result`](crate::Result) of a
+/// [`PoolIter`](crate::PoolIter), whose items are `Result<Output, Error>`. Input is read only as far as the `window`
+/// allows, so an endless iterator will do; dropping the iterator stops the work.
+///
+/// # Errors
+///
+/// Those of the call as a whole that are known before anything runs. A task that fails is an `Err` whose
+/// [`task()`](crate::Error::task) names it, and the iterator goes on; a later failure of the call as a whole is one last
+/// `Err`.
+///
+/// # Worker death
+///
+/// It is the `Err` of the task that the worker was running.
+///
+/// # Examples
+///
+/// ```
+/// use poolmap::{pool_iter, worker};
+///
+/// #[worker]
+/// fn square(x: u64) -> u64 {
+///     x * x
+/// }
+///
+/// poolmap::init();
+/// let large = pool_iter!(square, 0..)?.filter_map(Result::ok).find(|&square| square > 1000);
+/// assert_eq!(large, Some(1024));
+/// # Ok::<(), poolmap::Error>(())
+/// ```
 #[macro_export]
 macro_rules! pool_iter {
     ($($call:tt)*) => { $crate::__private::expand_call!(($crate) (pool_iter iter) $($call)*) };
 }
 
 /// Maps lazily: an iterator of indices and results, as they finish.
+///
+/// It is [`pool_iter!`](crate::pool_iter) without the order: its items are `Result<(usize, Output), Error>`, the task's index
+/// and its output.
+///
+/// # Errors
+///
+/// As with [`pool_iter!`](crate::pool_iter).
+///
+/// # Worker death
+///
+/// It is the `Err` of the task that the worker was running.
+///
+/// # Examples
+///
+/// ```
+/// use poolmap::{pool_iter_unordered, worker};
+///
+/// #[worker]
+/// fn square(x: u64) -> u64 {
+///     x * x
+/// }
+///
+/// poolmap::init();
+/// for result in pool_iter_unordered!(square, 0..4)? {
+///     let (index, square) = result?;
+///     assert_eq!(square, (index * index) as u64);
+/// }
+/// # Ok::<(), poolmap::Error>(())
+/// ```
 #[macro_export]
 macro_rules! pool_iter_unordered {
     ($($call:tt)*) => { $crate::__private::expand_call!(($crate) (pool_iter_unordered iter_unordered) $($call)*) };

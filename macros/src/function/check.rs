@@ -3,15 +3,11 @@
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
-use syn::{
-    FnArg, GenericArgument, GenericParam, Generics, Ident, PatType, PathArguments, ReturnType, Safety, Signature, Type,
-    WherePredicate,
-};
+use syn::{FnArg, GenericParam, Generics, Ident, PatType, Safety, Signature, WherePredicate};
 
-use super::model::{Function, Output, Parameter, Returned};
+use super::model::{Function, Parameter};
 use super::parse::{Declaration, Refused, StandIn};
-use super::types::{self, Place};
-use super::{attributes, enclosing, names, owned};
+use super::{attributes, enclosing, names, owned, returned, types};
 use crate::mistakes::Mistakes;
 
 /// A worker function has a struct with a field for each parameter, and a table entry that names each. More than this is a
@@ -26,7 +22,7 @@ pub(crate) fn check(declaration: Declaration, plain: bool, mut mistakes: Mistake
     check_qualifiers(&signature, &mut mistakes);
     check_generics(&signature.generics, &mut mistakes);
     let parameters = parameters(&signature, &mut mistakes);
-    let output = output(&signature.output, plain, &mut mistakes);
+    let output = returned::output(&signature.output, plain, &mut mistakes);
     if mistakes.is_empty() {
         return Ok(Function { name: signature.ident, visibility, attributes: copied, parameters, output });
     }
@@ -166,56 +162,6 @@ fn parameters(signature: &Signature, mistakes: &mut Mistakes) -> Vec<Parameter> 
                 passing,
                 written: parameter.ty.to_token_stream(),
             }
-        })
-        .collect()
-}
-
-fn output(output: &ReturnType, plain: bool, mistakes: &mut Mistakes) -> Output {
-    let ReturnType::Type(_, ty) = output else {
-        return Output::Nothing;
-    };
-    let ty = owned::ungrouped(ty);
-    let returned = Returned { named: owned::named(ty), inferred: owned::inferred(ty), written: ty.to_token_stream() };
-    match ty {
-        Type::Never(never) => {
-            mistakes.on(never, "a worker function must return, or its task would never end: remove `-> !`");
-        }
-        _ if !plain && is_result(ty) => return fallible(ty, returned, mistakes),
-        _ => types::check(ty, Place::Return, mistakes),
-    }
-    Output::Value(returned)
-}
-
-/// Whether the type is named `Result`, as `io::Result<T>` and `anyhow::Result<T>` are.
-fn is_result(ty: &Type) -> bool {
-    let Type::Path(path) = ty else { return false };
-    (path.path.segments.last()).is_some_and(|segment| segment.ident == "Result")
-}
-
-fn fallible(ty: &Type, returned: Returned, mistakes: &mut Mistakes) -> Output {
-    let arguments = type_arguments(ty);
-    for (position, argument) in arguments.iter().enumerate() {
-        let place = if position == 0 { Place::Return } else { Place::Failure };
-        types::check(argument, place, mistakes);
-    }
-    let written = |position: usize| match arguments.get(position) {
-        Some(argument) => argument.to_token_stream(),
-        None => returned.written.clone(),
-    };
-    Output::Fallible { ok_written: written(0), error_written: written(1), returned }
-}
-
-/// The types in the angle brackets of the last segment.
-fn type_arguments(ty: &Type) -> Vec<&Type> {
-    let Type::Path(path) = ty else { return Vec::new() };
-    let Some(PathArguments::AngleBracketed(arguments)) = (path.path.segments.last()).map(|segment| &segment.arguments)
-    else {
-        return Vec::new();
-    };
-    (arguments.args.iter())
-        .filter_map(|argument| match argument {
-            GenericArgument::Type(ty) => Some(ty),
-            _ => None,
         })
         .collect()
 }

@@ -7,6 +7,7 @@ mod model;
 mod names;
 mod owned;
 mod parse;
+mod returned;
 mod types;
 
 pub(crate) use check::check;

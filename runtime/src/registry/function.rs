@@ -51,11 +51,6 @@ pub trait WorkerFn: Sized + 'static {
 }
 
 /// The worker function has `TAKEN` parameters: it has one such implementation, so the compiler finds the number.
-#[diagnostic::on_unimplemented(
-    message = "this is not a worker function",
-    label = "not a worker function",
-    note = "put `#[worker]` above the function, and name the function itself here"
-)]
 pub trait Parameters<const TAKEN: usize>: WorkerFn {
     /// Itself: a type unknown to the compiler for what is no worker function, so that it finds no further errors.
     type Function;
@@ -72,6 +67,7 @@ pub trait Named<F, const TAKEN: usize> {
     type Function;
 }
 
+#[diagnostic::do_not_recommend]
 impl<V, F: Parameters<TAKEN>, const TAKEN: usize> Named<F, TAKEN> for V {
     type Function = F::Function;
 }
