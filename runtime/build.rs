@@ -1,5 +1,14 @@
-//! `links` asks for a build script; there is nothing to build.
+//! Says where the ways of Linux are taken (`cfg(poolmap_linux)`), and where those of any Unix.
+//!
+//! `POOLMAP_PORTABLE=1` takes the latter on Linux too, so that they are tested there.
+
+use std::env;
 
 fn main() {
-    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rustc-check-cfg=cfg(poolmap_linux)");
+    println!("cargo::rerun-if-env-changed=POOLMAP_PORTABLE");
+    let target = env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
+    if ["linux", "android"].contains(&target.as_str()) && env::var_os("POOLMAP_PORTABLE").is_none() {
+        println!("cargo::rustc-cfg=poolmap_linux");
+    }
 }

@@ -97,12 +97,12 @@ fn command(entry: &Entry) -> io::Result<Command> {
     Ok(command)
 }
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(poolmap_linux)]
 fn own_program() -> io::Result<&'static str> {
     Ok("/proc/self/exe")
 }
 
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[cfg(not(poolmap_linux))]
 fn own_program() -> io::Result<std::path::PathBuf> {
     std::env::current_exe()
 }

@@ -4,12 +4,13 @@
 //! the program ignores SIGCHLD or reaps children that are not its own.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::process::Command;
 use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 
 /// How a process ended.
@@ -62,68 +63,70 @@ impl Process {
     /// Reaps the process if it has ended, and kills what is left of its group.
     pub(crate) fn try_reap(&mut self) -> Option<End> {
         if self.end.is_none() {
-            self.end = self.wait(Reap::Leave).and_then(|_| {
-                // Until it is reaped, its number, which is also that of its group, belongs to it.
-                let _ = killpg(self.pid, Signal::SIGKILL);
-                self.wait(Reap::Take)
-            });
+            self.end = self.reap();
         }
         self.end
     }
 }
 
-/// Whether a wait takes the ended process away.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Reap {
-    Leave,
-    Take,
-}
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(poolmap_linux)]
 impl Process {
-    fn wait(&self, reap: Reap) -> Option<End> {
-        use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+    fn reap(&self) -> Option<End> {
+        use nix::sys::wait::WaitPidFlag;
 
-        let mut flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG;
-        flags.set(WaitPidFlag::WNOWAIT, reap == Reap::Leave);
+        self.wait(WaitPidFlag::WNOWAIT)?;
+        // Until it is reaped, its number, which is also that of its group, belongs to it.
+        let _ = killpg(self.pid, Signal::SIGKILL);
+        self.wait(WaitPidFlag::empty())
+    }
+
+    /// How it ended, if it has.
+    fn wait(&self, flags: nix::sys::wait::WaitPidFlag) -> Option<End> {
+        use nix::sys::wait::{Id, WaitPidFlag, waitid};
+        use std::os::fd::AsFd;
+
         loop {
             let id = match &self.pidfd {
                 Some(pidfd) => Id::PIDFd(pidfd.as_fd()),
                 None => Id::Pid(self.pid),
             };
-            return match waitid(id, flags) {
-                Ok(WaitStatus::Exited(_, code)) => Some(End::Exited(code)),
-                Ok(WaitStatus::Signaled(_, signal, _)) => Some(End::Signaled(signal as i32)),
-                Ok(_) => None,
-                Err(Errno::EINTR) => continue,
-                Err(_) => Some(End::Unknown),
-            };
+            match waitid(id, flags | WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG) {
+                Err(Errno::EINTR) => {}
+                waited => return end(waited),
+            }
         }
     }
 }
 
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[cfg(not(poolmap_linux))]
 impl Process {
-    /// There is no `WNOWAIT` in nix here, so the first wait takes it; the group is killed right after.
-    fn wait(&self, reap: Reap) -> Option<End> {
-        use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+    fn reap(&self) -> Option<End> {
+        use nix::sys::wait::{WaitPidFlag, waitpid};
 
-        if reap == Reap::Leave {
-            return Some(End::Unknown);
-        }
-        loop {
-            return match waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(_, code)) => Some(End::Exited(code)),
-                Ok(WaitStatus::Signaled(_, signal, _)) => Some(End::Signaled(signal as i32)),
-                Ok(_) => None,
-                Err(Errno::EINTR) => continue,
-                Err(_) => Some(End::Unknown),
-            };
-        }
+        let waited = loop {
+            match waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) {
+                Err(Errno::EINTR) => {}
+                waited => break waited,
+            }
+        };
+        let end = end(waited)?;
+        // nix has no wait here that leaves the process, so its group is killed right after.
+        let _ = killpg(self.pid, Signal::SIGKILL);
+        Some(end)
     }
 }
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
+/// What a wait says; none while the process runs.
+fn end(waited: nix::Result<WaitStatus>) -> Option<End> {
+    match waited {
+        Ok(WaitStatus::Exited(_, code)) => Some(End::Exited(code)),
+        Ok(WaitStatus::Signaled(_, signal, _)) => Some(End::Signaled(signal as i32)),
+        Ok(_) => None,
+        Err(_) => Some(End::Unknown),
+    }
+}
+
+#[cfg(poolmap_linux)]
 fn pidfd_open(pid: Pid) -> Option<OwnedFd> {
     use nix::libc;
     use std::os::fd::{FromRawFd, RawFd};
@@ -135,7 +138,7 @@ fn pidfd_open(pid: Pid) -> Option<OwnedFd> {
     Some(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(poolmap_linux)]
 fn pidfd_kill(pidfd: &OwnedFd) {
     use nix::libc;
     use std::os::fd::AsRawFd;
@@ -145,10 +148,10 @@ fn pidfd_kill(pidfd: &OwnedFd) {
     unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), libc::SIGKILL, no_details, 0) };
 }
 
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[cfg(not(poolmap_linux))]
 fn pidfd_open(_pid: Pid) -> Option<OwnedFd> {
     None
 }
 
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[cfg(not(poolmap_linux))]
 fn pidfd_kill(_pidfd: &OwnedFd) {}

@@ -31,14 +31,14 @@ pub(crate) fn become_worker(parent: u32) -> io::Result<UnixStream> {
 }
 
 /// The kernel kills this process when the thread that started it ends.
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(poolmap_linux)]
 fn die_with_parent() {
     // It fails for numbers that are no signals only.
     let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
 }
 
 /// Elsewhere the end-of-file on the socket is the only sign.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[cfg(not(poolmap_linux))]
 fn die_with_parent() {}
 
 /// Moves standard input off descriptor 0, and puts `/dev/null` there.
@@ -75,7 +75,7 @@ fn close_all_but(keep: RawFd) {
 }
 
 /// Closes the descriptors from `first` to `last`; false where the system has no such call.
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(poolmap_linux)]
 fn close_range(first: libc::c_uint, last: libc::c_uint) -> bool {
     if first > last {
         return true;
@@ -85,7 +85,7 @@ fn close_range(first: libc::c_uint, last: libc::c_uint) -> bool {
     result == 0
 }
 
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[cfg(not(poolmap_linux))]
 fn close_range(_first: libc::c_uint, _last: libc::c_uint) -> bool {
     false
 }
