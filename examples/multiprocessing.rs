@@ -25,10 +25,8 @@ fn main() -> poolmap::Result<()> {
     // pool.starmap(power, zip([2, 3, 4], [8, 4, 2])): several arguments
     println!("powers: {:?}", pool_map!(in &pool, power, [2, 3, 4], [8, 4, 2])?);
 
-    // power(base=2, exponent=10): named arguments, checked by the compiler; the call is a value, and the function still one
-    let call = power { exponent: 10, base: 2 };
-    println!("2^10 = {}", power(call.base, call.exponent));
-    println!("and in a worker: {:?}", pool_map!(in &pool, power, [call.base], [call.exponent])?);
+    // pool.apply(power, kwds={"exponent": 10, "base": 2}): named arguments, checked by the compiler
+    println!("2^10 = {}", pool.apply(power { exponent: 10, base: 2 })?);
 
     // os.getpid(), os.getppid()
     println!("this process is {}", std::process::id());

@@ -292,3 +292,19 @@ fn kind<T>(outcome: &Result<T, TaskError>) -> &'static str {
         Err(_) => "other",
     }
 }
+
+#[worker]
+fn nothing() -> u32 {
+    7
+}
+
+#[poolmap::test]
+fn one_call_takes_its_arguments_by_name() {
+    let _guard = common::guard();
+    let pool = Pool::builder().workers(1).build().unwrap();
+    assert_eq!(pool.apply(check { value: 3 }).unwrap(), 3);
+    assert_eq!(pool.apply(nothing {}).unwrap(), 7);
+    let error = pool.apply(check { value: 30 }).unwrap_err();
+    assert_eq!((error.task().unwrap().index(), error.to_string().ends_with("30 is more than 10")), (0, true));
+    assert!(pool.apply(echo { value: Liar(1) }).unwrap_err().to_string().contains("it does not want to"));
+}

@@ -65,7 +65,8 @@ fn parse_call(input: ParseStream, mistakes: &mut Mistakes) -> syn::Result<Option
     {
         mistakes.on(
             function,
-            format_args!("no iterator is given: one is needed for each parameter, `{macro_name}!(f, xs, ys)`"),
+            format_args!("no iterator is given: one is needed for each parameter, `{macro_name}!(f, xs, ys)`; a function without \
+                 parameters is called with `pool.apply(f {{}})`"),
         );
     }
     let options = parse_options(input, mistakes)?;

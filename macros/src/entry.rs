@@ -29,6 +29,11 @@ impl Entry {
     pub(crate) fn returns(&self) -> bool {
         matches!(self.signature.output, ReturnType::Type(..))
     }
+
+    /// Whether the function never comes back (`-> !`), so that nothing can stand behind its call.
+    pub(crate) fn never_ends(&self) -> bool {
+        matches!(&self.signature.output, ReturnType::Type(_, output) if matches!(**output, syn::Type::Never(_)))
+    }
 }
 
 /// Reads and checks the function under `#[poolmap::main]`.

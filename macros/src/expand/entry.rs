@@ -29,7 +29,9 @@ fn wrapped_main(entry: &Entry) -> TokenStream {
     let Entry { attributes, visibility, signature, body, .. } = entry;
     let output = &signature.output;
     let name = place::own(&signature.ident);
-    let run = if entry.returns() {
+    let run = if entry.never_ends() {
+        quote!(#name())
+    } else if entry.returns() {
         quote! {
             let __poolmap_returned = #name();
             #krate::__private::leave_main();

@@ -166,6 +166,7 @@ fn parameters(function: &Function, krate: &TokenStream) -> TokenStream {
         let position = Literal::usize_suffixed(position);
         let owned = owned(parameter);
         quote! {
+            #[doc(hidden)]
             #[diagnostic::do_not_recommend]
             impl #krate::__private::Parameter<#position> for #name {
                 type Owned = #owned;
@@ -173,6 +174,7 @@ fn parameters(function: &Function, krate: &TokenStream) -> TokenStream {
         }
     });
     quote! {
+        #[doc(hidden)]
         #[diagnostic::do_not_recommend]
         impl #krate::__private::Parameters<#count> for #name {
             type Function = Self;

@@ -157,8 +157,12 @@ impl fmt::Display for LengthMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "the iterators of the call of `{}` do not end together: {} ends after {} items, while {} ",
-            self.function, self.ended, self.ended_after, self.longer,
+            "the iterators of the call of `{}` do not end together: {} ends after {} item{}, while {} ",
+            self.function,
+            self.ended,
+            self.ended_after,
+            if self.ended_after == 1 { "" } else { "s" },
+            self.longer,
         )?;
         match self.longer_length {
             Some(length) => write!(f, "has {length}")?,

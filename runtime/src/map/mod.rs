@@ -1,5 +1,6 @@
 //! Maps: typed fronts of the pool, all on one lazy engine.
 
+mod apply;
 mod builder;
 mod columns;
 mod engine;

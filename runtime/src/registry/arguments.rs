@@ -81,6 +81,8 @@ encode_pointers_to!([] CStr => CString);
 encode_pointers_to!([T: Serialize] [T] => Vec<T>);
 encode_items!([] str => str => String: Cow<'_, str>, &Cow<'_, str>);
 encode_items!([] Path => Path => PathBuf: Cow<'_, Path>, &Cow<'_, Path>);
+// A path encodes as the text it is.
+encode_items!([] str => str => PathBuf: &str, &&str, String, &String);
 encode_items!([T: Serialize + Clone] [T] => [T] => Vec<T>: Cow<'_, [T]>, &Cow<'_, [T]>);
 encode_items!([T: Serialize, const N: usize] [T; N] => [T] => Vec<T>:
     [T; N], &[T; N], &&[T; N], &mut [T; N], Box<[T; N]>, Rc<[T; N]>, Arc<[T; N]>);

@@ -86,7 +86,8 @@ pub trait Parameter<const N: usize> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent to a worker",
     label = "not serialisable",
-    note = "an argument travels as bytes: derive `serde::Serialize` and `serde::Deserialize` for it"
+    note = "an argument travels as bytes: derive `serde::Serialize` and `serde::Deserialize` for a type of your own; of any \
+            other, send what it is made from"
 )]
 pub trait Argument: Sized {
     /// Appends the bytes of the argument.
@@ -110,7 +111,8 @@ impl<T: Serialize + DeserializeOwned> Argument for T {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent back from a worker",
     label = "not serialisable",
-    note = "a result travels as bytes: derive `serde::Serialize` and `serde::Deserialize` for it"
+    note = "a result travels as bytes: derive `serde::Serialize` and `serde::Deserialize` for a type of your own; of any \
+            other, send what it is made from (of an `anyhow::Result`, leave out `plain`)"
 )]
 pub trait Output: Sized {
     /// Writes the output as the reply of the call.
@@ -134,7 +136,8 @@ impl<T: Serialize + DeserializeOwned> Output for T {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the error of a worker function",
     label = "not an error that can be sent",
-    note = "an error must turn into `Box<dyn std::error::Error + Send + Sync>`: implement `std::error::Error` for it, or \
+    note = "an error must turn into `Box<dyn std::error::Error + Send + Sync>`: implement `std::error::Error` for it (of \
+            `Box<dyn Error>`, write `Box<dyn Error + Send + Sync>`), or \
             send the whole `Result` as a value with `#[worker(plain)]`"
 )]
 pub trait WorkerFailure: Sized {

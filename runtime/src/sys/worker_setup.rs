@@ -23,6 +23,7 @@ pub(crate) fn become_worker(parent: u32) -> io::Result<UnixStream> {
     if std::os::unix::process::parent_id() != parent {
         return Err(io::ErrorKind::NotConnected.into());
     }
+    show_own_name();
     let socket = take_stdin()?;
     close_all_but(socket.as_raw_fd());
     prefer_for_oom_killer();
@@ -40,6 +41,23 @@ fn die_with_parent() {
 /// Elsewhere the end-of-file on the socket is the only sign.
 #[cfg(not(poolmap_linux))]
 fn die_with_parent() {}
+
+/// A process started from `/proc/self/exe` is called `exe` by `ps` and `top`; this gives it the program's name.
+#[cfg(poolmap_linux)]
+fn show_own_name() {
+    use std::ffi::CString;
+    use std::os::unix::ffi::OsStrExt;
+
+    let program = std::env::args_os().next().map(std::path::PathBuf::from);
+    let name = program.as_ref().and_then(|program| CString::new(program.file_name()?.as_bytes()).ok());
+    if let Some(name) = name {
+        // The kernel cuts it at 15 bytes.
+        let _ = nix::sys::prctl::set_name(&name);
+    }
+}
+
+#[cfg(not(poolmap_linux))]
+fn show_own_name() {}
 
 /// Moves standard input off descriptor 0, and puts `/dev/null` there.
 fn take_stdin() -> io::Result<OwnedFd> {

@@ -1,0 +1,66 @@
+//! One call: the smallest map.
+
+use super::columns::{Columns, Length, Pull};
+use super::engine::{Engine, Late, Options};
+use crate::codec::Encoder;
+use crate::error::{CodecError, Error, Kind, Result};
+use crate::pool::Pool;
+use crate::registry::WorkerFn;
+
+impl Pool {
+    /// Runs one call in a worker, and waits for its output. Its index is 0.
+    ///
+    /// # Errors
+    ///
+    /// The task's own error ([`Error::task`]); the pool was shut down; no worker could be started.
+    ///
+    /// # Worker death
+    ///
+    /// If the worker dies in the call, the error is [`Crashed`](crate::TaskErrorKind::Crashed), and the worker is replaced.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use poolmap::{Pool, worker};
+    ///
+    /// #[worker]
+    /// fn repeat(text: &str, times: usize) -> String {
+    ///     text.repeat(times)
+    /// }
+    ///
+    /// poolmap::init();
+    /// let pool = Pool::builder().workers(1).build()?;
+    /// assert_eq!(pool.apply(repeat { times: 2, text: "ab".into() })?, "abab");
+    /// # Ok::<(), poolmap::Error>(())
+    /// ```
+    pub fn apply<F: WorkerFn>(&self, call: F) -> Result<F::Output> {
+        let mut engine = Engine::<F, _>::new(self.shared()?, OneCall { call, left: 1 }, Options::default())?;
+        match engine.next_any(Late::Now)? {
+            Some((_, outcome)) => outcome.map_err(Error::from),
+            // The one row has one outcome, unless the pool is shut down.
+            None => Err(Error::new(Kind::Closed)),
+        }
+    }
+}
+
+/// The one row of a call whose arguments are given by name.
+struct OneCall<F> {
+    call: F,
+    left: usize,
+}
+
+impl<F: WorkerFn> Columns for OneCall<F> {
+    fn lengths(&self, visit: &mut dyn FnMut(Length)) {
+        visit(Length::Known(self.left));
+    }
+
+    fn pull(&mut self, on_pull: &mut dyn FnMut(bool) -> Pull) -> Pull {
+        let has_one = self.left > 0;
+        self.left = 0;
+        on_pull(has_one)
+    }
+
+    fn encode(&mut self, encoder: &mut Encoder<'_>) -> std::result::Result<(), CodecError> {
+        self.call.__encode(encoder)
+    }
+}
