@@ -39,7 +39,8 @@ fn a_pool_out_of_range_is_refused() {
         (Pool::builder().workers(4097), "workers = 4097 is out of range"),
         (Pool::builder().frame_bytes_max(100), "frame_bytes_max = 100 is out of range: 4096"),
         (Pool::builder().stack_bytes(1), "stack_bytes = 1 is out of range"),
-        (Pool::builder().startup_timeout(Duration::ZERO), "startup_timeout = 0 leaves a worker no time"),
+        (Pool::builder().startup_timeout(Duration::ZERO), "startup_timeout = 0ns is out of range"),
+        (Pool::builder().startup_timeout(Duration::MAX), "and up to a day are allowed"),
     ];
     for (builder, said) in cases {
         let error = builder.build().unwrap_err();

@@ -148,19 +148,6 @@ fn an_idle_worker_that_is_killed_is_replaced_and_costs_no_task() {
 }
 
 #[poolmap::test]
-fn a_worker_killed_right_before_a_call_costs_at_most_one_task() {
-    let _guard = common::guard();
-    let pool = Pool::builder().workers(2).build().unwrap();
-    pool.ready().unwrap();
-    for _ in 0..20 {
-        common::kill(pool.workers()[0].pid(), "KILL");
-        let outcomes = pool_try_map!(in &pool, die, ["live"; 50], 0..50).unwrap();
-        let failed = outcomes.iter().filter(|outcome| outcome.is_err()).count();
-        assert!(failed <= 1, "{failed} tasks failed");
-    }
-}
-
-#[poolmap::test]
 fn a_map_that_fails_returns_at_once_and_kills_what_runs() {
     let _guard = common::guard();
     let pool = Pool::builder().workers(3).build().unwrap();

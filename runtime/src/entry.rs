@@ -8,7 +8,8 @@ use crate::{pool, sys, worker};
 /// It is the first statement of `main`, by hand or through [`#[poolmap::main]`](crate::main). What stands before it runs in
 /// every worker too. In tests, [`#[poolmap::test]`](crate::test) calls it.
 ///
-/// A worker closes every descriptor but 0, 1, 2 and its channel; its standard input is `/dev/null`.
+/// A worker closes every descriptor but 0, 1, 2 and its channel, takes a variable out of its environment, and has `/dev/null` as
+/// its standard input. So threads that use descriptors or the environment by C functions must not be started before.
 ///
 /// # Examples
 ///

@@ -53,6 +53,7 @@ pub(crate) struct Done {
     pub(crate) outcome: Outcome,
     pub(crate) attempts: u32,
     pub(crate) worker_pid: Option<u32>,
-    /// The bytes of its arguments, which count against the window until it is yielded.
+    /// The bytes of its arguments, and those of its result or error: they count against the window until it is yielded.
     pub(crate) argument_bytes: usize,
+    pub(crate) result_bytes: usize,
 }

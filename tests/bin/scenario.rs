@@ -57,6 +57,19 @@ fn main() -> poolmap::Result<()> {
                 .expect("the file is a copy for this");
             println!("{:?}", pool_map!(double, 1..4)?);
         }
+        ["closed streams", path] => {
+            let pool = Pool::builder().workers(1).build()?;
+            pool.ready()?;
+            close_standard_streams();
+            let worker = pool.workers()[0].pid().cast_signed();
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(worker), nix::sys::signal::SIGKILL).expect("it runs");
+            // The worker that takes its place has a channel of its own, and this goes nowhere.
+            while pool.workers().first().is_none_or(|now| now.pid().cast_signed() == worker) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            let _ = writeln!(std::io::stdout(), "a line for nobody");
+            std::fs::write(path, format!("{:?}", pool_map!(in &pool, double, 1..4)?)).expect("the folder is there");
+        }
         ["few descriptors", most] => few_descriptors(most.parse().expect("a number")),
         ["parent", state, workers] => parent(state, workers.parse().expect("a number"))?,
         ref other => {
@@ -65,6 +78,14 @@ fn main() -> poolmap::Result<()> {
         }
     }
     Ok(())
+}
+
+#[allow(unsafe_code, reason = "closing what std owns is what the scenario is about")]
+fn close_standard_streams() {
+    for descriptor in 0..3 {
+        // SAFETY: std goes on without its streams: what is written to them is an error that nobody looks at.
+        unsafe { nix::libc::close(descriptor) };
+    }
 }
 
 /// Asks for more workers than there are descriptors for, and then for as many as there are.

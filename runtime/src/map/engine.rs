@@ -62,6 +62,10 @@ pub(super) struct Engine<F: WorkerFn, A> {
     /// The bytes of their arguments and results.
     outstanding_bytes: usize,
     failure: Option<Error>,
+    /// The call has failed as a whole: what has no outcome gets none any more.
+    has_failed: bool,
+    /// An iterator, a Serialize or a Deserialize of the program's is running, or has panicked.
+    in_foreign_code: bool,
     /// The last chunk took long to read.
     slow_input: bool,
     last_step: Instant,
@@ -90,6 +94,8 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             outstanding: 0,
             outstanding_bytes: 0,
             failure: None,
+            has_failed: false,
+            in_foreign_code: false,
             slow_input: false,
             last_step: Instant::now(),
             function: PhantomData,
@@ -104,6 +110,16 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     /// The next task that has its outcome, in any order; none after the last. It counts against the window until
     /// [`yielded`](Self::yielded) is called with its bytes.
     pub(super) fn next(&mut self, late: Late) -> Result<Option<(Indexed<F::Output>, usize)>> {
+        // An iterator, a Serialize or a Deserialize that panics leaves its task without an outcome: the map ends there.
+        if std::mem::replace(&mut self.in_foreign_code, true) {
+            return Ok(None);
+        }
+        let next = self.advance(late);
+        self.in_foreign_code = false;
+        next
+    }
+
+    fn advance(&mut self, late: Late) -> Result<Option<(Indexed<F::Output>, usize)>> {
         loop {
             if late == Late::Now
                 && let Some(failure) = self.failure.take()
@@ -112,11 +128,11 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             }
             if let Some(done) = self.ready.pop_front() {
                 if late == Late::AfterResults && self.last_step.elapsed() > TOP_UP_INTERVAL {
-                    self.top_up()?;
+                    self.top_up();
                 }
                 return Ok(Some(self.decode(done)));
             }
-            if self.outstanding == 0 && self.rows.is_at_end() {
+            if self.has_failed || (self.outstanding == 0 && self.rows.is_at_end()) {
                 return match self.failure.take() {
                     Some(failure) => Err(failure),
                     None => Ok(None),
@@ -124,7 +140,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             }
             let reads = self.reads();
             let step = self.shared.step(self.call, reads, self.rows.left());
-            self.take_in(step)?;
+            self.take_in(step);
         }
     }
 
@@ -151,25 +167,26 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     }
 
     /// Looks after the workers while results are at hand, so that a caller who takes long over each does not stop them.
-    fn top_up(&mut self) -> Result<()> {
+    fn top_up(&mut self) {
         let reads = self.reads() && !self.slow_input;
         let step = self.shared.try_step(self.call, reads, self.rows.left());
-        self.take_in(step)
+        self.take_in(step);
     }
 
-    fn take_in(&mut self, step: Result<Step, CallFailure>) -> Result<()> {
-        let step = step.map_err(|failure| {
-            self.rows.end();
-            Error::new(match failure {
-                CallFailure::Start(failure) => Kind::Start(failure),
-                CallFailure::PoolClosed => Kind::Closed,
-            })
-        })?;
-        for done in &step.done {
-            if let Outcome::Output(bytes) = &done.outcome {
-                self.outstanding_bytes += bytes.len();
+    fn take_in(&mut self, step: Result<Step, CallFailure>) {
+        let step = match step {
+            Ok(step) => step,
+            Err(failure) => {
+                self.rows.end();
+                self.has_failed = true;
+                self.failure = Some(Error::new(match failure {
+                    CallFailure::Start(failure) => Kind::Start(failure),
+                    CallFailure::PoolClosed => Kind::Closed,
+                }));
+                return;
             }
-        }
+        };
+        self.outstanding_bytes += step.done.iter().map(|done| done.result_bytes).sum::<usize>();
         let at_hand = !step.done.is_empty();
         self.ready.extend(step.done);
         // Results do not wait for an input that is slow.
@@ -177,7 +194,6 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             self.read_chunk(tasks);
         }
         self.last_step = Instant::now();
-        Ok(())
     }
 
     /// Reads up to so many rows, and sends them.
@@ -250,10 +266,9 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     }
 
     fn decode(&self, done: Done) -> (Indexed<F::Output>, usize) {
-        let mut bytes = done.argument_bytes;
+        let bytes = done.argument_bytes + done.result_bytes;
         let decoded = match done.outcome {
             Outcome::Output(output) => {
-                bytes += output.len();
                 let mut decoder = Decoder::new(&output);
                 F::__decode_output(&mut decoder)
                     .and_then(|value| decoder.end().map(|()| value))
@@ -277,6 +292,7 @@ fn not_encoded(index: usize, error: CodecError) -> Done {
         attempts: 0,
         worker_pid: None,
         argument_bytes: 0,
+        result_bytes: 0,
     }
 }
 

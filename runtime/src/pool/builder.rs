@@ -11,6 +11,8 @@ use crate::wire;
 /// More workers than this are refused: each takes a process.
 const WORKERS_MAX: usize = 4096;
 const STARTUP_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longer than anyone waits for a program to start.
+const STARTUP_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
 /// What std gives the first thread of most systems.
 const STACK_BYTES: usize = 8 << 20;
 /// A backtrace of a panic needs about so much.
@@ -63,7 +65,7 @@ impl Builder {
         self
     }
 
-    /// How long a worker may take from its start to its hello: more than zero, 10 seconds by default. One that takes
+    /// How long a worker may take from its start to its hello: more than zero and up to a day, 10 seconds by default. One that takes
     /// longer is killed and started again; when 5 in a row fail, the calls that wait for them do.
     pub fn startup_timeout(mut self, timeout: Duration) -> Self {
         self.startup_timeout = timeout;
@@ -113,10 +115,12 @@ impl Builder {
         in_range("frame_bytes_max", frame_bytes_max, wire::FRAME_BYTES_MIN, most, remedy)?;
         let remedy = "64 KiB to 1 TiB are allowed";
         in_range("stack_bytes", self.stack_bytes, STACK_BYTES_MIN, STACK_BYTES_MAX, remedy)?;
-        if self.startup_timeout.is_zero() {
-            return Err(Error::invalid_option(
-                "startup_timeout = 0 leaves a worker no time to start: give it some, or leave the default of 10 s",
-            ));
+        if self.startup_timeout.is_zero() || self.startup_timeout > STARTUP_TIMEOUT_MAX {
+            return Err(Error::invalid_option(format!(
+                "startup_timeout = {:?} is out of range: more than zero and up to a day are allowed, and 10 s are the \
+                 default",
+                self.startup_timeout,
+            )));
         }
         Ok(Settings {
             workers,

@@ -55,7 +55,9 @@ pub(super) struct Core {
     pub(super) phase: Phase,
     /// What made the last start of the pool fail, until a call reports it.
     pub(super) start_failure: Option<StartFailure>,
-    /// Processes in a row that ended before they were ready.
+    /// What made a worker's last start fail.
+    pub(super) last_failure: Option<StartFailure>,
+    /// Processes in a row that ended before they had given a result.
     pub(super) failed_starts: u32,
     /// No process is started until the next call, because too many have failed.
     pub(super) halted: bool,
@@ -76,10 +78,11 @@ impl Shared {
         let seats = (0..settings.workers).map(|_| Seat { worker: None, not_before: now }).collect();
         Ok(Arc::new(Self {
             core: Mutex::new(Core {
-                queue: Queue::default(),
+                queue: Queue::new(settings.workers),
                 seats,
                 phase: Phase::Unstarted,
                 start_failure: None,
+                last_failure: None,
                 failed_starts: 0,
                 halted: false,
                 first_round: None,
@@ -185,6 +188,9 @@ impl Core {
             return;
         }
         let received = live.receive(slot, &mut self.queue, self.greeting);
+        if live.answered {
+            self.failed_starts = 0;
+        }
         if let Err(fault) = received.and_then(|_| live.link.flush()) {
             self.doom(slot, Cause::from(fault));
         }

@@ -12,7 +12,11 @@ const SIGABRT: i32 = 6;
 pub(super) fn task_error(cause: &Cause, end: End, panic: Option<PanicNote>) -> Option<TaskErrorKind> {
     Some(match (cause, end, panic) {
         (Cause::CallEnded | Cause::PoolClosed, ..) => return None,
-        (Cause::Closed, End::Signaled(SIGABRT), Some(note)) => panicked(note),
+        (Cause::Closed, End::Signaled(SIGABRT), Some(note)) if cfg!(panic = "abort") => panicked(note),
+        (Cause::Closed, End::Signaled(SIGABRT), Some(note)) => {
+            let place = note.location.map_or(String::new(), |location| format!(" at {location}"));
+            crashed(Some(SIGABRT), None, Some(&format!("after a panic{place}: {}", note.message)))
+        }
         (Cause::Closed, End::Signaled(signal), _) => crashed(Some(signal), None, None),
         (Cause::Closed, End::Exited(code), _) => crashed(None, Some(code), None),
         (Cause::Closed, End::Unknown, _) => {

@@ -12,6 +12,9 @@ use crate::sys::{self, Watch};
 use crate::task::Done;
 use crate::wire::Chunk;
 
+/// After a `poll` that failed, so long is waited.
+const POLL_AGAIN: Duration = Duration::from_millis(1);
+
 /// What a call can do next.
 pub(crate) struct Step {
     /// Tasks that have their outcome.
@@ -102,7 +105,8 @@ impl Shared {
             links.iter().map(|link| Watch { write: link.write, ..Watch::read(link.stream.as_fd()) }).collect();
         watches.push(Watch::read(self.driver.as_fd()));
         if sys::poll(&mut watches, timeout).is_err() {
-            // The kernel is out of memory: the sockets are tried one by one.
+            // The kernel is out of memory: the sockets are tried one by one, a little later.
+            std::thread::sleep(POLL_AGAIN);
             return links.iter().map(|link| link.slot).collect();
         }
         if watches.last().is_some_and(|waker| waker.ready) {

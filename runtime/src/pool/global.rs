@@ -6,6 +6,7 @@ use super::builder::Builder;
 use super::core::Shared;
 use super::handle::Pool;
 use crate::error::{Error, Result};
+use crate::launch;
 
 static GLOBAL: Mutex<Option<&'static Pool>> = Mutex::new(None);
 
@@ -13,7 +14,7 @@ static GLOBAL: Mutex<Option<&'static Pool>> = Mutex::new(None);
 const WORKERS_VARIABLE: &str = "POOLMAP_WORKERS";
 
 /// The pool of calls that name none. It starts its workers at its first task: one for each CPU, or as many as the
-/// environment variable `POOLMAP_WORKERS` says.
+/// environment variable `POOLMAP_WORKERS` says. Inside a task it has one.
 ///
 /// # Errors
 ///
@@ -25,7 +26,10 @@ pub fn global_pool() -> Result<&'static Pool> {
         return Ok(pool);
     }
     let mut builder = Builder::new();
-    if let Some(workers) = workers_from_environment()? {
+    // A worker inherits the variable, but its own global pool has one worker: else each level would multiply.
+    if launch::depth() == 0
+        && let Some(workers) = workers_from_environment()?
+    {
         builder = builder.workers(workers);
     }
     // A handle without processes and descriptors is what a shutdown leaves of it.

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use super::builder::Builder;
 use super::core::{Core, Phase, Settings, Shared};
 use super::seat::State;
-use super::supervisor;
+use super::supervisor::{self, FAILED_STARTS_MAX};
 use crate::error::{Error, Kind, Result};
 use crate::task::WorkerInfo;
 
@@ -40,6 +40,8 @@ use crate::task::WorkerInfo;
 /// ```
 pub struct Pool {
     inner: Mutex<Inner>,
+    /// The process that made it.
+    owner: u32,
 }
 
 struct Inner {
@@ -68,7 +70,7 @@ impl Pool {
         let shared = Shared::new(settings).map_err(|error| {
             Error::start(format!("a pool could not be made: {error}; it takes 4 descriptors, so look at `ulimit -n`"))
         })?;
-        Ok(Self { inner: Mutex::new(Inner { shared: Some(shared), supervisor: None }) })
+        Ok(Self { inner: Mutex::new(Inner { shared: Some(shared), supervisor: None }), owner: std::process::id() })
     }
 
     /// Starts the workers, unless they are, and waits until the system has made their processes.
@@ -76,7 +78,8 @@ impl Pool {
         let mut inner = self.lock();
         let shared = inner.shared.clone().ok_or_else(|| Error::new(Kind::Closed))?;
         if inner.supervisor.is_some() {
-            return Ok(shared);
+            drop(inner);
+            return shared.started();
         }
         shared.lock().phase = Phase::Running;
         let of_supervisor = Arc::clone(&shared);
@@ -88,12 +91,7 @@ impl Pool {
             })?;
         inner.supervisor = Some(spawned);
         drop(inner);
-        let started = shared.wait(|core| core.first_round.clone());
-        started.map_err(|failure| {
-            self.shut_down();
-            Error::new(Kind::Start(failure))
-        })?;
-        Ok(shared)
+        shared.started().inspect_err(|_| self.shut_down())
     }
 
     /// What a call on the pool works with.
@@ -110,7 +108,10 @@ impl Pool {
         let shared = self.start()?;
         shared.resume(&mut shared.lock())?;
         shared.wait(|core| {
-            if let Some(failure) = core.start_failure.take() {
+            // An open call may have been told already; who waits here has not.
+            if core.halted || core.failed_starts >= FAILED_STARTS_MAX {
+                core.start_failure = None;
+                let failure = core.last_failure.clone()?;
                 return Some(Err(Error::new(Kind::Start(failure))));
             }
             if matches!(core.phase, Phase::Closing | Phase::Closed) {
@@ -141,6 +142,10 @@ impl Pool {
         let (Some(shared), Some(supervisor)) = (shared, supervisor) else {
             return;
         };
+        // In a process that was forked from the pool's there is no such thread, and the workers are not its own.
+        if self.owner != std::process::id() {
+            return;
+        }
         shared.lock().phase = Phase::Closing;
         shared.supervisor.wake();
         // If it panicked, what it says on its end has been done all the same.
@@ -165,6 +170,14 @@ impl fmt::Debug for Pool {
 }
 
 impl Shared {
+    /// Waits until the system has made the processes, or has refused to.
+    fn started(self: Arc<Self>) -> Result<Arc<Self>> {
+        match self.wait(|core| core.first_round.clone()) {
+            Ok(()) => Ok(self),
+            Err(failure) => Err(Error::new(Kind::Start(failure))),
+        }
+    }
+
     /// Waits until `check` gives something. It moves no messages.
     fn wait<T>(&self, mut check: impl FnMut(&mut Core) -> Option<T>) -> T {
         let mut core = self.lock();

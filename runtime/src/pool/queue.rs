@@ -1,8 +1,9 @@
 //! Who does what: calls, their chunks, and the workers that hold them. Pure bookkeeping: no I/O, no clock, no process.
 //!
 //! 1. A worker holds chunks of one call at a time, so that ending a call early never costs another call's task.
-//! 2. A worker runs the tasks of its chunks in order and answers each before the next. So the first task without an answer
-//!    is the one that was running when the worker died; those behind it had not begun, and go to another worker.
+//! 2. A worker tells which chunk it begins, runs the tasks of its chunks in order, and answers each before the next. So the
+//!    first task without an answer of a chunk that was begun is the one that was running when the worker died; the others
+//!    had not begun, and go to another worker.
 //! 3. A task has one outcome. It is given to the call when the answer arrives, and the task is forgotten here.
 //! 4. A worker that is free goes to the call with the fewest workers, and among those to the one that has waited longest;
 //!    and no call fills up the workers it has while another has none.
@@ -39,6 +40,19 @@ pub(crate) enum Running {
     Finish,
 }
 
+/// A worker's answer for one task.
+pub(super) struct Answer {
+    pub(super) chunk: u64,
+    pub(super) position: u32,
+    /// How long the task took.
+    pub(super) elapsed: Duration,
+    pub(super) outcome: Outcome,
+    pub(super) result_bytes: usize,
+}
+
+/// A chunk that so many workers died with before they began it is taken for the cause, and its first task gets the blame.
+const MOVES_MAX: u32 = 3;
+
 /// Why a call as a whole has failed.
 #[derive(Clone)]
 pub(crate) enum CallFailure {
@@ -46,7 +60,6 @@ pub(crate) enum CallFailure {
     PoolClosed,
 }
 
-#[derive(Default)]
 pub(super) struct Queue {
     calls: BTreeMap<CallId, Call>,
     workers: Vec<Worker>,
@@ -71,6 +84,7 @@ struct Worker {
 struct Held {
     id: u64,
     chunk: Chunk,
+    begun: bool,
     /// The position of the first task without an answer.
     next: usize,
     /// The time that its answered tasks took.
@@ -89,22 +103,34 @@ struct Call {
 
 impl Held {
     fn new(id: u64, chunk: Chunk) -> Self {
-        Self { id, chunk, next: 0, elapsed: Duration::ZERO }
+        Self { id, chunk, begun: false, next: 0, elapsed: Duration::ZERO }
     }
 
     /// The first task without an answer, with this outcome.
-    fn done(&self, outcome: Outcome, pid: u32) -> Done {
+    fn done(&self, outcome: Outcome, result_bytes: usize, pid: u32) -> Done {
         Done {
             index: self.chunk.index(self.next),
             outcome,
             attempts: self.chunk.attempt(),
             worker_pid: Some(pid),
             argument_bytes: self.chunk.argument_bytes(self.next),
+            result_bytes,
         }
     }
 }
 
 impl Queue {
+    /// A queue for so many workers, none of them there yet.
+    pub(super) fn new(slots: usize) -> Self {
+        Self {
+            calls: BTreeMap::new(),
+            workers: (0..slots).map(|_| Worker::default()).collect(),
+            idle: VecDeque::new(),
+            next_call: 0,
+            next_chunk: 0,
+        }
+    }
+
     /// Opens a call.
     pub(super) fn open(&mut self, chunk_size: ChunkSize) -> CallId {
         let id = CallId(self.next_call);
@@ -143,9 +169,6 @@ impl Queue {
 
     /// Adds a worker that waits for chunks.
     pub(super) fn add_worker(&mut self, slot: Slot, pid: u32) {
-        if self.workers.len() <= slot {
-            self.workers.resize_with(slot + 1, Worker::default);
-        }
         self.workers[slot] = Worker { ready: true, pid, ..Worker::default() };
         self.idle.push_back(slot);
     }
@@ -153,6 +176,11 @@ impl Queue {
     /// Whether a worker holds chunks, be it of a call that has ended.
     pub(super) fn is_busy(&self, slot: Slot) -> bool {
         self.workers.get(slot).is_some_and(|worker| !worker.chunks.is_empty())
+    }
+
+    /// Whether a worker has begun a chunk that it has not finished.
+    pub(super) fn has_begun(&self, slot: Slot) -> bool {
+        self.workers[slot].chunks.front().is_some_and(|held| held.begun)
     }
 
     /// How many tasks the call's next chunk should have, if one is wanted now. `left` is how many are still to be read.
@@ -192,7 +220,7 @@ impl Queue {
             call.workers.push(slot);
             call.served = chunk_id;
         }
-        let frame = Arc::from(chunk.seal(chunk_id));
+        let frame = chunk.seal(chunk_id);
         worker.chunks.push_back(Held::new(chunk_id, chunk));
         Some(Assignment { slot, frame })
     }
@@ -229,27 +257,31 @@ impl Queue {
         })
     }
 
+    /// Takes in that a worker begins a chunk.
+    pub(super) fn begun(&mut self, slot: Slot, chunk: u64) -> Result<(), Violation> {
+        let held = self.workers[slot]
+            .chunks
+            .front_mut()
+            .filter(|held| held.id == chunk && !held.begun)
+            .ok_or_else(|| Violation::new("it began a chunk that was not its next"))?;
+        held.begun = true;
+        Ok(())
+    }
+
     /// Takes in a worker's answer for one task.
-    pub(super) fn answered(
-        &mut self,
-        slot: Slot,
-        chunk: u64,
-        position: u32,
-        elapsed: Duration,
-        outcome: Outcome,
-    ) -> Result<(), Violation> {
+    pub(super) fn answered(&mut self, slot: Slot, answer: Answer) -> Result<(), Violation> {
         let worker = &mut self.workers[slot];
         let held = worker
             .chunks
             .front_mut()
-            .filter(|held| held.id == chunk && held.next == position as usize)
+            .filter(|held| held.begun && held.id == answer.chunk && held.next == answer.position as usize)
             .ok_or_else(|| Violation::new("it answered a task that it was not running"))?;
         let mut call = worker.call.and_then(|id| self.calls.get_mut(&id));
         if let Some(call) = &mut call {
-            call.done.push(held.done(outcome, worker.pid));
+            call.done.push(held.done(answer.outcome, answer.result_bytes, worker.pid));
         }
         held.next += 1;
-        held.elapsed += elapsed;
+        held.elapsed += answer.elapsed;
         if held.next == held.chunk.len() {
             if let Some(call) = call {
                 call.chunk_size.observe(held.chunk.len(), held.elapsed);
@@ -277,20 +309,19 @@ impl Queue {
     /// Takes in that a worker is gone. The task that it was running gets this error; without one, it goes with its call.
     /// The tasks behind it move on.
     pub(super) fn lost(&mut self, slot: Slot, error: Option<TaskErrorKind>) {
-        let Some(worker) = self.workers.get_mut(slot) else {
-            return;
-        };
-        let worker = std::mem::take(worker);
+        let worker = std::mem::take(&mut self.workers[slot]);
         self.idle.retain(|&idle| idle != slot);
         let Some(call) = worker.call.and_then(|id| self.calls.get_mut(&id)) else {
             return;
         };
         call.workers.retain(|&other| other != slot);
         let mut chunks = worker.chunks;
-        if let Some(mut running) = chunks.pop_front() {
-            call.done.extend(error.map(|error| running.done(Outcome::Error(error), worker.pid)));
-            let behind = running.chunk.split_off(running.next + 1);
-            chunks.push_front(Held::new(running.id, behind));
+        if let Some(mut first) = chunks.pop_front() {
+            if first.begun || first.chunk.moved() > MOVES_MAX {
+                call.done.extend(error.map(|error| first.done(Outcome::Error(error), 0, worker.pid)));
+                first.chunk = first.chunk.split_off(first.next + 1);
+            }
+            chunks.push_front(first);
         }
         for held in chunks.into_iter().rev() {
             if held.chunk.len() > 0 {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::queue::{Queue, Slot};
+use super::queue::{Answer, Queue, Slot};
 use crate::error::{CodecError, TaskErrorKind};
 use crate::registry;
 use crate::sys::Process;
@@ -24,6 +24,8 @@ pub(super) struct Live {
     pub(super) state: State,
     /// Whether its start has succeeded.
     pub(super) said_hello: bool,
+    /// Whether it has given a result.
+    pub(super) answered: bool,
     /// The last panic that it told of; the reply of the task that panicked takes it back.
     pub(super) panic: Option<PanicNote>,
 }
@@ -62,14 +64,14 @@ pub(super) enum Cause {
 impl Live {
     /// Takes in what the worker has sent.
     pub(super) fn receive(&mut self, slot: Slot, queue: &mut Queue, greeting: Greeting) -> Result<usize, Fault> {
-        let Self { process, link, state, said_hello, panic } = self;
+        let Self { process, link, state, said_hello, answered, panic } = self;
         link.receive(|message| match message {
             ToParent::Hello(theirs) => {
-                if std::mem::replace(said_hello, true) {
-                    return Err(Violation::new("it said hello twice").into());
-                }
                 if theirs != greeting {
                     return Err(Violation::new("it is another program").into());
+                }
+                if std::mem::replace(said_hello, true) {
+                    return Err(Violation::new("it said hello twice").into());
                 }
                 if matches!(state, State::Starting { .. }) {
                     *state = State::Ready;
@@ -80,10 +82,17 @@ impl Live {
             _ if !*said_hello => Err(Violation::new("it did not say hello first").into()),
             ToParent::Reply { chunk, position, elapsed_nanos, status, payload } => {
                 *panic = None;
-                let elapsed = Duration::from_nanos(elapsed_nanos);
-                let outcome = outcome(status, payload)?;
-                Ok(queue.answered(slot, chunk, position, elapsed, outcome)?)
+                *answered = true;
+                let answer = Answer {
+                    chunk,
+                    position,
+                    elapsed: Duration::from_nanos(elapsed_nanos),
+                    outcome: outcome(status, payload)?,
+                    result_bytes: payload.len(),
+                };
+                Ok(queue.answered(slot, answer)?)
             }
+            ToParent::Begun(chunk) => Ok(queue.begun(slot, chunk)?),
             ToParent::Note(note) => {
                 *panic = Some(note);
                 Ok(())

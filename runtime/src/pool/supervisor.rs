@@ -17,7 +17,7 @@ use crate::launch;
 use crate::sys::{self, End, Watch};
 
 /// So many processes in a row that end before they are ready fail the calls that wait for them.
-const FAILED_STARTS_MAX: u32 = 5;
+pub(super) const FAILED_STARTS_MAX: u32 = 5;
 /// After a failed start the next waits so long, and twice as long each time, up to the second.
 const BACKOFF_MIN: Duration = Duration::from_millis(10);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
@@ -29,6 +29,8 @@ const CLOSE_TIME_MAX: Duration = Duration::from_secs(5);
 const KILL_AGAIN: Duration = Duration::from_secs(1);
 /// Where a process's end cannot be waited for by a descriptor, it is looked for this often.
 const REAP_INTERVAL: Duration = Duration::from_millis(10);
+/// At its own end the supervisor looks so often for the end of each process that it has just killed.
+const REAP_ROUNDS_MAX: u32 = 10;
 
 /// Runs until the pool is closed and no process is left.
 pub(super) fn run(shared: &Shared) {
@@ -37,9 +39,20 @@ pub(super) fn run(shared: &Shared) {
         let mut core = shared.lock();
         core.phase = Phase::Closed;
         core.queue.fail_calls(&CallFailure::PoolClosed);
+        core.first_round.get_or_insert_with(|| {
+            let message = "the pool's thread ended before it had started the workers".to_owned();
+            Err(StartFailure { message })
+        });
         for seat in &mut core.seats {
-            if let Some(live) = seat.worker.take() {
+            if let Some(mut live) = seat.worker.take() {
                 live.process.kill();
+                // One that is killed ends at once, or (in uninterruptible sleep) nobody knows when.
+                for _ in 0..REAP_ROUNDS_MAX {
+                    if live.process.try_reap().is_some() {
+                        break;
+                    }
+                    std::thread::sleep(REAP_INTERVAL);
+                }
             }
         }
         drop(core);
@@ -96,6 +109,7 @@ fn start_vacant(shared: &Shared) {
                     link,
                     state: State::Starting { deadline: Instant::now() + settings.startup_timeout },
                     said_hello: false,
+                    answered: false,
                     panic: None,
                 });
             }
@@ -144,9 +158,9 @@ fn wait_for(shared: &Shared, watched: &[Watched], timeout: Option<Duration>) -> 
     let mut watches: Vec<Watch<'_>> = watched.iter().map(Watched::watch).collect();
     watches.push(Watch::read(shared.supervisor.as_fd()));
     if sys::poll(&mut watches, timeout).is_err() {
-        // The kernel is out of memory: every worker is looked at, a little later.
+        // The kernel is out of memory: nothing is known, and it is tried again a little later.
         std::thread::sleep(REAP_INTERVAL);
-        return watched.iter().map(Watched::slot).collect();
+        return Vec::new();
     }
     if watches.last().is_some_and(|waker| waker.ready) {
         shared.supervisor.clear();
@@ -219,6 +233,10 @@ impl Core {
         };
         match starting {
             None if ready => self.doom(slot, Cause::Closed),
+            // Without a descriptor for its end, it is asked: what it started may hold its channel open.
+            None if live.process.descriptor().is_none() && live.process.try_reap().is_some() => {
+                self.doom(slot, Cause::Closed);
+            }
             None => {}
             Some(_) if live.process.try_reap().is_some() => self.doom(slot, Cause::Closed),
             Some(_) if ready => self.exchange(slot),
@@ -257,14 +275,16 @@ impl Core {
             return;
         };
         live.state = State::Ready;
-        if matches!(cause, Cause::Closed | Cause::ClosedAlive) {
+        // What it had finished before is kept.
+        if matches!(cause, Cause::Closed | Cause::ClosedAlive | Cause::PoolClosed) {
             live.drain(slot, &mut self.queue, self.greeting);
         }
         self.seats[slot].not_before = Instant::now();
-        if live.said_hello || cause == Cause::PoolClosed {
-            self.failed_starts = 0;
-            self.queue.lost(slot, death::task_error(&cause, end, live.panic.take()));
-        } else {
+        // A worker that ended by itself, with nothing begun and no result ever given, had no proper start.
+        let ended_by_us = matches!(cause, Cause::CallEnded | Cause::PoolClosed);
+        let failed_start = !live.answered && !self.queue.has_begun(slot) && !ended_by_us;
+        self.queue.lost(slot, death::task_error(&cause, end, live.panic.take()));
+        if failed_start {
             let message = death::start_failure(slot, &cause, end, startup_timeout);
             self.start_failed(slot, message);
         }
@@ -275,12 +295,13 @@ impl Core {
         let backoff = BACKOFF_MIN * 2u32.saturating_pow(self.failed_starts.min(10));
         self.failed_starts += 1;
         self.seats[slot].not_before = Instant::now() + backoff.min(BACKOFF_MAX);
+        let failure = StartFailure { message };
+        self.last_failure = Some(failure.clone());
         let in_service = self.lives().any(|(_, live)| matches!(live.state, State::Ready));
         if self.failed_starts < FAILED_STARTS_MAX || in_service {
             return;
         }
         self.halted = true;
-        let failure = StartFailure { message };
         if !self.queue.fail_calls(&CallFailure::Start(failure.clone())) {
             self.start_failure = Some(failure);
         }

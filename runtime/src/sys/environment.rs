@@ -8,8 +8,9 @@ use std::ffi::OsString;
 /// libtest's own thread waits for that test.
 pub(crate) fn take_variable(name: &str) -> Option<OsString> {
     let value = std::env::var_os(name)?;
-    // SAFETY: no other thread may read the environment by other means than std's, which locks it. Here the only other
-    // thread there can be is libtest's, which does nothing but wait for the test that this call is the first line of.
+    // SAFETY: no other thread may read the environment by other means than std's, which locks it. In `main`, `init()` asks in
+    // its documentation that there is none; in a test, the only other thread is libtest's, which does nothing but wait for the
+    // test that this call is the first line of.
     unsafe { std::env::remove_var(name) };
     Some(value)
 }

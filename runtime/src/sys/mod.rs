@@ -10,6 +10,6 @@ mod worker_setup;
 pub(crate) use environment::take_variable;
 pub(crate) use poll::{Watch, poll};
 pub(crate) use process::{End, Process};
-pub(crate) use socket::{Wait, is_hung_up, receive, receive_with_descriptor, send, send_with_descriptor};
+pub(crate) use socket::{Wait, is_hung_up, pair, receive, receive_with_descriptor, send, send_with_descriptor};
 pub(crate) use waker::Waker;
-pub(crate) use worker_setup::{become_worker, kill_own_group, replace_stdout, stdout};
+pub(crate) use worker_setup::{become_worker, exit_fork, kill_own_group, replace_stdout, stdout};

@@ -9,8 +9,8 @@ use std::process::Command;
 use std::sync::Arc;
 
 use nix::errno::Errno;
+use nix::libc;
 use nix::sys::signal::{Signal, kill, killpg};
-use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 
 /// How a process ended.
@@ -51,12 +51,13 @@ impl Process {
         if self.end.is_some() {
             return;
         }
-        let _ = killpg(self.pid, Signal::SIGKILL);
-        match &self.pidfd {
+        let is_there = match &self.pidfd {
             Some(pidfd) => pidfd_kill(pidfd),
-            None => {
-                let _ = kill(self.pid, Signal::SIGKILL);
-            }
+            None => kill(self.pid, Signal::SIGKILL).is_ok(),
+        };
+        // As long as it is not reaped, its number, which is also that of its group, belongs to it.
+        if is_there {
+            let _ = killpg(self.pid, Signal::SIGKILL);
         }
     }
 
@@ -72,28 +73,43 @@ impl Process {
 #[cfg(poolmap_linux)]
 impl Process {
     fn reap(&self) -> Option<End> {
-        use nix::sys::wait::WaitPidFlag;
-
-        self.wait(WaitPidFlag::WNOWAIT)?;
-        // Until it is reaped, its number, which is also that of its group, belongs to it.
-        let _ = killpg(self.pid, Signal::SIGKILL);
-        self.wait(WaitPidFlag::empty())
+        let end = self.wait(libc::WNOWAIT)?;
+        if end != End::Unknown {
+            // Until it is reaped, its number, which is also that of its group, belongs to it.
+            let _ = killpg(self.pid, Signal::SIGKILL);
+            self.wait(0);
+        }
+        Some(end)
     }
 
-    /// How it ended, if it has.
-    fn wait(&self, flags: nix::sys::wait::WaitPidFlag) -> Option<End> {
-        use nix::sys::wait::{Id, WaitPidFlag, waitid};
-        use std::os::fd::AsFd;
+    /// How it ended, if it has. nix's `waitid` fails for signals that it has no name for (the real-time ones).
+    fn wait(&self, flags: libc::c_int) -> Option<End> {
+        use std::os::fd::AsRawFd;
 
+        let (kind, number) = match &self.pidfd {
+            Some(pidfd) => (libc::P_PIDFD, pidfd.as_raw_fd().cast_unsigned()),
+            None => (libc::P_PID, self.pid.as_raw().cast_unsigned()),
+        };
+        let flags = flags | libc::WEXITED | libc::WNOHANG;
         loop {
-            let id = match &self.pidfd {
-                Some(pidfd) => Id::PIDFd(pidfd.as_fd()),
-                None => Id::Pid(self.pid),
-            };
-            match waitid(id, flags | WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG) {
-                Err(Errno::EINTR) => {}
-                waited => return end(waited),
+            // SAFETY: all zeros is a valid value of this C structure of numbers.
+            let mut details: libc::siginfo_t = unsafe { std::mem::zeroed() };
+            // SAFETY: the pointer is to a structure of ours that lives through the call, which writes no more than it.
+            let result = unsafe { libc::waitid(kind, number, &raw mut details, flags) };
+            if result == -1 && Errno::last() == Errno::EINTR {
+                continue;
             }
+            if result == -1 {
+                return Some(End::Unknown);
+            }
+            // SAFETY: waitid fills in the fields of a child's end, or leaves the zeros.
+            let (pid, status) = unsafe { (details.si_pid(), details.si_status()) };
+            return match details.si_code {
+                _ if pid == 0 => None,
+                libc::CLD_EXITED => Some(End::Exited(status)),
+                libc::CLD_KILLED | libc::CLD_DUMPED => Some(End::Signaled(status)),
+                _ => None,
+            };
         }
     }
 }
@@ -101,34 +117,29 @@ impl Process {
 #[cfg(not(poolmap_linux))]
 impl Process {
     fn reap(&self) -> Option<End> {
-        use nix::sys::wait::{WaitPidFlag, waitpid};
-
-        let waited = loop {
-            match waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) {
-                Err(Errno::EINTR) => {}
-                waited => break waited,
+        let mut status = 0;
+        loop {
+            // SAFETY: the pointer is to a number of ours that lives through the call.
+            let result = unsafe { libc::waitpid(self.pid.as_raw(), &raw mut status, libc::WNOHANG) };
+            match result {
+                -1 if Errno::last() == Errno::EINTR => {}
+                -1 => return Some(End::Unknown),
+                0 => return None,
+                _ => break,
             }
-        };
-        let end = end(waited)?;
-        // nix has no wait here that leaves the process, so its group is killed right after.
+        }
+        // There is no wait here that leaves the process, so its group is killed right after.
         let _ = killpg(self.pid, Signal::SIGKILL);
-        Some(end)
-    }
-}
-
-/// What a wait says; none while the process runs.
-fn end(waited: nix::Result<WaitStatus>) -> Option<End> {
-    match waited {
-        Ok(WaitStatus::Exited(_, code)) => Some(End::Exited(code)),
-        Ok(WaitStatus::Signaled(_, signal, _)) => Some(End::Signaled(signal as i32)),
-        Ok(_) => None,
-        Err(_) => Some(End::Unknown),
+        Some(if libc::WIFSIGNALED(status) {
+            End::Signaled(libc::WTERMSIG(status))
+        } else {
+            End::Exited(libc::WEXITSTATUS(status))
+        })
     }
 }
 
 #[cfg(poolmap_linux)]
 fn pidfd_open(pid: Pid) -> Option<OwnedFd> {
-    use nix::libc;
     use std::os::fd::{FromRawFd, RawFd};
 
     // SAFETY: the call takes two integers and touches no memory of ours.
@@ -138,14 +149,15 @@ fn pidfd_open(pid: Pid) -> Option<OwnedFd> {
     Some(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
+/// Kills the process; tells whether it was there, dead or alive.
 #[cfg(poolmap_linux)]
-fn pidfd_kill(pidfd: &OwnedFd) {
-    use nix::libc;
+fn pidfd_kill(pidfd: &OwnedFd) -> bool {
     use std::os::fd::AsRawFd;
 
     let no_details = std::ptr::null::<libc::siginfo_t>();
     // SAFETY: the descriptor is open, and a null pointer is allowed for the details of the signal.
-    unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), libc::SIGKILL, no_details, 0) };
+    let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), libc::SIGKILL, no_details, 0) };
+    result == 0
 }
 
 #[cfg(not(poolmap_linux))]
@@ -154,4 +166,6 @@ fn pidfd_open(_pid: Pid) -> Option<OwnedFd> {
 }
 
 #[cfg(not(poolmap_linux))]
-fn pidfd_kill(_pidfd: &OwnedFd) {}
+fn pidfd_kill(_pidfd: &OwnedFd) -> bool {
+    false
+}

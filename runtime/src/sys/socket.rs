@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recv, recvmsg, sendmsg};
 
 /// Whether a call may wait.
@@ -30,6 +31,22 @@ impl Wait {
 const NO_SIGNAL: MsgFlags = MsgFlags::MSG_NOSIGNAL;
 #[cfg(target_vendor = "apple")]
 const NO_SIGNAL: MsgFlags = MsgFlags::empty();
+
+/// A pair of connected sockets, close-on-exec, on descriptors from 3 on: a program that has closed its standard streams must
+/// not print into a channel.
+pub(crate) fn pair() -> io::Result<(UnixStream, UnixStream)> {
+    let (one, other) = UnixStream::pair()?;
+    Ok((from_three_on(one)?, from_three_on(other)?))
+}
+
+fn from_three_on(stream: UnixStream) -> io::Result<UnixStream> {
+    if stream.as_raw_fd() > 2 {
+        return Ok(stream);
+    }
+    let moved = fcntl(&stream, FcntlArg::F_DUPFD_CLOEXEC(3))?;
+    // SAFETY: fcntl has just made this descriptor, and nothing else knows it.
+    Ok(UnixStream::from(unsafe { OwnedFd::from_raw_fd(moved) }))
+}
 
 /// Writes some of `bytes`.
 pub(crate) fn send(stream: &UnixStream, bytes: &[u8], wait: Wait) -> io::Result<usize> {

@@ -12,7 +12,7 @@ pub(crate) struct Waker {
 
 impl Waker {
     pub(crate) fn new() -> io::Result<Self> {
-        let (write, read) = UnixStream::pair()?;
+        let (write, read) = super::socket::pair()?;
         write.set_nonblocking(true)?;
         read.set_nonblocking(true)?;
         Ok(Self { write, read })

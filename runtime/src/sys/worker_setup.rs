@@ -61,7 +61,10 @@ fn show_own_name() {}
 
 /// Moves standard input off descriptor 0, and puts `/dev/null` there.
 fn take_stdin() -> io::Result<OwnedFd> {
-    let moved = fcntl(io::stdin(), FcntlArg::F_DUPFD_CLOEXEC(3))?;
+    // A high number first: a program's thread that was started before `init()` and goes on using descriptors of its own,
+    // which are closed here, does not find the channel under their numbers.
+    let moved = fcntl(io::stdin(), FcntlArg::F_DUPFD_CLOEXEC(200))
+        .or_else(|_| fcntl(io::stdin(), FcntlArg::F_DUPFD_CLOEXEC(3)))?;
     // SAFETY: fcntl has just made this descriptor, and nothing else knows it.
     let socket = unsafe { OwnedFd::from_raw_fd(moved) };
     nix::unistd::dup2_stdin(File::open("/dev/null")?)?;
@@ -83,8 +86,8 @@ fn close_all_but(keep: RawFd) {
         for descriptor in open {
             if descriptor > 2 && descriptor != keep {
                 let descriptor = descriptor.cast_signed();
-                // SAFETY: the process is entering: nothing of the program has run that could own the descriptor. Those
-                // of the directory listing are closed already, and closing one twice fails without harm.
+                // SAFETY: closing a descriptor touches no memory. That nothing of the program owns it any more is what
+                // `init()` asks for. That of the directory listing is closed already, and closing it twice fails.
                 unsafe { libc::close(descriptor) };
             }
         }
@@ -98,7 +101,7 @@ fn close_range(first: libc::c_uint, last: libc::c_uint) -> bool {
     if first > last {
         return true;
     }
-    // SAFETY: the process is entering: nothing of the program has run that could own one of these descriptors.
+    // SAFETY: closing descriptors touches no memory. That nothing of the program owns one any more is what `init()` asks for.
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
     result == 0
 }
@@ -138,6 +141,12 @@ pub(crate) fn kill_own_group() {
         let _ = nix::sys::signal::killpg(own, Signal::SIGKILL);
     }
     let _ = nix::sys::signal::kill(own, Signal::SIGKILL);
+}
+
+/// Ends this process without anything of the program's being run: it was forked from a worker, and is none.
+pub(crate) fn exit_fork() -> ! {
+    // SAFETY: it takes a number, and does not come back.
+    unsafe { libc::_exit(0) }
 }
 
 /// This process's standard output.

@@ -27,7 +27,7 @@ pub(crate) struct Link {
 impl Link {
     /// A channel, and the end that the worker gets as its standard input.
     pub(crate) fn new(frame_bytes_max: usize) -> io::Result<(Self, OwnedFd)> {
-        let (ours, theirs) = UnixStream::pair()?;
+        let (ours, theirs) = sys::pair()?;
         let link =
             Self { stream: Arc::new(ours), inbox: FrameBuffer::new(frame_bytes_max), outbox: VecDeque::new(), sent: 0 };
         Ok((link, theirs.into()))

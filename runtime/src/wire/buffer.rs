@@ -1,6 +1,7 @@
 //! Bytes as they arrive, and the frames in them. It reserves memory for what has arrived, never for what a length claims.
 
-use super::{HEADER_BYTES, Violation};
+use super::fields::{Violation, check};
+use super::{HEADER_BYTES, TRAILER_BYTES};
 
 /// A buffer that is larger than this is given back once it is empty.
 const KEPT_BYTES_MAX: usize = 1 << 20;
@@ -67,27 +68,35 @@ impl FrameBuffer {
             return Ok(None);
         };
         let payload = self.start + HEADER_BYTES;
-        self.start = payload + length;
-        Ok(Some((kind, &self.bytes[payload..self.start])))
+        self.start = payload + length + TRAILER_BYTES;
+        Ok(Some((kind, &self.bytes[payload..payload + length])))
     }
 
     /// The kind and the payload's length of the frame that stands first, if it is whole.
     fn front(&self) -> Result<Option<(u8, usize)>, Violation> {
         let waiting = &self.bytes[self.start..self.end];
-        let Some((length, rest)) = waiting.split_first_chunk::<4>() else {
+        let Some((header, rest)) = waiting.split_first_chunk::<HEADER_BYTES>() else {
             return Ok(None);
         };
-        let length = u32::from_le_bytes(*length) as usize;
-        if length > self.frame_bytes_max {
+        let [a, b, c, d, checks @ .., kind] = *header;
+        let length = u32::from_le_bytes([a, b, c, d]);
+        if checks != check(length) {
+            return Err(Violation::new("its channel carries bytes that are no frame"));
+        }
+        let payload = length as usize;
+        if payload > self.frame_bytes_max {
             return Err(Violation::new(format!(
                 "a frame claims {length} bytes, more than the {} allowed",
                 self.frame_bytes_max,
             )));
         }
-        Ok(match rest.split_first() {
-            Some((&kind, rest)) if rest.len() >= length => Some((kind, length)),
-            _ => None,
-        })
+        let Some(trailer) = rest.get(payload..payload + TRAILER_BYTES) else {
+            return Ok(None);
+        };
+        if trailer != check(length) {
+            return Err(Violation::new("a frame has other bytes in it than its own"));
+        }
+        Ok(Some((kind, payload)))
     }
 }
 
@@ -107,9 +116,10 @@ mod tests {
     }
 
     fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
-        let mut frame = u32::try_from(payload.len()).unwrap().to_le_bytes().to_vec();
+        let mut frame = vec![0; HEADER_BYTES - 1];
         frame.push(kind);
         frame.extend_from_slice(payload);
+        crate::wire::fields::finish(&mut frame);
         frame
     }
 
@@ -137,14 +147,30 @@ mod tests {
     #[test]
     fn a_frame_over_the_limit_is_refused_before_its_bytes_arrive() {
         let mut buffer = FrameBuffer::new(10);
-        feed(&mut buffer, &11u32.to_le_bytes());
+        feed(&mut buffer, &frame(1, &[0; 11])[..HEADER_BYTES]);
         assert!(buffer.next().is_err());
+    }
+
+    #[test]
+    fn what_is_no_frame_is_refused_before_and_inside_of_one() {
+        for stray in ["x", "hello world, some text", "\0\0\0\0\0\0\0\0\0\0"] {
+            for at in [0, HEADER_BYTES, HEADER_BYTES + 50] {
+                let mut stream = frame(1, &[7; 100]);
+                stream.splice(at..at, stray.bytes());
+                stream.extend(frame(2, b"next"));
+                let mut buffer = FrameBuffer::new(1 << 20);
+                feed(&mut buffer, &stream);
+                assert!(buffer.next().is_err(), "{stray:?} at {at}");
+            }
+        }
     }
 
     #[test]
     fn memory_follows_what_arrived_and_not_what_is_claimed() {
         let mut buffer = FrameBuffer::new(u32::MAX as usize);
-        feed(&mut buffer, &u32::MAX.to_le_bytes());
+        let claimed = u32::MAX - 1000;
+        feed(&mut buffer, &claimed.to_le_bytes());
+        feed(&mut buffer, &check(claimed));
         feed(&mut buffer, &[0; 100]);
         assert_eq!(buffer.next(), Ok(None));
         assert!(buffer.bytes.len() <= FIRST_BYTES);

@@ -7,6 +7,7 @@
 use super::HEADER_BYTES;
 use super::fields::{Fields, Violation, finish};
 use super::message::CHUNK;
+use std::sync::Arc;
 
 const ID: usize = HEADER_BYTES;
 const FUNCTION: usize = ID + 8;
@@ -25,6 +26,8 @@ pub(crate) struct Chunk {
     function: u32,
     attempt: u32,
     first_index: u64,
+    /// How often it was sent to a worker that died before it began it.
+    moves: u32,
 }
 
 impl Chunk {
@@ -35,7 +38,7 @@ impl Chunk {
         frame[FUNCTION..ATTEMPT].copy_from_slice(&function.to_le_bytes());
         frame[ATTEMPT..FIRST_INDEX].copy_from_slice(&attempt.to_le_bytes());
         frame[FIRST_INDEX..COUNT].copy_from_slice(&first_index.to_le_bytes());
-        Self { frame, ends: Vec::new(), function, attempt, first_index }
+        Self { frame, ends: Vec::new(), function, attempt, first_index, moves: 0 }
     }
 
     /// Adds a task whose arguments `encode` appends to the buffer. If it fails, the chunk stays as it was.
@@ -73,6 +76,12 @@ impl Chunk {
         self.attempt
     }
 
+    /// Notes that a worker died before it began the chunk, and tells how often that was.
+    pub(crate) fn moved(&mut self) -> u32 {
+        self.moves += 1;
+        self.moves
+    }
+
     /// The bytes of the arguments of the task at a position.
     pub(crate) fn argument_bytes(&self, position: usize) -> usize {
         let (start, end) = self.range(position);
@@ -96,12 +105,16 @@ impl Chunk {
     }
 
     /// The frame, to be sent under this id.
-    pub(crate) fn seal(&mut self, id: u64) -> &[u8] {
+    pub(crate) fn seal(&mut self, id: u64) -> Arc<[u8]> {
         let count = u32::try_from(self.ends.len()).expect("a chunk's bytes are under 4 GiB");
         self.frame[ID..FUNCTION].copy_from_slice(&id.to_le_bytes());
         self.frame[COUNT..TASKS].copy_from_slice(&count.to_le_bytes());
+        let tasks_end = self.frame.len();
         finish(&mut self.frame);
-        &self.frame
+        let sealed = Arc::from(&*self.frame);
+        // The chunk may be split, and sent again, so it goes on without the trailer.
+        self.frame.truncate(tasks_end);
+        sealed
     }
 
     fn range(&self, position: usize) -> (usize, usize) {
@@ -175,8 +188,9 @@ mod tests {
     }
 
     fn read(chunk: &mut Chunk) -> (ChunkHeader, Vec<Vec<u8>>) {
-        let frame = chunk.seal(9).to_vec();
-        let (header, mut tasks) = TaskFrames::parse(&frame[HEADER_BYTES..]).unwrap();
+        let frame = chunk.seal(9);
+        let payload = &frame[HEADER_BYTES..frame.len() - crate::wire::TRAILER_BYTES];
+        let (header, mut tasks) = TaskFrames::parse(payload).unwrap();
         let tasks = (0..header.count).map(|_| tasks.next().unwrap().to_vec()).collect();
         (header, tasks)
     }

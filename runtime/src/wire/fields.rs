@@ -12,11 +12,18 @@ impl Violation {
     }
 }
 
-/// Writes the length into the header of the one frame that `frame` holds.
-pub(super) fn finish(frame: &mut [u8]) {
+/// What a length is checked by: no text, no zeros and no number of a small program match it.
+pub(super) fn check(length: u32) -> [u8; 4] {
+    (length ^ 0x9e37_79b9).rotate_left(16).to_le_bytes()
+}
+
+/// Ends the one frame that `frame` holds: writes its length and its checks.
+pub(super) fn finish(frame: &mut Vec<u8>) {
     let length =
         u32::try_from(frame.len() - HEADER_BYTES).expect("every frame is bounded by its limit, which is under 4 GiB");
     frame[..4].copy_from_slice(&length.to_le_bytes());
+    frame[4..8].copy_from_slice(&check(length));
+    frame.extend_from_slice(&check(length));
 }
 
 /// Takes numbers off the front of a payload.

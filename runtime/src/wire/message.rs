@@ -14,6 +14,7 @@ const HELLO: u8 = 17;
 const REPLY: u8 = 18;
 const NOTE: u8 = 19;
 const RETURNED: u8 = 20;
+const BEGUN: u8 = 21;
 
 /// What each side says first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,9 +52,17 @@ pub(crate) enum ToWorker<'a> {
 #[derive(Debug)]
 pub(crate) enum ToParent<'a> {
     Hello(Greeting),
-    Reply { chunk: u64, position: u32, elapsed_nanos: u64, status: Status, payload: &'a [u8] },
+    Reply {
+        chunk: u64,
+        position: u32,
+        elapsed_nanos: u64,
+        status: Status,
+        payload: &'a [u8],
+    },
     Note(PanicNote),
     Returned,
+    /// The worker has taken up the chunk with this id.
+    Begun(u64),
 }
 
 /// What a reply's payload is.
@@ -132,6 +141,7 @@ impl<'a> ToParent<'a> {
             }),
             NOTE => PanicNote::decode(payload).map(Self::Note),
             RETURNED => Ok(Self::Returned),
+            BEGUN => fields.u64().map(Self::Begun),
             other => Err(Violation::new(format!("a frame of unknown kind {other}"))),
         }
     }
@@ -192,6 +202,11 @@ pub(crate) fn revoke() -> Vec<u8> {
     frame(REVOKE, |_| ())
 }
 
+/// The word that a chunk is begun.
+pub(crate) fn begun(chunk: u64) -> Vec<u8> {
+    frame(BEGUN, |frame| frame.extend_from_slice(&chunk.to_le_bytes()))
+}
+
 /// The answer to [`revoke`].
 pub(crate) fn returned() -> Vec<u8> {
     frame(RETURNED, |_| ())
@@ -224,7 +239,7 @@ mod tests {
     use super::*;
 
     fn payload(frame: &[u8]) -> (u8, &[u8]) {
-        (frame[HEADER_BYTES - 1], &frame[HEADER_BYTES..])
+        (frame[HEADER_BYTES - 1], &frame[HEADER_BYTES..frame.len() - crate::wire::TRAILER_BYTES])
     }
 
     #[test]
@@ -256,7 +271,7 @@ mod tests {
         let mut buffer = Vec::new();
         reply_begin(&mut buffer, 5, 2);
         reply_end(&mut buffer, Status::Output, 0, None);
-        for length in HEADER_BYTES..buffer.len() {
+        for length in HEADER_BYTES..STATUS + 1 {
             assert!(ToParent::parse((REPLY, &buffer[HEADER_BYTES..length])).is_err());
         }
         assert!(ToParent::parse((99, &[])).is_err());

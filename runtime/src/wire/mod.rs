@@ -1,11 +1,14 @@
 //! Frames to bytes and back, for both directions. No I/O, and nothing of what a frame leads to.
 //!
-//! A frame is its length (`u32`, little-endian: the bytes after these five), its kind (one byte) and its payload.
+//! A frame is the length of its payload (`u32`, little-endian), that length again as a check, its kind (one byte), its
+//! payload, and the check once more. So what something else writes to the descriptor (a task that writes to every one, a
+//! logger whose file was closed under it, a forked process) is told from a frame at once, be it before or inside of one.
 //!
 //! 1. The parent speaks first: `Welcome`. The worker answers `Hello`, or nothing. Each carries the protocol's version and
 //!    the fingerprint of the sender's table of worker functions, and each side goes away if they differ.
-//! 2. Then the parent sends `Chunk`s, and the worker runs their tasks in order, and sends one `Reply` for each task before
-//!    it begins the next: what is finished is never lost, and the first task without a reply is the one that was running.
+//! 2. Then the parent sends `Chunk`s. The worker tells that it has `Begun` a chunk, runs its tasks in order, and sends one
+//!    `Reply` for each task before it begins the next: what is finished is never lost, the first task without a reply of a
+//!    chunk that was begun is the one that was running, and of a chunk that was not begun none was.
 //! 3. A task's panic is a `Note` at the moment of the panic. It says nothing of the task's outcome: the process may
 //!    survive it, and then a `Reply` follows.
 //! 4. `Revoke` asks the worker to begin no more tasks of the chunks sent so far. It answers with one `Returned` once the
@@ -22,15 +25,18 @@ pub(crate) use buffer::FrameBuffer;
 pub(crate) use chunk::{Chunk, ChunkHeader, TaskFrames};
 pub(crate) use fields::Violation;
 pub(crate) use message::{
-    Greeting, PanicNote, Status, ToParent, ToWorker, Welcome, hello, note, reply_begin, reply_end, returned, revoke,
-    welcome,
+    Greeting, PanicNote, Status, ToParent, ToWorker, Welcome, begun, hello, note, reply_begin, reply_end, returned,
+    revoke, welcome,
 };
 
 /// Changes with every change of the frames.
-pub(crate) const PROTOCOL_VERSION: u32 = 1;
+pub(crate) const PROTOCOL_VERSION: u32 = 2;
 
-/// The length and the kind.
-pub(crate) const HEADER_BYTES: usize = 5;
+/// The length, the check and the kind.
+pub(crate) const HEADER_BYTES: usize = 9;
+
+/// The check again, behind the payload.
+pub(crate) const TRAILER_BYTES: usize = 4;
 
 /// What a chunk's payload needs beside the arguments of its tasks, when it has one; also more than a reply's needs.
 pub(crate) const OVERHEAD_BYTES: usize = 64;

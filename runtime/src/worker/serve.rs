@@ -50,8 +50,11 @@ fn enter(parent: u32) -> io::Result<UnixStream> {
     let limit = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
     end.set_frame_bytes_max(limit(welcome.frame_bytes_max));
     let socket = end.stream()?;
-    let sender =
-        Arc::new(Sender { stream: Mutex::new(end.stream()?), frame_bytes_max: limit(welcome.frame_bytes_max) });
+    let sender = Arc::new(Sender {
+        stream: Mutex::new(end.stream()?),
+        owner: std::process::id(),
+        frame_bytes_max: limit(welcome.frame_bytes_max),
+    });
     current::set_worker(limit(welcome.index), parent);
     std::thread::Builder::new().name("poolmap-task".to_owned()).stack_size(limit(welcome.stack_bytes)).spawn(
         move || {
@@ -65,7 +68,8 @@ fn enter(parent: u32) -> io::Result<UnixStream> {
     Ok(socket)
 }
 
-/// Waits until the parent is gone, and then ends this process and what its task started.
+/// Waits until the parent has closed the channel, and then ends this process and what its task started. Where the kernel ends
+/// a worker with its parent, it does so before, and what a task started goes on.
 fn watch(socket: &UnixStream) -> ! {
     loop {
         let mut watches = [Watch::hang_up(socket.as_fd())];
@@ -79,12 +83,17 @@ fn watch(socket: &UnixStream) -> ! {
 /// The socket to send on; the panic hook has it too.
 pub(super) struct Sender {
     stream: Mutex<UnixStream>,
+    /// The worker. A task may fork, and both processes come back from it: the channel belongs to one of them.
+    owner: u32,
     frame_bytes_max: usize,
 }
 
 impl Sender {
     /// Sends a whole frame. It waits for the parent alone.
     pub(super) fn send(&self, frame: &[u8]) -> io::Result<()> {
+        if std::process::id() != self.owner {
+            sys::exit_fork();
+        }
         let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
         let mut left = frame;
         while !left.is_empty() {
@@ -156,6 +165,7 @@ impl Server {
     }
 
     fn run_chunk(&mut self, chunk: &WaitingChunk) -> Result<(), Fault> {
+        self.send(&wire::begun(chunk.header.id))?;
         let mut tasks = TaskFrames::of(&chunk.tasks);
         for position in 0..chunk.header.count {
             if position > 0 || !self.waiting.is_empty() {

@@ -7,6 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::wire;
 
 const SLOTS: usize = 4;
 
@@ -42,12 +43,18 @@ struct ModelWorker {
     alive: bool,
     ready: bool,
     revoked: bool,
-    /// The chunks it was sent: id, tasks left, position of the next.
-    chunks: VecDeque<(u64, usize, u32)>,
+    chunks: VecDeque<ModelChunk>,
     call: Option<CallId>,
 }
 
-#[derive(Default)]
+/// A chunk that a worker was sent.
+struct ModelChunk {
+    id: u64,
+    begun: bool,
+    left: usize,
+    position: u32,
+}
+
 struct Model {
     queue: Queue,
     workers: Vec<ModelWorker>,
@@ -58,9 +65,13 @@ struct Model {
 
 impl Model {
     fn new() -> Self {
-        let mut model = Self::default();
-        model.workers.resize_with(SLOTS, ModelWorker::default);
-        model
+        Self {
+            queue: Queue::new(SLOTS),
+            workers: (0..SLOTS).map(|_| ModelWorker::default()).collect(),
+            open: Vec::new(),
+            pushed: BTreeMap::new(),
+            done: BTreeMap::new(),
+        }
     }
 
     fn apply(&mut self, event: &Event) {
@@ -107,11 +118,13 @@ impl Model {
             let worker = &mut self.workers[slot];
             assert!(worker.alive && worker.ready, "a chunk for a worker that takes none");
             assert!(!worker.revoked, "a chunk for a worker that was asked to begin nothing");
-            let payload = (frame[4], &frame[crate::wire::HEADER_BYTES..]);
-            let Ok(crate::wire::ToWorker::Chunk(header, _)) = crate::wire::ToWorker::parse(payload) else {
+            let payload = &frame[wire::HEADER_BYTES..frame.len() - wire::TRAILER_BYTES];
+            let parsed = wire::ToWorker::parse((frame[wire::HEADER_BYTES - 1], payload));
+            let Ok(wire::ToWorker::Chunk(header, _)) = parsed else {
                 panic!("an assignment is a chunk");
             };
-            worker.chunks.push_back((header.id, header.count as usize, 0));
+            let left = header.count as usize;
+            worker.chunks.push_back(ModelChunk { id: header.id, begun: false, left, position: 0 });
             let call = self.queue.workers[slot].call;
             assert!(worker.call.is_none() || worker.call == call, "chunks of two calls at one worker");
             worker.call = call;
@@ -131,14 +144,18 @@ impl Model {
             self.queue.returned(slot).unwrap();
             return;
         }
-        let Some((id, left, position)) = worker.chunks.front_mut() else {
+        let Some(chunk) = worker.chunks.front_mut() else {
             return;
         };
-        let outcome = Outcome::Output(Vec::new());
-        self.queue.answered(slot, *id, *position, elapsed, outcome).unwrap();
-        *left -= 1;
-        *position += 1;
-        if *left == 0 {
+        if !chunk.begun {
+            chunk.begun = true;
+            self.queue.begun(slot, chunk.id).unwrap();
+            return;
+        }
+        self.queue.answered(slot, reply(chunk.id, chunk.position, elapsed)).unwrap();
+        chunk.left -= 1;
+        chunk.position += 1;
+        if chunk.left == 0 {
             worker.chunks.pop_front();
             if worker.chunks.is_empty() {
                 worker.call = None;
@@ -198,6 +215,10 @@ impl Model {
     }
 }
 
+fn reply(chunk: u64, position: u32, elapsed: Duration) -> Answer {
+    Answer { chunk, position, elapsed, outcome: Outcome::Output(Vec::new()), result_bytes: 0 }
+}
+
 proptest! {
     #[test]
     fn every_task_has_one_outcome_in_any_order_of_events(events in vec(event(), 0..200)) {
@@ -223,6 +244,7 @@ fn a_death_costs_the_running_task_and_the_rest_moves_on() {
     model.push(call, 4);
     model.dispatch();
     model.answer(0, Duration::ZERO);
+    model.answer(0, Duration::ZERO);
     model.queue.lost(0, Some(TaskErrorKind::Cancelled));
     let done = model.queue.take_done(call);
     let failed: Vec<_> =
@@ -234,15 +256,35 @@ fn a_death_costs_the_running_task_and_the_rest_moves_on() {
 }
 
 #[test]
+fn a_death_before_a_chunk_is_begun_costs_no_task_unless_it_happens_again_and_again() {
+    let mut model = Model::new();
+    let call = model.queue.open(ChunkSize::new(Some(4)));
+    model.open.push(call);
+    model.push(call, 4);
+    for deaths in 0..=MOVES_MAX {
+        assert!(model.queue.take_done(call).is_empty(), "a task was blamed after {deaths} deaths");
+        model.start(0);
+        model.dispatch();
+        model.lose(0);
+    }
+    let done = model.queue.take_done(call);
+    assert_eq!(done.iter().map(|done| done.index).collect::<Vec<_>>(), [0]);
+}
+
+#[test]
 fn an_answer_out_of_turn_is_a_violation() {
     let mut model = Model::new();
     let call = model.queue.open(ChunkSize::new(None));
     model.start(0);
     model.push(call, 2);
     model.dispatch();
-    for (chunk, position) in [(0, 1), (7, 0)] {
-        let outcome = Outcome::Output(Vec::new());
-        assert!(model.queue.answered(0, chunk, position, Duration::ZERO, outcome).is_err());
+    let held = model.workers[0].chunks[0].id;
+    assert!(model.queue.answered(0, reply(held, 0, Duration::ZERO)).is_err(), "it was not begun");
+    assert!(model.queue.begun(0, held + 1).is_err());
+    model.queue.begun(0, held).unwrap();
+    assert!(model.queue.begun(0, held).is_err());
+    for (chunk, position) in [(held, 1), (held + 7, 0)] {
+        assert!(model.queue.answered(0, reply(chunk, position, Duration::ZERO)).is_err());
     }
     assert!(model.queue.returned(0).is_err());
 }
@@ -257,6 +299,7 @@ fn a_call_without_a_worker_goes_before_one_that_has_them() {
     model.push(first, 1);
     model.dispatch();
     model.push(second, 1);
+    model.answer(0, Duration::ZERO);
     model.answer(0, Duration::ZERO);
     model.dispatch();
     assert_eq!(model.queue.workers[0].call, Some(second));
