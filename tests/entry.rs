@@ -89,13 +89,6 @@ fn without_init_there_is_no_pool_and_main_runs_once() {
 }
 
 #[test]
-fn main_may_be_async_under_a_runtimes_attribute() {
-    let _guard = common::guard();
-    let output = run(&mut program(env!("CARGO_BIN_EXE_tokio_main")));
-    assert_eq!(text(&output.stdout), "main runs\n[2, 4, 6]\n");
-}
-
-#[test]
 fn a_pool_inside_a_task_works_and_the_depth_is_limited() {
     let _guard = common::guard();
     let output = run(program(SCENARIO).arg("nest").env("POOLMAP_WORKERS", "1"));

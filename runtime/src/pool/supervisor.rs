@@ -115,7 +115,7 @@ fn start_vacant(shared: &Shared) {
             }
             Err(error) => {
                 let message = format!(
-                    "worker {slot} of {} could not be started: {error}; each takes a process and 3 descriptors, so look \
+                    "worker {slot} of {} could not be started: {error}; each takes a process and 2 descriptors, so look \
                      at `ulimit -n` and `ulimit -u`, or use fewer workers",
                     settings.workers,
                 );
