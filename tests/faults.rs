@@ -30,16 +30,19 @@ fn a_task_that_forks_gives_one_right_result() {
 /// Dies while a process that it forked, and that has left its group, goes on with all its descriptors.
 #[worker]
 #[allow(unsafe_code, reason = "the fork is what the test is about")]
-fn leave_a_fork_behind(task: usize) -> usize {
+fn leave_a_fork_behind(task: usize, path: &std::path::Path) -> usize {
     if task == 3 {
         // SAFETY: the child calls three functions that are safe after a fork, and ends.
-        unsafe {
-            if libc::fork() == 0 {
+        let fork = unsafe {
+            let fork = libc::fork();
+            if fork == 0 {
                 libc::setsid();
-                libc::sleep(3);
+                libc::sleep(600);
                 libc::_exit(0);
             }
-        }
+            fork
+        };
+        std::fs::write(path, fork.to_string()).unwrap();
         std::process::exit(9);
     }
     task
@@ -49,7 +52,13 @@ fn leave_a_fork_behind(task: usize) -> usize {
 fn a_death_is_seen_while_a_fork_of_the_worker_holds_its_channel() {
     let _guard = common::guard();
     let pool = Pool::builder().workers(2).build().unwrap();
-    let outcomes = pool_try_map!(in &pool, leave_a_fork_behind, 0..6).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fork");
+    let outcomes = pool_try_map!(in &pool, leave_a_fork_behind, 0..6, std::iter::repeat(&path)).unwrap();
+    let fork: u32 = std::fs::read_to_string(path).unwrap().parse().unwrap();
+    assert!(common::is_alive(fork), "the fork was to outlive its worker");
+    common::kill(fork, "KILL");
+    common::wait_until("the fork is gone", || !common::is_alive(fork));
     for (task, outcome) in outcomes.iter().enumerate() {
         match outcome {
             Ok(value) => assert!(task != 3 && *value == task),
