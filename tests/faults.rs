@@ -42,6 +42,8 @@ fn leave_a_fork_behind(task: usize, path: &std::path::Path) -> usize {
             }
             fork
         };
+        // SAFETY: it takes a number, and gives one.
+        common::wait_until("the fork leaves its group", || unsafe { libc::getpgid(fork) } == fork);
         std::fs::write(path, fork.to_string()).unwrap();
         std::process::exit(9);
     }
