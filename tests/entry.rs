@@ -116,12 +116,14 @@ fn a_worker_that_does_not_get_ready_is_an_error_that_says_why() {
 #[test]
 fn a_program_whose_file_is_gone_or_replaced_goes_on_as_it_is() {
     let _guard = common::guard();
-    let folder = tempfile::tempdir().unwrap();
-    let copy = folder.path().join("copy");
-    std::fs::copy(SCENARIO, &copy).unwrap();
-    let output = run(program(copy.to_str().unwrap()).arg("without its file"));
-    assert_eq!(text(&output.stdout), "[2, 4, 6]\n", "{}", text(&output.stderr));
-    assert!(!copy.exists());
+    for replacement in [None, Some(env!("CARGO_BIN_EXE_no_init"))] {
+        let folder = tempfile::tempdir().unwrap();
+        let copy = folder.path().join("copy");
+        std::fs::copy(SCENARIO, &copy).unwrap();
+        let output = run(program(copy.to_str().unwrap()).arg("without its file").args(replacement));
+        assert_eq!(text(&output.stdout), "[2, 4, 6]\n", "{}", text(&output.stderr));
+        assert_eq!(copy.exists(), replacement.is_some());
+    }
 }
 
 #[test]

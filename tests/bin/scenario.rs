@@ -52,9 +52,12 @@ fn main() -> poolmap::Result<()> {
             Ok(_) => println!("{}", poolmap::global_pool()?.workers().len()),
             Err(error) => println!("{error}"),
         },
-        ["without its file"] => {
-            std::fs::remove_file(std::env::current_exe().expect("Linux tells it"))
-                .expect("the file is a copy for this");
+        ["without its file", ref replacement @ ..] => {
+            let own = std::env::current_exe().expect("Linux tells it");
+            std::fs::remove_file(&own).expect("the file is a copy for this");
+            if let [replacement] = replacement {
+                std::fs::copy(replacement, &own).expect("both can be copied");
+            }
             println!("{:?}", pool_map!(double, 1..4)?);
         }
         ["closed streams", path] => {
