@@ -9,7 +9,7 @@ use crate::launch::{self, Start};
 use crate::wire;
 
 /// More workers than this are refused: each takes a process.
-const WORKERS_MAX: usize = 4096;
+pub(super) const WORKERS_MAX: usize = 4096;
 const STARTUP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longer than anyone waits for a program to start.
 const STARTUP_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -65,8 +65,8 @@ impl Builder {
         self
     }
 
-    /// How long a worker may take from its start to its hello: more than zero and up to a day, 10 seconds by default. One that takes
-    /// longer is killed and started again; when 5 in a row fail, the calls that wait for them do.
+    /// How long a worker may take from its start to its hello: more than zero and up to a day, 10 seconds by default. One
+    /// that takes longer is killed and started again; when 5 in a row fail, the calls that wait for them do.
     pub fn startup_timeout(mut self, timeout: Duration) -> Self {
         self.startup_timeout = timeout;
         self

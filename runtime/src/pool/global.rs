@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::builder::Builder;
+use super::builder::{Builder, WORKERS_MAX};
 use super::core::Shared;
 use super::handle::Pool;
 use crate::error::{Error, Result};
@@ -62,9 +62,9 @@ fn workers_from_environment() -> Result<Option<usize>> {
         return Ok(None);
     };
     match value.to_str().and_then(|value| value.trim().parse().ok()) {
-        Some(workers @ 1..=4096) => Ok(Some(workers)),
+        Some(workers) if (1..=WORKERS_MAX).contains(&workers) => Ok(Some(workers)),
         _ => Err(Error::invalid_option(format!(
-            "{WORKERS_VARIABLE}={} is not a number of workers: set it to a number from 1 to 4096, or unset it for one \
+            "{WORKERS_VARIABLE}={} is not a number of workers: set it to a number from 1 to {WORKERS_MAX}, or unset it for one \
              worker for each CPU",
             value.display(),
         ))),
