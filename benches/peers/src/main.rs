@@ -1,26 +1,20 @@
-//! Runs the same workloads over poolmap and its peers, in turn, and writes docs/performance.md with the table and a plot.
+//! Runs the same workloads over poolmap and its peers, in turn, and writes docs/performance.md with the tables and a plot.
 //!
-//! `cargo run --release` in this folder does it all. The Python side needs `pip install loky joblib mpire`; what is not
-//! installed is left out of the table, and said so. `PEERS_RUNS` sets the number of runs (5).
+//! `cargo run --release` in this folder does it all, in about ten minutes. The Python side needs `pip install loky joblib
+//! mpire numpy`; what is not installed has no figure, and the page says so. `PEERS_RUNS` sets the number of runs (5),
+//! `PEERS_GROWTH_TASKS` that of the tasks after which memory must not have grown (5 million), `PEERS_DOCS` another folder for
+//! the page.
 
-mod report;
+mod figures;
+mod measures;
+mod page;
+mod runner;
 mod runs;
 mod tasks;
+mod workloads;
 
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
-
-use report::Table;
-
-/// The libraries of this program, and those of peers.py.
-const RUST: [&str; 3] = ["rayon", "poolmap", "procspawn"];
-const PYTHON: [&str; 5] = ["Pool", "ProcessPoolExecutor", "loky", "joblib", "mpire"];
-/// What peers.py runs; the others need what Python has no form for.
-const PYTHON_WORKLOADS: [&str; 8] = ["W1", "W2", "W3", "W3c", "W4", "W5", "W6", "W9"];
-/// No run takes longer than this: what does is left out.
-const RUN_TIME_MAX: Duration = Duration::from_secs(40);
 
 #[crossmist::main]
 fn main() {
@@ -28,84 +22,52 @@ fn main() {
     procspawn::init();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["one", library, workload] => {
-            let took = match library {
-                "poolmap" => runs::poolmap(workload).expect("no task fails"),
-                "rayon" => runs::rayon(workload),
-                "procspawn" => runs::procspawn(workload),
-                other => panic!("no library {other}"),
-            };
-            println!("{} {}", runs::tasks_of(workload, library), took.as_secs_f64());
-        }
-        ["start", library] => runs::start(library),
-        _ => all(),
+        ["one", library, workload] => one(library, workload),
+        ["start", library] => runs::start::run(library),
+        ["measure", what] => measures::run(what),
+        [] => all(),
+        _ => panic!("it takes no arguments; what it gives itself is one, start or measure"),
     }
 }
 
-/// Every workload over every library, as many times as asked, in turn.
+/// Everything, as many times as asked.
 fn all() {
-    let runs: usize = std::env::var("PEERS_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(5);
-    let rounds = tasks::rounds_per_microsecond().to_string();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python: Vec<(&str, String)> =
-        PYTHON.iter().filter_map(|&library| Some((library, version(folder, library)?))).collect();
-    let mut seconds: Table = BTreeMap::new();
-    for run in 0..runs {
-        for &(workload, _) in report::WORKLOADS {
-            let mut commands: Vec<(&str, Command)> = Vec::new();
-            let libraries =
-                if workload == "W8" { &["rayon", "poolmap", "procspawn", "crossmist"][..] } else { &RUST[..] };
-            for &library in libraries {
-                let mut command = Command::new(std::env::current_exe().expect("it runs"));
-                match workload {
-                    "W8" => command.args(["start", library]),
-                    _ => command.args(["one", library, workload]),
-                };
-                commands.push((library, command));
-            }
-            for (library, _) in python.iter().filter(|_| PYTHON_WORKLOADS.contains(&workload)) {
-                let mut command = Command::new("python3");
-                command.arg(folder.join("peers.py")).args([library, workload]);
-                commands.push((library, command));
-            }
-            for (library, mut command) in commands {
-                eprintln!("run {} of {runs}: {workload} {library}", run + 1);
-                if let Some(each) = measure(command.env("PEERS_ROUNDS", &rounds), workload) {
-                    seconds.entry((workload.to_owned(), library.to_owned())).or_default().push(each);
-                }
-            }
-        }
-    }
-    let docs = folder.join("../../docs");
-    report::write(&docs, &seconds, runs, &python).expect("docs/ can be written");
-    eprintln!("written: {}", docs.join("performance.md").display());
-}
-
-/// The seconds for one task; for W8 those of the whole process.
-fn measure(command: &mut Command, workload: &str) -> Option<f64> {
     let start = Instant::now();
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
-    while child.try_wait().ok()?.is_none() {
-        if start.elapsed() > RUN_TIME_MAX {
-            child.kill().ok()?;
-        }
-        // W8 is a few milliseconds: it is looked at often.
-        std::thread::sleep(Duration::from_micros(if workload == "W8" { 20 } else { 5_000 }));
-    }
-    let took = start.elapsed();
-    let output = child.wait_with_output().ok()?;
-    if !output.status.success() {
-        return None;
-    }
-    if workload == "W8" {
-        return Some(took.as_secs_f64());
-    }
-    let text = String::from_utf8(output.stdout).ok()?;
-    let (tasks, seconds) = text.trim().split_once(' ')?;
-    Some(seconds.parse::<f64>().ok()? / tasks.parse::<f64>().ok()?)
+    let runs = std::env::var("PEERS_RUNS").map_or(5, |runs| runs.parse().expect("PEERS_RUNS is a number"));
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let docs = std::env::var_os("PEERS_DOCS").map_or(folder, PathBuf::from);
+    let (figures, measures) = runner::all(runs, tasks::rounds_per_microsecond());
+    page::write(&docs, &figures, &measures, runs).expect("the folder can be written");
+    eprintln!("written in {:.0} s: {}", start.elapsed().as_secs_f64(), docs.join("performance.md").display());
 }
 
-fn version(folder: &Path, library: &str) -> Option<String> {
-    let output = Command::new("python3").arg(folder.join("peers.py")).args([library, "version"]).output().ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+/// One workload over one library: prints the tasks and the seconds they took, or why there are none.
+fn one(library: &str, workload: &str) {
+    let n = workloads::tasks_of(workload, library);
+    // A tenth first: pools, allocators and caches are warm then.
+    let warmed = |run: &dyn Fn(usize) -> Result<Duration, &'static str>| run(n.div_ceil(10)).and_then(|_| run(n));
+    let took = match library {
+        "poolmap" | workloads::CROWDED => {
+            let pool = runs::poolmap::warm(if library == "poolmap" { runs::WORKERS } else { 8 });
+            warmed(&|n| runs::poolmap::run(&pool, workload, n))
+        }
+        "procspawn" => {
+            let pool = runs::procspawn::warm();
+            warmed(&|n| runs::procspawn::run(&pool, workload, n))
+        }
+        threads => {
+            runs::rayon::warm();
+            warmed(&|n| {
+                Ok(if threads == "rayon" {
+                    runs::rayon::run(workload, n)
+                } else {
+                    runs::rayon::other(threads, workload, n)
+                })
+            })
+        }
+    };
+    match took {
+        Ok(took) => println!("{n} {}", took.as_secs_f64()),
+        Err(reason) => println!("none {reason}"),
+    }
 }

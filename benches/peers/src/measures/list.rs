@@ -1,0 +1,39 @@
+//! The list of measures.
+
+use super::{break_even, cost, cpu, latency, memory};
+
+/// How often a measure is taken.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Often {
+    /// In each run: the page shows medians.
+    EachRun,
+    /// What does not vary, or takes long.
+    Once,
+}
+
+/// The measures, in the order they are taken.
+pub const ALL: &[(&str, Often)] = &[
+    ("latency", Often::EachRun),
+    ("cost", Often::EachRun),
+    ("break-even", Often::EachRun),
+    ("memory-peak", Often::EachRun),
+    ("memory-worker", Often::Once),
+    ("memory-growth", Often::Once),
+    ("cpu-crowd", Often::EachRun),
+    ("cpu-waiting", Often::Once),
+];
+
+/// Takes one measure.
+pub fn run(what: &str) {
+    match what {
+        "latency" => latency::run(),
+        "cost" => cost::run(),
+        "break-even" => break_even::run(),
+        "memory-peak" => memory::peak(),
+        "memory-worker" => memory::worker(),
+        "memory-growth" => memory::growth(),
+        "cpu-crowd" => cpu::crowd(),
+        "cpu-waiting" => cpu::waiting(),
+        other => panic!("no measure {other}"),
+    }
+}

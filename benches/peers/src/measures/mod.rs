@@ -1,0 +1,10 @@
+//! What is measured of poolmap beside the workloads, each in a process of its own, which prints lines of a name and a number.
+
+mod break_even;
+mod cost;
+mod cpu;
+mod latency;
+mod list;
+mod memory;
+
+pub use list::{ALL, Often, run};

@@ -1,0 +1,92 @@
+//! What is said of poolmap alone: latency, memory, many workers, the CPU time of waiting.
+
+use std::fmt::Write as _;
+
+use super::numbers::{cell, mebibytes, ratio, time, verdict};
+use super::tables;
+use crate::figures::{Figures, Measures};
+
+/// The latency of a single task.
+pub fn latency(measures: &Measures) -> String {
+    let mut section = String::from(
+        "## Latency\n\nOne call with one task of no work, `pool_map!(add, [1], [2])`, on a warm pool: from the call to its \
+         result. Back to back the worker has no time to fall asleep; after 10 ms of sleep before each call it has to be \
+         woken, and so has the parent. rayon's figure is a task handed to a thread and waited for.\n\n\
+         | | back to back, median | p99 | after 10 ms of sleep, median | p99 |\n|---|--:|--:|--:|--:|\n",
+    );
+    for library in ["poolmap", "procspawn", "rayon"] {
+        let _ = write!(section, "| {library} |");
+        for figure in ["back median", "back p99", "paused median", "paused p99"] {
+            let _ = write!(section, " {} |", cell(measures.get(&format!("latency {library} {figure}")), time));
+        }
+        section.push('\n');
+    }
+    section
+}
+
+/// The memory of parent and workers.
+pub fn memory(measures: &Measures) -> String {
+    let mib = |mebibytes: u32| f64::from(mebibytes << 20);
+    let tasks = measures.get("memory growth tasks").unwrap_or_default();
+    let peak = measures.get("memory parent peak");
+    let worker = measures.get("memory worker VmRSS");
+    let growth =
+        measures.get("memory growth parent").zip(measures.get("memory growth worker")).map(|(p, w)| p.max(w).max(0.0));
+    let part = |name: &str| cell(measures.get(&format!("memory worker {name}")), mebibytes);
+    format!(
+        "## Memory\n\nResident memory as Linux counts it, shared memory included.\n\n\
+         | what | figure | floor | the floor is |\n|---|--:|--:|---|\n\
+         | the parent's peak in W10, a million items, over its pool's idle state | {} | 16 MiB | {} |\n\
+         | a worker before its first task | {} | 4 MiB | {} |\n\
+         | more in a process after {:.0} million tasks than before them | {} | 1 MiB | {} |\n\n\
+         With an idle pool the parent has {}. Of a worker's memory {} are its own, {} are pages of the program's file and of \
+         libraries, which all processes share, and {} are memory shared with the parent. \
+         `PEERS_GROWTH_TASKS=100000000` looks at the growth over more tasks.\n",
+        cell(peak, mebibytes),
+        verdict(peak, mib(16)),
+        cell(worker, mebibytes),
+        verdict(worker, mib(4)),
+        tasks / 1e6,
+        cell(growth, mebibytes),
+        verdict(growth, mib(1)),
+        cell(measures.get("memory parent idle"), mebibytes),
+        part("RssAnon"),
+        part("RssFile"),
+        part("RssShmem"),
+    )
+}
+
+/// More workers than processors, and pools that wait.
+pub fn scaling(figures: &Figures, measures: &Measures) -> String {
+    let mut section = format!(
+        "## More workers than processors\n\nThe same workloads with 8 workers, as a ratio to 2 workers in the same run: none \
+         may lose more than a tenth.\n\n{}\n\
+         The parent's own CPU time for a task of no work, with 1,000 workers as a ratio to 2: it may be twice as much.\n\n\
+         | | 2 workers | 1,000 workers | ratio | floor | the floor is |\n|---|--:|--:|--:|--:|---|\n",
+        tables::crowded(figures),
+    );
+    for (kind, what) in [("chunks", "chunks by default"), ("single", "`chunk_size = 1`")] {
+        let few = measures.get(&format!("crowd 2 {kind}"));
+        let many = measures.get(&format!("crowd 1000 {kind}"));
+        let times = many.zip(few).map(|(many, few)| many / few);
+        let (few, many) = (cell(few, time), cell(many, time));
+        let verdict = verdict(times, 2.0);
+        let _ = writeln!(section, "| {what} | {few} | {many} | {} | 2.00 | {verdict} |", cell(times, ratio));
+    }
+    section.push_str(
+        "\n## A pool that waits\n\nCPU time as a part of one processor, over 2 s. Less than 0.05 % counts as none.\n\n\
+         | | parent | its workers together | floor | the floor is |\n|---|--:|--:|--:|---|\n",
+    );
+    let percent = |part: f64| format!("{:.2} %", part * 100.0);
+    for (name, what, floor, shown) in
+        [("long", "while its tasks sleep for 2 s", 0.01, "under 1 %"), ("idle", "without tasks", 0.0005, "0")]
+    {
+        let parent = measures.get(&format!("waiting {name} parent"));
+        let workers = measures.get(&format!("waiting {name} workers"));
+        // In parts of the floor: it is under it, and not at it.
+        let most = parent.zip(workers).map(|(parent, workers)| (parent + workers) / floor);
+        let (parent, workers) = (cell(parent, percent), cell(workers, percent));
+        let _ = writeln!(section, "| {what} | {parent} | {workers} | {shown} | {} |", verdict(most, 0.99));
+    }
+    section
+}
