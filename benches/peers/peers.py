@@ -13,8 +13,8 @@ from concurrent.futures import ProcessPoolExecutor
 
 WORKERS = 2
 TASKS = {
-    "W1": 5_000, "W2": 500_000, "W3": 20_000, "W3c": 5_000, "W4": 500, "W5": 3_000, "W6": 200, "W7": 64, "W7b": 64,
-    "W7f": 64, "W7c": 64, "W8": 2, "W9": 200_000, "W9p": 2_000, "W10": 100_000,
+    "W1": 3_000, "W2": 200_000, "W3": 20_000, "W3c": 3_000, "W4": 500, "W5": 3_000, "W6": 200, "W7": 64, "W7b": 64,
+    "W7f": 64, "W7c": 64, "W8": 2, "W9": 100_000, "W9p": 2_000, "W10": 100_000,
 }
 SLICE = (4 << 20) // 8
 WORDS = "process pool worker task the a of and frame chunk result error in time memory signal".split()

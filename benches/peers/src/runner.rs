@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Output, Stdio};
+use std::sync::LazyLock;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -26,24 +27,30 @@ pub fn all(runs: usize, rounds: f64) -> (Figures, Measures) {
     let mut figures = Figures::default();
     let mut slow = BTreeSet::new();
     let mut measured = Measures::default();
+    // What else runs on the machine disturbs all of it: the page says so.
+    let load = std::fs::read_to_string("/proc/loadavg").ok();
+    if let Some(load) = load.and_then(|load| load.split(' ').next()?.parse().ok()) {
+        measured.add("load", load);
+    }
     for run in 0..runs {
         for workload in workloads::names() {
             let libraries =
                 workloads::libraries(workload).into_iter().filter(|library| !slow.contains(&(workload, *library)));
             for library in libraries.collect::<Vec<_>>() {
-                eprintln!("run {} of {runs}: {workload} {library}", run + 1);
                 let start = Instant::now();
                 let outcome = if workload == "W8" { starts(library) } else { one(library, workload, rounds) };
                 if start.elapsed() > SLOW {
                     slow.insert((workload, library));
                 }
+                eprintln!("run {} of {runs}: {workload} {library}: {:.1} s", run + 1, start.elapsed().as_secs_f64());
                 figures.add(workload, library, run, outcome);
             }
         }
         for &(what, often) in measures::ALL {
             if run == 0 || often == Often::EachRun {
-                eprintln!("run {} of {runs}: {what}", run + 1);
+                let start = Instant::now();
                 measure(what, rounds, &mut measured);
+                eprintln!("run {} of {runs}: {what}: {:.1} s", run + 1, start.elapsed().as_secs_f64());
             }
         }
     }
@@ -114,7 +121,12 @@ fn ourselves(arguments: &[&str]) -> Command {
 }
 
 fn peers_py(arguments: &[&str]) -> Command {
-    let mut command = Command::new("python3");
+    // The interpreter itself: what is found by its name may be a script that looks for it first, and W8 times all of it.
+    static PYTHON3: LazyLock<String> = LazyLock::new(|| {
+        let output = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
+        output.map_or("python3".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    });
+    let mut command = Command::new(PYTHON3.as_str());
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers.py")).args(arguments);
     command
 }

@@ -33,7 +33,7 @@ pub const WORKLOADS: &[Workload] = &[
     row("W7f", "the array in shared memory, the first map over it, which maps its pages", "rayon", None, None),
     row("W7b", "the array in shared memory, the second map over it", "rayon", Some(1.1), None),
     row("W7c", "out of a caller's own Vec, to threads that share it", "rayon", Some(5.0), Some(5.4)),
-    row("W8", "process start, pool of 2, two tasks, exit", FASTER_START, Some(0.95), Some(1.0)),
+    row("W8", "start, pool of 2, two tasks, exit (1 is the faster Rust peer)", FASTER_START, Some(0.95), Some(1.0)),
     row("W9", "words of 2 million lines of text", "rayon", Some(1.4), Some(1.5)),
     row("W9p", "words of 4 KB paragraphs, a HashMap out", "rayon", Some(1.05), Some(1.07)),
     row("W10", "a million lazy items of 256 B, unordered", "rayon", Some(0.5), Some(0.55)),

@@ -14,7 +14,7 @@ const TOP: f64 = 92.0;
 const BAND: f64 = 34.0;
 /// The scale, as powers of ten.
 const FROM: f64 = -1.0;
-const TO: f64 = 5.0;
+const TO: f64 = 4.0;
 
 /// Where a ratio stands.
 fn x(ratio: f64) -> f64 {
@@ -78,7 +78,7 @@ fn band(figures: &Figures, row: &Workload, y: f64) -> String {
     let _ =
         writeln!(band, "<line x1=\"12\" y1=\"{0}\" x2=\"{1}\" y2=\"{0}\" stroke=\"#eee\"/>", y + BAND, LEFT + WIDTH);
     let _ = writeln!(band, "<text x=\"12\" y=\"{}\" font-weight=\"bold\">{}</text>", y + 20.0, row.name);
-    let what = row.what.split_once(" (to").map_or(row.what, |(what, _)| what).replace('`', "");
+    let what = row.what.replace('`', "");
     let _ = writeln!(band, "<text x=\"46\" y=\"{}\" font-size=\"9.5\">{what}</text>", y + 20.0);
     if let Some(floor) = row.floor {
         let at = x(floor);
@@ -97,7 +97,8 @@ fn band(figures: &Figures, row: &Workload, y: f64) -> String {
         if at == 0 {
             let _ = writeln!(
                 band,
-                "<text x=\"{:.1}\" y=\"{}\" font-weight=\"bold\" fill=\"{color}\">{}</text>",
+                "<text x=\"{:.1}\" y=\"{}\" font-weight=\"bold\" fill=\"{color}\" \
+                 paint-order=\"stroke\" stroke=\"white\" stroke-width=\"4\">{}</text>",
                 x(value) + 9.0,
                 y + 14.0,
                 ratio(value),

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use super::numbers::{cell, time};
+use super::numbers::{cell, ratio, time};
 use super::{machine, model, own, plot, tables};
 use crate::figures::{Figures, Measures};
 
@@ -17,7 +17,7 @@ pub fn write(docs: &Path, figures: &Figures, measures: &Measures, runs: usize) -
 fn page(figures: &Figures, measures: &Measures, runs: usize) -> String {
     let sections = [
         opening(figures, measures),
-        method(runs),
+        method(measures, runs),
         format!("## poolmap and its floors\n\n{FLOORS}\n\n{}", tables::floors(figures)),
         format!(
             "## All libraries\n\n![the ratios of the table as points on a logarithmic scale](performance.svg)\n\n\
@@ -50,7 +50,7 @@ fn opening(figures: &Figures, measures: &Measures) -> String {
     )
 }
 
-fn method(runs: usize) -> String {
+fn method(measures: &Measures, runs: usize) -> String {
     format!(
         "## How it is measured\n\n\
          `cargo run --release` in benches/peers runs it all and writes this page; nothing here is edited by hand. The Python side \
@@ -65,9 +65,10 @@ fn method(runs: usize) -> String {
          library needs, and for lazy items.\n\
          - **Slow libraries run fewer tasks**, and their time for one is compared; they run once only if that takes more than \
          10 s, and are ended after 20 s. What a library cannot do is a dash, with the reason.\n\
-         - **Machine**: {}.\n\
+         - **Machine**: {}; its load before the first run was {} (what else runs there disturbs the figures).\n\
          - **Versions**: {}.\n",
         machine::machine(),
+        cell(measures.get("load"), ratio),
         machine::versions(),
     )
 }
@@ -91,7 +92,8 @@ threads need no copy, and poolmap pays for all that it does.
 /// How the peers are called.
 const LIBRARIES: &str = "Python's CPU time of a task is waited for by the clock, as an interpreter has no rounds to count: a \
 worker that has to share its processor then loses nothing. Pool, ProcessPoolExecutor and mpire fork their workers, so that an \
-array made before is shared with them; joblib maps large numpy arrays into memory by itself. numpy sums and holds the arrays. \
+array made before is shared with them; joblib maps large numpy arrays into memory by itself. numpy holds the arrays, \
+and sums them several numbers at a time, which `iter().sum()` in Rust must not do: so Python can be faster than threads in W7b. \
 W8 is the whole process, so Python's own start is a part of it.";
 
 /// Why procspawn is called as it is.
