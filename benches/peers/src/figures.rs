@@ -15,7 +15,8 @@ pub enum Outcome {
 /// The outcomes by workload and library.
 #[derive(Default)]
 pub struct Figures {
-    seconds: BTreeMap<(&'static str, &'static str), BTreeMap<usize, f64>>,
+    /// By run: each may have taken several turns.
+    seconds: BTreeMap<(&'static str, &'static str), BTreeMap<usize, Vec<f64>>>,
     reasons: BTreeMap<(&'static str, &'static str), String>,
 }
 
@@ -23,7 +24,7 @@ impl Figures {
     pub fn add(&mut self, workload: &'static str, library: &'static str, run: usize, outcome: Outcome) {
         let key = (workload, library);
         match outcome {
-            Outcome::Seconds(seconds) => drop(self.seconds.entry(key).or_default().insert(run, seconds)),
+            Outcome::Seconds(seconds) => self.seconds.entry(key).or_default().entry(run).or_default().push(seconds),
             Outcome::None(reason) => drop(self.reasons.insert(key, reason)),
         }
     }
@@ -55,10 +56,11 @@ impl Figures {
         self.each(workload, library).len()
     }
 
-    /// The time of each run.
+    /// The time of each run: the median of its turns.
     fn each(&self, workload: &'static str, library: &'static str) -> BTreeMap<usize, f64> {
         if library != FASTER_START {
-            return self.seconds.get(&(workload, library)).cloned().unwrap_or_default();
+            let runs = self.seconds.get(&(workload, library)).into_iter().flatten();
+            return runs.filter_map(|(run, turns)| Some((*run, median(turns.clone())?))).collect();
         }
         let mut fastest = self.each(workload, "crossmist");
         for (run, seconds) in self.each(workload, "procspawn") {

@@ -59,7 +59,8 @@ fn method(measures: &Measures, runs: usize) -> String {
          as fast as threads, 2 takes twice as long, 0.5 half as long. (W8 is a whole process, and is divided by that of the \
          faster of crossmist and procspawn.)\n\
          - **Interleaved.** Runs: {runs}. In each, every workload goes over every library in turn, one at a time, each in a process of its \
-         own. A figure is the median of the ratios of the runs.\n\
+         own. What takes less than 2 s has 3 turns in each run (W8 31; Python one), of which the median counts. A figure \
+         is the median of the ratios of the runs.\n\
          - **Two workers**, processes or threads. They have run a tenth of the workload before the clock starts, so pools, \
          allocators and caches are warm. What a task is given exists before the clock starts, but for the copies that a \
          library needs, and for lazy items.\n\

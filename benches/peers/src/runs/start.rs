@@ -12,10 +12,6 @@ pub fn run(library: &str) {
             let pool = poolmap::Pool::builder().workers(WORKERS).build().expect("processes start");
             pool_map!(in &pool, add, [1, 2], [3, 4]; chunk_size = 1).expect("no task fails");
         }
-        "rayon" => {
-            rayon::ThreadPoolBuilder::new().num_threads(WORKERS).build_global().expect("it is built once");
-            rayon::join(|| tasks::add(1, 3), || tasks::add(2, 4));
-        }
         "procspawn" => {
             let pool = procspawn::Pool::new(WORKERS).expect("processes start");
             let handles =
