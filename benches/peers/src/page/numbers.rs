@@ -26,7 +26,7 @@ pub fn mebibytes(bytes: f64) -> String {
 /// What is said of a figure and its floor. What counts is the figure as it is shown: to two decimals.
 pub fn verdict(value: Option<f64>, floor: f64) -> &'static str {
     match value {
-        None => "not measured",
+        None => "**missed** (no figure)",
         Some(value) if (value * 100.0).round() <= (floor * 100.0).round() => "reached",
         Some(_) => "**missed**",
     }
