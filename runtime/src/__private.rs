@@ -1,6 +1,6 @@
 //! What the expansions of the macros name. Not part of the public face: it may change with any version.
 
-pub use crate::codec::{Decoder, Encoder};
+pub use crate::codec::{Decoder, Encoder, decode, encode};
 pub use crate::entry::{enter_main, enter_test, leave_main};
 pub use crate::error::CodecError;
 pub use crate::map::{Column, Columns, Length, Position, Pull, Source, call};

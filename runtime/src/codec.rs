@@ -91,8 +91,13 @@ impl<'a> Decoder<'a> {
     }
 }
 
+/// Appends one value to `buffer`, in at most `bytes_max` bytes.
+pub fn encode<T: Serialize + ?Sized>(value: &T, buffer: &mut Vec<u8>, bytes_max: usize) -> Result<(), CodecError> {
+    Encoder::new(buffer, bytes_max).value(value)
+}
+
 /// Decodes one value that fills `bytes`.
-pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     let mut decoder = Decoder::new(bytes);
     let value = decoder.value::<T>()?;
     decoder.end().map_err(|error| CodecError::new(format!("`{}`: {error}", std::any::type_name::<T>())))?;
