@@ -2,25 +2,21 @@
 //!
 //! Both ends are one binary, so the format may change with any version: little-endian integers of fixed width.
 
-use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
+#[cfg(test)]
+mod against_bincode;
+mod deserializer;
+mod serializer;
+
+use bincode::config::{Configuration, Fixint, LittleEndian};
 use bincode::error::{DecodeError, EncodeError};
-use bincode::serde as codec;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::CodecError;
 
-/// A decoder refuses lengths that cannot stand in the bytes it was given. bincode takes this bound as a constant, so
-/// there are two: small values never make it reserve more than this, and large ones no more than [`LARGE_BYTES_MAX`].
-const SMALL_BYTES_MAX: usize = 1 << 20;
-/// No frame is larger (its length is a `u32`).
-const LARGE_BYTES_MAX: usize = u32::MAX as usize;
+type Config = Configuration<LittleEndian, Fixint>;
 
-type Config<const N: usize> = Configuration<LittleEndian, Fixint, Limit<N>>;
-
-fn config<const N: usize>() -> Config<N> {
-    bincode::config::standard().with_fixed_int_encoding().with_limit::<N>()
-}
+const CONFIG: Config = bincode::config::standard().with_fixed_int_encoding();
 
 /// Appends encoded values to a buffer, up to a limit.
 pub struct Encoder<'a> {
@@ -38,10 +34,8 @@ impl<'a> Encoder<'a> {
 
     /// Appends one value.
     pub(crate) fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), CodecError> {
-        let config = bincode::config::standard().with_fixed_int_encoding();
         let (start, bytes_max) = (self.start, self.bytes_max);
-        codec::encode_into_writer(value, &mut *self, config)
-            .map_err(|error| encode_error::<T>(&error, start, bytes_max))
+        serializer::encode(value, &mut *self).map_err(|error| encode_error::<T>(&error, start, bytes_max))
     }
 }
 
@@ -68,13 +62,8 @@ impl<'a> Decoder<'a> {
 
     /// Takes one value.
     pub(crate) fn value<T: DeserializeOwned>(&mut self) -> Result<T, CodecError> {
-        let decoded = if self.bytes.len() <= SMALL_BYTES_MAX {
-            codec::decode_from_slice(self.bytes, config::<SMALL_BYTES_MAX>())
-        } else {
-            codec::decode_from_slice(self.bytes, config::<LARGE_BYTES_MAX>())
-        };
-        let (value, used) = decoded.map_err(|error| decode_error::<T>(&error))?;
-        self.bytes = &self.bytes[used..];
+        let (value, left) = deserializer::decode(self.bytes).map_err(|error| decode_error::<T>(&error))?;
+        self.bytes = left;
         Ok(value)
     }
 
@@ -129,7 +118,7 @@ fn decode_error<T>(error: &DecodeError) -> CodecError {
         DecodeError::Serde(Serde::AnyNotSupported | Serde::IdentifierNotSupported | Serde::IgnoredAnyNotSupported) => {
             format!("`{name}`: {SELF_DESCRIBING}")
         }
-        DecodeError::UnexpectedEnd { .. } | DecodeError::LimitExceeded => format!(
+        DecodeError::UnexpectedEnd { .. } => format!(
             "`{name}`: its bytes ended too soon: what its Serialize writes is not what its Deserialize reads, as with \
              `skip_serializing_if`; remove such attributes, or send the value as a String or as bytes that you encode \
              yourself",
@@ -152,7 +141,7 @@ mod tests {
     #[test]
     fn values_come_back_as_they_went() {
         round_trip(&(i64::MIN, u8::MAX, "ä".to_owned(), Some(1.5f64), vec![(); 3]));
-        round_trip(&vec![7u8; SMALL_BYTES_MAX + 1]);
+        round_trip(&vec![7u8; (1 << 20) + 1]);
     }
 
     #[test]

@@ -1,0 +1,125 @@
+//! Tests alone: any value has the bytes that bincode's own serde support gives it, and any bytes are the value, or the error,
+//! that they are to it.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::CONFIG;
+use super::deserializer::decode;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Whole {
+    integers: (u8, i16, u32, i64, u128, i128),
+    floats: (f32, f64),
+    truth: bool,
+    letter: char,
+    text: String,
+    option: Option<Vec<u16>>,
+    array: [Choice; 2],
+    map: BTreeMap<String, (i8, usize)>,
+    choices: Vec<Choice>,
+    path: std::path::PathBuf,
+    unit: (),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+enum Choice {
+    Unit,
+    New(Newtype),
+    Tuple(u8, Box<[f64]>),
+    Struct { words: Vec<String>, nested: Option<Box<Choice>> },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Newtype(isize);
+
+fn float() -> impl Strategy<Value = f64> {
+    any::<i32>().prop_map(f64::from)
+}
+
+fn text() -> impl Strategy<Value = String> {
+    prop::collection::vec(any::<char>(), 0..6).prop_map(String::from_iter)
+}
+
+fn choice() -> impl Strategy<Value = Choice> {
+    let leaf = prop_oneof![
+        Just(Choice::Unit),
+        any::<isize>().prop_map(|number| Choice::New(Newtype(number))),
+        (any::<u8>(), prop::collection::vec(float(), 0..4)).prop_map(|(a, b)| Choice::Tuple(a, b.into())),
+    ];
+    leaf.prop_recursive(3, 8, 1, |inner| {
+        (prop::collection::vec(text(), 0..3), prop::option::of(inner.prop_map(Box::new)))
+            .prop_map(|(words, nested)| Choice::Struct { words, nested })
+    })
+}
+
+fn whole() -> impl Strategy<Value = Whole> {
+    let scalars = (any::<(u8, i16, u32, i64, u128, i128)>(), float(), any::<bool>(), any::<char>());
+    let parts = (
+        text(),
+        prop::option::of(prop::collection::vec(any::<u16>(), 0..4)),
+        prop::collection::btree_map(text(), any::<(i8, usize)>(), 0..4),
+    );
+    (scalars, parts, prop::collection::vec(choice(), 0..4)).prop_map(|(scalars, parts, choices)| Whole {
+        integers: scalars.0,
+        floats: (scalars.1 as f32, scalars.1),
+        truth: scalars.2,
+        letter: scalars.3,
+        path: parts.0.clone().into(),
+        text: parts.0,
+        option: parts.1,
+        array: [Choice::Unit, choices.last().cloned().unwrap_or(Choice::Unit)],
+        map: parts.2,
+        choices,
+        unit: (),
+    })
+}
+
+fn ours(value: &Whole) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    super::encode(value, &mut bytes, usize::MAX).unwrap();
+    bytes
+}
+
+/// As bincode's own deserializer has it, and how much it took.
+fn theirs(bytes: &[u8]) -> Option<(Whole, usize)> {
+    bincode::serde::decode_from_slice(bytes, CONFIG.with_limit::<{ 1 << 20 }>()).ok()
+}
+
+fn config() -> ProptestConfig {
+    let cases = if cfg!(miri) { 4 } else { 256 };
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn a_value_is_what_bincode_makes_of_it(value in whole()) {
+        let bytes = ours(&value);
+        prop_assert_eq!(&bytes, &bincode::serde::encode_to_vec(&value, CONFIG).unwrap());
+        prop_assert_eq!(theirs(&bytes), Some((value.clone(), bytes.len())));
+        prop_assert_eq!(decode::<Whole>(&bytes).unwrap(), (value, &[][..]));
+    }
+
+    #[test]
+    fn wrong_bytes_are_what_bincode_makes_of_them(
+        value in whole(),
+        cut: prop::sample::Index,
+        wrong in prop::collection::vec(any::<(prop::sample::Index, u8)>(), 0..3),
+    ) {
+        let mut bytes = ours(&value);
+        bytes.truncate(cut.index(bytes.len() + 1));
+        for (at, byte) in wrong {
+            if !bytes.is_empty() {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+        }
+        let ours = decode::<Whole>(&bytes).ok().map(|(value, left)| (value, bytes.len() - left.len()));
+        // As text, in which a NaN is equal to itself.
+        prop_assert_eq!(format!("{ours:?}"), format!("{:?}", theirs(&bytes)));
+    }
+}

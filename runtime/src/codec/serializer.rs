@@ -1,0 +1,221 @@
+//! Values to bytes: serde's calls, each as bincode encodes it. It knows no limit: the writer does.
+//!
+//! It stands in the place of bincode's own serializer, over the same encoder; the tests hold both to the same bytes.
+
+use bincode::enc::write::Writer;
+use bincode::enc::{Encode, Encoder as _, EncoderImpl};
+use bincode::error::EncodeError;
+use bincode::serde::EncodeError as SerdeError;
+use serde::ser::{self, Serialize};
+
+use super::{CONFIG, Config};
+
+/// Writes one value.
+#[inline]
+pub(super) fn encode<T: Serialize + ?Sized, W: Writer>(value: &T, writer: W) -> Result<(), EncodeError> {
+    value.serialize(Serializer { encoder: &mut EncoderImpl::new(writer, CONFIG) })
+}
+
+/// What it writes next, be it a value or the next part of one.
+struct Serializer<'a, W: Writer> {
+    encoder: &'a mut EncoderImpl<W, Config>,
+}
+
+impl<W: Writer> Serializer<'_, W> {
+    #[inline]
+    fn part<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
+        value.serialize(Serializer { encoder: self.encoder })
+    }
+
+    /// A length, and bytes.
+    #[inline]
+    fn sized(self, length: usize, bytes: &[u8]) -> Result<(), EncodeError> {
+        length.encode(self.encoder)?;
+        self.encoder.writer().write(bytes)
+    }
+
+    #[inline]
+    fn counted(self, length: Option<usize>) -> Result<Self, EncodeError> {
+        length.ok_or(EncodeError::Serde(SerdeError::SequenceMustHaveLength))?.encode(self.encoder)?;
+        Ok(self)
+    }
+
+    #[inline]
+    fn variant(self, index: u32) -> Result<Self, EncodeError> {
+        index.encode(self.encoder)?;
+        Ok(self)
+    }
+}
+
+/// Scalars, as bincode encodes them.
+macro_rules! scalars {
+    ($($method:ident: $scalar:ty,)*) => {$(
+        #[inline]
+        fn $method(self, value: $scalar) -> Result<(), EncodeError> {
+            value.encode(self.encoder)
+        }
+    )*};
+}
+
+impl<W: Writer> ser::Serializer for Serializer<'_, W> {
+    type Ok = ();
+    type Error = EncodeError;
+    type SerializeSeq = Self;
+    type SerializeTuple = Self;
+    type SerializeTupleStruct = Self;
+    type SerializeTupleVariant = Self;
+    type SerializeMap = Self;
+    type SerializeStruct = Self;
+    type SerializeStructVariant = Self;
+
+    scalars! {
+        serialize_bool: bool,
+        serialize_i8: i8,
+        serialize_i16: i16,
+        serialize_i32: i32,
+        serialize_i64: i64,
+        serialize_i128: i128,
+        serialize_u8: u8,
+        serialize_u16: u16,
+        serialize_u32: u32,
+        serialize_u64: u64,
+        serialize_u128: u128,
+        serialize_f32: f32,
+        serialize_f64: f64,
+        serialize_char: char,
+    }
+
+    #[inline]
+    fn serialize_str(self, text: &str) -> Result<(), EncodeError> {
+        self.sized(text.len(), text.as_bytes())
+    }
+
+    #[inline]
+    fn serialize_bytes(self, bytes: &[u8]) -> Result<(), EncodeError> {
+        self.sized(bytes.len(), bytes)
+    }
+
+    #[inline]
+    fn serialize_none(self) -> Result<(), EncodeError> {
+        0u8.encode(self.encoder)
+    }
+
+    #[inline]
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), EncodeError> {
+        1u8.encode(self.encoder)?;
+        value.serialize(self)
+    }
+
+    #[inline]
+    fn serialize_unit(self) -> Result<(), EncodeError> {
+        Ok(())
+    }
+
+    #[inline]
+    fn serialize_unit_struct(self, _: &'static str) -> Result<(), EncodeError> {
+        Ok(())
+    }
+
+    #[inline]
+    fn serialize_unit_variant(self, _: &'static str, index: u32, _: &'static str) -> Result<(), EncodeError> {
+        index.encode(self.encoder)
+    }
+
+    #[inline]
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<(), EncodeError> {
+        value.serialize(self)
+    }
+
+    #[inline]
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        index: u32,
+        _: &'static str,
+        value: &T,
+    ) -> Result<(), EncodeError> {
+        value.serialize(self.variant(index)?)
+    }
+
+    #[inline]
+    fn serialize_seq(self, length: Option<usize>) -> Result<Self, EncodeError> {
+        self.counted(length)
+    }
+
+    #[inline]
+    fn serialize_tuple(self, _: usize) -> Result<Self, EncodeError> {
+        Ok(self)
+    }
+
+    #[inline]
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Self, EncodeError> {
+        Ok(self)
+    }
+
+    #[inline]
+    fn serialize_tuple_variant(
+        self,
+        _: &'static str,
+        index: u32,
+        _: &'static str,
+        _: usize,
+    ) -> Result<Self, EncodeError> {
+        self.variant(index)
+    }
+
+    #[inline]
+    fn serialize_map(self, length: Option<usize>) -> Result<Self, EncodeError> {
+        self.counted(length)
+    }
+
+    #[inline]
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self, EncodeError> {
+        Ok(self)
+    }
+
+    #[inline]
+    fn serialize_struct_variant(
+        self,
+        _: &'static str,
+        index: u32,
+        _: &'static str,
+        _: usize,
+    ) -> Result<Self, EncodeError> {
+        self.variant(index)
+    }
+
+    #[inline]
+    fn is_human_readable(&self) -> bool {
+        false
+    }
+}
+
+/// What has parts is written part after part, and has no end.
+macro_rules! parts {
+    ($($of:ident: $($method:ident($($key:ty)?)),*;)*) => {$(
+        impl<W: Writer> ser::$of for Serializer<'_, W> {
+            type Ok = ();
+            type Error = EncodeError;
+
+            $(#[inline]
+            fn $method<T: Serialize + ?Sized>(&mut self, $(_: $key,)? value: &T) -> Result<(), EncodeError> {
+                self.part(value)
+            })*
+
+            #[inline]
+            fn end(self) -> Result<(), EncodeError> {
+                Ok(())
+            }
+        }
+    )*};
+}
+
+parts! {
+    SerializeSeq: serialize_element();
+    SerializeTuple: serialize_element();
+    SerializeTupleStruct: serialize_field();
+    SerializeTupleVariant: serialize_field();
+    SerializeMap: serialize_key(), serialize_value();
+    SerializeStruct: serialize_field(&'static str);
+    SerializeStructVariant: serialize_field(&'static str);
+}
