@@ -1,10 +1,16 @@
 //! Values to bytes and back, always with a limit; the only owner of bincode. It knows nothing of frames.
 //!
-//! Both ends are one binary, so the format may change with any version: little-endian integers of fixed width.
+//! Both ends are one binary, so the format may change with any version: little-endian integers of fixed width, chosen by
+//! `benches/codec.rs`. With variable width bincode takes 2.3 times as long to encode two integers and 1.8 times as long to
+//! decode them; 5.6 and 2.2 times for a sequence of pairs, 2.0 and 1.1 for a small struct, 1.3 and 1.0 for a `String`. The
+//! seven of eight bytes that it saves in small `u64`s are copied ten times faster than that. Sequences of numbers are copied
+//! as a whole ([`plain`]), at the speed of memcpy: against bincode's own way, a `Vec<u8>` is encoded 26 and decoded 130
+//! times as fast, a `Vec<f64>` 5 and 20 times.
 
 #[cfg(test)]
 mod against_bincode;
 mod deserializer;
+mod plain;
 mod serializer;
 
 use bincode::config::{Configuration, Fixint, LittleEndian};

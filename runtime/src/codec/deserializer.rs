@@ -1,5 +1,5 @@
-//! Bytes to values: serde's calls, each as bincode decodes it. Lengths are not believed: memory follows the bytes that are
-//! there.
+//! Bytes to values: serde's calls, each as bincode decodes it, and sequences of numbers as a whole. Lengths are not
+//! believed: memory follows the bytes that are there.
 //!
 //! It stands in the place of bincode's own deserializer, over the same decoder. That one holds lengths against a limit,
 //! which must be a constant and is counted with each scalar; here they are held against the bytes that are left.
@@ -10,7 +10,7 @@ use bincode::error::{AllowedEnumVariants, DecodeError};
 use bincode::serde::DecodeError as SerdeError;
 use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, Visitor};
 
-use super::{CONFIG, Config};
+use super::{CONFIG, Config, plain};
 
 /// Reads one value off the front, and gives what stands behind it.
 #[inline]
@@ -169,7 +169,10 @@ impl<'de> de::Deserializer<'de> for Deserializer<'_, 'de> {
     #[inline]
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         let length = usize::decode(self.decoder)?;
-        visitor.visit_seq(self.parts(length))
+        match plain::visit(visitor, length, |bytes| self.decoder.reader().take_bytes(bytes)) {
+            Ok(value) => value,
+            Err(visitor) => visitor.visit_seq(self.parts(length)),
+        }
     }
 
     #[inline]

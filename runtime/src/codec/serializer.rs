@@ -1,4 +1,5 @@
-//! Values to bytes: serde's calls, each as bincode encodes it. It knows no limit: the writer does.
+//! Values to bytes: serde's calls, each as bincode encodes it, and sequences of numbers as a whole. It knows no limit: the
+//! writer does.
 //!
 //! It stands in the place of bincode's own serializer, over the same encoder; the tests hold both to the same bytes.
 
@@ -8,7 +9,7 @@ use bincode::error::EncodeError;
 use bincode::serde::EncodeError as SerdeError;
 use serde::ser::{self, Serialize};
 
-use super::{CONFIG, Config};
+use super::{CONFIG, Config, plain};
 
 /// Writes one value.
 #[inline]
@@ -140,6 +141,23 @@ impl<W: Writer> ser::Serializer for Serializer<'_, W> {
     #[inline]
     fn serialize_seq(self, length: Option<usize>) -> Result<Self, EncodeError> {
         self.counted(length)
+    }
+
+    #[inline]
+    fn collect_seq<I>(self, sequence: I) -> Result<(), EncodeError>
+    where
+        I: IntoIterator<Item: Serialize>,
+    {
+        if let Some((length, bytes)) = plain::encoding_of(&sequence) {
+            return self.sized(length, bytes);
+        }
+        let mut elements = sequence.into_iter();
+        let length = match elements.size_hint() {
+            (least, Some(most)) if least == most => Some(least),
+            _ => None,
+        };
+        let mut serializer = self.counted(length)?;
+        elements.try_for_each(|element| serializer.part(&element))
     }
 
     #[inline]

@@ -1,6 +1,7 @@
 //! Every system call and every unsafe block, behind safe functions that cannot be misused; the only owner of nix.
 
 mod environment;
+mod plain;
 mod poll;
 mod process;
 mod socket;
@@ -8,6 +9,7 @@ mod waker;
 mod worker_setup;
 
 pub(crate) use environment::take_variable;
+pub(crate) use plain::{IsVec, Plain, for_each_plain, plain_bytes, type_id};
 pub(crate) use poll::{Watch, poll};
 pub(crate) use process::{End, Process};
 pub(crate) use socket::{Wait, is_hung_up, pair, receive, receive_with_descriptor, send, send_with_descriptor};

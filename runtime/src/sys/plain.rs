@@ -1,0 +1,151 @@
+//! Plain numbers as the bytes that they are in memory, so that many are copied at once. It knows no format and no serde:
+//! whether these bytes are an encoding is the caller's to say.
+//!
+//! A caller is generic, and asks whether its type is a sequence of numbers. It need not be `'static`, as `Any` wants it;
+//! `typeid` gives it the identity that it has with every lifetime made `'static`. So one identity can stand for types that
+//! differ in their lifetimes, and the code below holds by these rules:
+//!
+//! 1. A [`Plain`] type has no lifetime in it, so `Vec<T>` has none: what has its identity is `Vec<T>` itself.
+//! 2. What has the identity of `&'static Vec<T>` or `&'static [T]` is such a reference of some lifetime, and is never used
+//!    for longer than the value itself is borrowed.
+
+use std::any::TypeId;
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+
+pub(crate) use typeid::of as type_id;
+
+/// A number.
+///
+/// # Safety
+///
+/// The type has no padding, whatever bytes are there are a value of it, and it has no lifetimes.
+pub(crate) unsafe trait Plain: Copy + 'static {}
+
+/// Hands the plain types to another macro. `usize` is not among them where its width is not that of an encoded length.
+#[cfg(target_pointer_width = "64")]
+macro_rules! for_each_plain {
+    ($each:ident) => {
+        $each! { u8 f64 f32 i64 i32 u64 u32 usize isize i16 u16 i8 i128 u128 }
+    };
+}
+#[cfg(not(target_pointer_width = "64"))]
+macro_rules! for_each_plain {
+    ($each:ident) => {
+        $each! { u8 f64 f32 i64 i32 u64 u32 i16 u16 i8 i128 u128 }
+    };
+}
+pub(crate) use for_each_plain;
+
+macro_rules! implement {
+    ($($number:ty)*) => {$(
+        // SAFETY: integers and floats have neither padding, nor bytes that are no value, nor lifetimes.
+        unsafe impl Plain for $number {}
+    )*};
+}
+for_each_plain!(implement);
+
+/// The elements of `sequence`, how many and their bytes, if it is a `&Vec<T>` or a `&[T]` of a plain type.
+#[inline]
+pub(crate) fn plain_bytes<I>(sequence: &I) -> Option<(usize, &[u8])> {
+    let sequence_type = type_id::<I>();
+    macro_rules! each {
+        ($($number:ty)*) => {$(
+            if sequence_type == const { TypeId::of::<&'static Vec<$number>>() } {
+                // SAFETY: by rule 2, `I` is `&Vec<$number>`, and the borrow of `sequence` bounds the use.
+                let vec = unsafe { &*(&raw const *sequence).cast::<&Vec<$number>>() };
+                return Some((vec.len(), bytes_of(vec.as_slice())));
+            }
+            if sequence_type == const { TypeId::of::<&'static [$number]>() } {
+                // SAFETY: by rule 2, `I` is `&[$number]`, and the borrow of `sequence` bounds the use.
+                let slice = unsafe { &*(&raw const *sequence).cast::<&[$number]>() };
+                return Some((slice.len(), bytes_of(slice)));
+            }
+        )*};
+    }
+    for_each_plain!(each);
+    None
+}
+
+#[inline]
+fn bytes_of<T: Plain>(numbers: &[T]) -> &[u8] {
+    // SAFETY: the pointer and the length are those of a slice that is borrowed as long as the result; all its bytes are
+    // initialised, for `T` is `Plain` and has no padding; any address is aligned for a `u8`.
+    unsafe { std::slice::from_raw_parts(numbers.as_ptr().cast::<u8>(), size_of_val(numbers)) }
+}
+
+/// The proof that `V` is `Vec<T>`.
+pub(crate) struct IsVec<T, V>(PhantomData<fn(T) -> V>);
+
+impl<T: Plain, V> IsVec<T, V> {
+    /// The proof, if it is so.
+    #[inline]
+    pub(crate) fn proof() -> Option<Self> {
+        (type_id::<V>() == const { TypeId::of::<Vec<T>>() }).then_some(Self(PhantomData))
+    }
+
+    /// The elements that these bytes are: as many as are whole.
+    #[inline]
+    pub(crate) fn copy_of(self, bytes: &[u8]) -> V {
+        let vec = ManuallyDrop::new(vec_of::<T>(bytes));
+        // SAFETY: `self` exists, so `V` has the identity of `Vec<T>`, and by rule 1 is `Vec<T>`. The bits are taken once:
+        // what they are copied from is not dropped.
+        unsafe { std::mem::transmute_copy::<Vec<T>, V>(&vec) }
+    }
+}
+
+#[inline]
+fn vec_of<T: Plain>(bytes: &[u8]) -> Vec<T> {
+    let length = bytes.len() / size_of::<T>();
+    let mut numbers = Vec::<T>::with_capacity(length);
+    // SAFETY: `bytes` holds `length` elements at least, and so does the memory of `numbers`, which was just made and so
+    // overlaps nothing. Whatever the bytes are, they are values of `T`, which is `Plain`, so `length` elements are
+    // initialised after the copy; the copy is by bytes, which need no alignment.
+    unsafe {
+        std::ptr::copy_nonoverlapping(bytes.as_ptr(), numbers.as_mut_ptr().cast::<u8>(), length * size_of::<T>());
+        numbers.set_len(length);
+    }
+    numbers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes<I>(sequence: I) -> Option<(usize, Vec<u8>)> {
+        plain_bytes(&sequence).map(|(length, bytes)| (length, bytes.to_vec()))
+    }
+
+    #[test]
+    fn vecs_and_slices_of_numbers_are_their_bytes() {
+        let numbers = vec![1u16, 0x0203];
+        let native = [1u16.to_ne_bytes(), 0x0203u16.to_ne_bytes()].concat();
+        assert_eq!(bytes(&numbers), Some((2, native.clone())));
+        assert_eq!(bytes(&numbers[..]), Some((2, native.clone())));
+        assert_eq!(IsVec::<u16, Vec<u16>>::proof().unwrap().copy_of(&native), numbers);
+        assert_eq!(bytes(&Vec::<f64>::new()), Some((0, Vec::new())));
+    }
+
+    #[test]
+    fn nothing_else_is() {
+        assert_eq!(bytes(&vec![true]), None);
+        assert_eq!(bytes(&vec!['a']), None);
+        assert_eq!(bytes(&vec![[1u8; 2]]), None);
+        assert_eq!(bytes(&vec!["a"]), None);
+        assert_eq!(bytes(&[1u8, 2]), None);
+        assert_eq!(bytes(vec![1u8]), None);
+        assert!(IsVec::<u8, Vec<i8>>::proof().is_none());
+        assert!(IsVec::<u8, Box<[u8]>>::proof().is_none());
+        assert!(IsVec::<u8, Vec<&u8>>::proof().is_none());
+    }
+
+    #[test]
+    fn bytes_at_any_address_make_aligned_numbers() {
+        let bytes: Vec<u8> = (0..33).collect();
+        for start in 0..=8 {
+            let numbers = IsVec::<u128, Vec<u128>>::proof().unwrap().copy_of(&bytes[start..]);
+            assert_eq!(numbers.len(), (33 - start) / 16);
+            assert_eq!(numbers[0].to_ne_bytes(), bytes[start..start + 16]);
+        }
+    }
+}
