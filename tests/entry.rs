@@ -129,7 +129,7 @@ fn a_program_whose_file_is_gone_or_replaced_goes_on_as_it_is() {
 #[test]
 fn too_few_descriptors_are_an_error_and_what_was_started_is_reaped() {
     let _guard = common::guard();
-    for most in [12, 20, 40] {
+    for most in [14, 20, 40] {
         let output = run(program(SCENARIO).args(["few descriptors", &most.to_string()]));
         let stdout = text(&output.stdout);
         assert!(output.status.success(), "{stdout}{}", text(&output.stderr));

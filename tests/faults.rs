@@ -86,7 +86,7 @@ fn write_everywhere(text: &str, task: usize) -> usize {
 }
 
 #[poolmap::test]
-fn bytes_that_are_no_frame_cost_the_task_that_wrote_them() {
+fn bytes_that_are_no_frame_cost_the_task_that_wrote_them_at_most() {
     let _guard = common::guard();
     let pool = Pool::builder().workers(2).build().unwrap();
     for stray in ["x", "hello world, some text", "\0\0\0\0\0\0\0\0\0\0\0\0\0\0"] {
@@ -94,9 +94,11 @@ fn bytes_that_are_no_frame_cost_the_task_that_wrote_them() {
         let outcomes = pool_try_map!(in &pool, write_everywhere, texts, 0..10; chunk_size = 3).unwrap();
         for (task, outcome) in outcomes.iter().enumerate() {
             match outcome {
-                Ok(value) => assert!(task != 4 && *value == task),
+                // Where results do not go over the socket, what is written to it does no harm.
+                Ok(value) => assert!(*value == task && (task != 4 || common::shares_memory())),
                 Err(error) => {
                     assert!(task == 4 && error.to_string().contains("it broke the protocol"), "{task}: {error}");
+                    assert!(!common::shares_memory());
                 }
             }
         }

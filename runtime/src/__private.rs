@@ -6,7 +6,7 @@ pub use crate::error::CodecError;
 pub use crate::map::{Column, Columns, Length, Position, Pull, Source, call};
 pub use crate::registry::{
     Argument, EncodeAs, Entry, ErrorProbe, Fallible, Identity, Named, Output, Parameter, Parameters, Registration,
-    Stop, TaskCall, Typed, Untyped, WorkerFailure, not_a_worker_function,
+    Stop, TaskCall, Typed, Untyped, WorkerFailure, not_a_worker_function, run_tasks,
 };
 pub use inventory;
 pub use poolmap_macros::__call as expand_call;

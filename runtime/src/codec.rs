@@ -12,6 +12,7 @@ mod against_bincode;
 mod deserializer;
 mod plain;
 mod serializer;
+mod sink;
 
 use bincode::config::{Configuration, Fixint, LittleEndian};
 use bincode::error::{DecodeError, EncodeError};
@@ -20,25 +21,31 @@ use serde::de::DeserializeOwned;
 
 use crate::error::CodecError;
 
+pub(crate) use sink::Sink;
+use sink::Written;
+
 type Config = Configuration<LittleEndian, Fixint>;
 
 const CONFIG: Config = bincode::config::standard().with_fixed_int_encoding();
 
-/// Appends encoded values to a buffer, up to a limit.
+/// Appends encoded values to a sink, up to a limit.
 pub struct Encoder<'a> {
-    buffer: &'a mut Vec<u8>,
+    room: &'a mut [u8],
+    written: &'a mut Written,
     start: usize,
     bytes_max: usize,
 }
 
 impl<'a> Encoder<'a> {
-    /// An encoder that adds at most `bytes_max` bytes to `buffer`.
-    pub(crate) fn new(buffer: &'a mut Vec<u8>, bytes_max: usize) -> Self {
-        let start = buffer.len();
-        Self { buffer, start, bytes_max }
+    /// An encoder that adds at most `bytes_max` bytes to `sink`.
+    #[inline]
+    pub(crate) fn new(sink: &'a mut Sink<'_>, bytes_max: usize) -> Self {
+        let start = sink.len();
+        Self { room: sink.room, written: &mut sink.written, start, bytes_max }
     }
 
     /// Appends one value.
+    #[inline]
     pub(crate) fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), CodecError> {
         let (start, bytes_max) = (self.start, self.bytes_max);
         serializer::encode(value, &mut *self).map_err(|error| encode_error::<T>(&error, start, bytes_max))
@@ -48,12 +55,20 @@ impl<'a> Encoder<'a> {
 impl bincode::enc::write::Writer for Encoder<'_> {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
-        if bytes.len() > self.bytes_max - (self.buffer.len() - self.start) {
+        if bytes.len() > self.bytes_max - (self.written.len() - self.start) {
             return Err(EncodeError::UnexpectedEnd);
         }
-        self.buffer.extend_from_slice(bytes);
+        self.written.write(self.room, bytes);
         Ok(())
     }
+}
+
+/// Appends one value to `buffer`, in at most `bytes_max` bytes. If that fails, the buffer is empty.
+pub fn encode<T: Serialize + ?Sized>(value: &T, buffer: &mut Vec<u8>, bytes_max: usize) -> Result<(), CodecError> {
+    let mut sink = Sink::behind(std::mem::take(buffer));
+    Encoder::new(&mut sink, bytes_max).value(value)?;
+    *buffer = sink.into_vec();
+    Ok(())
 }
 
 /// Takes encoded values off the front of a slice.
@@ -62,11 +77,13 @@ pub struct Decoder<'a> {
 }
 
 impl<'a> Decoder<'a> {
+    #[inline]
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes }
     }
 
     /// Takes one value.
+    #[inline]
     pub(crate) fn value<T: DeserializeOwned>(&mut self) -> Result<T, CodecError> {
         let (value, left) = deserializer::decode(self.bytes).map_err(|error| decode_error::<T>(&error))?;
         self.bytes = left;
@@ -74,6 +91,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// Checks that nothing is left over.
+    #[inline]
     pub(crate) fn end(&self) -> Result<(), CodecError> {
         match self.bytes.len() {
             0 => Ok(()),
@@ -84,11 +102,6 @@ impl<'a> Decoder<'a> {
             ))),
         }
     }
-}
-
-/// Appends one value to `buffer`, in at most `bytes_max` bytes.
-pub fn encode<T: Serialize + ?Sized>(value: &T, buffer: &mut Vec<u8>, bytes_max: usize) -> Result<(), CodecError> {
-    Encoder::new(buffer, bytes_max).value(value)
 }
 
 /// Decodes one value that fills `bytes`.
@@ -139,9 +152,9 @@ mod tests {
     use super::*;
 
     fn round_trip<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(value: &T) {
-        let mut buffer = Vec::new();
-        Encoder::new(&mut buffer, 1 << 24).value(value).unwrap();
-        assert_eq!(decode::<T>(&buffer).as_ref(), Ok(value));
+        let mut bytes = Vec::new();
+        encode(value, &mut bytes, 1 << 24).unwrap();
+        assert_eq!(decode::<T>(&bytes).as_ref(), Ok(value));
     }
 
     #[test]
@@ -152,8 +165,7 @@ mod tests {
 
     #[test]
     fn a_value_over_the_limit_is_an_error_that_names_the_limit() {
-        let mut buffer = Vec::new();
-        let error = Encoder::new(&mut buffer, 100).value(&vec![0u8; 200]).unwrap_err();
+        let error = encode(&vec![0u8; 200], &mut Vec::new(), 100).unwrap_err();
         assert!(error.message().contains("100 bytes"), "{error}");
     }
 

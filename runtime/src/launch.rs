@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::registry;
 use crate::sys::{self, Process};
-use crate::transport::Link;
-use crate::wire::{self, Greeting, Welcome};
+use crate::transport::{Arena, Link};
+use crate::wire::{Greeting, Welcome};
 
 /// Says to a process that it is a worker: the process id of its parent, and how deep it stands in pools inside pools.
 pub(crate) const MARKER: &str = "_POOLMAP_WORKER_OF";
@@ -61,16 +61,18 @@ pub(crate) struct Start {
 /// Starts the worker with this index: the process, and the channel to it, on which it has been greeted.
 ///
 /// It must be called by a thread that lives as long as the worker may: the kernel ends the worker with it.
-pub(crate) fn start(entry: &Entry, start: &Start, index: usize) -> io::Result<(Process, Link)> {
-    let (mut link, worker_end) = Link::new(start.frame_bytes_max)?;
-    let welcome = wire::welcome(&Welcome {
+pub(crate) fn start(entry: &Entry, start: &Start, arena: &Arena, index: usize) -> io::Result<(Process, Link)> {
+    let (mut link, worker_end, memory) = Link::new(arena, start.frame_bytes_max)?;
+    let welcome = Welcome {
         greeting: Greeting::new(registry::fingerprint()),
         index: index as u64,
         frame_bytes_max: start.frame_bytes_max as u64,
         stack_bytes: start.stack_bytes as u64,
-    });
+        arena_bytes: 0,
+        has_stdout: false,
+    };
     let stdout = matches!(entry, Entry::Test(_)).then(sys::stdout);
-    link.greet(&welcome, stdout)?;
+    link.greet(welcome, arena, memory.as_ref(), stdout)?;
     let mut command = command(entry)?;
     command.env(MARKER, format!("{} {}", std::process::id(), depth() + 1)).stdin(worker_end).process_group(0);
     // The command, and with it our copy of the worker's end of the socket, is dropped when this returns.

@@ -37,23 +37,34 @@ impl WorkerInfo {
     }
 }
 
-/// What became of one task.
+/// Tasks that have their outcomes: of one chunk, their indices one after another.
 #[derive(Clone, Debug)]
-pub(crate) enum Outcome {
-    /// The encoded output.
-    Output(Vec<u8>),
-    /// Why there is none.
+pub(crate) struct Done {
+    pub(crate) first_index: usize,
+    pub(crate) count: usize,
+    pub(crate) outcomes: Outcomes,
+    pub(crate) attempts: u32,
+    /// The worker: its place in the pool, and its process.
+    pub(crate) worker: Option<(usize, u32)>,
+    /// The bytes of the arguments.
+    pub(crate) argument_bytes: usize,
+}
+
+/// What became of some tasks.
+#[derive(Clone, Debug)]
+pub(crate) enum Outcomes {
+    /// What the worker has written, as records.
+    Records(Vec<u8>),
+    /// Why the one task has no output.
     Error(TaskErrorKind),
 }
 
-/// A task that has its outcome.
-#[derive(Clone, Debug)]
-pub(crate) struct Done {
-    pub(crate) index: usize,
-    pub(crate) outcome: Outcome,
-    pub(crate) attempts: u32,
-    pub(crate) worker_pid: Option<u32>,
-    /// The bytes of its arguments, and those of its result or error: they count against the window until it is yielded.
-    pub(crate) argument_bytes: usize,
-    pub(crate) result_bytes: usize,
+impl Done {
+    /// The bytes of the results: they count against the window until they are yielded, as those of the arguments do.
+    pub(crate) fn result_bytes(&self) -> usize {
+        match &self.outcomes {
+            Outcomes::Records(records) => records.len(),
+            Outcomes::Error(_) => 0,
+        }
+    }
 }

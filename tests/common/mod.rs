@@ -121,6 +121,12 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) -> Duratio
     start.elapsed()
 }
 
+/// Whether chunks and results travel through shared memory here, and not over a socket.
+pub(crate) fn shares_memory() -> bool {
+    let is_linux = cfg!(target_os = "linux") && option_env!("POOLMAP_PORTABLE").is_none();
+    is_linux && std::env::var_os("POOLMAP_TRANSPORT").is_none_or(|transport| transport != "socket")
+}
+
 /// A program of tests/bin.
 pub(crate) fn program(path: &str) -> Command {
     let mut command = Command::new(path);

@@ -38,7 +38,7 @@ pub(super) fn registration(function: &Function, krate: &TokenStream) -> TokenStr
                     version: #version,
                 },
                 &[#(#fields),*],
-                <#name as #krate::WorkerFn>::__run,
+                #krate::__private::run_tasks::<#name>,
             );
             #krate::__private::inventory::submit! { #krate::__private::Entry(&__POOLMAP_REGISTRATION) }
             #implementation

@@ -15,6 +15,12 @@ use super::{CodecError, RemoteError};
 /// keep their results, and those that had not begun run on another worker.
 #[derive(Clone, Debug)]
 pub struct TaskError {
+    /// Results are moved often, and errors are few: what they hold stands aside.
+    inner: Box<Inner>,
+}
+
+#[derive(Clone, Debug)]
+struct Inner {
     index: usize,
     function: &'static str,
     attempts: u32,
@@ -76,39 +82,39 @@ impl TaskError {
         worker_pid: Option<u32>,
         kind: TaskErrorKind,
     ) -> Self {
-        Self { index, function, attempts, worker_pid, kind }
+        Self { inner: Box::new(Inner { index, function, attempts, worker_pid, kind }) }
     }
 
     /// The task's index in the map, from 0.
     pub fn index(&self) -> usize {
-        self.index
+        self.inner.index
     }
 
     /// The worker function, as `module::name`.
     pub fn function(&self) -> &str {
-        self.function
+        self.inner.function
     }
 
     /// How many times the task was executed, those that did not end included; 0 if it never began.
     pub fn attempts(&self) -> u32 {
-        self.attempts
+        self.inner.attempts
     }
 
     /// The process that ran the task last, where one did. It may have ended since.
     pub fn worker_pid(&self) -> Option<u32> {
-        self.worker_pid
+        self.inner.worker_pid
     }
 
     /// Why the task failed.
     pub fn kind(&self) -> &TaskErrorKind {
-        &self.kind
+        &self.inner.kind
     }
 }
 
 impl fmt::Display for TaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "task {} of `{}` ", self.index, self.function)?;
-        match &self.kind {
+        write!(f, "task {} of `{}` ", self.inner.index, self.inner.function)?;
+        match &self.inner.kind {
             TaskErrorKind::Failed(error) => write!(f, "failed: {error}"),
             TaskErrorKind::Panicked { message, location, .. } => {
                 f.write_str("panicked")?;
@@ -120,7 +126,7 @@ impl fmt::Display for TaskError {
             TaskErrorKind::Crashed { signal, exit_code, note } => {
                 f.write_str("crashed: its worker ")?;
                 write_end(f, *signal, *exit_code)?;
-                if let Some(pid) = self.worker_pid {
+                if let Some(pid) = self.inner.worker_pid {
                     write!(f, " (pid {pid})")?;
                 }
                 note.iter().try_for_each(|note| write!(f, "; {note}"))
@@ -149,7 +155,7 @@ fn write_end(f: &mut fmt::Formatter<'_>, signal: Option<i32>, code: Option<i32>)
 
 impl Error for TaskError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match &self.kind {
+        match &self.inner.kind {
             TaskErrorKind::Failed(error) => Some(error),
             TaskErrorKind::Encode(error) | TaskErrorKind::Decode(error) => Some(error),
             _ => None,

@@ -1,5 +1,6 @@
 //! The builder behind the map macros: a worker function, a column for each parameter, options, and the ways to run it.
 
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 use super::columns::{Column, Columns, Length, Source};
@@ -121,12 +122,7 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
     ///
     /// That of the first task seen to fail, at once; and every error of the call as a whole.
     pub fn collect(self) -> Result<Vec<F::Output>> {
-        let mut engine = self.finite_engine()?;
-        let mut outputs = Slots::new(engine.length());
-        while let Some((index, outcome)) = engine.next_any(Late::Now)? {
-            outputs.fill(index, outcome?);
-        }
-        Ok(outputs.into_vec())
+        self.gather(|outcome| outcome.map_err(Error::from))
     }
 
     /// Runs it: every task's own outcome, in order. This is [`pool_try_map!`](crate::pool_try_map).
@@ -135,12 +131,7 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
     ///
     /// Those of the call as a whole; a failed task is an `Err` in the list.
     pub fn collect_outcomes(self) -> Result<Vec<Result<F::Output, TaskError>>> {
-        let mut engine = self.finite_engine()?;
-        let mut outcomes = Slots::new(engine.length());
-        while let Some((index, outcome)) = engine.next_any(Late::Now)? {
-            outcomes.fill(index, outcome);
-        }
-        Ok(outcomes.into_vec())
+        self.gather(Ok)
     }
 
     /// Runs it lazily: results in order, as the iterator is pulled. This is [`pool_iter!`](crate::pool_iter).
@@ -162,6 +153,23 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
         self.engine().map(PoolIterUnordered::new)
     }
 
+    /// Runs it, and gathers what `keep` makes of each outcome, in order, until it fails.
+    fn gather<T>(self, keep: impl Fn(Result<F::Output, TaskError>) -> Result<T>) -> Result<Vec<T>> {
+        let mut engine = self.finite_engine()?;
+        let mut gathered = Gathered::new(engine.length());
+        while let Some(mut batch) = engine.next_batch(Late::Now)? {
+            let place = gathered.place(batch.next_index(), batch.len());
+            let mut bytes_in_all = 0;
+            while let Some(((_, outcome), bytes)) = batch.next::<F>() {
+                place.push(keep(outcome)?);
+                bytes_in_all += bytes;
+            }
+            engine.batch_yielded(batch, bytes_in_all);
+            gathered.join();
+        }
+        Ok(gathered.into_vec())
+    }
+
     fn finite_engine(self) -> Result<Engine<F, A>> {
         let engine = self.engine()?;
         match engine.length() {
@@ -179,36 +187,49 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
     }
 }
 
-/// Results by their index, filled in any order.
-struct Slots<T> {
-    slots: Vec<Option<T>>,
+/// Results in order, of batches that come in any order.
+struct Gathered<T> {
+    /// Those of the first tasks.
+    first: Vec<T>,
+    /// Those of later tasks, by the index that they begin with.
+    later: BTreeMap<usize, Vec<T>>,
 }
 
-/// A `size_hint` is a hint: no more than this many slots are reserved on its word.
-const RESERVE_SLOTS_MAX: usize = 1 << 20;
+/// A `size_hint` is a hint: room for no more than so many results is reserved on its word.
+const RESERVE_MAX: usize = 1 << 20;
 
-impl<T> Slots<T> {
+impl<T> Gathered<T> {
     fn new(length: Length) -> Self {
         let reserve = match length {
-            Length::Known(length) => length.min(RESERVE_SLOTS_MAX),
+            Length::Known(length) => length.min(RESERVE_MAX),
             _ => 0,
         };
-        Self { slots: Vec::with_capacity(reserve) }
+        Self { first: Vec::with_capacity(reserve), later: BTreeMap::new() }
     }
 
-    fn fill(&mut self, index: usize, value: T) {
-        if self.slots.len() <= index {
-            self.slots.resize_with(index + 1, || None);
+    /// Where the results of `count` tasks from an index on belong.
+    fn place(&mut self, index: usize, count: usize) -> &mut Vec<T> {
+        if index == self.first.len() {
+            return &mut self.first;
         }
-        let earlier = self.slots[index].replace(value);
-        assert!(earlier.is_none(), "task {index} has two outcomes");
+        let place = self.later.entry(index).or_default();
+        assert!(index > self.first.len() && place.is_empty(), "task {index} has two outcomes");
+        place.reserve(count);
+        place
+    }
+
+    /// Moves what follows the first results behind them.
+    fn join(&mut self) {
+        while let Some(next) = self.later.first_entry()
+            && *next.key() == self.first.len()
+        {
+            self.first.append(&mut next.remove());
+        }
     }
 
     fn into_vec(self) -> Vec<T> {
-        self.slots
-            .into_iter()
-            .enumerate()
-            .map(|(index, slot)| slot.unwrap_or_else(|| panic!("task {index} has no outcome")))
-            .collect()
+        let missing = self.first.len();
+        assert!(self.later.is_empty(), "task {missing} has no outcome");
+        self.first
     }
 }

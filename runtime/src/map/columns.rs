@@ -95,11 +95,13 @@ where
         }
     }
 
+    #[inline]
     fn pull(&mut self) -> bool {
         self.pulled = self.iterator.next();
         self.pulled.is_some()
     }
 
+    #[inline]
     fn encode(&mut self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
         let item = self.pulled.take().expect("a row is encoded only when every column was pulled");
         item.encode_as(encoder)
@@ -128,10 +130,12 @@ pub enum Pull {
 impl Columns for () {
     fn lengths(&self, _visit: &mut dyn FnMut(Length)) {}
 
+    #[inline]
     fn pull(&mut self, _on_pull: &mut dyn FnMut(bool) -> Pull) -> Pull {
         Pull::GoOn
     }
 
+    #[inline]
     fn encode(&mut self, _encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
         Ok(())
     }
@@ -143,6 +147,7 @@ impl<A: Columns, C: Column> Columns for (A, C) {
         visit(self.1.length());
     }
 
+    #[inline]
     fn pull(&mut self, on_pull: &mut dyn FnMut(bool) -> Pull) -> Pull {
         match self.0.pull(on_pull) {
             Pull::GoOn => on_pull(self.1.pull()),
@@ -150,6 +155,7 @@ impl<A: Columns, C: Column> Columns for (A, C) {
         }
     }
 
+    #[inline]
     fn encode(&mut self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
         self.0.encode(encoder)?;
         self.1.encode(encoder)

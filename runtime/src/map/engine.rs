@@ -7,21 +7,24 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::columns::{Columns, Length};
+use super::replies::Replies;
 use super::rows::{Row, Rows};
-use crate::codec::{Decoder, Encoder};
+use crate::codec::{Encoder, Sink};
 use crate::error::{CodecError, Error, Kind, Result, TaskError, TaskErrorKind};
 use crate::pool::{CallFailure, CallId, Running, Shared, Step};
 use crate::registry::WorkerFn;
-use crate::task::{Done, Outcome};
-use crate::wire::{Chunk, OVERHEAD_BYTES};
+use crate::task::{Done, Outcomes};
+use crate::transport::{Chunk, ChunkHead};
+use crate::wire::{LENGTH_BYTES, OVERHEAD_BYTES};
 
 /// The default window, in tasks.
 const WINDOW: usize = 1 << 16;
 /// Arguments and results that are held for a call. It goes on beyond that with one task for each worker, so that a single
 /// large value never stops it.
 const WINDOW_BYTES: usize = 64 << 20;
-/// A chunk is sent when it has so many bytes, whatever its number of tasks.
-const CHUNK_BYTES: usize = 1 << 20;
+/// A chunk is sent when it has so many bytes, whatever its number of tasks: what is written soon before it is read is still in
+/// the caches.
+const CHUNK_BYTES: usize = 64 * 1024;
 /// A chunk is sent when it has taken so long to read: items that come slowly do not wait for each other.
 const READ_TIME: Duration = Duration::from_micros(500);
 /// While results are at hand, the workers are looked after this often.
@@ -56,11 +59,13 @@ pub(super) struct Engine<F: WorkerFn, A> {
     options: Options,
     window: usize,
     /// Tasks that have their outcome, not yet given out.
-    ready: VecDeque<Done>,
+    ready: VecDeque<Replies>,
     /// Tasks read, and not yet yielded.
     outstanding: usize,
     /// The bytes of their arguments and results.
     outstanding_bytes: usize,
+    /// The tasks of the batch that was given out last.
+    in_batch: usize,
     failure: Option<Error>,
     /// The call has failed as a whole: what has no outcome gets none any more.
     has_failed: bool,
@@ -93,6 +98,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             ready: VecDeque::new(),
             outstanding: 0,
             outstanding_bytes: 0,
+            in_batch: 0,
             failure: None,
             has_failed: false,
             in_foreign_code: false,
@@ -126,22 +132,62 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             {
                 return Err(failure);
             }
-            if let Some(done) = self.ready.pop_front() {
+            if let Some(next) = self.next_ready() {
                 if late == Late::AfterResults && self.last_step.elapsed() > TOP_UP_INTERVAL {
                     self.top_up();
                 }
-                return Ok(Some(self.decode(done)));
+                return Ok(Some(next));
             }
-            if self.has_failed || (self.outstanding == 0 && self.rows.is_at_end()) {
-                return match self.failure.take() {
-                    Some(failure) => Err(failure),
-                    None => Ok(None),
-                };
+            if self.is_over()? {
+                return Ok(None);
             }
-            let reads = self.reads();
-            let step = self.shared.step(self.call, reads, self.rows.left());
-            self.take_in(step);
+            self.step();
         }
+    }
+
+    /// The next tasks that have their outcomes, in any order; none after the last. They count against the window until
+    /// [`batch_yielded`](Self::batch_yielded) is called with their bytes.
+    pub(super) fn next_batch(&mut self, late: Late) -> Result<Option<Replies>> {
+        loop {
+            if late == Late::Now
+                && let Some(failure) = self.failure.take()
+            {
+                return Err(failure);
+            }
+            if let Some(batch) = self.ready.pop_front() {
+                self.in_batch = batch.len();
+                return Ok(Some(batch));
+            }
+            if self.is_over()? {
+                return Ok(None);
+            }
+            self.step();
+        }
+    }
+
+    /// All of a batch, of so many bytes, have been yielded.
+    pub(super) fn batch_yielded(&mut self, batch: Replies, bytes: usize) {
+        self.outstanding -= self.in_batch;
+        self.outstanding_bytes -= bytes;
+        self.end_batch(batch);
+    }
+
+    /// Whether there is nothing more to come.
+    fn is_over(&mut self) -> Result<bool> {
+        if !self.has_failed && (self.outstanding > 0 || !self.rows.is_at_end()) {
+            return Ok(false);
+        }
+        match self.failure.take() {
+            Some(failure) => Err(failure),
+            None => Ok(true),
+        }
+    }
+
+    /// Waits until there is something to do, and does it.
+    fn step(&mut self) {
+        let reads = self.reads();
+        let step = self.shared.step(self.call, reads, self.rows.left());
+        self.take_in(step);
     }
 
     /// The next task that has its outcome, which is yielded at once.
@@ -186,9 +232,9 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
                 return;
             }
         };
-        self.outstanding_bytes += step.done.iter().map(|done| done.result_bytes).sum::<usize>();
+        self.outstanding_bytes += step.done.iter().map(Done::result_bytes).sum::<usize>();
         let at_hand = !step.done.is_empty();
-        self.ready.extend(step.done);
+        self.ready.extend(step.done.into_iter().map(Replies::new));
         // Results do not wait for an input that is slow.
         if let Some(tasks) = step.wanted.filter(|_| !(at_hand && self.slow_input)) {
             self.read_chunk(tasks);
@@ -199,100 +245,152 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     /// Reads up to so many rows, and sends them.
     fn read_chunk(&mut self, tasks: usize) {
         let started = Instant::now();
-        let most = tasks.min(self.window - self.outstanding);
-        let mut chunk = self.new_chunk();
-        let mut looked_at = 1;
-        for read in 1..=most {
-            match self.rows.pull() {
-                Ok(Row::Whole) => self.add_task(&mut chunk),
-                Ok(Row::End) => break,
-                Err(mismatch) => {
-                    self.failure = Some(mismatch);
-                    break;
-                }
-            }
-            // The clock is asked at 1, 2, 4, … tasks: a late look is late by no more than what was read before.
-            if read == looked_at {
-                looked_at *= 2;
-                if started.elapsed() > READ_TIME {
-                    break;
-                }
-            }
-            let held = self.outstanding_bytes >= WINDOW_BYTES;
-            if chunk.bytes() >= CHUNK_BYTES || held {
+        let mut most = tasks.min(self.window - self.outstanding);
+        while most > 0 {
+            let before = self.rows.pulled();
+            let goes_on = self.write_chunk(most, started);
+            most -= self.rows.pulled() - before;
+            if !goes_on {
                 break;
             }
         }
         self.slow_input = started.elapsed() > READ_TIME;
-        self.send(chunk);
     }
 
-    /// Encodes the row that was pulled, as the chunk's next task.
-    fn add_task(&mut self, chunk: &mut Chunk) {
+    /// Reads up to so many rows into one block, and sends them; tells whether more may be read now.
+    fn write_chunk(&mut self, most: usize, started: Instant) -> bool {
+        let head = ChunkHead {
+            function: F::__registration().index(),
+            attempt: FIRST_ATTEMPT,
+            first_index: self.rows.pulled() as u64,
+        };
+        let mut room = self.shared.arena().room();
+        let mut sink = Sink::new(room.as_deref_mut().unwrap_or_default());
+        let Written { count, end, then } = self.write_rows(&mut sink, most, started);
+        let alone = matches!(then, Then::SendAlone).then(|| sink.into_vec().split_off(end));
+        if let Some(room) = room.filter(|_| count > 0) {
+            self.shared.push(self.call, Chunk::new(head, count, room.into_block(end), end));
+        }
+        match then {
+            Then::GoOn => return true,
+            Then::Stop | Then::SendAlone => {}
+            Then::GoOnBehind(error) => {
+                self.ready.push_back(Replies::new(not_encoded(self.rows.pulled() - 1, error)));
+                return true;
+            }
+        }
+        if let Some(bytes) = alone {
+            let first_index = head.first_index + u64::from(count);
+            self.send_alone(ChunkHead { first_index, ..head }, &bytes);
+        }
+        false
+    }
+
+    /// Reads up to so many rows, and encodes them one behind the other.
+    fn write_rows(&mut self, sink: &mut Sink<'_>, most: usize, started: Instant) -> Written {
         let bytes_max = self.shared.frame_bytes_max() - OVERHEAD_BYTES;
-        let rows = &mut self.rows;
-        let encoded = chunk.push(|buffer| rows.encode(&mut Encoder::new(buffer, bytes_max)));
-        self.outstanding += 1;
-        match encoded {
-            Ok(()) => {
-                let last = chunk.len() - 1;
-                self.outstanding_bytes += chunk.argument_bytes(last);
-                if last > 0 && chunk.bytes() > bytes_max {
-                    let rest = chunk.split_off(last);
-                    let whole = std::mem::replace(chunk, rest);
-                    self.send(whole);
+        let (mut count, mut end, mut looked_at) = (0, 0, 1);
+        let then = loop {
+            if count as usize == most {
+                break Then::GoOn;
+            }
+            match self.rows.pull() {
+                Ok(Row::Whole) => {}
+                Ok(Row::End) => break Then::Stop,
+                Err(mismatch) => {
+                    self.failure = Some(mismatch);
+                    break Then::Stop;
                 }
             }
-            Err(error) => {
-                let index = self.rows.pulled() - 1;
-                self.ready.push_back(not_encoded(index, error));
-                // The indices of a chunk follow one another, so the next task begins another chunk.
-                let next = self.new_chunk();
-                let whole = std::mem::replace(chunk, next);
-                self.send(whole);
+            self.outstanding += 1;
+            sink.write(&[0; LENGTH_BYTES]);
+            if let Err(error) = self.rows.encode(&mut Encoder::new(sink, bytes_max)) {
+                sink.truncate(end);
+                break Then::GoOnBehind(error);
             }
-        }
-    }
-
-    /// A chunk that begins with the next row.
-    fn new_chunk(&self) -> Chunk {
-        Chunk::new(F::__registration().index(), FIRST_ATTEMPT, self.rows.pulled() as u64)
-    }
-
-    fn send(&self, chunk: Chunk) {
-        if chunk.len() > 0 {
-            self.shared.push(self.call, chunk);
-        }
-    }
-
-    fn decode(&self, done: Done) -> (Indexed<F::Output>, usize) {
-        let bytes = done.argument_bytes + done.result_bytes;
-        let decoded = match done.outcome {
-            Outcome::Output(output) => {
-                let mut decoder = Decoder::new(&output);
-                F::__decode_output(&mut decoder)
-                    .and_then(|value| decoder.end().map(|()| value))
-                    .map_err(|error| TaskErrorKind::Decode(CodecError::new(format!("the result: {error}"))))
+            let length = sink.len() - end - LENGTH_BYTES;
+            let length_field = u32::try_from(length).expect("arguments are encoded with a limit under 4 GiB");
+            sink.write_at(end, &length_field.to_le_bytes());
+            self.outstanding_bytes += length + LENGTH_BYTES;
+            if sink.has_spilled() {
+                break Then::SendAlone;
             }
-            Outcome::Error(kind) => Err(kind),
+            count += 1;
+            end = sink.len();
+            // The clock is asked at 1, 2, 4, … tasks: a late look is late by no more than what was read before.
+            let is_look = count == looked_at;
+            looked_at <<= u32::from(is_look);
+            if (is_look && started.elapsed() > READ_TIME)
+                || end >= CHUNK_BYTES
+                || self.outstanding_bytes >= WINDOW_BYTES
+            {
+                break Then::Stop;
+            }
         };
-        let outcome = decoded.map_err(|kind| {
-            TaskError::new(done.index, F::__registration().path(), done.attempts, done.worker_pid, kind)
-        });
-        ((done.index, outcome), bytes)
+        Written { count, end, then }
     }
+
+    /// Sends one task that found no room in the arena.
+    fn send_alone(&mut self, head: ChunkHead, bytes: &[u8]) {
+        match self.shared.arena().own_block(bytes) {
+            Ok(block) => self.shared.push(self.call, Chunk::new(head, 1, block, bytes.len())),
+            Err(error) => {
+                self.outstanding_bytes -= bytes.len();
+                let error = CodecError::new(format!("there is no memory for its {} bytes: {error}", bytes.len()));
+                let index = self.rows.pulled() - 1;
+                self.ready.push_back(Replies::new(not_encoded(index, error)));
+            }
+        }
+    }
+
+    /// The next task of those that have their outcome, and its bytes.
+    fn next_ready(&mut self) -> Option<(Indexed<F::Output>, usize)> {
+        loop {
+            let replies = self.ready.front_mut()?;
+            if let Some(next) = replies.next::<F>() {
+                return Some(next);
+            }
+            let finished = self.ready.pop_front()?;
+            self.end_batch(finished);
+        }
+    }
+
+    fn end_batch(&self, batch: Replies) {
+        if let Some((worker, what)) = batch.fault() {
+            self.shared.distrust(worker, what);
+        }
+    }
+}
+
+/// Rows that were encoded one behind the other: how many, and where the last ends.
+struct Written {
+    count: u32,
+    end: usize,
+    then: Then,
+}
+
+/// What follows them.
+enum Then {
+    /// More rows may be read.
+    GoOn,
+    /// Enough was read for now.
+    Stop,
+    /// More rows may be read behind one that did not encode: the indices of a chunk follow one another.
+    GoOnBehind(CodecError),
+    /// The last row found no room, and is sent by itself.
+    SendAlone,
 }
 
 const FIRST_ATTEMPT: u32 = 1;
 
 fn not_encoded(index: usize, error: CodecError) -> Done {
     Done {
-        index,
-        outcome: Outcome::Error(TaskErrorKind::Encode(error)),
+        first_index: index,
+        count: 1,
+        outcomes: Outcomes::Error(TaskErrorKind::Encode(error)),
         attempts: 0,
-        worker_pid: None,
+        worker: None,
         argument_bytes: 0,
-        result_bytes: 0,
     }
 }
 

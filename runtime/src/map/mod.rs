@@ -5,6 +5,7 @@ mod builder;
 mod columns;
 mod engine;
 mod iter;
+mod replies;
 mod rows;
 
 pub use builder::{Map, Position, call};

@@ -61,6 +61,7 @@ impl<A: Columns> Rows<A> {
     }
 
     /// How many whole rows were pulled.
+    #[inline]
     pub(super) fn pulled(&self) -> usize {
         self.pulled
     }
@@ -75,6 +76,7 @@ impl<A: Columns> Rows<A> {
     }
 
     /// Pulls one item of each column. A panic of an iterator goes through, and nothing is pulled after it.
+    #[inline]
     pub(super) fn pull(&mut self) -> Result<Row> {
         // Set before, and taken back after: an iterator that panics is not asked again.
         self.at_end = true;
@@ -110,6 +112,7 @@ impl<A: Columns> Rows<A> {
     }
 
     /// Encodes the row that was pulled last.
+    #[inline]
     pub(super) fn encode(&mut self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
         self.columns.encode(encoder)
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::core::Settings;
+use super::core::{Settings, Transport};
 use super::handle::{Pool, cpu_count};
 use crate::error::{Error, Kind, Result};
 use crate::launch::{self, Start};
@@ -124,10 +124,26 @@ impl Builder {
         }
         Ok(Settings {
             workers,
+            transport: transport_from_environment()?,
             startup_timeout: self.startup_timeout,
             start: Start { frame_bytes_max, stack_bytes: self.stack_bytes },
             entry: entry.clone(),
         })
+    }
+}
+
+/// Says how chunks and results travel.
+const TRANSPORT_VARIABLE: &str = "POOLMAP_TRANSPORT";
+
+fn transport_from_environment() -> Result<Transport> {
+    match std::env::var_os(TRANSPORT_VARIABLE) {
+        None => Ok(Transport::SharedMemory),
+        Some(value) if value == "socket" => Ok(Transport::Socket),
+        Some(value) if value == "memory" => Ok(Transport::SharedMemory),
+        Some(value) => Err(Error::invalid_option(format!(
+            "the environment variable {TRANSPORT_VARIABLE} is {value:?}: \"memory\" (the default: shared memory where the \
+             system has it) and \"socket\" are allowed",
+        ))),
     }
 }
 

@@ -5,59 +5,109 @@ use std::time::Duration;
 /// A chunk aims at so much work: long against the cost of a message, short against what a person notices.
 const TARGET: Duration = Duration::from_micros(500);
 
-/// A chunk that takes longer has none behind it at its worker, so that no task waits for a long one.
-const LONG: Duration = Duration::from_millis(2);
+/// A worker is given about so much work ahead, so that the parent sleeps meanwhile.
+const AHEAD: Duration = Duration::from_millis(4);
 
-/// So many chunks are at a worker at once while they are short, so that it does not wait for the next.
-const DEPTH: usize = 2;
+/// Behind a chunk that takes longer nothing waits: the time until the next one comes is little against it.
+const LONG: Duration = Duration::from_millis(20);
 
-/// Chunks of fewer tasks have none behind them: their tasks are few or long, or were asked to go one by one.
+/// So many chunks are at a worker at once, at most.
+const DEPTH_MAX: usize = 8;
+
+/// Where chunks cannot be taken back, so many are at a worker at once while they are short, so that it does not wait.
+const DEPTH_FIXED: usize = 2;
+
+/// There, a chunk that takes longer has none behind it, so that no task waits for a long one.
+const LONG_FIXED: Duration = Duration::from_millis(2);
+
+/// There, chunks of fewer tasks have none behind them: their tasks are few or long, or were asked to go one by one.
 const DEEP_TASKS_MIN: usize = 8;
 
 /// No chunk is larger, however short its tasks are.
 const TASKS_MAX: usize = 1 << 16;
+
+/// Whether tasks that a worker has not begun can be taken back from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Return {
+    Taken,
+    Never,
+}
 
 /// The chunk size of one call.
 #[derive(Clone, Debug)]
 pub(super) struct ChunkSize {
     /// The size that was asked for.
     fixed: Option<usize>,
-    /// The size that the time of the last chunk suggests.
-    measured: usize,
-    /// The time of the last chunk, if one was answered.
-    last: Option<Duration>,
+    /// How many tasks were timed, and what one takes by the last of them.
+    timed: usize,
+    per_task: Option<Duration>,
 }
 
 impl ChunkSize {
     pub(super) fn new(fixed: Option<usize>) -> Self {
-        Self { fixed, measured: 1, last: None }
+        Self { fixed, timed: 0, per_task: None }
+    }
+
+    /// The size that was asked for.
+    pub(super) fn fixed(&self) -> Option<usize> {
+        self.fixed
+    }
+
+    /// What one task takes, if that is known.
+    pub(super) fn per_task(&self) -> Option<Duration> {
+        self.per_task
     }
 
     /// The size of the next chunk, when so many tasks are left (if that is known) for so many workers.
-    pub(super) fn next(&self, left: Option<usize>, workers: usize) -> usize {
-        if let Some(fixed) = self.fixed {
-            return fixed;
+    pub(super) fn next(&self, left: Option<usize>, workers: usize, returns: Return) -> usize {
+        match (self.fixed, returns) {
+            (Some(fixed), Return::Never) => return fixed,
+            // The worker claims as many as were asked for; what is sent is a multiple of that.
+            (Some(fixed), Return::Taken) => return (self.fitting() / fixed).max(1).saturating_mul(fixed),
+            _ => {}
         }
         // Smaller towards the end, so that the workers end together.
         let share = left.map_or(TASKS_MAX, |left| left.div_ceil(2 * workers.max(1)));
-        self.measured.min(share).max(1)
+        self.fitting().min(share).max(1)
+    }
+
+    /// As many as take the time that is aimed at. At most twice as many as were timed: a few short tasks at the start say
+    /// little of the others.
+    fn fitting(&self) -> usize {
+        let Some(per_task) = self.per_task else {
+            return 1;
+        };
+        let fitting = TARGET.as_nanos() / per_task.as_nanos().max(1);
+        usize::try_from(fitting).unwrap_or(TASKS_MAX).clamp(1, TASKS_MAX).min(self.timed * 2).max(1)
     }
 
     /// How many chunks a worker may have at once.
-    pub(super) fn depth(&self) -> usize {
-        let short = self.last.is_some_and(|last| last <= LONG);
-        let many = self.fixed.unwrap_or(self.measured) >= DEEP_TASKS_MIN;
-        if short && many { DEPTH } else { 1 }
+    pub(super) fn depth(&self, returns: Return) -> usize {
+        let Some(per_task) = self.per_task else {
+            return 1;
+        };
+        let tasks = self.next(None, 1, returns);
+        let chunk = per_task.saturating_mul(u32::try_from(tasks).unwrap_or(u32::MAX));
+        match returns {
+            Return::Taken if chunk > LONG => 1,
+            Return::Taken => {
+                let ahead = AHEAD.as_nanos().div_ceil(chunk.as_nanos().max(1));
+                usize::try_from(ahead).unwrap_or(DEPTH_MAX).clamp(2, DEPTH_MAX)
+            }
+            Return::Never if chunk <= LONG_FIXED && tasks >= DEEP_TASKS_MIN => DEPTH_FIXED,
+            Return::Never => 1,
+        }
     }
 
-    /// Takes in the time that a chunk took.
-    pub(super) fn observe(&mut self, tasks: usize, elapsed: Duration) {
-        self.last = Some(elapsed);
-        let tasks = tasks.max(1);
-        let per_task = (elapsed.as_nanos() / tasks as u128).max(1);
-        let fitting = usize::try_from(TARGET.as_nanos() / per_task).unwrap_or(TASKS_MAX);
-        // At most doubling: a few short tasks at the start say little of the others.
-        self.measured = fitting.clamp(1, TASKS_MAX).min(tasks * 2).max(1);
+    /// Takes in the time that some tasks took.
+    pub(super) fn observe(&mut self, tasks: u32, elapsed: Duration) {
+        if tasks == 0 {
+            return;
+        }
+        self.timed = self.timed.saturating_add(tasks as usize);
+        let per_task = elapsed / tasks;
+        // Half of it is what was known: tasks differ, and the last may be an exception.
+        self.per_task = Some(self.per_task.map_or(per_task, |known| (known + per_task) / 2));
     }
 }
 
@@ -65,7 +115,7 @@ impl ChunkSize {
 mod tests {
     use super::*;
 
-    fn observed(times: &[(usize, Duration)]) -> ChunkSize {
+    fn observed(times: &[(u32, Duration)]) -> ChunkSize {
         let mut size = ChunkSize::new(None);
         for &(tasks, elapsed) in times {
             size.observe(tasks, elapsed);
@@ -75,34 +125,43 @@ mod tests {
 
     #[test]
     fn it_starts_at_one_and_at_most_doubles() {
-        assert_eq!(observed(&[]).next(None, 2), 1);
-        assert_eq!(observed(&[(1, Duration::from_nanos(10))]).next(None, 2), 2);
-        assert_eq!(observed(&[(64, Duration::from_nanos(10))]).next(None, 2), 128);
+        for returns in [Return::Taken, Return::Never] {
+            assert_eq!(observed(&[]).next(None, 2, returns), 1);
+            assert_eq!(observed(&[(1, Duration::from_nanos(10))]).next(None, 2, returns), 2);
+            assert_eq!(observed(&[(64, Duration::from_nanos(10))]).next(None, 2, returns), 128);
+        }
     }
 
     #[test]
     fn long_tasks_go_one_by_one_and_wait_behind_nothing() {
-        let size = observed(&[(1, Duration::from_millis(20))]);
-        assert_eq!((size.next(None, 2), size.depth()), (1, 1));
+        let size = observed(&[(1, Duration::from_millis(30))]);
+        for returns in [Return::Taken, Return::Never] {
+            assert_eq!((size.next(None, 2, returns), size.depth(returns)), (1, 1));
+        }
     }
 
     #[test]
-    fn it_aims_at_half_a_millisecond() {
+    fn it_aims_at_half_a_millisecond_and_looks_ahead() {
         let size = observed(&[(64, Duration::from_micros(640))]);
-        assert_eq!((size.next(None, 2), size.depth()), (50, DEPTH));
+        assert_eq!((size.next(None, 2, Return::Taken), size.depth(Return::Taken)), (50, 8));
+        assert_eq!((size.next(None, 2, Return::Never), size.depth(Return::Never)), (50, 2));
     }
 
     #[test]
     fn chunks_shrink_towards_the_end() {
         let size = observed(&[(1000, Duration::from_nanos(1000))]);
-        assert_eq!(size.next(Some(40), 2), 10);
-        assert_eq!(size.next(Some(1), 2), 1);
+        assert_eq!(size.next(Some(40), 2, Return::Taken), 10);
+        assert_eq!(size.next(Some(1), 2, Return::Taken), 1);
     }
 
     #[test]
     fn a_size_that_was_asked_for_stands() {
         let mut size = ChunkSize::new(Some(7));
         size.observe(7, Duration::from_secs(1));
-        assert_eq!(size.next(Some(1), 2), 7);
+        assert_eq!(size.next(Some(1), 2, Return::Never), 7);
+        assert_eq!(size.next(Some(1), 2, Return::Taken), 7);
+        size.observe(1000, Duration::from_micros(1));
+        size.observe(1000, Duration::from_micros(1));
+        assert_eq!(size.next(None, 2, Return::Taken) % 7, 0);
     }
 }

@@ -10,27 +10,37 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::chunk_size::ChunkSize;
-use super::queue::{CallId, Queue, Running, Slot};
+use super::chunk_size::{ChunkSize, Return};
+use super::queue::{Assignment, CallId, Queue, Running, Slot};
 use super::seat::{Cause, Live, Seat, State};
 use crate::error::{Error, Kind, StartFailure};
 use crate::launch::{Entry, Start};
-use crate::sys::Waker;
-use crate::transport::Fault;
+use crate::sys::{self, Waker};
+use crate::transport::{Arena, Fault, Load};
 use crate::wire::Greeting;
 
 /// What a pool was built with.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) workers: usize,
+    pub(crate) transport: Transport,
     pub(crate) startup_timeout: Duration,
     pub(crate) start: Start,
     pub(crate) entry: Entry,
 }
 
+/// How chunks and results travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// By memory that the processes share, where the system has it; else by the socket.
+    SharedMemory,
+    Socket,
+}
+
 /// A pool, as its threads share it.
 pub(crate) struct Shared {
     core: Mutex<Core>,
+    pub(super) arena: Arc<Arena>,
     pub(super) changed: Condvar,
     pub(super) driver: Waker,
     pub(super) supervisor: Waker,
@@ -72,13 +82,28 @@ pub(super) struct Core {
 /// After a worker's channel is closed, so long is waited for the end of its process, to learn how it ended.
 const END_GRACE: Duration = Duration::from_millis(500);
 
+/// Tasks that take less than this together are not taken back from a worker that is at work.
+const MOVE_WORTH: Duration = Duration::from_micros(100);
+/// A worker that has given no result for so long may be in a task that takes long.
+const STALLED: Duration = Duration::from_millis(2);
+
 impl Shared {
     pub(super) fn new(settings: Settings) -> std::io::Result<Arc<Self>> {
         let now = Instant::now();
+        let shared = match settings.transport {
+            Transport::SharedMemory => Arena::shared(),
+            Transport::Socket => Err(std::io::ErrorKind::Unsupported.into()),
+        };
+        let arena = match shared {
+            // Where the system has no such memory, the socket serves by itself; where it is short of it, nothing does.
+            Err(error) if !sys::is_short_of_resources(&error) => Arena::private(),
+            shared => shared,
+        }?;
+        let returns = if arena.memory().is_some() { Return::Taken } else { Return::Never };
         let seats = (0..settings.workers).map(|_| Seat { worker: None, not_before: now }).collect();
         Ok(Arc::new(Self {
             core: Mutex::new(Core {
-                queue: Queue::new(settings.workers),
+                queue: Queue::new(settings.workers, returns),
                 seats,
                 phase: Phase::Unstarted,
                 start_failure: None,
@@ -90,6 +115,7 @@ impl Shared {
                 waiting: 0,
                 greeting: Greeting::new(crate::registry::fingerprint()),
             }),
+            arena: Arc::new(arena),
             changed: Condvar::new(),
             driver: Waker::new()?,
             supervisor: Waker::new()?,
@@ -100,6 +126,11 @@ impl Shared {
     /// The number of workers.
     pub(crate) fn workers(&self) -> usize {
         self.settings.workers
+    }
+
+    /// Where the arguments of its tasks stand.
+    pub(crate) fn arena(&self) -> &Arc<Arena> {
+        &self.arena
     }
 
     /// The largest frame, in bytes.
@@ -138,10 +169,8 @@ impl Shared {
     /// Closes a call, whether it is done or not.
     pub(crate) fn close(&self, call: CallId, running: Running) {
         let mut core = self.lock();
+        core.take_back_all(call);
         let held = core.queue.close(call, running);
-        if held.is_empty() {
-            return;
-        }
         for slot in held {
             match running {
                 Running::Kill => core.doom(slot, Cause::CallEnded),
@@ -149,9 +178,22 @@ impl Shared {
             }
         }
         core.dispatch();
+        let doomed = core.has_doomed();
         drop(core);
-        self.supervisor.wake();
+        if doomed {
+            self.supervisor.wake();
+        }
         self.wake_driver();
+    }
+
+    /// Takes a worker out of service whose results make no sense.
+    pub(crate) fn distrust(&self, (slot, pid): (Slot, u32), what: String) {
+        let mut core = self.lock();
+        if core.seats[slot].worker.as_ref().is_some_and(|live| live.process.pid() == pid) {
+            core.doom(slot, Cause::Faulty(what));
+            drop(core);
+            self.supervisor.wake();
+        }
     }
 
     /// Wakes the driver, and whoever waits to be one.
@@ -170,28 +212,97 @@ impl Core {
     /// Sends the chunks that wait to the workers that take them.
     pub(super) fn dispatch(&mut self) {
         while let Some(assignment) = self.queue.assign() {
-            let slot = assignment.slot;
-            if let Some(live) = &mut self.seats[slot].worker
-                && let Err(fault) = live.link.send(assignment.frame)
-            {
-                self.doom(slot, Cause::from(fault));
-            }
+            self.assign(assignment);
         }
+    }
+
+    fn assign(&mut self, Assignment { slot, chunk, grain }: Assignment) {
+        self.with_link(slot, |live, _| live.link.assign(&chunk, grain));
     }
 
     /// Takes in what a worker has sent, and sends it what waits.
     pub(super) fn exchange(&mut self, slot: Slot) {
+        let greeting = self.greeting;
+        self.with_link(slot, |live, queue| {
+            live.receive(slot, queue, greeting)?;
+            live.link.flush()
+        });
+    }
+
+    /// Takes the results that stand in shared memory; tells whether there were some.
+    pub(super) fn take_results(&mut self) -> bool {
+        let mut any = false;
+        for slot in 0..self.seats.len() {
+            let has_results = self.queue.is_busy(slot)
+                && self.seats[slot].worker.as_ref().is_some_and(|live| live.link.has_results());
+            if has_results {
+                any = true;
+                self.with_link(slot, |live, queue| live.take(slot, queue));
+            }
+        }
+        any
+    }
+
+    /// Takes back what the workers of a call have not claimed.
+    fn take_back_all(&mut self, call: CallId) {
+        for slot in self.queue.workers_of(call).to_vec() {
+            self.with_link(slot, |live, queue| {
+                live.take(slot, queue)?;
+                let count = live.link.take_back(u32::MAX)?;
+                queue.took_back(slot, count as usize);
+                Ok(())
+            });
+        }
+    }
+
+    /// Takes back tasks of a call for a worker that is free, from the worker that has the most (rule 6 of the queue).
+    pub(super) fn rebalance(&mut self, call: CallId) {
+        if !self.queue.is_short_of_chunks(call) {
+            return;
+        }
+        let mut most = Load::default();
+        let mut from = None;
+        for slot in self.queue.workers_of(call).to_vec() {
+            self.with_link(slot, |live, _| {
+                let load = live.link.load()?;
+                if load.open > most.open {
+                    most = load;
+                    from = Some((slot, live.answered_at.elapsed() > STALLED));
+                }
+                Ok(())
+            });
+        }
+        let Some((slot, is_stalled)) = from else {
+            return;
+        };
+        let is_short = self.queue.time_of(call, most.open).is_some_and(|time| time < MOVE_WORTH);
+        if is_short && !is_stalled {
+            return;
+        }
+        self.with_link(slot, |live, queue| {
+            let count = live.link.take_back(most.open.div_ceil(2))?;
+            queue.took_back(slot, count as usize);
+            Ok(())
+        });
+        if let Some(assignment) = self.queue.assign_to_idle(call) {
+            self.assign(assignment);
+        }
+        self.dispatch();
+    }
+
+    /// Does something with the channel of a worker that is in service, and dooms it if that fails.
+    pub(super) fn with_link(&mut self, slot: Slot, act: impl FnOnce(&mut Live, &mut Queue) -> Result<(), Fault>) {
         let Some(live) = &mut self.seats[slot].worker else {
             return;
         };
         if matches!(live.state, State::Doomed { .. }) {
             return;
         }
-        let received = live.receive(slot, &mut self.queue, self.greeting);
+        let acted = act(live, &mut self.queue);
         if live.answered {
             self.failed_starts = 0;
         }
-        if let Err(fault) = received.and_then(|_| live.link.flush()) {
+        if let Err(fault) = acted {
             self.doom(slot, Cause::from(fault));
         }
     }
@@ -214,11 +325,7 @@ impl Core {
     }
 
     fn revoke(&mut self, slot: Slot) {
-        if let Some(live) = &mut self.seats[slot].worker
-            && let Err(fault) = live.link.send(crate::wire::revoke().into())
-        {
-            self.doom(slot, Cause::from(fault));
-        }
+        self.with_link(slot, |live, _| live.link.revoke());
     }
 
     /// Whether a worker waits for the supervisor.

@@ -1,6 +1,6 @@
 //! What a worker's end means: the one place that decides it.
 
-use super::seat::{Cause, panicked};
+use super::seat::Cause;
 use crate::error::TaskErrorKind;
 use crate::sys::End;
 use crate::wire::PanicNote;
@@ -10,6 +10,11 @@ const SIGABRT: i32 = 6;
 
 /// The error of the task that a worker was running when it ended, or was ended; none where the whole call ends with it.
 pub(super) fn task_error(cause: &Cause, end: End, panic: Option<PanicNote>) -> Option<TaskErrorKind> {
+    let panicked = |note: PanicNote| TaskErrorKind::Panicked {
+        message: note.message,
+        location: note.location,
+        backtrace: note.backtrace,
+    };
     Some(match (cause, end, panic) {
         (Cause::CallEnded | Cause::PoolClosed, ..) => return None,
         (Cause::Closed, End::Signaled(SIGABRT), Some(note)) if cfg!(panic = "abort") => panicked(note),

@@ -10,10 +10,13 @@ use super::queue::{CallFailure, CallId, Slot};
 use super::seat::State;
 use crate::sys::{self, Watch};
 use crate::task::Done;
-use crate::wire::Chunk;
+use crate::transport::{Chunk, LOOK_AFTER};
 
 /// After a `poll` that failed, so long is waited.
 const POLL_AGAIN: Duration = Duration::from_millis(1);
+
+/// Before the driver sleeps, it looks so often whether something has come, and lets others run in between: about 5 µs.
+const SPINS: u32 = 10;
 
 /// What a call can do next.
 pub(crate) struct Step {
@@ -28,17 +31,28 @@ impl Shared {
     /// whether it would read one now.
     pub(crate) fn step(&self, call: CallId, read: bool, left: Option<usize>) -> Result<Step, CallFailure> {
         let mut core = self.lock();
+        let mut spun = 0;
         loop {
+            // While there is a driver, it is the one that takes results: it would not see those that another took for it.
+            if !core.driving {
+                self.take_results(&mut core);
+            }
             let step = core.step(call, read, left);
             if !matches!(&step, Ok(step) if step.is_empty()) {
                 self.hand_over(&core);
                 return step;
             }
+            core.rebalance(call);
             core = if core.driving {
                 core.waiting += 1;
                 let mut core = self.changed.wait(core).unwrap_or_else(PoisonError::into_inner);
                 core.waiting -= 1;
                 core
+            } else if spun < SPINS {
+                spun += 1;
+                drop(core);
+                std::thread::yield_now();
+                self.lock()
             } else {
                 self.poll(core, None)
             };
@@ -73,7 +87,7 @@ impl Shared {
     }
 
     /// Lets a thread that waits take over as the driver.
-    fn hand_over(&self, core: &Core) {
+    pub(super) fn hand_over(&self, core: &Core) {
         if core.waiting > 0 && !core.driving {
             self.changed.notify_all();
         }
@@ -81,16 +95,27 @@ impl Shared {
 
     /// Waits, as the driver, for the workers or a wake-up, and takes in what has arrived.
     fn poll<'a>(&'a self, mut core: MutexGuard<'a, Core>, timeout: Option<Duration>) -> MutexGuard<'a, Core> {
+        let timeout = timeout.or_else(|| core.look_after());
+        if timeout != Some(Duration::ZERO) {
+            // Rule 1 of `transport::parking`: first say so, then look once more.
+            self.arena.park();
+            if self.take_results(&mut core) {
+                self.arena.unpark();
+                return core;
+            }
+        }
         core.driving = true;
         let links = core.links();
         drop(core);
         let ready = self.wait_for(&links, timeout);
         let mut core = self.lock();
+        self.arena.unpark();
         core.driving = false;
         for slot in ready {
             core.exchange(slot);
         }
         core.dispatch();
+        self.take_results(&mut core);
         if core.has_doomed() {
             self.supervisor.wake();
         }
@@ -98,6 +123,18 @@ impl Shared {
             self.changed.notify_all();
         }
         core
+    }
+
+    /// Takes the results that stand in shared memory, and gives the workers more; tells whether there were some.
+    fn take_results(&self, core: &mut Core) -> bool {
+        if !core.take_results() {
+            return false;
+        }
+        core.dispatch();
+        if core.has_doomed() {
+            self.supervisor.wake();
+        }
+        true
     }
 
     fn wait_for(&self, links: &[Watched], timeout: Option<Duration>) -> Vec<Slot> {
@@ -139,6 +176,18 @@ impl Core {
         }
         let wanted = if read { self.queue.wanted(call, left) } else { None };
         Ok(Step { done, wanted })
+    }
+
+    /// How long the driver may sleep, and asks the workers to tell in time (rule 6 of `transport::parking`).
+    fn look_after(&mut self) -> Option<Duration> {
+        let mut several = false;
+        for slot in 0..self.seats.len() {
+            if self.queue.has_several(slot) {
+                several = true;
+                self.with_link(slot, |live, _| live.link.tell_at_half());
+            }
+        }
+        several.then_some(LOOK_AFTER)
     }
 
     /// The channels of the workers that are ready.

@@ -68,7 +68,7 @@ impl Pool {
     /// A pool that starts with its first call.
     pub(super) fn unstarted(settings: Settings) -> Result<Self> {
         let shared = Shared::new(settings).map_err(|error| {
-            Error::start(format!("a pool could not be made: {error}; it takes 4 descriptors, so look at `ulimit -n`"))
+            Error::start(format!("a pool could not be made: {error}; it takes 5 descriptors, so look at `ulimit -n`"))
         })?;
         Ok(Self { inner: Mutex::new(Inner { shared: Some(shared), supervisor: None }), owner: std::process::id() })
     }

@@ -1,23 +1,24 @@
 //! Who does what: calls, their chunks, and the workers that hold them. Pure bookkeeping: no I/O, no clock, no process.
 //!
 //! 1. A worker holds chunks of one call at a time, so that ending a call early never costs another call's task.
-//! 2. A worker tells which chunk it begins, runs the tasks of its chunks in order, and answers each before the next. So the
-//!    first task without an answer of a chunk that was begun is the one that was running when the worker died; the others
-//!    had not begun, and go to another worker.
-//! 3. A task has one outcome. It is given to the call when the answer arrives, and the task is forgotten here.
+//! 2. A worker runs the tasks of its chunks in order, and its results come in that order. So when it dies, only the first task
+//!    without a result can have been running; the others had not begun, and go to another worker.
+//! 3. A task has one outcome. It is given to the call when it arrives, and the task is forgotten here.
 //! 4. A worker that is free goes to the call with the fewest workers, and among those to the one that has waited longest;
 //!    and no call fills up the workers it has while another has none.
-//! 5. A chunk waits behind another at a worker only while the call's chunks are short and of many tasks: a task should not
-//!    wait for a long one while another worker is idle.
+//! 5. A free worker must be woken, which is worth it only for as much work as it saves. So while the tasks of a call are known
+//!    to be short, its workers get more before another is woken.
+//! 6. No task waits behind a long one while a worker is free: what a worker has not claimed is taken back from it, and where
+//!    that cannot be done a worker gets no more than what is short.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::chunk_size::ChunkSize;
+use super::chunk_size::{ChunkSize, Return};
 use crate::error::{StartFailure, TaskErrorKind};
-use crate::task::{Done, Outcome};
-use crate::wire::{Chunk, Violation};
+use crate::task::{Done, Outcomes};
+use crate::transport::{Chunk, Taken};
+use crate::wire::{Records, Violation};
 
 /// A call that is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,11 +27,12 @@ pub(crate) struct CallId(u64);
 /// A worker's place in the pool.
 pub(super) type Slot = usize;
 
-/// A frame to send to a worker.
-#[derive(Debug)]
+/// A chunk to give to a worker.
 pub(super) struct Assignment {
     pub(super) slot: Slot,
-    pub(super) frame: Arc<[u8]>,
+    pub(super) chunk: Chunk,
+    /// How many tasks the worker claims at a time; 0 leaves it to its clock.
+    pub(super) grain: u32,
 }
 
 /// What happens to workers that hold chunks of a call when it ends.
@@ -40,18 +42,11 @@ pub(crate) enum Running {
     Finish,
 }
 
-/// A worker's answer for one task.
-pub(super) struct Answer {
-    pub(super) chunk: u64,
-    pub(super) position: u32,
-    /// How long the task took.
-    pub(super) elapsed: Duration,
-    pub(super) outcome: Outcome,
-    pub(super) result_bytes: usize,
-}
-
 /// A chunk that so many workers died with before they began it is taken for the cause, and its first task gets the blame.
 const MOVES_MAX: u32 = 3;
+
+/// A worker is woken when those that a call has are busy for so long: a wake-up costs the waker 10 µs, and takes 40.
+const WAKE_WORTH: Duration = Duration::from_micros(50);
 
 /// Why a call as a whole has failed.
 #[derive(Clone)]
@@ -66,7 +61,9 @@ pub(super) struct Queue {
     /// Ready workers without chunks, the longest idle first.
     idle: VecDeque<Slot>,
     next_call: u64,
-    next_chunk: u64,
+    /// How often a call was given a free worker.
+    served: u64,
+    returns: Return,
 }
 
 #[derive(Default)]
@@ -76,19 +73,26 @@ struct Worker {
     /// The call whose chunks it holds; none of a call that has ended.
     call: Option<CallId>,
     chunks: VecDeque<Held>,
+    /// The tasks of its chunks that have no result.
+    tasks: usize,
+    /// It has given a result since it was free. Before, nobody knows how long its tasks take.
+    has_answered: bool,
     /// It was asked to begin nothing more, and has not answered.
     revoked: bool,
 }
 
+impl Worker {
+    /// Whether it takes another chunk behind those it has.
+    fn takes_more(&self, depth: usize) -> bool {
+        self.ready && self.chunks.len() < if self.has_answered { depth } else { 1 }
+    }
+}
+
 /// A chunk that a worker has.
 struct Held {
-    id: u64,
     chunk: Chunk,
-    begun: bool,
-    /// The position of the first task without an answer.
+    /// The position of the first task without a result.
     next: usize,
-    /// The time that its answered tasks took.
-    elapsed: Duration,
 }
 
 struct Call {
@@ -97,37 +101,48 @@ struct Call {
     done: Vec<Done>,
     chunk_size: ChunkSize,
     workers: Vec<Slot>,
-    /// The number of the last chunk that it was given a free worker for.
+    /// The number of the last time that it was given a free worker.
     served: u64,
 }
 
 impl Held {
-    fn new(id: u64, chunk: Chunk) -> Self {
-        Self { id, chunk, begun: false, next: 0, elapsed: Duration::ZERO }
+    fn left(&self) -> usize {
+        self.chunk.len() - self.next
     }
 
-    /// The first task without an answer, with this outcome.
-    fn done(&self, outcome: Outcome, result_bytes: usize, pid: u32) -> Done {
-        Done {
-            index: self.chunk.index(self.next),
-            outcome,
-            attempts: self.chunk.attempt(),
-            worker_pid: Some(pid),
-            argument_bytes: self.chunk.argument_bytes(self.next),
-            result_bytes,
-        }
+    /// The next `count` tasks, with their outcomes.
+    fn done(&mut self, count: usize, outcomes: Outcomes, worker: (Slot, u32)) -> Done {
+        let argument_bytes = self.take_weight(count);
+        let first_index = self.chunk.index(self.next);
+        self.next += count;
+        Done { first_index, count, outcomes, attempts: self.chunk.attempt(), worker: Some(worker), argument_bytes }
+    }
+
+    /// The last `count` tasks, as a chunk of their own.
+    fn split_back(&mut self, count: usize) -> Chunk {
+        let weight = self.take_weight(count);
+        let mut back = self.chunk.split_off(self.chunk.len() - count);
+        back.weight = weight;
+        back
+    }
+
+    fn take_weight(&mut self, count: usize) -> usize {
+        let weight = self.chunk.weight * count / self.left().max(1);
+        self.chunk.weight -= weight;
+        weight
     }
 }
 
 impl Queue {
     /// A queue for so many workers, none of them there yet.
-    pub(super) fn new(slots: usize) -> Self {
+    pub(super) fn new(slots: usize, returns: Return) -> Self {
         Self {
             calls: BTreeMap::new(),
             workers: (0..slots).map(|_| Worker::default()).collect(),
             idle: VecDeque::new(),
             next_call: 0,
-            next_chunk: 0,
+            served: 0,
+            returns,
         }
     }
 
@@ -147,8 +162,13 @@ impl Queue {
         id
     }
 
-    /// Closes a call: its chunks that wait are dropped. The workers that hold some of its chunks are given back; they are
-    /// to be killed, or asked to begin nothing more.
+    /// The workers that hold chunks of a call.
+    pub(super) fn workers_of(&self, id: CallId) -> &[Slot] {
+        self.calls.get(&id).map_or(&[], |call| &call.workers)
+    }
+
+    /// Closes a call: its chunks that wait are dropped. The workers that still hold some of its chunks are given back; they are
+    /// to be killed, or to begin nothing more.
     pub(super) fn close(&mut self, id: CallId, running: Running) -> Vec<Slot> {
         let Some(call) = self.calls.remove(&id) else {
             return Vec::new();
@@ -160,8 +180,9 @@ impl Queue {
                 Running::Kill => {
                     worker.ready = false;
                     worker.chunks.clear();
+                    worker.tasks = 0;
                 }
-                Running::Finish => worker.revoked = true,
+                Running::Finish => worker.revoked = self.returns == Return::Never,
             }
         }
         call.workers
@@ -178,25 +199,37 @@ impl Queue {
         self.workers.get(slot).is_some_and(|worker| !worker.chunks.is_empty())
     }
 
-    /// Whether a worker has begun a chunk that it has not finished.
-    pub(super) fn has_begun(&self, slot: Slot) -> bool {
-        self.workers[slot].chunks.front().is_some_and(|held| held.begun)
+    /// Whether a worker has more than one task.
+    pub(super) fn has_several(&self, slot: Slot) -> bool {
+        self.workers.get(slot).is_some_and(|worker| worker.tasks > 1)
+    }
+
+    /// Whether there is a free worker, and a call without chunks for it.
+    pub(super) fn is_short_of_chunks(&self, id: CallId) -> bool {
+        !self.idle.is_empty() && self.calls.get(&id).is_some_and(|call| call.backlog.is_empty())
+    }
+
+    /// The time that so many tasks of a call take, if it is known.
+    pub(super) fn time_of(&self, id: CallId, tasks: u32) -> Option<Duration> {
+        Some(self.calls.get(&id)?.chunk_size.per_task()?.saturating_mul(tasks))
     }
 
     /// How many tasks the call's next chunk should have, if one is wanted now. `left` is how many are still to be read.
     pub(super) fn wanted(&self, id: CallId, left: Option<usize>) -> Option<usize> {
         let call = self.calls.get(&id)?;
-        let depth = call.chunk_size.depth();
+        let depth = call.chunk_size.depth(self.returns);
         let room_behind: usize = call
             .workers
             .iter()
             .map(|&slot| &self.workers[slot])
-            .filter(|worker| worker.ready)
-            .map(|worker| depth.saturating_sub(worker.chunks.len()))
+            .filter(|worker| worker.takes_more(depth))
+            .map(|worker| depth - worker.chunks.len())
             .sum();
-        // One chunk more than the workers take now is ready for the one that is free first.
-        let wanted = self.idle.len() + room_behind + 1;
-        (call.backlog.len() < wanted).then(|| call.chunk_size.next(left, self.workers.len()))
+        let idle = if self.is_wake_worth(call) { self.idle.len() } else { 0 };
+        // Where nothing is taken back, one chunk more than the workers take now is ready for the one that is free first.
+        let ahead = usize::from(self.returns == Return::Never || call.workers.is_empty());
+        let wanted = idle + room_behind + ahead;
+        (call.backlog.len() < wanted).then(|| call.chunk_size.next(left, self.workers.len(), self.returns))
     }
 
     /// Adds a chunk to a call's backlog.
@@ -209,31 +242,56 @@ impl Queue {
     /// Gives a chunk that waits to a worker that takes one, if there are both.
     pub(super) fn assign(&mut self) -> Option<Assignment> {
         let (id, slot) = self.idle_assignment().or_else(|| self.next_in_line())?;
+        self.give(id, slot)
+    }
+
+    /// Gives a chunk of this call to a worker that is free, if there are both.
+    pub(super) fn assign_to_idle(&mut self, id: CallId) -> Option<Assignment> {
+        let &slot = self.idle.back()?;
+        self.give(id, slot)
+    }
+
+    fn give(&mut self, id: CallId, slot: Slot) -> Option<Assignment> {
         let call = self.calls.get_mut(&id)?;
-        let mut chunk = call.backlog.pop_front()?;
+        let chunk = call.backlog.pop_front()?;
         let worker = &mut self.workers[slot];
-        self.next_chunk += 1;
-        let chunk_id = self.next_chunk;
         if worker.chunks.is_empty() {
             self.idle.retain(|&idle| idle != slot);
             worker.call = Some(id);
+            worker.has_answered = false;
             call.workers.push(slot);
-            call.served = chunk_id;
+            self.served += 1;
+            call.served = self.served;
         }
-        let frame = chunk.seal(chunk_id);
-        worker.chunks.push_back(Held::new(chunk_id, chunk));
-        Some(Assignment { slot, frame })
+        worker.tasks += chunk.len();
+        worker.chunks.push_back(Held { chunk: chunk.clone(), next: 0 });
+        let grain = call.chunk_size.fixed().map_or(0, |fixed| u32::try_from(fixed).unwrap_or(u32::MAX));
+        Some(Assignment { slot, chunk, grain })
     }
 
-    /// An idle worker, and the call with the fewest workers among those that wait for one.
+    /// The worker that became idle last, and so sleeps the least, and the call with the fewest workers among those that
+    /// wait for one.
     fn idle_assignment(&self) -> Option<(CallId, Slot)> {
-        let &slot = self.idle.front()?;
+        let &slot = self.idle.back()?;
         let (&id, _) = self
             .calls
             .iter()
-            .filter(|(_, call)| !call.backlog.is_empty())
+            .filter(|(_, call)| !call.backlog.is_empty() && self.is_wake_worth(call))
             .min_by_key(|(_, call)| (call.workers.len(), call.served))?;
         Some((id, slot))
+    }
+
+    /// Whether the workers that a call has are busy for so long that another one is woken (rule 5).
+    fn is_wake_worth(&self, call: &Call) -> bool {
+        let Some(per_task) = call.chunk_size.per_task().filter(|_| self.returns == Return::Taken) else {
+            return true;
+        };
+        let depth = call.chunk_size.depth(self.returns);
+        call.workers.iter().all(|&slot| {
+            let worker = &self.workers[slot];
+            let busy = per_task.saturating_mul(u32::try_from(worker.tasks).unwrap_or(u32::MAX));
+            busy >= WAKE_WORTH || !worker.takes_more(depth)
+        })
     }
 
     /// A worker that takes another chunk of the call whose chunks it holds, unless a call waits for a worker (rule 4).
@@ -243,55 +301,67 @@ impl Queue {
             return None;
         }
         self.calls.iter().filter(|(_, call)| !call.backlog.is_empty()).find_map(|(&id, call)| {
-            let depth = call.chunk_size.depth();
+            let depth = call.chunk_size.depth(self.returns);
             let slot = call
                 .workers
                 .iter()
                 .copied()
-                .filter(|&slot| {
-                    let worker = &self.workers[slot];
-                    worker.ready && worker.chunks.len() < depth
-                })
+                .filter(|&slot| self.workers[slot].takes_more(depth))
                 .min_by_key(|&slot| self.workers[slot].chunks.len())?;
             Some((id, slot))
         })
     }
 
-    /// Takes in that a worker begins a chunk.
-    pub(super) fn begun(&mut self, slot: Slot, chunk: u64) -> Result<(), Violation> {
-        let held = self.workers[slot]
-            .chunks
-            .front_mut()
-            .filter(|held| held.id == chunk && !held.begun)
-            .ok_or_else(|| Violation::new("it began a chunk that was not its next"))?;
-        held.begun = true;
+    /// Takes in results of a worker, in the order of its tasks.
+    pub(super) fn answered(&mut self, slot: Slot, taken: Taken) -> Result<(), Violation> {
+        let worker = &mut self.workers[slot];
+        let mut call = worker.call.and_then(|id| self.calls.get_mut(&id));
+        if let (Some(call), Some((tasks, elapsed))) = (&mut call, taken.timed) {
+            call.chunk_size.observe(tasks, elapsed);
+        }
+        worker.has_answered = true;
+        let mut left = taken.count as usize;
+        let mut records = Records::new(taken.records);
+        while left > 0 {
+            let first = worker.chunks.front_mut().ok_or_else(|| Violation::new("it gives results of no task"))?;
+            let count = left.min(first.left());
+            left -= count;
+            let of_chunk = if left == 0 { std::mem::take(&mut records).into_rest() } else { records.split(count)? };
+            let done = first.done(count, Outcomes::Records(of_chunk), (slot, worker.pid));
+            worker.tasks -= count;
+            if let Some(call) = &mut call {
+                call.done.push(done);
+            }
+            if first.left() == 0 {
+                worker.chunks.pop_front();
+            }
+        }
+        if worker.chunks.is_empty() && !worker.revoked {
+            self.release(slot);
+        }
         Ok(())
     }
 
-    /// Takes in a worker's answer for one task.
-    pub(super) fn answered(&mut self, slot: Slot, answer: Answer) -> Result<(), Violation> {
+    /// Takes in that the last `count` tasks of a worker were taken back from it: they wait for another.
+    pub(super) fn took_back(&mut self, slot: Slot, count: usize) {
         let worker = &mut self.workers[slot];
-        let held = worker
-            .chunks
-            .front_mut()
-            .filter(|held| held.begun && held.id == answer.chunk && held.next == answer.position as usize)
-            .ok_or_else(|| Violation::new("it answered a task that it was not running"))?;
         let mut call = worker.call.and_then(|id| self.calls.get_mut(&id));
-        if let Some(call) = &mut call {
-            call.done.push(held.done(answer.outcome, answer.result_bytes, worker.pid));
-        }
-        held.next += 1;
-        held.elapsed += answer.elapsed;
-        if held.next == held.chunk.len() {
-            if let Some(call) = call {
-                call.chunk_size.observe(held.chunk.len(), held.elapsed);
+        let mut left = count;
+        while let Some(last) = worker.chunks.back_mut().filter(|_| left > 0) {
+            let of_last = left.min(last.left());
+            left -= of_last;
+            worker.tasks -= of_last;
+            let back = last.split_back(of_last);
+            if last.left() == 0 {
+                worker.chunks.pop_back();
             }
-            worker.chunks.pop_front();
-            if worker.chunks.is_empty() && !worker.revoked {
-                self.release(slot);
+            if let Some(call) = &mut call {
+                call.backlog.push_front(back);
             }
         }
-        Ok(())
+        if worker.chunks.is_empty() && count > 0 {
+            self.release(slot);
+        }
     }
 
     /// Takes in that a worker begins nothing more of the chunks that it holds.
@@ -302,13 +372,14 @@ impl Queue {
         }
         worker.revoked = false;
         worker.chunks.clear();
+        worker.tasks = 0;
         self.release(slot);
         Ok(())
     }
 
-    /// Takes in that a worker is gone. The task that it was running gets this error; without one, it goes with its call.
-    /// The tasks behind it move on.
-    pub(super) fn lost(&mut self, slot: Slot, error: Option<TaskErrorKind>) {
+    /// Takes in that a worker is gone. If it had begun its next task, that gets this error; without one, it goes with its
+    /// call. The tasks behind it move on.
+    pub(super) fn lost(&mut self, slot: Slot, has_begun: bool, error: Option<TaskErrorKind>) {
         let worker = std::mem::take(&mut self.workers[slot]);
         self.idle.retain(|&idle| idle != slot);
         let Some(call) = worker.call.and_then(|id| self.calls.get_mut(&id)) else {
@@ -316,16 +387,18 @@ impl Queue {
         };
         call.workers.retain(|&other| other != slot);
         let mut chunks = worker.chunks;
-        if let Some(mut first) = chunks.pop_front() {
-            if first.begun || first.chunk.moved() > MOVES_MAX {
-                call.done.extend(error.map(|error| first.done(Outcome::Error(error), 0, worker.pid)));
-                first.chunk = first.chunk.split_off(first.next + 1);
+        if let Some(first) = chunks.front_mut()
+            && (has_begun || first.chunk.moved() > MOVES_MAX)
+        {
+            match error {
+                Some(error) => call.done.push(first.done(1, Outcomes::Error(error), (slot, worker.pid))),
+                None => first.next += 1,
             }
-            chunks.push_front(first);
         }
-        for held in chunks.into_iter().rev() {
-            if held.chunk.len() > 0 {
-                call.backlog.push_front(held.chunk);
+        for mut held in chunks.into_iter().rev() {
+            if held.left() > 0 {
+                let left = held.left();
+                call.backlog.push_front(held.split_back(left));
             }
         }
     }

@@ -1,14 +1,11 @@
 //! One place in the pool, and the process that holds it.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::queue::{Answer, Queue, Slot};
-use crate::error::{CodecError, TaskErrorKind};
-use crate::registry;
+use super::queue::{Queue, Slot};
 use crate::sys::Process;
-use crate::task::Outcome;
-use crate::transport::{Fault, Link};
-use crate::wire::{Greeting, PanicNote, Status, ToParent, Violation};
+use crate::transport::{Event, Fault, Link};
+use crate::wire::{Greeting, Violation};
 
 /// A place in the pool.
 pub(super) struct Seat {
@@ -26,8 +23,8 @@ pub(super) struct Live {
     pub(super) said_hello: bool,
     /// Whether it has given a result.
     pub(super) answered: bool,
-    /// The last panic that it told of; the reply of the task that panicked takes it back.
-    pub(super) panic: Option<PanicNote>,
+    /// When it has last given one.
+    pub(super) answered_at: Instant,
 }
 
 /// How far a worker's life has come.
@@ -64,9 +61,9 @@ pub(super) enum Cause {
 impl Live {
     /// Takes in what the worker has sent.
     pub(super) fn receive(&mut self, slot: Slot, queue: &mut Queue, greeting: Greeting) -> Result<usize, Fault> {
-        let Self { process, link, state, said_hello, answered, panic } = self;
-        link.receive(|message| match message {
-            ToParent::Hello(theirs) => {
+        let Self { process, link, state, said_hello, answered, answered_at } = self;
+        link.receive(|event| match event {
+            Event::Hello(theirs) => {
                 if theirs != greeting {
                     return Err(Violation::new("it is another program").into());
                 }
@@ -80,25 +77,27 @@ impl Live {
                 Ok(())
             }
             _ if !*said_hello => Err(Violation::new("it did not say hello first").into()),
-            ToParent::Reply { chunk, position, elapsed_nanos, status, payload } => {
-                *panic = None;
+            Event::Results(taken) => {
                 *answered = true;
-                let answer = Answer {
-                    chunk,
-                    position,
-                    elapsed: Duration::from_nanos(elapsed_nanos),
-                    outcome: outcome(status, payload)?,
-                    result_bytes: payload.len(),
-                };
-                Ok(queue.answered(slot, answer)?)
+                *answered_at = Instant::now();
+                Ok(queue.answered(slot, taken)?)
             }
-            ToParent::Begun(chunk) => Ok(queue.begun(slot, chunk)?),
-            ToParent::Note(note) => {
-                *panic = Some(note);
-                Ok(())
-            }
-            ToParent::Returned => Ok(queue.returned(slot)?),
+            Event::Returned => Ok(queue.returned(slot)?),
         })
+    }
+
+    /// Takes the results that stand in shared memory.
+    pub(super) fn take(&mut self, slot: Slot, queue: &mut Queue) -> Result<(), Fault> {
+        let Self { link, answered, answered_at, .. } = self;
+        link.take(|event| match event {
+            Event::Results(taken) => {
+                *answered = true;
+                *answered_at = Instant::now();
+                Ok(queue.answered(slot, taken)?)
+            }
+            Event::Hello(_) | Event::Returned => Ok(()),
+        })?;
+        Ok(())
     }
 }
 
@@ -115,25 +114,4 @@ impl Live {
             }
         }
     }
-}
-
-/// What a reply says of its task.
-fn outcome(status: Status, payload: &[u8]) -> Result<Outcome, Violation> {
-    let text = || CodecError::new(String::from_utf8_lossy(payload));
-    Ok(match status {
-        Status::Output => Outcome::Output(payload.to_vec()),
-        Status::Failure => {
-            let failure = registry::decode_failure(payload)
-                .map_err(|error| Violation::new(format!("a returned error: {error}")))?;
-            Outcome::Error(TaskErrorKind::Failed(failure))
-        }
-        Status::Encode => Outcome::Error(TaskErrorKind::Encode(text())),
-        Status::Decode => Outcome::Error(TaskErrorKind::Decode(text())),
-        Status::Panic => Outcome::Error(panicked(PanicNote::decode(payload)?)),
-    })
-}
-
-/// The error of a task that panicked.
-pub(super) fn panicked(note: PanicNote) -> TaskErrorKind {
-    TaskErrorKind::Panicked { message: note.message, location: note.location, backtrace: note.backtrace }
 }

@@ -100,7 +100,7 @@ fn start_vacant(shared: &Shared) {
         };
         drop(core);
         let settings = &shared.settings;
-        let started = launch::start(&settings.entry, &settings.start, slot);
+        let started = launch::start(&settings.entry, &settings.start, &shared.arena, slot);
         let mut core = shared.lock();
         match started {
             Ok((process, link)) => {
@@ -110,7 +110,7 @@ fn start_vacant(shared: &Shared) {
                     state: State::Starting { deadline: Instant::now() + settings.startup_timeout },
                     said_hello: false,
                     answered: false,
-                    panic: None,
+                    answered_at: Instant::now(),
                 });
             }
             Err(error) => {
@@ -282,8 +282,9 @@ impl Core {
         self.seats[slot].not_before = Instant::now();
         // A worker that ended by itself, with nothing begun and no result ever given, had no proper start.
         let ended_by_us = matches!(cause, Cause::CallEnded | Cause::PoolClosed);
-        let failed_start = !live.answered && !self.queue.has_begun(slot) && !ended_by_us;
-        self.queue.lost(slot, death::task_error(&cause, end, live.panic.take()));
+        let has_begun = live.link.has_begun();
+        let failed_start = !live.answered && !has_begun && !ended_by_us;
+        self.queue.lost(slot, has_begun, death::task_error(&cause, end, live.link.note()));
         if failed_start {
             let message = death::start_failure(slot, &cause, end, startup_timeout);
             self.start_failed(slot, message);

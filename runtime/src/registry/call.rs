@@ -1,21 +1,80 @@
-//! One task on the worker's side: arguments out of bytes, the function's result into bytes. It knows nothing of frames.
+//! Tasks on the worker's side, one after another: arguments out of bytes, the function's results into bytes, and how far they
+//! have come. It knows nothing of where the bytes come from and go to.
+//!
+//! 1. Before a task begins, `begun` counts it; once its result stands in the sink, `finished` counts it, and tells where its
+//!    bytes end. So at every moment, also when this process is killed, others who see the two words and the sink's memory know
+//!    what is finished, with its result, and which task was running.
+//! 2. A task that is not begun because `revoked` is set has a result that says so.
+//! 3. A result that outgrows the sink's room is not counted as finished: whoever runs the tasks brings it to its place first.
 
 use std::error::Error;
+use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::codec::{self, Decoder, Encoder};
+use super::function::WorkerFn;
+use crate::codec::{self, Decoder, Encoder, Sink};
 use crate::error::{CodecError, RemoteError, TypedValue};
+use crate::sys;
+use crate::wire::{self, HEAD_BYTES, PanicNote, RECORD_BYTES_MAX, Status, TaskFrames, Violation};
 
-/// One call of a worker function, as its expansion sees it.
+/// Calls of a worker function, as its expansion sees them.
 pub struct TaskCall<'a> {
+    /// The tasks that are left.
+    tasks: TaskFrames<'a>,
+    left: u32,
     arguments: Decoder<'a>,
-    reply: &'a mut Vec<u8>,
+    sink: Sink<'a>,
+    /// Where the result of the current task begins in the sink.
+    record: usize,
     bytes_max: usize,
+    progress: Progress<'a>,
+    /// The result that outgrew the room.
+    outgrown: Option<Status>,
+    violation: Option<Violation>,
+    flush: Flush,
 }
 
-/// Why a call gave no output. The bytes of a failure stand in the reply.
+/// How far the tasks have come, for others to see.
+pub(crate) struct Progress<'a> {
+    pub(crate) begun: &'a AtomicU64,
+    pub(crate) finished: &'a AtomicU64,
+    /// Written by others: whether tasks are not to be begun any more.
+    pub(crate) revoked: &'a AtomicU64,
+    pub(crate) count: Finished,
+}
+
+/// What is finished: so many tasks, whose results end at this position. Both wrap around.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Finished {
+    pub(crate) position: u32,
+    pub(crate) tasks: u32,
+}
+
+impl Finished {
+    /// As the one word that others see.
+    #[inline]
+    pub(crate) fn pack(self) -> u64 {
+        u64::from(self.tasks) << 32 | u64::from(self.position)
+    }
+
+    pub(crate) fn unpack(word: u64) -> Self {
+        Self { position: word as u32, tasks: (word >> 32) as u32 }
+    }
+}
+
+/// When what the tasks printed is written out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flush {
+    /// Before each result.
+    EachTask,
+    /// After the last task: it would take longer than they do.
+    AtEnd,
+}
+
+/// Why a call gave no output. The bytes of a failure stand in the sink.
 pub enum Stop {
     /// An argument did not decode.
     Decode(CodecError),
@@ -25,14 +84,8 @@ pub enum Stop {
     Failed,
 }
 
-/// What a call gave; the bytes stand in the reply.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Reply {
-    Output,
-    Failure,
-    Encode(CodecError),
-    Decode(CodecError),
-}
+/// The tasks of a run that are told of together are at least so many.
+const FLUSH_TASKS_MAX: u32 = 8;
 
 /// Texts of an error are cut here, and at a part of the frame, so that an error always fits into it.
 const TEXT_BYTES_MAX: usize = 64 * 1024;
@@ -45,25 +98,148 @@ const LINK_PART: usize = 5 * CHAIN_LENGTH_MAX;
 /// A chain of sources is cut here; one that points to itself would have no end.
 const CHAIN_LENGTH_MAX: usize = 32;
 
+/// Runs every task that is left. It stands in the table of worker functions, compiled for each.
+pub fn run_tasks<F: WorkerFn>(call: &mut TaskCall<'_>) {
+    while call.begin() {
+        let result = F::__run(call);
+        call.end(result);
+    }
+}
+
 impl<'a> TaskCall<'a> {
-    /// A call with these arguments, whose output or failure is appended to `reply`, `bytes_max` bytes at most.
-    pub(crate) fn new(arguments: &'a [u8], reply: &'a mut Vec<u8>, bytes_max: usize) -> Self {
-        Self { arguments: Decoder::new(arguments), reply, bytes_max }
+    /// The first `count` of `tasks`, whose results go to `sink`, each `bytes_max` bytes at most.
+    pub(crate) fn new(
+        tasks: TaskFrames<'a>,
+        count: u32,
+        sink: Sink<'a>,
+        bytes_max: usize,
+        progress: Progress<'a>,
+    ) -> Self {
+        let flush = if count > FLUSH_TASKS_MAX { Flush::AtEnd } else { Flush::EachTask };
+        let arguments = Decoder::new(&[]);
+        let (record, outgrown, violation) = (0, None, None);
+        Self { tasks, left: count, arguments, sink, record, bytes_max, progress, outgrown, violation, flush }
+    }
+
+    /// Begins the next task, if there is one and it can have a result.
+    #[inline]
+    fn begin(&mut self) -> bool {
+        loop {
+            if self.left == 0 || self.outgrown.is_some() {
+                return false;
+            }
+            let arguments = match self.tasks.next() {
+                Ok(arguments) => arguments,
+                Err(violation) => {
+                    self.violation = Some(violation);
+                    return false;
+                }
+            };
+            self.left -= 1;
+            self.arguments = Decoder::new(arguments);
+            self.record = self.sink.len();
+            self.sink.write(&[0; HEAD_BYTES]);
+            if self.progress.revoked.load(Ordering::Relaxed) == 0 {
+                self.progress.begun.store(u64::from(self.progress.count.tasks.wrapping_add(1)), Ordering::Release);
+                return true;
+            }
+            self.finish(Status::NotRun);
+        }
+    }
+
+    /// Ends the task with what it gave.
+    #[inline]
+    fn end(&mut self, result: Result<(), Stop>) {
+        let status = match result {
+            Ok(()) => Status::Output,
+            Err(stop) => self.stopped(stop),
+        };
+        self.finish(status);
+    }
+
+    #[cold]
+    fn stopped(&mut self, stop: Stop) -> Status {
+        let (status, error) = match stop {
+            Stop::Failed => return Status::Failure,
+            Stop::Encode(error) => (Status::Encode, error),
+            Stop::Decode(error) => (Status::Decode, error),
+        };
+        self.replace(error.message().as_bytes());
+        status
+    }
+
+    /// Ends the task that is running with its panic.
+    pub(crate) fn panicked(&mut self, note: &PanicNote) {
+        self.replace(&note.encode(self.bytes_max));
+        self.finish(Status::Panic);
+    }
+
+    /// Puts other bytes in the place of the result so far.
+    fn replace(&mut self, bytes: &[u8]) {
+        self.sink.truncate(self.record + HEAD_BYTES);
+        self.sink.write(bytes);
+    }
+
+    #[inline]
+    fn finish(&mut self, status: Status) {
+        if sys::is_fork() {
+            sys::exit_fork();
+        }
+        if self.flush == Flush::EachTask {
+            // What the task printed stands before its result.
+            let _ = std::io::stdout().flush();
+        }
+        let bytes = self.sink.len() - self.record - HEAD_BYTES;
+        if self.sink.has_spilled() || bytes > RECORD_BYTES_MAX {
+            self.outgrown = Some(status);
+            return;
+        }
+        self.sink.write_at(self.record, &wire::head(status, bytes));
+        let count = &mut self.progress.count;
+        count.tasks = count.tasks.wrapping_add(1);
+        // The ring is smaller than 4 GiB, so that a position that wraps around is still one of its places.
+        count.position = count.position.wrapping_add((bytes + HEAD_BYTES) as u32);
+        self.progress.finished.store(count.pack(), Ordering::Release);
+    }
+
+    /// Ends the run: what is finished, how many bytes of arguments were taken, and the result that outgrew the room.
+    pub(crate) fn into_run(self, tasks_bytes: usize) -> Result<Run, Violation> {
+        if self.flush == Flush::AtEnd {
+            let _ = std::io::stdout().flush();
+        }
+        if let Some(violation) = self.violation {
+            return Err(violation);
+        }
+        let outgrown = self.outgrown.map(|status| {
+            let mut bytes = self.sink.into_vec();
+            bytes.drain(..self.record + HEAD_BYTES);
+            (status, bytes)
+        });
+        let taken = tasks_bytes - self.tasks.rest().len();
+        Ok(Run { finished: self.progress.count, taken, outgrown })
+    }
+
+    /// Whether no task is left to be begun.
+    pub(crate) fn is_over(&self) -> bool {
+        self.left == 0 || self.outgrown.is_some() || self.violation.is_some()
     }
 
     /// Takes the next argument.
+    #[inline]
     pub(super) fn argument<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, Stop> {
         self.arguments.value().map_err(|error| Stop::Decode(CodecError::new(format!("argument `{name}`: {error}"))))
     }
 
     /// Checks that every argument was taken.
+    #[inline]
     pub fn end_of_arguments(&self) -> Result<(), Stop> {
         self.arguments.end().map_err(|error| Stop::Decode(CodecError::new(format!("the arguments: {error}"))))
     }
 
     /// Writes the output.
+    #[inline]
     pub(super) fn output<T: Serialize>(&mut self, output: &T) -> Result<(), Stop> {
-        Encoder::new(self.reply, self.bytes_max)
+        Encoder::new(&mut self.sink, self.bytes_max)
             .value(output)
             .map_err(|error| Stop::Encode(CodecError::new(format!("the result: {error}"))))
     }
@@ -86,21 +262,20 @@ impl<'a> TaskCall<'a> {
             .collect();
         let text = |text: &str| cut(text, self.bytes_max / TEXT_PART);
         let failure = (text(&error.to_string()), chain, text(&format!("{error:?}")), text(type_name), typed);
-        match Encoder::new(self.reply, self.bytes_max).value(&failure) {
+        match Encoder::new(&mut self.sink, self.bytes_max).value(&failure) {
             Ok(()) => Stop::Failed,
             Err(error) => Stop::Encode(CodecError::new(format!("the returned error: {error}"))),
         }
     }
+}
 
-    /// What a call that came back with `result` gave.
-    pub(crate) fn reply(result: Result<(), Stop>) -> Reply {
-        match result {
-            Ok(()) => Reply::Output,
-            Err(Stop::Failed) => Reply::Failure,
-            Err(Stop::Encode(error)) => Reply::Encode(error),
-            Err(Stop::Decode(error)) => Reply::Decode(error),
-        }
-    }
+/// What became of some tasks that were run.
+pub(crate) struct Run {
+    pub(crate) finished: Finished,
+    /// The bytes of those that were.
+    pub(crate) taken: usize,
+    /// The last one's result, if it outgrew the room. It is not among the finished.
+    pub(crate) outgrown: Option<(Status, Vec<u8>)>,
 }
 
 /// Reads what [`TaskCall::failed`] wrote.

@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::codec::{self, Encoder};
+use crate::codec;
 use crate::error::{RemoteError, TypedValue};
 
 /// A `Result`, also behind an alias such as `io::Result<T>`.
@@ -48,7 +48,7 @@ pub trait Typed {
 impl<E: Serialize + 'static> Typed for ErrorProbe<'_, E> {
     fn typed(&self, bytes_max: usize) -> Option<(u64, Vec<u8>)> {
         let mut bytes = Vec::new();
-        Encoder::new(&mut bytes, bytes_max).value(self.0).ok()?;
+        codec::encode(self.0, &mut bytes, bytes_max).ok()?;
         Some((type_hash::<E>(), bytes))
     }
 }

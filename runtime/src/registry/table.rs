@@ -7,7 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::call::{Stop, TaskCall};
+use super::call::TaskCall;
 
 /// What tells one worker function from all others of a program. The name alone would not: two functions may each hold a
 /// nested one of the same name, in one module.
@@ -27,7 +27,7 @@ pub struct Identity {
     pub version: &'static str,
 }
 
-type Run = fn(&mut TaskCall<'_>) -> Result<(), Stop>;
+type Run = fn(&mut TaskCall<'_>);
 
 /// The entry of one worker function in the table.
 pub struct Registration {
@@ -41,7 +41,7 @@ pub struct Registration {
 const UNKNOWN: u32 = u32::MAX;
 
 impl Registration {
-    /// The registration of a function that `run` calls.
+    /// The registration of a function whose tasks `run` runs.
     pub const fn new(identity: Identity, parameters: &'static [&'static str], run: Run) -> Self {
         Self { identity, run, parameters, index: AtomicU32::new(UNKNOWN) }
     }
@@ -56,8 +56,9 @@ impl Registration {
         self.parameters.get(position).copied().unwrap_or("?")
     }
 
-    pub(crate) fn run(&self, call: &mut TaskCall<'_>) -> Result<(), Stop> {
-        (self.run)(call)
+    /// Runs every task of the call that is left.
+    pub(crate) fn run(&self, call: &mut TaskCall<'_>) {
+        (self.run)(call);
     }
 
     /// Its place in the table.

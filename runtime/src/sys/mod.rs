@@ -1,6 +1,7 @@
 //! Every system call and every unsafe block, behind safe functions that cannot be misused; the only owner of nix.
 
 mod environment;
+mod memory;
 mod plain;
 mod poll;
 mod process;
@@ -9,9 +10,14 @@ mod waker;
 mod worker_setup;
 
 pub(crate) use environment::take_variable;
+pub(crate) use memory::{
+    Access, Region, Ring, View, Words, is_short_of_resources, seal_against_writers, shared_memory,
+};
 pub(crate) use plain::{IsVec, Plain, for_each_plain, plain_bytes, type_id};
 pub(crate) use poll::{Watch, poll};
 pub(crate) use process::{End, Process};
-pub(crate) use socket::{Wait, is_hung_up, pair, receive, receive_with_descriptor, send, send_with_descriptor};
+pub(crate) use socket::{Wait, is_hung_up, pair, receive, receive_with_descriptors, send, send_with_descriptors};
 pub(crate) use waker::Waker;
-pub(crate) use worker_setup::{become_worker, exit_fork, kill_own_group, replace_stdout, stdout};
+pub(crate) use worker_setup::{
+    become_worker, exit_fork, is_fork, keep_freed_memory, kill_own_group, replace_stdout, stdout,
+};

@@ -58,38 +58,48 @@ pub(crate) fn receive(stream: &UnixStream, bytes: &mut [u8], wait: Wait) -> io::
     retried(|| recv(stream.as_raw_fd(), bytes, wait.flags()))
 }
 
-/// Writes some of `bytes`, and a copy of a descriptor with the first of them.
-pub(crate) fn send_with_descriptor(stream: &UnixStream, bytes: &[u8], descriptor: BorrowedFd<'_>) -> io::Result<usize> {
-    let descriptors = [descriptor.as_raw_fd()];
+/// So many descriptors travel together at most.
+const DESCRIPTORS_MAX: usize = 4;
+
+/// Writes some of `bytes`, and copies of descriptors with the first of them. It does not wait.
+pub(crate) fn send_with_descriptors(
+    stream: &UnixStream,
+    bytes: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<usize> {
+    let descriptors: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
     let message = [ControlMessage::ScmRights(&descriptors)];
+    let message = if descriptors.is_empty() { &message[..0] } else { &message[..] };
     let slices = [IoSlice::new(bytes)];
     retried(|| {
         let flags = MsgFlags::MSG_DONTWAIT | NO_SIGNAL;
-        sendmsg::<()>(stream.as_raw_fd(), &slices, &message, flags, None)
+        sendmsg::<()>(stream.as_raw_fd(), &slices, message, flags, None)
     })
 }
 
-/// Waits for some bytes, and takes the descriptor that came with them, if one did.
-pub(crate) fn receive_with_descriptor(stream: &UnixStream, bytes: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
-    let mut space = nix::cmsg_space!([RawFd; 1]);
+/// Reads some bytes, and takes the descriptors that came with them; 0 bytes is the end.
+pub(crate) fn receive_with_descriptors(
+    stream: &UnixStream,
+    bytes: &mut [u8],
+    wait: Wait,
+    received: &mut impl Extend<OwnedFd>,
+) -> io::Result<usize> {
+    let mut space = nix::cmsg_space!([RawFd; DESCRIPTORS_MAX]);
     let mut slices = [IoSliceMut::new(bytes)];
     loop {
-        let message = recvmsg::<()>(stream.as_raw_fd(), &mut slices, Some(&mut space), CLOSE_ON_EXEC);
+        let message = recvmsg::<()>(stream.as_raw_fd(), &mut slices, Some(&mut space), CLOSE_ON_EXEC | wait.flags());
         let message = match message {
             Ok(message) => message,
             Err(Errno::EINTR) => continue,
             Err(error) => return Err(error.into()),
         };
-        let mut received = None;
         for control in message.cmsgs()? {
             if let ControlMessageOwned::ScmRights(descriptors) = control {
-                for descriptor in descriptors {
-                    // SAFETY: the kernel has just made this descriptor for this process, and nothing else knows it.
-                    received = Some(unsafe { OwnedFd::from_raw_fd(descriptor) });
-                }
+                // SAFETY: the kernel has just made these descriptors for this process, and nothing else knows them.
+                received.extend(descriptors.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
             }
         }
-        return Ok((message.bytes, received));
+        return Ok(message.bytes);
     }
 }
 

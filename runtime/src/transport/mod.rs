@@ -1,7 +1,23 @@
-//! One worker's channel, behind one face for each side. What is said over it is `wire`'s; what it means is not known here.
+//! One worker's channel: a socket, and memory that both sides share where the system has it. Each side has one face (`Link`;
+//! `WorkerEnd` and `RingEnd`). What is said over it is `wire`'s; what it means is not known here.
 
+mod arena;
+mod chunk;
+mod claims;
 mod fault;
+mod layout;
+mod link;
+mod parking;
+mod ring;
+mod ring_end;
 mod socket;
+mod worker_end;
 
+pub(crate) use arena::Arena;
+pub(crate) use chunk::{Chunk, ChunkHead};
 pub(crate) use fault::Fault;
-pub(crate) use socket::{Link, WorkerEnd};
+pub(crate) use link::{Event, Link, Load};
+pub(crate) use parking::LOOK_AFTER;
+pub(crate) use ring::Taken;
+pub(crate) use ring_end::{Claimed, NotePad, RingEnd};
+pub(crate) use worker_end::{Sender, WorkerEnd};

@@ -1,99 +1,163 @@
-//! The channel over a socket pair: length-prefixed frames. The parent's side never waits; the worker's side waits for the
-//! parent alone, whose death ends every wait.
+//! The parent's end of the socket to a worker: length-prefixed frames, some with descriptors. It never waits. Where there is no
+//! memory to share, chunks and results go over it too.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::Shutdown;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::Fault;
+use super::arena::Segment;
+use super::{Chunk, Event, Fault, Taken};
 use crate::sys::{self, Wait};
-use crate::wire::{FrameBuffer, ToParent, ToWorker};
+use crate::wire::{self, ChunkHeader, FrameBuffer, PanicNote, ToParent, Violation};
 
-/// One call of [`Link::receive`] takes about so much, so that no worker keeps the parent from the others.
+/// One call of [`SocketLink::receive`] takes about so much, so that no worker keeps the parent from the others.
 const RECEIVE_BYTES_MAX: usize = 1 << 20;
 
-/// The parent's side.
-pub(crate) struct Link {
-    stream: Arc<UnixStream>,
-    inbox: FrameBuffer,
-    outbox: VecDeque<Arc<[u8]>>,
-    /// How much of the outbox's first frame is sent.
-    sent: usize,
+/// A frame to be sent, and the memory whose descriptor goes with it.
+struct Outgoing {
+    frame: Arc<[u8]>,
+    segment: Option<Arc<Segment>>,
 }
 
-impl Link {
-    /// A channel, and the end that the worker gets as its standard input.
-    pub(crate) fn new(frame_bytes_max: usize) -> io::Result<(Self, OwnedFd)> {
+/// A chunk that went over the socket.
+struct Sent {
+    id: u64,
+    begun: bool,
+    /// The position of the first task without a reply.
+    next: u32,
+    count: u32,
+}
+
+pub(super) struct SocketLink {
+    stream: Arc<UnixStream>,
+    inbox: FrameBuffer,
+    outbox: VecDeque<Outgoing>,
+    /// How much of the outbox's first frame is sent.
+    sent_bytes: usize,
+    sent: VecDeque<Sent>,
+    last_id: u64,
+    /// The last panic that the worker told of; the reply of the task that panicked takes it back.
+    note: Option<PanicNote>,
+}
+
+impl SocketLink {
+    /// A socket, and the end that the worker gets as its standard input.
+    pub(super) fn new(frame_bytes_max: usize) -> io::Result<(Self, OwnedFd)> {
         let (ours, theirs) = sys::pair()?;
-        let link =
-            Self { stream: Arc::new(ours), inbox: FrameBuffer::new(frame_bytes_max), outbox: VecDeque::new(), sent: 0 };
+        let link = Self {
+            stream: Arc::new(ours),
+            inbox: FrameBuffer::new(frame_bytes_max),
+            outbox: VecDeque::new(),
+            sent_bytes: 0,
+            sent: VecDeque::new(),
+            last_id: 0,
+            note: None,
+        };
         Ok((link, theirs.into()))
     }
 
-    /// The socket, to wait for.
-    pub(crate) fn stream(&self) -> &Arc<UnixStream> {
+    pub(super) fn stream(&self) -> &Arc<UnixStream> {
         &self.stream
     }
 
-    /// Sends the first frame, with a descriptor. The socket's buffer is empty, so it has room for both.
-    pub(crate) fn greet(&mut self, frame: &[u8], descriptor: Option<BorrowedFd<'_>>) -> io::Result<()> {
-        let sent = match descriptor {
-            Some(descriptor) => sys::send_with_descriptor(&self.stream, frame, descriptor)?,
-            None => sys::send(&self.stream, frame, Wait::No)?,
-        };
+    /// Sends the first frame. The socket's buffer is empty, so it has room for all of it.
+    pub(super) fn greet(&mut self, frame: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let sent = sys::send_with_descriptors(&self.stream, frame, descriptors)?;
         if sent == frame.len() { Ok(()) } else { Err(io::Error::other("a new socket took a part of its first frame")) }
     }
 
     /// Sends a frame: as much as the socket takes now, the rest by [`flush`](Self::flush).
-    pub(crate) fn send(&mut self, frame: Arc<[u8]>) -> Result<(), Fault> {
-        self.outbox.push_back(frame);
+    pub(super) fn send(&mut self, frame: Vec<u8>) -> Result<(), Fault> {
+        self.outbox.push_back(Outgoing { frame: frame.into(), segment: None });
         self.flush()
     }
 
+    /// Sends the descriptor of some memory.
+    pub(super) fn send_segment(&mut self, segment: Arc<Segment>) -> Result<(), Fault> {
+        let frame = wire::segment(segment.id, segment.bytes as u64).into();
+        self.outbox.push_back(Outgoing { frame, segment: Some(segment) });
+        self.flush()
+    }
+
+    /// Sends a chunk.
+    pub(super) fn assign(&mut self, chunk: &Chunk) -> Result<(), Fault> {
+        self.last_id += 1;
+        let head = chunk.head();
+        let header = ChunkHeader {
+            id: self.last_id,
+            function: head.function,
+            attempt: head.attempt,
+            first_index: head.first_index,
+            count: chunk.count(),
+        };
+        self.sent.push_back(Sent { id: header.id, begun: false, next: 0, count: header.count });
+        self.send(wire::chunk(&header, chunk.tasks()))
+    }
+
     /// Whether something waits for room in the socket.
-    pub(crate) fn wants_write(&self) -> bool {
+    pub(super) fn wants_write(&self) -> bool {
         !self.outbox.is_empty()
     }
 
     /// Sends what waits, as far as there is room.
-    pub(crate) fn flush(&mut self) -> Result<(), Fault> {
-        while let Some(frame) = self.outbox.front() {
-            match sys::send(&self.stream, &frame[self.sent..], Wait::No) {
-                Ok(sent) => self.sent += sent,
+    pub(super) fn flush(&mut self) -> Result<(), Fault> {
+        while let Some(Outgoing { frame, segment }) = self.outbox.front() {
+            let left = &frame[self.sent_bytes..];
+            // A descriptor goes with the first byte.
+            let sent = match segment.as_ref().filter(|_| self.sent_bytes == 0) {
+                Some(segment) => sys::send_with_descriptors(&self.stream, left, &[segment.memory.as_fd()]),
+                None => sys::send(&self.stream, left, Wait::No),
+            };
+            match sent {
+                Ok(sent) => self.sent_bytes += sent,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(fault(&error)),
             }
-            if self.sent == frame.len() {
+            if self.sent_bytes == frame.len() {
                 self.outbox.pop_front();
-                self.sent = 0;
+                self.sent_bytes = 0;
             }
         }
         Ok(())
     }
 
-    /// Hands over the messages that have arrived, and tells how many bytes were read. Those before a fault are handed
-    /// over first.
-    pub(crate) fn receive(
-        &mut self,
-        mut on_message: impl FnMut(ToParent<'_>) -> Result<(), Fault>,
-    ) -> Result<usize, Fault> {
+    /// Takes in what has arrived, and tells how many bytes it was. What stands before a fault is taken in first.
+    pub(super) fn receive(&mut self, on_event: &mut dyn FnMut(Event) -> Result<(), Fault>) -> Result<usize, Fault> {
         let mut taken = 0;
         while taken < RECEIVE_BYTES_MAX {
             let room = self.inbox.room();
             let whole_room = room.len();
-            let count = match sys::receive(&self.stream, room, Wait::No) {
-                Ok(0) => return Err(Fault::Closed),
-                Ok(count) => count,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => return Err(fault(&error)),
+            let Some(count) = receive(&self.stream, room)? else {
+                break;
             };
             self.inbox.filled(count);
             taken += count;
             while let Some(frame) = self.inbox.next()? {
-                on_message(ToParent::parse(frame)?)?;
+                let event = match ToParent::parse(frame)? {
+                    ToParent::Hello(greeting) => Some(Event::Hello(greeting)),
+                    ToParent::Begun(chunk) => begun(&mut self.sent, chunk).map(|()| None)?,
+                    ToParent::Note(note) => {
+                        self.note = Some(note);
+                        None
+                    }
+                    ToParent::Reply { chunk, position, elapsed_nanos, record } => {
+                        self.note = None;
+                        replied(&mut self.sent, chunk, position)?;
+                        let timed = Some((1, Duration::from_nanos(elapsed_nanos)));
+                        Some(Event::Results(Taken { count: 1, records: record.to_vec(), timed }))
+                    }
+                    ToParent::Returned => {
+                        self.sent.clear();
+                        Some(Event::Returned)
+                    }
+                };
+                if let Some(event) = event {
+                    on_event(event)?;
+                }
             }
             if count < whole_room {
                 break;
@@ -102,79 +166,74 @@ impl Link {
         Ok(taken)
     }
 
+    /// Drops what has arrived, and tells how many bytes it was.
+    pub(super) fn discard(&mut self) -> Result<usize, Fault> {
+        let mut bytes = [0; 4096];
+        let mut taken = 0;
+        while let Some(count) = receive(&self.stream, &mut bytes)? {
+            taken += count;
+            if count < bytes.len() || taken > RECEIVE_BYTES_MAX {
+                break;
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Whether the worker has begun the first task that has no reply.
+    pub(super) fn has_begun(&self) -> bool {
+        self.sent.front().is_some_and(|sent| sent.begun)
+    }
+
+    /// How many tasks have no reply.
+    pub(super) fn running(&self) -> u32 {
+        self.sent.iter().map(|sent| sent.count - sent.next).sum()
+    }
+
+    pub(super) fn note(&self) -> Option<PanicNote> {
+        self.note.clone()
+    }
+
     /// Tells the worker that nothing more will come, so that it exits once it has nothing to run.
-    pub(crate) fn close_write(&self) {
+    pub(super) fn close_write(&self) {
         // An error means that the worker is gone already.
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 }
 
-fn fault(error: &io::Error) -> Fault {
+/// Reads what is there; none if there is nothing.
+fn receive(stream: &UnixStream, room: &mut [u8]) -> Result<Option<usize>, Fault> {
+    match sys::receive(stream, room, Wait::No) {
+        Ok(0) => Err(Fault::Closed),
+        Ok(count) => Ok(Some(count)),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(fault(&error)),
+    }
+}
+
+/// Takes in that the worker has begun a chunk.
+fn begun(sent: &mut VecDeque<Sent>, chunk: u64) -> Result<(), Violation> {
+    let first = sent.front_mut().filter(|first| first.id == chunk && !first.begun);
+    first.ok_or_else(|| Violation::new("it began a chunk that was not its next"))?.begun = true;
+    Ok(())
+}
+
+/// Takes in a reply.
+fn replied(sent: &mut VecDeque<Sent>, chunk: u64, position: u32) -> Result<(), Violation> {
+    let first = sent
+        .front_mut()
+        .filter(|first| first.begun && first.id == chunk && first.next == position)
+        .ok_or_else(|| Violation::new("it answered a task that it was not running"))?;
+    first.next += 1;
+    if first.next == first.count {
+        sent.pop_front();
+    }
+    Ok(())
+}
+
+pub(super) fn fault(error: &io::Error) -> Fault {
     if sys::is_hung_up(error) {
         Fault::Closed
     } else {
         Fault::Broken(format!("the channel to the worker failed: {error}"))
-    }
-}
-
-/// The worker's side.
-pub(crate) struct WorkerEnd {
-    stream: UnixStream,
-    inbox: FrameBuffer,
-}
-
-impl WorkerEnd {
-    /// The channel that this process was started with.
-    pub(crate) fn new(stream: UnixStream) -> Self {
-        Self { stream, inbox: FrameBuffer::new(crate::wire::FRAME_BYTES_MIN) }
-    }
-
-    /// Sets the limit for frames, which the parent's first frame tells.
-    pub(crate) fn set_frame_bytes_max(&mut self, frame_bytes_max: usize) {
-        self.inbox.set_frame_bytes_max(frame_bytes_max);
-    }
-
-    /// A second handle on the socket, to send on and to watch.
-    pub(crate) fn stream(&self) -> io::Result<UnixStream> {
-        self.stream.try_clone()
-    }
-
-    /// Waits for the parent's first bytes, which may bring a descriptor.
-    pub(crate) fn receive_greeting(&mut self) -> io::Result<Option<OwnedFd>> {
-        let (count, descriptor) = sys::receive_with_descriptor(&self.stream, self.inbox.room())?;
-        if count == 0 {
-            return Err(ErrorKind::UnexpectedEof.into());
-        }
-        self.inbox.filled(count);
-        Ok(descriptor)
-    }
-
-    /// Waits for the next message and hands it over; none at the end of the stream.
-    pub(crate) fn receive<T>(&mut self, on_message: impl FnOnce(ToWorker<'_>) -> T) -> Result<Option<T>, Fault> {
-        while !self.has_frame()? {
-            match sys::receive(&self.stream, self.inbox.room(), Wait::Yes) {
-                Ok(0) if self.inbox.is_empty() => return Ok(None),
-                Ok(0) => return Err(Fault::Closed),
-                Ok(count) => self.inbox.filled(count),
-                Err(error) => return Err(fault(&error)),
-            }
-        }
-        let frame = self.inbox.next()?;
-        let message = frame.map(ToWorker::parse).transpose()?;
-        Ok(message.map(on_message))
-    }
-
-    /// Takes in what has arrived, without waiting, and tells whether a whole message is there.
-    pub(crate) fn poll(&mut self) -> Result<bool, Fault> {
-        match sys::receive(&self.stream, self.inbox.room(), Wait::No) {
-            Ok(count) => self.inbox.filled(count),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Err(error) => return Err(fault(&error)),
-        }
-        self.has_frame()
-    }
-
-    fn has_frame(&mut self) -> Result<bool, Fault> {
-        Ok(self.inbox.has_frame()?)
     }
 }

@@ -35,6 +35,7 @@ impl<'a> Fields<'a> {
         self.array().map(|[byte]| byte)
     }
 
+    #[inline]
     pub(super) fn u32(&mut self) -> Result<u32, Violation> {
         self.array().map(u32::from_le_bytes)
     }
@@ -43,12 +44,14 @@ impl<'a> Fields<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
+    #[inline]
     pub(super) fn bytes(&mut self, count: usize) -> Result<&'a [u8], Violation> {
         let (bytes, rest) = self.0.split_at_checked(count).ok_or_else(|| Violation::new("a frame ends too soon"))?;
         self.0 = rest;
         Ok(bytes)
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Violation> {
         let (array, rest) = self.0.split_first_chunk().ok_or_else(|| Violation::new("a frame ends too soon"))?;
         self.0 = rest;

@@ -1,15 +1,16 @@
 //! The messages of both directions, and their payloads.
 
-use std::ops::Range;
-
 use super::chunk::{ChunkHeader, TaskFrames};
 use super::fields::{Fields, Violation, finish};
 use super::{HEADER_BYTES, PROTOCOL_VERSION};
-use crate::codec::{Encoder, decode};
+use crate::codec::{decode, encode};
 
 const WELCOME: u8 = 1;
 pub(super) const CHUNK: u8 = 2;
 const REVOKE: u8 = 3;
+const BELL: u8 = 4;
+const SEGMENT: u8 = 5;
+const FORGET: u8 = 6;
 const HELLO: u8 = 17;
 const REPLY: u8 = 18;
 const NOTE: u8 = 19;
@@ -38,6 +39,11 @@ pub(crate) struct Welcome {
     pub(crate) index: u64,
     pub(crate) frame_bytes_max: u64,
     pub(crate) stack_bytes: u64,
+    /// The bytes of the memory that all workers read, whose descriptor comes with this, as does that of the worker's own; 0
+    /// where chunks and results go over the socket.
+    pub(crate) arena_bytes: u64,
+    /// Whether the standard output's descriptor comes with this, as the last.
+    pub(crate) has_stdout: bool,
 }
 
 /// What the parent sends.
@@ -46,38 +52,32 @@ pub(crate) enum ToWorker<'a> {
     Welcome(Welcome),
     Chunk(ChunkHeader, TaskFrames<'a>),
     Revoke,
+    /// There is something new in the shared memory.
+    Bell,
+    /// The descriptor of memory with this name and so many bytes comes with this.
+    Segment {
+        id: u64,
+        bytes: u64,
+    },
+    /// The memory of this name is used no more.
+    Forget(u64),
 }
 
 /// What a worker sends.
 #[derive(Debug)]
 pub(crate) enum ToParent<'a> {
     Hello(Greeting),
+    /// The result of one task, as a record.
     Reply {
         chunk: u64,
         position: u32,
         elapsed_nanos: u64,
-        status: Status,
-        payload: &'a [u8],
+        record: &'a [u8],
     },
     Note(PanicNote),
     Returned,
     /// The worker has taken up the chunk with this id.
     Begun(u64),
-}
-
-/// What a reply's payload is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Status {
-    /// The encoded output.
-    Output = 0,
-    /// The encoded error that the function returned.
-    Failure = 1,
-    /// A text: why the output did not encode.
-    Encode = 2,
-    /// A text: why the arguments did not decode.
-    Decode = 3,
-    /// An encoded [`PanicNote`].
-    Panic = 4,
 }
 
 /// What is known of a panic.
@@ -95,18 +95,15 @@ impl PanicNote {
         Ok(Self { message, location, backtrace })
     }
 
-    /// Appends the note, without its backtrace where that does not fit into `bytes_max`.
-    pub(crate) fn encode(&self, buffer: &mut Vec<u8>, bytes_max: usize) {
-        let start = buffer.len();
-        let whole = (&self.message, &self.location, &self.backtrace);
-        if Encoder::new(buffer, bytes_max).value(&whole).is_err() {
-            buffer.truncate(start);
+    /// The note as bytes, without its backtrace where that does not fit into `bytes_max`.
+    pub(crate) fn encode(&self, bytes_max: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        if encode(&(&self.message, &self.location, &self.backtrace), &mut bytes, bytes_max).is_err() {
             let most = self.message.floor_char_boundary(bytes_max / 2);
             let short = (&self.message[..most], None::<&str>, None::<&str>);
-            Encoder::new(buffer, bytes_max)
-                .value(&short)
-                .expect("half the limit and two absent values fit into the limit");
+            encode(&short, &mut bytes, bytes_max).expect("half the limit and two absent values fit into the limit");
         }
+        bytes
     }
 }
 
@@ -119,9 +116,14 @@ impl<'a> ToWorker<'a> {
                 index: fields.u64()?,
                 frame_bytes_max: fields.u64()?,
                 stack_bytes: fields.u64()?,
+                arena_bytes: fields.u64()?,
+                has_stdout: fields.u8()? != 0,
             })),
             CHUNK => TaskFrames::parse(payload).map(|(header, tasks)| Self::Chunk(header, tasks)),
             REVOKE => Ok(Self::Revoke),
+            BELL => Ok(Self::Bell),
+            SEGMENT => Ok(Self::Segment { id: fields.u64()?, bytes: fields.u64()? }),
+            FORGET => fields.u64().map(Self::Forget),
             other => Err(Violation::new(format!("a frame of unknown kind {other}"))),
         }
     }
@@ -136,8 +138,7 @@ impl<'a> ToParent<'a> {
                 chunk: fields.u64()?,
                 position: fields.u32()?,
                 elapsed_nanos: fields.u64()?,
-                status: status(fields.u8()?)?,
-                payload: fields.0,
+                record: fields.0,
             }),
             NOTE => PanicNote::decode(payload).map(Self::Note),
             RETURNED => Ok(Self::Returned),
@@ -151,14 +152,7 @@ fn greeting(fields: &mut Fields<'_>) -> Result<Greeting, Violation> {
     Ok(Greeting { version: fields.u32()?, fingerprint: fields.u64()? })
 }
 
-fn status(byte: u8) -> Result<Status, Violation> {
-    [Status::Output, Status::Failure, Status::Encode, Status::Decode, Status::Panic]
-        .into_iter()
-        .find(|&status| status as u8 == byte)
-        .ok_or_else(|| Violation::new(format!("a reply of unknown status {byte}")))
-}
-
-fn begin(buffer: &mut Vec<u8>, kind: u8) {
+pub(super) fn begin(buffer: &mut Vec<u8>, kind: u8) {
     buffer.clear();
     buffer.extend_from_slice(&[0; HEADER_BYTES - 1]);
     buffer.push(kind);
@@ -184,6 +178,8 @@ pub(crate) fn welcome(welcome: &Welcome) -> Vec<u8> {
         frame.extend_from_slice(&welcome.index.to_le_bytes());
         frame.extend_from_slice(&welcome.frame_bytes_max.to_le_bytes());
         frame.extend_from_slice(&welcome.stack_bytes.to_le_bytes());
+        frame.extend_from_slice(&welcome.arena_bytes.to_le_bytes());
+        frame.push(u8::from(welcome.has_stdout));
     })
 }
 
@@ -194,12 +190,30 @@ pub(crate) fn hello(greeting: Greeting) -> Vec<u8> {
 
 /// A panic's note.
 pub(crate) fn note(note: &PanicNote, frame_bytes_max: usize) -> Vec<u8> {
-    frame(NOTE, |frame| note.encode(frame, frame_bytes_max))
+    frame(NOTE, |frame| frame.extend(note.encode(frame_bytes_max)))
 }
 
 /// The request to begin no more tasks.
 pub(crate) fn revoke() -> Vec<u8> {
     frame(REVOKE, |_| ())
+}
+
+/// The word that there is something new in the shared memory.
+pub(crate) fn bell() -> Vec<u8> {
+    frame(BELL, |_| ())
+}
+
+/// The name of the memory whose descriptor is sent with it.
+pub(crate) fn segment(id: u64, bytes: u64) -> Vec<u8> {
+    frame(SEGMENT, |frame| {
+        frame.extend_from_slice(&id.to_le_bytes());
+        frame.extend_from_slice(&bytes.to_le_bytes());
+    })
+}
+
+/// The word that the memory of this name is used no more.
+pub(crate) fn forget(id: u64) -> Vec<u8> {
+    frame(FORGET, |frame| frame.extend_from_slice(&id.to_le_bytes()))
 }
 
 /// The word that a chunk is begun.
@@ -212,26 +226,14 @@ pub(crate) fn returned() -> Vec<u8> {
     frame(RETURNED, |_| ())
 }
 
-const STATUS: usize = HEADER_BYTES + 20;
-const ELAPSED: Range<usize> = HEADER_BYTES + 12..STATUS;
-
-/// Begins the reply of a task in `buffer`; the payload is appended behind it.
-pub(crate) fn reply_begin(buffer: &mut Vec<u8>, chunk: u64, position: u32) {
-    begin(buffer, REPLY);
-    buffer.extend_from_slice(&chunk.to_le_bytes());
-    buffer.extend_from_slice(&position.to_le_bytes());
-    buffer.resize(STATUS + 1, 0);
-}
-
-/// Ends the reply that stands in `buffer`. With a text, that takes the place of the payload so far.
-pub(crate) fn reply_end(buffer: &mut Vec<u8>, status: Status, elapsed_nanos: u64, text: Option<&str>) {
-    if let Some(text) = text {
-        buffer.truncate(STATUS + 1);
-        buffer.extend_from_slice(text.as_bytes());
-    }
-    buffer[ELAPSED].copy_from_slice(&elapsed_nanos.to_le_bytes());
-    buffer[STATUS] = status as u8;
-    finish(buffer);
+/// The result of one task, as a record.
+pub(crate) fn reply(chunk: u64, position: u32, elapsed_nanos: u64, record: &[u8]) -> Vec<u8> {
+    frame(REPLY, |frame| {
+        frame.extend_from_slice(&chunk.to_le_bytes());
+        frame.extend_from_slice(&position.to_le_bytes());
+        frame.extend_from_slice(&elapsed_nanos.to_le_bytes());
+        frame.extend_from_slice(record);
+    })
 }
 
 #[cfg(test)]
@@ -244,7 +246,14 @@ mod tests {
 
     #[test]
     fn messages_come_back_as_they_went() {
-        let sent = Welcome { greeting: Greeting::new(7), index: 3, frame_bytes_max: 1 << 31, stack_bytes: 8 << 20 };
+        let sent = Welcome {
+            greeting: Greeting::new(7),
+            index: 3,
+            frame_bytes_max: 1 << 31,
+            stack_bytes: 8 << 20,
+            arena_bytes: 1 << 28,
+            has_stdout: true,
+        };
         let frame = welcome(&sent);
         let Ok(ToWorker::Welcome(received)) = ToWorker::parse(payload(&frame)) else {
             panic!("no welcome");
@@ -253,39 +262,27 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_carries_payload_or_text() {
-        let mut buffer = Vec::new();
-        reply_begin(&mut buffer, 5, 2);
-        buffer.extend_from_slice(b"half an outp");
-        reply_end(&mut buffer, Status::Encode, 77, Some("too large"));
-        let Ok(ToParent::Reply { chunk: 5, position: 2, elapsed_nanos: 77, status: Status::Encode, payload }) =
-            ToParent::parse(payload(&buffer))
+    fn frames_cut_short_and_unknown_kinds_are_violations() {
+        let whole = reply(5, 2, 77, b"record");
+        let (_, whole) = payload(&whole);
+        let Ok(ToParent::Reply { chunk: 5, position: 2, elapsed_nanos: 77, record: b"record" }) =
+            ToParent::parse((REPLY, whole))
         else {
             panic!("another message");
         };
-        assert_eq!(payload, b"too large");
-    }
-
-    #[test]
-    fn frames_cut_short_and_unknown_kinds_are_violations() {
-        let mut buffer = Vec::new();
-        reply_begin(&mut buffer, 5, 2);
-        reply_end(&mut buffer, Status::Output, 0, None);
-        for length in HEADER_BYTES..STATUS + 1 {
-            assert!(ToParent::parse((REPLY, &buffer[HEADER_BYTES..length])).is_err());
+        for length in 0..whole.len() - b"record".len() {
+            assert!(ToParent::parse((REPLY, &whole[..length])).is_err());
         }
         assert!(ToParent::parse((99, &[])).is_err());
         assert!(ToWorker::parse((99, &[])).is_err());
-        assert!(ToParent::parse((REPLY, &[9; 21])).is_err());
     }
 
     #[test]
     fn a_note_too_large_for_its_frame_loses_its_backtrace() {
         let long =
             PanicNote { message: "ä".repeat(100), location: Some("here".into()), backtrace: Some("b".repeat(1000)) };
-        let mut buffer = Vec::new();
-        long.encode(&mut buffer, 100);
-        let note = PanicNote::decode(&buffer).unwrap();
-        assert!(buffer.len() <= 100 && note.message == "ä".repeat(25) && note.backtrace.is_none());
+        let bytes = long.encode(100);
+        let note = PanicNote::decode(&bytes).unwrap();
+        assert!(bytes.len() <= 100 && note.message == "ä".repeat(25) && note.backtrace.is_none());
     }
 }

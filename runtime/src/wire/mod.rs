@@ -6,31 +6,36 @@
 //!
 //! 1. The parent speaks first: `Welcome`. The worker answers `Hello`, or nothing. Each carries the protocol's version and
 //!    the fingerprint of the sender's table of worker functions, and each side goes away if they differ.
-//! 2. Then the parent sends `Chunk`s. The worker tells that it has `Begun` a chunk, runs its tasks in order, and sends one
-//!    `Reply` for each task before it begins the next: what is finished is never lost, the first task without a reply of a
-//!    chunk that was begun is the one that was running, and of a chunk that was not begun none was.
+//! 2. Over the socket alone: the parent sends `Chunk`s. The worker tells that it has `Begun` a chunk, runs its tasks in order,
+//!    and sends one `Reply` for each task before it begins the next: what is finished is never lost, the first task without
+//!    a reply of a chunk that was begun is the one that was running, and of a chunk that was not begun none was.
 //! 3. A task's panic is a `Note` at the moment of the panic. It says nothing of the task's outcome: the process may
 //!    survive it, and then a `Reply` follows.
 //! 4. `Revoke` asks the worker to begin no more tasks of the chunks sent so far. It answers with one `Returned` once the
 //!    task that it was running has its `Reply`; everything without a reply has not begun, and never will there.
-//! 5. The end of the stream is the end of the pool: the worker exits when it has nothing to run.
-//! 6. A frame that breaks these rules is a [`Violation`]; whoever receives one kills or leaves the sender.
+//! 5. With shared memory, chunks, results and notes stand there (see `transport`). The parent sends `Bell`s, and `Segment`s of
+//!    further memory until it lets the worker `Forget` them. Of what the worker sends after its `Hello` the parent takes
+//!    nothing but that it came: whatever a task writes into the socket is one bell more.
+//! 6. The end of the stream is the end of the pool: the worker exits when it has nothing to run.
+//! 7. A frame that breaks these rules is a [`Violation`]; whoever receives one kills or leaves the sender.
 
 mod buffer;
 mod chunk;
 mod fields;
 mod message;
+mod record;
 
 pub(crate) use buffer::FrameBuffer;
-pub(crate) use chunk::{Chunk, ChunkHeader, TaskFrames};
+pub(crate) use chunk::{ChunkHeader, LENGTH_BYTES, TaskFrames, bytes_of, chunk};
 pub(crate) use fields::Violation;
 pub(crate) use message::{
-    Greeting, PanicNote, Status, ToParent, ToWorker, Welcome, begun, hello, note, reply_begin, reply_end, returned,
-    revoke, welcome,
+    Greeting, PanicNote, ToParent, ToWorker, Welcome, begun, bell, forget, hello, note, reply, returned, revoke,
+    segment, welcome,
 };
+pub(crate) use record::{HEAD_BYTES, RECORD_BYTES_MAX, Records, Status, head, part_head, record, skip_head, skipped};
 
 /// Changes with every change of the frames.
-pub(crate) const PROTOCOL_VERSION: u32 = 2;
+pub(crate) const PROTOCOL_VERSION: u32 = 3;
 
 /// The length, the check and the kind.
 pub(crate) const HEADER_BYTES: usize = 9;

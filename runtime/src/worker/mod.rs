@@ -1,6 +1,8 @@
 //! The worker's side: enters, serves tasks until its parent is done with it or gone, and answers who it is. It meets the
 //! pool in wire, transport and registry only.
 
+mod by_memory;
+mod by_socket;
 mod current;
 mod panic;
 mod serve;

@@ -6,7 +6,8 @@ use std::backtrace::Backtrace;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
-use super::serve::Sender;
+use crate::sys;
+use crate::transport::{NotePad, Sender};
 use crate::wire::{self, PanicNote};
 
 thread_local! {
@@ -16,9 +17,28 @@ thread_local! {
     static LAST: RefCell<Option<PanicNote>> = const { RefCell::new(None) };
 }
 
+/// How the parent is told of a panic.
+pub(super) enum Teller {
+    Memory(NotePad),
+    /// By frames, of so many bytes at most.
+    Socket(Arc<Sender>, usize),
+}
+
+impl Teller {
+    fn tell(&self, note: &PanicNote) {
+        match self {
+            // A fork has not got the memory.
+            Self::Memory(_) if sys::is_fork() => {}
+            Self::Memory(pad) => pad.write(note),
+            // The task thread holds no lock of the sender's while it runs a task, and an error means that the parent is gone.
+            Self::Socket(sender, bytes_max) => drop(sender.send(&wire::note(note, *bytes_max))),
+        }
+    }
+}
+
 /// Installs the hook. Panics of tasks print nothing: they are told in the task's error. Those of other threads go to the
 /// hook that was there before, because no error tells them.
-pub(super) fn install_hook(sender: Arc<Sender>) {
+pub(super) fn install_hook(teller: Teller) {
     let previous = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         if !IN_TASK.get() {
@@ -29,8 +49,7 @@ pub(super) fn install_hook(sender: Arc<Sender>) {
             location: info.location().map(ToString::to_string),
             backtrace: backtrace(),
         };
-        // The task thread holds no lock of the sender's while it runs a task, and an error means that the parent is gone.
-        let _ = sender.send(&wire::note(&note, sender.frame_bytes_max()));
+        teller.tell(&note);
         LAST.set(Some(note));
     }));
 }

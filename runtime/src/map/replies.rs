@@ -1,0 +1,140 @@
+//! The outcomes of some tasks, as they came from a worker, decoded one by one on the calling thread.
+
+use super::engine::Indexed;
+use crate::codec::Decoder;
+use crate::error::{CodecError, TaskError, TaskErrorKind};
+use crate::registry::{self, WorkerFn};
+use crate::task::{Done, Outcomes};
+use crate::wire::{PanicNote, Records, Status, Violation};
+
+/// Outcomes, to be taken one by one.
+pub(super) struct Replies {
+    next_index: usize,
+    left: usize,
+    outcomes: Source,
+    attempts: u32,
+    worker: Option<(usize, u32)>,
+    /// The bytes of the arguments of each task, and those that are left over.
+    argument_bytes: usize,
+    argument_bytes_over: usize,
+    fault: Option<String>,
+}
+
+enum Source {
+    Records(Records),
+    Error(TaskErrorKind),
+}
+
+impl Replies {
+    pub(super) fn new(done: Done) -> Self {
+        Self {
+            next_index: done.first_index,
+            left: done.count,
+            outcomes: match done.outcomes {
+                Outcomes::Records(records) => Source::Records(Records::new(records)),
+                Outcomes::Error(kind) => Source::Error(kind),
+            },
+            attempts: done.attempts,
+            worker: done.worker,
+            argument_bytes: done.argument_bytes / done.count.max(1),
+            argument_bytes_over: done.argument_bytes % done.count.max(1),
+            fault: None,
+        }
+    }
+
+    /// The index of the next outcome.
+    pub(super) fn next_index(&self) -> usize {
+        self.next_index
+    }
+
+    /// How many are left.
+    pub(super) fn len(&self) -> usize {
+        self.left
+    }
+
+    /// The next outcome, and the bytes that it and its arguments took.
+    #[inline]
+    pub(super) fn next<F: WorkerFn>(&mut self) -> Option<(Indexed<F::Output>, usize)> {
+        if self.left == 0 {
+            return None;
+        }
+        self.left -= 1;
+        let index = self.next_index;
+        self.next_index += 1;
+        let mut bytes = self.argument_bytes + std::mem::take(&mut self.argument_bytes_over);
+        let outcome = match &mut self.outcomes {
+            Source::Records(records) => {
+                let before = records.taken();
+                let outcome = match records.next() {
+                    Ok((Status::Output, output)) => decode_output::<F>(&output),
+                    Ok((status, payload)) => failed(status, &payload),
+                    Err(violation) => Err(Fail::Violation(violation)),
+                };
+                bytes += records.taken() - before;
+                outcome
+            }
+            Source::Error(kind) => Err(Fail::Task(kind.clone())),
+        };
+        let outcome = outcome.map_err(|fail| {
+            let kind = match fail {
+                Fail::Task(kind) => kind,
+                Fail::Violation(violation) => self.broken(violation),
+            };
+            let pid = self.worker.map(|(_, pid)| pid);
+            TaskError::new(index, F::__registration().path(), self.attempts, pid, kind)
+        });
+        if self.left == 0
+            && let Source::Records(records) = &mut self.outcomes
+        {
+            bytes += records.drop_rest();
+        }
+        Some(((index, outcome), bytes))
+    }
+
+    /// What is wrong with the results, and the worker that wrote them.
+    pub(super) fn fault(self) -> Option<((usize, u32), String)> {
+        Some((self.worker?, self.fault?))
+    }
+
+    #[cold]
+    fn broken(&mut self, violation: Violation) -> TaskErrorKind {
+        let what = format!("it broke the protocol: {}", violation.0);
+        self.fault = Some(what.clone());
+        let note = Some(format!("{what}, so it was killed"));
+        TaskErrorKind::Crashed { signal: None, exit_code: None, note }
+    }
+}
+
+/// Why there is no output.
+enum Fail {
+    Task(TaskErrorKind),
+    Violation(Violation),
+}
+
+#[inline]
+fn decode_output<F: WorkerFn>(output: &[u8]) -> Result<F::Output, Fail> {
+    let mut decoder = Decoder::new(output);
+    F::__decode_output(&mut decoder)
+        .and_then(|value| decoder.end().map(|()| value))
+        .map_err(|error| Fail::Task(TaskErrorKind::Decode(CodecError::new(format!("the result: {error}")))))
+}
+
+#[cold]
+fn failed<T>(status: Status, payload: &[u8]) -> Result<T, Fail> {
+    let text = || CodecError::new(String::from_utf8_lossy(payload));
+    let kind = match status {
+        Status::Failure => registry::decode_failure(payload)
+            .map(TaskErrorKind::Failed)
+            .map_err(|error| Fail::Violation(Violation::new(format!("a returned error: {error}"))))?,
+        Status::Decode => TaskErrorKind::Decode(text()),
+        Status::Panic => {
+            let note = PanicNote::decode(payload).map_err(Fail::Violation)?;
+            TaskErrorKind::Panicked { message: note.message, location: note.location, backtrace: note.backtrace }
+        }
+        Status::Encode => TaskErrorKind::Encode(text()),
+        Status::Output | Status::NotRun => {
+            return Err(Fail::Violation(Violation::new("a task was not begun, and its call goes on")));
+        }
+    };
+    Err(Fail::Task(kind))
+}

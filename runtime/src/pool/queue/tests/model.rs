@@ -1,0 +1,402 @@
+//! The queue under random orders of events, against a model of the workers: every task has one outcome, nothing is given to a
+//! worker that is gone, and no bytes are lost from the account.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::error::TaskErrorKind;
+use crate::pool::chunk_size::{ChunkSize, Return};
+use crate::pool::queue::{Assignment, CallId, Queue, Running, Slot};
+use crate::task::{Done, Outcomes};
+use crate::transport::{Arena, Chunk, ChunkHead, Taken};
+use crate::wire::{self, Records, Status};
+
+const SLOTS: usize = 4;
+
+/// What can happen.
+#[derive(Clone, Debug)]
+enum Event {
+    Open { fixed: Option<usize> },
+    Push { call: usize, weights: Vec<usize> },
+    Claim { slot: Slot, count: usize },
+    Answer { slot: Slot, count: usize, nanos: u64 },
+    TakeBack { slot: Slot, count: usize },
+    AssignToIdle { call: usize },
+    Lose { slot: Slot, has_begun: bool },
+    Suspend { slot: Slot },
+    Start { slot: Slot },
+    Close { call: usize, running: Running },
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let slot = 0..SLOTS;
+    let running = prop_oneof![Just(Running::Kill), Just(Running::Finish)];
+    prop_oneof![
+        1 => proptest::option::of(1..4usize).prop_map(|fixed| Event::Open { fixed }),
+        6 => (0..6usize, vec(0..50usize, 1..20)).prop_map(|(call, weights)| Event::Push { call, weights }),
+        8 => (slot.clone(), 1..20usize).prop_map(|(slot, count)| Event::Claim { slot, count }),
+        12 => (slot.clone(), 1..30usize, prop_oneof![0..200u64, 0..5_000_000u64])
+            .prop_map(|(slot, count, nanos)| Event::Answer { slot, count, nanos }),
+        3 => (slot.clone(), 1..20usize).prop_map(|(slot, count)| Event::TakeBack { slot, count }),
+        1 => (0..6usize).prop_map(|call| Event::AssignToIdle { call }),
+        2 => (slot.clone(), any::<bool>()).prop_map(|(slot, has_begun)| Event::Lose { slot, has_begun }),
+        1 => slot.clone().prop_map(|slot| Event::Suspend { slot }),
+        3 => slot.prop_map(|slot| Event::Start { slot }),
+        1 => (0..6usize, running).prop_map(|(call, running)| Event::Close { call, running }),
+    ]
+}
+
+/// What a worker would do with what it was given.
+#[derive(Default)]
+struct ModelWorker {
+    alive: bool,
+    ready: bool,
+    /// It was asked to give back what it has, and has not.
+    revoked: bool,
+    pid: u32,
+    call: Option<CallId>,
+    /// Its tasks without a result, in order, and how many of them are the worker's for good.
+    tasks: VecDeque<usize>,
+    claimed: usize,
+}
+
+/// What is known of a call.
+#[derive(Default)]
+struct ModelCall {
+    fixed: Option<usize>,
+    tasks: usize,
+    bytes: usize,
+    bytes_done: usize,
+    done: BTreeSet<usize>,
+    failed: BTreeSet<usize>,
+    /// The process that gave each result, and tasks that a worker died with.
+    finished_by: BTreeMap<usize, u32>,
+    died_with: BTreeSet<usize>,
+}
+
+pub(super) struct Model {
+    pub(super) queue: Queue,
+    returns: Return,
+    arena: Arc<Arena>,
+    workers: Vec<ModelWorker>,
+    open: Vec<CallId>,
+    calls: BTreeMap<CallId, ModelCall>,
+    next_pid: u32,
+}
+
+/// The results of these tasks: each is its index.
+pub(super) fn records(indices: Range<usize>) -> Vec<u8> {
+    let result = |index: usize| [&wire::head(Status::Output, 8)[..], &(index as u64).to_le_bytes()].concat();
+    indices.flat_map(result).collect()
+}
+
+impl Model {
+    pub(super) fn new(slots: usize, returns: Return) -> Self {
+        Self {
+            queue: Queue::new(slots, returns),
+            returns,
+            arena: Arc::new(Arena::private().unwrap()),
+            workers: (0..slots).map(|_| ModelWorker::default()).collect(),
+            open: Vec::new(),
+            calls: BTreeMap::new(),
+            next_pid: 100,
+        }
+    }
+
+    pub(super) fn open(&mut self, fixed: Option<usize>) -> CallId {
+        let call = self.queue.open(ChunkSize::new(fixed));
+        self.open.push(call);
+        self.calls.insert(call, ModelCall { fixed, ..ModelCall::default() });
+        call
+    }
+
+    /// A chunk of tasks with so many bytes of arguments.
+    pub(super) fn chunk(&mut self, first: usize, weights: &[usize]) -> Chunk {
+        let mut tasks = Vec::new();
+        for &weight in weights {
+            tasks.extend(u32::try_from(weight).unwrap().to_le_bytes());
+            tasks.resize(tasks.len() + weight, 0);
+        }
+        let mut room = self.arena.room().expect("chunks are small");
+        room[..tasks.len()].copy_from_slice(&tasks);
+        let head = ChunkHead { function: 0, attempt: 1, first_index: first as u64 };
+        Chunk::new(head, weights.len() as u32, room.into_block(tasks.len()), tasks.len())
+    }
+
+    /// Adds tasks to a call, and gives out what there is to give.
+    pub(super) fn push(&mut self, call: CallId, weights: &[usize]) {
+        let chunk = self.chunk(self.calls[&call].tasks, weights);
+        let known = self.calls.get_mut(&call).unwrap();
+        known.tasks += weights.len();
+        known.bytes += chunk.weight;
+        self.queue.push(call, chunk);
+        self.dispatch();
+    }
+
+    pub(super) fn dispatch(&mut self) {
+        while let Some(given) = self.queue.assign() {
+            self.assigned(&given);
+        }
+    }
+
+    fn assigned(&mut self, given: &Assignment) {
+        let worker = &mut self.workers[given.slot];
+        assert!(worker.alive && worker.ready, "a chunk for a worker that takes none");
+        assert!(!worker.revoked, "a chunk for a worker that was asked to begin nothing");
+        let call = self.queue.workers[given.slot].call.expect("a worker that was given a chunk has its call");
+        assert!(self.open.contains(&call), "a chunk of a call that has ended");
+        assert!(worker.tasks.is_empty() || worker.call == Some(call), "chunks of two calls at one worker");
+        assert_eq!(given.grain as usize, self.calls[&call].fixed.unwrap_or(0));
+        assert!(given.chunk.len() > 0, "a chunk without tasks");
+        worker.call = Some(call);
+        worker.tasks.extend((0..given.chunk.len()).map(|position| given.chunk.index(position)));
+        if self.returns == Return::Never {
+            worker.claimed = worker.tasks.len();
+        }
+    }
+
+    pub(super) fn claim(&mut self, slot: Slot, count: usize) {
+        let worker = &mut self.workers[slot];
+        worker.claimed = (worker.claimed + count).min(worker.tasks.len());
+    }
+
+    /// The worker gives results of at most so many tasks.
+    pub(super) fn answer(&mut self, slot: Slot, count: usize, elapsed: Duration) {
+        let worker = &mut self.workers[slot];
+        let count = count.min(worker.claimed);
+        if !worker.alive {
+            return;
+        }
+        if count > 0 {
+            let mut written = Vec::new();
+            for index in worker.tasks.drain(..count) {
+                written.extend(records(index..index + 1));
+                if let Some(known) = worker.call.and_then(|call| self.calls.get_mut(&call)) {
+                    known.finished_by.insert(index, worker.pid);
+                }
+            }
+            worker.claimed -= count;
+            let timed = (elapsed > Duration::ZERO).then_some((count as u32, elapsed));
+            self.queue.answered(slot, Taken { count: count as u32, records: written, timed }).unwrap();
+        }
+        if worker.revoked {
+            // The task that was running has its result; the rest is given back.
+            (worker.revoked, worker.claimed) = (false, 0);
+            worker.tasks.clear();
+            self.queue.returned(slot).unwrap();
+        }
+    }
+
+    pub(super) fn take_back(&mut self, slot: Slot, count: usize) {
+        let worker = &mut self.workers[slot];
+        let count = count.min(worker.tasks.len() - worker.claimed);
+        worker.tasks.truncate(worker.tasks.len() - count);
+        self.queue.took_back(slot, count);
+    }
+
+    pub(super) fn lose(&mut self, slot: Slot, has_begun: bool) {
+        let worker = std::mem::take(&mut self.workers[slot]);
+        if !worker.alive {
+            return;
+        }
+        let has_begun = has_begun && worker.claimed > 0;
+        if let (Some(first), Some(known)) =
+            (worker.tasks.front(), worker.call.and_then(|call| self.calls.get_mut(&call)))
+        {
+            known.died_with.insert(*first);
+        }
+        self.queue.lost(slot, has_begun, Some(TaskErrorKind::Cancelled));
+    }
+
+    pub(super) fn start(&mut self, slot: Slot) {
+        if !self.workers[slot].alive {
+            self.next_pid += 1;
+            let pid = self.next_pid;
+            self.workers[slot] = ModelWorker { alive: true, ready: true, pid, ..ModelWorker::default() };
+            self.queue.add_worker(slot, pid);
+        }
+    }
+
+    fn suspend(&mut self, slot: Slot) {
+        self.queue.suspend(slot);
+        self.workers[slot].ready = false;
+    }
+
+    /// As the pool does it: what can be taken back is taken back first.
+    fn close(&mut self, call: CallId, running: Running) {
+        for slot in self.queue.workers_of(call).to_vec() {
+            if self.returns == Return::Taken {
+                self.take_back(slot, usize::MAX);
+            }
+        }
+        let held = self.queue.close(call, running);
+        let holders: Vec<Slot> = (0..self.workers.len())
+            .filter(|&slot| self.workers[slot].call == Some(call) && !self.workers[slot].tasks.is_empty())
+            .collect();
+        assert_eq!(held.iter().copied().collect::<BTreeSet<_>>(), holders.into_iter().collect());
+        self.calls.remove(&call);
+        for slot in held {
+            match running {
+                Running::Kill => {
+                    assert!(!self.queue.is_busy(slot));
+                    self.workers[slot].tasks.clear();
+                    self.lose(slot, true);
+                }
+                Running::Finish => self.workers[slot].revoked = self.returns == Return::Never,
+            }
+        }
+    }
+
+    pub(super) fn collect(&mut self) {
+        for &call in &self.open {
+            for done in self.queue.take_done(call) {
+                self.calls.get_mut(&call).unwrap().take_in(&done);
+            }
+        }
+    }
+
+    fn apply(&mut self, event: Event) {
+        match event {
+            Event::Open { fixed } => {
+                self.open(fixed);
+            }
+            Event::Push { call, weights } => {
+                if let Some(&call) = self.open.get(call) {
+                    assert_ne!(self.queue.wanted(call, None), Some(0));
+                    self.push(call, &weights);
+                }
+            }
+            Event::Claim { slot, count } => self.claim(slot, count),
+            Event::Answer { slot, count, nanos } => self.answer(slot, count, Duration::from_nanos(nanos)),
+            Event::TakeBack { slot, count } if self.returns == Return::Taken => self.take_back(slot, count),
+            Event::TakeBack { .. } => {}
+            Event::AssignToIdle { call } => {
+                if let Some(&call) = self.open.get(call)
+                    && let Some(given) = self.queue.assign_to_idle(call)
+                {
+                    self.assigned(&given);
+                }
+            }
+            Event::Lose { slot, has_begun } => self.lose(slot, has_begun),
+            Event::Suspend { slot } => self.suspend(slot),
+            Event::Start { slot } => self.start(slot),
+            Event::Close { call, running } => {
+                if call < self.open.len() {
+                    let call = self.open.remove(call);
+                    self.close(call, running);
+                }
+            }
+        }
+        self.dispatch();
+        self.check();
+        self.collect();
+    }
+
+    /// What holds after every event.
+    fn check(&self) {
+        for (slot, worker) in self.workers.iter().enumerate() {
+            let known = &self.queue.workers[slot];
+            assert_eq!(known.tasks, worker.tasks.len());
+            assert_eq!(known.chunks.iter().map(|held| held.left()).sum::<usize>(), known.tasks);
+            assert_eq!(self.queue.is_busy(slot), !worker.tasks.is_empty());
+            assert_eq!(self.queue.has_several(slot), worker.tasks.len() > 1);
+            let is_free = worker.alive && worker.ready && !worker.revoked && worker.tasks.is_empty();
+            let idle = self.queue.idle.iter().filter(|&&idle| idle == slot).count();
+            assert_eq!(idle, usize::from(is_free), "worker {slot} is idle {idle} times");
+            let calls = self.queue.calls.values().filter(|call| call.workers.contains(&slot)).count();
+            assert_eq!(calls, usize::from(known.call.is_some()), "worker {slot} is of {calls} calls");
+        }
+        let starved = self.queue.calls.values().any(|call| !call.backlog.is_empty() && call.workers.is_empty());
+        assert!(!starved || self.queue.idle.is_empty(), "a call waits, and a worker is free");
+    }
+
+    /// Lets every call end, as a pool with living workers would.
+    pub(super) fn settle(&mut self) {
+        for slot in 0..self.workers.len() {
+            if !self.workers[slot].ready {
+                self.lose(slot, false);
+            }
+            self.start(slot);
+        }
+        for _ in 0..10_000 {
+            self.dispatch();
+            self.check();
+            self.collect();
+            if self.workers.iter().all(|worker| worker.tasks.is_empty() && !worker.revoked) {
+                return;
+            }
+            for slot in 0..self.workers.len() {
+                self.claim(slot, 7);
+                self.answer(slot, 7, Duration::from_micros(1));
+            }
+        }
+        panic!("the workers have tasks for ever");
+    }
+
+    /// What holds once everything has settled.
+    pub(super) fn check_all_done(&self) {
+        for call in self.open.iter().map(|call| &self.calls[call]) {
+            assert_eq!(call.done, (0..call.tasks).collect());
+            assert_eq!(call.bytes_done, call.bytes, "the bytes of the arguments");
+        }
+    }
+
+    pub(super) fn tasks_of(&self, slot: Slot) -> Vec<usize> {
+        self.workers[slot].tasks.iter().copied().collect()
+    }
+
+    pub(super) fn done_of(&self, call: CallId) -> Vec<usize> {
+        self.calls[&call].done.iter().copied().collect()
+    }
+
+    pub(super) fn failed_of(&self, call: CallId) -> Vec<usize> {
+        self.calls[&call].failed.iter().copied().collect()
+    }
+}
+
+impl ModelCall {
+    fn take_in(&mut self, done: &Done) {
+        let indices = done.first_index..done.first_index + done.count;
+        let (_, pid) = done.worker.expect("a worker had the task");
+        match &done.outcomes {
+            Outcomes::Records(bytes) => {
+                let mut records = Records::new(bytes.clone());
+                for index in indices.clone() {
+                    let (status, payload) = records.next().unwrap();
+                    assert_eq!((status, &payload[..]), (Status::Output, &(index as u64).to_le_bytes()[..]));
+                    assert_eq!(self.finished_by.get(&index), Some(&pid), "the worker of task {index}");
+                }
+                assert_eq!(records.drop_rest(), 0, "results of other tasks");
+            }
+            Outcomes::Error(_) => {
+                assert_eq!(done.count, 1);
+                assert!(self.died_with.contains(&done.first_index), "no worker died with task {}", done.first_index);
+                self.failed.insert(done.first_index);
+            }
+        }
+        for index in indices {
+            assert!(self.done.insert(index), "task {index} has two outcomes");
+        }
+        self.bytes_done += done.argument_bytes;
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_task_has_one_outcome_in_any_order_of_events(
+        taken in any::<bool>(),
+        events in vec(event(), 0..if cfg!(miri) { 40 } else { 200 }),
+    ) {
+        let mut model = Model::new(SLOTS, if taken { Return::Taken } else { Return::Never });
+        for event in events {
+            model.apply(event);
+        }
+        model.settle();
+        model.check_all_done();
+    }
+}

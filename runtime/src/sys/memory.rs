@@ -1,0 +1,353 @@
+//! Memory that processes share, and memory that only looks like it, as safe types: words, rings, and regions that never overlap.
+//! It knows nothing of what stands in them.
+//!
+//! What another process may write is never borrowed: it is read as atomic words, or copied out first. What is borrowed as
+//! bytes has one writer, this process, or one that keeps still meanwhile (see [`View`]).
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::ops::{Deref, DerefMut};
+use std::os::fd::{AsFd, OwnedFd};
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use nix::libc::c_void;
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
+
+/// What a mapping may be used for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    ReadWrite,
+}
+
+impl Access {
+    fn flags(self) -> ProtFlags {
+        match self {
+            Self::Read => ProtFlags::PROT_READ,
+            Self::ReadWrite => ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
+        }
+    }
+}
+
+/// Makes memory of so many bytes that processes can share. It has no name, takes no memory before it is touched, and its size
+/// is sealed: whoever else has it cannot cut it off under this process, which would end it by SIGBUS.
+#[cfg(poolmap_linux)]
+pub(crate) fn shared_memory(bytes: usize) -> io::Result<OwnedFd> {
+    use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+
+    let memory = memfd_create(c"poolmap", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
+    nix::unistd::ftruncate(&memory, i64::try_from(bytes).map_err(io::Error::other)?)?;
+    fcntl(&memory, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW))?;
+    Ok(memory)
+}
+
+#[cfg(not(poolmap_linux))]
+pub(crate) fn shared_memory(_bytes: usize) -> io::Result<OwnedFd> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Whether a call failed for want of memory or descriptors, and not because the system cannot do it.
+pub(crate) fn is_short_of_resources(error: &io::Error) -> bool {
+    use nix::errno::Errno;
+
+    let short = [Errno::EMFILE, Errno::ENFILE, Errno::ENOMEM];
+    error.raw_os_error().is_some_and(|number| short.contains(&Errno::from_raw(number)))
+}
+
+/// From now on nobody can map this memory, or write to it, so that it changes; mappings that there are stay as they are.
+#[cfg(poolmap_linux)]
+pub(crate) fn seal_against_writers(memory: &OwnedFd) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+
+    use nix::libc::{F_ADD_SEALS, F_SEAL_FUTURE_WRITE, F_SEAL_SEAL, fcntl};
+
+    // SAFETY: the call takes integers and touches no memory of ours. nix has no name for this seal (Linux 5.1).
+    let result = unsafe { fcntl(memory.as_raw_fd(), F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) };
+    nix::errno::Errno::result(result)?;
+    Ok(())
+}
+
+#[cfg(not(poolmap_linux))]
+pub(crate) fn seal_against_writers(_memory: &OwnedFd) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Mapped memory, unmapped when it is dropped.
+struct Mapping {
+    start: NonNull<c_void>,
+    bytes: usize,
+}
+
+// SAFETY: a mapping belongs to the process and not to a thread; what may be done with its memory at once is up to the types
+// that hold one.
+unsafe impl Send for Mapping {}
+// SAFETY: as above; a shared `Mapping` gives nothing but its address.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    fn new(memory: impl AsFd, bytes: usize, access: Access) -> io::Result<Self> {
+        let length = NonZeroUsize::new(bytes).ok_or(io::ErrorKind::InvalidInput)?;
+        // SAFETY: the kernel chooses a free address, so no memory of ours is replaced.
+        let start = unsafe { mmap(None, length, access.flags(), MapFlags::MAP_SHARED, memory, 0) }?;
+        Ok(Self { start, bytes })
+    }
+
+    /// Memory of this process alone.
+    fn private(bytes: usize) -> io::Result<Self> {
+        let length = NonZeroUsize::new(bytes).ok_or(io::ErrorKind::InvalidInput)?;
+        let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE;
+        // SAFETY: the kernel chooses a free address, so no memory of ours is replaced.
+        let start = unsafe { mmap_anonymous(None, length, Access::ReadWrite.flags(), flags) }?;
+        Ok(Self { start, bytes })
+    }
+
+    /// The bytes from `offset` on, twice, one behind the other: whatever begins in the first is in one piece.
+    fn twice(memory: impl AsFd, offset: usize, bytes: usize, access: Access) -> io::Result<Self> {
+        let length = NonZeroUsize::new(bytes).ok_or(io::ErrorKind::InvalidInput)?;
+        let both = NonZeroUsize::new(bytes * 2).ok_or(io::ErrorKind::InvalidInput)?;
+        let file_offset = i64::try_from(offset).map_err(io::Error::other)?;
+        let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE;
+        // SAFETY: the kernel chooses a free address, so no memory of ours is replaced.
+        let start = unsafe { mmap_anonymous(None, both, ProtFlags::PROT_NONE, flags) }?;
+        // From here on it is unmapped as a whole, whatever fails.
+        let mapping = Self { start, bytes: bytes * 2 };
+        for half in 0..2 {
+            let address = NonZeroUsize::new(start.as_ptr().addr() + half * bytes);
+            let flags = MapFlags::MAP_SHARED | MapFlags::MAP_FIXED;
+            // SAFETY: what is replaced is a half of the address space reserved above, which nothing else knows.
+            unsafe { mmap(address, length, access.flags(), flags, memory.as_fd(), file_offset) }?;
+        }
+        Ok(mapping)
+    }
+
+    #[cfg(poolmap_linux)]
+    fn keep_from_forks(&self) {
+        // SAFETY: the range is a mapping of ours, and the advice changes nothing in this process.
+        let _ = unsafe { nix::sys::mman::madvise(self.start, self.bytes, nix::sys::mman::MmapAdvise::MADV_DONTFORK) };
+    }
+
+    #[cfg(not(poolmap_linux))]
+    fn keep_from_forks(&self) {}
+
+    fn address(&self, offset: usize) -> *mut u8 {
+        debug_assert!(offset <= self.bytes, "an address behind the mapping");
+        self.start.as_ptr().cast::<u8>().wrapping_add(offset)
+    }
+
+    /// The word at an offset, a multiple of 8.
+    #[inline]
+    fn word(&self, offset: usize) -> &AtomicU64 {
+        assert!(offset.is_multiple_of(8) && offset + 8 <= self.bytes, "a word behind the mapping");
+        // SAFETY: the address is mapped and aligned (checked above), and all that ever touches it, here and in the other
+        // process, is atomic.
+        unsafe { AtomicU64::from_ptr(self.address(offset).cast()) }
+    }
+
+    /// Copies bytes out that another process may be writing at the moment: what is read may be anything, but is read once.
+    fn copy_out(&self, offset: usize, bytes: usize, to: &mut Vec<u8>) {
+        let end = offset.checked_add(bytes).expect("a length in memory");
+        assert!(end <= self.bytes, "a copy of bytes behind the mapping");
+        to.reserve(bytes);
+        // SAFETY: the source is mapped (checked above), and no reference to it exists; the target was reserved in a Vec of
+        // our own, so they do not overlap, and `set_len` covers what was reserved and is written now.
+        unsafe {
+            let target = to.as_mut_ptr().add(to.len());
+            std::ptr::copy_nonoverlapping(self.address(offset).cast_const(), target, bytes);
+            to.set_len(to.len() + bytes);
+        }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the range was mapped by us, and whoever borrows from it borrows this.
+        let _ = unsafe { munmap(self.start, self.bytes) };
+    }
+}
+
+/// Atomic words, and bytes that are copied in and out, in memory that another process reads and writes at will.
+pub(crate) struct Words(Mapping);
+
+impl Words {
+    pub(crate) fn new(memory: impl AsFd, bytes: usize, access: Access) -> io::Result<Self> {
+        Mapping::new(memory, bytes, access).map(Self)
+    }
+
+    /// A process forked from this one does not get the memory: it must not write into what is not its own.
+    pub(crate) fn keep_from_forks(&self) {
+        self.0.keep_from_forks();
+    }
+
+    /// The word at an offset, a multiple of 8. One in memory that was mapped to be read must not be written.
+    #[inline]
+    pub(crate) fn word(&self, offset: usize) -> &AtomicU64 {
+        self.0.word(offset)
+    }
+}
+
+/// A ring of bytes, mapped twice in a row, so that no read and no write needs to be cut at its end.
+pub(crate) struct Ring(Mapping);
+
+impl Ring {
+    /// The ring in the `bytes` from `offset` on, each a multiple of the page's size.
+    pub(crate) fn new(memory: impl AsFd, offset: usize, bytes: usize, access: Access) -> io::Result<Self> {
+        Mapping::twice(memory, offset, bytes, access).map(Self)
+    }
+
+    /// A process forked from this one does not get the memory.
+    pub(crate) fn keep_from_forks(&self) {
+        self.0.keep_from_forks();
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.0.bytes / 2
+    }
+
+    /// Copies out what stands at a position, `bytes` at most the capacity.
+    pub(crate) fn copy_out(&self, position: u32, bytes: usize, to: &mut Vec<u8>) {
+        self.0.copy_out(position as usize % self.capacity(), bytes, to);
+    }
+
+    /// The room from a position on, for the one writer of a ring that was mapped to be written.
+    pub(crate) fn room(&mut self, position: u32, bytes: usize) -> &mut [u8] {
+        let offset = position as usize % self.capacity();
+        assert!(bytes <= self.capacity(), "more room than the ring has");
+        // SAFETY: the range is mapped, and for `bytes` up to the capacity no byte stands in it twice. It is borrowed from the
+        // one `Ring` of this process that writes; the other process only copies from what was handed over to it.
+        unsafe { std::slice::from_raw_parts_mut(self.0.address(offset), bytes) }
+    }
+}
+
+/// A part of mapped memory that no other `Region` has a part of: all are split off from one.
+pub(crate) struct Region {
+    mapping: Arc<Mapping>,
+    offset: usize,
+    bytes: usize,
+}
+
+impl Region {
+    /// All of some shared memory, which this process alone writes.
+    pub(crate) fn shared(memory: &OwnedFd, bytes: usize) -> io::Result<Self> {
+        let mapping = Mapping::new(memory, bytes, Access::ReadWrite)?;
+        Ok(Self { mapping: Arc::new(mapping), offset: 0, bytes })
+    }
+
+    /// Memory of this process alone.
+    pub(crate) fn private(bytes: usize) -> io::Result<Self> {
+        Ok(Self { mapping: Arc::new(Mapping::private(bytes)?), offset: 0, bytes })
+    }
+
+    /// Where it begins in the memory.
+    pub(crate) fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// Takes what stands from `at` on out of it.
+    pub(crate) fn split_off(&mut self, at: usize) -> Self {
+        assert!(at <= self.bytes, "a region is split inside of it");
+        let rest = Self { mapping: Arc::clone(&self.mapping), offset: self.offset + at, bytes: self.bytes - at };
+        self.bytes = at;
+        rest
+    }
+
+    /// Takes back the region that begins where this one ends; another is given back.
+    pub(crate) fn join(&mut self, next: Self) -> Result<(), Self> {
+        if next.offset != self.offset + self.bytes || !Arc::ptr_eq(&self.mapping, &next.mapping) {
+            return Err(next);
+        }
+        self.bytes += next.bytes;
+        Ok(())
+    }
+}
+
+impl Deref for Region {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: the range is mapped, lives as long as the mapping that is held, and belongs to this region alone. Other
+        // processes cannot write it: they could map it only before it was sealed against writers, when nobody had it.
+        unsafe { std::slice::from_raw_parts(self.mapping.address(self.offset), self.bytes) }
+    }
+}
+
+impl DerefMut for Region {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as in `deref`; and the region is borrowed exclusively.
+        unsafe { std::slice::from_raw_parts_mut(self.mapping.address(self.offset), self.bytes) }
+    }
+}
+
+/// Memory of another process, to be read. That process must not write what this one was told to read, until it is told that
+/// this one is done: for a worker the protocol says so, and it trusts its parent.
+pub(crate) struct View(Mapping);
+
+impl View {
+    pub(crate) fn new(memory: impl AsFd, bytes: usize) -> io::Result<Self> {
+        Mapping::new(memory, bytes, Access::Read).map(Self)
+    }
+
+    /// The word at an offset, a multiple of 8, which the other process writes at any time. It must not be written.
+    #[inline]
+    pub(crate) fn word(&self, offset: usize) -> &AtomicU64 {
+        self.0.word(offset)
+    }
+
+    /// Some of the bytes; none if they are not all there.
+    pub(crate) fn bytes(&self, offset: usize, bytes: usize) -> Option<&[u8]> {
+        let end = offset.checked_add(bytes)?;
+        if end > self.0.bytes {
+            return None;
+        }
+        // SAFETY: the range is mapped (checked above) and lives as long as `self`; that it does not change while it is
+        // borrowed is what this type asks for.
+        Some(unsafe { std::slice::from_raw_parts(self.0.address(offset), bytes) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(poolmap_linux)]
+    fn a_ring_wraps_without_a_seam() {
+        let memory = shared_memory(3 << 12).unwrap();
+        let mut writer = Ring::new(&memory, 1 << 12, 2 << 12, Access::ReadWrite).unwrap();
+        let reader = Ring::new(&memory, 1 << 12, 2 << 12, Access::Read).unwrap();
+        let text: Vec<u8> = (0..5000).map(|byte| byte as u8).collect();
+        for position in [0u32, 4000, 8000, u32::MAX - 100] {
+            writer.room(position, text.len()).copy_from_slice(&text);
+            let mut copy = Vec::new();
+            reader.copy_out(position, text.len(), &mut copy);
+            assert_eq!(copy, text);
+        }
+    }
+
+    #[test]
+    #[cfg(poolmap_linux)]
+    fn sealed_memory_can_be_read_and_not_written_by_others() {
+        let memory = shared_memory(1 << 12).unwrap();
+        let mut region = Region::shared(&memory, 1 << 12).unwrap();
+        seal_against_writers(&memory).unwrap();
+        region[7] = 42;
+        assert_eq!(View::new(&memory, 1 << 12).unwrap().bytes(7, 1), Some(&[42][..]));
+        assert!(Words::new(&memory, 1 << 12, Access::ReadWrite).is_err());
+        assert!(nix::unistd::ftruncate(&memory, 0).is_err());
+        assert!(nix::unistd::write(&memory, b"x").is_err());
+    }
+
+    #[test]
+    fn regions_split_and_join() {
+        let mut first = Region::private(8192).unwrap();
+        let mut third = first.split_off(4096);
+        let second = third.split_off(1000);
+        first.fill(1);
+        third.fill(3);
+        let second = first.join(second).err().unwrap();
+        assert!(third.join(second).is_ok());
+        assert_eq!((first.len(), third.len(), first[4095], third[0]), (4096, 4096, 1, 3));
+    }
+}

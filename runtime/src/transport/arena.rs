@@ -1,0 +1,267 @@
+//! Where a pool's arguments stand: memory that the parent writes and all workers read, given out in blocks. Who reads a block,
+//! and when, is not known here; it is free again when the last who holds it lets it go.
+//!
+//! The memory is sealed before any worker has it, so that none can change another's arguments. The lowest free bytes are
+//! given out first: what is used soon after one another stays in few pages, and in the caches.
+
+use std::io;
+use std::ops::{Deref, DerefMut};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{layout, parking};
+use crate::sys::{self, Access, Region, Words};
+
+/// The address space of an arena. Memory is taken as it is touched, and then kept: the first touch of a page costs more than
+/// the copy that fills it.
+const ARENA_BYTES: usize = 256 << 20;
+/// The first page holds the words that all workers read.
+const HEAD_BYTES: usize = 4096;
+/// The most that one writer is lent; what is larger gets memory of its own.
+const ROOM_BYTES_MAX: usize = 32 << 20;
+/// No room is smaller.
+const ROOM_BYTES_MIN: usize = 64 * 1024;
+/// Blocks begin at cache lines.
+const ALIGN: usize = 64;
+
+/// The arguments' memory of a pool.
+pub(crate) struct Arena {
+    /// The free parts, by their place.
+    free: Mutex<Vec<Region>>,
+    /// None where the workers cannot share it.
+    shared: Option<Shared>,
+}
+
+struct Shared {
+    memory: OwnedFd,
+    head: Words,
+    segments: AtomicU64,
+}
+
+impl Arena {
+    /// An arena that workers can read.
+    pub(crate) fn shared() -> io::Result<Self> {
+        let memory = sys::shared_memory(ARENA_BYTES)?;
+        let head = Words::new(&memory, HEAD_BYTES, Access::ReadWrite)?;
+        let mut whole = Region::shared(&memory, ARENA_BYTES)?;
+        sys::seal_against_writers(&memory)?;
+        let blocks = whole.split_off(HEAD_BYTES);
+        Ok(Self { free: Mutex::new(vec![blocks]), shared: Some(Shared { memory, head, segments: AtomicU64::new(0) }) })
+    }
+
+    /// An arena of this process alone.
+    pub(crate) fn private() -> io::Result<Self> {
+        Ok(Self { free: Mutex::new(vec![Region::private(ARENA_BYTES)?]), shared: None })
+    }
+
+    /// The memory, for the workers to read, and its bytes.
+    pub(crate) fn memory(&self) -> Option<(&OwnedFd, usize)> {
+        self.shared.as_ref().map(|shared| (&shared.memory, ARENA_BYTES))
+    }
+
+    /// Says to all workers that the parent is about to sleep; it must look once more at what it waits for.
+    pub(crate) fn park(&self) {
+        if let Some(shared) = &self.shared {
+            parking::park_parent(shared.head.word(layout::PARENT_PARKED));
+        }
+    }
+
+    /// Says to all workers that the parent is awake.
+    pub(crate) fn unpark(&self) {
+        if let Some(shared) = &self.shared {
+            parking::unpark_parent(shared.head.word(layout::PARENT_PARKED));
+        }
+    }
+
+    /// Room to write into; none if all is given out.
+    pub(crate) fn room(self: &Arc<Self>) -> Option<Room> {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = free.iter().position(|region| region.len() >= ROOM_BYTES_MIN)?;
+        let region = &mut free[place];
+        let lent = if region.len() > ROOM_BYTES_MAX {
+            let rest = region.split_off(ROOM_BYTES_MAX);
+            std::mem::replace(region, rest)
+        } else {
+            free.remove(place)
+        };
+        Some(Room { region: Some(lent), arena: Arc::clone(self) })
+    }
+
+    /// A block with these bytes, in memory of its own.
+    pub(crate) fn own_block(self: &Arc<Self>, bytes: &[u8]) -> io::Result<Block> {
+        let Some(shared) = &self.shared else {
+            let mut region = Region::private(bytes.len())?;
+            region.copy_from_slice(bytes);
+            return Ok(Block { region: Some(region), home: Home::Own(None) });
+        };
+        let memory = sys::shared_memory(bytes.len())?;
+        let mut region = Region::shared(&memory, bytes.len())?;
+        sys::seal_against_writers(&memory)?;
+        region.copy_from_slice(bytes);
+        // 0 is the arena itself.
+        let id = shared.segments.fetch_add(1, Ordering::Relaxed) + 1;
+        let segment = Arc::new(Segment { id, memory, bytes: bytes.len() });
+        Ok(Block { region: Some(region), home: Home::Own(Some(segment)) })
+    }
+
+    fn give_back(&self, mut region: Region) {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = free.partition_point(|other| other.offset() < region.offset());
+        if place < free.len()
+            && let Err(next) = region.join(free.remove(place))
+        {
+            free.insert(place, next);
+        }
+        match place.checked_sub(1) {
+            Some(before) => {
+                if let Err(region) = free[before].join(region) {
+                    free.insert(place, region);
+                }
+            }
+            None => free.insert(0, region),
+        }
+    }
+}
+
+/// Memory with a number, which a worker gets once.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) id: u64,
+    pub(crate) memory: OwnedFd,
+    pub(crate) bytes: usize,
+}
+
+/// A part of an arena that is being written.
+pub(crate) struct Room {
+    region: Option<Region>,
+    arena: Arc<Arena>,
+}
+
+const WHOLE: &str = "a room or a block has its region until it is dropped";
+
+impl Room {
+    /// The first `bytes` of it as a block; the rest goes back.
+    pub(crate) fn into_block(mut self, bytes: usize) -> Block {
+        let mut region = self.region.take().expect(WHOLE);
+        let used = bytes.next_multiple_of(ALIGN).min(region.len());
+        let rest = region.split_off(used);
+        if !rest.is_empty() {
+            self.arena.give_back(rest);
+        }
+        Block { region: Some(region), home: Home::Arena(Arc::clone(&self.arena)) }
+    }
+}
+
+impl Deref for Room {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.region.as_ref().expect(WHOLE)
+    }
+}
+
+impl DerefMut for Room {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        self.region.as_mut().expect(WHOLE)
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        if let Some(region) = self.region.take() {
+            self.arena.give_back(region);
+        }
+    }
+}
+
+/// Bytes that were written, and do not change any more.
+pub(crate) struct Block {
+    region: Option<Region>,
+    home: Home,
+}
+
+enum Home {
+    Arena(Arc<Arena>),
+    Own(Option<Arc<Segment>>),
+}
+
+impl Block {
+    /// The memory of its own that it stands in, and where in its memory it begins.
+    pub(crate) fn place(&self) -> (Option<&Arc<Segment>>, usize) {
+        match &self.home {
+            Home::Arena(_) => (None, self.region.as_ref().expect(WHOLE).offset()),
+            Home::Own(segment) => (segment.as_ref(), 0),
+        }
+    }
+}
+
+impl Deref for Block {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.region.as_ref().expect(WHOLE)
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        if let (Some(region), Home::Arena(arena)) = (self.region.take(), &self.home) {
+            arena.give_back(region);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn free(arena: &Arena) -> Vec<(usize, usize)> {
+        arena.free.lock().unwrap().iter().map(|region| (region.offset(), region.len())).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn blocks_keep_their_bytes_and_all_comes_back(
+            steps in proptest::collection::vec((0..3u8, 0..200_000usize, any::<u8>()), 1..100),
+        ) {
+            let arena = Arc::new(Arena::private().unwrap());
+            let before = free(&arena);
+            let mut blocks: Vec<(Block, usize, u8)> = Vec::new();
+            for (step, number, value) in steps {
+                match step {
+                    0 if !blocks.is_empty() => {
+                        let (block, bytes, value) = blocks.swap_remove(number % blocks.len());
+                        prop_assert!(block[..bytes].iter().all(|&byte| byte == value));
+                    }
+                    1 => drop(arena.room()),
+                    _ => {
+                        let mut room = arena.room().unwrap();
+                        let bytes = number.min(room.len());
+                        room[..bytes].fill(value);
+                        blocks.push((room.into_block(bytes), bytes, value));
+                    }
+                }
+            }
+            for (block, bytes, value) in &blocks {
+                prop_assert!(block[..*bytes].iter().all(|byte| byte == value));
+            }
+            drop(blocks);
+            prop_assert_eq!(free(&arena), before);
+        }
+    }
+
+    #[test]
+    fn all_that_is_lent_at_once_is_room_of_ones_own() {
+        let arena = Arc::new(Arena::private().unwrap());
+        let mut rooms: Vec<Room> = std::iter::from_fn(|| arena.room()).collect();
+        assert_eq!(rooms.len(), ARENA_BYTES / ROOM_BYTES_MAX);
+        for (value, room) in rooms.iter_mut().enumerate() {
+            room[0] = value as u8;
+        }
+        assert!(rooms.iter().enumerate().all(|(value, room)| room[0] == value as u8));
+        assert_eq!(&arena.own_block(b"abc").unwrap()[..], b"abc");
+    }
+}

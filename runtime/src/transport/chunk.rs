@@ -1,0 +1,130 @@
+//! Tasks that travel together, as the parent keeps them until each has its outcome: where their arguments stand, and whose they
+//! are. It is cut in two without a copy, when what is left of it moves to another worker.
+
+use std::sync::Arc;
+
+use super::arena::{Block, Segment};
+use crate::wire;
+
+/// Tasks whose arguments stand one behind the other in a block.
+#[derive(Clone)]
+pub(crate) struct Chunk {
+    function: u32,
+    attempt: u32,
+    first_index: u64,
+    count: u32,
+    block: Arc<Block>,
+    start: usize,
+    end: usize,
+    /// The bytes that its tasks without a result count for, against the call's window.
+    pub(crate) weight: usize,
+    /// How often it was sent to a worker that died before it began it.
+    moves: u32,
+}
+
+/// What is the same for all tasks of a chunk, and the first one's index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ChunkHead {
+    pub(crate) function: u32,
+    pub(crate) attempt: u32,
+    pub(crate) first_index: u64,
+}
+
+impl Chunk {
+    /// A chunk of the `count` tasks in the first `bytes` of a block.
+    pub(crate) fn new(head: ChunkHead, count: u32, block: Block, bytes: usize) -> Self {
+        let ChunkHead { function, attempt, first_index } = head;
+        Self {
+            function,
+            attempt,
+            first_index,
+            count,
+            block: Arc::new(block),
+            start: 0,
+            end: bytes,
+            weight: bytes,
+            moves: 0,
+        }
+    }
+
+    pub(crate) fn head(&self) -> ChunkHead {
+        ChunkHead { function: self.function, attempt: self.attempt, first_index: self.first_index }
+    }
+
+    /// The number of tasks.
+    pub(crate) fn len(&self) -> usize {
+        self.count as usize
+    }
+
+    /// The number of tasks, as it travels.
+    pub(crate) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// The index of the task at a position.
+    pub(crate) fn index(&self, position: usize) -> usize {
+        usize::try_from(self.first_index).expect("an index was a usize before") + position
+    }
+
+    /// How many times its tasks are executed with this one.
+    pub(crate) fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// The arguments of its tasks.
+    pub(crate) fn tasks(&self) -> &[u8] {
+        &self.block[self.start..self.end]
+    }
+
+    /// The memory that the arguments stand in, if it is not the arena, and where they begin there.
+    pub(crate) fn place(&self) -> (Option<&Arc<Segment>>, usize) {
+        let (segment, offset) = self.block.place();
+        (segment, offset + self.start)
+    }
+
+    /// Notes that a worker died before it began the chunk, and tells how often that was.
+    pub(crate) fn moved(&mut self) -> u32 {
+        self.moves += 1;
+        self.moves
+    }
+
+    /// Takes the tasks from `position` on out of it, as a chunk of their own without weight.
+    pub(crate) fn split_off(&mut self, position: usize) -> Self {
+        let position = position.min(self.len());
+        let cut = self.start + wire::bytes_of(self.tasks(), position);
+        let rest = Self {
+            first_index: self.first_index + position as u64,
+            count: self.count - position as u32,
+            start: cut,
+            block: Arc::clone(&self.block),
+            weight: 0,
+            ..*self
+        };
+        self.count = position as u32;
+        self.end = cut;
+        rest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::Arena;
+
+    #[test]
+    fn a_split_chunk_holds_each_task_once() {
+        let mut tasks = Vec::new();
+        for task in [&b"a"[..], b"", b"ccc", b"dd"] {
+            tasks.extend(u32::try_from(task.len()).unwrap().to_le_bytes());
+            tasks.extend(task);
+        }
+        let arena = Arc::new(Arena::private().unwrap());
+        for position in 0..=4 {
+            let head = ChunkHead { function: 3, attempt: 1, first_index: 100 };
+            let mut first = Chunk::new(head, 4, arena.own_block(&tasks).unwrap(), tasks.len());
+            let rest = first.split_off(position);
+            assert_eq!((first.len(), rest.len(), rest.index(0)), (position, 4 - position, 100 + position));
+            assert_eq!([first.tasks(), rest.tasks()].concat(), tasks);
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Where things stand in the memory that a parent shares with its workers. Offsets in bytes; what two sides write at once stands
+//! in different cache lines.
+
+/// In the arena's first page, which the parent writes and all workers read: the word of `parking` for the parent.
+pub(super) const PARENT_PARKED: usize = 0;
+
+/// The rest is in a worker's own memory. The word of `claims`.
+pub(super) const CLAIMS: usize = 0;
+/// Written by the worker: what is finished (`registry::Finished`).
+pub(super) const FINISHED: usize = 128;
+/// Written by the worker: the number behind that of the task begun last.
+pub(super) const BEGUN: usize = 136;
+/// Written by the worker: the nanoseconds that it has run tasks for, in all.
+pub(super) const BUSY_NANOS: usize = 144;
+/// The word of `parking` for the worker, which both write.
+pub(super) const WORKER_PARKED: usize = 256;
+/// Written by the parent: up to where in the ring the results were taken.
+pub(super) const RELEASED: usize = 384;
+/// Written by the parent: the worker tells when it has claimed the task with this number.
+pub(super) const TELL_AT: usize = 392;
+
+/// Written by the parent: 1 while tasks are not to be begun, 0 otherwise.
+pub(super) const REVOKED: usize = 400;
+
+/// Written by the worker when a task panics: the number behind the task's, how many bytes the note has, and the note.
+pub(super) const NOTE_TASK: usize = 512;
+pub(super) const NOTE_LENGTH: usize = 520;
+pub(super) const NOTE: usize = 528;
+pub(super) const NOTE_BYTES_MAX: usize = 16 * 1024;
+
+/// The entries: what the parent tells of chunks, one behind the other, round and round.
+pub(super) const ENTRIES: usize = 32 * 1024;
+pub(super) const ENTRY_BYTES: usize = 64;
+/// A worker is given far fewer chunks at once.
+pub(super) const ENTRIES_MAX: u64 = 512;
+
+/// The words, up to the ring.
+pub(super) const WORDS_BYTES: usize = ENTRIES + ENTRY_BYTES * ENTRIES_MAX as usize;
+/// The ring of results. What is larger than a part of it goes through in parts.
+pub(super) const RESULTS: usize = WORDS_BYTES;
+pub(super) const RESULTS_BYTES: usize = 4 << 20;
+
+/// All of it.
+pub(super) const BYTES: usize = RESULTS + RESULTS_BYTES;

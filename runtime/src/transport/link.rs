@@ -1,0 +1,204 @@
+//! The parent's end of a worker's channel: a socket, and shared memory where the system has it. It never waits.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use super::ring::{RingLink, Taken};
+use super::socket::SocketLink;
+use super::{Arena, Chunk, Fault};
+use crate::wire::{self, Greeting, PanicNote, Welcome};
+
+/// The parent's end of a worker's channel.
+pub(crate) struct Link {
+    socket: SocketLink,
+    ring: Option<RingLink>,
+    /// The memory beside the arena that the worker has.
+    segments: BTreeSet<u64>,
+    said_hello: bool,
+}
+
+/// What has come from a worker.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Hello(Greeting),
+    Results(Taken),
+    /// It has begun, and will begin, nothing more of what it was sent over the socket.
+    Returned,
+}
+
+/// How many tasks a worker has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Load {
+    /// They are the worker's.
+    pub(crate) claimed: u32,
+    /// They can be taken back.
+    pub(crate) open: u32,
+}
+
+impl Link {
+    /// A channel, and what the worker gets: its end of the socket as its standard input, and its memory with the greeting.
+    pub(crate) fn new(arena: &Arena, frame_bytes_max: usize) -> io::Result<(Self, OwnedFd, Option<OwnedFd>)> {
+        let (socket, worker_end) = SocketLink::new(frame_bytes_max)?;
+        let (ring, memory) = match arena.memory() {
+            Some(_) => RingLink::new(frame_bytes_max).map(|(ring, memory)| (Some(ring), Some(memory)))?,
+            None => (None, None),
+        };
+        Ok((Self { socket, ring, segments: BTreeSet::new(), said_hello: false }, worker_end, memory))
+    }
+
+    /// The socket, to wait for.
+    pub(crate) fn stream(&self) -> &Arc<UnixStream> {
+        self.socket.stream()
+    }
+
+    /// Greets the worker: with the arena, its own memory, and the standard output that it is to have.
+    pub(crate) fn greet(
+        &mut self,
+        mut welcome: Welcome,
+        arena: &Arena,
+        memory: Option<&OwnedFd>,
+        stdout: Option<BorrowedFd<'_>>,
+    ) -> io::Result<()> {
+        let mut descriptors = Vec::new();
+        if let (Some((arena, bytes)), Some(memory)) = (arena.memory(), memory) {
+            descriptors.extend([arena.as_fd(), memory.as_fd()]);
+            welcome.arena_bytes = bytes as u64;
+        }
+        welcome.has_stdout = stdout.is_some();
+        descriptors.extend(stdout);
+        self.socket.greet(&wire::welcome(&welcome), &descriptors)
+    }
+
+    /// Gives the worker a chunk, of which it claims `grain` tasks at a time (0: as its clock tells).
+    pub(crate) fn assign(&mut self, chunk: &Chunk, grain: u32) -> Result<(), Fault> {
+        let Some(ring) = &mut self.ring else {
+            return self.socket.assign(chunk);
+        };
+        if let (Some(segment), _) = chunk.place()
+            && self.segments.insert(segment.id)
+        {
+            self.socket.send_segment(Arc::clone(segment))?;
+        }
+        if ring.assign(chunk, grain) { self.socket.send(wire::bell()) } else { Ok(()) }
+    }
+
+    /// Takes back the last tasks that the worker has not claimed, `most` at most; gives how many.
+    pub(crate) fn take_back(&mut self, most: u32) -> Result<u32, Fault> {
+        match &mut self.ring {
+            Some(ring) => Ok(ring.take_back(most)?),
+            None => Ok(0),
+        }
+    }
+
+    /// How many tasks the worker has.
+    pub(crate) fn load(&mut self) -> Result<Load, Fault> {
+        match &mut self.ring {
+            Some(ring) => {
+                let (claimed, open) = ring.load()?;
+                Ok(Load { claimed, open })
+            }
+            None => Ok(Load { claimed: self.socket.running(), open: 0 }),
+        }
+    }
+
+    /// Asks the worker to begin no more tasks. Over the socket it answers with [`Event::Returned`]; else what it has
+    /// claimed gets results, which are empty where the task was not begun.
+    pub(crate) fn revoke(&mut self) -> Result<(), Fault> {
+        match &mut self.ring {
+            Some(ring) => {
+                ring.revoke();
+                Ok(())
+            }
+            None => self.socket.send(wire::revoke()),
+        }
+    }
+
+    /// Whether something waits for room in the socket.
+    pub(crate) fn wants_write(&self) -> bool {
+        self.socket.wants_write()
+    }
+
+    /// Sends what waits, as far as there is room.
+    pub(crate) fn flush(&mut self) -> Result<(), Fault> {
+        self.socket.flush()
+    }
+
+    /// Takes in what the worker has sent, and tells how many bytes it was. What stands before a fault is taken in first.
+    pub(crate) fn receive(&mut self, mut on_event: impl FnMut(Event) -> Result<(), Fault>) -> Result<usize, Fault> {
+        if self.ring.is_none() {
+            return self.socket.receive(&mut on_event);
+        }
+        // Results that stand there are taken also if the socket is closed.
+        let arrived = if self.said_hello {
+            self.socket.discard()
+        } else {
+            let said_hello = &mut self.said_hello;
+            self.socket.receive(&mut |event| {
+                *said_hello = true;
+                on_event(event)
+            })
+        };
+        let taken = self.take(&mut on_event)?;
+        arrived.map(|arrived| arrived + taken)
+    }
+
+    /// Whether results stand in the shared memory.
+    pub(crate) fn has_results(&self) -> bool {
+        self.ring.as_ref().is_some_and(RingLink::has_results)
+    }
+
+    /// Takes the results that stand in the shared memory, and tells how many bytes they are.
+    pub(crate) fn take(&mut self, mut on_event: impl FnMut(Event) -> Result<(), Fault>) -> Result<usize, Fault> {
+        let Some(ring) = &mut self.ring else {
+            return Ok(0);
+        };
+        let Some((taken, must_wake)) = ring.take()? else {
+            return Ok(0);
+        };
+        let bytes = taken.records.len() + 1;
+        let unused = ring.unused_segments();
+        if taken.count > 0 {
+            on_event(Event::Results(taken))?;
+        }
+        for segment in unused {
+            self.segments.remove(&segment);
+            self.socket.send(wire::forget(segment))?;
+        }
+        if must_wake {
+            self.socket.send(wire::bell())?;
+        }
+        Ok(bytes)
+    }
+
+    /// Asks the worker to tell when half of the tasks that it has are claimed.
+    pub(crate) fn tell_at_half(&mut self) -> Result<(), Fault> {
+        match &mut self.ring {
+            Some(ring) => Ok(ring.tell_at_half()?),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the worker has begun the first task that has no result.
+    pub(crate) fn has_begun(&self) -> bool {
+        match &self.ring {
+            Some(ring) => ring.has_begun(),
+            None => self.socket.has_begun(),
+        }
+    }
+
+    /// What is known of a panic of the task that was running.
+    pub(crate) fn note(&self) -> Option<PanicNote> {
+        match &self.ring {
+            Some(ring) => ring.note(),
+            None => self.socket.note(),
+        }
+    }
+
+    /// Tells the worker that nothing more will come, so that it exits once it has nothing to run.
+    pub(crate) fn close_write(&self) {
+        self.socket.close_write();
+    }
+}

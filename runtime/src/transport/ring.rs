@@ -1,0 +1,269 @@
+//! The parent's end of the memory that it shares with one worker: a queue of entries that tell of chunks, and the ring of
+//! results. It never waits, and believes nothing that the worker has written.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::claims::Ledger;
+use super::{Chunk, layout, parking};
+use crate::registry::Finished;
+use crate::sys::{self, Access, Ring, Words};
+use crate::wire::{self, HEAD_BYTES, PanicNote, Violation};
+
+/// A worker's queue and results, as the parent sees them.
+pub(super) struct RingLink {
+    words: Words,
+    results: Ring,
+    ledger: Ledger,
+    /// The entries that are not finished, oldest first, and the number of the next.
+    entries: VecDeque<Entry>,
+    next_entry: u64,
+    /// Memory beside the arena whose entries are finished.
+    unused: Vec<u64>,
+    /// What was taken.
+    taken: Finished,
+    /// The parts of a result that is not finished.
+    parts: Vec<u8>,
+    parts_bytes_max: usize,
+    busy_nanos: u64,
+    /// The tasks taken since the worker has last told of its time.
+    untimed: u32,
+}
+
+/// A chunk that the worker was told of.
+struct Entry {
+    /// The tasks that it tells of.
+    count: u32,
+    /// Those without a result.
+    left: u32,
+    /// The memory that its arguments stand in, if it is not the arena.
+    segment: Option<u64>,
+}
+
+/// Results that were taken.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) count: u32,
+    /// The results, as records.
+    pub(crate) records: Vec<u8>,
+    /// The time that some of the last tasks took, and how many they were, if it is known.
+    pub(crate) timed: Option<(u32, Duration)>,
+}
+
+impl RingLink {
+    /// The memory of a new worker, and its descriptor for the worker.
+    pub(super) fn new(frame_bytes_max: usize) -> io::Result<(Self, OwnedFd)> {
+        let memory = sys::shared_memory(layout::BYTES)?;
+        let link = Self {
+            words: Words::new(&memory, layout::WORDS_BYTES, Access::ReadWrite)?,
+            results: Ring::new(&memory, layout::RESULTS, layout::RESULTS_BYTES, Access::Read)?,
+            ledger: Ledger::default(),
+            entries: VecDeque::new(),
+            next_entry: 0,
+            unused: Vec::new(),
+            taken: Finished::default(),
+            parts: Vec::new(),
+            parts_bytes_max: frame_bytes_max,
+            busy_nanos: 0,
+            untimed: 0,
+        };
+        Ok((link, memory))
+    }
+
+    /// Gives the worker a chunk, of which it claims `grain` tasks at a time (0: as its clock tells). True if the bell must be
+    /// rung for it.
+    pub(super) fn assign(&mut self, chunk: &Chunk, grain: u32) -> bool {
+        assert!((self.entries.len() as u64) < layout::ENTRIES_MAX, "a worker is given fewer chunks at once");
+        let (segment, offset) = chunk.place();
+        let head = chunk.head();
+        let entry = self.entry(self.next_entry);
+        let fields = [
+            segment.map_or(0, |segment| segment.id),
+            offset as u64,
+            chunk.tasks().len() as u64,
+            head.first_index,
+            u64::from(head.function) << 32 | u64::from(head.attempt),
+            u64::from(grain) << 32 | u64::from(self.ledger.limit()),
+            u64::from(chunk.count()),
+        ];
+        for (place, field) in fields.into_iter().enumerate() {
+            self.words.word(entry + 8 * place).store(field, Ordering::Relaxed);
+        }
+        self.entries.push_back(Entry {
+            count: chunk.count(),
+            left: chunk.count(),
+            segment: segment.map(|segment| segment.id),
+        });
+        self.next_entry += 1;
+        self.words.word(layout::REVOKED).store(0, Ordering::Relaxed);
+        self.ledger.add(self.words.word(layout::CLAIMS), chunk.count());
+        self.must_wake()
+    }
+
+    /// Takes back the last tasks that the worker has not claimed, `most` at most; gives how many.
+    pub(super) fn take_back(&mut self, most: u32) -> Result<u32, Violation> {
+        let count = self.ledger.take_back(self.words.word(layout::CLAIMS), most)?;
+        let mut left = count;
+        while let Some(last) = self.entries.back_mut().filter(|_| left > 0) {
+            let of_last = left.min(last.left);
+            last.left -= of_last;
+            last.count -= of_last;
+            left -= of_last;
+            let (is_empty, now) = (last.left == 0, last.count);
+            let word = self.entry(self.next_entry - 1) + 8 * ENTRY_COUNT;
+            self.words.word(word).store(u64::from(now), Ordering::Relaxed);
+            if is_empty {
+                let emptied = self.entries.pop_back();
+                self.unuse(emptied);
+                // The worker has not been at an entry of which it has claimed nothing, so its place is used again.
+                self.next_entry -= u64::from(now == 0);
+            }
+        }
+        Ok(count)
+    }
+
+    /// Lets the worker begin nothing more of what it has claimed: such tasks have empty results. It holds until the worker is
+    /// given another chunk, which it must not be before it has finished.
+    pub(super) fn revoke(&mut self) {
+        self.words.word(layout::REVOKED).store(1, Ordering::Relaxed);
+    }
+
+    /// How many tasks the worker has claimed that have no result yet, and how many it has not.
+    pub(super) fn load(&mut self) -> Result<(u32, u32), Violation> {
+        let claimed = self.ledger.claimed(self.words.word(layout::CLAIMS))?;
+        Ok((claimed.wrapping_sub(self.taken.tasks), self.ledger.limit().wrapping_sub(claimed)))
+    }
+
+    /// Whether there are results to take.
+    pub(super) fn has_results(&self) -> bool {
+        self.words.word(layout::FINISHED).load(Ordering::Acquire) != self.taken.pack()
+    }
+
+    /// Takes the results that there are. The second is true if the bell must be rung for the worker, which waits for room.
+    pub(super) fn take(&mut self) -> Result<Option<(Taken, bool)>, Violation> {
+        let busy_nanos = self.words.word(layout::BUSY_NANOS).load(Ordering::Relaxed);
+        let finished = Finished::unpack(self.words.word(layout::FINISHED).load(Ordering::Acquire));
+        if finished == self.taken {
+            return Ok(None);
+        }
+        let count = finished.tasks.wrapping_sub(self.taken.tasks);
+        let (claimed, _) = self.load()?;
+        if count > claimed {
+            return Err(Violation::new("it gives results that it was not asked for"));
+        }
+        self.skip()?;
+        let bytes = finished.position.wrapping_sub(self.taken.position) as usize;
+        if bytes > self.results.capacity() || self.parts.len() + bytes > self.parts_bytes_max + self.results.capacity()
+        {
+            return Err(Violation::new("its results are larger than they may be"));
+        }
+        self.results.copy_out(self.taken.position, bytes, &mut self.parts);
+        self.taken = finished;
+        self.words.word(layout::RELEASED).store(u64::from(finished.position), Ordering::Release);
+        let must_wake = self.must_wake();
+        let records = if count == 0 { Vec::new() } else { std::mem::take(&mut self.parts) };
+        self.finish_entries(count)?;
+        let timed = self.timed(count, busy_nanos);
+        Ok(Some((Taken { count, records, timed }, must_wake)))
+    }
+
+    /// Steps over what the worker has left out at the end of the ring.
+    fn skip(&mut self) -> Result<(), Violation> {
+        let mut head = Vec::with_capacity(HEAD_BYTES);
+        self.results.copy_out(self.taken.position, HEAD_BYTES, &mut head);
+        let head = head.try_into().expect("so many bytes were copied");
+        if let Some(skipped) = wire::skipped(head) {
+            let to_end = self.results.capacity() - self.taken.position as usize % self.results.capacity();
+            if skipped != to_end {
+                return Err(Violation::new("it leaves out results"));
+            }
+            self.taken.position = self.taken.position.wrapping_add(skipped as u32);
+        }
+        Ok(())
+    }
+
+    fn finish_entries(&mut self, count: u32) -> Result<(), Violation> {
+        let mut left = count;
+        while left > 0 {
+            let first = self.entries.front_mut().ok_or_else(|| Violation::new("it gives results of no chunk"))?;
+            let of_first = left.min(first.left);
+            first.left -= of_first;
+            left -= of_first;
+            if first.left == 0 {
+                let finished = self.entries.pop_front();
+                self.unuse(finished);
+            }
+        }
+        Ok(())
+    }
+
+    fn unuse(&mut self, finished: Option<Entry>) {
+        if let Some(segment) = finished.and_then(|entry| entry.segment)
+            && !self.entries.iter().any(|entry| entry.segment == Some(segment))
+        {
+            self.unused.push(segment);
+        }
+    }
+
+    /// Takes the memory beside the arena that the worker needs no more.
+    pub(super) fn unused_segments(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.unused)
+    }
+
+    fn timed(&mut self, count: u32, busy_nanos: u64) -> Option<(u32, Duration)> {
+        self.untimed = self.untimed.saturating_add(count);
+        let since = busy_nanos.wrapping_sub(self.busy_nanos);
+        if since == 0 || self.untimed == 0 {
+            return None;
+        }
+        self.busy_nanos = busy_nanos;
+        Some((std::mem::take(&mut self.untimed), Duration::from_nanos(since)))
+    }
+
+    /// Whether the worker has begun the first task that has no result.
+    pub(super) fn has_begun(&self) -> bool {
+        let begun = self.words.word(layout::BEGUN).load(Ordering::Acquire);
+        begun == u64::from(self.taken.tasks.wrapping_add(1))
+    }
+
+    /// What is known of the panic of the first task that has no result, if it has panicked.
+    pub(super) fn note(&self) -> Option<PanicNote> {
+        let task = self.words.word(layout::NOTE_TASK).load(Ordering::Acquire);
+        if task != u64::from(self.taken.tasks.wrapping_add(1)) {
+            return None;
+        }
+        let length = self.words.word(layout::NOTE_LENGTH).load(Ordering::Relaxed);
+        let length = usize::try_from(length).ok().filter(|&length| length <= layout::NOTE_BYTES_MAX)?;
+        let words = (0..length.div_ceil(8)).map(|word| self.words.word(layout::NOTE + 8 * word));
+        let mut bytes: Vec<u8> = words.flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes()).collect();
+        bytes.truncate(length);
+        PanicNote::decode(&bytes).ok()
+    }
+
+    /// Asks the worker to tell when it has claimed half of what it has not.
+    pub(super) fn tell_at_half(&mut self) -> Result<(), Violation> {
+        let (_, open) = self.load()?;
+        let at = self.ledger.limit().wrapping_sub(open / 2);
+        self.words.word(layout::TELL_AT).store(u64::from(at), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn must_wake(&self) -> bool {
+        parking::must_wake_worker(self.words.word(layout::WORKER_PARKED))
+    }
+
+    fn entry(&self, number: u64) -> usize {
+        layout::ENTRIES + (number % layout::ENTRIES_MAX) as usize * layout::ENTRY_BYTES
+    }
+}
+
+/// The places of an entry's fields, in words.
+pub(super) const ENTRY_SEGMENT: usize = 0;
+pub(super) const ENTRY_OFFSET: usize = 1;
+pub(super) const ENTRY_BYTES: usize = 2;
+pub(super) const ENTRY_FUNCTION: usize = 4;
+pub(super) const ENTRY_FIRST: usize = 5;
+pub(super) const ENTRY_COUNT: usize = 6;

@@ -1,0 +1,309 @@
+//! The worker's end of the memory that it shares with its parent: claims tasks, reads their arguments where they stand, and
+//! writes results into the ring. It trusts the parent, and waits for it alone.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::ring::{ENTRY_BYTES, ENTRY_COUNT, ENTRY_FIRST, ENTRY_FUNCTION, ENTRY_OFFSET, ENTRY_SEGMENT};
+use super::{Fault, claims, layout, parking};
+use crate::codec::Sink;
+use crate::registry::{Finished, Progress, TaskCall};
+use crate::sys::{Access, Ring, View, Words};
+use crate::wire::{self, HEAD_BYTES, PanicNote, Status, TaskFrames, Violation};
+
+/// A worker's queue and results, as the worker sees them.
+pub(crate) struct RingEnd {
+    words: Arc<Words>,
+    results: Ring,
+    arena: View,
+    /// Memory beside the arena, by its number.
+    segments: BTreeMap<u64, View>,
+    /// The number of the entry whose tasks are next, and how far its arguments are taken.
+    entry: u64,
+    cursor: usize,
+    /// The number behind the last task of that entry, as far as it was looked at, and how many are claimed of it at a time.
+    end: u32,
+    grain: u32,
+    /// The number behind the last task that is claimed.
+    claimed: u32,
+    finished: Finished,
+    /// The bytes of the last run's results.
+    last_bytes: usize,
+    /// The number of the parent's sleep for which the bell was rung.
+    rung: u64,
+    told: Instant,
+}
+
+/// Tasks that were claimed, all of one entry.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claimed {
+    pub(crate) function: u32,
+    pub(crate) attempt: u32,
+    pub(crate) count: u32,
+    segment: u64,
+    offset: usize,
+    bytes: usize,
+}
+
+/// When the ring is empty, results go on at its start, if this much of it was used: few pages are touched, and stay in the
+/// caches.
+const RESTART_BYTES: usize = 256 * 1024;
+/// That much of it is used again so soon while results are smaller than this together.
+const SMALL_BYTES: usize = 64 * 1024;
+/// A result that does not fit is brought over in parts of at most so many bytes.
+const PART_BYTES_MAX: usize = layout::RESULTS_BYTES / 4;
+
+impl RingEnd {
+    /// Opens the memory whose descriptors came with the greeting.
+    pub(crate) fn new(arena: &OwnedFd, arena_bytes: usize, own: &OwnedFd) -> io::Result<Self> {
+        let words = Words::new(own, layout::WORDS_BYTES, Access::ReadWrite)?;
+        let results = Ring::new(own, layout::RESULTS, layout::RESULTS_BYTES, Access::ReadWrite)?;
+        words.keep_from_forks();
+        results.keep_from_forks();
+        Ok(Self {
+            words: Arc::new(words),
+            results,
+            arena: View::new(arena, arena_bytes)?,
+            segments: BTreeMap::new(),
+            entry: 0,
+            cursor: 0,
+            end: 0,
+            grain: 0,
+            claimed: 0,
+            finished: Finished::default(),
+            last_bytes: 0,
+            rung: 0,
+            told: Instant::now(),
+        })
+    }
+
+    /// Adds memory.
+    pub(crate) fn add_segment(&mut self, id: u64, memory: &OwnedFd, bytes: usize) -> io::Result<()> {
+        self.segments.insert(id, View::new(memory, bytes)?);
+        Ok(())
+    }
+
+    pub(crate) fn remove_segment(&mut self, id: u64) {
+        self.segments.remove(&id);
+    }
+
+    pub(crate) fn has_segment(&self, claimed: &Claimed) -> bool {
+        claimed.segment == 0 || self.segments.contains_key(&claimed.segment)
+    }
+
+    /// Whether there is a task to run.
+    #[inline]
+    pub(crate) fn has_tasks(&self) -> bool {
+        self.claimed != self.finished.tasks || claims::has_open(self.words.word(layout::CLAIMS))
+    }
+
+    /// The next tasks to run: as many as the parent lets a worker claim at a time, or `most` where it leaves that open.
+    #[inline]
+    pub(crate) fn next(&mut self, most: u32) -> Option<Claimed> {
+        let next = self.finished.tasks;
+        if self.claimed == next {
+            // What is not claimed may change, so of an entry that was not looked at before one task is claimed first.
+            let known = self.end.wrapping_sub(next);
+            let grain = if self.grain == 0 { most } else { self.grain };
+            let wanted = if known == 0 { 1 } else { known.min(grain) };
+            let (_, count) = claims::claim(self.words.word(layout::CLAIMS), wanted)?;
+            self.claimed = next.wrapping_add(count);
+        }
+        // There is an entry with the task, this one or the next, and it does not change.
+        let (mut first, mut count) = self.read_entry();
+        while next.wrapping_sub(first) >= count {
+            self.entry += 1;
+            self.cursor = 0;
+            (first, count) = self.read_entry();
+        }
+        self.end = first.wrapping_add(count);
+        let function = self.field(ENTRY_FUNCTION);
+        Some(Claimed {
+            function: (function >> 32) as u32,
+            attempt: function as u32,
+            count: self.claimed.wrapping_sub(next).min(self.end.wrapping_sub(next)),
+            segment: self.field(ENTRY_SEGMENT),
+            offset: self.field(ENTRY_OFFSET) as usize + self.cursor,
+            bytes: self.field(ENTRY_BYTES) as usize - self.cursor,
+        })
+    }
+
+    /// The number of the entry's first task, and how many it has.
+    fn read_entry(&mut self) -> (u32, u32) {
+        let first = self.field(ENTRY_FIRST);
+        self.grain = (first >> 32) as u32;
+        (first as u32, self.field(ENTRY_COUNT) as u32)
+    }
+
+    fn field(&self, place: usize) -> u64 {
+        let entry = layout::ENTRIES + (self.entry % layout::ENTRIES_MAX) as usize * layout::ENTRY_BYTES;
+        self.words.word(entry + 8 * place).load(Ordering::Relaxed)
+    }
+
+    /// Runs claimed tasks: `run` is given their call. Results that fit go straight into the ring; the one that does not is given
+    /// back, and is to be brought over by [`carry`](Self::carry).
+    pub(crate) fn run(
+        &mut self,
+        claimed: &Claimed,
+        bytes_max: usize,
+        run: impl FnOnce(&mut TaskCall<'_>),
+    ) -> Result<Option<(Status, Vec<u8>)>, Fault> {
+        self.restart();
+        let view = match claimed.segment {
+            0 => &self.arena,
+            id => self.segments.get(&id).ok_or_else(|| Violation::new("a chunk stands in memory that was not sent"))?,
+        };
+        let tasks = view
+            .bytes(claimed.offset, claimed.bytes)
+            .ok_or_else(|| Violation::new("a chunk stands behind the end of its memory"))?;
+        let free = self.free();
+        let room = self.results.room(self.finished.position, free);
+        let progress = Progress {
+            begun: self.words.word(layout::BEGUN),
+            finished: self.words.word(layout::FINISHED),
+            revoked: self.words.word(layout::REVOKED),
+            count: self.finished,
+        };
+        let mut call = TaskCall::new(TaskFrames::of(tasks), claimed.count, Sink::new(room), bytes_max, progress);
+        run(&mut call);
+        let run = call.into_run(tasks.len())?;
+        self.last_bytes = run.finished.position.wrapping_sub(self.finished.position) as usize;
+        if let Some((_, result)) = &run.outgrown {
+            self.last_bytes += result.len();
+        }
+        self.finished = run.finished;
+        self.cursor += run.taken;
+        Ok(run.outgrown)
+    }
+
+    /// How much room there is for results.
+    fn free(&self) -> usize {
+        let released = self.words.word(layout::RELEASED).load(Ordering::Acquire) as u32;
+        self.results.capacity() - self.finished.position.wrapping_sub(released) as usize
+    }
+
+    /// Whether there is so much room.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        self.free() >= bytes
+    }
+
+    /// Lets the results go on at the ring's start, if it is empty and much of it was used. What is left out is no room until
+    /// the parent has taken it in, so this is done where there is enough without it.
+    fn restart(&mut self) {
+        let place = self.finished.position as usize % self.results.capacity();
+        let often = if self.last_bytes < SMALL_BYTES { RESTART_BYTES } else { self.results.capacity() / 2 };
+        if place < often || self.free() < self.results.capacity() {
+            return;
+        }
+        let left_out = self.results.capacity() - place;
+        if left_out >= HEAD_BYTES {
+            self.append(&wire::skip_head(left_out), &[], left_out - HEAD_BYTES);
+            self.publish();
+        }
+    }
+
+    fn publish(&self) {
+        self.words.word(layout::FINISHED).store(self.finished.pack(), Ordering::Release);
+    }
+
+    /// Writes a head and bytes behind what stands in the ring; others see it with the next result. `left_out` bytes behind
+    /// them are not written.
+    fn append(&mut self, head: &[u8], bytes: &[u8], left_out: usize) {
+        let all = head.len() + bytes.len() + left_out;
+        let room = self.results.room(self.finished.position, head.len() + bytes.len());
+        room[..head.len()].copy_from_slice(head);
+        room[head.len()..].copy_from_slice(bytes);
+        self.finished.position = self.finished.position.wrapping_add(all as u32);
+    }
+
+    /// Brings a result over that outgrew the room, in parts if need be; `wait` is called, with the
+    /// bytes that are needed, when there is no room.
+    pub(crate) fn carry(
+        &mut self,
+        status: Status,
+        result: &[u8],
+        mut wait: impl FnMut(&mut Self, usize) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let mut left = result;
+        loop {
+            let (part, rest) = left.split_at(left.len().min(PART_BYTES_MAX));
+            let needed = part.len() + HEAD_BYTES;
+            while !self.has_room(needed) {
+                wait(self, needed)?;
+            }
+            left = rest;
+            if rest.is_empty() {
+                self.append(&wire::head(status, part.len()), part, 0);
+                self.finished.tasks = self.finished.tasks.wrapping_add(1);
+            } else {
+                self.append(&wire::part_head(part.len()), part, 0);
+            }
+            self.publish();
+            if rest.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Tells how long tasks have run, in all.
+    pub(crate) fn set_busy_nanos(&self, nanos: u64) {
+        self.words.word(layout::BUSY_NANOS).store(nanos, Ordering::Relaxed);
+    }
+
+    /// Where the running task's panic is told.
+    pub(crate) fn note_pad(&self) -> NotePad {
+        NotePad(Arc::clone(&self.words))
+    }
+
+    /// Whether the parent sleeps, was not rung for, and asked to be told of this (rule 6 of `parking`).
+    #[inline]
+    pub(crate) fn is_to_tell(&mut self) -> bool {
+        let at = self.words.word(layout::TELL_AT).load(Ordering::Relaxed) as u32;
+        self.claimed.wrapping_sub(at) < 1 << 31 && self.must_wake_parent()
+    }
+
+    /// Whether the parent sleeps, was not rung for, and has not been told of results for long.
+    pub(crate) fn is_to_tell_at(&mut self, now: Instant) -> bool {
+        now.duration_since(self.told) >= parking::TELL_AFTER && self.must_wake_parent() && {
+            self.told = now;
+            true
+        }
+    }
+
+    /// Whether the parent sleeps, and was not rung for.
+    pub(crate) fn must_wake_parent(&mut self) -> bool {
+        parking::must_wake_parent(self.arena.word(layout::PARENT_PARKED), &mut self.rung)
+    }
+
+    /// Says that this side is about to sleep; it must look once more at what it waits for (rule 1 of `parking`).
+    pub(crate) fn park(&self) {
+        parking::park_worker(self.words.word(layout::WORKER_PARKED));
+    }
+
+    pub(crate) fn unpark(&self) {
+        parking::unpark_worker(self.words.word(layout::WORKER_PARKED));
+    }
+}
+
+/// Where a worker leaves word of a panic, at the moment of it.
+pub(crate) struct NotePad(Arc<Words>);
+
+impl NotePad {
+    /// Leaves word of the running task's panic.
+    pub(crate) fn write(&self, note: &PanicNote) {
+        let Self(words) = self;
+        let bytes = note.encode(layout::NOTE_BYTES_MAX);
+        for (place, part) in bytes.chunks(8).enumerate() {
+            let mut word = [0; 8];
+            word[..part.len()].copy_from_slice(part);
+            words.word(layout::NOTE + 8 * place).store(u64::from_le_bytes(word), Ordering::Relaxed);
+        }
+        words.word(layout::NOTE_LENGTH).store(bytes.len() as u64, Ordering::Relaxed);
+        let task = words.word(layout::BEGUN).load(Ordering::Relaxed);
+        words.word(layout::NOTE_TASK).store(task, Ordering::Release);
+    }
+}

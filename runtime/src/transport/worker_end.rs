@@ -1,0 +1,110 @@
+//! The worker's end of the socket: frames, and descriptors that come with some. It waits for the parent alone, whose death ends
+//! every wait.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Fault;
+use super::socket::fault;
+use crate::sys::{self, Wait};
+use crate::wire::{FrameBuffer, ToWorker};
+
+/// The worker's side.
+pub(crate) struct WorkerEnd {
+    stream: UnixStream,
+    inbox: FrameBuffer,
+    descriptors: VecDeque<OwnedFd>,
+}
+
+impl WorkerEnd {
+    /// The channel that this process was started with.
+    pub(crate) fn new(stream: UnixStream) -> Self {
+        Self { stream, inbox: FrameBuffer::new(crate::wire::FRAME_BYTES_MIN), descriptors: VecDeque::new() }
+    }
+
+    /// Sets the limit for frames, which the parent's first frame tells.
+    pub(crate) fn set_frame_bytes_max(&mut self, frame_bytes_max: usize) {
+        self.inbox.set_frame_bytes_max(frame_bytes_max);
+    }
+
+    /// A second handle on the socket, to send on and to watch.
+    pub(crate) fn stream(&self) -> io::Result<UnixStream> {
+        self.stream.try_clone()
+    }
+
+    /// What sends whole frames, from any thread.
+    pub(crate) fn sender(&self) -> Result<Arc<Sender>, Fault> {
+        let stream = self.stream.try_clone().map_err(|error| fault(&error))?;
+        Ok(Arc::new(Sender { stream: Mutex::new(stream) }))
+    }
+
+    /// Rings the parent's bell. A full socket means that it has been rung.
+    pub(crate) fn ring_bell(&self) -> Result<(), Fault> {
+        match sys::send(&self.stream, &[0], Wait::No) {
+            Err(error) if error.kind() != ErrorKind::WouldBlock => Err(fault(&error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes the descriptor that came first.
+    pub(crate) fn descriptor(&mut self) -> Option<OwnedFd> {
+        self.descriptors.pop_front()
+    }
+
+    /// Waits for the next message and hands it over; none at the end of the stream.
+    pub(crate) fn receive<T>(&mut self, on_message: impl FnOnce(ToWorker<'_>) -> T) -> Result<Option<T>, Fault> {
+        while !self.inbox.has_frame()? {
+            match self.fill(Wait::Yes) {
+                Ok(0) if self.inbox.is_empty() => return Ok(None),
+                Ok(0) => return Err(Fault::Closed),
+                Ok(_) => {}
+                Err(error) => return Err(fault(&error)),
+            }
+        }
+        let frame = self.inbox.next()?;
+        let message = frame.map(ToWorker::parse).transpose()?;
+        Ok(message.map(on_message))
+    }
+
+    /// Takes in what has arrived, without waiting, and tells whether a whole message is there.
+    pub(crate) fn poll(&mut self) -> Result<bool, Fault> {
+        match self.fill(Wait::No) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return Err(fault(&error)),
+        }
+        Ok(self.inbox.has_frame()?)
+    }
+
+    fn fill(&mut self, wait: Wait) -> io::Result<usize> {
+        let Self { stream, inbox, descriptors } = self;
+        let count = sys::receive_with_descriptors(stream, inbox.room(), wait, descriptors)?;
+        inbox.filled(count);
+        Ok(count)
+    }
+}
+
+/// Sends whole frames; the panic hook has it too.
+pub(crate) struct Sender {
+    stream: Mutex<UnixStream>,
+}
+
+impl Sender {
+    /// Sends a frame. It waits for the parent alone.
+    pub(crate) fn send(&self, frame: &[u8]) -> Result<(), Fault> {
+        // A task may fork, and both processes come back from it: the channel belongs to one of them.
+        if sys::is_fork() {
+            sys::exit_fork();
+        }
+        let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut left = frame;
+        while !left.is_empty() {
+            let sent = sys::send(&stream, left, Wait::Yes).map_err(|error| fault(&error))?;
+            left = &left[sent..];
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,225 @@
+//! Results one behind the other, as a worker writes them: each is a head and a payload, in the order of the tasks.
+//!
+//! A head is a `u32`, little-endian: the payload's length, and in its lowest 3 bits what the payload is. A result that is too
+//! large for the memory between the two processes comes in parts: its payload is that of all parts and of the record behind
+//! them, which says what it is.
+
+use std::borrow::Cow;
+
+use super::fields::{Fields, Violation};
+
+/// What a result's payload is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    /// The encoded output.
+    Output = 0,
+    /// The encoded error that the function returned.
+    Failure = 1,
+    /// A text: why the output did not encode.
+    Encode = 2,
+    /// A text: why the arguments did not decode.
+    Decode = 3,
+    /// An encoded [`PanicNote`](super::PanicNote).
+    Panic = 4,
+    /// Nothing: the task was not begun, as its call has ended.
+    NotRun = 7,
+}
+
+/// A part of the result behind it.
+const PART: u32 = 5;
+/// No result: what stands up to the end of the ring is left out.
+const SKIP: u32 = 6;
+const STATUS_BITS: u32 = 3;
+
+/// The bytes of a head.
+pub(crate) const HEAD_BYTES: usize = 4;
+/// The most that one record carries; what is larger comes in parts.
+pub(crate) const RECORD_BYTES_MAX: usize = 1 << (u32::BITS - STATUS_BITS - 1);
+
+/// The head of a record with so many bytes of payload, at most [`RECORD_BYTES_MAX`].
+#[inline]
+pub(crate) fn head(status: Status, payload_bytes: usize) -> [u8; HEAD_BYTES] {
+    pack(status as u32, payload_bytes)
+}
+
+/// The head of a part.
+pub(crate) fn part_head(payload_bytes: usize) -> [u8; HEAD_BYTES] {
+    pack(PART, payload_bytes)
+}
+
+/// What leaves out so many bytes, itself included.
+pub(crate) fn skip_head(bytes: usize) -> [u8; HEAD_BYTES] {
+    pack(SKIP, bytes - HEAD_BYTES)
+}
+
+/// How many bytes are left out, if this is the head of such.
+pub(crate) fn skipped(head: [u8; HEAD_BYTES]) -> Option<usize> {
+    let head = u32::from_le_bytes(head);
+    (head & ((1 << STATUS_BITS) - 1) == SKIP).then(|| (head >> STATUS_BITS) as usize + HEAD_BYTES)
+}
+
+#[inline]
+fn pack(kind: u32, payload_bytes: usize) -> [u8; HEAD_BYTES] {
+    let length = u32::try_from(payload_bytes).ok().filter(|&length| length < 1 << (u32::BITS - STATUS_BITS));
+    (length.expect("larger results come in parts") << STATUS_BITS | kind).to_le_bytes()
+}
+
+/// A result as a record, with parts before it where it is too large for one.
+pub(crate) fn record(status: Status, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(payload.len() + HEAD_BYTES);
+    let mut left = payload;
+    while left.len() > RECORD_BYTES_MAX {
+        let (part, rest) = left.split_at(RECORD_BYTES_MAX);
+        bytes.extend_from_slice(&part_head(part.len()));
+        bytes.extend_from_slice(part);
+        left = rest;
+    }
+    bytes.extend_from_slice(&head(status, left.len()));
+    bytes.extend_from_slice(left);
+    bytes
+}
+
+/// Received results, to be taken one by one.
+#[derive(Debug, Default)]
+pub(crate) struct Records {
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl Records {
+    /// The results in `bytes`, which are whole ones.
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// How many bytes were taken so far.
+    pub(crate) fn taken(&self) -> usize {
+        self.at
+    }
+
+    /// Takes the next result.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Result<(Status, Cow<'_, [u8]>), Violation> {
+        let (kind, start, end) = self.step()?;
+        if kind != PART {
+            return Ok((status(kind)?, Cow::Borrowed(&self.bytes[start..end])));
+        }
+        let mut whole = self.bytes[start..end].to_vec();
+        loop {
+            let (kind, start, end) = self.step()?;
+            whole.extend_from_slice(&self.bytes[start..end]);
+            if kind != PART {
+                return Ok((status(kind)?, Cow::Owned(whole)));
+            }
+        }
+    }
+
+    /// Takes out the next `count` results, as bytes.
+    pub(crate) fn split(&mut self, count: usize) -> Result<Vec<u8>, Violation> {
+        let mut left = count;
+        let start = self.at;
+        while left > 0 {
+            let (kind, ..) = self.step()?;
+            left -= usize::from(kind != PART);
+        }
+        Ok(self.bytes[start..self.at].to_vec())
+    }
+
+    /// Drops what is left; gives how many bytes it was.
+    pub(crate) fn drop_rest(&mut self) -> usize {
+        let left = self.bytes.len() - self.at;
+        self.at = self.bytes.len();
+        left
+    }
+
+    /// What is left, as bytes.
+    pub(crate) fn into_rest(mut self) -> Vec<u8> {
+        if self.at == 0 {
+            return self.bytes;
+        }
+        self.bytes.split_off(self.at)
+    }
+
+    /// Takes a record: its kind, and where its payload stands.
+    #[inline]
+    fn step(&mut self) -> Result<(u32, usize, usize), Violation> {
+        let mut fields = Fields(&self.bytes[self.at..]);
+        let head = fields.u32()?;
+        let length = (head >> STATUS_BITS) as usize;
+        fields.bytes(length)?;
+        let start = self.at + HEAD_BYTES;
+        self.at = start + length;
+        Ok((head & ((1 << STATUS_BITS) - 1), start, self.at))
+    }
+}
+
+#[inline]
+fn status(kind: u32) -> Result<Status, Violation> {
+    Ok(match kind {
+        0 => Status::Output,
+        1 => Status::Failure,
+        2 => Status::Encode,
+        3 => Status::Decode,
+        4 => Status::Panic,
+        7 => Status::NotRun,
+        other => return Err(Violation::new(format!("a result of unknown status {other}"))),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (head, payload) in [
+            (head(Status::Output, 3), &b"one"[..]),
+            (part_head(2), b"tw"),
+            (part_head(1), b"o"),
+            (head(Status::Failure, 1), b"!"),
+            (head(Status::Panic, 0), b""),
+        ] {
+            bytes.extend(head);
+            bytes.extend(payload);
+        }
+        bytes
+    }
+
+    #[test]
+    fn results_come_out_whole() {
+        let mut records = Records::new(written());
+        assert_eq!(records.next(), Ok((Status::Output, Cow::Borrowed(&b"one"[..]))));
+        assert_eq!(records.next(), Ok((Status::Failure, Cow::Borrowed(&b"two!"[..]))));
+        assert_eq!(records.next(), Ok((Status::Panic, Cow::Borrowed(&b""[..]))));
+        assert!(records.next().is_err());
+    }
+
+    #[test]
+    fn results_split_between_two() {
+        for count in 0..=3 {
+            let mut records = Records::new(written());
+            let mut first = Records::new(records.split(count).unwrap());
+            let mut rest = Records::new(records.into_rest());
+            let statuses = |records: &mut Records| {
+                std::iter::from_fn(|| records.next().ok().map(|(status, _)| status)).collect::<Vec<_>>()
+            };
+            let mut all = statuses(&mut first);
+            assert_eq!(all.len(), count);
+            all.extend(statuses(&mut rest));
+            assert_eq!(all, [Status::Output, Status::Failure, Status::Panic]);
+        }
+    }
+
+    #[test]
+    fn a_record_that_claims_more_than_is_there_is_refused() {
+        let whole = written();
+        for cut in [1, 3, 6, whole.len() - 1] {
+            let mut records = Records::new(whole[..cut].to_vec());
+            assert!((0..3).any(|_| records.next().is_err()), "cut at {cut}");
+        }
+        assert!(Records::new(vec![0xff; 4]).next().is_err());
+        assert!(Records::new(vec![6, 0, 0, 0]).next().is_err());
+        assert_eq!(skipped(skip_head(100)), Some(100));
+        assert_eq!(skipped(head(Status::Output, 5)), None);
+    }
+}

@@ -1,0 +1,173 @@
+//! Tasks that stand in shared memory: claims some, runs them, looks at the clock, and sleeps when there are none.
+
+use std::time::{Duration, Instant};
+
+use super::panic::{self, Teller};
+use super::serve::run_tasks;
+use crate::transport::{Claimed, Fault, RingEnd, WorkerEnd};
+use crate::wire::{ToWorker, Violation};
+
+/// The clock is looked at after about so much work: it takes 25 to 60 ns, more than a short task.
+const LOOK_AFTER: Duration = Duration::from_micros(50);
+/// At most so many tasks are run between two looks.
+const LOOK_TASKS_MAX: u32 = 1 << 14;
+/// A worker that ran dry looks so often for more, and lets others run in between, before it sleeps: about 20 µs.
+const SPINS: u32 = 50;
+
+/// Serves until the end of the stream.
+pub(super) fn serve(end: WorkerEnd, ring: RingEnd, bytes_max: usize) -> Result<(), Fault> {
+    panic::install_hook(Teller::Memory(ring.note_pad()));
+    let now = Instant::now();
+    let mut server = Server { end, ring, bytes_max, pace: Pace::default(), busy: Duration::ZERO, looked: now };
+    loop {
+        server.run_all()?;
+        if !server.wait()? {
+            return Ok(());
+        }
+    }
+}
+
+struct Server {
+    end: WorkerEnd,
+    ring: RingEnd,
+    bytes_max: usize,
+    pace: Pace,
+    /// How long tasks have run, up to when the clock was looked at last.
+    busy: Duration,
+    looked: Instant,
+}
+
+/// How many tasks are run between two looks at the clock.
+struct Pace {
+    tasks: u32,
+    /// Tasks since the last look.
+    since: u32,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { tasks: 1, since: 0 }
+    }
+}
+
+impl Pace {
+    /// Takes in how long the tasks since the last look took.
+    fn looked(&mut self, elapsed: Duration) {
+        let per_task = elapsed.as_nanos() / u128::from(self.since.max(1));
+        let fitting = LOOK_AFTER.as_nanos() / per_task.max(1);
+        let fitting = u32::try_from(fitting).unwrap_or(LOOK_TASKS_MAX);
+        // At most doubling: a few short tasks say little of the next.
+        self.tasks = fitting.clamp(1, LOOK_TASKS_MAX).min(self.tasks * 2);
+        self.since = 0;
+    }
+}
+
+impl Server {
+    /// Runs tasks until there are none.
+    fn run_all(&mut self) -> Result<(), Fault> {
+        self.looked = Instant::now();
+        while let Some(claimed) = self.ring.next(self.pace.tasks) {
+            self.run(&claimed)?;
+            self.pace.since += claimed.count;
+            if self.pace.since >= self.pace.tasks {
+                self.look()?;
+            } else if self.ring.is_to_tell() {
+                self.end.ring_bell()?;
+            }
+        }
+        self.look()
+    }
+
+    /// Looks at the clock, and tells the parent of results if it is time to.
+    fn look(&mut self) -> Result<(), Fault> {
+        let now = Instant::now();
+        let elapsed = now - self.looked;
+        self.looked = now;
+        self.busy += elapsed;
+        self.ring.set_busy_nanos(u64::try_from(self.busy.as_nanos()).unwrap_or(u64::MAX));
+        if self.pace.since > 0 {
+            self.pace.looked(elapsed);
+        }
+        if self.ring.is_to_tell() || self.ring.is_to_tell_at(now) {
+            self.end.ring_bell()?;
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, claimed: &Claimed) -> Result<(), Fault> {
+        while !self.ring.has_segment(claimed) {
+            // It was sent before the chunk was.
+            if !self.receive()? {
+                return Err(Fault::Closed);
+            }
+        }
+        let mut ran = Ok(());
+        let outgrown = self.ring.run(claimed, self.bytes_max, |call| {
+            ran = run_tasks(claimed.function, claimed.attempt, call);
+        })?;
+        ran?;
+        let Some((status, result)) = outgrown else {
+            return Ok(());
+        };
+        let Self { end, ring, .. } = self;
+        ring.carry(status, &result, |ring, bytes| {
+            // Room is made by the parent alone, which must be awake for it.
+            ring.park();
+            if ring.must_wake_parent() {
+                end.ring_bell()?;
+            }
+            let received = if ring.has_room(bytes) { Ok(true) } else { receive(end, ring) };
+            ring.unpark();
+            match received {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(Fault::Closed),
+                Err(fault) => Err(fault),
+            }
+        })
+    }
+
+    /// Waits for tasks; false at the end of the stream.
+    fn wait(&mut self) -> Result<bool, Fault> {
+        // The parent that sleeps is told at once: there is nothing more to do here.
+        if self.ring.must_wake_parent() {
+            self.end.ring_bell()?;
+        }
+        for _ in 0..SPINS {
+            if self.ring.has_tasks() {
+                return Ok(true);
+            }
+            std::thread::yield_now();
+        }
+        self.ring.park();
+        // Rule 1 of `transport::parking`.
+        let goes_on = if self.ring.has_tasks() { Ok(true) } else { self.receive() };
+        self.ring.unpark();
+        goes_on
+    }
+
+    /// Waits for a message and takes it in; false at the end of the stream.
+    fn receive(&mut self) -> Result<bool, Fault> {
+        receive(&mut self.end, &mut self.ring)
+    }
+}
+
+fn receive(end: &mut WorkerEnd, ring: &mut RingEnd) -> Result<bool, Fault> {
+    let segment = end.receive(|message| match message {
+        ToWorker::Bell => Ok(None),
+        ToWorker::Segment { id, bytes } => Ok(Some((id, bytes))),
+        ToWorker::Forget(id) => {
+            ring.remove_segment(id);
+            Ok(None)
+        }
+        _ => Err(Violation::new("a message of the other channel")),
+    })?;
+    let Some(segment) = segment.transpose()? else {
+        return Ok(false);
+    };
+    if let Some((id, bytes)) = segment {
+        let memory = end.descriptor().ok_or_else(|| Violation::new("memory came without its descriptor"))?;
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        ring.add_segment(id, &memory, bytes).map_err(|error| Fault::Broken(error.to_string()))?;
+    }
+    Ok(true)
+}

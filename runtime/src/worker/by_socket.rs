@@ -1,0 +1,107 @@
+//! Tasks that come over the socket, in chunks; each one's result goes back before the next begins.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Instant;
+
+use super::panic::{self, Teller};
+use super::serve::run_tasks;
+use crate::codec::Sink;
+use crate::registry::{Finished, Progress, TaskCall};
+use crate::transport::{Fault, Sender, WorkerEnd};
+use crate::wire::{self, ChunkHeader, TaskFrames, ToWorker, Violation};
+
+/// Serves until the end of the stream.
+pub(super) fn serve(end: WorkerEnd, sender: Arc<Sender>, bytes_max: usize) -> Result<(), Fault> {
+    panic::install_hook(Teller::Socket(Arc::clone(&sender), bytes_max));
+    let mut server = Server { end, sender, waiting: VecDeque::new(), revoked: false, bytes_max };
+    while server.wait()? {
+        while let Some(chunk) = server.waiting.pop_front() {
+            server.run_chunk(&chunk)?;
+        }
+        if server.revoked {
+            server.revoked = false;
+            server.sender.send(&wire::returned())?;
+        }
+    }
+    Ok(())
+}
+
+/// A chunk that has arrived and waits for its turn.
+struct WaitingChunk {
+    header: ChunkHeader,
+    tasks: Vec<u8>,
+}
+
+struct Server {
+    end: WorkerEnd,
+    sender: Arc<Sender>,
+    waiting: VecDeque<WaitingChunk>,
+    /// The parent has asked for no more tasks to be begun, and has no answer yet.
+    revoked: bool,
+    bytes_max: usize,
+}
+
+impl Server {
+    /// Waits for a message and takes it in; false at the end of the stream.
+    fn wait(&mut self) -> Result<bool, Fault> {
+        let Self { end, waiting, revoked, .. } = self;
+        match end.receive(|message| take_in(message, waiting, revoked))? {
+            Some(taken) => taken.map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Takes in what has arrived, without waiting.
+    fn poll(&mut self) -> Result<(), Fault> {
+        while self.end.poll()? {
+            self.wait()?;
+        }
+        Ok(())
+    }
+
+    fn run_chunk(&mut self, chunk: &WaitingChunk) -> Result<(), Fault> {
+        self.sender.send(&wire::begun(chunk.header.id))?;
+        let mut at = 0;
+        for position in 0..chunk.header.count {
+            if position > 0 || !self.waiting.is_empty() {
+                self.poll()?;
+            }
+            if self.revoked {
+                self.waiting.clear();
+                return Ok(());
+            }
+            at += self.run_task(&chunk.header, position, &chunk.tasks[at..])?;
+        }
+        Ok(())
+    }
+
+    /// Runs the first of some tasks; gives how many bytes it has.
+    fn run_task(&mut self, chunk: &ChunkHeader, position: u32, tasks: &[u8]) -> Result<usize, Fault> {
+        // How far a task has come is told by messages here.
+        let [begun, finished, revoked] = [const { AtomicU64::new(0) }; 3];
+        let progress = Progress { begun: &begun, finished: &finished, revoked: &revoked, count: Finished::default() };
+        let started = Instant::now();
+        // Without room, the result is given back.
+        let mut call = TaskCall::new(TaskFrames::of(tasks), 1, Sink::default(), self.bytes_max, progress);
+        run_tasks(chunk.function, chunk.attempt, &mut call)?;
+        let elapsed = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let run = call.into_run(tasks.len())?;
+        let (status, result) = run.outgrown.ok_or_else(|| Violation::new("a task gave nothing"))?;
+        self.sender.send(&wire::reply(chunk.id, position, elapsed, &wire::record(status, &result)))?;
+        Ok(run.taken)
+    }
+}
+
+fn take_in(message: ToWorker<'_>, waiting: &mut VecDeque<WaitingChunk>, revoked: &mut bool) -> Result<(), Fault> {
+    match message {
+        ToWorker::Chunk(header, tasks) => waiting.push_back(WaitingChunk { header, tasks: tasks.rest().to_vec() }),
+        ToWorker::Revoke => {
+            waiting.clear();
+            *revoked = true;
+        }
+        _ => return Err(Violation::new("a message of the other channel").into()),
+    }
+    Ok(())
+}
