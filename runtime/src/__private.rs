@@ -3,7 +3,7 @@
 pub use crate::codec::{Decoder, Encoder, decode, encode};
 pub use crate::entry::{enter_main, enter_test, leave_main};
 pub use crate::error::CodecError;
-pub use crate::map::{Column, Columns, Length, Position, Pull, Source, call};
+pub use crate::map::{Column, Columns, Length, Position, Pulled, Source, call};
 pub use crate::registry::{
     Argument, EncodeAs, Entry, ErrorProbe, Fallible, Identity, Named, Output, Parameter, Parameters, Registration,
     Stop, TaskCall, Typed, Untyped, WorkerFailure, not_a_worker_function, run_tasks,

@@ -34,6 +34,8 @@ pub struct Encoder<'a> {
     written: &'a mut Written,
     start: usize,
     bytes_max: usize,
+    /// Up to here the room takes bytes, and the limit allows them.
+    end_max: usize,
 }
 
 impl<'a> Encoder<'a> {
@@ -41,24 +43,43 @@ impl<'a> Encoder<'a> {
     #[inline]
     pub(crate) fn new(sink: &'a mut Sink<'_>, bytes_max: usize) -> Self {
         let start = sink.len();
-        Self { room: sink.room, written: &mut sink.written, start, bytes_max }
+        let end_max = sink.written.room_bytes().min(start.saturating_add(bytes_max));
+        Self { room: sink.room, written: &mut sink.written, start, bytes_max, end_max }
     }
 
     /// Appends one value.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), CodecError> {
         let (start, bytes_max) = (self.start, self.bytes_max);
-        serializer::encode(value, &mut *self).map_err(|error| encode_error::<T>(&error, start, bytes_max))
+        serializer::encode(value, Writer(self)).map_err(|error| encode_error::<T>(&error, start, bytes_max))
     }
 }
 
-impl bincode::enc::write::Writer for Encoder<'_> {
-    #[inline]
+/// What bincode writes to. Small values are written in a nanosecond or two, so nothing of it may be a call.
+struct Writer<'e, 'a>(&'e mut Encoder<'a>);
+
+impl bincode::enc::write::Writer for Writer<'_, '_> {
+    #[inline(always)]
     fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        let Self(encoder) = self;
+        let end = encoder.written.len() + bytes.len();
+        if end <= encoder.end_max {
+            encoder.written.write_within(encoder.room, bytes);
+            return Ok(());
+        }
+        encoder.write_behind(bytes)
+    }
+}
+
+impl Encoder<'_> {
+    #[cold]
+    #[inline(never)]
+    fn write_behind(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
         if bytes.len() > self.bytes_max - (self.written.len() - self.start) {
             return Err(EncodeError::UnexpectedEnd);
         }
         self.written.write(self.room, bytes);
+        self.end_max = 0;
         Ok(())
     }
 }
@@ -83,11 +104,17 @@ impl<'a> Decoder<'a> {
     }
 
     /// Takes one value.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn value<T: DeserializeOwned>(&mut self) -> Result<T, CodecError> {
         let (value, left) = deserializer::decode(self.bytes).map_err(|error| decode_error::<T>(&error))?;
         self.bytes = left;
         Ok(value)
+    }
+
+    /// Whether nothing is left.
+    #[inline]
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.bytes.is_empty()
     }
 
     /// Checks that nothing is left over.
@@ -116,6 +143,7 @@ const SELF_DESCRIBING: &str = "bincode cannot carry types that describe themselv
                                tagged enums, `serde_json::Value`, sequences of unknown length): send it as a String or \
                                as bytes that you encode yourself, or without that attribute";
 
+#[cold]
 fn encode_error<T: ?Sized>(error: &EncodeError, start: usize, bytes_max: usize) -> CodecError {
     use bincode::serde::EncodeError as Serde;
     let name = std::any::type_name::<T>();
@@ -130,6 +158,7 @@ fn encode_error<T: ?Sized>(error: &EncodeError, start: usize, bytes_max: usize) 
     })
 }
 
+#[cold]
 fn decode_error<T>(error: &DecodeError) -> CodecError {
     use bincode::serde::DecodeError as Serde;
     let name = std::any::type_name::<T>();

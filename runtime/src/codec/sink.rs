@@ -24,17 +24,36 @@ impl Written {
         self.bytes
     }
 
+    /// How many bytes the room takes in all.
+    #[inline]
+    pub(super) fn room_bytes(&self) -> usize {
+        self.room_bytes
+    }
+
+    /// Adds bytes that the room takes.
+    #[inline(always)]
+    pub(super) fn write_within(&mut self, room: &mut [u8], bytes: &[u8]) {
+        let end = self.bytes + bytes.len();
+        room[self.bytes..end].copy_from_slice(bytes);
+        self.bytes = end;
+    }
+
     #[inline]
     pub(super) fn write(&mut self, room: &mut [u8], bytes: &[u8]) {
-        let end = self.bytes + bytes.len();
-        if end <= self.room_bytes {
-            room[self.bytes..end].copy_from_slice(bytes);
+        if self.bytes + bytes.len() <= self.room_bytes {
+            self.write_within(room, bytes);
         } else {
-            let spill = self.spill.get_or_insert_with(|| room[..self.bytes].to_vec());
-            self.room_bytes = 0;
-            spill.extend_from_slice(bytes);
+            self.write_behind(room, bytes);
         }
-        self.bytes = end;
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn write_behind(&mut self, room: &[u8], bytes: &[u8]) {
+        let spill = self.spill.get_or_insert_with(|| room[..self.bytes].to_vec());
+        self.room_bytes = 0;
+        spill.extend_from_slice(bytes);
+        self.bytes += bytes.len();
     }
 }
 

@@ -1,6 +1,6 @@
 //! One call: the smallest map.
 
-use super::columns::{Columns, Length, Pull};
+use super::columns::{Columns, Length, Pulled};
 use super::engine::{Engine, Late, Options};
 use crate::codec::Encoder;
 use crate::error::{CodecError, Error, Kind, Result};
@@ -54,10 +54,10 @@ impl<F: WorkerFn> Columns for OneCall<F> {
         visit(Length::Known(self.left));
     }
 
-    fn pull(&mut self, on_pull: &mut dyn FnMut(bool) -> Pull) -> Pull {
+    fn pull(&mut self, _shortest: bool) -> Pulled {
         let has_one = self.left > 0;
         self.left = 0;
-        on_pull(has_one)
+        Pulled::default().and(has_one)
     }
 
     fn encode(&mut self, encoder: &mut Encoder<'_>) -> std::result::Result<(), CodecError> {

@@ -122,7 +122,7 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
     ///
     /// That of the first task seen to fail, at once; and every error of the call as a whole.
     pub fn collect(self) -> Result<Vec<F::Output>> {
-        self.gather(|outcome| outcome.map_err(Error::from))
+        self.gather(|output| output, |error| Err(error.into()))
     }
 
     /// Runs it: every task's own outcome, in order. This is [`pool_try_map!`](crate::pool_try_map).
@@ -131,7 +131,7 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
     ///
     /// Those of the call as a whole; a failed task is an `Err` in the list.
     pub fn collect_outcomes(self) -> Result<Vec<Result<F::Output, TaskError>>> {
-        self.gather(Ok)
+        self.gather(Ok, |error| Ok(Err(error)))
     }
 
     /// Runs it lazily: results in order, as the iterator is pulled. This is [`pool_iter!`](crate::pool_iter).
@@ -153,15 +153,23 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
         self.engine().map(PoolIterUnordered::new)
     }
 
-    /// Runs it, and gathers what `keep` makes of each outcome, in order, until it fails.
-    fn gather<T>(self, keep: impl Fn(Result<F::Output, TaskError>) -> Result<T>) -> Result<Vec<T>> {
+    /// Runs it, and gathers what is made of each output and of each error, in order, until that fails.
+    fn gather<T>(
+        self,
+        of_output: impl Fn(F::Output) -> T,
+        of_error: impl Fn(TaskError) -> Result<T>,
+    ) -> Result<Vec<T>> {
         let mut engine = self.finite_engine()?;
         let mut gathered = Gathered::new(engine.length());
         while let Some(mut batch) = engine.next_batch(Late::Now)? {
             let place = gathered.place(batch.next_index(), batch.len());
             let mut bytes_in_all = 0;
-            while let Some(((_, outcome), bytes)) = batch.next::<F>() {
-                place.push(keep(outcome)?);
+            loop {
+                bytes_in_all += batch.outputs::<F>(|output| place.push(of_output(output)));
+                let Some(((_, outcome), bytes)) = batch.next::<F>() else {
+                    break;
+                };
+                place.push(outcome.map_or_else(&of_error, |output| Ok(of_output(output)))?);
                 bytes_in_all += bytes;
             }
             engine.batch_yielded(batch, bytes_in_all);

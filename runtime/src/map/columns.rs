@@ -95,13 +95,13 @@ where
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn pull(&mut self) -> bool {
         self.pulled = self.iterator.next();
         self.pulled.is_some()
     }
 
-    #[inline]
+    #[inline(always)]
     fn encode(&mut self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
         let item = self.pulled.take().expect("a row is encoded only when every column was pulled");
         item.encode_as(encoder)
@@ -112,30 +112,45 @@ where
 pub trait Columns {
     /// Visits each column's length, in order.
     fn lengths(&self, visit: &mut dyn FnMut(Length));
-    /// Pulls one item of each column, in order, for as long as `on_pull` (told whether there was one) asks to go on.
-    fn pull(&mut self, on_pull: &mut dyn FnMut(bool) -> Pull) -> Pull;
+    /// Pulls one item of each column, in order. With `shortest`, the columns behind the first that has ended are left alone.
+    fn pull(&mut self, shortest: bool) -> Pulled;
     /// Encodes the row that was pulled.
     fn encode(&mut self, encoder: &mut Encoder<'_>) -> Result<(), CodecError>;
 }
 
-/// Whether the rest of a row is pulled.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Pull {
-    /// The next column is pulled too.
-    GoOn,
-    /// The columns after this one are left alone.
-    Stop,
+/// What a pull of all columns gave: from the first column on, a bit for each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pulled {
+    /// The columns that were asked.
+    pub asked: u32,
+    /// Those that gave an item.
+    pub given: u32,
+}
+
+impl Pulled {
+    /// Takes in that the next column was asked.
+    #[inline(always)]
+    pub(crate) fn and(self, is_given: bool) -> Self {
+        let bit = self.asked + 1;
+        Self { asked: self.asked | bit, given: self.given | if is_given { bit } else { 0 } }
+    }
+
+    /// Whether every column that was asked gave an item.
+    #[inline(always)]
+    pub(crate) fn is_whole(self) -> bool {
+        self.asked == self.given
+    }
 }
 
 impl Columns for () {
     fn lengths(&self, _visit: &mut dyn FnMut(Length)) {}
 
-    #[inline]
-    fn pull(&mut self, _on_pull: &mut dyn FnMut(bool) -> Pull) -> Pull {
-        Pull::GoOn
+    #[inline(always)]
+    fn pull(&mut self, _shortest: bool) -> Pulled {
+        Pulled::default()
     }
 
-    #[inline]
+    #[inline(always)]
     fn encode(&mut self, _encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
         Ok(())
     }
@@ -147,15 +162,13 @@ impl<A: Columns, C: Column> Columns for (A, C) {
         visit(self.1.length());
     }
 
-    #[inline]
-    fn pull(&mut self, on_pull: &mut dyn FnMut(bool) -> Pull) -> Pull {
-        match self.0.pull(on_pull) {
-            Pull::GoOn => on_pull(self.1.pull()),
-            Pull::Stop => Pull::Stop,
-        }
+    #[inline(always)]
+    fn pull(&mut self, shortest: bool) -> Pulled {
+        let pulled = self.0.pull(shortest);
+        if shortest && !pulled.is_whole() { pulled } else { pulled.and(self.1.pull()) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn encode(&mut self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
         self.0.encode(encoder)?;
         self.1.encode(encoder)

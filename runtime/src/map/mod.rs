@@ -9,5 +9,5 @@ mod replies;
 mod rows;
 
 pub use builder::{Map, Position, call};
-pub use columns::{Column, Columns, Length, Pull, Source};
+pub use columns::{Column, Columns, Length, Pulled, Source};
 pub use iter::{PoolIter, PoolIterUnordered};

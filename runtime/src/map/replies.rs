@@ -52,6 +52,37 @@ impl Replies {
         self.left
     }
 
+    /// Hands over the outputs that come next, up to the first task that has none in one piece; gives the bytes that they and
+    /// their arguments took. It is [`next`](Self::next) for many, without what only a failed task needs.
+    #[inline]
+    pub(super) fn outputs<F: WorkerFn>(&mut self, mut give: impl FnMut(F::Output)) -> usize {
+        let Source::Records(records) = &mut self.outcomes else {
+            return 0;
+        };
+        let (before, had) = (records.taken(), self.left);
+        let mut left = had;
+        // The last is left to `next`, which also takes what should not be there.
+        while left > 1 {
+            let at = records.taken();
+            let Some(output) = records.next_output() else {
+                break;
+            };
+            let mut decoder = Decoder::new(output);
+            match F::__decode_output(&mut decoder) {
+                Ok(output) if decoder.is_at_end() => give(output),
+                _ => {
+                    records.back_to(at);
+                    break;
+                }
+            }
+            left -= 1;
+        }
+        let count = had - left;
+        self.left = left;
+        self.next_index += count;
+        records.taken() - before + count * self.argument_bytes
+    }
+
     /// The next outcome, and the bytes that it and its arguments took.
     #[inline]
     pub(super) fn next<F: WorkerFn>(&mut self) -> Option<(Indexed<F::Output>, usize)> {
@@ -65,10 +96,9 @@ impl Replies {
         let outcome = match &mut self.outcomes {
             Source::Records(records) => {
                 let before = records.taken();
-                let outcome = match records.next() {
-                    Ok((Status::Output, output)) => decode_output::<F>(&output),
-                    Ok((status, payload)) => failed(status, &payload),
-                    Err(violation) => Err(Fail::Violation(violation)),
+                let outcome = match records.next_output() {
+                    Some(output) => decode_output::<F>(output),
+                    None => other::<F>(records),
                 };
                 bytes += records.taken() - before;
                 outcome
@@ -117,6 +147,17 @@ fn decode_output<F: WorkerFn>(output: &[u8]) -> Result<F::Output, Fail> {
     F::__decode_output(&mut decoder)
         .and_then(|value| decoder.end().map(|()| value))
         .map_err(|error| Fail::Task(TaskErrorKind::Decode(CodecError::new(format!("the result: {error}")))))
+}
+
+/// The next result where it is no output in one piece.
+#[cold]
+#[inline(never)]
+fn other<F: WorkerFn>(records: &mut Records) -> Result<F::Output, Fail> {
+    match records.next() {
+        Ok((Status::Output, output)) => decode_output::<F>(&output),
+        Ok((status, payload)) => failed(status, &payload),
+        Err(violation) => Err(Fail::Violation(violation)),
+    }
 }
 
 #[cold]

@@ -1,7 +1,7 @@
 //! The iterators of a call, read row by row: they must end together, unless they are endless or the call stops with the
 //! shortest.
 
-use super::columns::{Columns, Length, Pull};
+use super::columns::{Columns, Length, Pulled};
 use crate::codec::Encoder;
 use crate::error::{CodecError, Error, Kind, LengthMismatch, Place, Result};
 use crate::registry::Registration;
@@ -76,43 +76,39 @@ impl<A: Columns> Rows<A> {
     }
 
     /// Pulls one item of each column. A panic of an iterator goes through, and nothing is pulled after it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn pull(&mut self) -> Result<Row> {
         // Set before, and taken back after: an iterator that panics is not asked again.
         self.at_end = true;
-        let (lengths, shortest) = (&self.lengths, self.shortest);
-        let mut ended = None;
-        let mut going = None;
-        let mut column = 0;
-        self.columns.pull(&mut |is_item| {
-            let endless = lengths[column] == Length::Endless;
-            if !is_item {
-                ended.get_or_insert(column);
-            } else if !endless {
-                going.get_or_insert(column);
-            }
-            column += 1;
-            if ended.is_some() && shortest { Pull::Stop } else { Pull::GoOn }
-        });
-        match (ended, going) {
-            (None, _) => {
-                self.pulled += 1;
-                self.at_end = false;
-                Ok(Row::Whole)
-            }
-            (Some(ended), Some(longer)) if !shortest => {
+        let pulled = self.columns.pull(self.shortest);
+        if !pulled.is_whole() {
+            return self.end_of(pulled);
+        }
+        self.pulled += 1;
+        self.at_end = false;
+        Ok(Row::Whole)
+    }
+
+    /// What it means that some columns have ended.
+    #[cold]
+    fn end_of(&self, Pulled { asked, given }: Pulled) -> Result<Row> {
+        let column = |bits: u32| (bits != 0).then(|| bits.trailing_zeros() as usize);
+        let endless =
+            (self.lengths.iter().rev()).fold(0, |bits, length| bits << 1 | u32::from(*length == Length::Endless));
+        match (column(asked & !given), column(given & !endless)) {
+            (Some(ended), Some(longer)) if !self.shortest => {
                 let longer_length = match self.lengths[longer] {
                     Length::Known(length) => Some(length),
                     _ => None,
                 };
                 Err(self.mismatch(ended, self.pulled, longer, longer_length))
             }
-            (Some(_), _) => Ok(Row::End),
+            _ => Ok(Row::End),
         }
     }
 
     /// Encodes the row that was pulled last.
-    #[inline]
+    #[inline(always)]
     pub(super) fn encode(&mut self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
         self.columns.encode(encoder)
     }

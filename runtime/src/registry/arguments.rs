@@ -34,7 +34,7 @@ pub trait EncodeAs<T> {
 impl<T: Serialize> EncodeAs<T> for T {
     type Parameter = T;
 
-    #[inline]
+    #[inline(always)]
     fn encode_as(&self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
         encoder.value(self)
     }
@@ -63,7 +63,7 @@ macro_rules! encode_items {
         impl<$($generics)*> EncodeAs<$owned> for $item {
             type Parameter = $owned;
 
-            #[inline]
+            #[inline(always)]
             fn encode_as(&self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
                 let target: &$target = self;
                 let borrowed: &$borrowed = target;

@@ -122,7 +122,7 @@ impl<'a> TaskCall<'a> {
     }
 
     /// Begins the next task, if there is one and it can have a result.
-    #[inline]
+    #[inline(always)]
     fn begin(&mut self) -> bool {
         loop {
             if self.left == 0 || self.outgrown.is_some() {
@@ -148,7 +148,7 @@ impl<'a> TaskCall<'a> {
     }
 
     /// Ends the task with what it gave.
-    #[inline]
+    #[inline(always)]
     fn end(&mut self, result: Result<(), Stop>) {
         let status = match result {
             Ok(()) => Status::Output,
@@ -180,7 +180,7 @@ impl<'a> TaskCall<'a> {
         self.sink.write(bytes);
     }
 
-    #[inline]
+    #[inline(always)]
     fn finish(&mut self, status: Status) {
         if sys::is_fork() {
             sys::exit_fork();
@@ -225,19 +225,19 @@ impl<'a> TaskCall<'a> {
     }
 
     /// Takes the next argument.
-    #[inline]
+    #[inline(always)]
     pub(super) fn argument<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, Stop> {
-        self.arguments.value().map_err(|error| Stop::Decode(CodecError::new(format!("argument `{name}`: {error}"))))
+        self.arguments.value().map_err(|error| wrong_argument(name, &error))
     }
 
     /// Checks that every argument was taken.
-    #[inline]
+    #[inline(always)]
     pub fn end_of_arguments(&self) -> Result<(), Stop> {
         self.arguments.end().map_err(|error| Stop::Decode(CodecError::new(format!("the arguments: {error}"))))
     }
 
     /// Writes the output.
-    #[inline]
+    #[inline(always)]
     pub(super) fn output<T: Serialize>(&mut self, output: &T) -> Result<(), Stop> {
         Encoder::new(&mut self.sink, self.bytes_max)
             .value(output)
@@ -276,6 +276,11 @@ pub(crate) struct Run {
     pub(crate) taken: usize,
     /// The last one's result, if it outgrew the room. It is not among the finished.
     pub(crate) outgrown: Option<(Status, Vec<u8>)>,
+}
+
+#[cold]
+fn wrong_argument(name: &str, error: &CodecError) -> Stop {
+    Stop::Decode(CodecError::new(format!("argument `{name}`: {error}")))
 }
 
 /// Reads what [`TaskCall::failed`] wrote.

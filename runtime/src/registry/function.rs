@@ -98,10 +98,12 @@ pub trait Argument: Sized {
 
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned> Argument for T {
+    #[inline(always)]
     fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
         encoder.value(self)
     }
 
+    #[inline(always)]
     fn decode(call: &mut TaskCall<'_>, name: &str) -> Result<Self, Stop> {
         call.argument(name)
     }
@@ -123,10 +125,12 @@ pub trait Output: Sized {
 
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned> Output for T {
+    #[inline(always)]
     fn encode(&self, call: &mut TaskCall<'_>) -> Result<(), Stop> {
         call.output(self)
     }
 
+    #[inline(always)]
     fn decode(decoder: &mut Decoder<'_>) -> Result<Self, CodecError> {
         decoder.value()
     }

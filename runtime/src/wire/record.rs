@@ -97,8 +97,25 @@ impl Records {
         self.at
     }
 
-    /// Takes the next result.
+    /// Goes back to where so many bytes were taken.
+    pub(crate) fn back_to(&mut self, taken: usize) {
+        self.at = taken;
+    }
+
+    /// Takes the next result, if it is an output in one piece.
     #[inline]
+    pub(crate) fn next_output(&mut self) -> Option<&[u8]> {
+        let (head, rest) = self.bytes.get(self.at..)?.split_first_chunk()?;
+        let head = u32::from_le_bytes(*head);
+        if head & ((1 << STATUS_BITS) - 1) != Status::Output as u32 {
+            return None;
+        }
+        let output = rest.get(..(head >> STATUS_BITS) as usize)?;
+        self.at += HEAD_BYTES + output.len();
+        Some(output)
+    }
+
+    /// Takes the next result.
     pub(crate) fn next(&mut self) -> Result<(Status, Cow<'_, [u8]>), Violation> {
         let (kind, start, end) = self.step()?;
         if kind != PART {
