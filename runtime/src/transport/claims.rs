@@ -144,3 +144,6 @@ impl Ledger {
         Ok(claims)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -94,3 +94,6 @@ pub(super) fn must_wake_parent<W: Word>(word: &W, rung: &mut u64) -> bool {
     }
     must
 }
+
+#[cfg(test)]
+mod tests;
