@@ -8,10 +8,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::claims::Ledger;
+use super::ring_end::PART_BYTES_MAX;
 use super::{Chunk, layout, parking};
 use crate::registry::Finished;
 use crate::sys::{self, Access, Ring, Words};
-use crate::wire::{self, HEAD_BYTES, PanicNote, Violation};
+use crate::wire::{self, HEAD_BYTES, PanicNote, Records, Violation};
 
 /// A worker's queue and results, as the parent sees them.
 pub(super) struct RingLink {
@@ -164,10 +165,25 @@ impl RingLink {
         self.taken = finished;
         self.words.word(layout::RELEASED).store(u64::from(finished.position), Ordering::Release);
         let must_wake = self.must_wake();
-        let records = if count == 0 { Vec::new() } else { std::mem::take(&mut self.parts) };
+        let records = self.take_records(count)?;
         self.finish_entries(count)?;
         let timed = self.timed(count, busy_nanos);
         Ok(Some((Taken { count, records, timed }, must_wake)))
+    }
+
+    /// The finished results out of what has come. The parts behind them are of a result that is not finished, and stay.
+    fn take_records(&mut self, count: u32) -> Result<Vec<u8>, Violation> {
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let come = std::mem::take(&mut self.parts);
+        if come.len() <= PART_BYTES_MAX {
+            // There is no part among them: each but a result's last, which is a record, is as large as it may be.
+            return Ok(come);
+        }
+        let (records, parts) = Records::new(come).split_parts(count as usize)?;
+        self.parts = parts;
+        Ok(records)
     }
 
     /// Steps over what the worker has left out at the end of the ring.

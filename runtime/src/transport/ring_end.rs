@@ -54,8 +54,8 @@ pub(crate) struct Claimed {
 const RESTART_BYTES: usize = 256 * 1024;
 /// That much of it is used again so soon while results are smaller than this together.
 const SMALL_BYTES: usize = 64 * 1024;
-/// A result that does not fit is brought over in parts of at most so many bytes.
-const PART_BYTES_MAX: usize = layout::RESULTS_BYTES / 4;
+/// A result that does not fit is brought over in parts of so many bytes, and a record with the rest.
+pub(super) const PART_BYTES_MAX: usize = layout::RESULTS_BYTES / 4;
 
 impl RingEnd {
     /// Opens the memory whose descriptors came with the greeting.

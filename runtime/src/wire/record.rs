@@ -133,13 +133,25 @@ impl Records {
 
     /// Takes out the next `count` results, as bytes.
     pub(crate) fn split(&mut self, count: usize) -> Result<Vec<u8>, Violation> {
-        let mut left = count;
         let start = self.at;
+        self.pass(count)?;
+        Ok(self.bytes[start..self.at].to_vec())
+    }
+
+    /// Takes the first `count` results, and the parts behind them of one that is not finished, apart.
+    pub(crate) fn split_parts(mut self, count: usize) -> Result<(Vec<u8>, Vec<u8>), Violation> {
+        self.pass(count)?;
+        let parts = self.bytes.split_off(self.at);
+        Ok((self.bytes, parts))
+    }
+
+    fn pass(&mut self, count: usize) -> Result<(), Violation> {
+        let mut left = count;
         while left > 0 {
             let (kind, ..) = self.step()?;
             left -= usize::from(kind != PART);
         }
-        Ok(self.bytes[start..self.at].to_vec())
+        Ok(())
     }
 
     /// Drops what is left; gives how many bytes it was.
