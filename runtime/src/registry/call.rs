@@ -224,6 +224,16 @@ impl<'a> TaskCall<'a> {
         self.left == 0 || self.outgrown.is_some() || self.violation.is_some()
     }
 
+    /// Runs every task that is left by a function of a test: from its one argument to the bytes of its result.
+    #[cfg(test)]
+    pub(crate) fn run_each(&mut self, mut run: impl FnMut(u64, &mut Sink<'a>)) {
+        while self.begin() {
+            let argument = self.argument("argument");
+            let result = argument.map(|argument| run(argument, &mut self.sink));
+            self.end(result);
+        }
+    }
+
     /// Takes the next argument.
     #[inline(always)]
     pub(super) fn argument<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, Stop> {

@@ -283,3 +283,6 @@ pub(super) const ENTRY_BYTES: usize = 2;
 pub(super) const ENTRY_FUNCTION: usize = 4;
 pub(super) const ENTRY_FIRST: usize = 5;
 pub(super) const ENTRY_COUNT: usize = 6;
+
+#[cfg(test)]
+mod tests;
