@@ -29,6 +29,8 @@ const CHUNK_BYTES: usize = 64 * 1024;
 const READ_TIME: Duration = Duration::from_micros(500);
 /// While results are at hand, the workers are looked after this often.
 const TOP_UP_INTERVAL: Duration = Duration::from_micros(200);
+/// After so many results the clock is asked for each.
+const LOOK_TASKS: u32 = 256;
 
 /// The options of a map.
 #[derive(Clone, Debug, Default)]
@@ -74,6 +76,8 @@ pub(super) struct Engine<F: WorkerFn, A> {
     /// The last chunk took long to read.
     slow_input: bool,
     last_step: Instant,
+    /// The results given out since then.
+    since_look: u32,
     function: PhantomData<fn() -> F>,
 }
 
@@ -104,6 +108,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             in_foreign_code: false,
             slow_input: false,
             last_step: Instant::now(),
+            since_look: 0,
             function: PhantomData,
         })
     }
@@ -133,7 +138,10 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
                 return Err(failure);
             }
             if let Some(next) = self.next_ready() {
-                if late == Late::AfterResults && self.last_step.elapsed() > TOP_UP_INTERVAL {
+                self.since_look += 1;
+                // The clock takes as long as several short tasks. A caller who takes long over each result makes few.
+                let is_look = self.since_look.is_power_of_two() || self.since_look > LOOK_TASKS;
+                if late == Late::AfterResults && is_look && self.last_step.elapsed() > TOP_UP_INTERVAL {
                     self.top_up();
                 }
                 return Ok(Some(next));
@@ -240,6 +248,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             self.read_chunk(tasks);
         }
         self.last_step = Instant::now();
+        self.since_look = 0;
     }
 
     /// Reads up to so many rows, and sends them.
@@ -355,9 +364,12 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         }
     }
 
-    fn end_batch(&self, batch: Replies) {
+    fn end_batch(&self, mut batch: Replies) {
         if let Some((worker, what)) = batch.fault() {
             self.shared.distrust(worker, what);
+        }
+        if let Some(buffer) = batch.into_buffer() {
+            self.shared.arena().buffers().give(buffer);
         }
     }
 }

@@ -122,8 +122,16 @@ impl Replies {
     }
 
     /// What is wrong with the results, and the worker that wrote them.
-    pub(super) fn fault(self) -> Option<((usize, u32), String)> {
-        Some((self.worker?, self.fault?))
+    pub(super) fn fault(&mut self) -> Option<((usize, u32), String)> {
+        Some((self.worker?, self.fault.take()?))
+    }
+
+    /// The buffer that the results stand in.
+    pub(super) fn into_buffer(self) -> Option<Vec<u8>> {
+        match self.outcomes {
+            Source::Records(records) => Some(records.into_buffer()),
+            Source::Error(_) => None,
+        }
     }
 
     #[cold]

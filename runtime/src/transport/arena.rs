@@ -31,6 +31,31 @@ pub(crate) struct Arena {
     free: Mutex<Vec<Region>>,
     /// None where the workers cannot share it.
     shared: Option<Shared>,
+    buffers: Arc<Buffers>,
+}
+
+/// Buffers that results were copied into, to be used again: the allocator would give large ones back to the system each time,
+/// and their first touch takes longer than the copy.
+#[derive(Default)]
+pub(crate) struct Buffers(Mutex<Vec<Vec<u8>>>);
+
+/// So many buffers are kept, none larger than what a ring holds.
+const BUFFERS_MAX: usize = 8;
+
+impl Buffers {
+    /// An empty buffer.
+    pub(super) fn take(&self) -> Vec<u8> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    /// Keeps a buffer that is not used any more.
+    pub(crate) fn give(&self, mut buffer: Vec<u8>) {
+        let mut buffers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if buffers.len() < BUFFERS_MAX && (1..=layout::RESULTS_BYTES).contains(&buffer.capacity()) {
+            buffer.clear();
+            buffers.push(buffer);
+        }
+    }
 }
 
 struct Shared {
@@ -47,17 +72,26 @@ impl Arena {
         let mut whole = Region::shared(&memory, ARENA_BYTES)?;
         sys::seal_against_writers(&memory)?;
         let blocks = whole.split_off(HEAD_BYTES);
-        Ok(Self { free: Mutex::new(vec![blocks]), shared: Some(Shared { memory, head, segments: AtomicU64::new(0) }) })
+        Ok(Self {
+            free: Mutex::new(vec![blocks]),
+            shared: Some(Shared { memory, head, segments: AtomicU64::new(0) }),
+            buffers: Arc::default(),
+        })
     }
 
     /// An arena of this process alone.
     pub(crate) fn private() -> io::Result<Self> {
-        Ok(Self { free: Mutex::new(vec![Region::private(ARENA_BYTES)?]), shared: None })
+        Ok(Self { free: Mutex::new(vec![Region::private(ARENA_BYTES)?]), shared: None, buffers: Arc::default() })
     }
 
     /// The memory, for the workers to read, and its bytes.
     pub(crate) fn memory(&self) -> Option<(&OwnedFd, usize)> {
         self.shared.as_ref().map(|shared| (&shared.memory, ARENA_BYTES))
+    }
+
+    /// The buffers for results.
+    pub(crate) fn buffers(&self) -> &Arc<Buffers> {
+        &self.buffers
     }
 
     /// Says to all workers that the parent is about to sleep; it must look once more at what it waits for.

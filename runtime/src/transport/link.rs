@@ -43,7 +43,9 @@ impl Link {
     pub(crate) fn new(arena: &Arena, frame_bytes_max: usize) -> io::Result<(Self, OwnedFd, Option<OwnedFd>)> {
         let (socket, worker_end) = SocketLink::new(frame_bytes_max)?;
         let (ring, memory) = match arena.memory() {
-            Some(_) => RingLink::new(frame_bytes_max).map(|(ring, memory)| (Some(ring), Some(memory)))?,
+            Some(_) => {
+                RingLink::new(arena.buffers(), frame_bytes_max).map(|(ring, memory)| (Some(ring), Some(memory)))?
+            }
             None => (None, None),
         };
         Ok((Self { socket, ring, segments: BTreeSet::new(), said_hello: false }, worker_end, memory))

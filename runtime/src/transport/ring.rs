@@ -4,9 +4,11 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::arena::Buffers;
 use super::claims::Ledger;
 use super::ring_end::PART_BYTES_MAX;
 use super::{Chunk, layout, parking};
@@ -28,6 +30,7 @@ pub(super) struct RingLink {
     taken: Finished,
     /// The parts of a result that is not finished.
     parts: Vec<u8>,
+    buffers: Arc<Buffers>,
     parts_bytes_max: usize,
     busy_nanos: u64,
     /// The tasks taken since the worker has last told of its time.
@@ -56,7 +59,7 @@ pub(crate) struct Taken {
 
 impl RingLink {
     /// The memory of a new worker, and its descriptor for the worker.
-    pub(super) fn new(frame_bytes_max: usize) -> io::Result<(Self, OwnedFd)> {
+    pub(super) fn new(buffers: &Arc<Buffers>, frame_bytes_max: usize) -> io::Result<(Self, OwnedFd)> {
         let memory = sys::shared_memory(layout::BYTES)?;
         let link = Self {
             words: Words::new(&memory, layout::WORDS_BYTES, Access::ReadWrite)?,
@@ -67,6 +70,7 @@ impl RingLink {
             unused: Vec::new(),
             taken: Finished::default(),
             parts: Vec::new(),
+            buffers: Arc::clone(buffers),
             parts_bytes_max: frame_bytes_max,
             busy_nanos: 0,
             untimed: 0,
@@ -160,6 +164,9 @@ impl RingLink {
         if bytes > self.results.capacity() || self.parts.len() + bytes > self.parts_bytes_max + self.results.capacity()
         {
             return Err(Violation::new("its results are larger than they may be"));
+        }
+        if self.parts.capacity() == 0 {
+            self.parts = self.buffers.take();
         }
         self.results.copy_out(self.taken.position, bytes, &mut self.parts);
         self.taken = finished;

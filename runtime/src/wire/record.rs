@@ -161,6 +161,11 @@ impl Records {
         left
     }
 
+    /// The buffer that they stand in.
+    pub(crate) fn into_buffer(self) -> Vec<u8> {
+        self.bytes
+    }
+
     /// What is left, as bytes.
     pub(crate) fn into_rest(mut self) -> Vec<u8> {
         if self.at == 0 {

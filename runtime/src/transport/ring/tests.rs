@@ -23,7 +23,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// Both ends of a new worker's memory.
 fn ends() -> (Arc<Arena>, RingLink, RingEnd) {
     let arena = Arc::new(Arena::shared().unwrap());
-    let (link, memory) = RingLink::new(BYTES_MAX).unwrap();
+    let (link, memory) = RingLink::new(&Arc::default(), BYTES_MAX).unwrap();
     let (arena_memory, bytes) = arena.memory().unwrap();
     let end = RingEnd::new(arena_memory, bytes, &memory).unwrap();
     (arena, link, end)

@@ -117,7 +117,7 @@ struct Pair {
 
 impl Pair {
     fn new(arena: &Arc<Arena>) -> Self {
-        let (link, memory) = RingLink::new(PARTS_BYTES_MAX).unwrap();
+        let (link, memory) = RingLink::new(&Arc::default(), PARTS_BYTES_MAX).unwrap();
         let words = Words::new(&memory, layout::WORDS_BYTES, Access::ReadWrite).unwrap();
         let ring = Ring::new(&memory, layout::RESULTS, layout::RESULTS_BYTES, Access::ReadWrite).unwrap();
         Self { arena: Arc::clone(arena), link, words, ring, given: 0, taken: 0, broken: false }
