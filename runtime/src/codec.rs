@@ -189,7 +189,10 @@ mod tests {
     #[test]
     fn values_come_back_as_they_went() {
         round_trip(&(i64::MIN, u8::MAX, "ä".to_owned(), Some(1.5f64), vec![(); 3]));
-        round_trip(&vec![7u8; (1 << 20) + 1]);
+        // The interpreter takes minutes for so many.
+        if !cfg!(miri) {
+            round_trip(&vec![7u8; (1 << 20) + 1]);
+        }
     }
 
     #[test]
