@@ -25,8 +25,7 @@ pub(crate) struct RingEnd {
     /// The number of the entry whose tasks are next, and how far its arguments are taken.
     entry: u64,
     cursor: usize,
-    /// The number behind the last task of that entry, as far as it was looked at, and how many are claimed of it at a time.
-    end: u32,
+    /// How many tasks of that entry are claimed at a time.
     grain: u32,
     /// The number behind the last task that is claimed.
     claimed: u32,
@@ -71,7 +70,6 @@ impl RingEnd {
             segments: BTreeMap::new(),
             entry: 0,
             cursor: 0,
-            end: 0,
             grain: 0,
             claimed: 0,
             finished: Finished::default(),
@@ -106,8 +104,10 @@ impl RingEnd {
     pub(crate) fn next(&mut self, most: u32) -> Option<Claimed> {
         let next = self.finished.tasks;
         if self.claimed == next {
-            // What is not claimed may change, so of an entry that was not looked at before one task is claimed first.
-            let known = self.end.wrapping_sub(next);
+            // What is not claimed may change, so this is no more than a hint. Of the entry behind this one, a single task is
+            // claimed first.
+            let (first, count) = self.read_entry();
+            let known = count.saturating_sub(next.wrapping_sub(first));
             let grain = if self.grain == 0 { most } else { self.grain };
             let wanted = if known == 0 { 1 } else { known.min(grain) };
             let (_, count) = claims::claim(self.words.word(layout::CLAIMS), wanted)?;
@@ -120,12 +120,12 @@ impl RingEnd {
             self.cursor = 0;
             (first, count) = self.read_entry();
         }
-        self.end = first.wrapping_add(count);
+        let end = first.wrapping_add(count);
         let function = self.field(ENTRY_FUNCTION);
         Some(Claimed {
             function: (function >> 32) as u32,
             attempt: function as u32,
-            count: self.claimed.wrapping_sub(next).min(self.end.wrapping_sub(next)),
+            count: self.claimed.wrapping_sub(next).min(end.wrapping_sub(next)),
             segment: self.field(ENTRY_SEGMENT),
             offset: self.field(ENTRY_OFFSET) as usize + self.cursor,
             bytes: self.field(ENTRY_BYTES) as usize - self.cursor,

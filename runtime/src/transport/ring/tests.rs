@@ -396,3 +396,19 @@ fn parts_behind_a_finished_result_are_kept_for_the_one_they_are_of() {
     take();
     assert!(results.into_inner() == [b"small".to_vec(), large], "a result has lost its parts");
 }
+
+#[test]
+fn a_worker_claims_no_more_of_a_chunk_than_its_grain_after_tasks_were_taken_back() {
+    let (arena, mut link, mut end) = ends();
+    let mut given = vec![chunk(&arena, &[0; 10], false)];
+    link.assign(&given[0], 0);
+    let claimed = end.next(1).unwrap();
+    assert_eq!(claimed.count, 1);
+    assert_eq!(link.take_back(u32::MAX).unwrap(), 9);
+    end.run(&claimed, BYTES_MAX, |call| call.run_each(|_, sink| sink.write(b"done"))).unwrap();
+    assert!(end.next(1000).is_none());
+    given.push(chunk(&arena, &[0; 5], false));
+    link.assign(&given[1], 1);
+    assert_eq!(end.next(1000).unwrap().count, 1);
+    assert_eq!(link.load().unwrap(), (2, 4), "what is claimed cannot be taken back");
+}
