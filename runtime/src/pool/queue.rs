@@ -42,7 +42,8 @@ pub(crate) enum Running {
     Finish,
 }
 
-/// A chunk that so many workers died with before they began it is taken for the cause, and its first task gets the blame.
+/// A chunk that more workers than this died with before they began it is taken for the cause, and its first task gets the
+/// blame.
 const MOVES_MAX: u32 = 3;
 
 /// A worker is woken when those that a call has are busy for so long: a wake-up costs the waker 10 µs, and takes 40.
@@ -390,6 +391,7 @@ impl Queue {
         if let Some(first) = chunks.front_mut()
             && (has_begun || first.chunk.moved() > MOVES_MAX)
         {
+            first.chunk.stayed();
             match error {
                 Some(error) => call.done.push(first.done(1, Outcomes::Error(error), (slot, worker.pid))),
                 None => first.next += 1,

@@ -65,13 +65,13 @@ impl Finished {
     }
 }
 
-/// When what the tasks printed is written out.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Flush {
-    /// Before each result.
+/// Who writes out what the tasks printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flush {
+    /// It is done before each result, so that what a task printed stands before it.
     EachTask,
-    /// After the last task: it would take longer than they do.
-    AtEnd,
+    /// Whoever runs the tasks, soon after: it would take longer than they do.
+    Later,
 }
 
 /// Why a call gave no output. The bytes of a failure stand in the sink.
@@ -83,9 +83,6 @@ pub enum Stop {
     /// The function returned an `Err`.
     Failed,
 }
-
-/// The tasks of a run that are told of together are at least so many.
-const FLUSH_TASKS_MAX: u32 = 8;
 
 /// Texts of an error are cut here, and at a part of the frame, so that an error always fits into it.
 const TEXT_BYTES_MAX: usize = 64 * 1024;
@@ -114,8 +111,8 @@ impl<'a> TaskCall<'a> {
         sink: Sink<'a>,
         bytes_max: usize,
         progress: Progress<'a>,
+        flush: Flush,
     ) -> Self {
-        let flush = if count > FLUSH_TASKS_MAX { Flush::AtEnd } else { Flush::EachTask };
         let arguments = Decoder::new(&[]);
         let (record, outgrown, violation) = (0, None, None);
         Self { tasks, left: count, arguments, sink, record, bytes_max, progress, outgrown, violation, flush }
@@ -186,7 +183,6 @@ impl<'a> TaskCall<'a> {
             sys::exit_fork();
         }
         if self.flush == Flush::EachTask {
-            // What the task printed stands before its result.
             let _ = std::io::stdout().flush();
         }
         let bytes = self.sink.len() - self.record - HEAD_BYTES;
@@ -204,9 +200,6 @@ impl<'a> TaskCall<'a> {
 
     /// Ends the run: what is finished, how many bytes of arguments were taken, and the result that outgrew the room.
     pub(crate) fn into_run(self, tasks_bytes: usize) -> Result<Run, Violation> {
-        if self.flush == Flush::AtEnd {
-            let _ = std::io::stdout().flush();
-        }
         if let Some(violation) = self.violation {
             return Err(violation);
         }

@@ -7,7 +7,7 @@ mod function;
 mod table;
 
 pub use arguments::EncodeAs;
-pub(crate) use call::{Finished, Progress, decode_failure};
+pub(crate) use call::{Finished, Flush, Progress, decode_failure};
 pub use call::{Stop, TaskCall, run_tasks};
 pub use fallible::{ErrorProbe, Fallible, Typed, Untyped};
 pub use function::{Argument, Named, Output, Parameter, Parameters, WorkerFailure, WorkerFn, not_a_worker_function};

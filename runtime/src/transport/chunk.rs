@@ -88,6 +88,11 @@ impl Chunk {
         self.moves
     }
 
+    /// Forgets the deaths so far: its first task has got the blame.
+    pub(crate) fn stayed(&mut self) {
+        self.moves = 0;
+    }
+
     /// Takes the tasks from `position` on out of it, as a chunk of their own without weight.
     pub(crate) fn split_off(&mut self, position: usize) -> Self {
         let position = position.min(self.len());

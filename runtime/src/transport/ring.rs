@@ -33,6 +33,8 @@ pub(super) struct RingLink {
     buffers: Arc<Buffers>,
     parts_bytes_max: usize,
     busy_nanos: u64,
+    /// What was taken last was no more than the word that the end of the ring is left out.
+    only_skipped: bool,
     /// The tasks taken since the worker has last told of its time.
     untimed: u32,
 }
@@ -73,6 +75,7 @@ impl RingLink {
             buffers: Arc::clone(buffers),
             parts_bytes_max: frame_bytes_max,
             busy_nanos: 0,
+            only_skipped: false,
             untimed: 0,
         };
         Ok((link, memory))
@@ -159,8 +162,12 @@ impl RingLink {
         if count > claimed {
             return Err(Violation::new("it gives results that it was not asked for"));
         }
-        self.skip()?;
+        let skipped = self.skip()?;
         let bytes = finished.position.wrapping_sub(self.taken.position) as usize;
+        // A worker leaves out the end of the ring once, and then has results.
+        if std::mem::replace(&mut self.only_skipped, skipped && bytes == 0) && self.only_skipped {
+            return Err(Violation::new("it leaves out results again and again"));
+        }
         if bytes > self.results.capacity() || self.parts.len() + bytes > self.parts_bytes_max + self.results.capacity()
         {
             return Err(Violation::new("its results are larger than they may be"));
@@ -193,19 +200,20 @@ impl RingLink {
         Ok(records)
     }
 
-    /// Steps over what the worker has left out at the end of the ring.
-    fn skip(&mut self) -> Result<(), Violation> {
+    /// Steps over what the worker has left out at the end of the ring; tells whether it has.
+    fn skip(&mut self) -> Result<bool, Violation> {
         let mut head = Vec::with_capacity(HEAD_BYTES);
         self.results.copy_out(self.taken.position, HEAD_BYTES, &mut head);
         let head = head.try_into().expect("so many bytes were copied");
-        if let Some(skipped) = wire::skipped(head) {
+        let skipped = wire::skipped(head);
+        if let Some(skipped) = skipped {
             let to_end = self.results.capacity() - self.taken.position as usize % self.results.capacity();
             if skipped != to_end {
                 return Err(Violation::new("it leaves out results"));
             }
             self.taken.position = self.taken.position.wrapping_add(skipped as u32);
         }
-        Ok(())
+        Ok(skipped.is_some())
     }
 
     fn finish_entries(&mut self, count: u32) -> Result<(), Violation> {
@@ -224,16 +232,14 @@ impl RingLink {
     }
 
     fn unuse(&mut self, finished: Option<Entry>) {
-        if let Some(segment) = finished.and_then(|entry| entry.segment)
-            && !self.entries.iter().any(|entry| entry.segment == Some(segment))
-        {
-            self.unused.push(segment);
-        }
+        self.unused.extend(finished.and_then(|entry| entry.segment));
     }
 
-    /// Takes the memory beside the arena that the worker needs no more.
+    /// Takes the memory beside the arena that the worker needs no more. What was taken back may have been given again since.
     pub(super) fn unused_segments(&mut self) -> Vec<u64> {
-        std::mem::take(&mut self.unused)
+        let Self { unused, entries, .. } = self;
+        unused.retain(|&segment| !entries.iter().any(|entry| entry.segment == Some(segment)));
+        std::mem::take(unused)
     }
 
     fn timed(&mut self, count: u32, busy_nanos: u64) -> Option<(u32, Duration)> {

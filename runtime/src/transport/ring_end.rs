@@ -11,7 +11,7 @@ use std::time::Instant;
 use super::ring::{ENTRY_BYTES, ENTRY_COUNT, ENTRY_FIRST, ENTRY_FUNCTION, ENTRY_OFFSET, ENTRY_SEGMENT};
 use super::{Fault, claims, layout, parking};
 use crate::codec::Sink;
-use crate::registry::{Finished, Progress, TaskCall};
+use crate::registry::{Finished, Flush, Progress, TaskCall};
 use crate::sys::{Access, Ring, View, Words};
 use crate::wire::{self, HEAD_BYTES, PanicNote, Status, TaskFrames, Violation};
 
@@ -150,6 +150,7 @@ impl RingEnd {
         &mut self,
         claimed: &Claimed,
         bytes_max: usize,
+        flush: Flush,
         run: impl FnOnce(&mut TaskCall<'_>),
     ) -> Result<Option<(Status, Vec<u8>)>, Fault> {
         self.restart();
@@ -168,7 +169,7 @@ impl RingEnd {
             revoked: self.words.word(layout::REVOKED),
             count: self.finished,
         };
-        let mut call = TaskCall::new(TaskFrames::of(tasks), claimed.count, Sink::new(room), bytes_max, progress);
+        let mut call = TaskCall::new(TaskFrames::of(tasks), claimed.count, Sink::new(room), bytes_max, progress, flush);
         run(&mut call);
         let run = call.into_run(tasks.len())?;
         self.last_bytes = run.finished.position.wrapping_sub(self.finished.position) as usize;

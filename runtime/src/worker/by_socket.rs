@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::panic::{self, Teller};
 use super::serve::run_tasks;
 use crate::codec::Sink;
-use crate::registry::{Finished, Progress, TaskCall};
+use crate::registry::{Finished, Flush, Progress, TaskCall};
 use crate::transport::{Fault, Sender, WorkerEnd};
 use crate::wire::{self, ChunkHeader, TaskFrames, ToWorker, Violation};
 
@@ -84,7 +84,8 @@ impl Server {
         let progress = Progress { begun: &begun, finished: &finished, revoked: &revoked, count: Finished::default() };
         let started = Instant::now();
         // Without room, the result is given back.
-        let mut call = TaskCall::new(TaskFrames::of(tasks), 1, Sink::default(), self.bytes_max, progress);
+        let mut call =
+            TaskCall::new(TaskFrames::of(tasks), 1, Sink::default(), self.bytes_max, progress, Flush::EachTask);
         run_tasks(chunk.function, chunk.attempt, &mut call)?;
         let elapsed = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let run = call.into_run(tasks.len())?;

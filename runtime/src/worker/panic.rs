@@ -13,6 +13,8 @@ use crate::wire::{self, PanicNote};
 thread_local! {
     /// Whether this thread is running a task.
     static IN_TASK: Cell<bool> = const { Cell::new(false) };
+    /// Whether [`LAST`] holds one: looked at before each task, which must not take long.
+    static HAS_LAST: Cell<bool> = const { Cell::new(false) };
     /// The last panic of the running task.
     static LAST: RefCell<Option<PanicNote>> = const { RefCell::new(None) };
 }
@@ -51,13 +53,16 @@ pub(super) fn install_hook(teller: Teller) {
         };
         teller.tell(&note);
         LAST.set(Some(note));
+        HAS_LAST.set(true);
     }));
 }
 
 /// Runs a task. A panic is its `Err`.
 pub(super) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, PanicNote> {
     IN_TASK.set(true);
-    LAST.set(None);
+    if HAS_LAST.replace(false) {
+        LAST.set(None);
+    }
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
     IN_TASK.set(false);
     result.map_err(|payload| {
