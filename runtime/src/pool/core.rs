@@ -209,11 +209,14 @@ impl Shared {
 }
 
 impl Core {
-    /// Sends the chunks that wait to the workers that take them.
-    pub(super) fn dispatch(&mut self) {
+    /// Sends the chunks that wait to the workers that take them; tells whether there was one.
+    pub(super) fn dispatch(&mut self) -> bool {
+        let mut any = false;
         while let Some(assignment) = self.queue.assign() {
             self.assign(assignment);
+            any = true;
         }
+        any
     }
 
     fn assign(&mut self, Assignment { slot, chunk, grain }: Assignment) {
@@ -231,16 +234,16 @@ impl Core {
 
     /// Takes the results that stand in shared memory; tells whether there were some.
     pub(super) fn take_results(&mut self) -> bool {
-        let mut any = false;
-        for slot in 0..self.seats.len() {
-            let has_results = self.queue.is_busy(slot)
-                && self.seats[slot].worker.as_ref().is_some_and(|live| live.link.has_results());
-            if has_results {
-                any = true;
-                self.with_link(slot, |live, queue| live.take(slot, queue));
-            }
+        // Those of a worker that is out of service are taken when it has ended.
+        let has_results = |slot: &Slot| {
+            let live = self.seats[*slot].worker.as_ref();
+            live.is_some_and(|live| !matches!(live.state, State::Doomed { .. }) && live.link.has_results())
+        };
+        let with_results: Vec<Slot> = self.queue.busy().filter(has_results).collect();
+        for &slot in &with_results {
+            self.with_link(slot, |live, queue| live.take(slot, queue));
         }
-        any
+        !with_results.is_empty()
     }
 
     /// Takes back what the workers of a call have not claimed.

@@ -74,11 +74,12 @@ impl Shared {
     pub(crate) fn push(&self, call: CallId, chunk: Chunk) {
         let mut core = self.lock();
         core.queue.push(call, chunk);
-        core.dispatch();
-        let unsent = core.driving && core.lives().any(|(_, live)| live.link.wants_write());
+        let assigned = core.dispatch();
+        // The driver waits for the workers that had chunks when it began to.
+        let unseen = core.driving && assigned;
         let doomed = core.has_doomed();
         drop(core);
-        if unsent {
+        if unseen {
             self.driver.wake();
         }
         if doomed {
@@ -181,18 +182,18 @@ impl Core {
     /// How long the driver may sleep, and asks the workers to tell in time (rule 6 of `transport::parking`).
     fn look_after(&mut self) -> Option<Duration> {
         let mut several = false;
-        for slot in 0..self.seats.len() {
-            if self.queue.has_several(slot) {
-                several = true;
-                self.with_link(slot, |live, _| live.link.tell_at_half());
-            }
+        for slot in self.queue.busy().filter(|&slot| self.queue.has_several(slot)).collect::<Vec<_>>() {
+            several = true;
+            self.with_link(slot, |live, _| live.link.tell_at_half());
         }
         several.then_some(LOOK_AFTER)
     }
 
-    /// The channels of the workers that are ready.
+    /// The channels of the workers that have something to say: the ends of the others are the supervisor's to see.
     fn links(&self) -> Vec<Watched> {
-        self.lives()
+        self.queue
+            .busy()
+            .filter_map(|slot| Some((slot, self.seats[slot].worker.as_ref()?)))
             .filter(|(_, live)| matches!(live.state, State::Ready))
             .map(|(slot, live)| Watched {
                 slot,

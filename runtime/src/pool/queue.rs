@@ -11,7 +11,7 @@
 //! 6. No task waits behind a long one while a worker is free: what a worker has not claimed is taken back from it, and where
 //!    that cannot be done a worker gets no more than what is short.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::chunk_size::{ChunkSize, Return};
@@ -61,6 +61,8 @@ pub(super) struct Queue {
     workers: Vec<Worker>,
     /// Ready workers without chunks, the longest idle first.
     idle: VecDeque<Slot>,
+    /// Workers that hold chunks, be it of a call that has ended.
+    busy: BTreeSet<Slot>,
     next_call: u64,
     /// How often a call was given a free worker.
     served: u64,
@@ -141,6 +143,7 @@ impl Queue {
             calls: BTreeMap::new(),
             workers: (0..slots).map(|_| Worker::default()).collect(),
             idle: VecDeque::new(),
+            busy: BTreeSet::new(),
             next_call: 0,
             served: 0,
             returns,
@@ -182,6 +185,7 @@ impl Queue {
                     worker.ready = false;
                     worker.chunks.clear();
                     worker.tasks = 0;
+                    self.busy.remove(&slot);
                 }
                 Running::Finish => worker.revoked = self.returns == Return::Never,
             }
@@ -192,12 +196,18 @@ impl Queue {
     /// Adds a worker that waits for chunks.
     pub(super) fn add_worker(&mut self, slot: Slot, pid: u32) {
         self.workers[slot] = Worker { ready: true, pid, ..Worker::default() };
+        self.busy.remove(&slot);
         self.idle.push_back(slot);
     }
 
     /// Whether a worker holds chunks, be it of a call that has ended.
     pub(super) fn is_busy(&self, slot: Slot) -> bool {
-        self.workers.get(slot).is_some_and(|worker| !worker.chunks.is_empty())
+        self.busy.contains(&slot)
+    }
+
+    /// The workers that hold chunks, be it of a call that has ended.
+    pub(super) fn busy(&self) -> impl Iterator<Item = Slot> {
+        self.busy.iter().copied()
     }
 
     /// Whether a worker has more than one task.
@@ -258,6 +268,7 @@ impl Queue {
         let worker = &mut self.workers[slot];
         if worker.chunks.is_empty() {
             self.idle.retain(|&idle| idle != slot);
+            self.busy.insert(slot);
             worker.call = Some(id);
             worker.has_answered = false;
             call.workers.push(slot);
@@ -382,6 +393,7 @@ impl Queue {
     /// call. The tasks behind it move on.
     pub(super) fn lost(&mut self, slot: Slot, has_begun: bool, error: Option<TaskErrorKind>) {
         let worker = std::mem::take(&mut self.workers[slot]);
+        self.busy.remove(&slot);
         self.idle.retain(|&idle| idle != slot);
         let Some(call) = worker.call.and_then(|id| self.calls.get_mut(&id)) else {
             return;
@@ -406,6 +418,7 @@ impl Queue {
     }
 
     fn release(&mut self, slot: Slot) {
+        self.busy.remove(&slot);
         let worker = &mut self.workers[slot];
         if let Some(call) = worker.call.take().and_then(|id| self.calls.get_mut(&id)) {
             call.workers.retain(|&other| other != slot);
