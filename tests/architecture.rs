@@ -5,11 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of the runtime, lowest first: a row uses the rows above it, never one below.
-const ROWS: [&[&str]; 12] = [
+const ROWS: [&[&str]; 13] = [
     &["error"],
     &["task"],
     &["sys"],
     &["codec"],
+    &["shared"],
     &["wire"],
     &["registry"],
     &["transport"],

@@ -10,6 +10,7 @@ mod macros;
 mod map;
 mod pool;
 mod registry;
+mod shared;
 #[allow(unsafe_code, reason = "the one module of system calls")]
 mod sys;
 mod task;
@@ -26,5 +27,6 @@ pub use macros::{main, test, worker};
 pub use map::{Map, PoolIter, PoolIterUnordered};
 pub use pool::{Builder, Pool, cpu_count, global_pool, shutdown_global};
 pub use registry::WorkerFn;
+pub use shared::{Number, Shared, SharedChunks, SharedSlice, shared};
 pub use task::WorkerInfo;
 pub use worker::current_worker;

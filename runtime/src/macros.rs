@@ -153,6 +153,8 @@ pub use poolmap_macros::test;
 /// - *Iterators*: as many as the function has parameters. The items for a parameter of type `T` are `T`, `&T`, `Box<T>`,
 ///   `Rc<T>` or `Arc<T>`; for a `String` also `&str`, for a `Vec<T>` slices and arrays, for a `PathBuf` `&Path`. All must end
 ///   together, but one without an end (`repeat`, `0..`) may go on.
+/// - `shared(&value)` in the place of an iterator ([`shared`](crate::shared())): one value for every task, sent to each worker once,
+///   whatever its size.
 /// - *Options*: `chunk_size = n`, `window = n`, `shortest`, `finish_running`; each is a method of
 ///   [`Map`](crate::Map), and described there.
 ///

@@ -3,7 +3,7 @@
 //! A bound on a type of the user's is asked for by a path that stands on that type, `<A as Argument>::…`, and by the same
 //! path each time: the compiler then says once, and there, what the type lacks.
 
-use proc_macro2::{Literal, TokenStream};
+use proc_macro2::{Ident, Literal, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 
@@ -112,18 +112,20 @@ fn output(output: &Output, krate: &TokenStream) -> TokenStream {
 /// The body of `__run`: the arguments out of their bytes, the call, and what it gave into bytes.
 fn run(function: &Function, krate: &TokenStream) -> TokenStream {
     let name = place::own(&function.name);
-    let decode = function.parameters.iter().map(|parameter| {
-        let method = Bound::argument(parameter, krate).associated("decode");
-        let field = place::own(&parameter.field);
-        let text = field.unraw().to_string();
-        quote!(#field: #method(__poolmap_call, #text)?,)
+    let names: Vec<Ident> = (0..function.parameters.len())
+        .map(|position| Ident::new(&format!("__poolmap_argument_{position}"), Span::mixed_site()))
+        .collect();
+    let decode = function.parameters.iter().zip(&names).map(|(parameter, argument)| {
+        let method = Bound::argument(parameter, krate).associated(match parameter.passing {
+            Passing::Value => "decode",
+            Passing::Reference => "borrow",
+        });
+        let text = parameter.field.unraw().to_string();
+        quote!(let #argument = #method(__poolmap_call, #text)?;)
     });
-    let arguments = function.parameters.iter().map(|parameter| {
-        let field = place::own(&parameter.field);
-        match parameter.passing {
-            Passing::Value => quote!(__poolmap_arguments.#field),
-            Passing::Reference => quote!(&__poolmap_arguments.#field),
-        }
+    let arguments = function.parameters.iter().zip(&names).map(|(parameter, argument)| match parameter.passing {
+        Passing::Value => quote!(#argument),
+        Passing::Reference => quote!(&*#argument),
     });
     let call = quote!(#name(#(#arguments),*));
     let encode = Bound::output(&function.output, krate).associated("encode");
@@ -139,7 +141,7 @@ fn run(function: &Function, krate: &TokenStream) -> TokenStream {
         Output::Nothing | Output::Value(_) => quote!(#encode(&#call, __poolmap_call)),
     };
     quote! {
-        let __poolmap_arguments = #name { #(#decode)* };
+        #(#decode)*
         __poolmap_call.end_of_arguments()?;
         #reply
     }

@@ -50,6 +50,9 @@ struct OneCall<F> {
 }
 
 impl<F: WorkerFn> Columns for OneCall<F> {
+    const COUNT: u32 = 1;
+    const SHARED: u16 = 0;
+
     fn lengths(&self, visit: &mut dyn FnMut(Length)) {
         visit(Length::Known(self.left));
     }

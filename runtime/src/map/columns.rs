@@ -3,9 +3,11 @@
 
 use std::marker::PhantomData;
 
+use super::repeated::Repeated;
 use crate::codec::Encoder;
 use crate::error::CodecError;
 use crate::registry::EncodeAs;
+use crate::shared::Shared;
 
 /// What can stand in the place of an iterator.
 ///
@@ -40,22 +42,42 @@ impl<I: IntoIterator> Source<Iterates> for I {
     }
 }
 
-/// The kind of no type at all. It is there so that there is more than one kind to look at.
-pub struct NoIterator;
+/// One value for every task.
+pub struct Repeats;
 
-/// What no type implements.
-pub trait Never {}
+/// [`Shared`], as a bound: an implementation for that type alone would not be looked at for any other, and the compiler would
+/// take the one that is left.
+pub trait IsShared {
+    /// A reference to the value.
+    type Item;
+
+    /// The value.
+    fn item(self) -> Self::Item;
+}
+
+impl<'a, V: ?Sized> IsShared for Shared<'a, V> {
+    type Item = &'a V;
+
+    fn item(self) -> &'a V {
+        self.value()
+    }
+}
 
 #[diagnostic::do_not_recommend]
-impl<S: Never> Source<NoIterator> for S {
-    type Item = ();
-    type Column<T> = ();
+impl<S: IsShared> Source<Repeats> for S {
+    type Item = S::Item;
+    type Column<T> = Repeated<S::Item, T>;
 
-    fn into_column<T>(self) {}
+    fn into_column<T>(self) -> Repeated<S::Item, T> {
+        Repeated::new(self.item())
+    }
 }
 
 /// The arguments for one parameter.
 pub trait Column {
+    /// Whether its arguments are names of a value that all tasks share.
+    const IS_SHARED: bool = false;
+
     /// How many there are.
     fn length(&self) -> Length;
     /// Pulls the next argument and holds it; whether there was one.
@@ -110,6 +132,11 @@ where
 
 /// The columns of a call: `()`, then `((), first)`, then `(((), first), second)`, …
 pub trait Columns {
+    /// How many there are.
+    const COUNT: u32;
+    /// Those that are shared: a bit for each, the first the lowest.
+    const SHARED: u16;
+
     /// Visits each column's length, in order.
     fn lengths(&self, visit: &mut dyn FnMut(Length));
     /// Pulls one item of each column, in order. With `shortest`, the columns behind the first that has ended are left alone.
@@ -143,6 +170,9 @@ impl Pulled {
 }
 
 impl Columns for () {
+    const COUNT: u32 = 0;
+    const SHARED: u16 = 0;
+
     fn lengths(&self, _visit: &mut dyn FnMut(Length)) {}
 
     #[inline(always)]
@@ -157,6 +187,9 @@ impl Columns for () {
 }
 
 impl<A: Columns, C: Column> Columns for (A, C) {
+    const COUNT: u32 = A::COUNT + 1;
+    const SHARED: u16 = A::SHARED | (C::IS_SHARED as u16) << A::COUNT;
+
     fn lengths(&self, visit: &mut dyn FnMut(Length)) {
         self.0.lengths(visit);
         visit(self.1.length());

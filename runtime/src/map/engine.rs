@@ -13,8 +13,9 @@ use crate::codec::{Encoder, Sink};
 use crate::error::{CodecError, Error, Kind, Result, TaskError, TaskErrorKind};
 use crate::pool::{CallFailure, CallId, Running, Shared, Step};
 use crate::registry::WorkerFn;
+use crate::shared;
 use crate::task::{Done, Outcomes};
-use crate::transport::{Chunk, ChunkHead};
+use crate::transport::{Chunk, ChunkHead, Sharing};
 use crate::wire::{LENGTH_BYTES, OVERHEAD_BYTES};
 
 /// The default window, in tasks.
@@ -275,10 +276,12 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         };
         let mut room = self.shared.arena().room();
         let mut sink = Sink::new(room.as_deref_mut().unwrap_or_default());
+        let collecting = shared::collect();
         let Written { count, end, then } = self.write_rows(&mut sink, most, started);
+        let sharing = Sharing::new(A::SHARED, collecting.finish());
         let alone = matches!(then, Then::SendAlone).then(|| sink.into_vec().split_off(end));
         if let Some(room) = room.filter(|_| count > 0) {
-            self.shared.push(self.call, Chunk::new(head, count, room.into_block(end), end));
+            self.shared.push(self.call, Chunk::new(head, count, room.into_block(end), end).sharing(sharing.clone()));
         }
         match then {
             Then::GoOn => return true,
@@ -290,7 +293,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         }
         if let Some(bytes) = alone {
             let first_index = head.first_index + u64::from(count);
-            self.send_alone(ChunkHead { first_index, ..head }, &bytes);
+            self.send_alone(ChunkHead { first_index, ..head }, &bytes, sharing);
         }
         false
     }
@@ -340,9 +343,9 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     }
 
     /// Sends one task that found no room in the arena.
-    fn send_alone(&mut self, head: ChunkHead, bytes: &[u8]) {
+    fn send_alone(&mut self, head: ChunkHead, bytes: &[u8], sharing: Sharing) {
         match self.shared.arena().own_block(bytes) {
-            Ok(block) => self.shared.push(self.call, Chunk::new(head, 1, block, bytes.len())),
+            Ok(block) => self.shared.push(self.call, Chunk::new(head, 1, block, bytes.len()).sharing(sharing)),
             Err(error) => {
                 self.outstanding_bytes -= bytes.len();
                 let error = CodecError::new(format!("there is no memory for its {} bytes: {error}", bytes.len()));

@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::function::WorkerFn;
+use super::held::{self, Held};
 use crate::codec::{self, Decoder, Encoder, Sink};
 use crate::error::{CodecError, RemoteError, TypedValue};
 use crate::sys;
@@ -26,6 +27,10 @@ pub struct TaskCall<'a> {
     tasks: TaskFrames<'a>,
     left: u32,
     arguments: Decoder<'a>,
+    /// The parameters whose arguments are shared: a bit for each, the first the lowest.
+    shared: u16,
+    /// The same for those whose arguments are left.
+    shared_left: u16,
     sink: Sink<'a>,
     /// Where the result of the current task begins in the sink.
     record: usize,
@@ -115,7 +120,26 @@ impl<'a> TaskCall<'a> {
     ) -> Self {
         let arguments = Decoder::new(&[]);
         let (record, outgrown, violation) = (0, None, None);
-        Self { tasks, left: count, arguments, sink, record, bytes_max, progress, outgrown, violation, flush }
+        Self {
+            tasks,
+            left: count,
+            arguments,
+            shared: 0,
+            shared_left: 0,
+            sink,
+            record,
+            bytes_max,
+            progress,
+            outgrown,
+            violation,
+            flush,
+        }
+    }
+
+    /// Some of the arguments are shared: a bit for each parameter, the first the lowest.
+    pub(crate) fn with_shared(mut self, shared: u16) -> Self {
+        self.shared = shared;
+        self
     }
 
     /// Begins the next task, if there is one and it can have a result.
@@ -134,6 +158,7 @@ impl<'a> TaskCall<'a> {
             };
             self.left -= 1;
             self.arguments = Decoder::new(arguments);
+            self.shared_left = self.shared;
             self.record = self.sink.len();
             self.sink.write(&[0; HEAD_BYTES]);
             if self.progress.revoked.load(Ordering::Relaxed) == 0 {
@@ -230,7 +255,26 @@ impl<'a> TaskCall<'a> {
     /// Takes the next argument.
     #[inline(always)]
     pub(super) fn argument<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, Stop> {
-        self.arguments.value().map_err(|error| wrong_argument(name, &error))
+        let taken = if self.is_next_shared() { held::take(&mut self.arguments) } else { self.arguments.value() };
+        taken.map_err(|error| wrong_argument(name, &error))
+    }
+
+    /// Takes the next argument, to be borrowed.
+    #[inline(always)]
+    pub(super) fn borrowed<T: DeserializeOwned + 'static>(&mut self, name: &str) -> Result<Held<T>, Stop> {
+        let held = if self.is_next_shared() {
+            held::borrow(&mut self.arguments)
+        } else {
+            self.arguments.value().map(Held::Own)
+        };
+        held.map_err(|error| wrong_argument(name, &error))
+    }
+
+    #[inline(always)]
+    fn is_next_shared(&mut self) -> bool {
+        let is_shared = self.shared_left & 1 != 0;
+        self.shared_left >>= 1;
+        is_shared
     }
 
     /// Checks that every argument was taken.

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::call::{Stop, TaskCall};
+use super::held::Held;
 use super::table::Registration;
 use crate::codec::{Decoder, Encoder};
 use crate::error::CodecError;
@@ -94,10 +95,12 @@ pub trait Argument: Sized {
     fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), CodecError>;
     /// Takes the argument of this name out of its bytes.
     fn decode(call: &mut TaskCall<'_>, name: &str) -> Result<Self, Stop>;
+    /// Takes it for a function that borrows it.
+    fn borrow(call: &mut TaskCall<'_>, name: &str) -> Result<Held<Self>, Stop>;
 }
 
 #[diagnostic::do_not_recommend]
-impl<T: Serialize + DeserializeOwned> Argument for T {
+impl<T: Serialize + DeserializeOwned + 'static> Argument for T {
     #[inline(always)]
     fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
         encoder.value(self)
@@ -106,6 +109,11 @@ impl<T: Serialize + DeserializeOwned> Argument for T {
     #[inline(always)]
     fn decode(call: &mut TaskCall<'_>, name: &str) -> Result<Self, Stop> {
         call.argument(name)
+    }
+
+    #[inline]
+    fn borrow(call: &mut TaskCall<'_>, name: &str) -> Result<Held<Self>, Stop> {
+        call.borrowed(name)
     }
 }
 

@@ -4,6 +4,7 @@ mod arguments;
 mod call;
 mod fallible;
 mod function;
+mod held;
 mod table;
 
 pub use arguments::EncodeAs;
@@ -11,5 +12,7 @@ pub(crate) use call::{Finished, Flush, Progress, decode_failure};
 pub use call::{Stop, TaskCall, run_tasks};
 pub use fallible::{ErrorProbe, Fallible, Typed, Untyped};
 pub use function::{Argument, Named, Output, Parameter, Parameters, WorkerFailure, WorkerFn, not_a_worker_function};
+pub use held::Held;
+pub(crate) use held::SharedName;
 pub use table::{Entry, Identity, Registration};
 pub(crate) use table::{fingerprint, function};

@@ -76,7 +76,7 @@ pub(crate) fn seal_against_writers(_memory: &OwnedFd) -> io::Result<()> {
 }
 
 /// Mapped memory, unmapped when it is dropped.
-struct Mapping {
+pub(super) struct Mapping {
     start: NonNull<c_void>,
     bytes: usize,
 }
@@ -88,7 +88,7 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    fn new(memory: impl AsFd, bytes: usize, access: Access) -> io::Result<Self> {
+    pub(super) fn new(memory: impl AsFd, bytes: usize, access: Access) -> io::Result<Self> {
         let length = NonZeroUsize::new(bytes).ok_or(io::ErrorKind::InvalidInput)?;
         // SAFETY: the kernel chooses a free address, so no memory of ours is replaced.
         let start = unsafe { mmap(None, length, access.flags(), MapFlags::MAP_SHARED, memory, 0) }?;
@@ -96,7 +96,7 @@ impl Mapping {
     }
 
     /// Memory of this process alone.
-    fn private(bytes: usize) -> io::Result<Self> {
+    pub(super) fn private(bytes: usize) -> io::Result<Self> {
         let length = NonZeroUsize::new(bytes).ok_or(io::ErrorKind::InvalidInput)?;
         let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE;
         // SAFETY: the kernel chooses a free address, so no memory of ours is replaced.
@@ -132,7 +132,18 @@ impl Mapping {
     #[cfg(not(poolmap_linux))]
     fn keep_from_forks(&self) {}
 
-    fn address(&self, offset: usize) -> *mut u8 {
+    /// Tells the kernel what becomes of the memory. What it does not know, or cannot do now, changes nothing.
+    #[cfg(poolmap_linux)]
+    pub(super) fn advise(&self, advice: nix::sys::mman::MmapAdvise) {
+        // SAFETY: the range is a mapping of ours; the callers' advice makes pages, and changes and drops nothing.
+        let _ = unsafe { nix::sys::mman::madvise(self.start, self.bytes, advice) };
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn address(&self, offset: usize) -> *mut u8 {
         debug_assert!(offset <= self.bytes, "an address behind the mapping");
         self.start.as_ptr().cast::<u8>().wrapping_add(offset)
     }

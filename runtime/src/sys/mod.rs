@@ -2,6 +2,7 @@
 
 mod environment;
 mod memory;
+mod pages;
 mod plain;
 mod poll;
 mod process;
@@ -13,6 +14,7 @@ pub(crate) use environment::take_variable;
 pub(crate) use memory::{
     Access, Region, Ring, View, Words, is_short_of_resources, seal_against_writers, shared_memory,
 };
+pub(crate) use pages::Pages;
 pub(crate) use plain::{IsVec, Plain, for_each_plain, plain_bytes, type_id};
 pub(crate) use poll::{Watch, poll};
 pub(crate) use process::{End, Process};

@@ -20,7 +20,7 @@ pub(crate) use typeid::of as type_id;
 /// # Safety
 ///
 /// The type has no padding, whatever bytes are there are a value of it, and it has no lifetimes.
-pub(crate) unsafe trait Plain: Copy + 'static {}
+pub unsafe trait Plain: Copy + 'static {}
 
 /// Hands the plain types to another macro. `usize` is not among them where its width is not that of an encoded length.
 #[cfg(target_pointer_width = "64")]

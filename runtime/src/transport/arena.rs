@@ -7,10 +7,10 @@
 use std::io;
 use std::ops::{Deref, DerefMut};
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{layout, parking};
+use crate::shared::Segment;
 use crate::sys::{self, Access, Region, Words};
 
 /// The address space of an arena. Memory is taken as it is touched, and then kept: the first touch of a page costs more than
@@ -61,7 +61,6 @@ impl Buffers {
 struct Shared {
     memory: OwnedFd,
     head: Words,
-    segments: AtomicU64,
 }
 
 impl Arena {
@@ -72,11 +71,7 @@ impl Arena {
         let mut whole = Region::shared(&memory, ARENA_BYTES)?;
         sys::seal_against_writers(&memory)?;
         let blocks = whole.split_off(HEAD_BYTES);
-        Ok(Self {
-            free: Mutex::new(vec![blocks]),
-            shared: Some(Shared { memory, head, segments: AtomicU64::new(0) }),
-            buffers: Arc::default(),
-        })
+        Ok(Self { free: Mutex::new(vec![blocks]), shared: Some(Shared { memory, head }), buffers: Arc::default() })
     }
 
     /// An arena of this process alone.
@@ -124,18 +119,16 @@ impl Arena {
 
     /// A block with these bytes, in memory of its own.
     pub(crate) fn own_block(self: &Arc<Self>, bytes: &[u8]) -> io::Result<Block> {
-        let Some(shared) = &self.shared else {
+        if self.shared.is_none() {
             let mut region = Region::private(bytes.len())?;
             region.copy_from_slice(bytes);
             return Ok(Block { region: Some(region), home: Home::Own(None) });
-        };
+        }
         let memory = sys::shared_memory(bytes.len())?;
         let mut region = Region::shared(&memory, bytes.len())?;
         sys::seal_against_writers(&memory)?;
         region.copy_from_slice(bytes);
-        // 0 is the arena itself.
-        let id = shared.segments.fetch_add(1, Ordering::Relaxed) + 1;
-        let segment = Arc::new(Segment { id, memory, bytes: bytes.len() });
+        let segment = Segment::new(memory, bytes.len());
         Ok(Block { region: Some(region), home: Home::Own(Some(segment)) })
     }
 
@@ -156,14 +149,6 @@ impl Arena {
             None => free.insert(0, region),
         }
     }
-}
-
-/// Memory with a number, which a worker gets once.
-#[derive(Debug)]
-pub(crate) struct Segment {
-    pub(crate) id: u64,
-    pub(crate) memory: OwnedFd,
-    pub(crate) bytes: usize,
 }
 
 /// A part of an arena that is being written.

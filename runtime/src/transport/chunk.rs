@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use super::arena::{Block, Segment};
+use super::arena::Block;
+use crate::shared::Segment;
 use crate::wire;
 
 /// Tasks whose arguments stand one behind the other in a block.
@@ -16,10 +17,26 @@ pub(crate) struct Chunk {
     block: Arc<Block>,
     start: usize,
     end: usize,
+    sharing: Sharing,
     /// The bytes that its tasks without a result count for, against the call's window.
     pub(crate) weight: usize,
     /// How often it was sent to a worker that died before it began it.
     moves: u32,
+}
+
+/// What the tasks of a chunk have in memory beside their arguments.
+#[derive(Clone, Default)]
+pub(crate) struct Sharing {
+    /// The parameters whose arguments are shared: a bit for each, the first the lowest.
+    pub(crate) parameters: u16,
+    /// The memory that the arguments name, if they do.
+    memory: Option<Arc<[Arc<Segment>]>>,
+}
+
+impl Sharing {
+    pub(crate) fn new(parameters: u16, memory: Vec<Arc<Segment>>) -> Self {
+        Self { parameters, memory: (!memory.is_empty()).then(|| memory.into()) }
+    }
 }
 
 /// What is the same for all tasks of a chunk, and the first one's index.
@@ -42,9 +59,25 @@ impl Chunk {
             block: Arc::new(block),
             start: 0,
             end: bytes,
+            sharing: Sharing::default(),
             weight: bytes,
             moves: 0,
         }
+    }
+
+    /// The chunk, with what its tasks share.
+    pub(crate) fn sharing(self, sharing: Sharing) -> Self {
+        Self { sharing, ..self }
+    }
+
+    /// The parameters whose arguments are shared.
+    pub(crate) fn shared_parameters(&self) -> u16 {
+        self.sharing.parameters
+    }
+
+    /// The memory beside the arena that a worker must have to run its tasks.
+    pub(crate) fn memory(&self) -> impl Iterator<Item = &Arc<Segment>> {
+        self.block.place().0.into_iter().chain(self.sharing.memory.iter().flat_map(|memory| memory.iter()))
     }
 
     pub(crate) fn head(&self) -> ChunkHead {
@@ -102,6 +135,7 @@ impl Chunk {
             count: self.count - position as u32,
             start: cut,
             block: Arc::clone(&self.block),
+            sharing: self.sharing.clone(),
             weight: 0,
             ..*self
         };

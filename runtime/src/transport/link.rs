@@ -1,12 +1,12 @@
 //! The parent's end of a worker's channel: a socket, and shared memory where the system has it. It never waits.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use super::ring::{RingLink, Taken};
+use super::sent::SentMemory;
 use super::socket::SocketLink;
 use super::{Arena, Chunk, Fault};
 use crate::wire::{self, Greeting, PanicNote, Welcome};
@@ -16,7 +16,7 @@ pub(crate) struct Link {
     socket: SocketLink,
     ring: Option<RingLink>,
     /// The memory beside the arena that the worker has.
-    segments: BTreeSet<u64>,
+    memory: SentMemory,
     said_hello: bool,
 }
 
@@ -48,7 +48,7 @@ impl Link {
             }
             None => (None, None),
         };
-        Ok((Self { socket, ring, segments: BTreeSet::new(), said_hello: false }, worker_end, memory))
+        Ok((Self { socket, ring, memory: SentMemory::default(), said_hello: false }, worker_end, memory))
     }
 
     /// The socket, to wait for.
@@ -76,15 +76,22 @@ impl Link {
 
     /// Gives the worker a chunk, of which it claims `grain` tasks at a time (0: as its clock tells).
     pub(crate) fn assign(&mut self, chunk: &Chunk, grain: u32) -> Result<(), Fault> {
+        self.forget_unused()?;
+        for segment in self.memory.missing(chunk) {
+            self.socket.send_segment(segment)?;
+        }
         let Some(ring) = &mut self.ring else {
             return self.socket.assign(chunk);
         };
-        if let (Some(segment), _) = chunk.place()
-            && self.segments.insert(segment.id)
-        {
-            self.socket.send_segment(Arc::clone(segment))?;
+        if ring.assign(chunk, grain, self.memory.messages()) { self.socket.send(wire::bell()) } else { Ok(()) }
+    }
+
+    /// Lets the worker let go of the memory that nobody holds any more.
+    fn forget_unused(&mut self) -> Result<(), Fault> {
+        for segment in self.memory.unused() {
+            self.socket.send(wire::forget(segment))?;
         }
-        if ring.assign(chunk, grain) { self.socket.send(wire::bell()) } else { Ok(()) }
+        Ok(())
     }
 
     /// Takes back the last tasks that the worker has not claimed, `most` at most; gives how many.
@@ -161,14 +168,10 @@ impl Link {
             return Ok(0);
         };
         let bytes = taken.records.len() + 1;
-        let unused = ring.unused_segments();
         if taken.count > 0 {
             on_event(Event::Results(taken))?;
         }
-        for segment in unused {
-            self.segments.remove(&segment);
-            self.socket.send(wire::forget(segment))?;
-        }
+        self.forget_unused()?;
         if must_wake {
             self.socket.send(wire::bell())?;
         }

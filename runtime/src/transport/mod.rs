@@ -10,11 +10,12 @@ mod link;
 mod parking;
 mod ring;
 mod ring_end;
+mod sent;
 mod socket;
 mod worker_end;
 
 pub(crate) use arena::Arena;
-pub(crate) use chunk::{Chunk, ChunkHead};
+pub(crate) use chunk::{Chunk, ChunkHead, Sharing};
 pub(crate) use fault::Fault;
 pub(crate) use link::{Event, Link, Load};
 pub(crate) use parking::LOOK_AFTER;

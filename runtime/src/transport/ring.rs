@@ -24,8 +24,6 @@ pub(super) struct RingLink {
     /// The entries that are not finished, oldest first, and the number of the next.
     entries: VecDeque<Entry>,
     next_entry: u64,
-    /// Memory beside the arena whose entries are finished.
-    unused: Vec<u64>,
     /// What was taken.
     taken: Finished,
     /// The parts of a result that is not finished.
@@ -45,8 +43,6 @@ struct Entry {
     count: u32,
     /// Those without a result.
     left: u32,
-    /// The memory that its arguments stand in, if it is not the arena.
-    segment: Option<u64>,
 }
 
 /// Results that were taken.
@@ -69,7 +65,6 @@ impl RingLink {
             ledger: Ledger::default(),
             entries: VecDeque::new(),
             next_entry: 0,
-            unused: Vec::new(),
             taken: Finished::default(),
             parts: Vec::new(),
             buffers: Arc::clone(buffers),
@@ -81,9 +76,9 @@ impl RingLink {
         Ok((link, memory))
     }
 
-    /// Gives the worker a chunk, of which it claims `grain` tasks at a time (0: as its clock tells). True if the bell must be
-    /// rung for it.
-    pub(super) fn assign(&mut self, chunk: &Chunk, grain: u32) -> bool {
+    /// Gives the worker a chunk, of which it claims `grain` tasks at a time (0: as its clock tells), once it has got so many
+    /// messages about memory. True if the bell must be rung for it.
+    pub(super) fn assign(&mut self, chunk: &Chunk, grain: u32, messages: u64) -> bool {
         assert!((self.entries.len() as u64) < layout::ENTRIES_MAX, "a worker is given fewer chunks at once");
         let (segment, offset) = chunk.place();
         let head = chunk.head();
@@ -96,15 +91,12 @@ impl RingLink {
             u64::from(head.function) << 32 | u64::from(head.attempt),
             u64::from(grain) << 32 | u64::from(self.ledger.limit()),
             u64::from(chunk.count()),
+            u64::from(chunk.shared_parameters()) << MESSAGES_BITS | (messages & MESSAGES_MASK),
         ];
         for (place, field) in fields.into_iter().enumerate() {
             self.words.word(entry + 8 * place).store(field, Ordering::Relaxed);
         }
-        self.entries.push_back(Entry {
-            count: chunk.count(),
-            left: chunk.count(),
-            segment: segment.map(|segment| segment.id),
-        });
+        self.entries.push_back(Entry { count: chunk.count(), left: chunk.count() });
         self.next_entry += 1;
         self.words.word(layout::REVOKED).store(0, Ordering::Relaxed);
         self.ledger.add(self.words.word(layout::CLAIMS), chunk.count());
@@ -124,8 +116,7 @@ impl RingLink {
             let word = self.entry(self.next_entry - 1) + 8 * ENTRY_COUNT;
             self.words.word(word).store(u64::from(now), Ordering::Relaxed);
             if is_empty {
-                let emptied = self.entries.pop_back();
-                self.unuse(emptied);
+                self.entries.pop_back();
                 // The worker has not been at an entry of which it has claimed nothing, so its place is used again.
                 self.next_entry -= u64::from(now == 0);
             }
@@ -224,22 +215,10 @@ impl RingLink {
             first.left -= of_first;
             left -= of_first;
             if first.left == 0 {
-                let finished = self.entries.pop_front();
-                self.unuse(finished);
+                self.entries.pop_front();
             }
         }
         Ok(())
-    }
-
-    fn unuse(&mut self, finished: Option<Entry>) {
-        self.unused.extend(finished.and_then(|entry| entry.segment));
-    }
-
-    /// Takes the memory beside the arena that the worker needs no more. What was taken back may have been given again since.
-    pub(super) fn unused_segments(&mut self) -> Vec<u64> {
-        let Self { unused, entries, .. } = self;
-        unused.retain(|&segment| !entries.iter().any(|entry| entry.segment == Some(segment)));
-        std::mem::take(unused)
     }
 
     fn timed(&mut self, count: u32, busy_nanos: u64) -> Option<(u32, Duration)> {
@@ -296,6 +275,10 @@ pub(super) const ENTRY_BYTES: usize = 2;
 pub(super) const ENTRY_FUNCTION: usize = 4;
 pub(super) const ENTRY_FIRST: usize = 5;
 pub(super) const ENTRY_COUNT: usize = 6;
+/// The parameters whose arguments are shared, above the number of messages about memory that were sent before the entry.
+pub(super) const ENTRY_SHARED: usize = 7;
+pub(super) const MESSAGES_BITS: u32 = 48;
+pub(super) const MESSAGES_MASK: u64 = (1 << MESSAGES_BITS) - 1;
 
 #[cfg(test)]
 mod tests;

@@ -1,17 +1,20 @@
 //! The worker's end of the memory that it shares with its parent: claims tasks, reads their arguments where they stand, and
 //! writes results into the ring. It trusts the parent, and waits for it alone.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::ring::{ENTRY_BYTES, ENTRY_COUNT, ENTRY_FIRST, ENTRY_FUNCTION, ENTRY_OFFSET, ENTRY_SEGMENT};
+use super::ring::{
+    ENTRY_BYTES, ENTRY_COUNT, ENTRY_FIRST, ENTRY_FUNCTION, ENTRY_OFFSET, ENTRY_SEGMENT, ENTRY_SHARED, MESSAGES_BITS,
+    MESSAGES_MASK,
+};
 use super::{Fault, claims, layout, parking};
 use crate::codec::Sink;
 use crate::registry::{Finished, Flush, Progress, TaskCall};
+use crate::shared;
 use crate::sys::{Access, Ring, View, Words};
 use crate::wire::{self, HEAD_BYTES, PanicNote, Status, TaskFrames, Violation};
 
@@ -20,8 +23,8 @@ pub(crate) struct RingEnd {
     words: Arc<Words>,
     results: Ring,
     arena: View,
-    /// Memory beside the arena, by its number.
-    segments: BTreeMap<u64, View>,
+    /// How many messages about memory have come.
+    messages: u64,
     /// The number of the entry whose tasks are next, and how far its arguments are taken.
     entry: u64,
     cursor: usize,
@@ -43,6 +46,10 @@ pub(crate) struct Claimed {
     pub(crate) function: u32,
     pub(crate) attempt: u32,
     pub(crate) count: u32,
+    /// The parameters whose arguments are shared.
+    shared: u16,
+    /// The messages about memory that come before it.
+    messages: u64,
     segment: u64,
     offset: usize,
     bytes: usize,
@@ -67,7 +74,7 @@ impl RingEnd {
             words: Arc::new(words),
             results,
             arena: View::new(arena, arena_bytes)?,
-            segments: BTreeMap::new(),
+            messages: 0,
             entry: 0,
             cursor: 0,
             grain: 0,
@@ -79,18 +86,15 @@ impl RingEnd {
         })
     }
 
-    /// Adds memory.
-    pub(crate) fn add_segment(&mut self, id: u64, memory: &OwnedFd, bytes: usize) -> io::Result<()> {
-        self.segments.insert(id, View::new(memory, bytes)?);
-        Ok(())
+    /// Counts a message about memory.
+    pub(crate) fn heard_of_memory(&mut self) {
+        self.messages += 1;
     }
 
-    pub(crate) fn remove_segment(&mut self, id: u64) {
-        self.segments.remove(&id);
-    }
-
-    pub(crate) fn has_segment(&self, claimed: &Claimed) -> bool {
-        claimed.segment == 0 || self.segments.contains_key(&claimed.segment)
+    /// Whether all messages about memory have come that were sent before these tasks.
+    #[inline]
+    pub(crate) fn has_memory(&self, claimed: &Claimed) -> bool {
+        self.messages >= claimed.messages
     }
 
     /// Whether there is a task to run.
@@ -122,10 +126,13 @@ impl RingEnd {
         }
         let end = first.wrapping_add(count);
         let function = self.field(ENTRY_FUNCTION);
+        let shared = self.field(ENTRY_SHARED);
         Some(Claimed {
             function: (function >> 32) as u32,
             attempt: function as u32,
             count: self.claimed.wrapping_sub(next).min(end.wrapping_sub(next)),
+            shared: (shared >> MESSAGES_BITS) as u16,
+            messages: shared & MESSAGES_MASK,
             segment: self.field(ENTRY_SEGMENT),
             offset: self.field(ENTRY_OFFSET) as usize + self.cursor,
             bytes: self.field(ENTRY_BYTES) as usize - self.cursor,
@@ -154,13 +161,13 @@ impl RingEnd {
         run: impl FnOnce(&mut TaskCall<'_>),
     ) -> Result<Option<(Status, Vec<u8>)>, Fault> {
         self.restart();
-        let view = match claimed.segment {
-            0 => &self.arena,
-            id => self.segments.get(&id).ok_or_else(|| Violation::new("a chunk stands in memory that was not sent"))?,
+        let own = (claimed.segment != 0).then(|| shared::find(claimed.segment));
+        let tasks = match &own {
+            None => self.arena.bytes(claimed.offset, claimed.bytes),
+            Some(Some(memory)) => memory.pages().numbers(claimed.offset, claimed.bytes),
+            Some(None) => return Err(Violation::new("a chunk stands in memory that was not sent").into()),
         };
-        let tasks = view
-            .bytes(claimed.offset, claimed.bytes)
-            .ok_or_else(|| Violation::new("a chunk stands behind the end of its memory"))?;
+        let tasks = tasks.ok_or_else(|| Violation::new("a chunk stands behind the end of its memory"))?;
         let free = self.free();
         let room = self.results.room(self.finished.position, free);
         let progress = Progress {
@@ -169,7 +176,8 @@ impl RingEnd {
             revoked: self.words.word(layout::REVOKED),
             count: self.finished,
         };
-        let mut call = TaskCall::new(TaskFrames::of(tasks), claimed.count, Sink::new(room), bytes_max, progress, flush);
+        let mut call = TaskCall::new(TaskFrames::of(tasks), claimed.count, Sink::new(room), bytes_max, progress, flush)
+            .with_shared(claimed.shared);
         run(&mut call);
         let run = call.into_run(tasks.len())?;
         self.last_bytes = run.finished.position.wrapping_sub(self.finished.position) as usize;

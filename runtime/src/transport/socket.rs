@@ -9,8 +9,8 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::arena::Segment;
 use super::{Chunk, Event, Fault, Taken};
+use crate::shared::Segment;
 use crate::sys::{self, Wait};
 use crate::wire::{self, ChunkHeader, FrameBuffer, PanicNote, ToParent, Violation};
 
@@ -93,6 +93,7 @@ impl SocketLink {
             attempt: head.attempt,
             first_index: head.first_index,
             count: chunk.count(),
+            shared: chunk.shared_parameters(),
         };
         self.sent.push_back(Sent { id: header.id, begun: false, next: 0, count: header.count });
         self.send(wire::chunk(&header, chunk.tasks()))

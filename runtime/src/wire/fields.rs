@@ -35,6 +35,10 @@ impl<'a> Fields<'a> {
         self.array().map(|[byte]| byte)
     }
 
+    pub(super) fn u16(&mut self) -> Result<u16, Violation> {
+        self.array().map(u16::from_le_bytes)
+    }
+
     #[inline]
     pub(super) fn u32(&mut self) -> Result<u32, Violation> {
         self.array().map(u32::from_le_bytes)

@@ -13,11 +13,13 @@
 //!    survive it, and then a `Reply` follows.
 //! 4. `Revoke` asks the worker to begin no more tasks of the chunks sent so far. It answers with one `Returned` once the
 //!    task that it was running has its `Reply`; everything without a reply has not begun, and never will there.
-//! 5. With shared memory, chunks, results and notes stand there (see `transport`). The parent sends `Bell`s, and `Segment`s of
-//!    further memory until it lets the worker `Forget` them. Of what the worker sends after its `Hello` the parent takes
-//!    nothing but that it came: whatever a task writes into the socket is one bell more.
-//! 6. The end of the stream is the end of the pool: the worker exits when it has nothing to run.
-//! 7. A frame that breaks these rules is a [`Violation`]; whoever receives one kills or leaves the sender.
+//! 5. Memory that tasks name, or stand in, goes to the worker as a `Segment` before the first chunk that needs it, and stays
+//!    until the parent lets the worker `Forget` it.
+//! 6. With shared memory, chunks, results and notes stand there (see `transport`), and the parent sends `Bell`s. Of what the
+//!    worker sends after its `Hello` the parent takes nothing but that it came: whatever a task writes into the socket is
+//!    one bell more.
+//! 7. The end of the stream is the end of the pool: the worker exits when it has nothing to run.
+//! 8. A frame that breaks these rules is a [`Violation`]; whoever receives one kills or leaves the sender.
 
 mod buffer;
 mod chunk;
@@ -35,7 +37,7 @@ pub(crate) use message::{
 pub(crate) use record::{HEAD_BYTES, RECORD_BYTES_MAX, Records, Status, head, part_head, record, skip_head, skipped};
 
 /// Changes with every change of the frames.
-pub(crate) const PROTOCOL_VERSION: u32 = 3;
+pub(crate) const PROTOCOL_VERSION: u32 = 4;
 
 /// The length, the check and the kind.
 pub(crate) const HEADER_BYTES: usize = 9;

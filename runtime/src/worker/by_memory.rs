@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
+use super::memory;
 use super::panic::{self, Teller};
 use super::serve::run_tasks;
 use crate::registry::Flush;
@@ -103,7 +104,7 @@ impl Server {
     }
 
     fn run(&mut self, claimed: &Claimed) -> Result<(), Fault> {
-        while !self.ring.has_segment(claimed) {
+        while !self.ring.has_memory(claimed) {
             // It was sent before the chunk was.
             if !self.receive()? {
                 return Err(Fault::Closed);
@@ -165,7 +166,8 @@ fn receive(end: &mut WorkerEnd, ring: &mut RingEnd) -> Result<bool, Fault> {
         ToWorker::Bell => Ok(None),
         ToWorker::Segment { id, bytes } => Ok(Some((id, bytes))),
         ToWorker::Forget(id) => {
-            ring.remove_segment(id);
+            memory::forget(id);
+            ring.heard_of_memory();
             Ok(None)
         }
         _ => Err(Violation::new("a message of the other channel")),
@@ -174,9 +176,8 @@ fn receive(end: &mut WorkerEnd, ring: &mut RingEnd) -> Result<bool, Fault> {
         return Ok(false);
     };
     if let Some((id, bytes)) = segment {
-        let memory = end.descriptor().ok_or_else(|| Violation::new("memory came without its descriptor"))?;
-        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        ring.add_segment(id, &memory, bytes).map_err(|error| Fault::Broken(error.to_string()))?;
+        memory::add(end, id, bytes)?;
+        ring.heard_of_memory();
     }
     Ok(true)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
+use super::memory;
 use super::panic::{self, Teller};
 use super::serve::run_tasks;
 use crate::codec::Sink;
@@ -47,10 +48,13 @@ impl Server {
     /// Waits for a message and takes it in; false at the end of the stream.
     fn wait(&mut self) -> Result<bool, Fault> {
         let Self { end, waiting, revoked, .. } = self;
-        match end.receive(|message| take_in(message, waiting, revoked))? {
-            Some(taken) => taken.map(|()| true),
-            None => Ok(false),
+        let Some(taken) = end.receive(|message| take_in(message, waiting, revoked))? else {
+            return Ok(false);
+        };
+        if let Some((id, bytes)) = taken? {
+            memory::add(end, id, bytes)?;
         }
+        Ok(true)
     }
 
     /// Takes in what has arrived, without waiting.
@@ -85,7 +89,8 @@ impl Server {
         let started = Instant::now();
         // Without room, the result is given back.
         let mut call =
-            TaskCall::new(TaskFrames::of(tasks), 1, Sink::default(), self.bytes_max, progress, Flush::EachTask);
+            TaskCall::new(TaskFrames::of(tasks), 1, Sink::default(), self.bytes_max, progress, Flush::EachTask)
+                .with_shared(chunk.shared);
         run_tasks(chunk.function, chunk.attempt, &mut call)?;
         let elapsed = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let run = call.into_run(tasks.len())?;
@@ -95,14 +100,21 @@ impl Server {
     }
 }
 
-fn take_in(message: ToWorker<'_>, waiting: &mut VecDeque<WaitingChunk>, revoked: &mut bool) -> Result<(), Fault> {
+/// Takes a message in; what is given back is the number and the bytes of memory that has come.
+fn take_in(
+    message: ToWorker<'_>,
+    waiting: &mut VecDeque<WaitingChunk>,
+    revoked: &mut bool,
+) -> Result<Option<(u64, u64)>, Fault> {
     match message {
         ToWorker::Chunk(header, tasks) => waiting.push_back(WaitingChunk { header, tasks: tasks.rest().to_vec() }),
         ToWorker::Revoke => {
             waiting.clear();
             *revoked = true;
         }
+        ToWorker::Segment { id, bytes } => return Ok(Some((id, bytes))),
+        ToWorker::Forget(id) => memory::forget(id),
         _ => return Err(Violation::new("a message of the other channel").into()),
     }
-    Ok(())
+    Ok(None)
 }

@@ -4,6 +4,7 @@
 mod by_memory;
 mod by_socket;
 mod current;
+mod memory;
 mod panic;
 mod serve;
 

@@ -9,6 +9,7 @@ use std::os::unix::net::UnixStream;
 
 use super::{by_memory, by_socket, current, panic};
 use crate::registry::{self, TaskCall};
+use crate::shared;
 use crate::sys::{self, Watch};
 use crate::transport::{Fault, RingEnd, WorkerEnd};
 use crate::wire::{self, Greeting, OVERHEAD_BYTES, ToWorker, Violation, Welcome};
@@ -76,6 +77,7 @@ fn serve(end: WorkerEnd, ring: Option<RingEnd>, welcome: &Welcome) -> Result<(),
     if welcome.greeting != greeting {
         return Err(Violation::new("the parent is another program").into());
     }
+    shared::write_by_value();
     let bytes_max = usize::try_from(welcome.frame_bytes_max).unwrap_or(usize::MAX) - OVERHEAD_BYTES;
     match ring {
         Some(ring) => by_memory::serve(end, ring, bytes_max),

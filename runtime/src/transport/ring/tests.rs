@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::codec::Sink;
 use crate::registry::Flush;
-use crate::transport::arena::Segment;
+use crate::shared::{self, Segment};
+use crate::transport::sent::SentMemory;
 use crate::transport::{Arena, ChunkHead, Claimed, Fault, LOOK_AFTER, RingEnd};
 use crate::wire::{Records, Status};
 
@@ -151,7 +152,7 @@ impl Worker {
     }
 
     fn run(&mut self, claimed: &Claimed) -> Result<(), Fault> {
-        while !self.end.has_segment(claimed) {
+        while !self.end.has_memory(claimed) {
             if !receive(&self.inbox, &mut self.end) {
                 return Err(Fault::Closed);
             }
@@ -178,8 +179,14 @@ impl Worker {
 fn receive(inbox: &Receiver<Message>, end: &mut RingEnd) -> bool {
     match inbox.recv_timeout(DEADLINE) {
         Ok(Message::Bell) => {}
-        Ok(Message::Segment(segment)) => end.add_segment(segment.id, &segment.memory, segment.bytes).unwrap(),
-        Ok(Message::Forget(id)) => end.remove_segment(id),
+        Ok(Message::Segment(segment)) => {
+            shared::add(segment.id, segment.memory.try_clone().unwrap(), segment.bytes).unwrap();
+            end.heard_of_memory();
+        }
+        Ok(Message::Forget(id)) => {
+            shared::remove(id);
+            end.heard_of_memory();
+        }
         Err(RecvTimeoutError::Disconnected) => return false,
         Err(RecvTimeoutError::Timeout) => panic!("the worker's wake-up is lost"),
     }
@@ -201,7 +208,7 @@ struct Parent {
     /// The worker begins nothing more until it has no task.
     revoked: bool,
     done: BTreeSet<u64>,
-    segments: BTreeSet<u64>,
+    memory: SentMemory,
 }
 
 impl Parent {
@@ -236,13 +243,11 @@ impl Parent {
         let Some(next) = next else {
             return;
         };
-        if let (Some(segment), _) = next.place()
-            && self.segments.insert(segment.id)
-        {
-            self.send(Message::Segment(Arc::clone(segment)));
+        for segment in self.memory.missing(&next) {
+            self.send(Message::Segment(segment));
         }
         let grain = if self.random.one_in(3) { self.random.below(8) as u32 } else { 0 };
-        let must_wake = self.link.assign(&next, grain);
+        let must_wake = self.link.assign(&next, grain, self.memory.messages());
         self.held.push_back(next);
         if must_wake {
             self.send(Message::Bell);
@@ -279,8 +284,7 @@ impl Parent {
         let Some((taken, must_wake)) = self.link.take().unwrap() else {
             return false;
         };
-        for segment in self.link.unused_segments() {
-            self.segments.remove(&segment);
+        for segment in self.memory.unused() {
             self.send(Message::Forget(segment));
         }
         if must_wake {
@@ -348,7 +352,7 @@ fn drive(tasks: u64, seed: u64) {
         answered: 0,
         revoked: false,
         done: BTreeSet::new(),
-        segments: BTreeSet::new(),
+        memory: SentMemory::default(),
     };
     parent.drive(tasks as usize);
     assert!(parent.held.is_empty() && parent.waiting.is_empty());
@@ -369,7 +373,7 @@ fn every_result_comes_whole_and_once_whatever_the_two_sides_do_meanwhile() {
 fn parts_behind_a_finished_result_are_kept_for_the_one_they_are_of() {
     let (arena, link, mut end) = ends();
     let link = RefCell::new(link);
-    link.borrow_mut().assign(&chunk(&arena, &[0, 1], false), 2);
+    link.borrow_mut().assign(&chunk(&arena, &[0, 1], false), 2, 0);
     let large: Vec<u8> = (0..10 << 20).map(|at: usize| (at % 251) as u8).collect();
     let results = RefCell::new(Vec::new());
     let take = || {
@@ -402,14 +406,14 @@ fn parts_behind_a_finished_result_are_kept_for_the_one_they_are_of() {
 fn a_worker_claims_no_more_of_a_chunk_than_its_grain_after_tasks_were_taken_back() {
     let (arena, mut link, mut end) = ends();
     let mut given = vec![chunk(&arena, &[0; 10], false)];
-    link.assign(&given[0], 0);
+    link.assign(&given[0], 0, 0);
     let claimed = end.next(1).unwrap();
     assert_eq!(claimed.count, 1);
     assert_eq!(link.take_back(u32::MAX).unwrap(), 9);
     end.run(&claimed, BYTES_MAX, Flush::Later, |call| call.run_each(|_, sink| sink.write(b"done"))).unwrap();
     assert!(end.next(1000).is_none());
     given.push(chunk(&arena, &[0; 5], false));
-    link.assign(&given[1], 1);
+    link.assign(&given[1], 1, 0);
     assert_eq!(end.next(1000).unwrap().count, 1);
     assert_eq!(link.load().unwrap(), (2, 4), "what is claimed cannot be taken back");
 }

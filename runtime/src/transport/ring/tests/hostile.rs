@@ -136,7 +136,7 @@ impl Pair {
             Step::Assign { tasks } if self.link.entries.len() < 8 => {
                 let chunk = chunk(&self.arena, &vec![7; tasks], false);
                 assert_eq!(arguments(&chunk), vec![7; tasks]);
-                let _ = self.link.assign(&chunk, 0);
+                let _ = self.link.assign(&chunk, 0, 0);
                 self.given += tasks;
             }
             Step::Assign { .. } => {}
@@ -197,7 +197,6 @@ impl Pair {
                 let whole = (0..count).take_while(|_| records.next().is_ok()).count();
                 let split = Records::new(taken.records).split_parts(count);
                 assert!(split.is_ok() || whole < count);
-                let _ = self.link.unused_segments();
             }
             Err(_) => self.broken = true,
         }

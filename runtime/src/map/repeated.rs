@@ -1,0 +1,80 @@
+//! The column of a value that every task gets: encoded once, into memory of its own, and named by each task.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use super::columns::{Column, Length};
+use crate::codec::{Encoder, Sink};
+use crate::error::CodecError;
+use crate::registry::{EncodeAs, SharedName};
+use crate::shared::{self, Memory, Segment};
+
+/// A column that gives one item again and again.
+pub struct Repeated<I, T> {
+    item: I,
+    encoded: Option<Result<Encoded, CodecError>>,
+    parameter: PhantomData<fn() -> T>,
+}
+
+/// What stands for the item.
+enum Encoded {
+    /// Its encoding is in memory that the workers share, and names further memory.
+    There { name: SharedName, memory: Vec<Arc<Segment>> },
+    /// There is no such memory: it goes with each task.
+    Inline,
+}
+
+impl<I, T> Repeated<I, T> {
+    pub(super) fn new(item: I) -> Self {
+        Self { item, encoded: None, parameter: PhantomData }
+    }
+}
+
+impl<I: EncodeAs<T>, T> Column for Repeated<I, T> {
+    const IS_SHARED: bool = true;
+
+    fn length(&self) -> Length {
+        Length::Endless
+    }
+
+    #[inline]
+    fn pull(&mut self) -> bool {
+        true
+    }
+
+    fn encode(&mut self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
+        match self.encoded.get_or_insert_with(|| encode_once(&self.item)) {
+            Ok(Encoded::There { name, memory }) => {
+                memory.iter().for_each(shared::note);
+                encoder.value(name)
+            }
+            Ok(Encoded::Inline) => {
+                encoder.value(&SharedName::inline())?;
+                self.item.encode_as(encoder)
+            }
+            Err(error) => Err(error.clone()),
+        }
+    }
+}
+
+fn encode_once<I: EncodeAs<T>, T>(item: &I) -> Result<Encoded, CodecError> {
+    let collecting = shared::collect();
+    let mut sink = Sink::behind(Vec::new());
+    item.encode_as(&mut Encoder::new(&mut sink, usize::MAX))?;
+    let bytes = sink.into_vec();
+    let mut memory = collecting.finish();
+    // There is no memory of no bytes.
+    let filled = Memory::fill(bytes.len().max(1), |pages| {
+        pages.numbers_mut(0, bytes.len()).expect("the memory was made for so many bytes").copy_from_slice(&bytes);
+    });
+    // Whoever has the segment can read it: this process need not.
+    let segment = filled.ok().and_then(|(filled, ())| filled.segment().map(Arc::clone));
+    Ok(match segment {
+        Some(segment) => {
+            let name = SharedName::of(segment.id, bytes.len());
+            memory.push(segment);
+            Encoded::There { name, memory }
+        }
+        None => Encoded::Inline,
+    })
+}

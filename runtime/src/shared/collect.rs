@@ -1,0 +1,103 @@
+//! Which memory the values name that are being encoded. serde gives a value no way to say it, so each thread has a place for it.
+//!
+//! 1. Whoever encodes arguments collects meanwhile: values write names, and note the memory.
+//! 2. A worker's task thread, which encodes results, has said so: values write themselves, as their parent cannot read the
+//!    worker's memory.
+//! 3. At all other times a name would mean nothing to whoever reads it, so it is an error.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::segment::Segment;
+
+/// The memory that was noted, by its number.
+type Noted = BTreeMap<u64, Arc<Segment>>;
+
+enum Mode {
+    Nothing,
+    ByValue,
+    Collect(Noted),
+}
+
+thread_local! {
+    static MODE: RefCell<Mode> = const { RefCell::new(Mode::Nothing) };
+}
+
+/// How a value in shared memory is to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Name,
+    Value,
+    /// Not at all.
+    Refused,
+}
+
+/// Collects what is noted on this thread, until it is finished or dropped. They nest.
+pub(crate) struct Collecting {
+    before: Option<Mode>,
+}
+
+/// Begins to collect.
+pub(crate) fn collect() -> Collecting {
+    Collecting { before: Some(MODE.replace(Mode::Collect(Noted::new()))) }
+}
+
+impl Collecting {
+    /// Ends it, and gives what was noted.
+    pub(crate) fn finish(mut self) -> Vec<Arc<Segment>> {
+        match self.end() {
+            Some(Mode::Collect(noted)) => noted.into_values().collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn end(&mut self) -> Option<Mode> {
+        self.before.take().map(|before| MODE.replace(before))
+    }
+}
+
+impl Drop for Collecting {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// From now on this thread writes values in shared memory as what they are, but while it collects.
+pub(crate) fn write_by_value() {
+    MODE.set(Mode::ByValue);
+}
+
+/// How a value in shared memory is written on this thread now.
+pub(crate) fn form() -> Form {
+    MODE.with_borrow(|mode| match mode {
+        Mode::Nothing => Form::Refused,
+        Mode::ByValue => Form::Value,
+        Mode::Collect(_) => Form::Name,
+    })
+}
+
+/// Notes memory that a value names.
+pub(crate) fn note(segment: &Arc<Segment>) {
+    MODE.with_borrow_mut(|mode| {
+        if let Mode::Collect(noted) = mode {
+            noted.entry(segment.id).or_insert_with(|| Arc::clone(segment));
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn collecting_nests_and_ends_by_itself() {
+        assert_eq!(form(), Form::Refused);
+        let outer = collect();
+        drop(collect());
+        assert_eq!(form(), Form::Name);
+        assert!(collect().finish().is_empty());
+        assert!(outer.finish().is_empty());
+        assert_eq!(form(), Form::Refused);
+    }
+}

@@ -1,0 +1,14 @@
+//! Values in memory that workers map: one copy for all of them, sent as a name of a few bytes. It knows nothing of how a name,
+//! or the memory's descriptor, travels.
+
+mod collect;
+mod received;
+mod segment;
+mod slice;
+mod value;
+
+pub(crate) use collect::{collect, note, write_by_value};
+pub(crate) use received::{add, find, keep, kept, remove};
+pub(crate) use segment::{Memory, Segment};
+pub use slice::{Number, SharedChunks, SharedSlice};
+pub use value::{Shared, shared};

@@ -1,0 +1,90 @@
+//! Memory with a number: what a process sends, and what it got.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::Once;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::sys::{self, Pages};
+
+/// Memory with a number that no other of this process has, which a worker gets once.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) id: u64,
+    pub(crate) memory: OwnedFd,
+    pub(crate) bytes: usize,
+}
+
+impl Segment {
+    /// Gives memory a number. 0 is none: it stands for a pool's arena.
+    pub(crate) fn new(memory: OwnedFd, bytes: usize) -> Arc<Self> {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Arc::new(Self { id: LAST.fetch_add(1, Ordering::Relaxed) + 1, memory, bytes })
+    }
+}
+
+/// Memory that is filled, and mapped in this process.
+pub(crate) struct Memory {
+    pages: Pages,
+    /// What the workers of this process get of it; none where they cannot share it.
+    segment: Option<Arc<Segment>>,
+    populated: Once,
+}
+
+/// Larger memory is not mapped as a whole: its pages would take a part of a second.
+const POPULATE_BYTES_MAX: usize = 1 << 30;
+/// For less, the pages are made as they are touched.
+const POPULATE_BYTES_MIN: usize = 1 << 20;
+
+impl Memory {
+    /// New memory that `fill` writes, for workers to share where the system has such memory.
+    pub(crate) fn fill<R>(bytes: usize, fill: impl FnOnce(&mut Pages) -> R) -> io::Result<(Self, R)> {
+        let (mut pages, descriptor) = match shared(bytes) {
+            Ok((pages, memory)) => (pages, Some(memory)),
+            Err(_) => (Pages::private(bytes)?, None),
+        };
+        if bytes >= POPULATE_BYTES_MIN && descriptor.is_some() {
+            pages.populate();
+        }
+        let filled = fill(&mut pages);
+        let segment = descriptor.map(|memory| Segment::new(memory, bytes));
+        Ok((Self { pages, segment, populated: Once::new() }, filled))
+    }
+
+    /// A file, which is mapped to be read.
+    pub(crate) fn of_file(file: File, bytes: usize) -> io::Result<Self> {
+        Self::filled(file.into(), bytes)
+    }
+
+    /// Memory that another process has filled.
+    pub(crate) fn filled(memory: OwnedFd, bytes: usize) -> io::Result<Self> {
+        let pages = Pages::filled(&memory, bytes)?;
+        Ok(Self { pages, segment: Some(Segment::new(memory, bytes)), populated: Once::new() })
+    }
+
+    pub(crate) fn pages(&self) -> &Pages {
+        &self.pages
+    }
+
+    /// What the workers of this process get of it; none where they cannot share it.
+    pub(crate) fn segment(&self) -> Option<&Arc<Segment>> {
+        self.segment.as_ref()
+    }
+
+    /// Maps its pages, once: memory that this process got is about to be read, and again by later tasks.
+    pub(crate) fn populate(&self) {
+        if (POPULATE_BYTES_MIN..=POPULATE_BYTES_MAX).contains(&self.pages.len()) {
+            self.populated.call_once(|| self.pages.populate());
+        }
+    }
+}
+
+/// New memory that processes share, and nobody but this mapping can write.
+fn shared(bytes: usize) -> io::Result<(Pages, OwnedFd)> {
+    let memory = sys::shared_memory(bytes)?;
+    let pages = Pages::shared(memory.as_fd(), bytes)?;
+    sys::seal_against_writers(&memory)?;
+    Ok((pages, memory))
+}

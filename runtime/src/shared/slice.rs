@@ -1,0 +1,406 @@
+//! Numbers in shared memory: what a worker gets of them is a name, a place and a length.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::marker::PhantomData;
+use std::ops::{Bound, Deref, RangeBounds};
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::de::{self, DeserializeOwned, SeqAccess, Visitor};
+use serde::ser::{self, SerializeTuple};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::collect::{Form, form, note};
+use super::received;
+use super::segment::Memory;
+use crate::sys::{Plain, for_each_plain};
+
+/// A number that a [`SharedSlice`] can hold: `u8` to `u128`, `i8` to `i128`, `f32`, `f64`, and, where they have 64 bits,
+/// `usize` and `isize`.
+pub trait Number: Plain + Serialize + DeserializeOwned + fmt::Debug + PartialEq + Send + Sync {}
+
+macro_rules! implement {
+    ($($number:ty)*) => {$( impl Number for $number {} )*};
+}
+for_each_plain!(implement);
+
+/// Numbers in memory that all workers can read: as an argument they are never copied, however many they are.
+///
+/// It is a slice: it dereferences to `[T]`. As an argument of a worker function, by itself or inside of another value, it travels
+/// as 25 bytes that say where it is; each worker maps the memory once, to be read, when it first gets a part of it. So a task
+/// costs the same with a slice of a gigabyte as with one of a hundred bytes. Clones, [`slice`](Self::slice) and
+/// [`chunks`](Self::chunks) are the same memory and cheap.
+///
+/// Made by `SharedSlice::from(vec)`, which copies once; by `collect()`, which writes the numbers straight into the memory if the
+/// iterator's `size_hint` is exact; and by [`SharedSlice::from_file`].
+///
+/// # Limits
+///
+/// The memory takes a descriptor here and in each worker that has got it, until the last `SharedSlice` of it is dropped; the
+/// workers let go of it with the next call that they are given. Memory of up to 1 GiB is mapped in a worker as a whole when it
+/// first gets a part of it (about 0.1 ms for each MiB); of more, each page as it is read. Where the system has no memory to
+/// share, or no descriptor is left, the numbers stay in this process, and travel by value.
+///
+/// It travels to a worker, and not back: in a task's result the numbers are copied. Serialised by anything but a call of a worker
+/// function it is an error, as its name means nothing elsewhere: serialise `&slice[..]`.
+///
+/// # Worker death
+///
+/// Nothing is lost: the memory is the parent's, and no worker can write to it. A worker that takes a dead one's place gets it
+/// anew.
+///
+/// # Examples
+///
+/// The sum of a large array, in parts:
+///
+/// ```
+/// use poolmap::{SharedSlice, pool_map, worker};
+///
+/// #[worker]
+/// fn sum(numbers: &SharedSlice<f64>) -> f64 {
+///     numbers.iter().sum()
+/// }
+///
+/// poolmap::init();
+/// let numbers: SharedSlice<f64> = (0..1_000_000).map(f64::from).collect();
+/// let sums = pool_map!(sum, numbers.chunks(100_000))?;
+/// assert_eq!(sums.iter().sum::<f64>(), 499_999_500_000.0);
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+///
+/// A range outside of it, which panics as that of a slice does:
+///
+/// ```should_panic
+/// # use poolmap::SharedSlice;
+/// SharedSlice::from(vec![1, 2, 3]).slice(2..4);
+/// ```
+pub struct SharedSlice<T> {
+    /// None for no numbers.
+    memory: Option<Arc<Memory>>,
+    /// In bytes, a multiple of the alignment.
+    offset: usize,
+    length: usize,
+    numbers: PhantomData<T>,
+}
+
+const CHECKED: &str = "the place was checked when the slice was made";
+
+impl<T: Number> SharedSlice<T> {
+    /// The numbers in a file, in the byte order of this machine: the file is mapped, and not read. Its length at this moment is
+    /// that of the slice.
+    ///
+    /// Nobody must change the file while there is a slice of it: the numbers would change too, under code that relies on them not
+    /// to. If it is cut off, whoever reads behind its new end is ended by SIGBUS: a worker, whose task is then
+    /// [`Crashed`](crate::TaskErrorKind::Crashed); or this process. To replace a file under a slice, write another, and rename
+    /// it: the slice keeps the old one.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be opened or mapped; it is no regular file (`InvalidInput`); its length is not a multiple of
+    /// `size_of::<T>()` (`InvalidData`).
+    ///
+    /// # Examples
+    ///
+    /// A file whose length does not fit:
+    ///
+    /// ```
+    /// # use poolmap::SharedSlice;
+    /// let path = std::env::temp_dir().join(format!("poolmap-{}", std::process::id()));
+    /// std::fs::write(&path, [1, 0, 2, 0, 3])?;
+    /// let error = SharedSlice::<u16>::from_file(&path).unwrap_err();
+    /// assert!(error.to_string().contains("5 bytes are not a multiple of 2"));
+    /// assert_eq!(SharedSlice::<u8>::from_file(&path)?.len(), 5);
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn from_file(path: impl AsRef<Path>) -> io::Result<Self> {
+        let path = path.as_ref();
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        let kinded = |kind, what: &str| named(io::Error::new(kind, what));
+        let file = File::open(path).map_err(named)?;
+        let metadata = file.metadata().map_err(named)?;
+        if !metadata.is_file() {
+            return Err(kinded(io::ErrorKind::InvalidInput, "only a regular file can be mapped"));
+        }
+        let bytes = usize::try_from(metadata.len()).map_err(|error| named(io::Error::other(error)))?;
+        let size = size_of::<T>();
+        if !bytes.is_multiple_of(size) {
+            let what = format!("{bytes} bytes are not a multiple of {size}, the size of a `{}`", short_name::<T>());
+            return Err(kinded(io::ErrorKind::InvalidData, &what));
+        }
+        if bytes == 0 {
+            return Ok(Self::empty());
+        }
+        let memory = Memory::of_file(file, bytes).map_err(named)?;
+        Ok(Self::of(memory, bytes / size))
+    }
+
+    /// A part of it: the same memory.
+    ///
+    /// # Panics
+    ///
+    /// The range ends before it begins, or behind the end of the slice, as with `&slice[range]`.
+    #[must_use]
+    pub fn slice(&self, range: impl RangeBounds<usize>) -> Self {
+        let start = match range.start_bound() {
+            Bound::Included(&start) => Some(start),
+            Bound::Excluded(&before) => before.checked_add(1),
+            Bound::Unbounded => Some(0),
+        };
+        let end = match range.end_bound() {
+            Bound::Included(&last) => last.checked_add(1),
+            Bound::Excluded(&end) => Some(end),
+            Bound::Unbounded => Some(self.length),
+        };
+        match (start, end) {
+            (Some(start), Some(end)) if start <= end && end <= self.length => {
+                let offset = self.offset + start * size_of::<T>();
+                Self { memory: self.memory.clone(), offset, length: end - start, numbers: PhantomData }
+            }
+            _ => panic!(
+                "the range {:?} to {:?} is not in a shared slice of {} numbers",
+                range.start_bound(),
+                range.end_bound(),
+                self.length,
+            ),
+        }
+    }
+
+    /// Its parts of `size` numbers each, the last with what is left, as an iterator for a map.
+    ///
+    /// # Panics
+    ///
+    /// `size` is 0.
+    pub fn chunks(&self, size: usize) -> SharedChunks<T> {
+        assert!(size > 0, "chunks of 0 numbers have no end");
+        SharedChunks { rest: self.clone(), size }
+    }
+
+    fn empty() -> Self {
+        Self { memory: None, offset: 0, length: 0, numbers: PhantomData }
+    }
+
+    fn of(memory: Memory, length: usize) -> Self {
+        Self { memory: Some(Arc::new(memory)), offset: 0, length, numbers: PhantomData }
+    }
+
+    /// The part of received memory that a name tells of.
+    fn named<E: de::Error>(id: u64, offset: u64, length: u64) -> Result<Self, E> {
+        let memory = received::find(id).ok_or_else(|| {
+            E::custom("a shared slice in memory that this process has not got: it travels to workers only")
+        })?;
+        let place = usize::try_from(offset).ok().zip(usize::try_from(length).ok());
+        let (offset, length) = place
+            .filter(|&(offset, length)| memory.pages().numbers::<T>(offset, length).is_some())
+            .ok_or_else(|| E::custom("a shared slice behind the end of its memory"))?;
+        memory.populate();
+        Ok(Self { memory: Some(memory), offset, length, numbers: PhantomData })
+    }
+}
+
+/// The type as users know it.
+fn short_name<T>() -> &'static str {
+    std::any::type_name::<T>()
+}
+
+impl<T: Number> Deref for SharedSlice<T> {
+    type Target = [T];
+
+    #[inline]
+    fn deref(&self) -> &[T] {
+        match &self.memory {
+            Some(memory) => memory.pages().numbers(self.offset, self.length).expect(CHECKED),
+            None => &[],
+        }
+    }
+}
+
+impl<T: Number> AsRef<[T]> for SharedSlice<T> {
+    fn as_ref(&self) -> &[T] {
+        self
+    }
+}
+
+impl<T> Clone for SharedSlice<T> {
+    fn clone(&self) -> Self {
+        Self { memory: self.memory.clone(), numbers: PhantomData, ..*self }
+    }
+}
+
+impl<T: Number> fmt::Debug for SharedSlice<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+impl<T: Number> PartialEq for SharedSlice<T> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl<T: Number> From<&[T]> for SharedSlice<T> {
+    /// Copies the numbers into shared memory.
+    ///
+    /// # Panics
+    ///
+    /// There is no memory for them.
+    fn from(numbers: &[T]) -> Self {
+        if numbers.is_empty() {
+            return Self::empty();
+        }
+        let filled = Memory::fill(size_of_val(numbers), |pages| {
+            pages.numbers_mut(0, numbers.len()).expect(MADE_FOR_THEM).copy_from_slice(numbers);
+        });
+        match filled {
+            Ok((memory, ())) => Self::of(memory, numbers.len()),
+            Err(error) => panic!("there is no memory for {} numbers: {error}", numbers.len()),
+        }
+    }
+}
+
+const MADE_FOR_THEM: &str = "the memory was made for so many numbers";
+
+impl<T: Number> From<Vec<T>> for SharedSlice<T> {
+    /// Copies the numbers into shared memory.
+    ///
+    /// # Panics
+    ///
+    /// There is no memory for them.
+    fn from(numbers: Vec<T>) -> Self {
+        Self::from(&numbers[..])
+    }
+}
+
+impl<T: Number> FromIterator<T> for SharedSlice<T> {
+    /// Writes the numbers straight into shared memory if the iterator's `size_hint` is exact; else it collects them first.
+    ///
+    /// # Panics
+    ///
+    /// There is no memory for them.
+    fn from_iter<I: IntoIterator<Item = T>>(numbers: I) -> Self {
+        let mut numbers = numbers.into_iter();
+        let (length, exact) = match numbers.size_hint() {
+            (lower, Some(upper)) if lower == upper && lower > 0 => (lower, lower.checked_mul(size_of::<T>())),
+            _ => (0, None),
+        };
+        // Where there is no memory for so many, there may be some for those that come.
+        let filled =
+            exact.and_then(|bytes| Memory::fill(bytes, |pages| write(pages.numbers_mut(0, length), &mut numbers)).ok());
+        let Some((memory, written)) = filled else {
+            return Self::from(numbers.collect::<Vec<T>>());
+        };
+        let slice = Self { length: written, ..Self::of(memory, length) };
+        match numbers.next() {
+            None => slice,
+            // The hint was wrong.
+            Some(further) => {
+                let all = slice.iter().copied().chain([further]).chain(numbers);
+                Self::from(all.collect::<Vec<T>>())
+            }
+        }
+    }
+}
+
+/// Writes numbers as long as there are some, and room for them; tells how many.
+fn write<T>(room: Option<&mut [T]>, numbers: &mut impl Iterator<Item = T>) -> usize {
+    let room = room.expect(MADE_FOR_THEM);
+    for (written, place) in room.iter_mut().enumerate() {
+        match numbers.next() {
+            Some(number) => *place = number,
+            None => return written,
+        }
+    }
+    room.len()
+}
+
+/// The parts of a [`SharedSlice`], from [`SharedSlice::chunks`].
+#[derive(Clone, Debug)]
+pub struct SharedChunks<T: Number> {
+    rest: SharedSlice<T>,
+    size: usize,
+}
+
+impl<T: Number> Iterator for SharedChunks<T> {
+    type Item = SharedSlice<T>;
+
+    fn next(&mut self) -> Option<SharedSlice<T>> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let end = self.size.min(self.rest.length);
+        let next = self.rest.slice(..end);
+        self.rest = self.rest.slice(end..);
+        Some(next)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.rest.length.div_ceil(self.size);
+        (left, Some(left))
+    }
+}
+
+impl<T: Number> ExactSizeIterator for SharedChunks<T> {}
+
+/// What follows is the name: the memory's number, the offset and the length.
+const NAME: u8 = 1;
+/// What follows are the numbers.
+const VALUE: u8 = 2;
+
+impl<T: Number> Serialize for SharedSlice<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let segment = match form() {
+            Form::Name => self.memory.as_ref().and_then(|memory| memory.segment()),
+            Form::Value => None,
+            Form::Refused => {
+                return Err(ser::Error::custom(
+                    "a SharedSlice travels as an argument of a worker function only, as its name means nothing elsewhere: \
+                     serialise the numbers, `&slice[..]`",
+                ));
+            }
+        };
+        let Some(segment) = segment else {
+            let mut tuple = serializer.serialize_tuple(2)?;
+            tuple.serialize_element(&VALUE)?;
+            tuple.serialize_element(&**self)?;
+            return tuple.end();
+        };
+        note(segment);
+        let mut tuple = serializer.serialize_tuple(4)?;
+        tuple.serialize_element(&NAME)?;
+        for field in [segment.id, self.offset as u64, self.length as u64] {
+            tuple.serialize_element(&field)?;
+        }
+        tuple.end()
+    }
+}
+
+impl<'de, T: Number> Deserialize<'de> for SharedSlice<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_tuple(4, NameVisitor(PhantomData))
+    }
+}
+
+struct NameVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Number> Visitor<'de> for NameVisitor<T> {
+    type Value = SharedSlice<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a shared slice")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut fields: A) -> Result<SharedSlice<T>, A::Error> {
+        match next(&mut fields)? {
+            NAME => SharedSlice::named(next(&mut fields)?, next(&mut fields)?, next(&mut fields)?),
+            VALUE => Ok(SharedSlice::from(next::<Vec<T>, A>(&mut fields)?)),
+            other => Err(de::Error::custom(format!("a shared slice cannot begin with {other}"))),
+        }
+    }
+}
+
+fn next<'de, V: Deserialize<'de>, A: SeqAccess<'de>>(fields: &mut A) -> Result<V, A::Error> {
+    fields.next_element()?.ok_or_else(|| de::Error::custom("the name of a shared slice ends too soon"))
+}

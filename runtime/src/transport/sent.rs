@@ -1,0 +1,43 @@
+//! Which memory beside the arena a worker has been sent. It holds none of it: when the last who does lets go, the worker is told
+//! to.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+
+use super::Chunk;
+use crate::shared::Segment;
+
+/// The memory that one worker has.
+#[derive(Default)]
+pub(super) struct SentMemory {
+    segments: BTreeMap<u64, Weak<Segment>>,
+    messages: u64,
+}
+
+impl SentMemory {
+    /// The memory that the worker must be sent before this chunk, each of which the caller does send.
+    pub(super) fn missing(&mut self, chunk: &Chunk) -> Vec<Arc<Segment>> {
+        let mut missing = Vec::new();
+        for segment in chunk.memory() {
+            self.segments.entry(segment.id).or_insert_with(|| {
+                missing.push(Arc::clone(segment));
+                Arc::downgrade(segment)
+            });
+        }
+        self.messages += missing.len() as u64;
+        missing
+    }
+
+    /// How many messages about memory were sent so far.
+    pub(super) fn messages(&self) -> u64 {
+        self.messages
+    }
+
+    /// Takes out the numbers of the memory that nobody holds any more, each of which the caller tells the worker.
+    pub(super) fn unused(&mut self) -> Vec<u64> {
+        let unused = self.segments.extract_if(.., |_, segment| segment.strong_count() == 0);
+        let unused: Vec<u64> = unused.map(|(id, _)| id).collect();
+        self.messages += unused.len() as u64;
+        unused
+    }
+}
