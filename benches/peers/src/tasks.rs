@@ -80,6 +80,11 @@ pub const SLICE: usize = (4 << 20) / 8;
 
 /// The array of W7: 256 MiB for 64 slices.
 pub fn array(slices: usize) -> Vec<f64> {
+    array_in(slices)
+}
+
+/// The same, born in memory of another kind.
+pub fn array_in<A: FromIterator<f64>>(slices: usize) -> A {
     (0..slices * SLICE).map(|index| index as f64).collect()
 }
 

@@ -3,7 +3,7 @@
 use std::iter::repeat_n;
 use std::time::Duration;
 
-use poolmap::{Pool, pool_iter_unordered, pool_map, worker};
+use poolmap::{Pool, SharedSlice, pool_iter_unordered, pool_map, worker};
 
 use crate::tasks::{self, rounds, timed};
 
@@ -26,6 +26,11 @@ workers! {
     weigh(bytes: &[u8]) -> u64;
     length(bytes: &[u8]) -> usize;
     nap(millis: u64) -> ();
+}
+
+#[worker]
+fn sum_shared(numbers: &SharedSlice<f64>) -> f64 {
+    tasks::sum(numbers)
 }
 
 /// A pool whose workers have answered.
@@ -60,7 +65,15 @@ pub fn run(pool: &Pool, workload: &str, n: usize) -> Result<Duration, &'static s
             let array = tasks::array(n);
             timed(|| pool_map!(in pool, sum, array.chunks(tasks::SLICE)).expect("no task fails"))
         }
-        "W7f" | "W7b" => return Err("poolmap has no SharedSlice yet"),
+        "W7f" => {
+            let array = tasks::array_in::<SharedSlice<f64>>(n);
+            timed(|| pool_map!(in pool, sum_shared, array.chunks(tasks::SLICE)).expect("no task fails"))
+        }
+        "W7b" => {
+            let array = tasks::array_in::<SharedSlice<f64>>(n);
+            pool_map!(in pool, sum_shared, array.chunks(tasks::SLICE)).expect("no task fails");
+            timed(|| pool_map!(in pool, sum_shared, array.chunks(tasks::SLICE)).expect("no task fails"))
+        }
         "W9" => {
             let lines = tasks::text(n, 40);
             timed(|| pool_map!(in pool, count, &lines).expect("no task fails"))
