@@ -152,6 +152,17 @@ fn the_environment_sets_the_size_of_the_global_pool() {
 }
 
 #[test]
+fn the_environment_says_how_things_travel() {
+    let _guard = common::guard();
+    let global = |value: &str| text(&run(program(SCENARIO).arg("global size").env("POOLMAP_TRANSPORT", value)).stdout);
+    for good in ["memory", "socket"] {
+        assert_eq!(global(good), format!("{}\n", poolmap::cpu_count()));
+    }
+    let said = global("pigeon");
+    assert!(said.contains("POOLMAP_TRANSPORT is \"pigeon\"") && said.contains("\"socket\" are allowed"), "{said}");
+}
+
+#[test]
 fn a_panic_under_abort_arrives_with_its_message() {
     let _guard = common::guard();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -49,6 +49,9 @@ const MOVES_MAX: u32 = 3;
 /// A worker is woken when those that a call has are busy for so long: a wake-up costs the waker 10 µs, and takes 40.
 const WAKE_WORTH: Duration = Duration::from_micros(50);
 
+/// Results of tasks that take less come at once.
+const SHORT: Duration = Duration::from_micros(2);
+
 /// Why a call as a whole has failed.
 #[derive(Clone)]
 pub(crate) enum CallFailure {
@@ -218,6 +221,11 @@ impl Queue {
     /// Whether there is a free worker, and a call without chunks for it.
     pub(super) fn is_short_of_chunks(&self, id: CallId) -> bool {
         !self.idle.is_empty() && self.calls.get(&id).is_some_and(|call| call.backlog.is_empty())
+    }
+
+    /// Whether the tasks of a call are so short that the next results come at once, as far as is known.
+    pub(super) fn is_short(&self, id: CallId) -> bool {
+        self.time_of(id, 1).is_none_or(|time| time < SHORT)
     }
 
     /// The time that so many tasks of a call take, if it is known.
