@@ -16,7 +16,7 @@ use crate::transport::{Chunk, LOOK_AFTER};
 const POLL_AGAIN: Duration = Duration::from_millis(1);
 
 /// Before the driver sleeps, it looks so often whether something has come, and lets others run in between: about 5 µs. While
-/// tasks are longer it sleeps at once: who lets others run on a busy machine waits for its turn, who is woken runs.
+/// the workers have more to do it sleeps at once: who lets others run on a busy machine waits for its turn, who is woken runs.
 const SPINS: u32 = 10;
 
 /// What a call can do next.
@@ -49,7 +49,7 @@ impl Shared {
                 let mut core = self.changed.wait(core).unwrap_or_else(PoisonError::into_inner);
                 core.waiting -= 1;
                 core
-            } else if spun < SPINS && core.queue.is_short(call) {
+            } else if spun < SPINS && core.queue.is_soon_done(call) {
                 spun += 1;
                 drop(core);
                 std::thread::yield_now();

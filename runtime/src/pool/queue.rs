@@ -49,8 +49,8 @@ const MOVES_MAX: u32 = 3;
 /// A worker is woken when those that a call has are busy for so long: a wake-up costs the waker 10 µs, and takes 40.
 const WAKE_WORTH: Duration = Duration::from_micros(50);
 
-/// Results of tasks that take less come at once.
-const SHORT: Duration = Duration::from_micros(2);
+/// What takes less is waited for without sleep.
+const SOON: Duration = Duration::from_micros(20);
 
 /// Why a call as a whole has failed.
 #[derive(Clone)]
@@ -88,6 +88,11 @@ struct Worker {
 }
 
 impl Worker {
+    /// The time that its tasks take, at so much for one.
+    fn time(&self, per_task: Duration) -> Duration {
+        per_task.saturating_mul(u32::try_from(self.tasks).unwrap_or(u32::MAX))
+    }
+
     /// Whether it takes another chunk behind those it has.
     fn takes_more(&self, depth: usize) -> bool {
         self.ready && self.chunks.len() < if self.has_answered { depth } else { 1 }
@@ -223,9 +228,15 @@ impl Queue {
         !self.idle.is_empty() && self.calls.get(&id).is_some_and(|call| call.backlog.is_empty())
     }
 
-    /// Whether the tasks of a call are so short that the next results come at once, as far as is known.
-    pub(super) fn is_short(&self, id: CallId) -> bool {
-        self.time_of(id, 1).is_none_or(|time| time < SHORT)
+    /// Whether the workers of a call will soon have done all that they have, as far as is known.
+    pub(super) fn is_soon_done(&self, id: CallId) -> bool {
+        let Some(call) = self.calls.get(&id) else {
+            return false;
+        };
+        let Some(per_task) = call.chunk_size.per_task() else {
+            return true;
+        };
+        call.workers.iter().all(|&slot| self.workers[slot].time(per_task) < SOON)
     }
 
     /// The time that so many tasks of a call take, if it is known.
@@ -309,8 +320,7 @@ impl Queue {
         let depth = call.chunk_size.depth(self.returns);
         call.workers.iter().all(|&slot| {
             let worker = &self.workers[slot];
-            let busy = per_task.saturating_mul(u32::try_from(worker.tasks).unwrap_or(u32::MAX));
-            busy >= WAKE_WORTH || !worker.takes_more(depth)
+            worker.time(per_task) >= WAKE_WORTH || !worker.takes_more(depth)
         })
     }
 
