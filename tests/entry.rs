@@ -152,6 +152,17 @@ fn the_environment_sets_the_size_of_the_global_pool() {
 }
 
 #[test]
+fn what_short_tasks_print_is_written_while_the_pool_lives() {
+    let _guard = common::guard();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stdout");
+    let mut child = program(SCENARIO).arg("dots").stdout(std::fs::File::create(&path).unwrap()).spawn().unwrap();
+    common::wait_until("all dots are there", || std::fs::read(&path).unwrap().len() == 5003);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
 fn the_environment_says_how_things_travel() {
     let _guard = common::guard();
     let global = |value: &str| text(&run(program(SCENARIO).arg("global size").env("POOLMAP_TRANSPORT", value)).stdout);

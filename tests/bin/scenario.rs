@@ -37,6 +37,11 @@ fn speak(task: u32) {
     println!("task {task} speaks");
 }
 
+#[worker]
+fn dot(_task: u32) {
+    print!(".");
+}
+
 #[poolmap::main]
 fn main() -> poolmap::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -46,6 +51,13 @@ fn main() -> poolmap::Result<()> {
         ["speak"] => {
             pool_map!(speak, 0..3)?;
             println!("the parent speaks");
+        }
+        ["dots"] => {
+            let pool = Pool::builder().workers(1).build()?;
+            // After many of them the worker knows that they are short.
+            pool_map!(in &pool, dot, 0..5000)?;
+            pool_map!(in &pool, dot, 0..3)?;
+            std::thread::sleep(Duration::from_secs(600));
         }
         ["panic"] => println!("{}", pool_map!(panic_with, ["the message"]).unwrap_err()),
         ["global size"] => match pool_map!(double, 1..4) {

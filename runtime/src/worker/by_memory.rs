@@ -12,8 +12,8 @@ use crate::wire::{ToWorker, Violation};
 
 /// The clock is looked at after about so much work: it takes 25 to 60 ns, more than a short task.
 const LOOK_AFTER: Duration = Duration::from_micros(50);
-/// Where more tasks than this are run between two looks, what they printed is written out at the look, and not before the
-/// result of each: they take less than 6 µs.
+/// Where more tasks than this are run between two looks, they take less than 6 µs, and what they printed is written out at the
+/// look, not before the result of each.
 const FLUSH_TASKS_MAX: u32 = 8;
 /// At most so many tasks are run between two looks.
 const LOOK_TASKS_MAX: u32 = 1 << 14;
@@ -66,6 +66,11 @@ impl Pace {
         self.tasks = fitting.clamp(1, LOOK_TASKS_MAX).min(self.tasks * 2);
         self.since = 0;
     }
+
+    /// Who writes out what the tasks up to the next look print.
+    fn flush(&self) -> Flush {
+        if self.tasks > FLUSH_TASKS_MAX { Flush::Later } else { Flush::EachTask }
+    }
 }
 
 impl Server {
@@ -86,7 +91,7 @@ impl Server {
 
     /// Looks at the clock, and tells the parent of results if it is time to.
     fn look(&mut self) -> Result<(), Fault> {
-        if self.pace.since > FLUSH_TASKS_MAX {
+        if self.pace.flush() == Flush::Later {
             let _ = io::stdout().flush();
         }
         let now = Instant::now();
@@ -111,8 +116,7 @@ impl Server {
             }
         }
         let mut ran = Ok(());
-        let flush = if self.pace.tasks > FLUSH_TASKS_MAX { Flush::Later } else { Flush::EachTask };
-        let outgrown = self.ring.run(claimed, self.bytes_max, flush, |call| {
+        let outgrown = self.ring.run(claimed, self.bytes_max, self.pace.flush(), |call| {
             ran = run_tasks(claimed.function, claimed.attempt, call);
         })?;
         ran?;
