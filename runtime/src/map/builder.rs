@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 use super::columns::{Column, Columns, Length, Source};
-use super::engine::{Engine, Late, Options};
+use super::engine::{Engine, Options};
 use super::iter::{PoolIter, PoolIterUnordered};
 use crate::error::{Error, Kind, Result, TaskError};
 use crate::pool::{self, Pool};
@@ -161,7 +161,7 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
     ) -> Result<Vec<T>> {
         let mut engine = self.finite_engine()?;
         let mut gathered = Gathered::new(engine.length());
-        while let Some(mut batch) = engine.next_batch(Late::Now)? {
+        while let Some(mut batch) = engine.next_batch()? {
             let place = gathered.place(batch.next_index(), batch.len());
             let mut bytes_in_all = 0;
             loop {

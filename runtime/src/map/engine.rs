@@ -156,11 +156,9 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
 
     /// The next tasks that have their outcomes, in any order; none after the last. They count against the window until
     /// [`batch_yielded`](Self::batch_yielded) is called with their bytes.
-    pub(super) fn next_batch(&mut self, late: Late) -> Result<Option<Replies>> {
+    pub(super) fn next_batch(&mut self) -> Result<Option<Replies>> {
         loop {
-            if late == Late::Now
-                && let Some(failure) = self.failure.take()
-            {
+            if let Some(failure) = self.failure.take() {
                 return Err(failure);
             }
             if let Some(batch) = self.ready.pop_front() {

@@ -270,7 +270,7 @@ impl Core {
                 let load = live.link.load()?;
                 if load.open > most.open {
                     most = load;
-                    from = Some((slot, live.answered_at.elapsed() > STALLED));
+                    from = Some((slot, live.answers.last.elapsed() > STALLED));
                 }
                 Ok(())
             });
@@ -302,7 +302,7 @@ impl Core {
             return;
         }
         let acted = act(live, &mut self.queue);
-        if live.answered {
+        if live.answers.any {
             self.failed_starts = 0;
         }
         if let Err(fault) = acted {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::queue::{Queue, Slot};
 use crate::sys::Process;
-use crate::transport::{Event, Fault, Link};
+use crate::transport::{Event, Fault, Link, Taken};
 use crate::wire::{Greeting, Violation};
 
 /// A place in the pool.
@@ -21,10 +21,15 @@ pub(super) struct Live {
     pub(super) state: State,
     /// Whether its start has succeeded.
     pub(super) said_hello: bool,
-    /// Whether it has given a result.
-    pub(super) answered: bool,
-    /// When it has last given one.
-    pub(super) answered_at: Instant,
+    pub(super) answers: Answers,
+}
+
+/// The results that a worker has given.
+pub(super) struct Answers {
+    /// Whether there were any.
+    pub(super) any: bool,
+    /// When the last came; before the first, when the process was started.
+    pub(super) last: Instant,
 }
 
 /// How far a worker's life has come.
@@ -61,7 +66,7 @@ pub(super) enum Cause {
 impl Live {
     /// Takes in what the worker has sent.
     pub(super) fn receive(&mut self, slot: Slot, queue: &mut Queue, greeting: Greeting) -> Result<usize, Fault> {
-        let Self { process, link, state, said_hello, answered, answered_at } = self;
+        let Self { process, link, state, said_hello, answers } = self;
         link.receive(|event| match event {
             Event::Hello(theirs) => {
                 if theirs != greeting {
@@ -77,27 +82,23 @@ impl Live {
                 Ok(())
             }
             _ if !*said_hello => Err(Violation::new("it did not say hello first").into()),
-            Event::Results(taken) => {
-                *answered = true;
-                *answered_at = Instant::now();
-                Ok(queue.answered(slot, taken)?)
-            }
+            Event::Results(taken) => answers.take_in(slot, queue, taken),
             Event::Returned => Ok(queue.returned(slot)?),
         })
     }
 
     /// Takes the results that stand in shared memory.
     pub(super) fn take(&mut self, slot: Slot, queue: &mut Queue) -> Result<(), Fault> {
-        let Self { link, answered, answered_at, .. } = self;
-        link.take(|event| match event {
-            Event::Results(taken) => {
-                *answered = true;
-                *answered_at = Instant::now();
-                Ok(queue.answered(slot, taken)?)
-            }
-            Event::Hello(_) | Event::Returned => Ok(()),
-        })?;
+        let Self { link, answers, .. } = self;
+        link.take(|taken| answers.take_in(slot, queue, taken))?;
         Ok(())
+    }
+}
+
+impl Answers {
+    fn take_in(&mut self, slot: Slot, queue: &mut Queue, taken: Taken) -> Result<(), Fault> {
+        *self = Self { any: true, last: Instant::now() };
+        Ok(queue.answered(slot, taken)?)
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::core::{Core, Phase, Shared};
 use super::death;
 use super::queue::{CallFailure, Slot};
-use super::seat::{Cause, Live, State};
+use super::seat::{Answers, Cause, Live, State};
 use crate::error::StartFailure;
 use crate::launch;
 use crate::sys::{self, End, Watch};
@@ -109,8 +109,7 @@ fn start_vacant(shared: &Shared) {
                     link,
                     state: State::Starting { deadline: Instant::now() + settings.startup_timeout },
                     said_hello: false,
-                    answered: false,
-                    answered_at: Instant::now(),
+                    answers: Answers { any: false, last: Instant::now() },
                 });
             }
             Err(error) => {
@@ -283,7 +282,7 @@ impl Core {
         // A worker that ended by itself, with nothing begun and no result ever given, had no proper start.
         let ended_by_us = matches!(cause, Cause::CallEnded | Cause::PoolClosed);
         let has_begun = live.link.has_begun();
-        let failed_start = !live.answered && !has_begun && !ended_by_us;
+        let failed_start = !live.answers.any && !has_begun && !ended_by_us;
         self.queue.lost(slot, has_begun, death::task_error(&cause, end, live.link.note()));
         if failed_start {
             let message = death::start_failure(slot, &cause, end, startup_timeout);

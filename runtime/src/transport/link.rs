@@ -150,7 +150,7 @@ impl Link {
                 on_event(event)
             })
         };
-        let taken = self.take(&mut on_event)?;
+        let taken = self.take(|taken| on_event(Event::Results(taken)))?;
         arrived.map(|arrived| arrived + taken)
     }
 
@@ -160,7 +160,7 @@ impl Link {
     }
 
     /// Takes the results that stand in the shared memory, and tells how many bytes they are.
-    pub(crate) fn take(&mut self, mut on_event: impl FnMut(Event) -> Result<(), Fault>) -> Result<usize, Fault> {
+    pub(crate) fn take(&mut self, on_results: impl FnOnce(Taken) -> Result<(), Fault>) -> Result<usize, Fault> {
         let Some(ring) = &mut self.ring else {
             return Ok(0);
         };
@@ -169,7 +169,7 @@ impl Link {
         };
         let bytes = taken.records.len() + 1;
         if taken.count > 0 {
-            on_event(Event::Results(taken))?;
+            on_results(taken)?;
         }
         self.forget_unused()?;
         if must_wake {
