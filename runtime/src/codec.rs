@@ -22,7 +22,6 @@ use serde::de::DeserializeOwned;
 use crate::error::CodecError;
 
 pub(crate) use sink::Sink;
-use sink::Written;
 
 type Config = Configuration<LittleEndian, Fixint>;
 
@@ -30,8 +29,8 @@ const CONFIG: Config = bincode::config::standard().with_fixed_int_encoding();
 
 /// Appends encoded values to a sink, up to a limit.
 pub struct Encoder<'a> {
-    room: &'a mut [u8],
-    written: &'a mut Written,
+    sink: Sink<'a>,
+    /// The limit holds for what stands from here on.
     start: usize,
     bytes_max: usize,
     /// Up to here the room takes bytes, and the limit allows them.
@@ -41,10 +40,34 @@ pub struct Encoder<'a> {
 impl<'a> Encoder<'a> {
     /// An encoder that adds at most `bytes_max` bytes to `sink`.
     #[inline]
-    pub(crate) fn new(sink: &'a mut Sink<'_>, bytes_max: usize) -> Self {
-        let start = sink.len();
-        let end_max = sink.written.room_bytes().min(start.saturating_add(bytes_max));
-        Self { room: sink.room, written: &mut sink.written, start, bytes_max, end_max }
+    pub(crate) fn new(sink: Sink<'a>, bytes_max: usize) -> Self {
+        let mut encoder = Self { sink, start: 0, bytes_max, end_max: 0 };
+        encoder.begin();
+        encoder
+    }
+
+    /// Lets the limit hold anew, for what comes from now on.
+    #[inline(always)]
+    pub(crate) fn begin(&mut self) {
+        self.start = self.sink.len();
+        self.end_max = self.sink.room_bytes().min(self.start.saturating_add(self.bytes_max));
+    }
+
+    /// What it writes to.
+    #[inline(always)]
+    pub(crate) fn sink(&mut self) -> &mut Sink<'a> {
+        &mut self.sink
+    }
+
+    /// What was written, in a buffer of its own.
+    pub(crate) fn into_vec(self) -> Vec<u8> {
+        self.sink.into_vec()
+    }
+
+    /// How many bytes may be added after [`begin`](Self::begin).
+    #[inline]
+    pub(crate) fn bytes_max(&self) -> usize {
+        self.bytes_max
     }
 
     /// Appends one value.
@@ -62,34 +85,26 @@ impl bincode::enc::write::Writer for Writer<'_, '_> {
     #[inline(always)]
     fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
         let Self(encoder) = self;
-        let end = encoder.written.len() + bytes.len();
-        if end <= encoder.end_max {
-            encoder.written.write_within(encoder.room, bytes);
-            return Ok(());
-        }
-        encoder.write_behind(bytes)
-    }
-}
-
-impl Encoder<'_> {
-    #[cold]
-    #[inline(never)]
-    fn write_behind(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
-        if bytes.len() > self.bytes_max - (self.written.len() - self.start) {
+        if encoder.sink.len() + bytes.len() <= encoder.end_max {
+            encoder.sink.write_within(bytes);
+        } else if bytes.len() <= encoder.bytes_max - (encoder.sink.len() - encoder.start) {
+            encoder.sink.write_behind(bytes);
+            encoder.end_max = 0;
+        } else {
             return Err(EncodeError::UnexpectedEnd);
         }
-        self.written.write(self.room, bytes);
-        self.end_max = 0;
         Ok(())
     }
 }
 
-/// Appends one value to `buffer`, in at most `bytes_max` bytes. If that fails, the buffer is empty.
+/// Appends one value to `buffer`, in at most `bytes_max` bytes. If that fails, the buffer is as before.
 pub fn encode<T: Serialize + ?Sized>(value: &T, buffer: &mut Vec<u8>, bytes_max: usize) -> Result<(), CodecError> {
-    let mut sink = Sink::behind(std::mem::take(buffer));
-    Encoder::new(&mut sink, bytes_max).value(value)?;
-    *buffer = sink.into_vec();
-    Ok(())
+    let before = buffer.len();
+    let encoded = Encoder::new(Sink::behind(buffer), bytes_max).value(value);
+    if encoded.is_err() {
+        buffer.truncate(before);
+    }
+    encoded
 }
 
 /// Takes encoded values off the front of a slice.

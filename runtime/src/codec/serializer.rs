@@ -28,32 +28,43 @@ impl<W: Writer> Serializer<'_, W> {
         value.serialize(Serializer { encoder: self.encoder })
     }
 
-    /// A length, and bytes.
-    #[inline]
-    fn sized(self, length: usize, bytes: &[u8]) -> Result<(), EncodeError> {
-        length.encode(self.encoder)?;
+    /// Bytes as they stand. It is how bincode encodes numbers of fixed width, too, but by calls that are not inlined.
+    #[inline(always)]
+    fn bytes(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
         self.encoder.writer().write(bytes)
     }
 
+    #[inline(always)]
+    fn length(&mut self, length: usize) -> Result<(), EncodeError> {
+        self.bytes(&(length as u64).to_le_bytes())
+    }
+
+    /// A length, and bytes.
     #[inline]
-    fn counted(self, length: Option<usize>) -> Result<Self, EncodeError> {
-        length.ok_or(EncodeError::Serde(SerdeError::SequenceMustHaveLength))?.encode(self.encoder)?;
+    fn sized(mut self, length: usize, bytes: &[u8]) -> Result<(), EncodeError> {
+        self.length(length)?;
+        self.bytes(bytes)
+    }
+
+    #[inline]
+    fn counted(mut self, length: Option<usize>) -> Result<Self, EncodeError> {
+        self.length(length.ok_or(EncodeError::Serde(SerdeError::SequenceMustHaveLength))?)?;
         Ok(self)
     }
 
     #[inline]
-    fn variant(self, index: u32) -> Result<Self, EncodeError> {
-        index.encode(self.encoder)?;
+    fn variant(mut self, index: u32) -> Result<Self, EncodeError> {
+        self.bytes(&index.to_le_bytes())?;
         Ok(self)
     }
 }
 
-/// Scalars, as bincode encodes them.
-macro_rules! scalars {
-    ($($method:ident: $scalar:ty,)*) => {$(
-        #[inline]
-        fn $method(self, value: $scalar) -> Result<(), EncodeError> {
-            value.encode(self.encoder)
+/// Numbers of fixed width.
+macro_rules! numbers {
+    ($($method:ident: $number:ty,)*) => {$(
+        #[inline(always)]
+        fn $method(mut self, value: $number) -> Result<(), EncodeError> {
+            self.bytes(&value.to_le_bytes())
         }
     )*};
 }
@@ -69,8 +80,7 @@ impl<W: Writer> ser::Serializer for Serializer<'_, W> {
     type SerializeStruct = Self;
     type SerializeStructVariant = Self;
 
-    scalars! {
-        serialize_bool: bool,
+    numbers! {
         serialize_i8: i8,
         serialize_i16: i16,
         serialize_i32: i32,
@@ -83,7 +93,16 @@ impl<W: Writer> ser::Serializer for Serializer<'_, W> {
         serialize_u128: u128,
         serialize_f32: f32,
         serialize_f64: f64,
-        serialize_char: char,
+    }
+
+    #[inline]
+    fn serialize_bool(self, value: bool) -> Result<(), EncodeError> {
+        value.encode(self.encoder)
+    }
+
+    #[inline]
+    fn serialize_char(self, value: char) -> Result<(), EncodeError> {
+        value.encode(self.encoder)
     }
 
     #[inline]
@@ -97,13 +116,13 @@ impl<W: Writer> ser::Serializer for Serializer<'_, W> {
     }
 
     #[inline]
-    fn serialize_none(self) -> Result<(), EncodeError> {
-        0u8.encode(self.encoder)
+    fn serialize_none(mut self) -> Result<(), EncodeError> {
+        self.bytes(&[0])
     }
 
     #[inline]
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), EncodeError> {
-        1u8.encode(self.encoder)?;
+    fn serialize_some<T: Serialize + ?Sized>(mut self, value: &T) -> Result<(), EncodeError> {
+        self.bytes(&[1])?;
         value.serialize(self)
     }
 
@@ -119,7 +138,7 @@ impl<W: Writer> ser::Serializer for Serializer<'_, W> {
 
     #[inline]
     fn serialize_unit_variant(self, _: &'static str, index: u32, _: &'static str) -> Result<(), EncodeError> {
-        index.encode(self.encoder)
+        self.variant(index).map(drop)
     }
 
     #[inline]

@@ -2,25 +2,35 @@
 //! nothing of values.
 
 /// Bytes that are written one behind the other.
-#[derive(Debug, Default)]
+///
+/// No part of it is lent to a call that is not inlined, so that a loop that writes small values keeps it in registers.
+#[derive(Debug)]
 pub(crate) struct Sink<'a> {
-    pub(super) room: &'a mut [u8],
-    pub(super) written: Written,
-}
-
-/// What was written to a sink. Each call gets the room.
-#[derive(Debug, Default)]
-pub(super) struct Written {
-    bytes: usize,
+    room: &'a mut [u8],
     /// How much the room takes: nothing more once it was too small.
     room_bytes: usize,
+    bytes: usize,
     /// All that was written, once it has outgrown the room.
-    spill: Option<Vec<u8>>,
+    spill: &'a mut Vec<u8>,
+    has_spilled: bool,
 }
 
-impl Written {
+impl<'a> Sink<'a> {
+    /// A sink that writes into `room` for as long as everything fits, and else into `spill`.
     #[inline]
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn new(room: &'a mut [u8], spill: &'a mut Vec<u8>) -> Self {
+        let room_bytes = room.len();
+        Self { room, room_bytes, bytes: 0, spill, has_spilled: false }
+    }
+
+    /// A sink without room, which goes on behind what stands in a buffer.
+    pub(crate) fn behind(buffer: &'a mut Vec<u8>) -> Self {
+        Self { room: &mut [], room_bytes: 0, bytes: buffer.len(), spill: buffer, has_spilled: true }
+    }
+
+    /// How many bytes are written.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
         self.bytes
     }
 
@@ -30,88 +40,67 @@ impl Written {
         self.room_bytes
     }
 
-    /// Adds bytes that the room takes.
-    #[inline(always)]
-    pub(super) fn write_within(&mut self, room: &mut [u8], bytes: &[u8]) {
-        let end = self.bytes + bytes.len();
-        room[self.bytes..end].copy_from_slice(bytes);
-        self.bytes = end;
-    }
-
-    #[inline]
-    pub(super) fn write(&mut self, room: &mut [u8], bytes: &[u8]) {
-        if self.bytes + bytes.len() <= self.room_bytes {
-            self.write_within(room, bytes);
-        } else {
-            self.write_behind(room, bytes);
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn write_behind(&mut self, room: &[u8], bytes: &[u8]) {
-        let spill = self.spill.get_or_insert_with(|| room[..self.bytes].to_vec());
-        self.room_bytes = 0;
-        spill.extend_from_slice(bytes);
-        self.bytes += bytes.len();
-    }
-}
-
-impl<'a> Sink<'a> {
-    /// A sink that writes into `room` first.
-    #[inline]
-    pub(crate) fn new(room: &'a mut [u8]) -> Self {
-        let room_bytes = room.len();
-        Self { room, written: Written { room_bytes, ..Written::default() } }
-    }
-
-    /// A sink without room, which goes on behind what stands in a buffer.
-    pub(crate) fn behind(buffer: Vec<u8>) -> Self {
-        let bytes = buffer.len();
-        Self { room: &mut [], written: Written { bytes, room_bytes: 0, spill: Some(buffer) } }
-    }
-
-    /// How many bytes are written.
-    #[inline]
-    pub(crate) fn len(&self) -> usize {
-        self.written.bytes
-    }
-
     /// Whether what was written has outgrown the room.
     #[inline]
     pub(crate) fn has_spilled(&self) -> bool {
-        self.written.spill.is_some()
+        self.has_spilled
     }
 
     /// Adds bytes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write(&mut self, bytes: &[u8]) {
-        self.written.write(self.room, bytes);
+        if self.bytes + bytes.len() <= self.room_bytes {
+            self.write_within(bytes);
+        } else {
+            self.write_behind(bytes);
+        }
+    }
+
+    /// Adds bytes that the room takes.
+    #[inline(always)]
+    pub(super) fn write_within(&mut self, bytes: &[u8]) {
+        let end = self.bytes + bytes.len();
+        self.room[self.bytes..end].copy_from_slice(bytes);
+        self.bytes = end;
+    }
+
+    /// Adds bytes that the room does not take.
+    #[inline(always)]
+    pub(super) fn write_behind(&mut self, bytes: &[u8]) {
+        let outgrown = if self.has_spilled { &[] } else { &self.room[..self.bytes] };
+        append(self.spill, outgrown, bytes);
+        self.has_spilled = true;
+        self.room_bytes = 0;
+        self.bytes += bytes.len();
     }
 
     /// Writes over what stands at a place.
     #[inline]
     pub(crate) fn write_at(&mut self, at: usize, bytes: &[u8]) {
-        let written = match &mut self.written.spill {
-            None => &mut self.room[..self.written.bytes],
-            Some(spill) => spill,
-        };
+        let written = if self.has_spilled { &mut self.spill[..] } else { &mut self.room[..self.bytes] };
         written[at..at + bytes.len()].copy_from_slice(bytes);
     }
 
     /// Takes back what was written from a place on. What has outgrown the room stays outside.
     #[inline]
     pub(crate) fn truncate(&mut self, bytes: usize) {
-        self.written.bytes = self.written.bytes.min(bytes);
-        if let Some(spill) = &mut self.written.spill {
-            spill.truncate(bytes);
+        self.bytes = self.bytes.min(bytes);
+        if self.has_spilled {
+            self.spill.truncate(bytes);
         }
     }
 
     /// What was written, in a buffer of its own.
     pub(crate) fn into_vec(self) -> Vec<u8> {
-        self.written.spill.unwrap_or_else(|| self.room[..self.written.bytes].to_vec())
+        if self.has_spilled { std::mem::take(self.spill) } else { self.room[..self.bytes].to_vec() }
     }
+}
+
+#[cold]
+#[inline(never)]
+fn append(spill: &mut Vec<u8>, outgrown: &[u8], bytes: &[u8]) {
+    spill.extend_from_slice(outgrown);
+    spill.extend_from_slice(bytes);
 }
 
 #[cfg(test)]
@@ -121,7 +110,8 @@ mod tests {
     #[test]
     fn what_fits_stays_in_the_room_and_what_does_not_is_kept_whole() {
         let mut room = [0; 4];
-        let mut sink = Sink::new(&mut room);
+        let mut spill = Vec::new();
+        let mut sink = Sink::new(&mut room, &mut spill);
         sink.write(b"abc");
         sink.write_at(0, b"x");
         assert_eq!((sink.len(), sink.has_spilled()), (3, false));

@@ -273,11 +273,12 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             first_index: self.rows.pulled() as u64,
         };
         let mut room = self.shared.arena().room();
-        let mut sink = Sink::new(room.as_deref_mut().unwrap_or_default());
+        let mut spill = Vec::new();
+        let sink = Sink::new(room.as_deref_mut().unwrap_or_default(), &mut spill);
         let collecting = shared::collect();
-        let Written { count, end, then } = self.write_rows(&mut sink, most, started);
+        let Written { count, end, then } = self.write_rows(sink, most, started);
         let sharing = Sharing::new(A::SHARED, collecting.finish());
-        let alone = matches!(then, Then::SendAlone).then(|| sink.into_vec().split_off(end));
+        let alone = matches!(then, Then::SendAlone).then(|| spill.split_off(end));
         if let Some(room) = room.filter(|_| count > 0) {
             self.shared.push(self.call, Chunk::new(head, count, room.into_block(end), end).sharing(sharing.clone()));
         }
@@ -297,8 +298,11 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     }
 
     /// Reads up to so many rows, and encodes them one behind the other.
-    fn write_rows(&mut self, sink: &mut Sink<'_>, most: usize, started: Instant) -> Written {
+    #[inline(always)]
+    fn write_rows(&mut self, sink: Sink<'_>, most: usize, started: Instant) -> Written {
         let bytes_max = self.shared.frame_bytes_max() - OVERHEAD_BYTES;
+        let end_wanted = CHUNK_BYTES.min(WINDOW_BYTES.saturating_sub(self.outstanding_bytes));
+        let mut encoder = Encoder::new(sink, bytes_max);
         let (mut count, mut end, mut looked_at) = (0, 0, 1);
         let then = loop {
             if count as usize == most {
@@ -312,31 +316,32 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
                     break Then::Stop;
                 }
             }
-            self.outstanding += 1;
-            sink.write(&[0; LENGTH_BYTES]);
-            if let Err(error) = self.rows.encode(&mut Encoder::new(sink, bytes_max)) {
-                sink.truncate(end);
+            encoder.sink().write(&[0; LENGTH_BYTES]);
+            encoder.begin();
+            if let Err(error) = self.rows.encode(&mut encoder) {
+                encoder.sink().truncate(end);
                 break Then::GoOnBehind(error);
             }
-            let length = sink.len() - end - LENGTH_BYTES;
-            let length_field = u32::try_from(length).expect("arguments are encoded with a limit under 4 GiB");
+            let sink = encoder.sink();
+            let row_end = sink.len();
+            let length_field =
+                u32::try_from(row_end - end - LENGTH_BYTES).expect("arguments are encoded with a limit under 4 GiB");
             sink.write_at(end, &length_field.to_le_bytes());
-            self.outstanding_bytes += length + LENGTH_BYTES;
             if sink.has_spilled() {
+                self.outstanding_bytes += row_end - end;
                 break Then::SendAlone;
             }
             count += 1;
-            end = sink.len();
+            end = row_end;
             // The clock is asked at 1, 2, 4, … tasks: a late look is late by no more than what was read before.
             let is_look = count == looked_at;
             looked_at <<= u32::from(is_look);
-            if (is_look && started.elapsed() > READ_TIME)
-                || end >= CHUNK_BYTES
-                || self.outstanding_bytes >= WINDOW_BYTES
-            {
+            if (is_look && started.elapsed() > READ_TIME) || end >= end_wanted {
                 break Then::Stop;
             }
         };
+        self.outstanding += count as usize + usize::from(matches!(then, Then::GoOnBehind(_) | Then::SendAlone));
+        self.outstanding_bytes += end;
         Written { count, end, then }
     }
 

@@ -59,9 +59,8 @@ impl<I: EncodeAs<T>, T> Column for Repeated<I, T> {
 
 fn encode_once<I: EncodeAs<T>, T>(item: &I) -> Result<Encoded, CodecError> {
     let collecting = shared::collect();
-    let mut sink = Sink::behind(Vec::new());
-    item.encode_as(&mut Encoder::new(&mut sink, usize::MAX))?;
-    let bytes = sink.into_vec();
+    let mut bytes = Vec::new();
+    item.encode_as(&mut Encoder::new(Sink::behind(&mut bytes), usize::MAX))?;
     let mut memory = collecting.finish();
     // There is no memory of no bytes.
     let filled = Memory::fill(bytes.len().max(1), |pages| {

@@ -31,10 +31,9 @@ pub struct TaskCall<'a> {
     shared: u16,
     /// The same for those whose arguments are left.
     shared_left: u16,
-    sink: Sink<'a>,
-    /// Where the result of the current task begins in the sink.
+    results: Encoder<'a>,
+    /// Where the result of the current task begins.
     record: usize,
-    bytes_max: usize,
     progress: Progress<'a>,
     /// The result that outgrew the room.
     outgrown: Option<Status>,
@@ -109,12 +108,11 @@ pub fn run_tasks<F: WorkerFn>(call: &mut TaskCall<'_>) {
 }
 
 impl<'a> TaskCall<'a> {
-    /// The first `count` of `tasks`, whose results go to `sink`, each `bytes_max` bytes at most.
+    /// The first `count` of `tasks`, whose results go to `results`.
     pub(crate) fn new(
         tasks: TaskFrames<'a>,
         count: u32,
-        sink: Sink<'a>,
-        bytes_max: usize,
+        results: Encoder<'a>,
         progress: Progress<'a>,
         flush: Flush,
     ) -> Self {
@@ -126,9 +124,8 @@ impl<'a> TaskCall<'a> {
             arguments,
             shared: 0,
             shared_left: 0,
-            sink,
+            results,
             record,
-            bytes_max,
             progress,
             outgrown,
             violation,
@@ -159,8 +156,10 @@ impl<'a> TaskCall<'a> {
             self.left -= 1;
             self.arguments = Decoder::new(arguments);
             self.shared_left = self.shared;
-            self.record = self.sink.len();
-            self.sink.write(&[0; HEAD_BYTES]);
+            let sink = self.results.sink();
+            self.record = sink.len();
+            sink.write(&[0; HEAD_BYTES]);
+            self.results.begin();
             if self.progress.revoked.load(Ordering::Relaxed) == 0 {
                 self.progress.begun.store(u64::from(self.progress.count.tasks.wrapping_add(1)), Ordering::Release);
                 return true;
@@ -192,14 +191,15 @@ impl<'a> TaskCall<'a> {
 
     /// Ends the task that is running with its panic.
     pub(crate) fn panicked(&mut self, note: &PanicNote) {
-        self.replace(&note.encode(self.bytes_max));
+        self.replace(&note.encode(self.results.bytes_max()));
         self.finish(Status::Panic);
     }
 
     /// Puts other bytes in the place of the result so far.
     fn replace(&mut self, bytes: &[u8]) {
-        self.sink.truncate(self.record + HEAD_BYTES);
-        self.sink.write(bytes);
+        let sink = self.results.sink();
+        sink.truncate(self.record + HEAD_BYTES);
+        sink.write(bytes);
     }
 
     #[inline(always)]
@@ -210,12 +210,13 @@ impl<'a> TaskCall<'a> {
         if self.flush == Flush::EachTask {
             let _ = std::io::stdout().flush();
         }
-        let bytes = self.sink.len() - self.record - HEAD_BYTES;
-        if self.sink.has_spilled() || bytes > RECORD_BYTES_MAX {
+        let sink = self.results.sink();
+        let bytes = sink.len() - self.record - HEAD_BYTES;
+        if sink.has_spilled() || bytes > RECORD_BYTES_MAX {
             self.outgrown = Some(status);
             return;
         }
-        self.sink.write_at(self.record, &wire::head(status, bytes));
+        sink.write_at(self.record, &wire::head(status, bytes));
         let count = &mut self.progress.count;
         count.tasks = count.tasks.wrapping_add(1);
         // The ring is smaller than 4 GiB, so that a position that wraps around is still one of its places.
@@ -229,7 +230,7 @@ impl<'a> TaskCall<'a> {
             return Err(violation);
         }
         let outgrown = self.outgrown.map(|status| {
-            let mut bytes = self.sink.into_vec();
+            let mut bytes = self.results.into_vec();
             bytes.drain(..self.record + HEAD_BYTES);
             (status, bytes)
         });
@@ -247,7 +248,7 @@ impl<'a> TaskCall<'a> {
     pub(crate) fn run_each(&mut self, mut run: impl FnMut(u64, &mut Sink<'a>)) {
         while self.begin() {
             let argument = self.argument("argument");
-            let result = argument.map(|argument| run(argument, &mut self.sink));
+            let result = argument.map(|argument| run(argument, self.results.sink()));
             self.end(result);
         }
     }
@@ -286,14 +287,12 @@ impl<'a> TaskCall<'a> {
     /// Writes the output.
     #[inline(always)]
     pub(super) fn output<T: Serialize>(&mut self, output: &T) -> Result<(), Stop> {
-        Encoder::new(&mut self.sink, self.bytes_max)
-            .value(output)
-            .map_err(|error| Stop::Encode(CodecError::new(format!("the result: {error}"))))
+        self.results.value(output).map_err(|error| Stop::Encode(CodecError::new(format!("the result: {error}"))))
     }
 
     /// How large an error may be as a value.
     pub fn failure_bytes_max(&self) -> usize {
-        self.bytes_max / TYPED_PART
+        self.results.bytes_max() / TYPED_PART
     }
 
     /// Writes the error that the function returned, and itself as a value where it is serde.
@@ -303,13 +302,14 @@ impl<'a> TaskCall<'a> {
         error: &(dyn Error + Send + Sync),
         typed: Option<(u64, Vec<u8>)>,
     ) -> Stop {
+        let bytes_max = self.results.bytes_max();
         let chain: Vec<String> = std::iter::successors(error.source(), |&cause| cause.source())
             .take(CHAIN_LENGTH_MAX)
-            .map(|cause| cut(&cause.to_string(), self.bytes_max / LINK_PART))
+            .map(|cause| cut(&cause.to_string(), bytes_max / LINK_PART))
             .collect();
-        let text = |text: &str| cut(text, self.bytes_max / TEXT_PART);
+        let text = |text: &str| cut(text, bytes_max / TEXT_PART);
         let failure = (text(&error.to_string()), chain, text(&format!("{error:?}")), text(type_name), typed);
-        match Encoder::new(&mut self.sink, self.bytes_max).value(&failure) {
+        match self.results.value(&failure) {
             Ok(()) => Stop::Failed,
             Err(error) => Stop::Encode(CodecError::new(format!("the returned error: {error}"))),
         }

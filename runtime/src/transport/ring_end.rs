@@ -12,7 +12,7 @@ use super::ring::{
     MESSAGES_MASK,
 };
 use super::{Fault, claims, layout, parking};
-use crate::codec::Sink;
+use crate::codec::{Encoder, Sink};
 use crate::registry::{Finished, Flush, Progress, TaskCall};
 use crate::shared;
 use crate::sys::{Access, Ring, View, Words};
@@ -176,8 +176,10 @@ impl RingEnd {
             revoked: self.words.word(layout::REVOKED),
             count: self.finished,
         };
-        let mut call = TaskCall::new(TaskFrames::of(tasks), claimed.count, Sink::new(room), bytes_max, progress, flush)
-            .with_shared(claimed.shared);
+        let mut spill = Vec::new();
+        let results = Encoder::new(Sink::new(room, &mut spill), bytes_max);
+        let mut call =
+            TaskCall::new(TaskFrames::of(tasks), claimed.count, results, progress, flush).with_shared(claimed.shared);
         run(&mut call);
         let run = call.into_run(tasks.len())?;
         self.last_bytes = run.finished.position.wrapping_sub(self.finished.position) as usize;

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::memory;
 use super::panic::{self, Teller};
 use super::serve::run_tasks;
-use crate::codec::Sink;
+use crate::codec::{Encoder, Sink};
 use crate::registry::{Finished, Flush, Progress, TaskCall};
 use crate::transport::{Fault, Sender, WorkerEnd};
 use crate::wire::{self, ChunkHeader, TaskFrames, ToWorker, Violation};
@@ -88,9 +88,10 @@ impl Server {
         let progress = Progress { begun: &begun, finished: &finished, revoked: &revoked, count: Finished::default() };
         let started = Instant::now();
         // Without room, the result is given back.
+        let mut result = Vec::new();
+        let results = Encoder::new(Sink::behind(&mut result), self.bytes_max);
         let mut call =
-            TaskCall::new(TaskFrames::of(tasks), 1, Sink::default(), self.bytes_max, progress, Flush::EachTask)
-                .with_shared(chunk.shared);
+            TaskCall::new(TaskFrames::of(tasks), 1, results, progress, Flush::EachTask).with_shared(chunk.shared);
         run_tasks(chunk.function, chunk.attempt, &mut call)?;
         let elapsed = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let run = call.into_run(tasks.len())?;
