@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 
 use super::function::WorkerFn;
 use super::held::{self, Held};
-use crate::codec::{self, Decoder, Encoder, Sink};
+use crate::codec::{self, Decoder, Encoder};
 use crate::error::{CodecError, RemoteError, TypedValue};
 use crate::sys;
 use crate::wire::{self, HEAD_BYTES, PanicNote, RECORD_BYTES_MAX, Status, TaskFrames, Violation};
@@ -245,7 +245,7 @@ impl<'a> TaskCall<'a> {
 
     /// Runs every task that is left by a function of a test: from its one argument to the bytes of its result.
     #[cfg(test)]
-    pub(crate) fn run_each(&mut self, mut run: impl FnMut(u64, &mut Sink<'a>)) {
+    pub(crate) fn run_each(&mut self, mut run: impl FnMut(u64, &mut codec::Sink<'a>)) {
         while self.begin() {
             let argument = self.argument("argument");
             let result = argument.map(|argument| run(argument, self.results.sink()));
