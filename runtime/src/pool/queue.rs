@@ -11,14 +11,18 @@
 //! 6. No task waits behind a long one while a worker is free: what a worker has not claimed is taken back from it, and where
 //!    that cannot be done a worker gets no more than what is short.
 
+mod ends;
+mod worker;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::chunk_size::{ChunkSize, Return};
-use crate::error::{StartFailure, TaskErrorKind};
+use crate::error::StartFailure;
 use crate::task::{Done, Outcomes};
 use crate::transport::{Chunk, Taken};
 use crate::wire::{Records, Violation};
+use worker::{Held, Worker};
 
 /// A call that is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,40 +76,6 @@ pub(super) struct Queue {
     returns: Return,
 }
 
-#[derive(Default)]
-struct Worker {
-    ready: bool,
-    pid: u32,
-    /// The call whose chunks it holds; none of a call that has ended.
-    call: Option<CallId>,
-    chunks: VecDeque<Held>,
-    /// The tasks of its chunks that have no result.
-    tasks: usize,
-    /// It has given a result since it was free. Before, nobody knows how long its tasks take.
-    has_answered: bool,
-    /// It was asked to begin nothing more, and has not answered.
-    revoked: bool,
-}
-
-impl Worker {
-    /// The time that its tasks take, at so much for one.
-    fn time(&self, per_task: Duration) -> Duration {
-        per_task.saturating_mul(u32::try_from(self.tasks).unwrap_or(u32::MAX))
-    }
-
-    /// Whether it takes another chunk behind those it has.
-    fn takes_more(&self, depth: usize) -> bool {
-        self.ready && self.chunks.len() < if self.has_answered { depth } else { 1 }
-    }
-}
-
-/// A chunk that a worker has.
-struct Held {
-    chunk: Chunk,
-    /// The position of the first task without a result.
-    next: usize,
-}
-
 struct Call {
     failure: Option<CallFailure>,
     backlog: VecDeque<Chunk>,
@@ -114,34 +84,6 @@ struct Call {
     workers: Vec<Slot>,
     /// The number of the last time that it was given a free worker.
     served: u64,
-}
-
-impl Held {
-    fn left(&self) -> usize {
-        self.chunk.len() - self.next
-    }
-
-    /// The next `count` tasks, with their outcomes.
-    fn done(&mut self, count: usize, outcomes: Outcomes, worker: (Slot, u32)) -> Done {
-        let argument_bytes = self.take_weight(count);
-        let first_index = self.chunk.index(self.next);
-        self.next += count;
-        Done { first_index, count, outcomes, attempts: self.chunk.attempt(), worker: Some(worker), argument_bytes }
-    }
-
-    /// The last `count` tasks, as a chunk of their own.
-    fn split_back(&mut self, count: usize) -> Chunk {
-        let weight = self.take_weight(count);
-        let mut back = self.chunk.split_off(self.chunk.len() - count);
-        back.weight = weight;
-        back
-    }
-
-    fn take_weight(&mut self, count: usize) -> usize {
-        let weight = self.chunk.weight * count / self.left().max(1);
-        self.chunk.weight -= weight;
-        weight
-    }
 }
 
 impl Queue {
@@ -177,28 +119,6 @@ impl Queue {
     /// The workers that hold chunks of a call.
     pub(super) fn workers_of(&self, id: CallId) -> &[Slot] {
         self.calls.get(&id).map_or(&[], |call| &call.workers)
-    }
-
-    /// Closes a call: its chunks that wait are dropped. The workers that still hold some of its chunks are given back; they are
-    /// to be killed, or to begin nothing more.
-    pub(super) fn close(&mut self, id: CallId, running: Running) -> Vec<Slot> {
-        let Some(call) = self.calls.remove(&id) else {
-            return Vec::new();
-        };
-        for &slot in &call.workers {
-            let worker = &mut self.workers[slot];
-            worker.call = None;
-            match running {
-                Running::Kill => {
-                    worker.ready = false;
-                    worker.chunks.clear();
-                    worker.tasks = 0;
-                    self.busy.remove(&slot);
-                }
-                Running::Finish => worker.revoked = self.returns == Return::Never,
-            }
-        }
-        call.workers
     }
 
     /// Adds a worker that waits for chunks.
@@ -407,34 +327,6 @@ impl Queue {
         Ok(())
     }
 
-    /// Takes in that a worker is gone. If it had begun its next task, that gets this error; without one, it goes with its
-    /// call. The tasks behind it move on.
-    pub(super) fn lost(&mut self, slot: Slot, has_begun: bool, error: Option<TaskErrorKind>) {
-        let worker = std::mem::take(&mut self.workers[slot]);
-        self.busy.remove(&slot);
-        self.idle.retain(|&idle| idle != slot);
-        let Some(call) = worker.call.and_then(|id| self.calls.get_mut(&id)) else {
-            return;
-        };
-        call.workers.retain(|&other| other != slot);
-        let mut chunks = worker.chunks;
-        if let Some(first) = chunks.front_mut()
-            && (has_begun || first.chunk.moved() > MOVES_MAX)
-        {
-            first.chunk.stayed();
-            match error {
-                Some(error) => call.done.push(first.done(1, Outcomes::Error(error), (slot, worker.pid))),
-                None => first.next += 1,
-            }
-        }
-        for mut held in chunks.into_iter().rev() {
-            if held.left() > 0 {
-                let left = held.left();
-                call.backlog.push_front(held.split_back(left));
-            }
-        }
-    }
-
     fn release(&mut self, slot: Slot) {
         self.busy.remove(&slot);
         let worker = &mut self.workers[slot];
@@ -452,19 +344,6 @@ impl Queue {
             worker.ready = false;
             self.idle.retain(|&idle| idle != slot);
         }
-    }
-
-    /// Fails every open call; tells whether there was one.
-    pub(super) fn fail_calls(&mut self, failure: &CallFailure) -> bool {
-        for call in self.calls.values_mut() {
-            call.failure.get_or_insert_with(|| failure.clone());
-        }
-        !self.calls.is_empty()
-    }
-
-    /// Why a call has failed, if it has.
-    pub(super) fn failure(&self, id: CallId) -> Option<CallFailure> {
-        self.calls.get(&id)?.failure.clone()
     }
 
     /// Takes what has been done of a call.

@@ -1,0 +1,70 @@
+//! What the queue knows of a worker, and of the chunks that it holds.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::{CallId, Slot};
+use crate::task::{Done, Outcomes};
+use crate::transport::Chunk;
+
+#[derive(Default)]
+pub(super) struct Worker {
+    pub(super) ready: bool,
+    pub(super) pid: u32,
+    /// The call whose chunks it holds; none of a call that has ended.
+    pub(super) call: Option<CallId>,
+    pub(super) chunks: VecDeque<Held>,
+    /// The tasks of its chunks that have no result.
+    pub(super) tasks: usize,
+    /// It has given a result since it was free. Before, nobody knows how long its tasks take.
+    pub(super) has_answered: bool,
+    /// It was asked to begin nothing more, and has not answered.
+    pub(super) revoked: bool,
+}
+
+impl Worker {
+    /// The time that its tasks take, at so much for one.
+    pub(super) fn time(&self, per_task: Duration) -> Duration {
+        per_task.saturating_mul(u32::try_from(self.tasks).unwrap_or(u32::MAX))
+    }
+
+    /// Whether it takes another chunk behind those it has.
+    pub(super) fn takes_more(&self, depth: usize) -> bool {
+        self.ready && self.chunks.len() < if self.has_answered { depth } else { 1 }
+    }
+}
+
+/// A chunk that a worker has.
+pub(super) struct Held {
+    pub(super) chunk: Chunk,
+    /// The position of the first task without a result.
+    pub(super) next: usize,
+}
+
+impl Held {
+    pub(super) fn left(&self) -> usize {
+        self.chunk.len() - self.next
+    }
+
+    /// The next `count` tasks, with their outcomes.
+    pub(super) fn done(&mut self, count: usize, outcomes: Outcomes, worker: (Slot, u32)) -> Done {
+        let argument_bytes = self.take_weight(count);
+        let first_index = self.chunk.index(self.next);
+        self.next += count;
+        Done { first_index, count, outcomes, attempts: self.chunk.attempt(), worker: Some(worker), argument_bytes }
+    }
+
+    /// The last `count` tasks, as a chunk of their own.
+    pub(super) fn split_back(&mut self, count: usize) -> Chunk {
+        let weight = self.take_weight(count);
+        let mut back = self.chunk.split_off(self.chunk.len() - count);
+        back.weight = weight;
+        back
+    }
+
+    fn take_weight(&mut self, count: usize) -> usize {
+        let weight = self.chunk.weight * count / self.left().max(1);
+        self.chunk.weight -= weight;
+        weight
+    }
+}
