@@ -30,8 +30,8 @@ const CHUNK_BYTES: usize = 64 * 1024;
 const READ_TIME: Duration = Duration::from_micros(500);
 /// While results are at hand, the workers are looked after this often.
 const TOP_UP_INTERVAL: Duration = Duration::from_micros(200);
-/// After so many results the clock is asked for each.
-const LOOK_TASKS: u32 = 256;
+/// The clock is asked at so many results, and at fewer at first.
+const LOOK_TASKS: u32 = 64;
 
 /// The options of a map.
 #[derive(Clone, Debug, Default)]
@@ -140,8 +140,8 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             }
             if let Some(next) = self.next_ready() {
                 self.since_look += 1;
-                // The clock takes as long as several short tasks. A caller who takes long over each result makes few.
-                let is_look = self.since_look.is_power_of_two() || self.since_look > LOOK_TASKS;
+                // The clock takes as long as several short tasks.
+                let is_look = self.since_look.is_power_of_two() || self.since_look.is_multiple_of(LOOK_TASKS);
                 if late == Late::AfterResults && is_look && self.last_step.elapsed() > TOP_UP_INTERVAL {
                     self.top_up();
                 }
