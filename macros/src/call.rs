@@ -20,8 +20,15 @@ pub(crate) struct Call {
 }
 
 /// The options, each a method of `Map` of the same name, and whether it takes a value.
-const OPTIONS: [(&str, bool); 4] =
-    [("chunk_size", true), ("window", true), ("shortest", false), ("finish_running", false)];
+const OPTIONS: [(&str, bool); 7] = [
+    ("chunk_size", true),
+    ("window", true),
+    ("timeout", true),
+    ("deadline", true),
+    ("attempts", true),
+    ("shortest", false),
+    ("finish_running", false),
+];
 
 /// Reads what the macro was called with, and checks it.
 pub(crate) fn parse(tokens: TokenStream) -> Result<Call, Vec<syn::Error>> {

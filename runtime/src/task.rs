@@ -44,6 +44,8 @@ pub(crate) struct Done {
     pub(crate) count: usize,
     pub(crate) outcomes: Outcomes,
     pub(crate) attempts: u32,
+    /// What the executions before this one died of, the first first.
+    pub(crate) earlier: Vec<TaskErrorKind>,
     /// The worker: its place in the pool, and its process.
     pub(crate) worker: Option<(usize, u32)>,
     /// The bytes of the arguments.

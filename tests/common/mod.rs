@@ -35,7 +35,7 @@ pub(crate) fn guard() -> Guard {
     });
     Guard {
         descriptors: descriptors(),
-        shared_memory: files("/dev/shm"),
+        shared_memory: shared_memory(),
         watchdog: Some((stop, watchdog)),
         _serial: serial,
     }
@@ -53,7 +53,7 @@ impl Drop for Guard {
         }
         assert_eq!(children(std::process::id()), Vec::<u32>::new(), "child processes are left");
         assert_eq!(descriptors(), self.descriptors, "descriptors are left");
-        assert_eq!(files("/dev/shm"), self.shared_memory, "shared memory is left");
+        assert_eq!(shared_memory(), self.shared_memory, "shared memory is left");
         assert!(!threads().contains("poolmap-pool"), "a thread is left");
     }
 }
@@ -77,6 +77,11 @@ fn threads() -> BTreeSet<String> {
         .filter_map(|entry| std::fs::read_to_string(entry.unwrap().path().join("comm")).ok())
         .map(|name| name.trim().to_owned())
         .collect()
+}
+
+/// The named shared memory that is this crate's. Other programs come and go with theirs.
+fn shared_memory() -> BTreeSet<PathBuf> {
+    files("/dev/shm").into_iter().filter(|path| path.to_string_lossy().contains("poolmap")).collect()
 }
 
 /// The files of a folder, if there is one.

@@ -1,6 +1,7 @@
 //! The one opaque error of the crate, and every way in which a call as a whole can fail.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::TaskError;
 
@@ -34,6 +35,7 @@ pub(crate) enum Kind {
     InvalidOption(String),
     LengthMismatch(LengthMismatch),
     Endless,
+    Deadline(Duration),
     Task(TaskError),
     Start(StartFailure),
     Closed,
@@ -109,6 +111,11 @@ impl Error {
         matches!(&*self.kind, Kind::Endless)
     }
 
+    /// Whether the deadline of the call came before all its input was read.
+    pub fn is_deadline(&self) -> bool {
+        matches!(&*self.kind, Kind::Deadline(_))
+    }
+
     /// Whether no worker could be started.
     pub fn is_start_failure(&self) -> bool {
         matches!(&*self.kind, Kind::Start(_))
@@ -143,6 +150,11 @@ impl fmt::Display for Error {
             Kind::Endless => f.write_str(
                 "every iterator of this map is endless, so its results can never be collected: use pool_iter!, or end \
                  one of them with `.take(n)`",
+            ),
+            Kind::Deadline(limit) => write!(
+                f,
+                "the deadline of the call came {limit:?} after its start, before all its input was read: give it more \
+                 time, or less to do",
             ),
             Kind::Task(task) => task.fmt(f),
             Kind::Start(failure) => f.write_str(&failure.message),

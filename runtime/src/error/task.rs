@@ -26,6 +26,8 @@ struct Inner {
     attempts: u32,
     worker_pid: Option<u32>,
     kind: TaskErrorKind,
+    /// What the executions before the last one died of.
+    earlier: Vec<TaskErrorKind>,
 }
 
 /// Why a task failed.
@@ -82,7 +84,13 @@ impl TaskError {
         worker_pid: Option<u32>,
         kind: TaskErrorKind,
     ) -> Self {
-        Self { inner: Box::new(Inner { index, function, attempts, worker_pid, kind }) }
+        Self { inner: Box::new(Inner { index, function, attempts, worker_pid, kind, earlier: Vec::new() }) }
+    }
+
+    /// The same, after executions that died of this.
+    pub(crate) fn after(mut self, earlier: Vec<TaskErrorKind>) -> Self {
+        self.inner.earlier = earlier;
+        self
     }
 
     /// The task's index in the map, from 0.
@@ -105,6 +113,12 @@ impl TaskError {
         self.inner.worker_pid
     }
 
+    /// Why each execution of the task failed, the first first: the last is [`kind`](Self::kind). There is more than one only
+    /// with `attempts`, where a task whose worker died is executed again.
+    pub fn causes(&self) -> impl Iterator<Item = &TaskErrorKind> {
+        self.inner.earlier.iter().chain([&self.inner.kind])
+    }
+
     /// Why the task failed.
     pub fn kind(&self) -> &TaskErrorKind {
         &self.inner.kind
@@ -114,6 +128,16 @@ impl TaskError {
 impl fmt::Display for TaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "task {} of `{}` ", self.inner.index, self.inner.function)?;
+        self.write_kind(f)?;
+        if self.inner.attempts > 1 {
+            write!(f, " (it was executed {} times)", self.inner.attempts)?;
+        }
+        Ok(())
+    }
+}
+
+impl TaskError {
+    fn write_kind(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.inner.kind {
             TaskErrorKind::Failed(error) => write!(f, "failed: {error}"),
             TaskErrorKind::Panicked { message, location, .. } => {

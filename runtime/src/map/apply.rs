@@ -1,7 +1,7 @@
 //! One call: the smallest map.
 
 use super::columns::{Columns, Length, Pulled};
-use super::engine::{Engine, Late, Options};
+use super::engine::{Engine, Late, Options, Unread};
 use crate::codec::Encoder;
 use crate::error::{CodecError, Error, Kind, Result};
 use crate::pool::Pool;
@@ -34,7 +34,8 @@ impl Pool {
     /// # Ok::<(), poolmap::Error>(())
     /// ```
     pub fn apply<F: WorkerFn>(&self, call: F) -> Result<F::Output> {
-        let mut engine = Engine::<F, _>::new(self.shared()?, OneCall { call, left: 1 }, Options::default())?;
+        let mut engine =
+            Engine::<F, _>::new(self.shared()?, OneCall { call, left: 1 }, Options::default(), Unread::Failed)?;
         match engine.next_any(Late::Now)? {
             Some((_, outcome)) => outcome.map_err(Error::from),
             // The one row has one outcome, unless the pool is shut down.

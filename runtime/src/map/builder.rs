@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use super::columns::{Column, Columns, Length, Source};
-use super::engine::{Engine, Options};
+use super::engine::{Engine, Options, Unread};
 use super::iter::{PoolIter, PoolIterUnordered};
 use crate::error::{Error, Kind, Result, TaskError};
 use crate::pool::{self, Pool};
@@ -104,6 +105,40 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
         self
     }
 
+    /// How long a task may take: a worker whose task takes longer is killed, whatever it does, and replaced; the task's error
+    /// is [`TimedOut`](crate::TaskErrorKind::TimedOut), and the other tasks of its chunk go on. More than zero; without it there
+    /// is no limit.
+    ///
+    /// The time begins when a worker begins to decode the task's arguments, and a task is ended up to an eighth of the limit
+    /// later than that (1 to 20 ms), and later on a machine that is short of processors. Time in which the parent is stopped
+    /// (Ctrl-Z) does not count. Tasks are given out one by one under a limit, which costs about 50 ns for each where memory is
+    /// shared, and a message for each where it is not.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.options.timeout = Some(limit);
+        self
+    }
+
+    /// How long the call may take, from its start: more than zero; without it there is no limit. Then every task without a
+    /// result ends as [`TimedOut`](crate::TaskErrorKind::TimedOut), and those that are finished keep theirs. The workers whose
+    /// tasks are running are killed and replaced, unless [`finish_running`](Self::finish_running) is set.
+    ///
+    /// An iterator ends with one last error ([`Error::is_deadline`](crate::Error::is_deadline)) if there was more input. It
+    /// looks at the deadline when it is pulled; and nothing ends an input iterator that does not come back.
+    pub fn deadline(mut self, limit: Duration) -> Self {
+        self.options.deadline = Some(limit);
+        self
+    }
+
+    /// How many times a task may be executed, in all, while its worker dies of it: 1 or more, 1 by default. Each time it runs
+    /// again alone; after the last, its error has the causes of all ([`TaskError::causes`]).
+    ///
+    /// A task that fails, panics (but under `panic = "abort"`) or runs into a time limit is not executed again. With more than
+    /// 1, what a task does before its worker dies is done more than once.
+    pub fn attempts(mut self, executions: u32) -> Self {
+        self.options.attempts = Some(executions);
+        self
+    }
+
     /// Stops with the first iterator that ends, as `zip` does. Without it, iterators of different lengths are an error.
     pub fn shortest(mut self) -> Self {
         self.options.shortest = true;
@@ -140,7 +175,7 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
     ///
     /// Those of the call as a whole that are known before anything runs.
     pub fn iter(self) -> Result<PoolIter<F, A>> {
-        self.engine().map(PoolIter::new)
+        self.engine(Unread::Failed).map(PoolIter::new)
     }
 
     /// Runs it lazily: indices and results, as they finish. This is
@@ -150,7 +185,7 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
     ///
     /// Those of the call as a whole that are known before anything runs.
     pub fn iter_unordered(self) -> Result<PoolIterUnordered<F, A>> {
-        self.engine().map(PoolIterUnordered::new)
+        self.engine(Unread::Failed).map(PoolIterUnordered::new)
     }
 
     /// Runs it, and gathers what is made of each output and of each error, in order, until that fails.
@@ -179,19 +214,19 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
     }
 
     fn finite_engine(self) -> Result<Engine<F, A>> {
-        let engine = self.engine()?;
+        let engine = self.engine(Unread::TimedOut)?;
         match engine.length() {
             Length::Endless => Err(Error::new(Kind::Endless)),
             _ => Ok(engine),
         }
     }
 
-    fn engine(self) -> Result<Engine<F, A>> {
+    fn engine(self, unread: Unread) -> Result<Engine<F, A>> {
         let shared = match self.pool {
             Some(pool) => pool.shared()?,
             None => pool::global_shared()?,
         };
-        Engine::new(shared, self.columns, self.options)
+        Engine::new(shared, self.columns, self.options, unread)
     }
 }
 

@@ -11,7 +11,7 @@ use super::replies::Replies;
 use super::rows::{Row, Rows};
 use crate::codec::{Encoder, Sink};
 use crate::error::{CodecError, Error, Kind, Result, TaskError, TaskErrorKind};
-use crate::pool::{CallFailure, CallId, Running, Shared, Step};
+use crate::pool::{CallFailure, CallId, CallRules, Running, Shared, Step};
 use crate::registry::WorkerFn;
 use crate::shared;
 use crate::task::{Done, Outcomes};
@@ -37,9 +37,38 @@ const LOOK_TASKS: u32 = 64;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Options {
     pub(super) chunk_size: Option<usize>,
+    pub(super) attempts: Option<u32>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) deadline: Option<Duration>,
     pub(super) window: Option<usize>,
     pub(super) shortest: bool,
     pub(super) finish_running: bool,
+}
+
+impl Options {
+    /// Refuses values that allow nothing.
+    fn check(&self) -> Result<()> {
+        let zeros = [
+            ("chunk_size", self.chunk_size == Some(0), "no task at all"),
+            ("window", self.window == Some(0), "no task at all"),
+            ("attempts", self.attempts == Some(0), "no execution at all"),
+            ("timeout", self.timeout == Some(Duration::ZERO), "no task any time"),
+            ("deadline", self.deadline == Some(Duration::ZERO), "the call no time"),
+        ];
+        for (option, is_zero, what) in zeros {
+            if is_zero {
+                return Err(Error::invalid_option(format!(
+                    "{option} = 0 allows {what}: give it more than that, or leave it out",
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// What happens to tasks that are running when the call ends early.
+    fn running(&self) -> Running {
+        if self.finish_running { Running::Finish } else { Running::Kill }
+    }
 }
 
 /// When a failure of the call as a whole, such as iterators that do not end together, is reported.
@@ -49,6 +78,15 @@ pub(super) enum Late {
     Now,
     /// After the results of what was read before.
     AfterResults,
+}
+
+/// What becomes of rows that were not read when the deadline comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unread {
+    /// Each is a task that has timed out.
+    TimedOut,
+    /// The call ends before them.
+    Failed,
 }
 
 /// What became of one task, and its index.
@@ -61,6 +99,9 @@ pub(super) struct Engine<F: WorkerFn, A> {
     rows: Rows<A>,
     options: Options,
     window: usize,
+    /// When the call's time is over, and what it was.
+    deadline: Option<(Instant, Duration)>,
+    unread: Unread,
     /// Tasks that have their outcome, not yet given out.
     ready: VecDeque<Replies>,
     /// Tasks read, and not yet yielded.
@@ -84,22 +125,22 @@ pub(super) struct Engine<F: WorkerFn, A> {
 
 impl<F: WorkerFn, A: Columns> Engine<F, A> {
     /// Checks the options and the lengths, and opens the call.
-    pub(super) fn new(shared: Arc<Shared>, columns: A, options: Options) -> Result<Self> {
-        for (option, value) in [("chunk_size", options.chunk_size), ("window", options.window)] {
-            if value == Some(0) {
-                return Err(Error::invalid_option(format!(
-                    "{option} = 0 allows no task at all: give it 1 or more, or leave it out",
-                )));
-            }
-        }
+    pub(super) fn new(shared: Arc<Shared>, columns: A, options: Options, unread: Unread) -> Result<Self> {
+        options.check()?;
+        let now = Instant::now();
+        // One that lies behind the end of the clock never comes.
+        let deadline = options.deadline.and_then(|limit| Some((now.checked_add(limit)?, limit)));
         let rows = Rows::new(columns, F::__registration(), options.shortest)?;
-        let call = shared.open(options.chunk_size)?;
+        let Options { chunk_size, attempts, timeout, .. } = options;
+        let call = shared.open(CallRules { chunk_size, attempts: attempts.unwrap_or(FIRST_ATTEMPT), timeout })?;
         Ok(Self {
             shared,
             call,
             rows,
             window: options.window.unwrap_or(WINDOW),
             options,
+            deadline,
+            unread,
             ready: VecDeque::new(),
             outstanding: 0,
             outstanding_bytes: 0,
@@ -108,7 +149,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             has_failed: false,
             in_foreign_code: false,
             slow_input: false,
-            last_step: Instant::now(),
+            last_step: now,
             since_look: 0,
             function: PhantomData,
         })
@@ -193,7 +234,8 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     /// Waits until there is something to do, and does it.
     fn step(&mut self) {
         let reads = self.reads();
-        let step = self.shared.step(self.call, reads, self.rows.left());
+        let until = self.deadline.map(|(until, _)| until);
+        let step = self.shared.step(self.call, reads, self.rows.left(), until);
         self.take_in(step);
     }
 
@@ -248,6 +290,39 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         }
         self.last_step = Instant::now();
         self.since_look = 0;
+        if let Some((until, limit)) = self.deadline
+            && self.last_step >= until
+        {
+            self.deadline = None;
+            self.expire(limit);
+        }
+    }
+
+    /// Ends the call, whose time is over: every task without a result has timed out.
+    fn expire(&mut self, limit: Duration) {
+        let error = TaskErrorKind::TimedOut { limit };
+        self.shared.expire(self.call, &error, self.options.running());
+        if let Ok(step) = self.shared.try_step(self.call, false, None) {
+            self.ready.extend(step.done.into_iter().map(Replies::new));
+        }
+        if self.rows.is_at_end() {
+            return;
+        }
+        match self.unread {
+            Unread::Failed => self.failure = Some(Error::new(Kind::Deadline(limit))),
+            Unread::TimedOut => {
+                let first_index = self.rows.pulled();
+                match self.rows.skip() {
+                    Ok(0) => {}
+                    Ok(count) => {
+                        self.outstanding += count;
+                        self.ready.push_back(Replies::new(never_begun(first_index, count, error)));
+                    }
+                    Err(mismatch) => self.failure = Some(mismatch),
+                }
+            }
+        }
+        self.rows.end();
     }
 
     /// Reads up to so many rows, and sends them.
@@ -402,11 +477,17 @@ enum Then {
 const FIRST_ATTEMPT: u32 = 1;
 
 fn not_encoded(index: usize, error: CodecError) -> Done {
+    never_begun(index, 1, TaskErrorKind::Encode(error))
+}
+
+/// Tasks that no worker was given.
+fn never_begun(first_index: usize, count: usize, error: TaskErrorKind) -> Done {
     Done {
-        first_index: index,
-        count: 1,
-        outcomes: Outcomes::Error(TaskErrorKind::Encode(error)),
+        first_index,
+        count,
+        outcomes: Outcomes::Error(error),
         attempts: 0,
+        earlier: Vec::new(),
         worker: None,
         argument_bytes: 0,
     }
@@ -414,7 +495,6 @@ fn not_encoded(index: usize, error: CodecError) -> Done {
 
 impl<F: WorkerFn, A> Drop for Engine<F, A> {
     fn drop(&mut self) {
-        let running = if self.options.finish_running { Running::Finish } else { Running::Kill };
-        self.shared.close(self.call, running);
+        self.shared.close(self.call, self.options.running());
     }
 }

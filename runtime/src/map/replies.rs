@@ -13,6 +13,7 @@ pub(super) struct Replies {
     left: usize,
     outcomes: Source,
     attempts: u32,
+    earlier: Vec<TaskErrorKind>,
     worker: Option<(usize, u32)>,
     /// The bytes of the arguments of each task, and those that are left over.
     argument_bytes: usize,
@@ -35,6 +36,7 @@ impl Replies {
                 Outcomes::Error(kind) => Source::Error(kind),
             },
             attempts: done.attempts,
+            earlier: done.earlier,
             worker: done.worker,
             argument_bytes: done.argument_bytes / done.count.max(1),
             argument_bytes_over: done.argument_bytes % done.count.max(1),
@@ -112,6 +114,7 @@ impl Replies {
             };
             let pid = self.worker.map(|(_, pid)| pid);
             TaskError::new(index, F::__registration().path(), self.attempts, pid, kind)
+                .after(std::mem::take(&mut self.earlier))
         });
         if self.left == 0
             && let Source::Records(records) = &mut self.outcomes

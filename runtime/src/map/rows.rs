@@ -70,6 +70,16 @@ impl<A: Columns> Rows<A> {
         self.at_end
     }
 
+    /// Pulls the rest without encoding it; gives how many rows it was. The rest of a known length is not pulled.
+    pub(super) fn skip(&mut self) -> Result<usize> {
+        if let Some(left) = self.left() {
+            return Ok(left);
+        }
+        let before = self.pulled;
+        while self.pull()? == Row::Whole {}
+        Ok(self.pulled - before)
+    }
+
     /// Pulls nothing more.
     pub(super) fn end(&mut self) {
         self.at_end = true;

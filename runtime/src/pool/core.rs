@@ -10,10 +10,10 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::chunk_size::{ChunkSize, Return};
-use super::queue::{Assignment, CallId, Queue, Running, Slot};
+use super::chunk_size::Return;
+use super::queue::{Assignment, CallId, CallRules, Queue, Running, Slot};
 use super::seat::{Cause, Live, Seat, State};
-use crate::error::{Error, Kind, StartFailure};
+use crate::error::{Error, Kind, StartFailure, TaskErrorKind};
 use crate::launch::{Entry, Start};
 use crate::sys::{self, Waker};
 use crate::transport::{Arena, Fault, Load};
@@ -144,13 +144,16 @@ impl Shared {
     }
 
     /// Opens a call.
-    pub(crate) fn open(&self, chunk_size: Option<usize>) -> Result<CallId, Error> {
+    pub(crate) fn open(&self, rules: CallRules) -> Result<CallId, Error> {
         let mut core = self.lock();
         if matches!(core.phase, Phase::Closing | Phase::Closed) {
             return Err(Error::new(Kind::Closed));
         }
         self.resume(&mut core)?;
-        Ok(core.queue.open(ChunkSize::new(chunk_size)))
+        if rules.timeout.is_some() {
+            self.supervisor.wake();
+        }
+        Ok(core.queue.open(rules))
     }
 
     /// Reports a failed start once; after that, starts workers again.
@@ -171,6 +174,11 @@ impl Shared {
         let mut core = self.lock();
         core.take_back_all(call);
         let held = core.queue.close(call, running);
+        self.end_held(core, held, running);
+    }
+
+    /// Ends what workers still run of a call, or lets them finish it.
+    fn end_held(&self, mut core: MutexGuard<'_, Core>, held: Vec<Slot>, running: Running) {
         for slot in held {
             match running {
                 Running::Kill => core.doom(slot, Cause::CallEnded),
@@ -184,6 +192,15 @@ impl Shared {
             self.supervisor.wake();
         }
         self.wake_driver();
+    }
+
+    /// Ends every task of a call that has no result with this error. The call stays open.
+    pub(crate) fn expire(&self, call: CallId, error: &TaskErrorKind, running: Running) {
+        let mut core = self.lock();
+        core.take_back_all(call);
+        let begun: Vec<Slot> = core.lives().filter(|(_, live)| live.link.has_begun()).map(|(slot, _)| slot).collect();
+        let held = core.queue.expire(call, error, running, |slot| begun.contains(&slot));
+        self.end_held(core, held, running);
     }
 
     /// Takes a worker out of service whose results make no sense.

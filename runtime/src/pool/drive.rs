@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::core::{Core, Shared};
 use super::queue::{CallFailure, CallId, Slot};
@@ -28,9 +28,15 @@ pub(crate) struct Step {
 }
 
 impl Shared {
-    /// Waits until the call can do something. `left` is how many tasks are still to be read, if that is known, and `read`
-    /// whether it would read one now.
-    pub(crate) fn step(&self, call: CallId, read: bool, left: Option<usize>) -> Result<Step, CallFailure> {
+    /// Waits until the call can do something, or until a moment. `left` is how many tasks are still to be read, if that is
+    /// known, and `read` whether it would read one now.
+    pub(crate) fn step(
+        &self,
+        call: CallId,
+        read: bool,
+        left: Option<usize>,
+        until: Option<Instant>,
+    ) -> Result<Step, CallFailure> {
         let mut core = self.lock();
         let mut spun = 0;
         loop {
@@ -44,9 +50,17 @@ impl Shared {
                 return step;
             }
             core.rebalance(call);
+            let time_left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if time_left == Some(Duration::ZERO) {
+                self.hand_over(&core);
+                return step;
+            }
             core = if core.driving {
                 core.waiting += 1;
-                let mut core = self.changed.wait(core).unwrap_or_else(PoisonError::into_inner);
+                let mut core = match time_left {
+                    None => self.changed.wait(core).unwrap_or_else(PoisonError::into_inner),
+                    Some(left) => self.changed.wait_timeout(core, left).unwrap_or_else(PoisonError::into_inner).0,
+                };
                 core.waiting -= 1;
                 core
             } else if spun < SPINS && core.queue.is_soon_done(call) {
@@ -55,7 +69,7 @@ impl Shared {
                 std::thread::yield_now();
                 self.lock()
             } else {
-                self.poll(core, None)
+                self.poll(core, time_left)
             };
         }
     }
@@ -97,7 +111,10 @@ impl Shared {
 
     /// Waits, as the driver, for the workers or a wake-up, and takes in what has arrived.
     fn poll<'a>(&'a self, mut core: MutexGuard<'a, Core>, timeout: Option<Duration>) -> MutexGuard<'a, Core> {
-        let timeout = timeout.or_else(|| core.look_after());
+        let timeout = match timeout {
+            Some(Duration::ZERO) => timeout,
+            _ => core.look_after().into_iter().chain(timeout).min(),
+        };
         if timeout != Some(Duration::ZERO) {
             // Rule 1 of `transport::parking`: first say so, then look once more.
             self.arena.park();

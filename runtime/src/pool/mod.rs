@@ -7,13 +7,14 @@ mod death;
 mod drive;
 mod global;
 mod handle;
+mod limits;
 mod queue;
 mod seat;
 mod supervisor;
 
 pub(crate) use self::core::Shared;
 pub(crate) use self::drive::Step;
-pub(crate) use self::queue::{CallFailure, CallId, Running};
+pub(crate) use self::queue::{CallFailure, CallId, CallRules, Running};
 pub use builder::Builder;
 pub(crate) use global::global_shared;
 pub use global::{global_pool, shutdown_global};

@@ -76,7 +76,25 @@ pub(super) struct Queue {
     returns: Return,
 }
 
+/// What a call asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CallRules {
+    /// How many tasks travel together, if not as many as measured times say.
+    pub(crate) chunk_size: Option<usize>,
+    /// How often a task is executed whose worker dies.
+    pub(crate) attempts: u32,
+    /// How long a task may take.
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl Default for CallRules {
+    fn default() -> Self {
+        Self { chunk_size: None, attempts: 1, timeout: None }
+    }
+}
+
 struct Call {
+    rules: CallRules,
     failure: Option<CallFailure>,
     backlog: VecDeque<Chunk>,
     done: Vec<Done>,
@@ -101,14 +119,20 @@ impl Queue {
     }
 
     /// Opens a call.
-    pub(super) fn open(&mut self, chunk_size: ChunkSize) -> CallId {
+    pub(super) fn open(&mut self, rules: CallRules) -> CallId {
+        // What a worker has cannot be taken from it there, and must not end with the task whose time is over.
+        let chunk_size = match rules.timeout {
+            Some(_) if self.returns == Return::Never => Some(1),
+            _ => rules.chunk_size,
+        };
         let id = CallId(self.next_call);
         self.next_call += 1;
         let call = Call {
+            rules,
             failure: None,
             backlog: VecDeque::new(),
             done: Vec::new(),
-            chunk_size,
+            chunk_size: ChunkSize::new(chunk_size),
             workers: Vec::new(),
             served: 0,
         };
@@ -216,7 +240,11 @@ impl Queue {
         }
         worker.tasks += chunk.len();
         worker.chunks.push_back(Held { chunk: chunk.clone(), next: 0 });
-        let grain = call.chunk_size.fixed().map_or(0, |fixed| u32::try_from(fixed).unwrap_or(u32::MAX));
+        let grain = match call.rules.timeout {
+            // Only the task that is running must be the worker's when it is ended.
+            Some(_) => 1,
+            None => call.chunk_size.fixed().map_or(0, |fixed| u32::try_from(fixed).unwrap_or(u32::MAX)),
+        };
         Some(Assignment { slot, chunk, grain })
     }
 
@@ -311,6 +339,10 @@ impl Queue {
         }
         if worker.chunks.is_empty() && count > 0 {
             self.release(slot);
+            // It did not come to them, so it is the last to be given others: it may be stopped.
+            if self.idle.back() == Some(&slot) {
+                self.idle.rotate_right(1);
+            }
         }
     }
 
@@ -344,6 +376,16 @@ impl Queue {
             worker.ready = false;
             self.idle.retain(|&idle| idle != slot);
         }
+    }
+
+    /// How long a task that a worker runs may take.
+    pub(super) fn timeout_of(&self, slot: Slot) -> Option<Duration> {
+        self.calls.get(&self.workers.get(slot)?.call?)?.rules.timeout
+    }
+
+    /// The shortest time limit of a task among the open calls.
+    pub(super) fn shortest_timeout(&self) -> Option<Duration> {
+        self.calls.values().filter_map(|call| call.rules.timeout).min()
     }
 
     /// Takes what has been done of a call.

@@ -1,7 +1,8 @@
 //! One place in the pool, and the process that holds it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::limits::Stint;
 use super::queue::{Queue, Slot};
 use crate::sys::Process;
 use crate::transport::{Event, Fault, Link, Taken};
@@ -22,6 +23,8 @@ pub(super) struct Live {
     /// Whether its start has succeeded.
     pub(super) said_hello: bool,
     pub(super) answers: Answers,
+    /// How long it is at the task that it runs, where that has a limit.
+    pub(super) stint: Option<Stint>,
 }
 
 /// The results that a worker has given.
@@ -57,6 +60,8 @@ pub(super) enum Cause {
     Faulty(String),
     /// It did not say hello in time.
     Late,
+    /// Its task took longer than this, which was allowed.
+    TimedOut(Duration),
     /// The call whose task it was running ended early.
     CallEnded,
     /// The pool is shut down.
@@ -66,7 +71,7 @@ pub(super) enum Cause {
 impl Live {
     /// Takes in what the worker has sent.
     pub(super) fn receive(&mut self, slot: Slot, queue: &mut Queue, greeting: Greeting) -> Result<usize, Fault> {
-        let Self { process, link, state, said_hello, answers } = self;
+        let Self { process, link, state, said_hello, answers, .. } = self;
         link.receive(|event| match event {
             Event::Hello(theirs) => {
                 if theirs != greeting {

@@ -110,6 +110,7 @@ fn start_vacant(shared: &Shared) {
                     state: State::Starting { deadline: Instant::now() + settings.startup_timeout },
                     said_hello: false,
                     answers: Answers { any: false, last: Instant::now() },
+                    stint: None,
                 });
             }
             Err(error) => {
@@ -182,6 +183,9 @@ impl Core {
         let mut next: Option<Instant> = None;
         let mut until = |time: Instant| next = Some(next.map_or(time, |next| next.min(time)));
         let mut watched = Vec::new();
+        if let Some(interval) = self.look_interval() {
+            until(now + interval);
+        }
         for (slot, seat) in self.seats.iter().enumerate() {
             let Some(live) = &seat.worker else {
                 if !self.halted && self.phase == Phase::Running {
@@ -216,6 +220,7 @@ impl Core {
         let now = Instant::now();
         for slot in 0..self.seats.len() {
             self.notice(slot, ready.contains(&slot), now);
+            self.keep_to_limit(slot, now);
             self.end(slot, now, startup_timeout);
         }
     }
@@ -275,7 +280,7 @@ impl Core {
         };
         live.state = State::Ready;
         // What it had finished before is kept.
-        if matches!(cause, Cause::Closed | Cause::ClosedAlive | Cause::PoolClosed) {
+        if matches!(cause, Cause::Closed | Cause::ClosedAlive | Cause::TimedOut(_) | Cause::PoolClosed) {
             live.drain(slot, &mut self.queue, self.greeting);
         }
         self.seats[slot].not_before = Instant::now();

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::arena::Block;
+use crate::error::TaskErrorKind;
 use crate::shared::Segment;
 use crate::wire;
 
@@ -22,6 +23,8 @@ pub(crate) struct Chunk {
     pub(crate) weight: usize,
     /// How often it was sent to a worker that died before it began it.
     moves: u32,
+    /// What the executions before this one died of; such a chunk has one task.
+    earlier: Option<Arc<[TaskErrorKind]>>,
 }
 
 /// What the tasks of a chunk have in memory beside their arguments.
@@ -62,6 +65,7 @@ impl Chunk {
             sharing: Sharing::default(),
             weight: bytes,
             moves: 0,
+            earlier: None,
         }
     }
 
@@ -104,6 +108,17 @@ impl Chunk {
         self.attempt
     }
 
+    /// What the executions before this one died of, the first first.
+    pub(crate) fn earlier(&self) -> &[TaskErrorKind] {
+        self.earlier.as_deref().unwrap_or_default()
+    }
+
+    /// The same task to be executed again, after it died of this.
+    pub(crate) fn again(self, cause: TaskErrorKind) -> Self {
+        let earlier = self.earlier().iter().cloned().chain([cause]).collect();
+        Self { attempt: self.attempt + 1, earlier: Some(earlier), moves: 0, ..self }
+    }
+
     /// The arguments of its tasks.
     pub(crate) fn tasks(&self) -> &[u8] {
         &self.block[self.start..self.end]
@@ -121,9 +136,18 @@ impl Chunk {
         self.moves
     }
 
-    /// Forgets the deaths so far: its first task has got the blame.
+    /// Forgets the deaths so far: its first task has its outcome.
     pub(crate) fn stayed(&mut self) {
         self.moves = 0;
+    }
+
+    /// Takes the tasks from `position` on out of it, with their share of the weight.
+    pub(crate) fn split(&mut self, position: usize) -> Self {
+        let weight = self.weight * (self.len() - position) / self.len().max(1);
+        let mut rest = self.split_off(position);
+        self.weight -= weight;
+        rest.weight = weight;
+        rest
     }
 
     /// Takes the tasks from `position` on out of it, as a chunk of their own without weight.
@@ -136,6 +160,7 @@ impl Chunk {
             start: cut,
             block: Arc::clone(&self.block),
             sharing: self.sharing.clone(),
+            earlier: self.earlier.clone(),
             weight: 0,
             ..*self
         };

@@ -186,6 +186,14 @@ impl Link {
         }
     }
 
+    /// A number that changes when the worker gets on with its tasks. What stands in the socket is not looked at.
+    pub(crate) fn mark(&self) -> u64 {
+        match &self.ring {
+            Some(ring) => ring.mark(),
+            None => self.socket.mark(),
+        }
+    }
+
     /// Whether the worker has begun the first task that has no result.
     pub(crate) fn has_begun(&self) -> bool {
         match &self.ring {

@@ -231,6 +231,12 @@ impl RingLink {
         Some((std::mem::take(&mut self.untimed), Duration::from_nanos(since)))
     }
 
+    /// A number that changes when the worker finishes a task or a part of a result, or begins a task.
+    pub(super) fn mark(&self) -> u64 {
+        let begun = self.words.word(layout::BEGUN).load(Ordering::Acquire);
+        self.words.word(layout::FINISHED).load(Ordering::Acquire) ^ begun.rotate_left(32)
+    }
+
     /// Whether the worker has begun the first task that has no result.
     pub(super) fn has_begun(&self) -> bool {
         let begun = self.words.word(layout::BEGUN).load(Ordering::Acquire);

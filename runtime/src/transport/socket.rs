@@ -40,6 +40,8 @@ pub(super) struct SocketLink {
     sent_bytes: usize,
     sent: VecDeque<Sent>,
     last_id: u64,
+    /// The bytes that have come.
+    received: u64,
     /// The last panic that the worker told of; the reply of the task that panicked takes it back.
     note: Option<PanicNote>,
 }
@@ -55,6 +57,7 @@ impl SocketLink {
             sent_bytes: 0,
             sent: VecDeque::new(),
             last_id: 0,
+            received: 0,
             note: None,
         };
         Ok((link, theirs.into()))
@@ -136,6 +139,7 @@ impl SocketLink {
                 break;
             };
             self.inbox.filled(count);
+            self.received += count as u64;
             taken += count;
             while let Some(frame) = self.inbox.next()? {
                 let event = match ToParent::parse(frame)? {
@@ -178,6 +182,11 @@ impl SocketLink {
             }
         }
         Ok(taken)
+    }
+
+    /// A number that changes when something comes.
+    pub(super) fn mark(&self) -> u64 {
+        self.received
     }
 
     /// Whether the worker has begun the first task that has no reply.

@@ -1,9 +1,10 @@
 //! Ends, as the queue sees them: of a worker, and of a call.
 
-use super::{CallFailure, CallId, MOVES_MAX, Queue, Running, Slot};
+use super::{CallFailure, CallId, Held, MOVES_MAX, Queue, Running, Slot};
 use crate::error::TaskErrorKind;
 use crate::pool::chunk_size::Return;
-use crate::task::Outcomes;
+use crate::task::{Done, Outcomes};
+use crate::transport::Chunk;
 
 impl Queue {
     /// Closes a call: its chunks that wait are dropped. The workers that still hold some of its chunks are given back; they are
@@ -12,7 +13,42 @@ impl Queue {
         let Some(call) = self.calls.remove(&id) else {
             return Vec::new();
         };
-        for &slot in &call.workers {
+        self.let_go(&call.workers, running);
+        call.workers
+    }
+
+    /// Gives every task of a call that has no result this error: those that `has_begun` says are running count as executed.
+    /// The workers that hold some of them are given back, as by [`close`](Self::close).
+    pub(in crate::pool) fn expire(
+        &mut self,
+        id: CallId,
+        error: &TaskErrorKind,
+        running: Running,
+        has_begun: impl Fn(Slot) -> bool,
+    ) -> Vec<Slot> {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return Vec::new();
+        };
+        let held = std::mem::take(&mut call.workers);
+        for &slot in &held {
+            let worker = &self.workers[slot];
+            let mut begun = has_begun(slot);
+            for held in &worker.chunks {
+                let mut rest = held.clone();
+                if std::mem::take(&mut begun) {
+                    call.done.push(rest.done(1, Outcomes::Error(error.clone()), (slot, worker.pid)));
+                }
+                call.done.extend(rest.into_rest().map(|chunk| not_begun(&chunk, error)));
+            }
+        }
+        call.done.extend(call.backlog.drain(..).map(|chunk| not_begun(&chunk, error)));
+        self.let_go(&held, running);
+        held
+    }
+
+    /// Takes in that workers hold chunks of a call no more that they are to be killed for, or to begin nothing more of.
+    fn let_go(&mut self, held: &[Slot], running: Running) {
+        for &slot in held {
             let worker = &mut self.workers[slot];
             worker.call = None;
             match running {
@@ -25,11 +61,11 @@ impl Queue {
                 Running::Finish => worker.revoked = self.returns == Return::Never,
             }
         }
-        call.workers
     }
 
     /// Takes in that a worker is gone. If it had begun its next task, that gets this error; without one, it goes with its
-    /// call. The tasks behind it move on.
+    /// call, and where the call allows it and it died by itself, it is executed again, alone. The tasks behind it move on, in
+    /// halves of their chunks.
     pub(in crate::pool) fn lost(&mut self, slot: Slot, has_begun: bool, error: Option<TaskErrorKind>) {
         let worker = std::mem::take(&mut self.workers[slot]);
         self.busy.remove(&slot);
@@ -39,20 +75,30 @@ impl Queue {
         };
         call.workers.retain(|&other| other != slot);
         let mut chunks = worker.chunks;
+        let mut suspect = None;
         if let Some(first) = chunks.front_mut()
             && (has_begun || first.chunk.moved() > MOVES_MAX)
         {
-            first.chunk.stayed();
+            let may_run_again = has_begun && first.chunk.attempt() < call.rules.attempts;
             match error {
+                Some(error) if may_run_again && is_death(&error) => {
+                    if let Some(mut rest) = chunks.pop_front().and_then(Held::into_rest) {
+                        chunks.push_front(Held { chunk: rest.split(1), next: 0 });
+                        suspect = Some(rest.again(error));
+                    }
+                }
                 Some(error) => call.done.push(first.done(1, Outcomes::Error(error), (slot, worker.pid))),
                 None => first.next += 1,
             }
         }
-        for mut held in chunks.into_iter().rev() {
-            if held.left() > 0 {
-                let left = held.left();
-                call.backlog.push_front(held.split_back(left));
+        for mut chunk in chunks.into_iter().rev().filter_map(Held::into_rest) {
+            if chunk.len() > 1 {
+                call.backlog.push_front(chunk.split(chunk.len() / 2));
             }
+            call.backlog.push_front(chunk);
+        }
+        if let Some(suspect) = suspect {
+            call.backlog.push_front(suspect);
         }
     }
 
@@ -67,5 +113,23 @@ impl Queue {
     /// Why a call has failed, if it has.
     pub(in crate::pool) fn failure(&self, id: CallId) -> Option<CallFailure> {
         self.calls.get(&id)?.failure.clone()
+    }
+}
+
+/// Whether a task ended because its worker died by itself, and not by a limit.
+fn is_death(error: &TaskErrorKind) -> bool {
+    matches!(error, TaskErrorKind::Crashed { .. } | TaskErrorKind::MemoryLimit { .. } | TaskErrorKind::Panicked { .. })
+}
+
+/// Tasks that end before they have begun.
+fn not_begun(chunk: &Chunk, error: &TaskErrorKind) -> Done {
+    Done {
+        first_index: chunk.index(0),
+        count: chunk.len(),
+        outcomes: Outcomes::Error(error.clone()),
+        attempts: chunk.attempt() - 1,
+        earlier: chunk.earlier().to_vec(),
+        worker: None,
+        argument_bytes: chunk.weight,
     }
 }

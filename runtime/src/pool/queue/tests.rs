@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::pool::chunk_size::ChunkSize;
+use crate::error::TaskErrorKind;
 
 mod model;
 
@@ -33,7 +33,7 @@ fn a_slow_workers_tasks_move_to_an_idle_worker() {
 fn tasks_that_come_back_from_several_chunks_keep_their_order() {
     let mut queue = Queue::new(1, Return::Taken);
     let mut model = Model::new(0, Return::Taken);
-    let call = queue.open(ChunkSize::new(None));
+    let call = queue.open(CallRules::default());
     queue.add_worker(0, 1);
     queue.push(call, model.chunk(0, &[1]));
     assert!(queue.assign().is_some());
@@ -55,7 +55,7 @@ fn tasks_that_come_back_from_several_chunks_keep_their_order() {
 fn short_tasks_wake_no_second_worker_while_the_first_is_hardly_busy() {
     let mut queue = Queue::new(2, Return::Taken);
     let mut model = Model::new(0, Return::Taken);
-    let call = queue.open(ChunkSize::new(None));
+    let call = queue.open(CallRules::default());
     queue.add_worker(0, 1);
     queue.push(call, model.chunk(0, &[1; 100]));
     assert_eq!(queue.assign().map(|given| given.slot), Some(0));
@@ -132,7 +132,7 @@ fn results_without_a_task_are_a_violation() {
 fn results_that_are_not_there_are_a_violation() {
     let mut queue = Queue::new(1, Return::Taken);
     let mut model = Model::new(0, Return::Taken);
-    let call = queue.open(ChunkSize::new(None));
+    let call = queue.open(CallRules::default());
     queue.add_worker(0, 1);
     queue.push(call, model.chunk(0, &[1]));
     assert!(queue.assign().is_some());
@@ -160,4 +160,67 @@ fn a_call_without_a_worker_goes_before_one_that_has_them() {
     model.answer(0, 1, Duration::ZERO);
     model.dispatch();
     assert_eq!(model.queue.workers[0].call, Some(second));
+}
+
+#[test]
+fn what_is_taken_back_goes_to_another_worker_that_is_free() {
+    let mut model = Model::new(2, Return::Taken);
+    let call = model.open(None);
+    (0..2).for_each(|slot| model.start(slot));
+    model.push(call, &[1]);
+    let holder = usize::from(model.tasks_of(0).is_empty());
+    model.take_back(holder, 1);
+    model.dispatch();
+    assert_eq!(model.tasks_of(1 - holder), [0]);
+    model.settle();
+    model.check_all_done();
+}
+
+#[test]
+fn a_suspect_is_executed_again_alone_as_often_as_is_allowed() {
+    for returns in [Return::Taken, Return::Never] {
+        let mut model = Model::new(1, returns);
+        let call = model.open_for(CallRules { chunk_size: Some(8), attempts: 3, ..CallRules::default() });
+        model.push(call, &[1; 8]);
+        for attempt in 1..=3 {
+            model.start(0);
+            model.dispatch();
+            assert_eq!(model.tasks_of(0).len(), if attempt == 1 { 8 } else { 1 });
+            model.collect();
+            assert!(model.done_of(call).is_empty());
+            model.claim(0, 8);
+            model.lose(0, true);
+        }
+        model.collect();
+        assert_eq!((model.done_of(call), model.failed_of(call)), (vec![0], vec![0]));
+        model.start(0);
+        model.dispatch();
+        assert_eq!(model.tasks_of(0), [1, 2, 3], "the first half of those that had not begun");
+        model.settle();
+        model.check_all_done();
+    }
+}
+
+#[test]
+fn what_has_no_result_when_a_call_expires_gets_its_error() {
+    for running in [Running::Kill, Running::Finish] {
+        let mut model = Model::new(2, Return::Taken);
+        let call = model.open(Some(4));
+        model.start(0);
+        model.push(call, &[1; 4]);
+        model.push(call, &[1; 4]);
+        model.claim(0, 2);
+        model.answer(0, 1, Duration::from_micros(1));
+        let limit = TaskErrorKind::TimedOut { limit: Duration::from_secs(1) };
+        let held = model.queue.expire(call, &limit, running, |_| true);
+        assert_eq!(held, [0]);
+        let mut done = model.queue.take_done(call);
+        done.sort_by_key(|done| done.first_index);
+        let outcomes: Vec<_> = done.iter().map(|done| (done.first_index, done.count, done.attempts)).collect();
+        assert_eq!(outcomes, [(0, 1, 1), (1, 1, 1), (2, 2, 0), (4, 4, 0)]);
+        if running == Running::Finish {
+            model.queue.answered(0, taken(1..2, None)).unwrap();
+        }
+        assert!(model.queue.take_done(call).is_empty(), "a task has two outcomes");
+    }
 }

@@ -35,6 +35,7 @@ impl Worker {
 }
 
 /// A chunk that a worker has.
+#[derive(Clone)]
 pub(super) struct Held {
     pub(super) chunk: Chunk,
     /// The position of the first task without a result.
@@ -51,7 +52,22 @@ impl Held {
         let argument_bytes = self.take_weight(count);
         let first_index = self.chunk.index(self.next);
         self.next += count;
-        Done { first_index, count, outcomes, attempts: self.chunk.attempt(), worker: Some(worker), argument_bytes }
+        self.chunk.stayed();
+        Done {
+            first_index,
+            count,
+            outcomes,
+            attempts: self.chunk.attempt(),
+            earlier: self.chunk.earlier().to_vec(),
+            worker: Some(worker),
+            argument_bytes,
+        }
+    }
+
+    /// All tasks that are left, as a chunk.
+    pub(super) fn into_rest(mut self) -> Option<Chunk> {
+        let left = self.left();
+        (left > 0).then(|| self.split_back(left))
     }
 
     /// The last `count` tasks, as a chunk of their own.

@@ -10,8 +10,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::error::TaskErrorKind;
-use crate::pool::chunk_size::{ChunkSize, Return};
-use crate::pool::queue::{Assignment, CallId, Queue, Running, Slot};
+use crate::pool::chunk_size::Return;
+use crate::pool::queue::{Assignment, CallId, CallRules, Queue, Running, Slot};
 use crate::task::{Done, Outcomes};
 use crate::transport::{Arena, Chunk, ChunkHead, Taken};
 use crate::wire::{self, Records, Status};
@@ -21,7 +21,7 @@ const SLOTS: usize = 4;
 /// What can happen.
 #[derive(Clone, Debug)]
 enum Event {
-    Open { fixed: Option<usize> },
+    Open { fixed: Option<usize>, attempts: u32 },
     Push { call: usize, weights: Vec<usize> },
     Claim { slot: Slot, count: usize },
     Answer { slot: Slot, count: usize, nanos: u64 },
@@ -37,7 +37,7 @@ fn event() -> impl Strategy<Value = Event> {
     let slot = 0..SLOTS;
     let running = prop_oneof![Just(Running::Kill), Just(Running::Finish)];
     prop_oneof![
-        1 => proptest::option::of(1..4usize).prop_map(|fixed| Event::Open { fixed }),
+        1 => (proptest::option::of(1..4usize), 1..4u32).prop_map(|(fixed, attempts)| Event::Open { fixed, attempts }),
         6 => (0..6usize, vec(0..50usize, 1..20)).prop_map(|(call, weights)| Event::Push { call, weights }),
         8 => (slot.clone(), 1..20usize).prop_map(|(slot, count)| Event::Claim { slot, count }),
         12 => (slot.clone(), 1..30usize, prop_oneof![0..200u64, 0..5_000_000u64])
@@ -65,10 +65,15 @@ struct ModelWorker {
     claimed: usize,
 }
 
+/// What a worker dies of.
+fn crash() -> TaskErrorKind {
+    TaskErrorKind::Crashed { signal: Some(11), exit_code: None, note: None }
+}
+
 /// What is known of a call.
 #[derive(Default)]
 struct ModelCall {
-    fixed: Option<usize>,
+    rules: CallRules,
     tasks: usize,
     bytes: usize,
     bytes_done: usize,
@@ -109,9 +114,13 @@ impl Model {
     }
 
     pub(super) fn open(&mut self, fixed: Option<usize>) -> CallId {
-        let call = self.queue.open(ChunkSize::new(fixed));
+        self.open_for(CallRules { chunk_size: fixed, ..CallRules::default() })
+    }
+
+    pub(super) fn open_for(&mut self, rules: CallRules) -> CallId {
+        let call = self.queue.open(rules);
         self.open.push(call);
-        self.calls.insert(call, ModelCall { fixed, ..ModelCall::default() });
+        self.calls.insert(call, ModelCall { rules, ..ModelCall::default() });
         call
     }
 
@@ -151,7 +160,8 @@ impl Model {
         let call = self.queue.workers[given.slot].call.expect("a worker that was given a chunk has its call");
         assert!(self.open.contains(&call), "a chunk of a call that has ended");
         assert!(worker.tasks.is_empty() || worker.call == Some(call), "chunks of two calls at one worker");
-        assert_eq!(given.grain as usize, self.calls[&call].fixed.unwrap_or(0));
+        let rules = self.calls[&call].rules;
+        assert_eq!(given.grain as usize, if rules.timeout.is_some() { 1 } else { rules.chunk_size.unwrap_or(0) });
         assert!(given.chunk.len() > 0, "a chunk without tasks");
         worker.call = Some(call);
         worker.tasks.extend((0..given.chunk.len()).map(|position| given.chunk.index(position)));
@@ -210,7 +220,7 @@ impl Model {
         {
             known.died_with.insert(*first);
         }
-        self.queue.lost(slot, has_begun, Some(TaskErrorKind::Cancelled));
+        self.queue.lost(slot, has_begun, Some(crash()));
     }
 
     pub(super) fn start(&mut self, slot: Slot) {
@@ -262,8 +272,8 @@ impl Model {
 
     fn apply(&mut self, event: Event) {
         match event {
-            Event::Open { fixed } => {
-                self.open(fixed);
+            Event::Open { fixed, attempts } => {
+                self.open_for(CallRules { chunk_size: fixed, attempts, ..CallRules::default() });
             }
             Event::Push { call, weights } => {
                 if let Some(&call) = self.open.get(call) {
@@ -375,6 +385,8 @@ impl ModelCall {
             }
             Outcomes::Error(_) => {
                 assert_eq!(done.count, 1);
+                assert!(done.attempts <= self.rules.attempts, "task {} runs too often", done.first_index);
+                assert_eq!(done.earlier.len() + 1, done.attempts as usize, "the causes of task {}", done.first_index);
                 assert!(self.died_with.contains(&done.first_index), "no worker died with task {}", done.first_index);
                 self.failed.insert(done.first_index);
             }
