@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use super::core::{Settings, Transport};
 use super::handle::{Pool, cpu_count};
+use super::retirement::Retirement;
 use crate::error::{Error, Kind, Result};
 use crate::launch::{self, Start};
+use crate::sys;
 use crate::wire;
 
 /// More workers than this are refused: each takes a process.
@@ -46,6 +48,7 @@ pub struct Builder {
     startup_timeout: Duration,
     frame_bytes_max: usize,
     stack_bytes: usize,
+    retirement: Retirement,
 }
 
 impl Builder {
@@ -55,6 +58,7 @@ impl Builder {
             startup_timeout: STARTUP_TIMEOUT,
             frame_bytes_max: wire::FRAME_BYTES_MAX,
             stack_bytes: STACK_BYTES,
+            retirement: Retirement::default(),
         }
     }
 
@@ -82,6 +86,34 @@ impl Builder {
     /// The stack of the thread that runs the tasks: 64 KiB to 1 TiB, 8 MiB by default.
     pub fn stack_bytes(mut self, bytes: usize) -> Self {
         self.stack_bytes = bytes;
+        self
+    }
+
+    /// How many tasks a worker runs at most: 1 or more, no limit by default. Then it ends by itself (within 500 ms, or it is
+    /// killed), and another takes its place: for tasks that leak. It is exact, also where tasks travel in chunks.
+    pub fn max_tasks_per_worker(mut self, tasks: usize) -> Self {
+        self.retirement.tasks_max = Some(tasks);
+        self
+    }
+
+    /// A worker with more resident memory than this, in bytes, ends once it has finished the task that it runs, and another takes
+    /// its place; more than zero, no limit by default. It is looked at every 100 ms. Memory that processes share does not count,
+    /// and what a worker has freed but keeps for later tasks (a few hundred MiB at most) does.
+    ///
+    /// It is for tasks that leak, and no limit for one that takes too much at once.
+    ///
+    /// # Errors
+    ///
+    /// [`build`](Self::build) refuses it where the system does not tell (macOS).
+    pub fn max_memory_per_worker(mut self, bytes: u64) -> Self {
+        self.retirement.memory_max = Some(bytes);
+        self
+    }
+
+    /// Workers that have had nothing to do for so long, while no call was open, end; the next call starts others. More than
+    /// zero; without it they stay.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.retirement.idle_timeout = Some(timeout);
         self
     }
 
@@ -122,10 +154,12 @@ impl Builder {
                 self.startup_timeout,
             )));
         }
+        check_retirement(&self.retirement)?;
         Ok(Settings {
             workers,
             transport: transport_from_environment()?,
             startup_timeout: self.startup_timeout,
+            retirement: self.retirement,
             start: Start { frame_bytes_max, stack_bytes: self.stack_bytes },
             entry: entry.clone(),
         })
@@ -145,6 +179,31 @@ fn transport_from_environment() -> Result<Transport> {
              system has it) and \"socket\" are allowed",
         ))),
     }
+}
+
+fn check_retirement(retirement: &Retirement) -> Result<()> {
+    let Retirement { tasks_max, memory_max, idle_timeout } = retirement;
+    if *tasks_max == Some(0) {
+        return Err(Error::invalid_option(
+            "max_tasks_per_worker = 0 allows no task at all: give it 1 or more, or leave it out",
+        ));
+    }
+    if *memory_max == Some(0) {
+        return Err(Error::invalid_option(
+            "max_memory_per_worker = 0 allows no worker at all: give it the bytes that a worker may have, or leave it out",
+        ));
+    }
+    if memory_max.is_some() && sys::resident_bytes(std::process::id()).is_none() {
+        return Err(Error::invalid_option(
+            "max_memory_per_worker cannot be kept: this system does not tell how much memory a process has; leave it out",
+        ));
+    }
+    if *idle_timeout == Some(Duration::ZERO) {
+        return Err(Error::invalid_option(
+            "idle_timeout = 0 lets no worker wait for a task: give it more than that, or leave it out",
+        ));
+    }
+    Ok(())
 }
 
 fn in_range(option: &str, value: usize, least: usize, most: usize, remedy: &str) -> Result<()> {

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::chunk_size::Return;
 use super::queue::{Assignment, CallId, CallRules, Queue, Running, Slot};
+use super::retirement::Retirement;
 use super::seat::{Cause, Live, Seat, State};
 use crate::error::{Error, Kind, StartFailure, TaskErrorKind};
 use crate::launch::{Entry, Start};
@@ -25,6 +26,7 @@ pub(crate) struct Settings {
     pub(crate) workers: usize,
     pub(crate) transport: Transport,
     pub(crate) startup_timeout: Duration,
+    pub(crate) retirement: Retirement,
     pub(crate) start: Start,
     pub(crate) entry: Entry,
 }
@@ -77,6 +79,11 @@ pub(super) struct Core {
     /// How many threads wait for `changed`.
     pub(super) waiting: usize,
     pub(super) greeting: Greeting,
+    pub(super) retirement: Retirement,
+    /// When the workers' memory was measured last.
+    pub(super) measured: Instant,
+    /// When a call was closed last.
+    pub(super) last_closed: Instant,
 }
 
 /// After a worker's channel is closed, so long is waited for the end of its process, to learn how it ended.
@@ -100,10 +107,10 @@ impl Shared {
             shared => shared,
         }?;
         let returns = if arena.memory().is_some() { Return::Taken } else { Return::Never };
-        let seats = (0..settings.workers).map(|_| Seat { worker: None, not_before: now }).collect();
+        let seats = (0..settings.workers).map(|_| Seat { worker: None, not_before: now, is_dormant: false }).collect();
         Ok(Arc::new(Self {
             core: Mutex::new(Core {
-                queue: Queue::new(settings.workers, returns),
+                queue: Queue::new(settings.workers, returns, settings.retirement.tasks_max),
                 seats,
                 phase: Phase::Unstarted,
                 start_failure: None,
@@ -114,6 +121,9 @@ impl Shared {
                 driving: false,
                 waiting: 0,
                 greeting: Greeting::new(crate::registry::fingerprint()),
+                retirement: settings.retirement,
+                measured: now,
+                last_closed: now,
             }),
             arena: Arc::new(arena),
             changed: Condvar::new(),
@@ -161,9 +171,14 @@ impl Shared {
         if let Some(failure) = core.start_failure.take() {
             return Err(Error::new(Kind::Start(failure)));
         }
-        if core.halted {
-            core.halted = false;
+        let mut has_vacant = std::mem::take(&mut core.halted);
+        if has_vacant {
             core.failed_starts = 0;
+        }
+        for seat in &mut core.seats {
+            has_vacant |= std::mem::take(&mut seat.is_dormant);
+        }
+        if has_vacant {
             self.supervisor.wake();
         }
         Ok(())
@@ -186,9 +201,10 @@ impl Shared {
             }
         }
         core.dispatch();
-        let doomed = core.has_doomed();
+        core.last_closed = Instant::now();
+        let is_to_look = core.has_doomed() || core.retirement.idle_timeout.is_some();
         drop(core);
-        if doomed {
+        if is_to_look {
             self.supervisor.wake();
         }
         self.wake_driver();
@@ -325,6 +341,7 @@ impl Core {
         if let Err(fault) = acted {
             self.doom(slot, Cause::from(fault));
         }
+        self.retire_spent();
     }
 
     /// Takes a worker out of service; the supervisor does the rest, once it is awake.

@@ -16,7 +16,7 @@ pub(super) fn task_error(cause: &Cause, end: End, panic: Option<PanicNote>) -> O
         backtrace: note.backtrace,
     };
     Some(match (cause, end, panic) {
-        (Cause::CallEnded | Cause::PoolClosed, ..) => return None,
+        (Cause::CallEnded | Cause::PoolClosed | Cause::Retired, ..) => return None,
         (Cause::Closed, End::Signaled(SIGABRT), Some(note)) if cfg!(panic = "abort") => panicked(note),
         (Cause::Closed, End::Signaled(SIGABRT), Some(note)) => {
             let place = note.location.map_or(String::new(), |location| format!(" at {location}"));

@@ -9,6 +9,7 @@ mod global;
 mod handle;
 mod limits;
 mod queue;
+mod retirement;
 mod seat;
 mod supervisor;
 

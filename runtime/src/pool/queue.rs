@@ -74,6 +74,10 @@ pub(super) struct Queue {
     /// How often a call was given a free worker.
     served: u64,
     returns: Return,
+    /// How many tasks a worker is given in its life.
+    tasks_max: Option<usize>,
+    /// Workers that are free, and are to be given nothing more.
+    spent: Vec<Slot>,
 }
 
 /// What a call asks for.
@@ -106,7 +110,7 @@ struct Call {
 
 impl Queue {
     /// A queue for so many workers, none of them there yet.
-    pub(super) fn new(slots: usize, returns: Return) -> Self {
+    pub(super) fn new(slots: usize, returns: Return, tasks_max: Option<usize>) -> Self {
         Self {
             calls: BTreeMap::new(),
             workers: (0..slots).map(|_| Worker::default()).collect(),
@@ -115,6 +119,8 @@ impl Queue {
             next_call: 0,
             served: 0,
             returns,
+            tasks_max,
+            spent: Vec::new(),
         }
     }
 
@@ -147,7 +153,7 @@ impl Queue {
 
     /// Adds a worker that waits for chunks.
     pub(super) fn add_worker(&mut self, slot: Slot, pid: u32) {
-        self.workers[slot] = Worker { ready: true, pid, ..Worker::default() };
+        self.workers[slot] = Worker { ready: true, pid, quota: self.tasks_max, ..Worker::default() };
         self.busy.remove(&slot);
         self.idle.push_back(slot);
     }
@@ -227,8 +233,14 @@ impl Queue {
 
     fn give(&mut self, id: CallId, slot: Slot) -> Option<Assignment> {
         let call = self.calls.get_mut(&id)?;
-        let chunk = call.backlog.pop_front()?;
+        let mut chunk = call.backlog.pop_front()?;
         let worker = &mut self.workers[slot];
+        if let Some(quota) = &mut worker.quota {
+            if chunk.len() > *quota {
+                call.backlog.push_front(chunk.split(*quota));
+            }
+            *quota -= chunk.len();
+        }
         if worker.chunks.is_empty() {
             self.idle.retain(|&idle| idle != slot);
             self.busy.insert(slot);
@@ -337,6 +349,7 @@ impl Queue {
                 call.backlog.push_front(back);
             }
         }
+        worker.quota = worker.quota.map(|quota| quota + count);
         if worker.chunks.is_empty() && count > 0 {
             self.release(slot);
             // It did not come to them, so it is the last to be given others: it may be stopped.
@@ -353,6 +366,7 @@ impl Queue {
             return Err(Violation::new("it returned chunks that it was not asked for"));
         }
         worker.revoked = false;
+        worker.quota = worker.quota.map(|quota| quota + worker.tasks);
         worker.chunks.clear();
         worker.tasks = 0;
         self.release(slot);
@@ -365,9 +379,33 @@ impl Queue {
         if let Some(call) = worker.call.take().and_then(|id| self.calls.get_mut(&id)) {
             call.workers.retain(|&other| other != slot);
         }
-        if worker.ready {
+        if worker.ready && worker.quota == Some(0) {
+            worker.ready = false;
+            self.spent.push(slot);
+        } else if worker.ready {
             self.idle.push_back(slot);
         }
+    }
+
+    /// Gives a worker nothing more: it is spent once it has finished what it has.
+    pub(super) fn exhaust(&mut self, slot: Slot) {
+        let worker = &mut self.workers[slot];
+        worker.quota = Some(0);
+        if worker.ready && worker.chunks.is_empty() && !worker.revoked {
+            worker.ready = false;
+            self.idle.retain(|&idle| idle != slot);
+            self.spent.push(slot);
+        }
+    }
+
+    /// The workers that are free and are to be given nothing more, each once.
+    pub(super) fn take_spent(&mut self) -> Vec<Slot> {
+        std::mem::take(&mut self.spent)
+    }
+
+    /// Whether a call is open.
+    pub(super) fn has_calls(&self) -> bool {
+        !self.calls.is_empty()
     }
 
     /// Takes a worker out of service; it keeps its chunks until it is known how it ended.

@@ -13,6 +13,8 @@ pub(super) struct Seat {
     pub(super) worker: Option<Live>,
     /// A process for an empty seat is not started before this.
     pub(super) not_before: Instant,
+    /// Its worker had nothing to do for long: the next one is started for the next call.
+    pub(super) is_dormant: bool,
 }
 
 /// A process that was started and is not reaped yet.
@@ -62,6 +64,8 @@ pub(super) enum Cause {
     Late,
     /// Its task took longer than this, which was allowed.
     TimedOut(Duration),
+    /// It has done what a worker may do, or had nothing to do, and was told to end.
+    Retired,
     /// The call whose task it was running ended early.
     CallEnded,
     /// The pool is shut down.

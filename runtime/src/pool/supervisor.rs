@@ -21,8 +21,6 @@ pub(super) const FAILED_STARTS_MAX: u32 = 5;
 /// After a failed start the next waits so long, and twice as long each time, up to the second.
 const BACKOFF_MIN: Duration = Duration::from_millis(10);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
-/// An idle worker has so long to end by itself when the pool is shut down.
-const CLOSE_GRACE: Duration = Duration::from_millis(500);
 /// A shutdown takes no longer than this, even if the kernel cannot end a process (in uninterruptible sleep).
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(5);
 /// A process that was killed and has not ended is looked at again after this.
@@ -174,7 +172,7 @@ impl Core {
         if self.halted || self.phase != Phase::Running {
             return None;
         }
-        self.seats.iter().position(|seat| seat.worker.is_none() && seat.not_before <= now)
+        self.seats.iter().position(|seat| seat.worker.is_none() && !seat.is_dormant && seat.not_before <= now)
     }
 
     /// What is to be waited for, and how long at most.
@@ -183,12 +181,11 @@ impl Core {
         let mut next: Option<Instant> = None;
         let mut until = |time: Instant| next = Some(next.map_or(time, |next| next.min(time)));
         let mut watched = Vec::new();
-        if let Some(interval) = self.look_interval() {
-            until(now + interval);
-        }
+        self.look_interval().into_iter().for_each(|interval| until(now + interval));
+        self.next_retirement(now).into_iter().for_each(&mut until);
         for (slot, seat) in self.seats.iter().enumerate() {
             let Some(live) = &seat.worker else {
-                if !self.halted && self.phase == Phase::Running {
+                if !self.halted && !seat.is_dormant && self.phase == Phase::Running {
                     until(seat.not_before);
                 }
                 continue;
@@ -218,6 +215,7 @@ impl Core {
             self.close_workers();
         }
         let now = Instant::now();
+        self.retire_others(now);
         for slot in 0..self.seats.len() {
             self.notice(slot, ready.contains(&slot), now);
             self.keep_to_limit(slot, now);
@@ -285,7 +283,7 @@ impl Core {
         }
         self.seats[slot].not_before = Instant::now();
         // A worker that ended by itself, with nothing begun and no result ever given, had no proper start.
-        let ended_by_us = matches!(cause, Cause::CallEnded | Cause::PoolClosed);
+        let ended_by_us = matches!(cause, Cause::CallEnded | Cause::PoolClosed | Cause::Retired);
         let has_begun = live.link.has_begun();
         let failed_start = !live.answers.any && !has_begun && !ended_by_us;
         self.queue.lost(slot, has_begun, death::task_error(&cause, end, live.link.note()));
@@ -320,16 +318,10 @@ impl Core {
             let Some(live) = &self.seats[slot].worker else {
                 continue;
             };
-            let idle = !busy && matches!(live.state, State::Ready);
-            if idle {
-                live.link.close_write();
-            }
-            self.doom(slot, Cause::PoolClosed);
-            if idle
-                && let Some(live) = &mut self.seats[slot].worker
-                && let State::Doomed { kill_at, .. } = &mut live.state
-            {
-                *kill_at = Instant::now() + CLOSE_GRACE;
+            if !busy && matches!(live.state, State::Ready) {
+                self.dismiss(slot, Cause::PoolClosed);
+            } else {
+                self.doom(slot, Cause::PoolClosed);
             }
         }
     }

@@ -17,7 +17,7 @@ pub(crate) use memory::{
 pub(crate) use pages::Pages;
 pub(crate) use plain::{IsVec, Plain, for_each_plain, plain_bytes, type_id};
 pub(crate) use poll::{Watch, poll};
-pub(crate) use process::{End, Process};
+pub(crate) use process::{End, Process, resident_bytes};
 pub(crate) use socket::{Wait, is_hung_up, pair, receive, receive_with_descriptors, send, send_with_descriptors};
 pub(crate) use waker::Waker;
 pub(crate) use worker_setup::{

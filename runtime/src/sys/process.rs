@@ -169,3 +169,20 @@ fn pidfd_open(_pid: Pid) -> Option<OwnedFd> {
 fn pidfd_kill(_pidfd: &OwnedFd) -> bool {
     false
 }
+
+/// The resident memory of a process, without what processes share; none where the system does not tell, or the process is
+/// gone.
+#[cfg(poolmap_linux)]
+pub(crate) fn resident_bytes(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let kilobytes = |name: &str| -> Option<u64> {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim_end_matches("kB").trim().parse().ok()
+    };
+    Some(kilobytes("VmRSS:")?.saturating_sub(kilobytes("RssShmem:").unwrap_or(0)) * 1024)
+}
+
+#[cfg(not(poolmap_linux))]
+pub(crate) fn resident_bytes(_pid: u32) -> Option<u64> {
+    None
+}

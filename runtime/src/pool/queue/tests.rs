@@ -31,7 +31,7 @@ fn a_slow_workers_tasks_move_to_an_idle_worker() {
 
 #[test]
 fn tasks_that_come_back_from_several_chunks_keep_their_order() {
-    let mut queue = Queue::new(1, Return::Taken);
+    let mut queue = Queue::new(1, Return::Taken, None);
     let mut model = Model::new(0, Return::Taken);
     let call = queue.open(CallRules::default());
     queue.add_worker(0, 1);
@@ -53,7 +53,7 @@ fn tasks_that_come_back_from_several_chunks_keep_their_order() {
 
 #[test]
 fn short_tasks_wake_no_second_worker_while_the_first_is_hardly_busy() {
-    let mut queue = Queue::new(2, Return::Taken);
+    let mut queue = Queue::new(2, Return::Taken, None);
     let mut model = Model::new(0, Return::Taken);
     let call = queue.open(CallRules::default());
     queue.add_worker(0, 1);
@@ -130,7 +130,7 @@ fn results_without_a_task_are_a_violation() {
 
 #[test]
 fn results_that_are_not_there_are_a_violation() {
-    let mut queue = Queue::new(1, Return::Taken);
+    let mut queue = Queue::new(1, Return::Taken, None);
     let mut model = Model::new(0, Return::Taken);
     let call = queue.open(CallRules::default());
     queue.add_worker(0, 1);

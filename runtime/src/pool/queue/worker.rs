@@ -18,6 +18,8 @@ pub(super) struct Worker {
     pub(super) tasks: usize,
     /// It has given a result since it was free. Before, nobody knows how long its tasks take.
     pub(super) has_answered: bool,
+    /// How many tasks more it may be given, if that has an end.
+    pub(super) quota: Option<usize>,
     /// It was asked to begin nothing more, and has not answered.
     pub(super) revoked: bool,
 }
@@ -30,7 +32,7 @@ impl Worker {
 
     /// Whether it takes another chunk behind those it has.
     pub(super) fn takes_more(&self, depth: usize) -> bool {
-        self.ready && self.chunks.len() < if self.has_answered { depth } else { 1 }
+        self.ready && self.quota != Some(0) && self.chunks.len() < if self.has_answered { depth } else { 1 }
     }
 }
 

@@ -63,6 +63,8 @@ struct ModelWorker {
     /// Its tasks without a result, in order, and how many of them are the worker's for good.
     tasks: VecDeque<usize>,
     claimed: usize,
+    /// The tasks that it has given results of.
+    served: usize,
 }
 
 /// What a worker dies of.
@@ -87,6 +89,7 @@ struct ModelCall {
 pub(super) struct Model {
     pub(super) queue: Queue,
     returns: Return,
+    tasks_max: Option<usize>,
     arena: Arc<Arena>,
     workers: Vec<ModelWorker>,
     open: Vec<CallId>,
@@ -102,9 +105,15 @@ pub(super) fn records(indices: Range<usize>) -> Vec<u8> {
 
 impl Model {
     pub(super) fn new(slots: usize, returns: Return) -> Self {
+        Self::with_tasks_max(slots, returns, None)
+    }
+
+    /// Workers are given no more than so many tasks.
+    pub(super) fn with_tasks_max(slots: usize, returns: Return, tasks_max: Option<usize>) -> Self {
         Self {
-            queue: Queue::new(slots, returns),
+            queue: Queue::new(slots, returns, tasks_max),
             returns,
+            tasks_max,
             arena: Arc::new(Arena::private().unwrap()),
             workers: (0..slots).map(|_| ModelWorker::default()).collect(),
             open: Vec::new(),
@@ -191,6 +200,7 @@ impl Model {
                 }
             }
             worker.claimed -= count;
+            worker.served += count;
             let timed = (elapsed > Duration::ZERO).then_some((count as u32, elapsed));
             self.queue.answered(slot, Taken { count: count as u32, records: written, timed }).unwrap();
         }
@@ -302,15 +312,28 @@ impl Model {
                 }
             }
         }
+        self.retire();
         self.dispatch();
+        self.retire();
         self.check();
         self.collect();
+    }
+
+    /// As the pool does it: a worker that is to be given nothing more ends.
+    fn retire(&mut self) {
+        for slot in self.queue.take_spent() {
+            let worker = &self.workers[slot];
+            assert!(worker.alive && worker.tasks.is_empty(), "worker {slot} is retired with tasks");
+            assert_eq!(Some(worker.served), self.tasks_max, "worker {slot} is retired too early");
+            self.lose(slot, false);
+        }
     }
 
     /// What holds after every event.
     fn check(&self) {
         for (slot, worker) in self.workers.iter().enumerate() {
             let known = &self.queue.workers[slot];
+            assert!(worker.served <= self.tasks_max.unwrap_or(usize::MAX), "worker {slot} serves too long");
             assert_eq!(known.tasks, worker.tasks.len());
             assert_eq!(known.chunks.iter().map(|held| held.left()).sum::<usize>(), known.tasks);
             assert_eq!(self.queue.is_busy(slot), !worker.tasks.is_empty());
@@ -334,6 +357,8 @@ impl Model {
             self.start(slot);
         }
         for _ in 0..10_000 {
+            self.retire();
+            (0..self.workers.len()).for_each(|slot| self.start(slot));
             self.dispatch();
             self.check();
             self.collect();
@@ -402,9 +427,10 @@ proptest! {
     #[test]
     fn every_task_has_one_outcome_in_any_order_of_events(
         taken in any::<bool>(),
+        tasks_max in proptest::option::of(1..12usize),
         events in vec(event(), 0..if cfg!(miri) { 40 } else { 200 }),
     ) {
-        let mut model = Model::new(SLOTS, if taken { Return::Taken } else { Return::Never });
+        let mut model = Model::with_tasks_max(SLOTS, if taken { Return::Taken } else { Return::Never }, tasks_max);
         for event in events {
             model.apply(event);
         }

@@ -1,0 +1,92 @@
+//! When a worker has served long enough: after so many tasks, above so much memory, without work for so long. It ends by itself
+//! once it has nothing to do, and another takes its place.
+
+use std::time::{Duration, Instant};
+
+use super::core::Core;
+use super::queue::Slot;
+use super::seat::{Cause, State};
+use crate::sys;
+
+/// A worker that is told to end has so long to do it by itself.
+const END_GRACE: Duration = Duration::from_millis(500);
+/// The memory of the workers is measured this often.
+const MEASURE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long workers serve; without any of these, as long as they live.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Retirement {
+    /// How many tasks.
+    pub(crate) tasks_max: Option<usize>,
+    /// Up to how many bytes of resident memory.
+    pub(crate) memory_max: Option<u64>,
+    /// For how long without work.
+    pub(crate) idle_timeout: Option<Duration>,
+}
+
+impl Core {
+    /// Tells the workers to end that are to be given nothing more.
+    pub(super) fn retire_spent(&mut self) {
+        for slot in self.queue.take_spent() {
+            self.dismiss(slot, Cause::Retired);
+        }
+    }
+
+    /// Tells a worker that has nothing to do to end. It is killed if it does not.
+    pub(super) fn dismiss(&mut self, slot: Slot, cause: Cause) {
+        if let Some(live) = &self.seats[slot].worker {
+            live.link.close_write();
+        }
+        self.doom(slot, cause);
+        if let Some(live) = &mut self.seats[slot].worker
+            && let State::Doomed { kill_at, .. } = &mut live.state
+        {
+            *kill_at = Instant::now() + END_GRACE;
+        }
+    }
+
+    /// Looks for workers that have too much memory, or had no work for too long.
+    pub(super) fn retire_others(&mut self, now: Instant) {
+        if let Some(memory_max) = self.retirement.memory_max
+            && now >= self.measured + MEASURE_INTERVAL
+        {
+            self.measured = now;
+            for slot in self.in_service() {
+                let pid = self.seats[slot].worker.as_ref().map(|live| live.process.pid());
+                if pid.and_then(sys::resident_bytes).is_some_and(|bytes| bytes > memory_max) {
+                    self.with_link(slot, |live, queue| {
+                        let count = live.link.take_back(u32::MAX)?;
+                        queue.took_back(slot, count as usize);
+                        queue.exhaust(slot);
+                        Ok(())
+                    });
+                }
+            }
+        }
+        for slot in self.in_service() {
+            if self.idle_until(slot).is_some_and(|until| until <= now) {
+                self.queue.exhaust(slot);
+                self.seats[slot].is_dormant = true;
+            }
+        }
+        self.retire_spent();
+    }
+
+    /// When to look again.
+    pub(super) fn next_retirement(&self, now: Instant) -> Option<Instant> {
+        let in_service = self.in_service();
+        let measure = self.retirement.memory_max.filter(|_| !in_service.is_empty()).map(|_| now + MEASURE_INTERVAL);
+        in_service.into_iter().filter_map(|slot| self.idle_until(slot)).chain(measure).min()
+    }
+
+    /// When a worker has had no work for too long, if it has none.
+    fn idle_until(&self, slot: Slot) -> Option<Instant> {
+        let timeout = self.retirement.idle_timeout.filter(|_| !self.queue.has_calls() && !self.queue.is_busy(slot))?;
+        let live = self.seats[slot].worker.as_ref()?;
+        live.answers.last.max(self.last_closed).checked_add(timeout)
+    }
+
+    fn in_service(&self) -> Vec<Slot> {
+        self.lives().filter(|(_, live)| matches!(live.state, State::Ready)).map(|(slot, _)| slot).collect()
+    }
+}

@@ -1,0 +1,113 @@
+//! Workers that have served long enough end, and others take their places.
+
+mod common;
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use poolmap::{Pool, pool_map, pool_try_map, worker};
+
+#[worker]
+fn pid(_task: usize) -> u32 {
+    std::process::id()
+}
+
+#[worker]
+fn pid_or_die(task: usize) -> u32 {
+    if task.is_multiple_of(10) {
+        std::process::abort();
+    }
+    std::process::id()
+}
+
+thread_local! {
+    static LEAKED: Cell<Vec<Vec<u8>>> = const { Cell::new(Vec::new()) };
+}
+
+/// Keeps so many bytes for ever.
+#[worker]
+fn leak(bytes: usize) -> u32 {
+    let mut leaked = LEAKED.take();
+    leaked.push(vec![1; bytes]);
+    LEAKED.set(leaked);
+    std::thread::sleep(Duration::from_millis(30));
+    std::process::id()
+}
+
+fn counts(pids: impl IntoIterator<Item = u32>) -> BTreeMap<u32, usize> {
+    let mut counts = BTreeMap::new();
+    for pid in pids {
+        *counts.entry(pid).or_default() += 1;
+    }
+    counts
+}
+
+#[poolmap::test]
+fn a_worker_runs_no_more_tasks_than_it_may() {
+    let _guard = common::guard();
+    for (workers, most, tasks) in [(1, 1, 12), (2, 1, 30), (2, 7, 200), (3, 100, 1000)] {
+        let pool = Pool::builder().workers(workers).max_tasks_per_worker(most).build().unwrap();
+        for chunk_size in [1, 5, 64] {
+            let served = counts(pool_map!(in &pool, pid, 0..tasks; chunk_size = chunk_size).unwrap());
+            assert!(served.values().all(|&count| count <= most), "{served:?}");
+        }
+        let served = counts(pool_map!(in &pool, pid, 0..tasks).unwrap());
+        assert!(served.values().all(|&count| count <= most), "{served:?}");
+        if most == 1 {
+            assert_eq!(served.len(), tasks, "a worker has run two tasks");
+        }
+    }
+}
+
+#[poolmap::test]
+fn workers_that_die_and_workers_that_retire_lose_no_task() {
+    let _guard = common::guard();
+    let pool = Pool::builder().workers(2).max_tasks_per_worker(3).build().unwrap();
+    let outcomes = pool_try_map!(in &pool, pid_or_die, 0..100; chunk_size = 8).unwrap();
+    let failed: Vec<usize> = (0..100).filter(|&task| outcomes[task].is_err()).collect();
+    assert_eq!(failed, (0..100).step_by(10).collect::<Vec<_>>());
+    assert!(counts(outcomes.into_iter().flatten()).values().all(|&count| count <= 3));
+}
+
+#[cfg(target_os = "linux")]
+#[poolmap::test]
+fn a_worker_that_leaks_is_replaced_between_two_tasks() {
+    let _guard = common::guard();
+    if option_env!("POOLMAP_PORTABLE").is_some() {
+        let error = Pool::builder().max_memory_per_worker(1).build().unwrap_err();
+        assert!(error.is_invalid_option(), "{error}");
+        return;
+    }
+    let pool = Pool::builder().workers(1).max_memory_per_worker(64 << 20).build().unwrap();
+    let served = counts(pool_map!(in &pool, leak, [8 << 20; 40]).unwrap());
+    assert!(served.len() > 1, "320 MiB were leaked by one worker");
+    assert_eq!(served.values().sum::<usize>(), 40);
+}
+
+#[poolmap::test]
+fn workers_without_work_end_and_others_start_with_the_next_call() {
+    let _guard = common::guard();
+    let pool = Pool::builder().workers(2).idle_timeout(Duration::from_millis(100)).build().unwrap();
+    for _ in 0..3 {
+        let pids: BTreeSet<u32> = pool_map!(in &pool, pid, 0..10).unwrap().into_iter().collect();
+        common::wait_until("the workers end", || pool.workers().is_empty());
+        common::wait_until("they are reaped", || common::children(std::process::id()).is_empty());
+        assert!(pids.iter().all(|&pid| !common::is_alive(pid)));
+    }
+    pool.ready().unwrap();
+    assert_eq!(pool.workers().len(), 2);
+}
+
+#[poolmap::test]
+fn what_allows_nothing_is_refused() {
+    let _guard = common::guard();
+    for builder in [
+        Pool::builder().max_tasks_per_worker(0),
+        Pool::builder().max_memory_per_worker(0),
+        Pool::builder().idle_timeout(Duration::ZERO),
+    ] {
+        let error = builder.build().unwrap_err();
+        assert!(error.is_invalid_option(), "{error}");
+    }
+}
