@@ -18,8 +18,9 @@ BAD = 7
 TASK_SECONDS = 0.02
 # How long the tasks of a parent that is killed would go on.
 LONG_SECONDS = 60
-# The time limit of a task, where a library has one.
+# The time limit of a task, where a library has one, and the cases that set it.
 LIMIT_SECONDS = 1
+LIMITED = ("endless", "stopped")
 
 
 def refuse(where):
@@ -112,8 +113,12 @@ class Futures:
 
 
 class Pebble(Futures):
+    def __init__(self, pool, limit):
+        super().__init__(pool)
+        self.limit = limit
+
     def submit(self, function, *arguments):
-        return self.pool.schedule(function, args=arguments, timeout=LIMIT_SECONDS)
+        return self.pool.schedule(function, args=arguments, timeout=self.limit)
 
     def end(self):
         self.pool.close()
@@ -140,11 +145,15 @@ class Pool:
 
 
 class Mpire(Pool):
+    def __init__(self, pool, limit):
+        super().__init__(pool)
+        self.limit = limit
+
     def submit(self, function, *arguments):
-        return self.pool.apply_async(function, arguments, task_timeout=LIMIT_SECONDS)
+        return self.pool.apply_async(function, arguments, task_timeout=self.limit)
 
 
-def start(library):
+def start(library, limit):
     if library == "Pool":
         return Pool(multiprocessing.Pool(WORKERS))
     if library == "ProcessPoolExecutor":
@@ -154,10 +163,10 @@ def start(library):
         return Futures(loky.get_reusable_executor(max_workers=WORKERS))
     if library == "mpire":
         import mpire
-        return Mpire(mpire.WorkerPool(WORKERS))
+        return Mpire(mpire.WorkerPool(WORKERS), limit)
     if library == "pebble":
         import pebble
-        return Pebble(pebble.ProcessPool(WORKERS))
+        return Pebble(pebble.ProcessPool(WORKERS), limit)
     raise SystemExit(f"no library {library}")
 
 
@@ -194,7 +203,7 @@ def tell(index, get):
 
 
 def measure(library, fault):
-    pool = start(library)
+    pool = start(library, LIMIT_SECONDS if fault in LIMITED else None)
     pids = [pool.get(task) for task in [pool.submit(warm_up, index) for index in range(2 * WORKERS)]]
     say("ready")
     if fault == "idle_killed":

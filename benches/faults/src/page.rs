@@ -24,14 +24,14 @@ fn method(python: &Python) -> String {
     format!(
         "- **A case** is {TASKS} tasks of 20 ms on a pool of {WORKERS} workers that have run tasks before; the one with index \
          {BAD} is bad. It runs in a process of its own, {RUNS} times; where the runs differ, the cell says how many did what. \
-         Times are medians, and only tell seconds from less than that: other cases run at the same time.\n\
+         Times are medians, and rough: other cases run at the same time.\n\
          - **Each task is asked for by itself**, in the way of the library that gives most: `pool_iter_unordered!` (poolmap), \
          `spawn` (procspawn), `apply_async` (Pool, mpire), `submit` (ProcessPoolExecutor, loky), `schedule` (pebble). \
          Everything else is as it comes.\n\
          - **Results** are those that are right. An **error** is that of the bad task, with its type's name (of poolmap and \
          procspawn, the name of its kind); what is **lost** are good tasks that gave an error.\n\
          - **Hangs**: the case had not ended after {hang} s, and was killed. **Left** are processes that ran {left} s after \
-         their parent had ended.\n\
+         their parent had ended, workers or a library's helpers.\n\
          - **Versions**: {versions}; Linux {}, {}.\n",
         said("uname", &["-r"]),
         said("rustc", &["--version"]),

@@ -5,24 +5,40 @@ use crate::report::Report;
 use crate::runner::{End, Outcome, RUNS};
 use crate::task::{BAD, TASKS};
 
-/// A cell of the table: what all runs of a case did; where they differ, how many did what.
+/// A cell of the table: what all runs of a case did. Where only numbers differ it has their ranges; where more does, how many
+/// did what.
 pub fn cell(fault: Fault, outcomes: &[Outcome]) -> String {
-    let mut ways: Vec<(String, Vec<f64>)> = Vec::new();
+    let mut ways: Vec<Vec<(String, f64)>> = Vec::new();
     for outcome in outcomes {
-        let words = words(fault, outcome);
-        if !ways.iter().any(|(known, _)| *known == words) {
-            ways.push((words.clone(), Vec::new()));
+        let run = (words(fault, outcome), outcome.report.seconds.unwrap_or_default());
+        match ways.iter_mut().find(|way| without_numbers(&way[0].0) == without_numbers(&run.0)) {
+            Some(way) => way.push(run),
+            None => ways.push(vec![run]),
         }
-        let way = ways.iter_mut().find(|(known, _)| *known == words).expect("it was added");
-        way.1.push(outcome.report.seconds.unwrap_or_default());
     }
     let all = ways.len() == 1;
-    let cells = ways.into_iter().map(|(words, mut seconds)| {
-        seconds.sort_by(f64::total_cmp);
-        let words = words.replace(SECONDS, &format!("{:.1} s", seconds[seconds.len() / 2]));
-        if all { words } else { format!("{words} ({} of {RUNS} runs)", seconds.len()) }
+    let cells = ways.into_iter().map(|mut way| {
+        way.sort_by(|a, b| a.1.total_cmp(&b.1));
+        let words = ranges(&way).replace(SECONDS, &format!("{:.1} s", way[way.len() / 2].1));
+        if all { words } else { format!("{words} ({} of {RUNS} runs)", way.len()) }
     });
     cells.collect::<Vec<_>>().join("; ")
+}
+
+fn without_numbers(words: &str) -> Vec<Option<&str>> {
+    words.split(' ').map(|word| word.parse::<usize>().is_err().then_some(word)).collect()
+}
+
+/// The words of runs that differ in numbers only, with the range of each number.
+fn ranges(way: &[(String, f64)]) -> String {
+    let range = |(place, word): (usize, &str)| {
+        let numbers = way.iter().filter_map(|(run, _)| run.split(' ').nth(place)?.parse::<usize>().ok());
+        match (numbers.clone().min(), numbers.max()) {
+            (Some(least), Some(most)) if least != most => format!("{least} to {most}"),
+            _ => word.to_owned(),
+        }
+    };
+    way[0].0.split(' ').enumerate().map(range).collect::<Vec<_>>().join(" ")
 }
 
 /// Stands for the time that the tasks took, by which runs that did the same differ.
