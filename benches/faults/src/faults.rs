@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 pub const LIBRARIES: [&str; 7] = ["poolmap", "procspawn", "Pool", "ProcessPoolExecutor", "loky", "mpire", "pebble"];
 pub const RUST: &[&str] = &["poolmap", "procspawn"];
 /// Those that can end a task after a time, or let their caller end it.
-const WITH_TIME_LIMIT: &[&str] = &["procspawn", "mpire", "pebble"];
+const WITH_TIME_LIMIT: &[&str] = &["poolmap", "procspawn", "mpire", "pebble"];
 
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fault {

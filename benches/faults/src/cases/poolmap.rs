@@ -7,7 +7,7 @@ use poolmap::{Error, Pool, pool_iter_unordered, pool_map, worker};
 use super::{kill_idle, kind};
 use crate::faults::Fault;
 use crate::report;
-use crate::task::{self, Answer, Item, WORKERS};
+use crate::task::{self, Answer, Item, LIMIT, WORKERS};
 
 #[worker]
 fn run_task(item: Item) -> Answer {
@@ -27,11 +27,20 @@ pub fn run(fault: Fault) {
         kill_idle(pids[0]);
     }
     let start = Instant::now();
-    match pool_iter_unordered!(in &pool, run_task, task::items(fault)) {
+    let items = task::items(fault);
+    if fault.has_time_limit() {
+        tell_all(pool_iter_unordered!(in &pool, run_task, items; timeout = LIMIT));
+    } else {
+        tell_all(pool_iter_unordered!(in &pool, run_task, items));
+    }
+    report::done(start.elapsed());
+}
+
+fn tell_all(outcomes: Result<impl Iterator<Item = Result<(usize, Answer), Error>>, Error>) {
+    match outcomes {
         Ok(outcomes) => outcomes.for_each(tell),
         Err(error) => tell(Err(error)),
     }
-    report::done(start.elapsed());
 }
 
 fn tell(outcome: Result<(usize, Answer), Error>) {
