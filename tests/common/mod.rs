@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(20);
 pub(crate) struct Guard {
     descriptors: BTreeSet<String>,
     shared_memory: BTreeSet<PathBuf>,
-    watchdog: Option<(Sender<()>, JoinHandle<()>)>,
+    watchdog: Option<(Sender<Duration>, JoinHandle<()>)>,
     _serial: MutexGuard<'static, ()>,
 }
 
@@ -26,11 +26,18 @@ pub(crate) struct Guard {
 pub(crate) fn guard() -> Guard {
     static SERIAL: Mutex<()> = Mutex::new(());
     let serial = SERIAL.lock().unwrap_or_else(PoisonError::into_inner);
-    let (stop, stopped) = channel::<()>();
+    let (stop, stopped) = channel::<Duration>();
     let watchdog = std::thread::spawn(move || {
-        if stopped.recv_timeout(WATCHDOG).is_err_and(|error| error == std::sync::mpsc::RecvTimeoutError::Timeout) {
-            eprintln!("the test hangs: it took more than {WATCHDOG:?}");
-            std::process::abort();
+        let mut time = WATCHDOG;
+        loop {
+            match stopped.recv_timeout(time) {
+                Ok(more) => time = WATCHDOG + more,
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {
+                    eprintln!("the test hangs: it took more than {time:?}");
+                    std::process::abort();
+                }
+            }
         }
     });
     Guard {
@@ -38,6 +45,15 @@ pub(crate) fn guard() -> Guard {
         shared_memory: shared_memory(),
         watchdog: Some((stop, watchdog)),
         _serial: serial,
+    }
+}
+
+impl Guard {
+    /// The test is asked to go on for so long.
+    pub(crate) fn allow(&self, time: Duration) {
+        if let Some((watchdog, _)) = &self.watchdog {
+            watchdog.send(time).unwrap();
+        }
     }
 }
 
