@@ -1,4 +1,4 @@
-//! A signal's number as a person reads it. The numbers listed are equal on all Unix systems, those of SIGBUS apart.
+//! A signal's number as a person reads it. The numbers listed are equal on all Unix systems, those of SIGBUS and SIGSYS apart.
 
 use std::fmt;
 
@@ -9,6 +9,10 @@ pub(super) struct Signal(pub(super) i32);
 const SIGBUS: i32 = 7;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const SIGBUS: i32 = 10;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const SIGSYS: i32 = 31;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const SIGSYS: i32 = 12;
 
 impl fmt::Display for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -26,6 +30,9 @@ impl fmt::Display for Signal {
             13 => "SIGPIPE",
             14 => "SIGALRM",
             15 => "SIGTERM",
+            24 => "SIGXCPU",
+            25 => "SIGXFSZ",
+            SIGSYS => "SIGSYS",
             other => return write!(f, "signal {other}"),
         };
         write!(f, "signal {} ({name})", self.0)
