@@ -7,6 +7,8 @@ use crate::wire::PanicNote;
 
 /// The number of SIGABRT, which is equal on all Unix systems: what a panic ends in that cannot unwind.
 const SIGABRT: i32 = 6;
+/// So is that of SIGKILL.
+const SIGKILL: i32 = 9;
 
 /// The error of the task that a worker was running when it ended, or was ended; none where the whole call ends with it.
 pub(super) fn task_error(cause: &Cause, end: End, panic: Option<PanicNote>) -> Option<TaskErrorKind> {
@@ -23,6 +25,7 @@ pub(super) fn task_error(cause: &Cause, end: End, panic: Option<PanicNote>) -> O
             crashed(Some(SIGABRT), None, Some(&format!("after a panic{place}: {}", note.message)))
         }
         (Cause::Closed, End::Signaled(signal), _) => crashed(Some(signal), None, None),
+        (Cause::Closed, End::OutOfMemory, _) => crashed(Some(SIGKILL), None, Some(OUT_OF_MEMORY)),
         (Cause::Closed, End::Exited(code), _) => crashed(None, Some(code), None),
         (Cause::Closed, End::Unknown, _) => {
             crashed(None, None, Some("this program ignores SIGCHLD, or reaps children that are not its own"))
@@ -33,6 +36,8 @@ pub(super) fn task_error(cause: &Cause, end: End, panic: Option<PanicNote>) -> O
         (Cause::Late, ..) => crashed(None, None, Some("it did not say hello in time")),
     })
 }
+
+const OUT_OF_MEMORY: &str = "the kernel's out-of-memory killer ended it";
 
 fn crashed(signal: Option<i32>, exit_code: Option<i32>, note: Option<&str>) -> TaskErrorKind {
     TaskErrorKind::Crashed { signal, exit_code, note: note.map(str::to_owned) }
@@ -54,6 +59,7 @@ pub(super) fn start_failure(slot: usize, cause: &Cause, end: End, startup_timeou
         (_, End::Signaled(signal)) => {
             format!("worker {slot} ended before it was ready, killed by signal {signal}: {remedy}")
         }
+        (_, End::OutOfMemory) => format!("worker {slot} ended before it was ready: {OUT_OF_MEMORY}"),
         _ => format!("worker {slot} ended before it was ready: {remedy}"),
     }
 }

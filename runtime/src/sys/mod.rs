@@ -2,6 +2,7 @@
 
 mod environment;
 mod memory;
+mod oom_kills;
 mod pages;
 mod plain;
 mod poll;

@@ -13,11 +13,15 @@ use nix::libc;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
+use super::oom_kills::OomKills;
+
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Exited(i32),
     Signaled(i32),
+    /// A SIGKILL of the kernel's, which was out of memory.
+    OutOfMemory,
     /// Someone else reaped it: the program ignores SIGCHLD, or waits for any child.
     Unknown,
 }
@@ -27,14 +31,19 @@ pub(crate) struct Process {
     pid: Pid,
     pidfd: Option<Arc<OwnedFd>>,
     end: Option<End>,
+    /// Whether this process has sent it a SIGKILL.
+    is_killed: bool,
+    /// Those before it was started.
+    oom_kills: OomKills,
 }
 
 impl Process {
     /// Starts a process. The command must make it the leader of a process group.
     pub(crate) fn spawn(command: &mut Command) -> io::Result<Self> {
+        let oom_kills = OomKills::now();
         let child = command.spawn()?;
         let pid = Pid::from_raw(child.id().cast_signed());
-        Ok(Self { pid, pidfd: pidfd_open(pid).map(Arc::new), end: None })
+        Ok(Self { pid, pidfd: pidfd_open(pid).map(Arc::new), end: None, is_killed: false, oom_kills })
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -47,10 +56,11 @@ impl Process {
     }
 
     /// Kills the process and what it started, as far as that is in its process group. Errors mean that it is gone.
-    pub(crate) fn kill(&self) {
+    pub(crate) fn kill(&mut self) {
         if self.end.is_some() {
             return;
         }
+        self.is_killed = true;
         let is_there = match &self.pidfd {
             Some(pidfd) => pidfd_kill(pidfd),
             None => kill(self.pid, Signal::SIGKILL).is_ok(),
@@ -64,7 +74,10 @@ impl Process {
     /// Reaps the process if it has ended, and kills what is left of its group.
     pub(crate) fn try_reap(&mut self) -> Option<End> {
         if self.end.is_none() {
-            self.end = self.reap();
+            self.end = self.reap().map(|end| match end {
+                End::Signaled(libc::SIGKILL) if !self.is_killed && self.oom_kills.take_one() => End::OutOfMemory,
+                end => end,
+            });
         }
         self.end
     }
