@@ -126,7 +126,10 @@ fn the_message_names_task_function_and_end() {
     let pid = error.task().unwrap().worker_pid().unwrap();
     assert_eq!(
         error.to_string(),
-        format!("task 0 of `crashes::die` crashed: its worker was killed by signal 11 (SIGSEGV) (pid {pid})"),
+        format!(
+            "task 0 of `crashes::die` crashed: its worker was killed by signal 11 (SIGSEGV) (pid {pid}); it \
+             read, wrote or ran address 0x8, which is not mapped"
+        ),
     );
 }
 

@@ -56,6 +56,7 @@ pub(crate) fn set_depth(depth: u32) {
 pub(crate) struct Start {
     pub(crate) frame_bytes_max: usize,
     pub(crate) stack_bytes: usize,
+    pub(crate) memory_limit: Option<u64>,
 }
 
 /// Starts the worker with this index: the process, and the channel to it, on which it has been greeted.
@@ -68,6 +69,7 @@ pub(crate) fn start(entry: &Entry, start: &Start, arena: &Arena, index: usize) -
         index: index as u64,
         frame_bytes_max: start.frame_bytes_max as u64,
         stack_bytes: start.stack_bytes as u64,
+        memory_bytes: start.memory_limit.unwrap_or(0),
         arena_bytes: 0,
         has_stdout: false,
     };

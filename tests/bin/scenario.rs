@@ -33,6 +33,22 @@ fn panic_with(message: String) {
 }
 
 #[worker]
+#[expect(unconditional_recursion, reason = "the stack is to overflow")]
+fn overflow(depth: u64) -> u64 {
+    let large = std::hint::black_box([depth; 1000]);
+    overflow(depth.wrapping_add(large[1]) + 1).wrapping_add(large[2])
+}
+
+/// Takes memory and writes to it, without an end.
+#[worker]
+fn fill_memory(_task: u64) {
+    let mut all = Vec::new();
+    loop {
+        all.push(std::hint::black_box(vec![1u8; 1 << 20]));
+    }
+}
+
+#[worker]
 fn speak(task: u32) {
     println!("task {task} speaks");
 }
@@ -60,6 +76,8 @@ fn main() -> poolmap::Result<()> {
             std::thread::sleep(Duration::from_secs(600));
         }
         ["panic"] => println!("{}", pool_map!(panic_with, ["the message"]).unwrap_err()),
+        ["be killed for memory"] => println!("{}", pool_map!(fill_memory, [0]).unwrap_err()),
+        ["overflow"] => println!("{}", pool_map!(overflow, [0]).unwrap_err()),
         ["global size"] => match pool_map!(double, 1..4) {
             Ok(_) => println!("{}", poolmap::global_pool()?.workers().len()),
             Err(error) => println!("{error}"),

@@ -148,6 +148,11 @@ pub(crate) fn shares_memory() -> bool {
     is_linux && std::env::var_os("POOLMAP_TRANSPORT").is_none_or(|transport| transport != "socket")
 }
 
+/// Whether the memory of a worker can be limited here.
+pub(crate) fn limits_memory() -> bool {
+    cfg!(target_os = "linux") && option_env!("POOLMAP_PORTABLE").is_none()
+}
+
 /// A program of tests/bin.
 pub(crate) fn program(path: &str) -> Command {
     let mut command = Command::new(path);

@@ -53,7 +53,8 @@ pub enum TaskErrorKind {
         signal: Option<i32>,
         /// The exit code with which the worker ended, 0 included.
         exit_code: Option<i32>,
-        /// What else is known of the death.
+        /// What else is known of the death, as a fragment: a stack overflow, the address of a fault, an allocation that
+        /// failed, the kernel's out-of-memory killer, an exit in the task. What is not known is not said.
         note: Option<String>,
     },
     /// The task was ended by a time limit.
@@ -62,10 +63,11 @@ pub enum TaskErrorKind {
         /// The limit that it ran into.
         limit: Duration,
     },
-    /// The task was ended by a memory limit.
+    /// An allocation failed in a worker that has a memory limit, and ended it
+    /// ([`Builder::memory_limit`](crate::Builder::memory_limit)).
     #[non_exhaustive]
     MemoryLimit {
-        /// The limit that it ran into, in bytes.
+        /// The limit that held for the worker, in bytes: the pool's, or a lower one that the program was started with.
         limit: u64,
     },
     /// An argument could not be encoded in the parent, or the result in the worker.
@@ -159,7 +161,13 @@ impl TaskError {
                 write!(f, "was ended by its time limit of {limit:?}")
             }
             TaskErrorKind::MemoryLimit { limit } => {
-                write!(f, "was ended by its memory limit of {limit} bytes")
+                write!(f, "was ended by its memory limit of {limit} bytes: its worker")?;
+                if let Some(pid) = self.inner.worker_pid {
+                    write!(f, " (pid {pid})")?;
+                }
+                f.write_str(
+                    " could not get more memory; raise the limit (Pool::builder().memory_limit(…)), or give a task less to do",
+                )
             }
             TaskErrorKind::Encode(error) => write!(f, "could not be encoded: {error}"),
             TaskErrorKind::Decode(error) => write!(f, "could not be decoded: {error}"),

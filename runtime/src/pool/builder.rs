@@ -20,6 +20,8 @@ const STACK_BYTES: usize = 8 << 20;
 /// A backtrace of a panic needs about so much.
 const STACK_BYTES_MIN: usize = 64 << 10;
 const STACK_BYTES_MAX: usize = 1 << 40;
+/// What a worker of a small program takes beside the stack of its tasks, and twice as much to work with.
+const MEMORY_BYTES_MIN: u64 = 8 << 20;
 
 /// Builds a [`Pool`]: [`Pool::builder()`].
 ///
@@ -49,6 +51,7 @@ pub struct Builder {
     frame_bytes_max: usize,
     stack_bytes: usize,
     retirement: Retirement,
+    memory_limit: Option<u64>,
 }
 
 impl Builder {
@@ -59,6 +62,7 @@ impl Builder {
             frame_bytes_max: wire::FRAME_BYTES_MAX,
             stack_bytes: STACK_BYTES,
             retirement: Retirement::default(),
+            memory_limit: None,
         }
     }
 
@@ -117,6 +121,55 @@ impl Builder {
         self
     }
 
+    /// The most bytes that each worker may allocate, without a limit by default. It is a limit for the worker as a whole
+    /// (`RLIMIT_DATA`, Linux 4.7 or newer), each has its own, and the parent has none.
+    ///
+    /// What counts is what the worker's program, its allocator and the C libraries in it ask the system for, from its start on,
+    /// whether it is used or not, the stacks of its threads too. What does not count is the program itself, and memory that
+    /// processes share: the arguments and results on their way, a [`SharedSlice`](crate::SharedSlice). What a worker has
+    /// freed it may keep (a few hundred MiB at most), and hands out again. Processes that a task starts have the same limit,
+    /// each for itself.
+    ///
+    /// At least the stack of its tasks (`stack_bytes`, 8 MiB by default) and 8 MiB more are allowed. A program that takes more
+    /// than the limit before [`init`](crate::init) has workers that cannot start; they say so on their standard error.
+    ///
+    /// # Worker death
+    ///
+    /// An allocation of Rust's that fails ends the process, so the task fails with
+    /// [`MemoryLimit`](crate::TaskErrorKind::MemoryLimit), and the worker is replaced. An allocation that C code is refused, and
+    /// that ends the process then, is told as that too, if the limit is nearly reached; otherwise, and where the program sets
+    /// a handler for SIGABRT of its own, it is a [`Crashed`](crate::TaskErrorKind::Crashed). Code that copes with a refused
+    /// allocation (`Vec::try_reserve`) goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`build`](Self::build) refuses a limit where the system has none (macOS), and one that is too low.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use poolmap::{Pool, TaskErrorKind, pool_try_map, worker};
+    ///
+    /// #[worker]
+    /// fn zeros(length: usize) -> usize {
+    ///     vec![0u8; length].len()
+    /// }
+    ///
+    /// poolmap::init();
+    /// # if cfg!(target_os = "linux") && option_env!("POOLMAP_PORTABLE").is_none() {
+    /// let pool = Pool::builder().workers(2).memory_limit(64 << 20).build()?;
+    /// let outcomes = pool_try_map!(in &pool, zeros, [1000, 1 << 30])?;
+    /// assert_eq!(outcomes[0].as_ref().unwrap(), &1000);
+    /// let error = outcomes[1].as_ref().unwrap_err();
+    /// assert!(matches!(error.kind(), TaskErrorKind::MemoryLimit { limit: 67_108_864, .. }));
+    /// # }
+    /// # Ok::<(), poolmap::Error>(())
+    /// ```
+    pub fn memory_limit(mut self, bytes: u64) -> Self {
+        self.memory_limit = Some(bytes);
+        self
+    }
+
     /// Builds the pool. It starts the workers and does not wait until they are ready; [`Pool::ready`] does.
     ///
     /// # Errors
@@ -155,12 +208,15 @@ impl Builder {
             )));
         }
         check_retirement(&self.retirement)?;
+        if let Some(bytes) = self.memory_limit {
+            check_memory_limit(bytes, self.stack_bytes)?;
+        }
         Ok(Settings {
             workers,
             transport: transport_from_environment()?,
             startup_timeout: self.startup_timeout,
             retirement: self.retirement,
-            start: Start { frame_bytes_max, stack_bytes: self.stack_bytes },
+            start: Start { frame_bytes_max, stack_bytes: self.stack_bytes, memory_limit: self.memory_limit },
             entry: entry.clone(),
         })
     }
@@ -202,6 +258,22 @@ fn check_retirement(retirement: &Retirement) -> Result<()> {
         return Err(Error::invalid_option(
             "idle_timeout = 0 lets no worker wait for a task: give it more than that, or leave it out",
         ));
+    }
+    Ok(())
+}
+
+fn check_memory_limit(bytes: u64, stack_bytes: usize) -> Result<()> {
+    if !sys::CAN_LIMIT_MEMORY {
+        return Err(Error::invalid_option(format!(
+            "memory_limit = {bytes} cannot be kept: this system has no limit for the memory of a process; leave it out",
+        )));
+    }
+    let least = stack_bytes as u64 + MEMORY_BYTES_MIN;
+    if bytes < least {
+        return Err(Error::invalid_option(format!(
+            "memory_limit = {bytes} is out of range: at least {least} bytes are allowed, 8 MiB and the stack of the tasks \
+             (stack_bytes); without memory_limit(bytes), a worker has no limit",
+        )));
     }
     Ok(())
 }

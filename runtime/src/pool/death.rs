@@ -1,8 +1,11 @@
 //! What a worker's end means: the one place that decides it.
 
+use std::fmt;
+
 use super::seat::Cause;
 use crate::error::TaskErrorKind;
-use crate::sys::End;
+use crate::sys::{Crash, End, Reason};
+use crate::transport::Note;
 use crate::wire::PanicNote;
 
 /// The number of SIGABRT, which is equal on all Unix systems: what a panic ends in that cannot unwind.
@@ -11,13 +14,19 @@ const SIGABRT: i32 = 6;
 const SIGKILL: i32 = 9;
 
 /// The error of the task that a worker was running when it ended, or was ended; none where the whole call ends with it.
-pub(super) fn task_error(cause: &Cause, end: End, panic: Option<PanicNote>) -> Option<TaskErrorKind> {
+pub(super) fn task_error(cause: &Cause, end: End, note: Note) -> Option<TaskErrorKind> {
+    if *cause == Cause::Closed
+        && let End::Signaled(signal) = end
+        && let Some(Crash { reason, .. }) = note.crash.filter(|crash| belongs(crash.signal, signal))
+    {
+        return Some(by_signal(signal, reason));
+    }
     let panicked = |note: PanicNote| TaskErrorKind::Panicked {
         message: note.message,
         location: note.location,
         backtrace: note.backtrace,
     };
-    Some(match (cause, end, panic) {
+    Some(match (cause, end, note.panic) {
         (Cause::CallEnded | Cause::PoolClosed | Cause::Retired, ..) => return None,
         (Cause::Closed, End::Signaled(SIGABRT), Some(note)) if cfg!(panic = "abort") => panicked(note),
         (Cause::Closed, End::Signaled(SIGABRT), Some(note)) => {
@@ -26,7 +35,7 @@ pub(super) fn task_error(cause: &Cause, end: End, panic: Option<PanicNote>) -> O
         }
         (Cause::Closed, End::Signaled(signal), _) => crashed(Some(signal), None, None),
         (Cause::Closed, End::OutOfMemory, _) => crashed(Some(SIGKILL), None, Some(OUT_OF_MEMORY)),
-        (Cause::Closed, End::Exited(code), _) => crashed(None, Some(code), None),
+        (Cause::Closed, End::Exited(code), _) => crashed(None, Some(code), Some(EXITED)),
         (Cause::Closed, End::Unknown, _) => {
             crashed(None, None, Some("this program ignores SIGCHLD, or reaps children that are not its own"))
         }
@@ -38,6 +47,47 @@ pub(super) fn task_error(cause: &Cause, end: End, panic: Option<PanicNote>) -> O
 }
 
 const OUT_OF_MEMORY: &str = "the kernel's out-of-memory killer ended it";
+const EXITED: &str = "it was ended from inside, as `std::process::exit` in a task does";
+
+/// Whether word of one signal is word of the end by another. A handler that was there before (std's, of a stack overflow) may
+/// answer a signal by an abort.
+fn belongs(told: i32, ended_by: i32) -> bool {
+    told == ended_by || ended_by == SIGABRT
+}
+
+/// What word of a signal means.
+fn by_signal(signal: i32, reason: Reason) -> TaskErrorKind {
+    let note = match reason {
+        Reason::MemoryLimit(limit) => return TaskErrorKind::MemoryLimit { limit },
+        Reason::StackOverflow(bytes) => {
+            format!("stack overflow (the stack of a task is {}: Pool::builder().stack_bytes(…))", Size(bytes))
+        }
+        Reason::AllocationFailed => "an allocation failed".to_owned(),
+        Reason::NotMapped(address) => format!("it read, wrote or ran address {address:#x}, which is not mapped"),
+        Reason::Protected(address) => format!("it read, wrote or ran address {address:#x}, which is protected"),
+        Reason::Refused => "the processor refused an instruction, or an address that no memory can have".to_owned(),
+        Reason::Bus(address) => format!("bus error at address {address:#x}"),
+        Reason::Arithmetic(address) => format!("division by zero or another arithmetic fault at {address:#x}"),
+        Reason::Instruction(address) => format!("illegal instruction at {address:#x}"),
+        Reason::SentBy(pid) => format!("the signal was sent by process {pid}"),
+    };
+    crashed(Some(signal), None, Some(&note))
+}
+
+/// Displays a number of bytes in the largest unit that divides it.
+struct Size(u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (bits, unit) in [(30, "GiB"), (20, "MiB"), (10, "KiB")] {
+            let count = self.0 >> bits;
+            if count > 0 && count << bits == self.0 {
+                return write!(f, "{count} {unit}");
+            }
+        }
+        write!(f, "{} bytes", self.0)
+    }
+}
 
 fn crashed(signal: Option<i32>, exit_code: Option<i32>, note: Option<&str>) -> TaskErrorKind {
     TaskErrorKind::Crashed { signal, exit_code, note: note.map(str::to_owned) }
@@ -61,5 +111,52 @@ pub(super) fn start_failure(slot: usize, cause: &Cause, end: End, startup_timeou
         }
         (_, End::OutOfMemory) => format!("worker {slot} ended before it was ready: {OUT_OF_MEMORY}"),
         _ => format!("worker {slot} ended before it was ready: {remedy}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(end: End, panic: Option<PanicNote>, crash: Option<(i32, Reason)>) -> String {
+        let crash = crash.map(|(signal, reason)| Crash { signal, reason });
+        match task_error(&Cause::Closed, end, Note { panic, crash }).unwrap() {
+            TaskErrorKind::Crashed { signal, exit_code, note } => {
+                let end = signal.or(exit_code).unwrap();
+                note.map_or(end.to_string(), |note| format!("{end}: {note}"))
+            }
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn word_of_another_signal_is_not_believed() {
+        let overflow = Some((11, Reason::StackOverflow(8 << 20)));
+        let said = "stack overflow (the stack of a task is 8 MiB: Pool::builder().stack_bytes(…))";
+        assert_eq!(told(End::Signaled(11), None, overflow), format!("11: {said}"));
+        assert_eq!(told(End::Signaled(SIGABRT), None, overflow), format!("6: {said}"));
+        assert_eq!(told(End::Signaled(SIGKILL), None, overflow), "9");
+        assert_eq!(told(End::Exited(3), None, overflow), format!("3: {EXITED}"));
+        assert_eq!(told(End::OutOfMemory, None, overflow), format!("9: {OUT_OF_MEMORY}"));
+    }
+
+    #[test]
+    fn word_of_the_signal_stands_above_that_of_a_panic() {
+        let panic = || Some(PanicNote { message: "before".to_owned(), ..PanicNote::default() });
+        assert!(told(End::Signaled(SIGABRT), panic(), None).contains("before"));
+        let failed = Some((SIGABRT, Reason::AllocationFailed));
+        assert_eq!(told(End::Signaled(SIGABRT), panic(), failed), "6: an allocation failed");
+        let limit = Some((SIGABRT, Reason::MemoryLimit(5)));
+        assert_eq!(told(End::Signaled(SIGABRT), panic(), limit), "MemoryLimit { limit: 5 }");
+        assert_eq!(
+            told(End::Signaled(11), panic(), Some((11, Reason::SentBy(7)))),
+            "11: the signal was sent by process 7"
+        );
+    }
+
+    #[test]
+    fn sizes_are_shown_as_they_are_written() {
+        let shown = [8 << 20, 64 << 10, 3 << 30, 1000, 0, (1 << 20) + 1024].map(|bytes| Size(bytes).to_string());
+        assert_eq!(shown, ["8 MiB", "64 KiB", "3 GiB", "1000 bytes", "0 bytes", "1025 KiB"]);
     }
 }

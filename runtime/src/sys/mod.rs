@@ -1,6 +1,9 @@
 //! Every system call and every unsafe block, behind safe functions that cannot be misused; the only owner of nix.
 
+mod backtrace;
+mod crash;
 mod environment;
+mod limits;
 mod memory;
 mod oom_kills;
 mod pages;
@@ -8,10 +11,13 @@ mod plain;
 mod poll;
 mod process;
 mod socket;
+mod stack;
 mod waker;
 mod worker_setup;
 
+pub(crate) use crash::{CRASH_WORDS, Crash, CrashPad, Reason, TaskLimits, leave_word_of_crashes};
 pub(crate) use environment::take_variable;
+pub(crate) use limits::{CAN_LIMIT_MEMORY, limit_memory};
 pub(crate) use memory::{
     Access, Region, Ring, View, Words, is_short_of_resources, seal_against_writers, shared_memory,
 };

@@ -28,6 +28,9 @@ pub(super) const NOTE_LENGTH: usize = 520;
 pub(super) const NOTE: usize = 528;
 pub(super) const NOTE_BYTES_MAX: usize = 16 * 1024;
 
+/// Written by the worker when a signal is about to end it: the number behind that of the task begun last, and `sys::Crash`.
+pub(super) const CRASH: usize = 24 * 1024;
+
 /// The entries: what the parent tells of chunks, one behind the other, round and round.
 pub(super) const ENTRIES: usize = 32 * 1024;
 pub(super) const ENTRY_BYTES: usize = 64;

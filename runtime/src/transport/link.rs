@@ -9,6 +9,7 @@ use super::ring::{RingLink, Taken};
 use super::sent::SentMemory;
 use super::socket::SocketLink;
 use super::{Arena, Chunk, Fault};
+use crate::sys::Crash;
 use crate::wire::{self, Greeting, PanicNote, Welcome};
 
 /// The parent's end of a worker's channel.
@@ -27,6 +28,13 @@ pub(crate) enum Event {
     Results(Taken),
     /// It has begun, and will begin, nothing more of what it was sent over the socket.
     Returned,
+}
+
+/// What a worker has said of a task that has no result.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Note {
+    pub(crate) panic: Option<PanicNote>,
+    pub(crate) crash: Option<Crash>,
 }
 
 /// How many tasks a worker has.
@@ -202,10 +210,10 @@ impl Link {
         }
     }
 
-    /// What is known of a panic of the task that was running.
-    pub(crate) fn note(&self) -> Option<PanicNote> {
+    /// What the worker has said of the task that was running, should it have ended in it.
+    pub(crate) fn note(&self) -> Note {
         match &self.ring {
-            Some(ring) => ring.note(),
+            Some(ring) => Note { panic: ring.note(), crash: ring.crash() },
             None => self.socket.note(),
         }
     }

@@ -17,7 +17,7 @@ mod worker_end;
 pub(crate) use arena::Arena;
 pub(crate) use chunk::{Chunk, ChunkHead, Sharing};
 pub(crate) use fault::Fault;
-pub(crate) use link::{Event, Link, Load};
+pub(crate) use link::{Event, Link, Load, Note};
 pub(crate) use parking::LOOK_AFTER;
 pub(crate) use ring::Taken;
 pub(crate) use ring_end::{Claimed, NotePad, RingEnd};

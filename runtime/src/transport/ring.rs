@@ -13,7 +13,7 @@ use super::claims::Ledger;
 use super::ring_end::PART_BYTES_MAX;
 use super::{Chunk, layout, parking};
 use crate::registry::Finished;
-use crate::sys::{self, Access, Ring, Words};
+use crate::sys::{self, Access, CRASH_WORDS, Crash, Ring, Words};
 use crate::wire::{self, HEAD_BYTES, PanicNote, Records, Violation};
 
 /// A worker's queue and results, as the parent sees them.
@@ -241,6 +241,16 @@ impl RingLink {
     pub(super) fn has_begun(&self) -> bool {
         let begun = self.words.word(layout::BEGUN).load(Ordering::Acquire);
         begun == u64::from(self.taken.tasks.wrapping_add(1))
+    }
+
+    /// What is known of the signal that ended the worker in the first task that has no result, if it left word.
+    pub(super) fn crash(&self) -> Option<Crash> {
+        let task = self.words.word(layout::CRASH).load(Ordering::Acquire);
+        if task != u64::from(self.taken.tasks.wrapping_add(1)) {
+            return None;
+        }
+        let places: [usize; CRASH_WORDS] = std::array::from_fn(|word| layout::CRASH + 8 * (word + 1));
+        Crash::from_words(places.map(|place| self.words.word(place).load(Ordering::Relaxed)))
     }
 
     /// What is known of the panic of the first task that has no result, if it has panicked.

@@ -15,7 +15,7 @@ use super::{Fault, claims, layout, parking};
 use crate::codec::{Encoder, Sink};
 use crate::registry::{Finished, Flush, Progress, TaskCall};
 use crate::shared;
-use crate::sys::{Access, Ring, View, Words};
+use crate::sys::{Access, CrashPad, Ring, View, Words};
 use crate::wire::{self, HEAD_BYTES, PanicNote, Status, TaskFrames, Violation};
 
 /// A worker's queue and results, as the worker sees them.
@@ -268,6 +268,11 @@ impl RingEnd {
     /// Where the running task's panic is told.
     pub(crate) fn note_pad(&self) -> NotePad {
         NotePad(Arc::clone(&self.words))
+    }
+
+    /// Where a signal that ends this process is told.
+    pub(crate) fn crash_pad(&self) -> CrashPad {
+        CrashPad::Memory { words: Arc::clone(&self.words), running: layout::BEGUN, place: layout::CRASH }
     }
 
     /// Whether the parent sleeps, was not rung for, and asked to be told of this (rule 6 of `parking`).

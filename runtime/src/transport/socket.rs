@@ -9,10 +9,10 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Chunk, Event, Fault, Taken};
+use super::{Chunk, Event, Fault, Note, Taken};
 use crate::shared::Segment;
 use crate::sys::{self, Wait};
-use crate::wire::{self, ChunkHeader, FrameBuffer, PanicNote, ToParent, Violation};
+use crate::wire::{self, ChunkHeader, FrameBuffer, ToParent, Violation};
 
 /// One call of [`SocketLink::receive`] takes about so much, so that no worker keeps the parent from the others.
 const RECEIVE_BYTES_MAX: usize = 1 << 20;
@@ -42,8 +42,8 @@ pub(super) struct SocketLink {
     last_id: u64,
     /// The bytes that have come.
     received: u64,
-    /// The last panic that the worker told of; the reply of the task that panicked takes it back.
-    note: Option<PanicNote>,
+    /// What the worker told last; the reply of the task that it told it of takes it back.
+    note: Note,
 }
 
 impl SocketLink {
@@ -58,7 +58,7 @@ impl SocketLink {
             sent: VecDeque::new(),
             last_id: 0,
             received: 0,
-            note: None,
+            note: Note::default(),
         };
         Ok((link, theirs.into()))
     }
@@ -146,11 +146,15 @@ impl SocketLink {
                     ToParent::Hello(greeting) => Some(Event::Hello(greeting)),
                     ToParent::Begun(chunk) => begun(&mut self.sent, chunk).map(|()| None)?,
                     ToParent::Note(note) => {
-                        self.note = Some(note);
+                        self.note.panic = Some(note);
+                        None
+                    }
+                    ToParent::Crash(crash) => {
+                        self.note.crash = Some(crash);
                         None
                     }
                     ToParent::Reply { chunk, position, elapsed_nanos, record } => {
-                        self.note = None;
+                        self.note = Note::default();
                         replied(&mut self.sent, chunk, position)?;
                         let timed = Some((1, Duration::from_nanos(elapsed_nanos)));
                         Some(Event::Results(Taken { count: 1, records: record.to_vec(), timed }))
@@ -199,7 +203,7 @@ impl SocketLink {
         self.sent.iter().map(|sent| sent.count - sent.next).sum()
     }
 
-    pub(super) fn note(&self) -> Option<PanicNote> {
+    pub(super) fn note(&self) -> Note {
         self.note.clone()
     }
 

@@ -5,12 +5,13 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Fault;
 use super::socket::fault;
-use crate::sys::{self, Wait};
-use crate::wire::{FrameBuffer, ToWorker};
+use crate::sys::{self, CrashPad, Wait};
+use crate::wire::{self, FrameBuffer, ToWorker};
 
 /// The worker's side.
 pub(crate) struct WorkerEnd {
@@ -39,6 +40,13 @@ impl WorkerEnd {
     pub(crate) fn sender(&self) -> Result<Arc<Sender>, Fault> {
         let stream = self.stream.try_clone().map_err(|error| fault(&error))?;
         Ok(Arc::new(Sender { stream: Mutex::new(stream) }))
+    }
+
+    /// Where a signal that ends this process is told while `running` holds the number of a task, and not 0: no frame is sent
+    /// then, but that of a panic.
+    pub(crate) fn crash_pad(&self, running: &Arc<AtomicU64>) -> io::Result<CrashPad> {
+        let (head, tail) = wire::around_crash();
+        Ok(CrashPad::Socket { stream: self.stream()?, running: Arc::clone(running), head, tail })
     }
 
     /// Rings the parent's bell. A full socket means that it has been rung.

@@ -2,8 +2,9 @@
 
 use super::chunk::{ChunkHeader, TaskFrames};
 use super::fields::{Fields, Violation, finish};
-use super::{HEADER_BYTES, PROTOCOL_VERSION};
+use super::{HEADER_BYTES, PROTOCOL_VERSION, TRAILER_BYTES};
 use crate::codec::{decode, encode};
+use crate::sys::{CRASH_WORDS, Crash};
 
 const WELCOME: u8 = 1;
 pub(super) const CHUNK: u8 = 2;
@@ -16,6 +17,7 @@ const REPLY: u8 = 18;
 const NOTE: u8 = 19;
 const RETURNED: u8 = 20;
 const BEGUN: u8 = 21;
+const CRASH: u8 = 22;
 
 /// What each side says first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub(crate) struct Welcome {
     pub(crate) index: u64,
     pub(crate) frame_bytes_max: u64,
     pub(crate) stack_bytes: u64,
+    /// What the worker may allocate; 0 where that is not limited.
+    pub(crate) memory_bytes: u64,
     /// The bytes of the memory that all workers read, whose descriptor comes with this, as does that of the worker's own; 0
     /// where chunks and results go over the socket.
     pub(crate) arena_bytes: u64,
@@ -78,6 +82,8 @@ pub(crate) enum ToParent<'a> {
     Returned,
     /// The worker has taken up the chunk with this id.
     Begun(u64),
+    /// A signal is about to end the worker.
+    Crash(Crash),
 }
 
 /// What is known of a panic.
@@ -116,6 +122,7 @@ impl<'a> ToWorker<'a> {
                 index: fields.u64()?,
                 frame_bytes_max: fields.u64()?,
                 stack_bytes: fields.u64()?,
+                memory_bytes: fields.u64()?,
                 arena_bytes: fields.u64()?,
                 has_stdout: fields.u8()? != 0,
             })),
@@ -143,9 +150,15 @@ impl<'a> ToParent<'a> {
             NOTE => PanicNote::decode(payload).map(Self::Note),
             RETURNED => Ok(Self::Returned),
             BEGUN => fields.u64().map(Self::Begun),
+            CRASH => crash(&mut fields).map(Self::Crash),
             other => Err(Violation::new(format!("a frame of unknown kind {other}"))),
         }
     }
+}
+
+fn crash(fields: &mut Fields<'_>) -> Result<Crash, Violation> {
+    let words = [fields.u64()?, fields.u64()?, fields.u64()?];
+    Crash::from_words(words).ok_or_else(|| Violation::new("a crash that is none"))
 }
 
 fn greeting(fields: &mut Fields<'_>) -> Result<Greeting, Violation> {
@@ -178,6 +191,7 @@ pub(crate) fn welcome(welcome: &Welcome) -> Vec<u8> {
         frame.extend_from_slice(&welcome.index.to_le_bytes());
         frame.extend_from_slice(&welcome.frame_bytes_max.to_le_bytes());
         frame.extend_from_slice(&welcome.stack_bytes.to_le_bytes());
+        frame.extend_from_slice(&welcome.memory_bytes.to_le_bytes());
         frame.extend_from_slice(&welcome.arena_bytes.to_le_bytes());
         frame.push(u8::from(welcome.has_stdout));
     })
@@ -191,6 +205,14 @@ pub(crate) fn hello(greeting: Greeting) -> Vec<u8> {
 /// A panic's note.
 pub(crate) fn note(note: &PanicNote, frame_bytes_max: usize) -> Vec<u8> {
     frame(NOTE, |frame| frame.extend(note.encode(frame_bytes_max)))
+}
+
+/// What stands around the words of a crash: a handler can make no frame.
+pub(crate) fn around_crash() -> (Vec<u8>, Vec<u8>) {
+    let mut head = frame(CRASH, |frame| frame.extend_from_slice(&[0; 8 * CRASH_WORDS]));
+    let tail = head.split_off(head.len() - TRAILER_BYTES);
+    head.truncate(HEADER_BYTES);
+    (head, tail)
 }
 
 /// The request to begin no more tasks.
@@ -251,6 +273,7 @@ mod tests {
             index: 3,
             frame_bytes_max: 1 << 31,
             stack_bytes: 8 << 20,
+            memory_bytes: 1 << 30,
             arena_bytes: 1 << 28,
             has_stdout: true,
         };
@@ -275,6 +298,26 @@ mod tests {
         }
         assert!(ToParent::parse((99, &[])).is_err());
         assert!(ToWorker::parse((99, &[])).is_err());
+    }
+
+    #[test]
+    fn a_crash_between_its_head_and_its_tail_is_a_frame() {
+        use crate::wire::FrameBuffer;
+
+        let (mut frame, tail) = around_crash();
+        for word in [11u64, 4, 8] {
+            frame.extend_from_slice(&word.to_le_bytes());
+        }
+        frame.extend_from_slice(&tail);
+        let mut inbox = FrameBuffer::new(4096);
+        inbox.room()[..frame.len()].copy_from_slice(&frame);
+        inbox.filled(frame.len());
+        let parsed = ToParent::parse(inbox.next().unwrap().unwrap());
+        let Ok(ToParent::Crash(crash)) = parsed else {
+            panic!("{parsed:?}");
+        };
+        assert_eq!(crash, Crash { signal: 11, reason: crate::sys::Reason::NotMapped(8) });
+        assert!(ToParent::parse((CRASH, &[0; 24])).is_err());
     }
 
     #[test]

@@ -10,7 +10,8 @@
 //!    and sends one `Reply` for each task before it begins the next: what is finished is never lost, the first task without
 //!    a reply of a chunk that was begun is the one that was running, and of a chunk that was not begun none was.
 //! 3. A task's panic is a `Note` at the moment of the panic. It says nothing of the task's outcome: the process may
-//!    survive it, and then a `Reply` follows.
+//!    survive it, and then a `Reply` follows. A signal that is about to end the worker in a task is a `Crash`, sent from the
+//!    signal's handler, in one piece or not at all, and never inside of another frame.
 //! 4. `Revoke` asks the worker to begin no more tasks of the chunks sent so far. It answers with one `Returned` once the
 //!    task that it was running has its `Reply`; everything without a reply has not begun, and never will there.
 //! 5. Memory that tasks name, or stand in, goes to the worker as a `Segment` before the first chunk that needs it, and stays
@@ -31,13 +32,13 @@ pub(crate) use buffer::FrameBuffer;
 pub(crate) use chunk::{ChunkHeader, LENGTH_BYTES, TaskFrames, bytes_of, chunk};
 pub(crate) use fields::Violation;
 pub(crate) use message::{
-    Greeting, PanicNote, ToParent, ToWorker, Welcome, begun, bell, forget, hello, note, reply, returned, revoke,
-    segment, welcome,
+    Greeting, PanicNote, ToParent, ToWorker, Welcome, around_crash, begun, bell, forget, hello, note, reply, returned,
+    revoke, segment, welcome,
 };
 pub(crate) use record::{HEAD_BYTES, RECORD_BYTES_MAX, Records, Status, head, part_head, record, skip_head, skipped};
 
 /// Changes with every change of the frames.
-pub(crate) const PROTOCOL_VERSION: u32 = 4;
+pub(crate) const PROTOCOL_VERSION: u32 = 5;
 
 /// The length, the check and the kind.
 pub(crate) const HEADER_BYTES: usize = 9;

@@ -7,6 +7,7 @@ use super::memory;
 use super::panic::{self, Teller};
 use super::serve::run_tasks;
 use crate::registry::Flush;
+use crate::sys::{self, TaskLimits};
 use crate::transport::{Claimed, Fault, RingEnd, WorkerEnd};
 use crate::wire::{ToWorker, Violation};
 
@@ -21,8 +22,9 @@ const LOOK_TASKS_MAX: u32 = 1 << 14;
 const SPINS: u32 = 50;
 
 /// Serves until the end of the stream.
-pub(super) fn serve(end: WorkerEnd, ring: RingEnd, bytes_max: usize) -> Result<(), Fault> {
+pub(super) fn serve(end: WorkerEnd, ring: RingEnd, bytes_max: usize, limits: TaskLimits) -> Result<(), Fault> {
     panic::install_hook(Teller::Memory(ring.note_pad()));
+    sys::leave_word_of_crashes(ring.crash_pad(), limits);
     let now = Instant::now();
     let mut server = Server { end, ring, bytes_max, pace: Pace::default(), busy: Duration::ZERO, looked: now };
     loop {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::memory;
@@ -10,13 +10,19 @@ use super::panic::{self, Teller};
 use super::serve::run_tasks;
 use crate::codec::{Encoder, Sink};
 use crate::registry::{Finished, Flush, Progress, TaskCall};
+use crate::sys::{self, TaskLimits};
 use crate::transport::{Fault, Sender, WorkerEnd};
 use crate::wire::{self, ChunkHeader, TaskFrames, ToWorker, Violation};
 
 /// Serves until the end of the stream.
-pub(super) fn serve(end: WorkerEnd, sender: Arc<Sender>, bytes_max: usize) -> Result<(), Fault> {
+pub(super) fn serve(end: WorkerEnd, sender: Arc<Sender>, bytes_max: usize, limits: TaskLimits) -> Result<(), Fault> {
     panic::install_hook(Teller::Socket(Arc::clone(&sender), bytes_max));
-    let mut server = Server { end, sender, waiting: VecDeque::new(), revoked: false, bytes_max };
+    let running = Arc::new(AtomicU64::new(0));
+    if let Ok(pad) = end.crash_pad(&running) {
+        sys::leave_word_of_crashes(pad, limits);
+    }
+    let waiting = VecDeque::new();
+    let mut server = Server { end, sender, waiting, revoked: false, bytes_max, tasks: 0, running };
     while server.wait()? {
         while let Some(chunk) = server.waiting.pop_front() {
             server.run_chunk(&chunk)?;
@@ -42,6 +48,10 @@ struct Server {
     /// The parent has asked for no more tasks to be begun, and has no answer yet.
     revoked: bool,
     bytes_max: usize,
+    /// How many tasks were begun.
+    tasks: u64,
+    /// The number of the running task; 0 while none is.
+    running: Arc<AtomicU64>,
 }
 
 impl Server {
@@ -92,7 +102,10 @@ impl Server {
         let results = Encoder::new(Sink::behind(&mut result), self.bytes_max);
         let mut call =
             TaskCall::new(TaskFrames::of(tasks), 1, results, progress, Flush::EachTask).with_shared(chunk.shared);
+        self.tasks += 1;
+        self.running.store(self.tasks, Ordering::SeqCst);
         run_tasks(chunk.function, chunk.attempt, &mut call)?;
+        self.running.store(0, Ordering::SeqCst);
         let elapsed = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let run = call.into_run(tasks.len())?;
         let (status, result) = run.outgrown.ok_or_else(|| Violation::new("a task gave nothing"))?;

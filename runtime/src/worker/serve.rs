@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use super::{by_memory, by_socket, current, panic};
 use crate::registry::{self, TaskCall};
 use crate::shared;
-use crate::sys::{self, Watch};
+use crate::sys::{self, TaskLimits, Watch};
 use crate::transport::{Fault, RingEnd, WorkerEnd};
 use crate::wire::{self, Greeting, OVERHEAD_BYTES, ToWorker, Violation, Welcome};
 
@@ -58,9 +58,14 @@ fn enter(parent: u32) -> io::Result<UnixStream> {
     let socket = end.stream()?;
     current::set_worker(limit(welcome.index), parent);
     sys::keep_freed_memory();
+    let memory_bytes = match welcome.memory_bytes {
+        0 => None,
+        bytes => Some(sys::limit_memory(bytes, welcome.stack_bytes)?),
+    };
+    let limits = TaskLimits { stack_bytes: welcome.stack_bytes, memory_bytes };
     std::thread::Builder::new().name("poolmap-task".to_owned()).stack_size(limit(welcome.stack_bytes)).spawn(
         move || {
-            let code = match serve(end, ring, &welcome) {
+            let code = match serve(end, ring, &welcome, limits) {
                 Ok(()) => 0,
                 Err(_) => EXIT_FAILED,
             };
@@ -70,7 +75,7 @@ fn enter(parent: u32) -> io::Result<UnixStream> {
     Ok(socket)
 }
 
-fn serve(end: WorkerEnd, ring: Option<RingEnd>, welcome: &Welcome) -> Result<(), Fault> {
+fn serve(end: WorkerEnd, ring: Option<RingEnd>, welcome: &Welcome, limits: TaskLimits) -> Result<(), Fault> {
     let greeting = Greeting::new(registry::fingerprint());
     let sender = end.sender()?;
     sender.send(&wire::hello(greeting))?;
@@ -80,8 +85,8 @@ fn serve(end: WorkerEnd, ring: Option<RingEnd>, welcome: &Welcome) -> Result<(),
     shared::write_by_value();
     let bytes_max = usize::try_from(welcome.frame_bytes_max).unwrap_or(usize::MAX) - OVERHEAD_BYTES;
     match ring {
-        Some(ring) => by_memory::serve(end, ring, bytes_max),
-        None => by_socket::serve(end, sender, bytes_max),
+        Some(ring) => by_memory::serve(end, ring, bytes_max, limits),
+        None => by_socket::serve(end, sender, bytes_max, limits),
     }
 }
 

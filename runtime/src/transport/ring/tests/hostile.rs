@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::{arguments, chunk};
-use crate::sys::{Access, Ring, Words};
+use crate::sys::{Access, Crash, Ring, Words};
 use crate::transport::ring::RingLink;
 use crate::transport::{Arena, layout};
 use crate::wire::{HEAD_BYTES, PanicNote, Records};
@@ -203,7 +203,7 @@ impl Pair {
     }
 
     fn look(&mut self) {
-        let _ = (self.link.has_begun(), self.link.has_results(), self.link.note());
+        let _ = (self.link.has_begun(), self.link.has_results(), self.link.note(), self.link.crash());
         if self.link.tell_at_half().is_err() {
             self.broken = true;
         }
@@ -229,6 +229,7 @@ proptest! {
         length in prop_oneof![0..200u64, Just(layout::NOTE_BYTES_MAX as u64), any::<u64>()],
         real in any::<bool>(),
         garbage in vec((0..20usize, any::<u64>()), 0..10),
+        crash in (any::<u64>(), 0..20u64, any::<u64>()).prop_map(<[u64; 3]>::from),
     ) {
         let arena = Arc::new(Arena::shared().unwrap());
         let pair = Pair::new(&arena);
@@ -243,6 +244,10 @@ proptest! {
         }
         pair.set(layout::NOTE_LENGTH, if real { bytes.len() as u64 } else { length });
         pair.set(layout::NOTE_TASK, 1);
+        for (place, word) in [1].into_iter().chain(crash).enumerate() {
+            pair.set(layout::CRASH + 8 * place, word);
+        }
+        prop_assert_eq!(pair.link.crash(), Crash::from_words(crash));
         if let Some(note) = pair.link.note() {
             let texts = [Some(note.message), note.location, note.backtrace];
             let together: usize = texts.iter().flatten().map(String::len).sum();

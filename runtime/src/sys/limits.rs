@@ -1,0 +1,91 @@
+//! What a worker may take of the machine.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use nix::libc;
+
+/// Whether the system can limit the memory of one process.
+pub(crate) const CAN_LIMIT_MEMORY: bool = cfg!(poolmap_linux);
+
+/// Lets this process, and what it starts, allocate so many bytes in all; what it has taken counts. Gives the limit that holds: a
+/// lower one that the process was started with stays.
+///
+/// # Errors
+///
+/// The process has taken so much already that there is not `more` left, and something beside.
+#[cfg(poolmap_linux)]
+pub(crate) fn limit_memory(bytes: u64, more: u64) -> io::Result<u64> {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+    /// What a worker takes for itself, beside the stack of its tasks.
+    const OWN_BYTES: u64 = 1 << 20;
+
+    prepare();
+    let (_, most) = getrlimit(Resource::RLIMIT_DATA)?;
+    let limit = bytes.min(most);
+    let needed = taken_bytes().unwrap_or(0).saturating_add(more).saturating_add(OWN_BYTES);
+    if limit < needed {
+        return Err(io::Error::other(format!(
+            "a memory limit of {limit} bytes is less than the {needed} that it takes up to its first task: raise \
+             memory_limit, or allocate less before init()",
+        )));
+    }
+    setrlimit(Resource::RLIMIT_DATA, limit, limit)?;
+    Ok(limit)
+}
+
+#[cfg(not(poolmap_linux))]
+pub(crate) fn limit_memory(_bytes: u64, _more: u64) -> io::Result<u64> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+static PAGE_BYTES: AtomicU64 = AtomicU64::new(0);
+
+/// Learns what is not to be asked for in a handler.
+pub(super) fn prepare() {
+    // SAFETY: it takes a number, and touches no memory of ours.
+    let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    PAGE_BYTES.store(u64::try_from(bytes).unwrap_or(0), Ordering::Relaxed);
+}
+
+/// Whether the memory of this process has nearly come to its limit: there is less left than a sixteenth of it, or than 4 MiB.
+pub(super) fn is_near(limit: u64) -> bool {
+    taken_bytes().is_some_and(|taken| taken.saturating_add((limit / 16).max(4 << 20)) >= limit)
+}
+
+/// What this process has taken of its memory limit. It is called in handlers too.
+#[cfg(poolmap_linux)]
+fn taken_bytes() -> Option<u64> {
+    use nix::fcntl::{OFlag, open};
+
+    let file = open(c"/proc/self/statm", OFlag::O_RDONLY | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty()).ok()?;
+    // Seven numbers.
+    let mut bytes = [0; 160];
+    let count = nix::unistd::read(&file, &mut bytes).ok()?;
+    Some(data_pages(bytes.get(..count)?)? * PAGE_BYTES.load(Ordering::Relaxed))
+}
+
+#[cfg(not(poolmap_linux))]
+fn taken_bytes() -> Option<u64> {
+    None
+}
+
+/// The sixth number of proc_pid_statm(5): the pages of data, and of the first thread's stack.
+#[cfg_attr(not(poolmap_linux), allow(dead_code, reason = "the file is Linux's; its form is tested anywhere"))]
+fn data_pages(statm: &[u8]) -> Option<u64> {
+    let field = statm.split(|byte| byte.is_ascii_whitespace()).nth(5)?;
+    std::str::from_utf8(field).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_data_is_the_sixth_number() {
+        assert_eq!(data_pages(b"1361 490 424 5 0 116 0\n"), Some(116));
+        assert_eq!(data_pages(b"1361 490 424 5 0"), None);
+        assert_eq!(data_pages(b""), None);
+    }
+}

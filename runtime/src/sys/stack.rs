@@ -1,0 +1,73 @@
+//! The stacks of the thread that runs the tasks: where its own ends, and another for the handlers of signals, which run also
+//! when the first is full.
+
+use std::io;
+use std::ops::Range;
+
+use nix::libc;
+use nix::sys::mman::{ProtFlags, mprotect};
+
+use super::memory::Mapping;
+
+/// Room for a frame with all registers (3 to 11 KiB on x86-64), and for a walk up the stack. std's own has 8 KiB.
+const ALTERNATE_BYTES: usize = 64 << 10;
+
+/// Gives this thread another stack for handlers. It stays for as long as the process lives.
+pub(super) fn use_alternate_stack() -> io::Result<()> {
+    let guard_bytes = page_bytes();
+    let memory = Mapping::private(guard_bytes + ALTERNATE_BYTES)?;
+    let lowest = std::ptr::NonNull::new(memory.address(0).cast()).ok_or(io::ErrorKind::Other)?;
+    // SAFETY: the page is the first of a mapping that was just made, and that nothing else knows.
+    unsafe { mprotect(lowest, guard_bytes, ProtFlags::PROT_NONE) }?;
+    let stack = libc::stack_t { ss_sp: memory.address(guard_bytes).cast(), ss_flags: 0, ss_size: ALTERNATE_BYTES };
+    // SAFETY: the memory is mapped, nothing else knows it, and it is never unmapped once this has succeeded. std, which gave
+    // the thread a stack like this, takes it away when the thread ends, whichever it is then.
+    let result = unsafe { libc::sigaltstack(&raw const stack, std::ptr::null_mut()) };
+    nix::errno::Errno::result(result)?;
+    std::mem::forget(memory);
+    Ok(())
+}
+
+fn page_bytes() -> usize {
+    // SAFETY: it takes a number, and touches no memory of ours.
+    let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(bytes).unwrap_or(16 << 10)
+}
+
+/// Where what overflows this thread's stack ends up: the pages around its lower end, of which those that belong to the stack
+/// make no fault.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) fn guard() -> Option<Range<usize>> {
+    let mut attributes = std::mem::MaybeUninit::uninit();
+    // SAFETY: the thread is this one, and the attributes are room of ours.
+    if unsafe { libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()) } != 0 {
+        return None;
+    }
+    let (mut lowest, mut bytes, mut guard_bytes) = (std::ptr::null_mut(), 0, 0);
+    // SAFETY: the attributes were written by the call above, and are used no more after they are destroyed; the other pointers
+    // are to places of ours.
+    let failed = unsafe {
+        let failed = libc::pthread_attr_getstack(attributes.as_ptr(), &raw mut lowest, &raw mut bytes)
+            | libc::pthread_attr_getguardsize(attributes.as_ptr(), &raw mut guard_bytes);
+        libc::pthread_attr_destroy(attributes.as_mut_ptr());
+        failed
+    };
+    // glibc has counted the guard as a part of the stack, and as none (pthread_attr_getguardsize(3)).
+    (failed == 0).then(|| lowest.addr().saturating_sub(guard_bytes)..lowest.addr().saturating_add(guard_bytes))
+}
+
+#[cfg(target_vendor = "apple")]
+pub(super) fn guard() -> Option<Range<usize>> {
+    // SAFETY: both ask for what belongs to this thread, and touch no memory of ours.
+    let (highest, bytes) = unsafe {
+        let thread = libc::pthread_self();
+        (libc::pthread_get_stackaddr_np(thread), libc::pthread_get_stacksize_np(thread))
+    };
+    let lowest = highest.addr().checked_sub(bytes)?;
+    Some(lowest.saturating_sub(page_bytes())..lowest)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+pub(super) fn guard() -> Option<Range<usize>> {
+    None
+}
