@@ -5,10 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of the runtime, lowest first: a row uses the rows above it, never one below.
-const ROWS: [&[&str]; 13] = [
+const ROWS: [&[&str]; 14] = [
     &["error"],
     &["task"],
     &["sys"],
+    &["fault_points"],
     &["codec"],
     &["shared"],
     &["wire"],

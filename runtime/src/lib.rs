@@ -5,6 +5,7 @@
 mod codec;
 mod entry;
 mod error;
+mod fault_points;
 mod launch;
 mod macros;
 mod map;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::core::{Core, Shared};
 use super::queue::{CallFailure, CallId, Slot};
 use super::seat::State;
+use crate::fault_points::{self, Point};
 use crate::sys::{self, Watch};
 use crate::task::Done;
 use crate::transport::{Chunk, LOOK_AFTER};
@@ -118,6 +119,7 @@ impl Shared {
         if timeout != Some(Duration::ZERO) {
             // Rule 1 of `transport::parking`: first say so, then look once more.
             self.arena.park();
+            fault_points::reached(Point::ParentParked);
             if self.take_results(&mut core) {
                 self.arena.unpark();
                 return core;
@@ -126,7 +128,9 @@ impl Shared {
         core.driving = true;
         let links = core.links();
         drop(core);
+        fault_points::reached(Point::ParentSleeping);
         let ready = self.wait_for(&links, timeout);
+        fault_points::reached(Point::ParentWoken);
         let mut core = self.lock();
         self.arena.unpark();
         core.driving = false;

@@ -13,6 +13,7 @@ use super::death;
 use super::queue::{CallFailure, Slot};
 use super::seat::{Answers, Cause, Live, State};
 use crate::error::StartFailure;
+use crate::fault_points::{self, Point};
 use crate::launch;
 use crate::sys::{self, End, Watch};
 
@@ -74,6 +75,7 @@ pub(super) fn run(shared: &Shared) {
             core.watched()
         };
         let ready = wait_for(shared, &watched, timeout);
+        fault_points::reached(Point::ParentAttending);
         let mut core = shared.lock();
         core.attend(&ready, shared.settings.startup_timeout);
         core.dispatch();
@@ -255,6 +257,7 @@ impl Core {
         let State::Doomed { cause, kill_at } = &mut live.state else {
             return;
         };
+        fault_points::reached(Point::ParentReaping);
         match live.process.try_reap() {
             Some(end) => self.bury(slot, end, startup_timeout),
             None if *kill_at <= now => {

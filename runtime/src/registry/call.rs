@@ -18,6 +18,7 @@ use super::function::WorkerFn;
 use super::held::{self, Held};
 use crate::codec::{self, Decoder, Encoder};
 use crate::error::{CodecError, RemoteError, TypedValue};
+use crate::fault_points::{self, Point};
 use crate::sys;
 use crate::wire::{self, HEAD_BYTES, PanicNote, RECORD_BYTES_MAX, Status, TaskFrames, Violation};
 
@@ -162,6 +163,7 @@ impl<'a> TaskCall<'a> {
             self.results.begin();
             if self.progress.revoked.load(Ordering::Relaxed) == 0 {
                 self.progress.begun.store(u64::from(self.progress.count.tasks.wrapping_add(1)), Ordering::Release);
+                fault_points::reached(Point::Begun);
                 return true;
             }
             self.finish(Status::NotRun);
@@ -210,6 +212,7 @@ impl<'a> TaskCall<'a> {
         if self.flush == Flush::EachTask {
             let _ = std::io::stdout().flush();
         }
+        fault_points::reached(Point::Encoded);
         let sink = self.results.sink();
         let bytes = sink.len() - self.record - HEAD_BYTES;
         if sink.has_spilled() || bytes > RECORD_BYTES_MAX {
@@ -221,7 +224,9 @@ impl<'a> TaskCall<'a> {
         count.tasks = count.tasks.wrapping_add(1);
         // The ring is smaller than 4 GiB, so that a position that wraps around is still one of its places.
         count.position = count.position.wrapping_add((bytes + HEAD_BYTES) as u32);
+        fault_points::reached(Point::Uncounted);
         self.progress.finished.store(count.pack(), Ordering::Release);
+        fault_points::reached(Point::Finished);
     }
 
     /// Ends the run: what is finished, how many bytes of arguments were taken, and the result that outgrew the room.
@@ -281,12 +286,14 @@ impl<'a> TaskCall<'a> {
     /// Checks that every argument was taken.
     #[inline(always)]
     pub fn end_of_arguments(&self) -> Result<(), Stop> {
+        fault_points::reached(Point::Decoded);
         self.arguments.end().map_err(|error| Stop::Decode(CodecError::new(format!("the arguments: {error}"))))
     }
 
     /// Writes the output.
     #[inline(always)]
     pub(super) fn output<T: Serialize>(&mut self, output: &T) -> Result<(), Stop> {
+        fault_points::reached(Point::Returned);
         self.results.value(output).map_err(|error| Stop::Encode(CodecError::new(format!("the result: {error}"))))
     }
 

@@ -6,6 +6,8 @@ mod environment;
 mod limits;
 mod memory;
 mod oom_kills;
+#[cfg(feature = "__fault_points")]
+mod own_end;
 mod pages;
 mod plain;
 mod poll;
@@ -21,6 +23,8 @@ pub(crate) use limits::{CAN_LIMIT_MEMORY, limit_memory};
 pub(crate) use memory::{
     Access, Region, Ring, View, Words, is_short_of_resources, seal_against_writers, shared_memory,
 };
+#[cfg(feature = "__fault_points")]
+pub(crate) use own_end::{kill_self, stop_self};
 pub(crate) use pages::Pages;
 pub(crate) use plain::{IsVec, Plain, for_each_plain, plain_bytes, type_id};
 pub(crate) use poll::{Watch, poll};

@@ -12,6 +12,7 @@ use super::arena::Buffers;
 use super::claims::Ledger;
 use super::ring_end::PART_BYTES_MAX;
 use super::{Chunk, layout, parking};
+use crate::fault_points::{self, Point};
 use crate::registry::Finished;
 use crate::sys::{self, Access, CRASH_WORDS, Crash, Ring, Words};
 use crate::wire::{self, HEAD_BYTES, PanicNote, Records, Violation};
@@ -99,12 +100,15 @@ impl RingLink {
         self.entries.push_back(Entry { count: chunk.count(), left: chunk.count() });
         self.next_entry += 1;
         self.words.word(layout::REVOKED).store(0, Ordering::Relaxed);
+        fault_points::reached(Point::ParentEntry);
         self.ledger.add(self.words.word(layout::CLAIMS), chunk.count());
+        fault_points::reached(Point::ParentAssigned);
         self.must_wake()
     }
 
     /// Takes back the last tasks that the worker has not claimed, `most` at most; gives how many.
     pub(super) fn take_back(&mut self, most: u32) -> Result<u32, Violation> {
+        fault_points::reached(Point::ParentTakeBack);
         let count = self.ledger.take_back(self.words.word(layout::CLAIMS), most)?;
         let mut left = count;
         while let Some(last) = self.entries.back_mut().filter(|_| left > 0) {
@@ -143,6 +147,7 @@ impl RingLink {
 
     /// Takes the results that there are. The second is true if the bell must be rung for the worker, which waits for room.
     pub(super) fn take(&mut self) -> Result<Option<(Taken, bool)>, Violation> {
+        fault_points::reached(Point::ParentTake);
         let busy_nanos = self.words.word(layout::BUSY_NANOS).load(Ordering::Relaxed);
         let finished = Finished::unpack(self.words.word(layout::FINISHED).load(Ordering::Acquire));
         if finished == self.taken {
@@ -169,6 +174,7 @@ impl RingLink {
         self.results.copy_out(self.taken.position, bytes, &mut self.parts);
         self.taken = finished;
         self.words.word(layout::RELEASED).store(u64::from(finished.position), Ordering::Release);
+        fault_points::reached(Point::ParentReleased);
         let must_wake = self.must_wake();
         let records = self.take_records(count)?;
         self.finish_entries(count)?;

@@ -13,6 +13,7 @@ use super::ring::{
 };
 use super::{Fault, claims, layout, parking};
 use crate::codec::{Encoder, Sink};
+use crate::fault_points::{self, Point};
 use crate::registry::{Finished, Flush, Progress, TaskCall};
 use crate::shared;
 use crate::sys::{Access, CrashPad, Ring, View, Words};
@@ -114,8 +115,10 @@ impl RingEnd {
             let known = count.saturating_sub(next.wrapping_sub(first));
             let grain = if self.grain == 0 { most } else { self.grain };
             let wanted = if known == 0 { 1 } else { known.min(grain) };
+            fault_points::reached(Point::BeforeClaim);
             let (_, count) = claims::claim(self.words.word(layout::CLAIMS), wanted)?;
             self.claimed = next.wrapping_add(count);
+            fault_points::reached(Point::Claimed);
         }
         // There is an entry with the task, this one or the next, and it does not change.
         let (mut first, mut count) = self.read_entry();
@@ -227,6 +230,7 @@ impl RingEnd {
         let all = head.len() + bytes.len() + left_out;
         let room = self.results.room(self.finished.position, head.len() + bytes.len());
         room[..head.len()].copy_from_slice(head);
+        fault_points::reached(Point::HeadWritten);
         room[head.len()..].copy_from_slice(bytes);
         self.finished.position = self.finished.position.wrapping_add(all as u32);
     }
@@ -253,10 +257,13 @@ impl RingEnd {
             } else {
                 self.append(&wire::part_head(part.len()), part, 0);
             }
+            fault_points::reached(Point::Uncounted);
             self.publish();
             if rest.is_empty() {
+                fault_points::reached(Point::Finished);
                 return Ok(());
             }
+            fault_points::reached(Point::PartSent);
         }
     }
 
@@ -319,6 +326,7 @@ impl NotePad {
             words.word(layout::NOTE + 8 * place).store(u64::from_le_bytes(word), Ordering::Relaxed);
         }
         words.word(layout::NOTE_LENGTH).store(bytes.len() as u64, Ordering::Relaxed);
+        fault_points::reached(Point::Noted);
         let task = words.word(layout::BEGUN).load(Ordering::Relaxed);
         words.word(layout::NOTE_TASK).store(task, Ordering::Release);
     }

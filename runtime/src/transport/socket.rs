@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Chunk, Event, Fault, Note, Taken};
+use crate::fault_points::{self, Point};
 use crate::shared::Segment;
 use crate::sys::{self, Wait};
 use crate::wire::{self, ChunkHeader, FrameBuffer, ToParent, Violation};
@@ -75,6 +76,7 @@ impl SocketLink {
 
     /// Sends a frame: as much as the socket takes now, the rest by [`flush`](Self::flush).
     pub(super) fn send(&mut self, frame: Vec<u8>) -> Result<(), Fault> {
+        fault_points::reached(Point::ParentSending);
         self.outbox.push_back(Outgoing { frame: frame.into(), segment: None });
         self.flush()
     }

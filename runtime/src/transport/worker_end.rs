@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Fault;
 use super::socket::fault;
+use crate::fault_points::{self, Point};
 use crate::sys::{self, CrashPad, Wait};
 use crate::wire::{self, FrameBuffer, ToWorker};
 
@@ -51,6 +52,7 @@ impl WorkerEnd {
 
     /// Rings the parent's bell. A full socket means that it has been rung.
     pub(crate) fn ring_bell(&self) -> Result<(), Fault> {
+        fault_points::reached(Point::Ringing);
         match sys::send(&self.stream, &[0], Wait::No) {
             Err(error) if error.kind() != ErrorKind::WouldBlock => Err(fault(&error)),
             _ => Ok(()),
@@ -108,11 +110,12 @@ impl Sender {
             sys::exit_fork();
         }
         let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut left = frame;
+        let mut left = fault_points::cut(Point::Sending, frame);
         while !left.is_empty() {
             let sent = sys::send(&stream, left, Wait::Yes).map_err(|error| fault(&error))?;
             left = &left[sent..];
         }
+        fault_points::reached(Point::Sent);
         Ok(())
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::memory;
 use super::panic::{self, Teller};
 use super::serve::run_tasks;
+use crate::fault_points::{self, Point};
 use crate::registry::Flush;
 use crate::sys::{self, TaskLimits};
 use crate::transport::{Claimed, Fault, RingEnd, WorkerEnd};
@@ -132,6 +133,7 @@ impl Server {
             if ring.must_wake_parent() {
                 end.ring_bell()?;
             }
+            fault_points::reached(Point::NoRoom);
             let received = if ring.has_room(bytes) { Ok(true) } else { receive(end, ring) };
             ring.unpark();
             match received {
@@ -144,6 +146,7 @@ impl Server {
 
     /// Waits for tasks; false at the end of the stream.
     fn wait(&mut self) -> Result<bool, Fault> {
+        fault_points::reached(Point::Idle);
         // The parent that sleeps is told at once: there is nothing more to do here.
         if self.ring.must_wake_parent() {
             self.end.ring_bell()?;
@@ -155,8 +158,10 @@ impl Server {
             std::thread::yield_now();
         }
         self.ring.park();
+        fault_points::reached(Point::Parked);
         // Rule 1 of `transport::parking`.
         let goes_on = if self.ring.has_tasks() { Ok(true) } else { self.receive() };
+        fault_points::reached(Point::Woken);
         self.ring.unpark();
         goes_on
     }

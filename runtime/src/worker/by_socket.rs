@@ -9,6 +9,7 @@ use super::memory;
 use super::panic::{self, Teller};
 use super::serve::run_tasks;
 use crate::codec::{Encoder, Sink};
+use crate::fault_points::{self, Point};
 use crate::registry::{Finished, Flush, Progress, TaskCall};
 use crate::sys::{self, TaskLimits};
 use crate::transport::{Fault, Sender, WorkerEnd};
@@ -27,6 +28,7 @@ pub(super) fn serve(end: WorkerEnd, sender: Arc<Sender>, bytes_max: usize, limit
         while let Some(chunk) = server.waiting.pop_front() {
             server.run_chunk(&chunk)?;
         }
+        fault_points::reached(Point::Idle);
         if server.revoked {
             server.revoked = false;
             server.sender.send(&wire::returned())?;
@@ -57,10 +59,12 @@ struct Server {
 impl Server {
     /// Waits for a message and takes it in; false at the end of the stream.
     fn wait(&mut self) -> Result<bool, Fault> {
+        fault_points::reached(Point::Parked);
         let Self { end, waiting, revoked, .. } = self;
         let Some(taken) = end.receive(|message| take_in(message, waiting, revoked))? else {
             return Ok(false);
         };
+        fault_points::reached(Point::Woken);
         if let Some((id, bytes)) = taken? {
             memory::add(end, id, bytes)?;
         }
@@ -76,7 +80,9 @@ impl Server {
     }
 
     fn run_chunk(&mut self, chunk: &WaitingChunk) -> Result<(), Fault> {
+        fault_points::reached(Point::BeforeClaim);
         self.sender.send(&wire::begun(chunk.header.id))?;
+        fault_points::reached(Point::Claimed);
         let mut at = 0;
         for position in 0..chunk.header.count {
             if position > 0 || !self.waiting.is_empty() {
@@ -109,7 +115,9 @@ impl Server {
         let elapsed = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let run = call.into_run(tasks.len())?;
         let (status, result) = run.outgrown.ok_or_else(|| Violation::new("a task gave nothing"))?;
+        fault_points::reached(Point::Uncounted);
         self.sender.send(&wire::reply(chunk.id, position, elapsed, &wire::record(status, &result)))?;
+        fault_points::reached(Point::Finished);
         Ok(run.taken)
     }
 }

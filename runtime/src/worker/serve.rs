@@ -8,6 +8,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
 use super::{by_memory, by_socket, current, panic};
+use crate::fault_points::{self, Point};
 use crate::registry::{self, TaskCall};
 use crate::shared;
 use crate::sys::{self, TaskLimits, Watch};
@@ -19,6 +20,7 @@ const EXIT_FAILED: i32 = 70;
 
 /// Serves as a worker of `parent`, and ends the process.
 pub(crate) fn run(parent: u32) -> ! {
+    fault_points::reached(Point::Entered);
     match enter(parent) {
         Ok(socket) => watch(&socket),
         Err(error) => {
@@ -69,6 +71,7 @@ fn enter(parent: u32) -> io::Result<UnixStream> {
                 Ok(()) => 0,
                 Err(_) => EXIT_FAILED,
             };
+            fault_points::reached(Point::Closing);
             std::process::exit(code)
         },
     )?;
@@ -78,7 +81,9 @@ fn enter(parent: u32) -> io::Result<UnixStream> {
 fn serve(end: WorkerEnd, ring: Option<RingEnd>, welcome: &Welcome, limits: TaskLimits) -> Result<(), Fault> {
     let greeting = Greeting::new(registry::fingerprint());
     let sender = end.sender()?;
+    fault_points::reached(Point::BeforeHello);
     sender.send(&wire::hello(greeting))?;
+    fault_points::reached(Point::AfterHello);
     if welcome.greeting != greeting {
         return Err(Violation::new("the parent is another program").into());
     }
