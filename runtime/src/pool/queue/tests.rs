@@ -118,6 +118,25 @@ fn a_chunk_that_workers_keep_dying_with_costs_its_first_task() {
 }
 
 #[test]
+fn a_chunk_that_workers_get_on_with_costs_no_task_however_often_they_die() {
+    for returns in [Return::Taken, Return::Never] {
+        let mut model = Model::new(1, returns);
+        let call = model.open(Some(10));
+        model.push(call, &[1; 10]);
+        for _ in 0..10 {
+            model.start(0);
+            model.dispatch();
+            model.claim(0, 1);
+            model.answer(0, 1, Duration::ZERO);
+            model.lose(0, false);
+        }
+        model.collect();
+        assert_eq!(model.failed_of(call), Vec::<usize>::new());
+        model.check_all_done();
+    }
+}
+
+#[test]
 fn results_without_a_task_are_a_violation() {
     let mut model = Model::new(1, Return::Never);
     let call = model.open(Some(1));
