@@ -124,6 +124,11 @@ pub(crate) fn is_alive(pid: u32) -> bool {
     status(pid).is_some_and(|(state, _)| !matches!(state, 'Z' | 'X'))
 }
 
+/// Whether a process is stopped by a signal.
+pub(crate) fn is_stopped(pid: u32) -> bool {
+    status(pid).is_some_and(|(state, _)| state == 'T')
+}
+
 /// The state and the parent of a process, from the fields behind its name, which may hold anything.
 fn status(pid: u32) -> Option<(char, u32)> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
