@@ -104,6 +104,7 @@ fn channels() -> Vec<(&'static str, &'static [At])> {
 fn load(name: &str) -> (&str, u32, &str) {
     match name {
         "short" => ("short", 1000, ""),
+        "long" => ("long", 2, ""),
         // Workers sleep before their first tasks come.
         "late" => ("iterated", 150, ",parent-entry:delay=2"),
         "panics" | "iterated" | "unordered" => (name, 150, ""),
@@ -279,6 +280,19 @@ fn a_parent_that_is_slow_at_any_point_loses_nothing() {
             }
         });
     }
+}
+
+#[test]
+fn a_hello_that_another_thread_has_taken_is_no_end_of_a_worker() {
+    let _guard = common::guard();
+    for_each(channels(), |(channel, _)| {
+        // The driver has seen a worker's end, and is so slow to look after it that it finds the hello of the next one there; the
+        // supervisor was woken by that hello, and comes later still.
+        let fault = "returned:kill@1,parent-attending:delay=20,parent-woken:delay=32";
+        for came in run(channel, &[case(fault, "long", 1, 1, 1)]) {
+            assert_eq!((came.failed, came.errors, &came.ended), (1, 1, &None), "{}", came.case);
+        }
+    });
 }
 
 /// How long random delays are tried; as long as wanted by `POOLMAP_STRESS_SECONDS`.

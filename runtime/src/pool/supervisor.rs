@@ -74,10 +74,10 @@ pub(super) fn run(shared: &Shared) {
             }
             core.watched()
         };
-        let ready = wait_for(shared, &watched, timeout);
+        let seen = wait_for(shared, &watched, timeout);
         fault_points::reached(Point::ParentAttending);
         let mut core = shared.lock();
-        core.attend(&ready, shared.settings.startup_timeout);
+        core.attend(&seen, shared.settings.startup_timeout);
         core.dispatch();
         drop(core);
         shared.wake_driver();
@@ -144,6 +144,14 @@ impl Watched {
         *slot
     }
 
+    /// What it means that this has happened.
+    fn seen(&self) -> Seen {
+        match self {
+            Self::Message(..) => Seen::Message,
+            Self::Process(..) | Self::HangUp(..) => Seen::End,
+        }
+    }
+
     fn watch(&self) -> Watch<'_> {
         match self {
             Self::Process(_, pidfd) => Watch::read(pidfd.as_fd()),
@@ -153,8 +161,17 @@ impl Watched {
     }
 }
 
-/// Waits, and gives the slots for which something has happened.
-fn wait_for(shared: &Shared, watched: &[Watched], timeout: Option<Duration>) -> Vec<Slot> {
+/// What has happened to a worker; an end is more than a message.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Seen {
+    /// It has said hello. The driver, woken by the end of the worker that had the slot before, may have taken that in since.
+    Message,
+    /// The process has ended, or its channel.
+    End,
+}
+
+/// Waits, and gives what has happened, and for whom.
+fn wait_for(shared: &Shared, watched: &[Watched], timeout: Option<Duration>) -> Vec<(Slot, Seen)> {
     let mut watches: Vec<Watch<'_>> = watched.iter().map(Watched::watch).collect();
     watches.push(Watch::read(shared.supervisor.as_fd()));
     if sys::poll(&mut watches, timeout).is_err() {
@@ -165,7 +182,8 @@ fn wait_for(shared: &Shared, watched: &[Watched], timeout: Option<Duration>) -> 
     if watches.last().is_some_and(|waker| waker.ready) {
         shared.supervisor.clear();
     }
-    watched.iter().zip(&watches).filter(|(_, watch)| watch.ready).map(|(watched, _)| watched.slot()).collect()
+    let ready = watched.iter().zip(&watches).filter(|(_, watch)| watch.ready);
+    ready.map(|(watched, _)| (watched.slot(), watched.seen())).collect()
 }
 
 impl Core {
@@ -212,21 +230,22 @@ impl Core {
     }
 
     /// Looks after every worker: those for which something has happened, and those whose time is over.
-    fn attend(&mut self, ready: &[Slot], startup_timeout: Duration) {
+    fn attend(&mut self, seen: &[(Slot, Seen)], startup_timeout: Duration) {
         if self.phase == Phase::Closing {
             self.close_workers();
         }
         let now = Instant::now();
         self.retire_others(now);
         for slot in 0..self.seats.len() {
-            self.notice(slot, ready.contains(&slot), now);
+            let of_slot = seen.iter().filter(|(of, _)| *of == slot).map(|&(_, seen)| seen).max();
+            self.notice(slot, of_slot, now);
             self.keep_to_limit(slot, now);
             self.end(slot, now, startup_timeout);
         }
     }
 
     /// Takes in what has happened to a worker.
-    fn notice(&mut self, slot: Slot, ready: bool, now: Instant) {
+    fn notice(&mut self, slot: Slot, seen: Option<Seen>, now: Instant) {
         let Some(live) = &mut self.seats[slot].worker else {
             return;
         };
@@ -236,14 +255,14 @@ impl Core {
             State::Doomed { .. } => return,
         };
         match starting {
-            None if ready => self.doom(slot, Cause::Closed),
+            None if seen == Some(Seen::End) => self.doom(slot, Cause::Closed),
             // Without a descriptor for its end, it is asked: what it started may hold its channel open.
             None if live.process.descriptor().is_none() && live.process.try_reap().is_some() => {
                 self.doom(slot, Cause::Closed);
             }
             None => {}
             Some(_) if live.process.try_reap().is_some() => self.doom(slot, Cause::Closed),
-            Some(_) if ready => self.exchange(slot),
+            Some(_) if seen.is_some() => self.exchange(slot),
             Some(deadline) if deadline <= now => self.doom(slot, Cause::Late),
             Some(_) => {}
         }
