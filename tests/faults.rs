@@ -3,9 +3,11 @@
 mod common;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
 
 use common::{program, run, text};
 use nix::libc;
+use nix::sys::resource::{UsageWho, getrusage};
 use poolmap::{Pool, TaskErrorKind, pool_iter, pool_map, pool_try_map, worker};
 
 /// Forks, and comes back in both processes.
@@ -118,6 +120,36 @@ fn workers_killed_while_they_are_idle_cost_no_task() {
         let results = pool_map!(in &pool, write_everywhere, [""; 20], 0..20).unwrap();
         assert_eq!(results, Vec::from_iter(0..20));
     }
+}
+
+/// Closes its side of its channel, and goes on.
+#[worker]
+#[allow(unsafe_code, reason = "the fault is what the test is about")]
+fn close_and_go_on(_task: usize) {
+    for descriptor in 3..256 {
+        // SAFETY: it takes two numbers, and touches no memory.
+        unsafe { libc::shutdown(descriptor, libc::SHUT_WR) };
+    }
+    std::thread::sleep(common::SOON);
+}
+
+/// How long the CPUs have run this process.
+fn cpu_time() -> i64 {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).unwrap();
+    let micros = |time: nix::sys::time::TimeVal| time.tv_sec() * 1_000_000 + time.tv_usec();
+    micros(usage.user_time()) + micros(usage.system_time())
+}
+
+#[poolmap::test]
+fn a_worker_that_takes_long_to_end_is_waited_for_asleep() {
+    let _guard = common::guard();
+    let pool = Pool::builder().workers(2).build().unwrap();
+    pool.ready().unwrap();
+    let (before, started) = (cpu_time(), Instant::now());
+    let error = pool_map!(in &pool, close_and_go_on, [0]).unwrap_err();
+    assert!(error.to_string().contains("it closed its channel and went on"), "{error}");
+    let (took, used) = (started.elapsed().as_micros(), cpu_time() - before);
+    assert!(u128::from(used.cast_unsigned()) < took / 4, "{used} of {took} µs were spent");
 }
 
 #[worker]

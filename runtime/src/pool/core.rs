@@ -76,6 +76,8 @@ pub(super) struct Core {
     /// What became of the first round of starts, once it is over.
     pub(super) first_round: Option<Result<(), StartFailure>>,
     pub(super) driving: bool,
+    /// A worker was doomed since the supervisor has looked after them all.
+    pub(super) unattended: bool,
     /// How many threads wait for `changed`.
     pub(super) waiting: usize,
     pub(super) greeting: Greeting,
@@ -119,6 +121,7 @@ impl Shared {
                 halted: false,
                 first_round: None,
                 driving: false,
+                unattended: false,
                 waiting: 0,
                 greeting: Greeting::new(crate::registry::fingerprint()),
                 retirement: settings.retirement,
@@ -359,15 +362,17 @@ impl Core {
             _ => now,
         };
         live.state = State::Doomed { cause, kill_at };
+        self.unattended = true;
     }
 
     fn revoke(&mut self, slot: Slot) {
         self.with_link(slot, |live, _| live.link.revoke());
     }
 
-    /// Whether a worker waits for the supervisor.
+    /// Whether a worker waits for the supervisor. One that it knows of, and whose end it waits for, does not: it would be woken
+    /// by the driver, and wake it, again and again.
     pub(super) fn has_doomed(&self) -> bool {
-        self.lives().any(|(_, live)| matches!(live.state, State::Doomed { .. }))
+        self.unattended
     }
 
     /// The processes that there are, with their seats.

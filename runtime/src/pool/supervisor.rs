@@ -242,6 +242,7 @@ impl Core {
             self.keep_to_limit(slot, now);
             self.end(slot, now, startup_timeout);
         }
+        self.unattended = false;
     }
 
     /// Takes in what has happened to a worker.
