@@ -20,6 +20,9 @@ const POLL_AGAIN: Duration = Duration::from_millis(1);
 /// the workers have more to do it sleeps at once: who lets others run on a busy machine waits for its turn, who is woken runs.
 const SPINS: u32 = 10;
 
+/// A call whose first tasks take longer is given all workers: the shortest time that `poll` takes.
+const SPREAD_AFTER: Duration = Duration::from_millis(1);
+
 /// What a call can do next.
 pub(crate) struct Step {
     /// Tasks that have their outcome.
@@ -51,11 +54,13 @@ impl Shared {
                 return step;
             }
             core.rebalance(call);
+            let is_held_back = core.queue.is_held_back(call);
             let time_left = until.map(|until| until.saturating_duration_since(Instant::now()));
             if time_left == Some(Duration::ZERO) {
                 self.hand_over(&core);
                 return step;
             }
+            let time_left = time_left.into_iter().chain(is_held_back.then_some(SPREAD_AFTER)).min();
             core = if core.driving {
                 core.waiting += 1;
                 let mut core = match time_left {
@@ -72,6 +77,10 @@ impl Shared {
             } else {
                 self.poll(core, time_left)
             };
+            if is_held_back {
+                core.queue.spread(call);
+                core.dispatch();
+            }
         }
     }
 

@@ -7,7 +7,8 @@
 //! 4. A worker that is free goes to the call with the fewest workers, and among those to the one that has waited longest;
 //!    and no call fills up the workers it has while another has none.
 //! 5. A free worker must be woken, which is worth it only for as much work as it saves. So while the tasks of a call are known
-//!    to be short, its workers get more before another is woken.
+//!    to be short, its workers get more before another is woken; and while nothing is known of them, some get one each, and
+//!    the others once these have taken a while.
 //! 6. No task waits behind a long one while a worker is free: what a worker has not claimed is taken back from it, and where
 //!    that cannot be done a worker gets no more than what is short.
 
@@ -52,6 +53,9 @@ const MOVES_MAX: u32 = 3;
 
 /// A worker is woken when those that a call has are busy for so long: a wake-up costs the waker 10 µs, and takes 40.
 const WAKE_WORTH: Duration = Duration::from_micros(50);
+
+/// So many workers are given a task of a call before it is known how long one takes.
+const FIRST_WORKERS: usize = 8;
 
 /// What takes less is waited for without sleep.
 const SOON: Duration = Duration::from_micros(20);
@@ -104,6 +108,8 @@ struct Call {
     done: Vec<Done>,
     chunk_size: ChunkSize,
     workers: Vec<Slot>,
+    /// Its tasks are not so short that the first would have ended: all workers get some.
+    is_spread: bool,
     /// The number of the last time that it was given a free worker.
     served: u64,
 }
@@ -140,6 +146,7 @@ impl Queue {
             done: Vec::new(),
             chunk_size: ChunkSize::new(chunk_size),
             workers: Vec::new(),
+            is_spread: false,
             served: 0,
         };
         self.calls.insert(id, call);
@@ -205,7 +212,7 @@ impl Queue {
             .filter(|worker| worker.takes_more(depth))
             .map(|worker| depth - worker.chunks.len())
             .sum();
-        let idle = if self.is_wake_worth(call) { self.idle.len() } else { 0 };
+        let idle = self.idle.len().min(self.worth_waking(call));
         // Where nothing is taken back, one chunk more than the workers take now is ready for the one that is free first.
         let ahead = usize::from(self.returns == Return::Never || call.workers.is_empty());
         let wanted = idle + room_behind + ahead;
@@ -267,21 +274,38 @@ impl Queue {
         let (&id, _) = self
             .calls
             .iter()
-            .filter(|(_, call)| !call.backlog.is_empty() && self.is_wake_worth(call))
+            .filter(|(_, call)| !call.backlog.is_empty() && self.worth_waking(call) > 0)
             .min_by_key(|(_, call)| (call.workers.len(), call.served))?;
         Some((id, slot))
     }
 
-    /// Whether the workers that a call has are busy for so long that another one is woken (rule 5).
-    fn is_wake_worth(&self, call: &Call) -> bool {
-        let Some(per_task) = call.chunk_size.per_task().filter(|_| self.returns == Return::Taken) else {
-            return true;
+    /// How many workers it is worth to wake for a call (rule 5).
+    fn worth_waking(&self, call: &Call) -> usize {
+        if self.returns == Return::Never {
+            return usize::MAX;
+        }
+        let Some(per_task) = call.chunk_size.per_task() else {
+            return if call.is_spread { usize::MAX } else { FIRST_WORKERS.saturating_sub(call.workers.len()) };
         };
         let depth = call.chunk_size.depth(self.returns);
-        call.workers.iter().all(|&slot| {
+        let are_busy = call.workers.iter().all(|&slot| {
             let worker = &self.workers[slot];
             worker.time(per_task) >= WAKE_WORTH || !worker.takes_more(depth)
-        })
+        });
+        if are_busy { usize::MAX } else { 0 }
+    }
+
+    /// Whether workers are kept from a call because nothing is known of its tasks.
+    pub(super) fn is_held_back(&self, id: CallId) -> bool {
+        let call = self.calls.get(&id).filter(|call| !call.is_spread && call.chunk_size.per_task().is_none());
+        call.is_some_and(|call| !self.idle.is_empty() && self.worth_waking(call) == 0)
+    }
+
+    /// The first tasks of a call have taken a while: it may have all workers.
+    pub(super) fn spread(&mut self, id: CallId) {
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.is_spread = true;
+        }
     }
 
     /// A worker that takes another chunk of the call whose chunks it holds, unless a call waits for a worker (rule 4).

@@ -243,3 +243,26 @@ fn what_has_no_result_when_a_call_expires_gets_its_error() {
         assert!(model.queue.take_done(call).is_empty(), "a task has two outcomes");
     }
 }
+
+#[test]
+fn some_workers_are_woken_before_anything_is_known_and_all_after_a_while() {
+    let mut model = Model::new(20, Return::Taken);
+    let call = model.open(None);
+    (0..20).for_each(|slot| model.start(slot));
+    for _ in 0..20 {
+        assert_eq!(model.queue.wanted(call, None), Some(1));
+        model.push(call, &[1]);
+        if model.queue.is_held_back(call) {
+            break;
+        }
+    }
+    let busy = |model: &Model| (0..20).filter(|&slot| !model.tasks_of(slot).is_empty()).count();
+    assert_eq!((busy(&model), model.queue.wanted(call, None)), (FIRST_WORKERS, None));
+    model.queue.spread(call);
+    for _ in 0..20 {
+        model.push(call, &[1]);
+    }
+    assert_eq!(busy(&model), 20);
+    model.settle();
+    model.check_all_done();
+}
