@@ -73,6 +73,7 @@ fn take_back_while_the_worker_claims(most: u32, back: u32) {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loom is an interpreter of its own")]
 fn no_task_is_both_claimed_and_taken_back() {
     for most in 1..=2 {
         for back in [1, 3] {
@@ -82,6 +83,7 @@ fn no_task_is_both_claimed_and_taken_back() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loom is an interpreter of its own")]
 fn a_task_is_told_of_before_it_can_be_claimed() {
     loom::model(|| {
         let shared = Shared::new();
@@ -123,6 +125,7 @@ impl Word for TwoSteps {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loom is an interpreter of its own")]
 #[should_panic(expected = "each task is somebody's")]
 fn the_model_finds_a_claim_in_two_steps() {
     loom::model(|| {
