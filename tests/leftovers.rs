@@ -2,9 +2,11 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader};
+use std::hash::{BuildHasher, RandomState};
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{Killed, SOON, files, is_alive, kill, program, wait_until};
 
@@ -44,9 +46,16 @@ fn workers_are_gone_after_a_sigkill_of_their_parent_busy_idle_or_starting() {
 fn workers_are_gone_after_any_other_end_of_their_parent() {
     let _guard = common::guard();
     let folder = tempfile::tempdir().unwrap();
-    for state in ["end", "panic"] {
+    let ends = [
+        ("end", Some(0)),
+        ("panic", Some(101)),
+        ("panic in a map", Some(101)),
+        ("abort in a map", None),
+        ("exit in a map", Some(3)),
+    ];
+    for (state, code) in ends {
         let (mut child, pids) = parent(state, 3, folder.path());
-        child.0.wait().unwrap();
+        assert_eq!(child.0.wait().unwrap().code(), code, "{state}");
         wait_until("the workers are gone", || !pids.iter().any(|&pid| is_alive(pid)));
     }
     // SIGHUP and SIGINT are ignored where the tests run in the background.
@@ -57,6 +66,46 @@ fn workers_are_gone_after_any_other_end_of_their_parent() {
         wait_until("the workers are gone", || !pids.iter().any(|&pid| is_alive(pid)));
     }
     assert!(files(folder.path()).is_empty());
+}
+
+/// Longer than a parent and its workers, and theirs, take to start.
+const START_MICROS: u64 = 80_000;
+
+/// How often a parent is killed at a random moment: `POOLMAP_KILLS` asks for more.
+fn kills() -> usize {
+    std::env::var("POOLMAP_KILLS").map_or(30, |kills| kills.parse().unwrap())
+}
+
+#[test]
+fn no_process_is_left_whenever_a_parent_is_killed() {
+    let guard = common::guard();
+    let folder = tempfile::tempdir().unwrap();
+    let kills = kills();
+    guard.allow(Duration::from_millis(500) * u32::try_from(kills).unwrap());
+    let mut slowest = Duration::ZERO;
+    for round in 0..kills {
+        let mut command = program(env!("CARGO_BIN_EXE_scenario"));
+        // A group of its own, all of which is killed: its workers are not in it.
+        command.args(["parent", ["busy", "nested"][round % 2], "3"]).env("TMPDIR", folder.path()).process_group(0);
+        let mut child = Killed(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+        std::thread::sleep(Duration::from_micros(RandomState::new().hash_one(round) % START_MICROS));
+        kill_group(child.0.id());
+        let killed = Instant::now();
+        // Whatever descends from it holds this until its end.
+        let mut said = String::new();
+        child.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        slowest = slowest.max(killed.elapsed());
+        child.0.wait().unwrap();
+        assert_eq!(said, "");
+    }
+    eprintln!("the slowest of {kills} took {slowest:?}");
+    assert!(slowest < SOON, "{slowest:?}");
+    assert!(files(folder.path()).is_empty());
+}
+
+fn kill_group(leader: u32) {
+    let group = nix::unistd::Pid::from_raw(leader.cast_signed());
+    nix::sys::signal::killpg(group, nix::sys::signal::SIGKILL).unwrap();
 }
 
 #[test]

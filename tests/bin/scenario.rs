@@ -17,6 +17,12 @@ fn sleep_long(_task: u64) {
     std::thread::sleep(Duration::from_secs(600));
 }
 
+/// Is busy in a worker of its own.
+#[worker]
+fn sleep_long_below(task: u64) -> poolmap::Result<()> {
+    pool_map!(sleep_long, [task]).map(drop)
+}
+
 /// The depth at which no more pools are allowed.
 #[worker]
 fn nest(depth: u32) -> Result<u32, String> {
@@ -131,6 +137,15 @@ fn few_descriptors(most: u64) {
     println!("{:?}", pool_map!(in &pool, double, 1..4));
 }
 
+/// Numbers, and the program ends at one of them.
+fn end_at(last: u64, end: fn()) -> impl Iterator<Item = u64> {
+    (0..1000).inspect(move |&number| {
+        if number == last {
+            end();
+        }
+    })
+}
+
 /// Tells its workers and then goes on until it is killed.
 fn parent(state: &str, workers: usize) -> poolmap::Result<()> {
     let pool = Pool::builder().workers(workers).build()?;
@@ -142,6 +157,10 @@ fn parent(state: &str, workers: usize) -> poolmap::Result<()> {
     writeln!(stdout, "{}", pids.join(" ")).and_then(|()| stdout.flush()).expect("the test reads it");
     match state {
         "busy" => drop(pool_map!(in &pool, sleep_long, 0..1000)?),
+        "nested" => drop(pool_map!(in &pool, sleep_long_below, 0..1000)?),
+        "panic in a map" => drop(pool_map!(in &pool, sleep_long, end_at(2, || panic!("the input panics")))?),
+        "abort in a map" => drop(pool_map!(in &pool, sleep_long, end_at(2, || std::process::abort()))?),
+        "exit in a map" => drop(pool_map!(in &pool, sleep_long, end_at(2, || exit(3)))?),
         "panic" => panic!("the parent panics"),
         "end" => {}
         _ => std::thread::sleep(Duration::from_secs(600)),
