@@ -5,7 +5,7 @@ use std::process::exit;
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use poolmap::{Pool, pool_map, worker};
+use poolmap::{Pool, pool_map, pool_try_map, worker};
 
 #[worker]
 fn double(x: u64) -> u64 {
@@ -54,6 +54,14 @@ fn fill_memory(_task: u64) {
     }
 }
 
+/// Writes many lines of 1 KiB to standard error.
+#[worker]
+fn flood(_task: usize, lines: usize) -> usize {
+    let line = format!("{:1023}\n", "an error");
+    (0..lines).for_each(|_| std::io::stderr().write_all(line.as_bytes()).expect("it is open"));
+    lines
+}
+
 #[worker]
 fn speak(task: u32) {
     println!("task {task} speaks");
@@ -80,6 +88,13 @@ fn main() -> poolmap::Result<()> {
             pool_map!(in &pool, dot, 0..5000)?;
             pool_map!(in &pool, dot, 0..3)?;
             std::thread::sleep(Duration::from_secs(600));
+        }
+        ["flood", lines, millis] => {
+            let (lines, limit) = (lines.parse::<usize>(), millis.parse().map(Duration::from_millis));
+            let (lines, limit) = (lines.expect("a number"), limit.expect("a number"));
+            for outcome in pool_try_map!(flood, 0..4, [lines; 4]; timeout = limit)? {
+                println!("{outcome:?}");
+            }
         }
         ["panic"] => println!("{}", pool_map!(panic_with, ["the message"]).unwrap_err()),
         ["be killed for memory"] => println!("{}", pool_map!(fill_memory, [0]).unwrap_err()),
