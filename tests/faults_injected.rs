@@ -4,8 +4,9 @@
 
 mod common;
 
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+use common::for_each;
 
 /// How many tasks have no result after workers have died at a point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,23 +144,6 @@ fn came(channel: &str, line: &str) -> Came {
         fields.next().map_or(0, |number| number.parse().unwrap())
     };
     Came { case: format!("{channel} {case}"), failed: count("failed"), errors: count("errors"), ended }
-}
-
-/// Does something for each of some jobs, on two threads.
-fn for_each<T: Send>(jobs: Vec<T>, act: impl Fn(T) + Sync) {
-    let jobs = Mutex::new(jobs);
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                loop {
-                    let Some(job) = jobs.lock().unwrap().pop() else {
-                        return;
-                    };
-                    act(job);
-                }
-            });
-        }
-    });
 }
 
 #[test]

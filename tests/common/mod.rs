@@ -181,6 +181,23 @@ pub(crate) fn run(command: &mut Command) -> Output {
     output
 }
 
+/// Does something for each of some jobs, on two threads.
+pub(crate) fn for_each<T: Send>(jobs: Vec<T>, act: impl Fn(T) + Sync) {
+    let jobs = Mutex::new(jobs);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let Some(job) = jobs.lock().unwrap().pop() else {
+                        return;
+                    };
+                    act(job);
+                }
+            });
+        }
+    });
+}
+
 /// What a program wrote, as text.
 pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
