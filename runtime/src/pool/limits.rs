@@ -22,8 +22,8 @@ const LOOK_MAX: Duration = Duration::from_millis(20);
 /// the task may have been in the same state.
 const LOOKS_COUNTED_MAX: u32 = 4;
 /// A worker that does not begin a task that it has claimed, or that it could claim, is ended after this, or after the task's
-/// limit if that is longer: it was stopped.
-const BEGIN_TIME_MAX: Duration = Duration::from_secs(5);
+/// limit if that is longer: it was stopped. It costs no task if it was not, but had no processor for so long.
+const BEGIN_TIME_MAX: Duration = Duration::from_millis(1500);
 
 /// How long a worker is at a task.
 pub(super) struct Stint {
