@@ -18,6 +18,7 @@ const FOR_EVER: Duration = Duration::from_secs(600);
 fn go_on(way: &str, task: usize) -> usize {
     match way {
         "end" => {}
+        "nap" => std::thread::sleep(3 * LIMIT),
         "sleep" => std::thread::sleep(FOR_EVER),
         "work" => loop {
             std::hint::spin_loop();
@@ -283,12 +284,35 @@ fn a_limit_is_kept_while_the_caller_does_something_else() {
 }
 
 #[poolmap::test]
+fn a_limit_of_processor_time_ends_work_and_not_sleep() {
+    let _guard = common::guard();
+    let pool = Pool::builder().workers(2).build().unwrap();
+    let ways = ["end", "work", "end", "nap", "end"];
+    if cfg!(not(target_os = "linux")) || option_env!("POOLMAP_PORTABLE").is_some() {
+        let error = pool_try_map!(in &pool, go_on, ways, 0..; cpu_limit = LIMIT).unwrap_err();
+        assert!(error.is_invalid_option(), "{error}");
+        return;
+    }
+    let outcomes = pool_try_map!(in &pool, go_on, ways, 0..; cpu_limit = LIMIT).unwrap();
+    for (task, outcome) in outcomes.iter().enumerate() {
+        match outcome {
+            Ok(output) => assert_eq!((*output, task != 1), (task, true)),
+            Err(error) => {
+                assert!(matches!(error.kind(), TaskErrorKind::CpuLimit { limit, .. } if *limit == LIMIT), "{error}");
+                assert_eq!(task, 1);
+            }
+        }
+    }
+}
+
+#[poolmap::test]
 fn a_limit_of_nothing_is_refused() {
     let _guard = common::guard();
     let zero = Duration::ZERO;
     for error in [
         pool_map!(pid, [1]; timeout = zero).unwrap_err(),
         pool_map!(pid, [1]; deadline = zero).unwrap_err(),
+        pool_map!(pid, [1]; cpu_limit = zero).unwrap_err(),
         pool_map!(pid, [1]; attempts = 0).unwrap_err(),
     ] {
         assert!(error.is_invalid_option(), "{error}");

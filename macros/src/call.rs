@@ -20,10 +20,11 @@ pub(crate) struct Call {
 }
 
 /// The options, each a method of `Map` of the same name, and whether it takes a value.
-const OPTIONS: [(&str, bool); 7] = [
+const OPTIONS: [(&str, bool); 8] = [
     ("chunk_size", true),
     ("window", true),
     ("timeout", true),
+    ("cpu_limit", true),
     ("deadline", true),
     ("attempts", true),
     ("shortest", false),

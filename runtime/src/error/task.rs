@@ -63,6 +63,12 @@ pub enum TaskErrorKind {
         /// The limit that it ran into.
         limit: Duration,
     },
+    /// The task was ended by a limit of its processor time.
+    #[non_exhaustive]
+    CpuLimit {
+        /// The limit that it ran into.
+        limit: Duration,
+    },
     /// An allocation failed in a worker that has a memory limit, and ended it
     /// ([`Builder::memory_limit`](crate::Builder::memory_limit)).
     #[non_exhaustive]
@@ -159,6 +165,9 @@ impl TaskError {
             }
             TaskErrorKind::TimedOut { limit } => {
                 write!(f, "was ended by its time limit of {limit:?}")
+            }
+            TaskErrorKind::CpuLimit { limit } => {
+                write!(f, "was ended by its limit of {limit:?} of processor time")
             }
             TaskErrorKind::MemoryLimit { limit } => {
                 write!(f, "was ended by its memory limit of {limit} bytes: its worker")?;

@@ -1,7 +1,8 @@
 //! One call: the smallest map.
 
 use super::columns::{Columns, Length, Pulled};
-use super::engine::{Engine, Late, Options, Unread};
+use super::engine::{Engine, Late, Unread};
+use super::options::Options;
 use crate::codec::Encoder;
 use crate::error::{CodecError, Error, Kind, Result};
 use crate::pool::Pool;

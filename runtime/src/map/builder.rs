@@ -5,8 +5,9 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use super::columns::{Column, Columns, Length, Source};
-use super::engine::{Engine, Options, Unread};
+use super::engine::{Engine, Unread};
 use super::iter::{PoolIter, PoolIterUnordered};
+use super::options::Options;
 use crate::error::{Error, Kind, Result, TaskError};
 use crate::pool::{self, Pool};
 use crate::registry::{EncodeAs, Named, Parameter, WorkerFn};
@@ -114,7 +115,20 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
     /// (Ctrl-Z) does not count. Tasks are given out one by one under a limit, which costs about 50 ns for each where memory is
     /// shared, and a message for each where it is not.
     pub fn timeout(mut self, limit: Duration) -> Self {
-        self.options.timeout = Some(limit);
+        self.options.limits.timeout = Some(limit);
+        self
+    }
+
+    /// How much processor time a task may take: that of all threads of its worker, without processes that it starts. The worker
+    /// is killed then and replaced, and the task's error is [`CpuLimit`](crate::TaskErrorKind::CpuLimit). More than zero; without
+    /// it there is no limit. Unlike [`timeout`](Self::timeout), it does not run while the task waits or others have the
+    /// processor. It is looked at as often, and costs as much.
+    ///
+    /// # Errors
+    ///
+    /// When the map runs, where the system does not tell the processor time of another process (macOS).
+    pub fn cpu_limit(mut self, limit: Duration) -> Self {
+        self.options.limits.cpu_limit = Some(limit);
         self
     }
 

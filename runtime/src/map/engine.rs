@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::columns::{Columns, Length};
+use super::options::Options;
 use super::replies::Replies;
 use super::rows::{Row, Rows};
 use crate::codec::{Encoder, Sink};
 use crate::error::{CodecError, Error, Kind, Result, TaskError, TaskErrorKind};
-use crate::pool::{CallFailure, CallId, CallRules, Running, Shared, Step};
+use crate::pool::{CallFailure, CallId, CallRules, Shared, Step};
 use crate::registry::WorkerFn;
 use crate::shared;
 use crate::task::{Done, Outcomes};
@@ -32,44 +33,6 @@ const READ_TIME: Duration = Duration::from_micros(500);
 const TOP_UP_INTERVAL: Duration = Duration::from_micros(200);
 /// The clock is asked at so many results, and at fewer at first.
 const LOOK_TASKS: u32 = 64;
-
-/// The options of a map.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Options {
-    pub(super) chunk_size: Option<usize>,
-    pub(super) attempts: Option<u32>,
-    pub(super) timeout: Option<Duration>,
-    pub(super) deadline: Option<Duration>,
-    pub(super) window: Option<usize>,
-    pub(super) shortest: bool,
-    pub(super) finish_running: bool,
-}
-
-impl Options {
-    /// Refuses values that allow nothing.
-    fn check(&self) -> Result<()> {
-        let zeros = [
-            ("chunk_size", self.chunk_size == Some(0), "no task at all"),
-            ("window", self.window == Some(0), "no task at all"),
-            ("attempts", self.attempts == Some(0), "no execution at all"),
-            ("timeout", self.timeout == Some(Duration::ZERO), "no task any time"),
-            ("deadline", self.deadline == Some(Duration::ZERO), "the call no time"),
-        ];
-        for (option, is_zero, what) in zeros {
-            if is_zero {
-                return Err(Error::invalid_option(format!(
-                    "{option} = 0 allows {what}: give it more than that, or leave it out",
-                )));
-            }
-        }
-        Ok(())
-    }
-
-    /// What happens to tasks that are running when the call ends early.
-    fn running(&self) -> Running {
-        if self.finish_running { Running::Finish } else { Running::Kill }
-    }
-}
 
 /// When a failure of the call as a whole, such as iterators that do not end together, is reported.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -131,8 +94,8 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         // One that lies behind the end of the clock never comes.
         let deadline = options.deadline.and_then(|limit| Some((now.checked_add(limit)?, limit)));
         let rows = Rows::new(columns, F::__registration(), options.shortest)?;
-        let Options { chunk_size, attempts, timeout, .. } = options;
-        let call = shared.open(CallRules { chunk_size, attempts: attempts.unwrap_or(FIRST_ATTEMPT), timeout })?;
+        let Options { chunk_size, attempts, limits, .. } = options;
+        let call = shared.open(CallRules { chunk_size, attempts: attempts.unwrap_or(FIRST_ATTEMPT), limits })?;
         Ok(Self {
             shared,
             call,

@@ -5,6 +5,7 @@ mod builder;
 mod columns;
 mod engine;
 mod iter;
+mod options;
 mod repeated;
 mod replies;
 mod rows;

@@ -163,7 +163,7 @@ impl Shared {
             return Err(Error::new(Kind::Closed));
         }
         self.resume(&mut core)?;
-        if rules.timeout.is_some() {
+        if rules.limits.shortest().is_some() {
             self.supervisor.wake();
         }
         Ok(core.queue.open(rules))

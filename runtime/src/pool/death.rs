@@ -42,6 +42,7 @@ pub(super) fn task_error(cause: &Cause, end: End, note: Note) -> Option<TaskErro
         (Cause::ClosedAlive, ..) => crashed(None, None, Some("it closed its channel and went on, so it was killed")),
         (Cause::Faulty(fault), ..) => crashed(None, None, Some(&format!("{fault}, so it was killed"))),
         (Cause::TimedOut(limit), ..) => TaskErrorKind::TimedOut { limit: *limit },
+        (Cause::CpuLimit(limit), ..) => TaskErrorKind::CpuLimit { limit: *limit },
         (Cause::Late, ..) => crashed(None, None, Some("it did not say hello in time")),
     })
 }

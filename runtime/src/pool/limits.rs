@@ -1,4 +1,5 @@
-//! Time limits of tasks: how long each worker is at its task, and the end of those that are over their limit.
+//! Limits of tasks, in time and in processor time: how long each worker is at its task, and the end of those that are over
+//! their limit.
 //!
 //! 1. A worker tells when it begins and ends a task, and not when: a clock for each would take longer than a short task. So the
 //!    supervisor looks, while a call with a limit is open, and counts from when it has first seen the task. A limit is never
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::core::Core;
 use super::queue::Slot;
 use super::seat::{Cause, State};
+use crate::sys;
 
 /// A limit is looked after so many times before it is over, within these bounds.
 const LOOKS: u32 = 8;
@@ -25,6 +27,21 @@ const LOOKS_COUNTED_MAX: u32 = 4;
 /// limit if that is longer: it was stopped. It costs no task if it was not, but had no processor for so long.
 const BEGIN_TIME_MAX: Duration = Duration::from_millis(1500);
 
+/// What a task of a call may take.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Limits {
+    pub(crate) timeout: Option<Duration>,
+    /// The processor time of its worker.
+    pub(crate) cpu_limit: Option<Duration>,
+}
+
+impl Limits {
+    /// The one that may be over first; none where there is no limit.
+    pub(super) fn shortest(&self) -> Option<Duration> {
+        self.timeout.into_iter().chain(self.cpu_limit).min()
+    }
+}
+
 /// How long a worker is at a task.
 pub(super) struct Stint {
     /// Changes when it gets on.
@@ -32,6 +49,24 @@ pub(super) struct Stint {
     /// As far as is known.
     time: Duration,
     looked: Instant,
+    /// The processor time that the worker had taken before.
+    cpu_before: Option<Duration>,
+}
+
+impl Stint {
+    /// Why it is over, if it is.
+    fn end(&self, limits: &Limits, has_begun: bool, pid: u32) -> Option<Cause> {
+        if !has_begun {
+            let limit = limits.timeout.unwrap_or_default().max(BEGIN_TIME_MAX);
+            return (self.time >= limit).then_some(Cause::TimedOut(limit));
+        }
+        if let Some(limit) = limits.timeout.filter(|limit| self.time >= *limit) {
+            return Some(Cause::TimedOut(limit));
+        }
+        let limit = limits.cpu_limit?;
+        let taken = sys::cpu_time(pid)?.saturating_sub(self.cpu_before?);
+        (taken >= limit).then_some(Cause::CpuLimit(limit))
+    }
 }
 
 fn interval(limit: Duration) -> Duration {
@@ -41,34 +76,35 @@ fn interval(limit: Duration) -> Duration {
 impl Core {
     /// How often the workers must be looked at, if a task has a limit.
     pub(super) fn look_interval(&self) -> Option<Duration> {
-        self.queue.shortest_timeout().map(interval)
+        self.queue.shortest_limit().map(interval)
     }
 
     /// Ends a worker whose task is over its limit.
     pub(super) fn keep_to_limit(&mut self, slot: Slot, now: Instant) {
-        let limit = self.queue.timeout_of(slot);
+        let limits = self.queue.limits_of(slot);
         let Some(live) = &mut self.seats[slot].worker else {
             return;
         };
-        let Some(limit) = limit.filter(|_| matches!(live.state, State::Ready)) else {
+        let Some((limits, shortest)) = limits.filter(|_| matches!(live.state, State::Ready)) else {
             live.stint = None;
             return;
         };
+        let pid = live.process.pid();
         let mark = live.link.mark();
         let stint = match &mut live.stint {
             Some(stint) if stint.mark == mark => stint,
             other => {
-                *other = Some(Stint { mark, time: Duration::ZERO, looked: now });
+                let cpu_before = limits.cpu_limit.and_then(|_| sys::cpu_time(pid));
+                *other = Some(Stint { mark, time: Duration::ZERO, looked: now, cpu_before });
                 return;
             }
         };
-        stint.time += (now - stint.looked).min(interval(limit) * LOOKS_COUNTED_MAX);
+        stint.time += (now - stint.looked).min(interval(shortest) * LOOKS_COUNTED_MAX);
         stint.looked = now;
         let has_begun = live.link.has_begun();
-        let time_max = if has_begun { limit } else { limit.max(BEGIN_TIME_MAX) };
-        if stint.time < time_max {
+        let Some(cause) = stint.end(&limits, has_begun, pid) else {
             return;
-        }
+        };
         self.exchange(slot);
         let mut is_over = false;
         self.with_link(slot, |live, queue| {
@@ -78,7 +114,7 @@ impl Core {
             Ok(())
         });
         if is_over {
-            self.doom(slot, Cause::TimedOut(limit));
+            self.doom(slot, cause);
         }
     }
 }

@@ -15,6 +15,7 @@ mod supervisor;
 
 pub(crate) use self::core::Shared;
 pub(crate) use self::drive::Step;
+pub(crate) use self::limits::Limits;
 pub(crate) use self::queue::{CallFailure, CallId, CallRules, Running};
 pub use builder::Builder;
 pub(crate) use global::global_shared;

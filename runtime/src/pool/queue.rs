@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::chunk_size::{ChunkSize, Return};
+use super::limits::Limits;
 use crate::error::StartFailure;
 use crate::task::{Done, Outcomes};
 use crate::transport::{Chunk, Taken};
@@ -91,13 +92,13 @@ pub(crate) struct CallRules {
     pub(crate) chunk_size: Option<usize>,
     /// How often a task is executed whose worker dies.
     pub(crate) attempts: u32,
-    /// How long a task may take.
-    pub(crate) timeout: Option<Duration>,
+    /// What a task may take.
+    pub(crate) limits: Limits,
 }
 
 impl Default for CallRules {
     fn default() -> Self {
-        Self { chunk_size: None, attempts: 1, timeout: None }
+        Self { chunk_size: None, attempts: 1, limits: Limits::default() }
     }
 }
 
@@ -133,7 +134,7 @@ impl Queue {
     /// Opens a call.
     pub(super) fn open(&mut self, rules: CallRules) -> CallId {
         // What a worker has cannot be taken from it there, and must not end with the task whose time is over.
-        let chunk_size = match rules.timeout {
+        let chunk_size = match rules.limits.shortest() {
             Some(_) if self.returns == Return::Never => Some(1),
             _ => rules.chunk_size,
         };
@@ -259,7 +260,7 @@ impl Queue {
         }
         worker.tasks += chunk.len();
         worker.chunks.push_back(Held { chunk: chunk.clone(), next: 0 });
-        let grain = match call.rules.timeout {
+        let grain = match call.rules.limits.shortest() {
             // Only the task that is running must be the worker's when it is ended.
             Some(_) => 1,
             None => call.chunk_size.fixed().map_or(0, |fixed| u32::try_from(fixed).unwrap_or(u32::MAX)),
@@ -440,14 +441,15 @@ impl Queue {
         }
     }
 
-    /// How long a task that a worker runs may take.
-    pub(super) fn timeout_of(&self, slot: Slot) -> Option<Duration> {
-        self.calls.get(&self.workers.get(slot)?.call?)?.rules.timeout
+    /// What a task that a worker runs may take, and the shortest of it.
+    pub(super) fn limits_of(&self, slot: Slot) -> Option<(Limits, Duration)> {
+        let limits = self.calls.get(&self.workers.get(slot)?.call?)?.rules.limits;
+        Some((limits, limits.shortest()?))
     }
 
-    /// The shortest time limit of a task among the open calls.
-    pub(super) fn shortest_timeout(&self) -> Option<Duration> {
-        self.calls.values().filter_map(|call| call.rules.timeout).min()
+    /// The shortest limit of a task among the open calls.
+    pub(super) fn shortest_limit(&self) -> Option<Duration> {
+        self.calls.values().filter_map(|call| call.rules.limits.shortest()).min()
     }
 
     /// Takes what has been done of a call.

@@ -64,6 +64,8 @@ pub(super) enum Cause {
     Late,
     /// Its task took longer than this, which was allowed.
     TimedOut(Duration),
+    /// Its task took more processor time than this, which was allowed.
+    CpuLimit(Duration),
     /// It has done what a worker may do, or had nothing to do, and was told to end.
     Retired,
     /// The call whose task it was running ended early.

@@ -301,7 +301,11 @@ impl Core {
         };
         live.state = State::Ready;
         // What it had finished before is kept.
-        if matches!(cause, Cause::Closed | Cause::ClosedAlive | Cause::TimedOut(_) | Cause::PoolClosed) {
+        let may_have_more = match &cause {
+            Cause::Closed | Cause::ClosedAlive | Cause::PoolClosed | Cause::TimedOut(_) | Cause::CpuLimit(_) => true,
+            Cause::Faulty(_) | Cause::Late | Cause::Retired | Cause::CallEnded => false,
+        };
+        if may_have_more {
             live.drain(slot, &mut self.queue, self.greeting);
         }
         self.seats[slot].not_before = Instant::now();

@@ -183,6 +183,21 @@ fn pidfd_kill(_pidfd: &OwnedFd) -> bool {
     false
 }
 
+/// Whether the system tells the processor time of another process.
+pub(crate) const CAN_TELL_CPU_TIME: bool = cfg!(poolmap_linux);
+
+/// The processor time that all threads of a process have taken; none if it is gone.
+#[cfg(poolmap_linux)]
+pub(crate) fn cpu_time(pid: u32) -> Option<std::time::Duration> {
+    let clock = nix::time::clock_getcpuclockid(Pid::from_raw(pid.cast_signed())).ok()?;
+    nix::time::clock_gettime(clock).ok().map(std::time::Duration::from)
+}
+
+#[cfg(not(poolmap_linux))]
+pub(crate) fn cpu_time(_pid: u32) -> Option<std::time::Duration> {
+    None
+}
+
 /// The resident memory of a process, without what processes share; none where the system does not tell, or the process is
 /// gone.
 #[cfg(poolmap_linux)]

@@ -170,7 +170,10 @@ impl Model {
         assert!(self.open.contains(&call), "a chunk of a call that has ended");
         assert!(worker.tasks.is_empty() || worker.call == Some(call), "chunks of two calls at one worker");
         let rules = self.calls[&call].rules;
-        assert_eq!(given.grain as usize, if rules.timeout.is_some() { 1 } else { rules.chunk_size.unwrap_or(0) });
+        assert_eq!(
+            given.grain as usize,
+            if rules.limits.shortest().is_some() { 1 } else { rules.chunk_size.unwrap_or(0) }
+        );
         assert!(given.chunk.len() > 0, "a chunk without tasks");
         worker.call = Some(call);
         worker.tasks.extend((0..given.chunk.len()).map(|position| given.chunk.index(position)));

@@ -1,0 +1,51 @@
+//! The options of a map, as its engine gets them.
+
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::pool::{Limits, Running};
+use crate::sys;
+
+/// The options of a map.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Options {
+    pub(super) chunk_size: Option<usize>,
+    pub(super) attempts: Option<u32>,
+    pub(super) limits: Limits,
+    pub(super) deadline: Option<Duration>,
+    pub(super) window: Option<usize>,
+    pub(super) shortest: bool,
+    pub(super) finish_running: bool,
+}
+
+impl Options {
+    /// Refuses values that allow nothing.
+    pub(super) fn check(&self) -> Result<()> {
+        let zeros = [
+            ("chunk_size", self.chunk_size == Some(0), "no task at all"),
+            ("window", self.window == Some(0), "no task at all"),
+            ("attempts", self.attempts == Some(0), "no execution at all"),
+            ("timeout", self.limits.timeout == Some(Duration::ZERO), "no task any time"),
+            ("cpu_limit", self.limits.cpu_limit == Some(Duration::ZERO), "no task any processor time"),
+            ("deadline", self.deadline == Some(Duration::ZERO), "the call no time"),
+        ];
+        for (option, is_zero, what) in zeros {
+            if is_zero {
+                return Err(Error::invalid_option(format!(
+                    "{option} = 0 allows {what}: give it more than that, or leave it out",
+                )));
+            }
+        }
+        if self.limits.cpu_limit.is_some() && !sys::CAN_TELL_CPU_TIME {
+            return Err(Error::invalid_option(
+                "cpu_limit cannot be kept: this system does not tell the processor time of another process; leave it out",
+            ));
+        }
+        Ok(())
+    }
+
+    /// What happens to tasks that are running when the call ends early.
+    pub(super) fn running(&self) -> Running {
+        if self.finish_running { Running::Finish } else { Running::Kill }
+    }
+}
