@@ -6,6 +6,8 @@ use std::env;
 
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(poolmap_linux)");
+    // cargo-fuzz sets it.
+    println!("cargo::rustc-check-cfg=cfg(fuzzing)");
     println!("cargo::rerun-if-env-changed=POOLMAP_PORTABLE");
     let target = env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
     if ["linux", "android"].contains(&target.as_str()) && env::var_os("POOLMAP_PORTABLE").is_none() {

@@ -19,6 +19,9 @@ mod transport;
 mod wire;
 mod worker;
 
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod __fuzzing;
 #[doc(hidden)]
 pub mod __private;
 

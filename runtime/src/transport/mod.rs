@@ -20,5 +20,7 @@ pub(crate) use fault::Fault;
 pub(crate) use link::{Event, Link, Load, Note};
 pub(crate) use parking::LOOK_AFTER;
 pub(crate) use ring::Taken;
+#[cfg(fuzzing)]
+pub(crate) use ring::fuzz;
 pub(crate) use ring_end::{Claimed, NotePad, RingEnd};
 pub(crate) use worker_end::{Sender, WorkerEnd};

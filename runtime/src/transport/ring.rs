@@ -302,5 +302,10 @@ pub(super) const ENTRY_SHARED: usize = 7;
 pub(super) const MESSAGES_BITS: u32 = 48;
 pub(super) const MESSAGES_MASK: u64 = (1 << MESSAGES_BITS) - 1;
 
+#[cfg(any(fuzzing, test))]
+mod fuzzing;
+#[cfg(fuzzing)]
+pub(crate) use fuzzing::fuzz;
+
 #[cfg(test)]
 mod tests;

@@ -25,12 +25,16 @@
 mod buffer;
 mod chunk;
 mod fields;
+#[cfg(any(fuzzing, test))]
+mod fuzzing;
 mod message;
 mod record;
 
 pub(crate) use buffer::FrameBuffer;
 pub(crate) use chunk::{ChunkHeader, LENGTH_BYTES, TaskFrames, bytes_of, chunk};
 pub(crate) use fields::Violation;
+#[cfg(fuzzing)]
+pub(crate) use fuzzing::fuzz;
 pub(crate) use message::{
     Greeting, PanicNote, ToParent, ToWorker, Welcome, around_crash, begun, bell, forget, hello, note, reply, returned,
     revoke, segment, welcome,

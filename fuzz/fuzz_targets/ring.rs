@@ -1,0 +1,5 @@
+//! The target `ring`: see `poolmap::__fuzzing`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| poolmap::__fuzzing::ring(bytes));
