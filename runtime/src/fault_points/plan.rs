@@ -5,7 +5,8 @@
 //! 1. `claimed:kill@3` happens the third time that this process comes by the point `claimed`; without `@3`, each time. `all`
 //!    stands for every point.
 //! 2. The actions: `kill` (SIGKILL), `stop` (SIGSTOP), `abort`, `exit=3`, `truncate` (half of a frame is sent, then SIGKILL),
-//!    `delay=5` (milliseconds), `jitter=300` (as a rule nothing, else up to so many microseconds).
+//!    `delay=5` (milliseconds), `jitter=300` (as a rule nothing, else up to so many microseconds), `await` (until there is a file
+//!    `go-` with the process id in the folder of tokens, or for 20 s).
 //! 3. `seed=7` is mixed with the process id for the jitter.
 //! 4. `tokens=/a/folder`: an action that does not merely wait takes one of the files `token-0`, `token-1`, … there, which is then
 //!    called `taken-` with the process id and its number, and does nothing where none is left. So a test says how often it happens
@@ -24,6 +25,9 @@ const VARIABLE: &str = "POOLMAP_FAULT";
 const TOKENS_MAX: u32 = 64;
 /// Of so many times that there is jitter, one sleeps and one lets others run.
 const JITTER_RARITY: u64 = 8;
+/// A process that waits to be let go on looks so often whether it is, for so many times.
+const AWAIT_INTERVAL: Duration = Duration::from_millis(1);
+const AWAIT_ROUNDS_MAX: u32 = 20_000;
 
 #[derive(Default)]
 struct Plan {
@@ -52,6 +56,8 @@ enum Action {
     Delay(Duration),
     /// So many microseconds at most.
     Jitter(u64),
+    /// Until the test lets this process go on.
+    Await,
 }
 
 /// A process comes by a point.
@@ -121,12 +127,26 @@ impl Plan {
                 1 => std::thread::sleep(Duration::from_micros(self.random_below(micros_max))),
                 _ => {}
             },
+            Action::Await => self.wait_to_go_on(),
             _ if !self.takes_token() => {}
             Action::Kill => sys::kill_self(),
             Action::Stop => sys::stop_self(),
             Action::Abort => std::process::abort(),
             Action::Exit(code) => std::process::exit(code),
             Action::Truncate => self.cut.store(true, Ordering::Relaxed),
+        }
+    }
+
+    fn wait_to_go_on(&self) {
+        let Some(folder) = &self.tokens else {
+            return;
+        };
+        let go = folder.join(format!("go-{}", std::process::id()));
+        for _ in 0..AWAIT_ROUNDS_MAX {
+            if go.exists() {
+                return;
+            }
+            std::thread::sleep(AWAIT_INTERVAL);
         }
     }
 
@@ -165,6 +185,7 @@ impl Entry {
             "truncate" => Action::Truncate,
             "delay" => Action::Delay(Duration::from_millis(number.into())),
             "jitter" => Action::Jitter(number.into()),
+            "await" => Action::Await,
             _ => return None,
         };
         let named = || Some(Point::ALL.iter().find(|(_, name)| *name == point)?.0);
