@@ -88,7 +88,7 @@ pub(super) struct Core {
     pub(super) last_closed: Instant,
 }
 
-/// After a worker's channel is closed, so long is waited for the end of its process, to learn how it ended.
+/// A worker whose channel is closed, by itself or by the pool, has so long to end by itself: so it is learnt how it ended.
 const END_GRACE: Duration = Duration::from_millis(500);
 
 /// Tasks that take less than this together are not taken back from a worker that is at work.
@@ -287,9 +287,7 @@ impl Core {
         for slot in self.queue.workers_of(call).to_vec() {
             self.with_link(slot, |live, queue| {
                 live.take(slot, queue)?;
-                let count = live.link.take_back(u32::MAX)?;
-                queue.took_back(slot, count as usize);
-                Ok(())
+                live.take_back(slot, queue, u32::MAX)
             });
         }
     }
@@ -318,11 +316,7 @@ impl Core {
         if is_short && !is_stalled {
             return;
         }
-        self.with_link(slot, |live, queue| {
-            let count = live.link.take_back(most.open.div_ceil(2))?;
-            queue.took_back(slot, count as usize);
-            Ok(())
-        });
+        self.with_link(slot, |live, queue| live.take_back(slot, queue, most.open.div_ceil(2)));
         if let Some(assignment) = self.queue.assign_to_idle(call) {
             self.assign(assignment);
         }
@@ -349,6 +343,19 @@ impl Core {
 
     /// Takes a worker out of service; the supervisor does the rest, once it is awake.
     pub(super) fn doom(&mut self, slot: Slot, cause: Cause) {
+        let grace = if cause == Cause::Closed { END_GRACE } else { Duration::ZERO };
+        self.doom_within(slot, cause, grace);
+    }
+
+    /// Tells a worker that has nothing to do to end. It is killed if it does not.
+    pub(super) fn dismiss(&mut self, slot: Slot, cause: Cause) {
+        if let Some(live) = &self.seats[slot].worker {
+            live.link.close_write();
+        }
+        self.doom_within(slot, cause, END_GRACE);
+    }
+
+    fn doom_within(&mut self, slot: Slot, cause: Cause, grace: Duration) {
         self.queue.suspend(slot);
         let Some(live) = &mut self.seats[slot].worker else {
             return;
@@ -356,12 +363,7 @@ impl Core {
         if matches!(live.state, State::Doomed { .. }) {
             return;
         }
-        let now = Instant::now();
-        let kill_at = match cause {
-            Cause::Closed => now + END_GRACE,
-            _ => now,
-        };
-        live.state = State::Doomed { cause, kill_at };
+        live.state = State::Doomed { cause, kill_at: Instant::now() + grace };
         self.unattended = true;
     }
 

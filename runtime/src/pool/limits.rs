@@ -108,8 +108,7 @@ impl Core {
         self.exchange(slot);
         let mut is_over = false;
         self.with_link(slot, |live, queue| {
-            let count = live.link.take_back(u32::MAX)?;
-            queue.took_back(slot, count as usize);
+            live.take_back(slot, queue, u32::MAX)?;
             is_over = live.link.mark() == mark && (queue.is_busy(slot) || !has_begun);
             Ok(())
         });

@@ -8,8 +8,6 @@ use super::queue::Slot;
 use super::seat::{Cause, State};
 use crate::sys;
 
-/// A worker that is told to end has so long to do it by itself.
-const END_GRACE: Duration = Duration::from_millis(500);
 /// The memory of the workers is measured this often.
 const MEASURE_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -24,6 +22,13 @@ pub(crate) struct Retirement {
     pub(crate) idle_timeout: Option<Duration>,
 }
 
+impl Retirement {
+    /// Whether the supervisor must look: the queue counts tasks by itself.
+    fn is_looked_after(&self) -> bool {
+        self.memory_max.is_some() || self.idle_timeout.is_some()
+    }
+}
+
 impl Core {
     /// Tells the workers to end that are to be given nothing more.
     pub(super) fn retire_spent(&mut self) {
@@ -32,21 +37,11 @@ impl Core {
         }
     }
 
-    /// Tells a worker that has nothing to do to end. It is killed if it does not.
-    pub(super) fn dismiss(&mut self, slot: Slot, cause: Cause) {
-        if let Some(live) = &self.seats[slot].worker {
-            live.link.close_write();
-        }
-        self.doom(slot, cause);
-        if let Some(live) = &mut self.seats[slot].worker
-            && let State::Doomed { kill_at, .. } = &mut live.state
-        {
-            *kill_at = Instant::now() + END_GRACE;
-        }
-    }
-
     /// Looks for workers that have too much memory, or had no work for too long.
     pub(super) fn retire_others(&mut self, now: Instant) {
+        if !self.retirement.is_looked_after() {
+            return;
+        }
         if let Some(memory_max) = self.retirement.memory_max
             && now >= self.measured + MEASURE_INTERVAL
         {
@@ -55,8 +50,7 @@ impl Core {
                 let pid = self.seats[slot].worker.as_ref().map(|live| live.process.pid());
                 if pid.and_then(sys::resident_bytes).is_some_and(|bytes| bytes > memory_max) {
                     self.with_link(slot, |live, queue| {
-                        let count = live.link.take_back(u32::MAX)?;
-                        queue.took_back(slot, count as usize);
+                        live.take_back(slot, queue, u32::MAX)?;
                         queue.exhaust(slot);
                         Ok(())
                     });
@@ -74,6 +68,9 @@ impl Core {
 
     /// When to look again.
     pub(super) fn next_retirement(&self, now: Instant) -> Option<Instant> {
+        if !self.retirement.is_looked_after() {
+            return None;
+        }
         let in_service = self.in_service();
         let measure = self.retirement.memory_max.filter(|_| !in_service.is_empty()).map(|_| now + MEASURE_INTERVAL);
         in_service.into_iter().filter_map(|slot| self.idle_until(slot)).chain(measure).min()

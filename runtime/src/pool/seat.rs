@@ -104,6 +104,13 @@ impl Live {
         link.take(|taken| answers.take_in(slot, queue, taken))?;
         Ok(())
     }
+
+    /// Takes back the last tasks that the worker has not claimed, `most` at most: they wait for another.
+    pub(super) fn take_back(&mut self, slot: Slot, queue: &mut Queue, most: u32) -> Result<(), Fault> {
+        let count = self.link.take_back(most)?;
+        queue.took_back(slot, count as usize);
+        Ok(())
+    }
 }
 
 impl Answers {
