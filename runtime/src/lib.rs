@@ -3,6 +3,7 @@
 
 // A row may use the rows above it, and none below.
 mod codec;
+mod death;
 mod entry;
 mod error;
 mod fault_points;

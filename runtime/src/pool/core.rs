@@ -382,13 +382,3 @@ impl Core {
         self.seats.iter().enumerate().filter_map(|(slot, seat)| Some((slot, seat.worker.as_ref()?)))
     }
 }
-
-impl From<Fault> for Cause {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Closed => Self::Closed,
-            Fault::Violation(violation) => Self::Faulty(format!("it broke the protocol: {}", violation.0)),
-            Fault::Broken(message) => Self::Faulty(message),
-        }
-    }
-}

@@ -3,7 +3,6 @@
 mod builder;
 mod chunk_size;
 mod core;
-mod death;
 mod drive;
 mod global;
 mod handle;

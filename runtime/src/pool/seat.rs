@@ -1,9 +1,10 @@
 //! One place in the pool, and the process that holds it.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::limits::Stint;
 use super::queue::{Queue, Slot};
+pub(super) use crate::death::Cause;
 use crate::sys::Process;
 use crate::transport::{Event, Fault, Link, Taken};
 use crate::wire::{Greeting, Violation};
@@ -49,29 +50,6 @@ pub(super) enum State {
         cause: Cause,
         kill_at: Instant,
     },
-}
-
-/// Why a worker is out of service.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
-    /// Its end of the channel was closed: it died, or soon will.
-    Closed,
-    /// The same, but it had to be killed.
-    ClosedAlive,
-    /// It broke the protocol, or the channel failed.
-    Faulty(String),
-    /// It did not say hello in time.
-    Late,
-    /// Its task took longer than this, which was allowed.
-    TimedOut(Duration),
-    /// Its task took more processor time than this, which was allowed.
-    CpuLimit(Duration),
-    /// It has done what a worker may do, or had nothing to do, and was told to end.
-    Retired,
-    /// The call whose task it was running ended early.
-    CallEnded,
-    /// The pool is shut down.
-    PoolClosed,
 }
 
 impl Live {

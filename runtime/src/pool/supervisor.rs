@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::core::{Core, Phase, Shared};
-use super::death;
 use super::queue::{CallFailure, Slot};
 use super::seat::{Answers, Cause, Live, State};
+use crate::death;
 use crate::error::StartFailure;
 use crate::fault_points::{self, Point};
 use crate::launch;

@@ -1,5 +1,5 @@
 //! What a signal that ends a worker leaves: word of the signal, and of what is known of it, written by a handler at the moment
-//! of it. The parent finds it there; what it means for the task is decided in `pool/death`.
+//! of it. The parent finds it there; what it means for the task is decided in `death`.
 //!
 //! 1. A handler does nothing but what is allowed at any moment (signal-safety(7)), and takes no memory.
 //! 2. It puts back what was there before, for its signal, and lets the signal come again: so the process ends by the signal

@@ -1,12 +1,45 @@
 //! What a worker's end means: the one place that decides it.
 
 use std::fmt;
+use std::time::Duration;
 
-use super::seat::Cause;
 use crate::error::TaskErrorKind;
 use crate::sys::{Crash, End, Reason};
-use crate::transport::Note;
+use crate::transport::{Fault, Note};
 use crate::wire::PanicNote;
+
+/// Why a worker is out of service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// Its end of the channel was closed: it died, or soon will.
+    Closed,
+    /// The same, but it had to be killed.
+    ClosedAlive,
+    /// It broke the protocol, or the channel failed.
+    Faulty(String),
+    /// It did not say hello in time.
+    Late,
+    /// Its task took longer than this, which was allowed.
+    TimedOut(Duration),
+    /// Its task took more processor time than this, which was allowed.
+    CpuLimit(Duration),
+    /// It has done what a worker may do, or had nothing to do, and was told to end.
+    Retired,
+    /// The call whose task it was running ended early.
+    CallEnded,
+    /// The pool is shut down.
+    PoolClosed,
+}
+
+impl From<Fault> for Cause {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Closed => Self::Closed,
+            Fault::Violation(violation) => Self::Faulty(format!("it broke the protocol: {}", violation.0)),
+            Fault::Broken(message) => Self::Faulty(message),
+        }
+    }
+}
 
 /// The number of SIGABRT, which is equal on all Unix systems: what a panic ends in that cannot unwind.
 const SIGABRT: i32 = 6;
@@ -14,7 +47,7 @@ const SIGABRT: i32 = 6;
 const SIGKILL: i32 = 9;
 
 /// The error of the task that a worker was running when it ended, or was ended; none where the whole call ends with it.
-pub(super) fn task_error(cause: &Cause, end: End, note: Note) -> Option<TaskErrorKind> {
+pub(crate) fn task_error(cause: &Cause, end: End, note: Note) -> Option<TaskErrorKind> {
     if *cause == Cause::Closed
         && let End::Signaled(signal) = end
         && let Some(Crash { reason, .. }) = note.crash.filter(|crash| belongs(crash.signal, signal))
@@ -95,7 +128,7 @@ fn crashed(signal: Option<i32>, exit_code: Option<i32>, note: Option<&str>) -> T
 }
 
 /// Why a worker that never said hello ended, for the error of the pool's start.
-pub(super) fn start_failure(slot: usize, cause: &Cause, end: End, startup_timeout: std::time::Duration) -> String {
+pub(crate) fn start_failure(slot: usize, cause: &Cause, end: End, startup_timeout: Duration) -> String {
     let remedy = "a worker runs this program's `main` up to poolmap::init(): call init() first in `main`, or put \
                   #[poolmap::main] above it";
     match (cause, end) {
