@@ -2,10 +2,10 @@
 
 use super::engine::Indexed;
 use crate::codec::Decoder;
-use crate::error::{CodecError, TaskError, TaskErrorKind};
-use crate::registry::{self, WorkerFn};
+use crate::error::{TaskError, TaskErrorKind};
+use crate::registry::{NoOutput, WorkerFn, decode_output, take_outcome};
 use crate::task::{Done, Outcomes};
-use crate::wire::{PanicNote, Records, Status, Violation};
+use crate::wire::{Records, Violation};
 
 /// Outcomes, to be taken one by one.
 pub(super) struct Replies {
@@ -100,17 +100,17 @@ impl Replies {
                 let before = records.taken();
                 let outcome = match records.next_output() {
                     Some(output) => decode_output::<F>(output),
-                    None => other::<F>(records),
+                    None => take_outcome::<F>(records),
                 };
                 bytes += records.taken() - before;
                 outcome
             }
-            Source::Error(kind) => Err(Fail::Task(kind.clone())),
+            Source::Error(kind) => Err(NoOutput::Task(kind.clone())),
         };
-        let outcome = outcome.map_err(|fail| {
-            let kind = match fail {
-                Fail::Task(kind) => kind,
-                Fail::Violation(violation) => self.broken(violation),
+        let outcome = outcome.map_err(|reason| {
+            let kind = match reason {
+                NoOutput::Task(kind) => kind,
+                NoOutput::Violation(violation) => self.broken(violation),
             };
             let pid = self.worker.map(|(_, pid)| pid);
             TaskError::new(index, F::__registration().path(), self.attempts, pid, kind)
@@ -144,49 +144,4 @@ impl Replies {
         let note = Some(format!("{what}, so it was killed"));
         TaskErrorKind::Crashed { signal: None, exit_code: None, note }
     }
-}
-
-/// Why there is no output.
-enum Fail {
-    Task(TaskErrorKind),
-    Violation(Violation),
-}
-
-#[inline]
-fn decode_output<F: WorkerFn>(output: &[u8]) -> Result<F::Output, Fail> {
-    let mut decoder = Decoder::new(output);
-    F::__decode_output(&mut decoder)
-        .and_then(|value| decoder.end().map(|()| value))
-        .map_err(|error| Fail::Task(TaskErrorKind::Decode(CodecError::new(format!("the result: {error}")))))
-}
-
-/// The next result where it is no output in one piece.
-#[cold]
-#[inline(never)]
-fn other<F: WorkerFn>(records: &mut Records) -> Result<F::Output, Fail> {
-    match records.next() {
-        Ok((Status::Output, output)) => decode_output::<F>(&output),
-        Ok((status, payload)) => failed(status, &payload),
-        Err(violation) => Err(Fail::Violation(violation)),
-    }
-}
-
-#[cold]
-fn failed<T>(status: Status, payload: &[u8]) -> Result<T, Fail> {
-    let text = || CodecError::new(String::from_utf8_lossy(payload));
-    let kind = match status {
-        Status::Failure => registry::decode_failure(payload)
-            .map(TaskErrorKind::Failed)
-            .map_err(|error| Fail::Violation(Violation::new(format!("a returned error: {error}"))))?,
-        Status::Decode => TaskErrorKind::Decode(text()),
-        Status::Panic => {
-            let note = PanicNote::decode(payload).map_err(Fail::Violation)?;
-            TaskErrorKind::Panicked { message: note.message, location: note.location, backtrace: note.backtrace }
-        }
-        Status::Encode => TaskErrorKind::Encode(text()),
-        Status::Output | Status::NotRun => {
-            return Err(Fail::Violation(Violation::new("a task was not begun, and its call goes on")));
-        }
-    };
-    Err(Fail::Task(kind))
 }

@@ -338,7 +338,7 @@ fn wrong_argument(name: &str, error: &CodecError) -> Stop {
 }
 
 /// Reads what [`TaskCall::failed`] wrote.
-pub(crate) fn decode_failure(bytes: &[u8]) -> Result<RemoteError, CodecError> {
+pub(super) fn decode_failure(bytes: &[u8]) -> Result<RemoteError, CodecError> {
     type Failure = (String, Vec<String>, String, String, Option<(u64, Vec<u8>)>);
     let (message, chain, debug, type_name, typed): Failure = codec::decode(bytes)?;
     let typed = typed.map(|(type_hash, bytes)| TypedValue { type_hash, bytes });

@@ -5,14 +5,16 @@ mod call;
 mod fallible;
 mod function;
 mod held;
+mod outcome;
 mod table;
 
 pub use arguments::EncodeAs;
-pub(crate) use call::{Finished, Flush, Progress, decode_failure};
+pub(crate) use call::{Finished, Flush, Progress};
 pub use call::{Stop, TaskCall, run_tasks};
 pub use fallible::{ErrorProbe, Fallible, Typed, Untyped};
 pub use function::{Argument, Named, Output, Parameter, Parameters, WorkerFailure, WorkerFn, not_a_worker_function};
 pub use held::Held;
 pub(crate) use held::SharedName;
+pub(crate) use outcome::{NoOutput, decode_output, take_outcome};
 pub use table::{Entry, Identity, Registration};
 pub(crate) use table::{fingerprint, function};

@@ -1,0 +1,53 @@
+//! What became of a task, out of the record that its worker wrote: the output, or why there is none.
+
+use super::call::decode_failure;
+use super::function::WorkerFn;
+use crate::codec::Decoder;
+use crate::error::{CodecError, TaskErrorKind};
+use crate::wire::{PanicNote, Records, Status, Violation};
+
+/// Why there is no output.
+pub(crate) enum NoOutput {
+    Task(TaskErrorKind),
+    Violation(Violation),
+}
+
+/// Reads an output.
+#[inline]
+pub(crate) fn decode_output<F: WorkerFn>(output: &[u8]) -> Result<F::Output, NoOutput> {
+    let mut decoder = Decoder::new(output);
+    F::__decode_output(&mut decoder)
+        .and_then(|value| decoder.end().map(|()| value))
+        .map_err(|error| NoOutput::Task(TaskErrorKind::Decode(CodecError::new(format!("the result: {error}")))))
+}
+
+/// Takes the next result, also where it is no output in one piece.
+#[cold]
+#[inline(never)]
+pub(crate) fn take_outcome<F: WorkerFn>(records: &mut Records) -> Result<F::Output, NoOutput> {
+    match records.next() {
+        Ok((Status::Output, output)) => decode_output::<F>(&output),
+        Ok((status, payload)) => failed(status, &payload),
+        Err(violation) => Err(NoOutput::Violation(violation)),
+    }
+}
+
+#[cold]
+fn failed<T>(status: Status, payload: &[u8]) -> Result<T, NoOutput> {
+    let text = || CodecError::new(String::from_utf8_lossy(payload));
+    let kind = match status {
+        Status::Failure => decode_failure(payload)
+            .map(TaskErrorKind::Failed)
+            .map_err(|error| NoOutput::Violation(Violation::new(format!("a returned error: {error}"))))?,
+        Status::Decode => TaskErrorKind::Decode(text()),
+        Status::Panic => {
+            let note = PanicNote::decode(payload).map_err(NoOutput::Violation)?;
+            TaskErrorKind::Panicked { message: note.message, location: note.location, backtrace: note.backtrace }
+        }
+        Status::Encode => TaskErrorKind::Encode(text()),
+        Status::Output | Status::NotRun => {
+            return Err(NoOutput::Violation(Violation::new("a task was not begun, and its call goes on")));
+        }
+    };
+    Err(NoOutput::Task(kind))
+}
