@@ -39,6 +39,7 @@ pub(crate) enum Kind {
     Task(TaskError),
     Start(StartFailure),
     Closed,
+    Taken,
 }
 
 /// Which iterators of a call differ in length.
@@ -121,7 +122,12 @@ impl Error {
         matches!(&*self.kind, Kind::Start(_))
     }
 
-    /// Whether the pool was shut down.
+    /// Whether the output of a call was asked for that had been taken before.
+    pub fn is_taken(&self) -> bool {
+        matches!(&*self.kind, Kind::Taken)
+    }
+
+    /// Whether the pool was closed or shut down.
     pub fn is_closed(&self) -> bool {
         matches!(&*self.kind, Kind::Closed)
     }
@@ -161,6 +167,7 @@ impl fmt::Display for Error {
             Kind::Closed => {
                 f.write_str("the pool was shut down: make another one, or shut it down after the last call")
             }
+            Kind::Taken => f.write_str("the output of this call was taken before: join it once"),
         }
     }
 }

@@ -80,7 +80,7 @@ pub enum TaskErrorKind {
     Encode(CodecError),
     /// An argument could not be decoded in the worker, or the result in the parent.
     Decode(CodecError),
-    /// The task was cancelled: its pool was shut down before it ended.
+    /// The task was cancelled before a worker had begun it.
     Cancelled,
 }
 
@@ -180,7 +180,7 @@ impl TaskError {
             }
             TaskErrorKind::Encode(error) => write!(f, "could not be encoded: {error}"),
             TaskErrorKind::Decode(error) => write!(f, "could not be decoded: {error}"),
-            TaskErrorKind::Cancelled => f.write_str("was cancelled: its pool was shut down before it ended"),
+            TaskErrorKind::Cancelled => f.write_str("was cancelled before a worker had begun it"),
         }
     }
 }

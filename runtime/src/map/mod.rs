@@ -3,7 +3,9 @@
 mod apply;
 mod builder;
 mod columns;
+mod completed;
 mod engine;
+mod handle;
 mod iter;
 mod options;
 mod repeated;
@@ -12,4 +14,6 @@ mod rows;
 
 pub use builder::{Map, Position, call};
 pub use columns::{Column, Columns, Length, Pulled, Source};
+pub use completed::{AsCompleted, as_completed, wait_any};
+pub use handle::TaskHandle;
 pub use iter::{PoolIter, PoolIterUnordered};

@@ -14,6 +14,7 @@ use super::chunk_size::Return;
 use super::queue::{Assignment, CallId, CallRules, Queue, Running, Slot};
 use super::retirement::Retirement;
 use super::seat::{Cause, Live, Seat, State};
+use super::submissions::Submissions;
 use crate::error::{Error, Kind, StartFailure, TaskErrorKind};
 use crate::launch::{Entry, Start};
 use crate::sys::{self, Waker};
@@ -47,6 +48,7 @@ pub(crate) struct Shared {
     pub(super) driver: Waker,
     pub(super) supervisor: Waker,
     pub(super) settings: Settings,
+    pub(super) submissions: Submissions,
 }
 
 /// How far a pool's life has come.
@@ -65,6 +67,8 @@ pub(super) struct Core {
     pub(super) queue: Queue,
     pub(super) seats: Vec<Seat>,
     pub(super) phase: Phase,
+    /// The pool takes no more calls, and goes on with those it has.
+    pub(super) refuses_calls: bool,
     /// What made the last start of the pool fail, until a call reports it.
     pub(super) start_failure: Option<StartFailure>,
     /// What made a worker's last start fail.
@@ -115,6 +119,7 @@ impl Shared {
                 queue: Queue::new(settings.workers, returns, settings.retirement.tasks_max),
                 seats,
                 phase: Phase::Unstarted,
+                refuses_calls: false,
                 start_failure: None,
                 last_failure: None,
                 failed_starts: 0,
@@ -133,6 +138,7 @@ impl Shared {
             driver: Waker::new()?,
             supervisor: Waker::new()?,
             settings,
+            submissions: Submissions::new(),
         }))
     }
 
@@ -159,14 +165,25 @@ impl Shared {
     /// Opens a call.
     pub(crate) fn open(&self, rules: CallRules) -> Result<CallId, Error> {
         let mut core = self.lock();
-        if matches!(core.phase, Phase::Closing | Phase::Closed) {
+        if core.is_closed() {
             return Err(Error::new(Kind::Closed));
         }
         self.resume(&mut core)?;
         if rules.limits.shortest().is_some() {
             self.supervisor.wake();
         }
-        Ok(core.queue.open(rules))
+        let call = core.queue.open(rules);
+        drop(core);
+        // Rule 3 of `submissions`.
+        if self.submissions.is_driving() {
+            self.driver.wake();
+        }
+        Ok(call)
+    }
+
+    /// Whether no call may be opened any more, as an error.
+    pub(super) fn check_open(&self) -> Result<(), Error> {
+        if self.lock().is_closed() { Err(Error::new(Kind::Closed)) } else { Ok(()) }
     }
 
     /// Reports a failed start once; after that, starts workers again.
@@ -283,7 +300,7 @@ impl Core {
     }
 
     /// Takes back what the workers of a call have not claimed.
-    fn take_back_all(&mut self, call: CallId) {
+    pub(super) fn take_back_all(&mut self, call: CallId) {
         for slot in self.queue.workers_of(call).to_vec() {
             self.with_link(slot, |live, queue| {
                 live.take(slot, queue)?;
@@ -369,6 +386,11 @@ impl Core {
 
     fn revoke(&mut self, slot: Slot) {
         self.with_link(slot, |live, _| live.link.revoke());
+    }
+
+    /// Whether no call may be opened any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.refuses_calls || matches!(self.phase, Phase::Closing | Phase::Closed)
     }
 
     /// Whether a worker waits for the supervisor. One that it knows of, and whose end it waits for, does not: it would be woken

@@ -41,6 +41,18 @@ impl Shared {
         left: Option<usize>,
         until: Option<Instant>,
     ) -> Result<Step, CallFailure> {
+        self.step_until(call, (read, left), until, |_| false)
+    }
+
+    /// The same, also until `is_enough` says so. It is asked before each sleep, with the number of open calls; whoever changes what
+    /// it looks at wakes the driver.
+    pub(super) fn step_until(
+        &self,
+        call: CallId,
+        (read, left): (bool, Option<usize>),
+        until: Option<Instant>,
+        is_enough: impl Fn(usize) -> bool,
+    ) -> Result<Step, CallFailure> {
         let mut core = self.lock();
         let mut spun = 0;
         loop {
@@ -49,7 +61,7 @@ impl Shared {
                 self.take_results(&mut core);
             }
             let step = core.step(call, read, left);
-            if !matches!(&step, Ok(step) if step.is_empty()) {
+            if !matches!(&step, Ok(step) if step.is_empty()) || is_enough(core.queue.calls()) {
                 self.hand_over(&core);
                 return step;
             }

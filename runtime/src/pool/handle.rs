@@ -150,6 +150,7 @@ impl Pool {
         shared.supervisor.wake();
         // If it panicked, what it says on its end has been done all the same.
         let _ = supervisor.join();
+        shared.end_submissions();
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {

@@ -10,6 +10,7 @@ mod limits;
 mod queue;
 mod retirement;
 mod seat;
+mod submissions;
 mod supervisor;
 
 pub(crate) use self::core::Shared;
@@ -20,3 +21,4 @@ pub use builder::Builder;
 pub(crate) use global::global_shared;
 pub use global::{global_pool, shutdown_global};
 pub use handle::{Pool, cpu_count};
+pub(crate) use submissions::{Outcome, Submitted};

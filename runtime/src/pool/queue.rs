@@ -428,9 +428,9 @@ impl Queue {
         std::mem::take(&mut self.spent)
     }
 
-    /// Whether a call is open.
-    pub(super) fn has_calls(&self) -> bool {
-        !self.calls.is_empty()
+    /// How many calls are open.
+    pub(super) fn calls(&self) -> usize {
+        self.calls.len()
     }
 
     /// Takes a worker out of service; it keeps its chunks until it is known how it ended.

@@ -78,7 +78,7 @@ impl Core {
 
     /// When a worker has had no work for too long, if it has none.
     fn idle_until(&self, slot: Slot) -> Option<Instant> {
-        let timeout = self.retirement.idle_timeout.filter(|_| !self.queue.has_calls() && !self.queue.is_busy(slot))?;
+        let timeout = self.retirement.idle_timeout.filter(|_| self.queue.calls() == 0 && !self.queue.is_busy(slot))?;
         let live = self.seats[slot].worker.as_ref()?;
         live.answers.last.max(self.last_closed).checked_add(timeout)
     }

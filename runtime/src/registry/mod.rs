@@ -2,6 +2,7 @@
 
 mod arguments;
 mod call;
+mod encoded;
 mod fallible;
 mod function;
 mod held;
@@ -11,6 +12,7 @@ mod table;
 pub use arguments::EncodeAs;
 pub(crate) use call::{Finished, Flush, Progress};
 pub use call::{Stop, TaskCall, run_tasks};
+pub(crate) use encoded::EncodedCall;
 pub use fallible::{ErrorProbe, Fallible, Typed, Untyped};
 pub use function::{Argument, Named, Output, Parameter, Parameters, WorkerFailure, WorkerFn, not_a_worker_function};
 pub use held::Held;

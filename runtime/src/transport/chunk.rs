@@ -1,10 +1,12 @@
 //! Tasks that travel together, as the parent keeps them until each has its outcome: where their arguments stand, and whose they
 //! are. It is cut in two without a copy, when what is left of it moves to another worker.
 
+use std::io;
 use std::sync::Arc;
 
-use super::arena::Block;
+use super::arena::{Arena, Block};
 use crate::error::TaskErrorKind;
+use crate::registry::EncodedCall;
 use crate::shared::Segment;
 use crate::wire;
 
@@ -67,6 +69,20 @@ impl Chunk {
             moves: 0,
             earlier: None,
         }
+    }
+
+    /// The chunk that is this one call, with an index.
+    pub(crate) fn of_call(arena: &Arc<Arena>, call: &EncodedCall, index: u64) -> io::Result<Self> {
+        let bytes = call.task.len();
+        let block = match arena.room() {
+            Some(mut room) if room.len() >= bytes => {
+                room[..bytes].copy_from_slice(&call.task);
+                room.into_block(bytes)
+            }
+            _ => arena.own_block(&call.task)?,
+        };
+        let head = ChunkHead { function: call.function.index(), attempt: 1, first_index: index };
+        Ok(Self::new(head, 1, block, bytes).sharing(Sharing::new(0, call.memory.clone())))
     }
 
     /// The chunk, with what its tasks share.
@@ -173,7 +189,6 @@ impl Chunk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::Arena;
 
     #[test]
     fn a_split_chunk_holds_each_task_once() {

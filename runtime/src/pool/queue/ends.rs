@@ -46,6 +46,13 @@ impl Queue {
         held
     }
 
+    /// Takes the chunk that is this one task out of those of a call that wait, with this error.
+    pub(in crate::pool) fn withdraw(&mut self, id: CallId, index: usize, error: &TaskErrorKind) -> Option<Done> {
+        let backlog = &mut self.calls.get_mut(&id)?.backlog;
+        let place = backlog.iter().position(|chunk| chunk.len() == 1 && chunk.index(0) == index)?;
+        backlog.remove(place).map(|chunk| not_begun(&chunk, error))
+    }
+
     /// Takes in that workers hold chunks of a call no more that they are to be killed for, or to begin nothing more of.
     fn let_go(&mut self, held: &[Slot], running: Running) {
         for &slot in held {

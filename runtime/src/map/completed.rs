@@ -1,0 +1,136 @@
+//! Several submitted calls, as they finish.
+
+use std::fmt;
+use std::iter::FusedIterator;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::task::{Wake, Waker};
+use std::thread::Thread;
+
+use super::handle::TaskHandle;
+use crate::error::Result;
+
+/// Waits until one of the calls has ended, and gives its place among them: that of the first, if several have. `None` if there is
+/// no handle.
+///
+/// # Examples
+///
+/// ```
+/// use poolmap::{Pool, worker};
+///
+/// #[worker]
+/// fn sleep(millis: u64) -> u64 {
+///     std::thread::sleep(std::time::Duration::from_millis(millis));
+///     millis
+/// }
+///
+/// poolmap::init();
+/// let pool = Pool::builder().workers(2).build()?;
+/// let mut handles = vec![pool.submit(sleep { millis: 60_000 })?, pool.submit(sleep { millis: 1 })?];
+/// let first = poolmap::wait_any(&handles).expect("there are handles");
+/// assert_eq!(handles.swap_remove(first).join()?, 1);
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+pub fn wait_any<T>(handles: &[TaskHandle<T>]) -> Option<usize> {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    while !handles.is_empty() {
+        let finished = handles.iter().position(|handle| !handle.submitted().wake_when_finished(&waker));
+        if finished.is_some() {
+            return finished;
+        }
+        std::thread::park();
+    }
+    None
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// The outputs of submitted calls as they finish, each with the place of its handle, from 0.
+///
+/// Dropping the iterator drops the handles that are left, which cancels those calls that no worker has begun.
+///
+/// # Examples
+///
+/// ```
+/// use poolmap::{Pool, as_completed, worker};
+///
+/// #[worker]
+/// fn square(x: usize) -> usize {
+///     x * x
+/// }
+///
+/// poolmap::init();
+/// let pool = Pool::builder().workers(2).build()?;
+/// let handles = (0..10).map(|x| pool.submit(square { x })).collect::<poolmap::Result<Vec<_>>>()?;
+/// for (place, output) in as_completed(handles) {
+///     assert_eq!(output?, place * place);
+/// }
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+pub fn as_completed<T>(handles: impl IntoIterator<Item = TaskHandle<T>>) -> AsCompleted<T> {
+    let (finished, places) = channel();
+    let watch = |(place, handle): (usize, TaskHandle<T>)| {
+        let waker = Waker::from(Arc::new(Tell { place, finished: finished.clone() }));
+        if !handle.submitted().wake_when_finished(&waker) {
+            // The receiver is there as long as this runs.
+            let _ = finished.send(place);
+        }
+        Some(handle)
+    };
+    let handles: Vec<_> = handles.into_iter().enumerate().map(watch).collect();
+    AsCompleted { left: handles.len(), handles, places }
+}
+
+struct Tell {
+    place: usize,
+    finished: Sender<usize>,
+}
+
+impl Wake for Tell {
+    fn wake(self: Arc<Self>) {
+        // Nobody waits for it any more.
+        let _ = self.finished.send(self.place);
+    }
+}
+
+/// What [`as_completed`] gives.
+pub struct AsCompleted<T> {
+    /// None where the output was given.
+    handles: Vec<Option<TaskHandle<T>>>,
+    places: Receiver<usize>,
+    left: usize,
+}
+
+impl<T> Iterator for AsCompleted<T> {
+    type Item = (usize, Result<T>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.left > 0 {
+            let place = self.places.recv().ok()?;
+            if let Some(handle) = self.handles[place].take() {
+                self.left -= 1;
+                return Some((place, handle.join()));
+            }
+        }
+        None
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl<T> ExactSizeIterator for AsCompleted<T> {}
+impl<T> FusedIterator for AsCompleted<T> {}
+
+impl<T> fmt::Debug for AsCompleted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsCompleted").field("left", &self.left).finish_non_exhaustive()
+    }
+}

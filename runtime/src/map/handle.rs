@@ -1,0 +1,240 @@
+//! One call that was submitted, and the handle to its output.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use super::replies::Replies;
+use crate::error::{CodecError, Error, Kind, Result, TaskError, TaskErrorKind};
+use crate::pool::{CallFailure, Outcome, Pool, Shared, Submitted};
+use crate::registry::{EncodedCall, WorkerFn};
+use crate::task::Done;
+use crate::transport::Chunk;
+use crate::wire::OVERHEAD_BYTES;
+
+impl Pool {
+    /// Runs one call in a worker, and does not wait for it. Its index is 0.
+    ///
+    /// Submitted calls begin in the order in which they were submitted, each as soon as a worker takes it; how many wait is limited
+    /// by memory alone. One costs some microseconds: for many of a kind a map is faster.
+    ///
+    /// # Errors
+    ///
+    /// An argument that does not encode ([`TaskErrorKind::Encode`]); the pool was closed; no worker could be started.
+    ///
+    /// # Worker death
+    ///
+    /// If the worker dies in the call, its error is [`Crashed`](TaskErrorKind::Crashed), and the worker is replaced.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use poolmap::{Pool, worker};
+    ///
+    /// #[worker]
+    /// fn square(x: u64) -> u64 {
+    ///     x * x
+    /// }
+    ///
+    /// poolmap::init();
+    /// let pool = Pool::builder().workers(2).build()?;
+    /// let (three, four) = (pool.submit(square { x: 3 })?, pool.submit(square { x: 4 })?);
+    /// assert_eq!(three.join()? + four.join()?, 25);
+    /// # Ok::<(), poolmap::Error>(())
+    /// ```
+    pub fn submit<F: WorkerFn>(&self, call: F) -> Result<TaskHandle<F::Output>> {
+        let shared = self.shared()?;
+        let submitted = shared.submit(|index| {
+            let encoded = EncodedCall::new(&call, shared.frame_bytes_max() - OVERHEAD_BYTES);
+            let chunk = encoded.and_then(|encoded| {
+                let bytes = encoded.task.len();
+                Chunk::of_call(shared.arena(), &encoded, index)
+                    .map_err(|error| CodecError::new(format!("there is no memory for its {bytes} bytes: {error}")))
+            });
+            chunk.map_err(|error| {
+                let kind = TaskErrorKind::Encode(error);
+                Error::from(TaskError::new(0, F::__registration().path(), 0, None, kind))
+            })
+        })?;
+        Ok(TaskHandle { shared, submitted, decode: decode::<F>, is_detached: false })
+    }
+}
+
+/// A call that was submitted ([`Pool::submit`]), and the way to its output.
+///
+/// It is also a [`Future`], which needs no runtime: the pool's own thread wakes it. It is `Send`, whatever the output is: that is
+/// decoded by the thread that takes it.
+///
+/// Dropping the handle cancels the call if no worker has begun it; one that is running goes on, and its output is dropped.
+///
+/// # Worker death
+///
+/// If the worker dies in the call, its error is [`Crashed`](TaskErrorKind::Crashed), and the worker is replaced. When the pool
+/// is shut down first, the call fails with [`Error::is_closed`].
+///
+/// # Examples
+///
+/// Without a runtime:
+///
+/// ```
+/// use std::future::Future;
+/// use std::pin::pin;
+/// use std::sync::Arc;
+/// use std::task::{Context, Poll, Wake, Waker};
+/// use std::thread::Thread;
+///
+/// use poolmap::{Pool, worker};
+///
+/// struct Unpark(Thread);
+///
+/// impl Wake for Unpark {
+///     fn wake(self: Arc<Self>) {
+///         self.0.unpark();
+///     }
+/// }
+///
+/// fn block_on<T>(future: impl Future<Output = T>) -> T {
+///     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+///     let mut future = pin!(future);
+///     loop {
+///         match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+///             Poll::Ready(output) => return output,
+///             Poll::Pending => std::thread::park(),
+///         }
+///     }
+/// }
+///
+/// #[worker]
+/// fn square(x: u64) -> u64 {
+///     x * x
+/// }
+///
+/// poolmap::init();
+/// let pool = Pool::builder().workers(1).build()?;
+/// let sum = block_on(async { Ok::<_, poolmap::Error>(pool.submit(square { x: 3 })?.await? + 1) })?;
+/// assert_eq!(sum, 10);
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+#[must_use = "a handle that is dropped cancels its call, if that has not begun"]
+pub struct TaskHandle<T> {
+    shared: Arc<Shared>,
+    submitted: Arc<Submitted>,
+    decode: fn(&Shared, Outcome) -> Result<T>,
+    is_detached: bool,
+}
+
+impl<T> TaskHandle<T> {
+    /// Waits for the output.
+    ///
+    /// # Errors
+    ///
+    /// The task's own error ([`Error::task`]); no worker could be started; the pool was shut down before it ended; the output was
+    /// taken before ([`join_timeout`](Self::join_timeout)).
+    pub fn join(self) -> Result<T> {
+        self.shared.wait_for_submitted(&self.submitted, None);
+        self.take().unwrap_or_else(|| Err(Error::new(Kind::Taken)))
+    }
+
+    /// Waits for the output so long; `None` if the call goes on, and the handle stays good.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`join`](Self::join).
+    pub fn join_timeout(&mut self, time: Duration) -> Result<Option<T>> {
+        // A time behind the end of the clock never comes.
+        let until = Instant::now().checked_add(time);
+        if !self.shared.wait_for_submitted(&self.submitted, until) {
+            return Ok(None);
+        }
+        self.take().unwrap_or_else(|| Err(Error::new(Kind::Taken))).map(Some)
+    }
+
+    /// Whether the call has ended, in whatever way.
+    pub fn is_finished(&self) -> bool {
+        self.submitted.is_finished()
+    }
+
+    /// Takes the call back, if no worker has begun it; tells whether it did. Its error is then
+    /// [`Cancelled`](TaskErrorKind::Cancelled). One that is running goes on.
+    ///
+    /// Where the workers share no memory, a worker has a task ahead, which counts as begun.
+    pub fn cancel(&self) -> bool {
+        self.shared.cancel(&self.submitted)
+    }
+
+    /// Does something with the output once it is there, on a thread of the pool's, one callback after another. The call is no longer
+    /// cancelled by a drop.
+    ///
+    /// A panic of it is told by the panic hook, and harms nothing else. It may submit further calls. It should not take long:
+    /// others wait for it. A pool that is dropped waits up to 5 seconds for one that is running.
+    pub fn on_done(mut self, callback: impl FnOnce(Result<T>) + Send + 'static)
+    where
+        T: 'static,
+    {
+        self.is_detached = true;
+        let (decode, shared) = (self.decode, Arc::downgrade(&self.shared));
+        let callback = move |outcome| {
+            if let Some(shared) = shared.upgrade() {
+                callback(decode(&shared, outcome));
+            }
+        };
+        self.shared.call_back(&self.submitted, Box::new(callback));
+    }
+
+    fn take(&self) -> Option<Result<T>> {
+        self.submitted.take().map(|outcome| (self.decode)(&self.shared, outcome))
+    }
+
+    pub(super) fn submitted(&self) -> &Submitted {
+        &self.submitted
+    }
+}
+
+impl<T> Future for TaskHandle<T> {
+    type Output = Result<T>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
+        if self.submitted.wake_when_finished(context.waker()) {
+            return Poll::Pending;
+        }
+        Poll::Ready(self.take().unwrap_or_else(|| Err(Error::new(Kind::Taken))))
+    }
+}
+
+impl<T> Drop for TaskHandle<T> {
+    fn drop(&mut self) {
+        if !self.is_detached {
+            self.shared.cancel(&self.submitted);
+        }
+    }
+}
+
+impl<T> fmt::Debug for TaskHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskHandle").field("is_finished", &self.is_finished()).finish_non_exhaustive()
+    }
+}
+
+/// The output of the one task, or why there is none.
+fn decode<F: WorkerFn>(shared: &Shared, outcome: Outcome) -> Result<F::Output> {
+    let done = outcome.map_err(|failure| {
+        Error::new(match failure {
+            CallFailure::Start(failure) => Kind::Start(failure),
+            CallFailure::PoolClosed => Kind::Closed,
+        })
+    })?;
+    decode_done::<F>(shared, Done { first_index: 0, ..done }).map_err(Error::from)
+}
+
+/// The output of a task that has its outcome.
+pub(super) fn decode_done<F: WorkerFn>(shared: &Shared, done: Done) -> std::result::Result<F::Output, TaskError> {
+    let mut replies = Replies::new(done);
+    let ((_, outcome), _) = replies.next::<F>().expect("one task has one outcome");
+    if let Some((worker, what)) = replies.fault() {
+        shared.distrust(worker, what);
+    }
+    outcome
+}

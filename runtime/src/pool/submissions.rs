@@ -1,0 +1,435 @@
+//! Calls that are submitted one by one: what has become of each, and the thread that sees to them while nobody waits.
+//!
+//! 1. All that are pending are tasks of one call of the queue, which is opened for the first and closed with the last.
+//! 2. A task is handed to its handle by whoever takes it in: a thread that waits for a handle, or the pool's thread of this
+//!    module.
+//! 3. That thread drives only while nobody else does: a map's caller is the better driver, and so is who waits for a handle.
+//!    While a map is open it only looks now and then; who opens one or begins to wait wakes it.
+//! 4. Callbacks run on that thread alone, without a lock.
+//! 5. Locks are taken in this order: the state here, the core, the state of one task.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::core::{Core, Shared};
+use super::drive::Step;
+use super::queue::{CallFailure, CallId, CallRules, Running};
+use crate::error::{Error, Kind, Result, TaskErrorKind};
+use crate::task::Done;
+use crate::transport::Chunk;
+
+/// While a map drives, submitted tasks are looked after this often.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+/// A pool that is shut down waits so long for a callback that is running.
+const CALLBACK_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// What became of a submitted task.
+pub(crate) type Outcome = std::result::Result<Done, CallFailure>;
+/// What is done with it on the pool's thread.
+pub(crate) type Callback = Box<dyn FnOnce(Outcome) + Send>;
+
+/// The submitted tasks of a pool.
+pub(super) struct Submissions {
+    state: Mutex<State>,
+    /// The thread has something to do, or has ended.
+    changed: Condvar,
+    /// The threads that wait for a handle, and drive.
+    waiting: AtomicUsize,
+    /// Changes with the call: who waits for one that is closed must look again.
+    version: AtomicU64,
+    /// The thread drives.
+    is_driving: AtomicBool,
+}
+
+struct State {
+    call: Option<CallId>,
+    pending: BTreeMap<usize, Arc<Submitted>>,
+    next_index: usize,
+    callbacks: VecDeque<(Callback, Outcome)>,
+    thread: Option<JoinHandle<()>>,
+    /// The pool is shut down: the thread ends once it has nothing to do.
+    is_ending: bool,
+    has_ended: bool,
+}
+
+/// A task that was submitted.
+pub(crate) struct Submitted {
+    index: usize,
+    /// Looked at where the state must not be locked.
+    is_finished: AtomicBool,
+    progress: Mutex<Progress>,
+}
+
+enum Progress {
+    Pending,
+    /// Who polls its handle.
+    Polled(Waker),
+    /// Nobody waits for it: this is done with its outcome.
+    Callback(Callback),
+    Finished(Outcome),
+    /// The outcome was given to its handle.
+    Taken,
+}
+
+/// What is to be done once a task is finished.
+enum Then {
+    Nothing,
+    Wake(Waker),
+    CallBack(Callback, Outcome),
+}
+
+impl Submitted {
+    pub(crate) fn is_finished(&self) -> bool {
+        self.is_finished.load(Ordering::Acquire)
+    }
+
+    /// Its outcome, once.
+    pub(crate) fn take(&self) -> Option<Outcome> {
+        let mut progress = self.lock();
+        match std::mem::replace(&mut *progress, Progress::Taken) {
+            Progress::Finished(outcome) => Some(outcome),
+            other => {
+                *progress = other;
+                None
+            }
+        }
+    }
+
+    /// Wakes whoever waits once it is finished; false if it is already.
+    pub(crate) fn wake_when_finished(&self, waker: &Waker) -> bool {
+        let mut progress = self.lock();
+        match &mut *progress {
+            Progress::Polled(known) => known.clone_from(waker),
+            pending @ Progress::Pending => *pending = Progress::Polled(waker.clone()),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Finishes it, and tells what is to be done then, without a lock.
+    fn finish(&self, outcome: Outcome) -> Then {
+        let mut progress = self.lock();
+        let then = match std::mem::replace(&mut *progress, Progress::Taken) {
+            Progress::Callback(callback) => Then::CallBack(callback, outcome),
+            Progress::Taken => Then::Nothing,
+            before => {
+                *progress = Progress::Finished(outcome);
+                if let Progress::Polled(waker) = before { Then::Wake(waker) } else { Then::Nothing }
+            }
+        };
+        self.is_finished.store(true, Ordering::Release);
+        then
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Submissions {
+    pub(super) fn new() -> Self {
+        Self {
+            state: Mutex::new(State {
+                call: None,
+                pending: BTreeMap::new(),
+                next_index: 0,
+                callbacks: VecDeque::new(),
+                thread: None,
+                is_ending: false,
+                has_ended: false,
+            }),
+            changed: Condvar::new(),
+            waiting: AtomicUsize::new(0),
+            version: AtomicU64::new(0),
+            is_driving: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether the thread drives, and is to be woken by who would rather do it.
+    pub(super) fn is_driving(&self) -> bool {
+        self.is_driving.load(Ordering::SeqCst)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_timeout<'a>(&self, state: MutexGuard<'a, State>, time: Duration) -> MutexGuard<'a, State> {
+        self.changed.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+impl Shared {
+    /// Submits the task that `chunk` makes with its index.
+    pub(crate) fn submit(self: &Arc<Self>, chunk: impl FnOnce(u64) -> Result<Chunk>) -> Result<Arc<Submitted>> {
+        let submissions = &self.submissions;
+        let index = {
+            let mut state = submissions.lock();
+            state.next_index += 1;
+            state.next_index
+        };
+        // The arguments are the program's, and may take long to encode.
+        let chunk = chunk(index as u64)?;
+        let mut state = submissions.lock();
+        if state.is_ending {
+            return Err(Error::new(Kind::Closed));
+        }
+        if state.thread.is_none() {
+            state.thread = Some(spawn(Arc::clone(self))?);
+        }
+        let call = match state.call {
+            Some(call) => {
+                self.check_open()?;
+                call
+            }
+            None => {
+                let call = self.open(CallRules::default())?;
+                submissions.version.fetch_add(1, Ordering::SeqCst);
+                state.call = Some(call);
+                submissions.changed.notify_all();
+                call
+            }
+        };
+        let submitted =
+            Arc::new(Submitted { index, is_finished: AtomicBool::new(false), progress: Mutex::new(Progress::Pending) });
+        state.pending.insert(index, Arc::clone(&submitted));
+        self.push(call, chunk);
+        Ok(submitted)
+    }
+
+    /// Waits until a submitted task is finished, or until a moment; tells whether it is.
+    pub(crate) fn wait_for_submitted(self: &Arc<Self>, submitted: &Submitted, until: Option<Instant>) -> bool {
+        if submitted.is_finished() {
+            return true;
+        }
+        let _waiting = Waiting::begin(self);
+        while !submitted.is_finished() {
+            if until.is_some_and(|until| until <= Instant::now()) {
+                return false;
+            }
+            let (call, version) = {
+                let state = self.submissions.lock();
+                (state.call, self.submissions.version.load(Ordering::SeqCst))
+            };
+            // A task that is pending has a call; this one was finished meanwhile.
+            let Some(call) = call else {
+                continue;
+            };
+            let is_enough =
+                |_: usize| submitted.is_finished() || self.submissions.version.load(Ordering::SeqCst) != version;
+            let step = self.step_until(call, (false, None), until, is_enough);
+            self.hand_out(call, step);
+        }
+        true
+    }
+
+    /// Takes a submitted task back, if no worker has begun it: it is finished then, as cancelled.
+    pub(crate) fn cancel(self: &Arc<Self>, submitted: &Submitted) -> bool {
+        if submitted.is_finished() {
+            return false;
+        }
+        let mut state = self.submissions.lock();
+        let Some(call) = state.call.filter(|_| state.pending.contains_key(&submitted.index)) else {
+            return false;
+        };
+        let done = {
+            let mut core = self.lock();
+            let done = core.cancel(call, submitted.index, &TaskErrorKind::Cancelled);
+            core.dispatch();
+            done
+        };
+        let Some(done) = done else {
+            return false;
+        };
+        let finished = state.pending.remove(&submitted.index);
+        self.finish(state, finished.map(|submitted| (submitted, Ok(done))).into_iter().collect());
+        true
+    }
+
+    /// Does something with the outcome of a submitted task on the pool's thread, once it is there.
+    pub(crate) fn call_back(&self, submitted: &Submitted, callback: Callback) {
+        let mut progress = submitted.lock();
+        match std::mem::replace(&mut *progress, Progress::Taken) {
+            Progress::Finished(outcome) => {
+                drop(progress);
+                self.submissions.lock().callbacks.push_back((callback, outcome));
+                self.submissions.changed.notify_all();
+            }
+            Progress::Taken => {}
+            _ => *progress = Progress::Callback(callback),
+        }
+    }
+
+    /// Hands tasks that are done to their handles.
+    fn hand_out(&self, call: CallId, step: std::result::Result<Step, CallFailure>) {
+        let mut state = self.submissions.lock();
+        let finished = match step {
+            Ok(step) if step.done.is_empty() => return,
+            Ok(step) => {
+                let of = |done: Done| Some((state.pending.remove(&done.first_index)?, Ok(done)));
+                step.done.into_iter().filter_map(of).collect()
+            }
+            // Another thread has seen it before.
+            Err(_) if state.call != Some(call) => return,
+            Err(failure) => {
+                let pending = std::mem::take(&mut state.pending);
+                pending.into_values().map(|submitted| (submitted, Err(failure.clone()))).collect()
+            }
+        };
+        self.finish(state, finished);
+    }
+
+    /// Finishes tasks that are pending no more, and closes the call if none is.
+    fn finish(&self, mut state: MutexGuard<'_, State>, finished: Vec<(Arc<Submitted>, Outcome)>) {
+        let mut wakers = Vec::new();
+        for (submitted, outcome) in finished {
+            match submitted.finish(outcome) {
+                Then::Nothing => {}
+                Then::Wake(waker) => wakers.push(waker),
+                Then::CallBack(callback, outcome) => {
+                    state.callbacks.push_back((callback, outcome));
+                    self.submissions.changed.notify_all();
+                }
+            }
+        }
+        if state.pending.is_empty()
+            && let Some(call) = state.call.take()
+        {
+            self.submissions.version.fetch_add(1, Ordering::SeqCst);
+            self.close(call, Running::Finish);
+        }
+        drop(state);
+        // Another thread that waits for its handle may sleep.
+        if self.submissions.waiting.load(Ordering::SeqCst) > 0 {
+            self.wake_driver();
+        }
+        // Wakers are the program's code.
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Ends the thread, once the supervisor has ended: what is pending fails, and callbacks run before.
+    pub(super) fn end_submissions(&self) {
+        let submissions = &self.submissions;
+        let mut state = submissions.lock();
+        state.is_ending = true;
+        let Some(thread) = state.thread.take() else {
+            return;
+        };
+        let pending = std::mem::take(&mut state.pending);
+        let failed = pending.into_values().map(|submitted| (submitted, Err(CallFailure::PoolClosed))).collect();
+        self.finish(state, failed);
+        submissions.changed.notify_all();
+        self.wake_driver();
+        // A callback may be what ends the pool.
+        if thread.thread().id() == std::thread::current().id() {
+            return;
+        }
+        let until = Instant::now() + CALLBACK_TIME_MAX;
+        let mut state = submissions.lock();
+        while !state.has_ended {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            state = submissions.wait_timeout(state, left);
+        }
+        drop(state);
+        let _ = thread.join();
+    }
+
+    /// What the thread does, until the pool is shut down.
+    fn attend_submissions(&self) {
+        let submissions = &self.submissions;
+        let mut state = submissions.lock();
+        loop {
+            if let Some((callback, outcome)) = state.callbacks.pop_front() {
+                drop(state);
+                // A panic has been told by the hook; it is no one else's.
+                let _ = catch_unwind(AssertUnwindSafe(|| callback(outcome)));
+                state = submissions.lock();
+                continue;
+            }
+            if state.is_ending && state.pending.is_empty() {
+                state.has_ended = true;
+                submissions.changed.notify_all();
+                return;
+            }
+            let Some(call) = state.call.filter(|_| submissions.waiting.load(Ordering::SeqCst) == 0) else {
+                state = submissions.wait(state);
+                continue;
+            };
+            let version = submissions.version.load(Ordering::SeqCst);
+            submissions.is_driving.store(true, Ordering::SeqCst);
+            drop(state);
+            let is_enough = |calls: usize| {
+                calls > 1
+                    || submissions.waiting.load(Ordering::SeqCst) > 0
+                    || submissions.version.load(Ordering::SeqCst) != version
+            };
+            let step = self.step_until(call, (false, None), None, is_enough);
+            submissions.is_driving.store(false, Ordering::SeqCst);
+            let is_idle = matches!(&step, Ok(step) if step.done.is_empty());
+            self.hand_out(call, step);
+            state = submissions.lock();
+            let others = submissions.waiting.load(Ordering::SeqCst) > 0;
+            if is_idle && !others && state.callbacks.is_empty() && state.call == Some(call) {
+                // A map is open, and drives.
+                state = submissions.wait_timeout(state, LOOK_INTERVAL);
+                drop(state);
+                let step = self.try_step(call, false, None);
+                self.hand_out(call, step);
+                state = submissions.lock();
+            }
+        }
+    }
+}
+
+impl Core {
+    /// Takes a task of a call from the queue that no worker has begun, with this error.
+    fn cancel(&mut self, call: CallId, index: usize, error: &TaskErrorKind) -> Option<Done> {
+        self.queue.withdraw(call, index, error).or_else(|| {
+            self.take_back_all(call);
+            self.queue.withdraw(call, index, error)
+        })
+    }
+}
+
+fn spawn(shared: Arc<Shared>) -> Result<JoinHandle<()>> {
+    let spawned =
+        std::thread::Builder::new().name("poolmap-done".to_owned()).spawn(move || shared.attend_submissions());
+    spawned.map_err(|error| {
+        Error::start(format!("the thread for submitted calls could not be started: {error}; look at `ulimit -u`"))
+    })
+}
+
+/// A thread that waits for a handle, and drives meanwhile.
+struct Waiting<'a>(&'a Shared);
+
+impl<'a> Waiting<'a> {
+    fn begin(shared: &'a Shared) -> Self {
+        shared.submissions.waiting.fetch_add(1, Ordering::SeqCst);
+        if shared.submissions.is_driving() {
+            shared.wake_driver();
+        }
+        Self(shared)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.0.submissions.waiting.fetch_sub(1, Ordering::SeqCst) == 1 {
+            // The thread takes over; it looks at the count with the lock held.
+            drop(self.0.submissions.lock());
+            self.0.submissions.changed.notify_all();
+        }
+    }
+}

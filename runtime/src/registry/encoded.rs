@@ -1,0 +1,34 @@
+//! One call of a worker function, encoded by itself: what is submitted, and what a pool runs in each of its workers.
+
+use std::sync::Arc;
+
+use super::function::WorkerFn;
+use super::table::Registration;
+use crate::codec::{Encoder, Sink};
+use crate::error::CodecError;
+use crate::shared::{self, Segment};
+use crate::wire::LENGTH_BYTES;
+
+/// A call as bytes.
+#[derive(Clone)]
+pub(crate) struct EncodedCall {
+    pub(crate) function: &'static Registration,
+    /// Its arguments, as they stand in a chunk.
+    pub(crate) task: Vec<u8>,
+    /// The memory that they name.
+    pub(crate) memory: Vec<Arc<Segment>>,
+}
+
+impl EncodedCall {
+    /// Encodes a call whose arguments take up to so many bytes.
+    pub(crate) fn new<F: WorkerFn>(call: &F, bytes_max: usize) -> Result<Self, CodecError> {
+        let collecting = shared::collect();
+        let mut task = vec![0; LENGTH_BYTES];
+        let mut encoder = Encoder::new(Sink::behind(&mut task), bytes_max);
+        encoder.begin();
+        call.__encode(&mut encoder)?;
+        let length = u32::try_from(task.len() - LENGTH_BYTES).expect("arguments are encoded with a limit under 4 GiB");
+        task[..LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
+        Ok(Self { function: F::__registration(), task, memory: collecting.finish() })
+    }
+}
