@@ -70,7 +70,8 @@ impl Drop for Guard {
         assert_eq!(children(std::process::id()), Vec::<u32>::new(), "child processes are left");
         assert_eq!(descriptors(), self.descriptors, "descriptors are left");
         assert_eq!(shared_memory(), self.shared_memory, "shared memory is left");
-        assert!(!threads().contains("poolmap-pool"), "a thread is left");
+        let is_ours = |name: &String| name.starts_with("poolmap-");
+        assert!(!threads().iter().any(is_ours), "a thread is left: {:?}", threads());
     }
 }
 

@@ -1,0 +1,255 @@
+//! Calls that are submitted one by one, and their handles.
+
+mod common;
+
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use poolmap::{Pool, TaskErrorKind, as_completed, pool_iter_unordered, pool_map, wait_any, worker};
+
+#[worker]
+fn double(x: usize) -> usize {
+    2 * x
+}
+
+#[worker]
+fn sleep(millis: u64) -> u64 {
+    std::thread::sleep(Duration::from_millis(millis));
+    millis
+}
+
+#[worker]
+fn touch_and_sleep(path: &str, millis: u64) {
+    std::fs::write(path, "").unwrap();
+    std::thread::sleep(Duration::from_millis(millis));
+}
+
+#[worker]
+fn fail(text: &str) -> Result<(), String> {
+    Err(text.to_owned())
+}
+
+#[worker]
+fn abort() {
+    std::process::abort();
+}
+
+#[worker]
+fn bytes(count: usize) -> Vec<u8> {
+    vec![7; count]
+}
+
+#[worker]
+fn length(bytes: &[u8]) -> usize {
+    bytes.len()
+}
+
+const MINUTE: u64 = 60_000;
+
+fn pool(workers: usize) -> Pool {
+    Pool::builder().workers(workers).build().unwrap()
+}
+
+#[poolmap::test]
+fn each_of_many_handles_has_its_own_output() {
+    let _guard = common::guard();
+    for workers in [1, 2, 5] {
+        let pool = pool(workers);
+        let handles: Vec<_> = (0..2000).map(|x| pool.submit(double { x }).unwrap()).collect();
+        for (x, handle) in handles.into_iter().enumerate().rev() {
+            assert_eq!(handle.join().unwrap(), 2 * x);
+        }
+        assert_eq!(pool.submit(double { x: 21 }).unwrap().join().unwrap(), 42);
+    }
+}
+
+#[poolmap::test]
+fn a_failed_call_has_its_own_error_with_index_0() {
+    let _guard = common::guard();
+    let pool = pool(2);
+    let before = pool.submit(double { x: 1 }).unwrap();
+    let failed = pool.submit(fail { text: "no".into() }).unwrap();
+    let crashed = pool.submit(abort {}).unwrap();
+    let after = pool.submit(double { x: 2 }).unwrap();
+    let error = failed.join().unwrap_err();
+    assert_eq!(error.task().unwrap().index(), 0);
+    assert!(error.to_string().contains("task 0 of `submit::fail` failed: no"), "{error}");
+    let error = crashed.join().unwrap_err();
+    assert!(matches!(error.task().unwrap().kind(), TaskErrorKind::Crashed { signal: Some(6), .. }), "{error}");
+    assert_eq!((before.join().unwrap(), after.join().unwrap()), (2, 4));
+}
+
+#[poolmap::test]
+fn large_arguments_and_outputs_come_whole() {
+    let _guard = common::guard();
+    let pool = pool(2);
+    for count in [0, (64 << 10) - 1, 64 << 10, (64 << 10) + 1, 40 << 20] {
+        let output = pool.submit(bytes { count }).unwrap();
+        let argument = pool.submit(length { bytes: vec![1; count] }).unwrap();
+        assert_eq!(output.join().unwrap().len(), count);
+        assert_eq!(argument.join().unwrap(), count);
+    }
+}
+
+#[poolmap::test]
+fn a_handle_that_ran_out_of_time_stays_good() {
+    let _guard = common::guard();
+    let pool = pool(1);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("begun").to_str().unwrap().to_owned();
+    let mut slow = pool.submit(touch_and_sleep { path: path.clone(), millis: 500 }).unwrap();
+    assert_eq!(slow.join_timeout(Duration::from_millis(1)).unwrap(), None);
+    assert_eq!(slow.join_timeout(Duration::MAX).unwrap(), Some(()));
+    assert!(slow.join_timeout(Duration::ZERO).unwrap_err().is_taken());
+    assert!(slow.join().unwrap_err().is_taken());
+}
+
+#[poolmap::test]
+fn what_no_worker_has_begun_can_be_cancelled() {
+    let _guard = common::guard();
+    let pool = pool(1);
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let running = pool.submit(touch_and_sleep { path: path("running"), millis: MINUTE }).unwrap();
+    let waiting: Vec<_> = ["a", "b", "c"]
+        .map(|name| pool.submit(touch_and_sleep { path: path(name), millis: 0 }).unwrap())
+        .into_iter()
+        .collect();
+    common::wait_until("the first runs", || folder.path().join("running").exists());
+    assert!(!running.cancel());
+    // Where no memory is shared, the first of them is at the worker.
+    for handle in waiting.into_iter().skip(1) {
+        assert!(handle.cancel());
+        assert!(!handle.cancel());
+        assert!(handle.is_finished());
+        let error = handle.join().unwrap_err();
+        assert!(matches!(error.task().unwrap().kind(), TaskErrorKind::Cancelled), "{error}");
+        assert!(error.to_string().contains("cancelled before a worker had begun it"), "{error}");
+    }
+    drop(pool);
+    assert!(running.join().unwrap_err().is_closed());
+    assert!(!folder.path().join("b").exists() && !folder.path().join("c").exists());
+}
+
+#[poolmap::test]
+fn a_dropped_handle_cancels_what_has_not_begun() {
+    let _guard = common::guard();
+    let pool = pool(1);
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let running = pool.submit(touch_and_sleep { path: path("running"), millis: 300 }).unwrap();
+    let next = pool.submit(touch_and_sleep { path: path("next"), millis: 0 }).unwrap();
+    drop(pool.submit(touch_and_sleep { path: path("dropped"), millis: 0 }).unwrap());
+    running.join().unwrap();
+    next.join().unwrap();
+    assert_eq!(pool.apply(double { x: 1 }).unwrap(), 2);
+    assert!(!folder.path().join("dropped").exists());
+}
+
+#[poolmap::test]
+fn callbacks_run_once_each_and_may_submit_and_panic() {
+    let _guard = common::guard();
+    // A callback outlives the test's borrows.
+    let pool: &'static Pool = Box::leak(Box::new(pool(2)));
+    let (sender, receiver) = channel();
+    for x in 0..50 {
+        let sender = sender.clone();
+        pool.submit(double { x }).unwrap().on_done(move |output| {
+            let output = output.unwrap();
+            pool.submit(double { x: output }).unwrap().on_done(move |output| sender.send(output.unwrap()).unwrap());
+            assert!(x != 7, "a callback panics");
+        });
+    }
+    let late = pool.submit(double { x: 1000 }).unwrap();
+    common::wait_until("it is finished", || late.is_finished());
+    late.on_done(move |output| sender.send(output.unwrap()).unwrap());
+    let mut outputs: Vec<usize> = (0..51).map(|_| receiver.recv_timeout(common::SOON).unwrap()).collect();
+    outputs.sort_unstable();
+    let expected: Vec<usize> = (0..50).map(|x| 4 * x).chain([2000]).collect();
+    assert_eq!(outputs, expected);
+    pool.terminate();
+}
+
+#[poolmap::test]
+fn a_callback_may_end_its_pool() {
+    let _guard = common::guard();
+    let (sender, receiver) = channel();
+    let pool = pool(1);
+    let handle = pool.submit(double { x: 1 }).unwrap();
+    handle.on_done(move |output| {
+        drop(pool);
+        sender.send(output.unwrap()).unwrap();
+    });
+    assert_eq!(receiver.recv_timeout(common::SOON).unwrap(), 2);
+}
+
+#[poolmap::test]
+fn outputs_come_as_they_are_completed() {
+    let _guard = common::guard();
+    let (one, two) = (pool(1), pool(2));
+    let slow = one.submit(sleep { millis: 400 }).unwrap();
+    let handles = vec![slow, two.submit(sleep { millis: 0 }).unwrap(), two.submit(sleep { millis: 1 }).unwrap()];
+    assert!(matches!(wait_any(&handles), Some(1 | 2)));
+    let completed: Vec<(usize, u64)> = as_completed(handles).map(|(place, output)| (place, output.unwrap())).collect();
+    assert_eq!(completed.last(), Some(&(0, 400)));
+    assert_eq!(completed.len(), 3);
+    assert_eq!(wait_any::<u64>(&[]), None);
+    assert_eq!(as_completed::<u64>([]).count(), 0);
+}
+
+#[poolmap::test]
+fn maps_and_handles_go_on_beside_each_other() {
+    let _guard = common::guard();
+    let pool = pool(2);
+    std::thread::scope(|scope| {
+        for thread in 0..3 {
+            let pool = &pool;
+            scope.spawn(move || {
+                for x in 0..200 {
+                    let handle = pool.submit(double { x }).unwrap();
+                    if thread == 0 {
+                        common::wait_until("it is finished", || handle.is_finished());
+                    }
+                    assert_eq!(handle.join().unwrap(), 2 * x);
+                }
+            });
+        }
+        for _ in 0..50 {
+            let expected: Vec<usize> = (0..1000).map(|x| 2 * x).collect();
+            assert_eq!(pool_map!(in &pool, double, 0..1000).unwrap(), expected);
+        }
+    });
+    // A map that nobody pulls does not hold up a handle.
+    let mut lazy = pool_iter_unordered!(in &pool, double, 0..).unwrap();
+    assert!(lazy.next().is_some());
+    let handle = pool.submit(double { x: 4 }).unwrap();
+    common::wait_until("it is finished", || handle.is_finished());
+    assert_eq!(handle.join().unwrap(), 8);
+}
+
+#[poolmap::test]
+fn an_argument_that_does_not_encode_is_an_error_of_submit() {
+    let _guard = common::guard();
+    let pool = Pool::builder().workers(1).frame_bytes_max(4096).build().unwrap();
+    let error = pool.submit(length { bytes: vec![0; 5000] }).unwrap_err();
+    assert!(matches!(error.task().unwrap().kind(), TaskErrorKind::Encode(..)), "{error}");
+    assert_eq!(pool.submit(length { bytes: vec![0; 1000] }).unwrap().join().unwrap(), 1000);
+}
+
+#[poolmap::test]
+fn what_is_pending_when_the_pool_ends_is_closed_at_once() {
+    let _guard = common::guard();
+    let pool = pool(2);
+    let handles: Vec<_> = (0..10_000).map(|_| pool.submit(sleep { millis: MINUTE }).unwrap()).collect();
+    let (sender, receiver) = channel();
+    pool.submit(sleep { millis: MINUTE }).unwrap().on_done(move |output| sender.send(output.is_err()).unwrap());
+    let started = Instant::now();
+    pool.terminate();
+    assert!(started.elapsed() < common::SOON);
+    assert!(receiver.recv_timeout(common::SOON).unwrap());
+    for handle in handles {
+        assert!(handle.is_finished());
+        assert!(handle.join().unwrap_err().is_closed());
+    }
+    assert!(pool.submit(double { x: 1 }).unwrap_err().is_closed());
+}
