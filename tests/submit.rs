@@ -181,6 +181,7 @@ fn a_callback_may_end_its_pool() {
         sender.send(output.unwrap()).unwrap();
     });
     assert_eq!(receiver.recv_timeout(common::SOON).unwrap(), 2);
+    common::wait_until("its thread has ended", || !common::threads().contains("poolmap-done"));
 }
 
 #[poolmap::test]

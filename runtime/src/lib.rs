@@ -30,7 +30,7 @@ pub use entry::init;
 pub use error::{CodecError, Error, RemoteError, Result, TaskError, TaskErrorKind};
 pub use macros::{main, test, worker};
 pub use map::{AsCompleted, Map, PoolIter, PoolIterUnordered, TaskHandle, as_completed, wait_any};
-pub use pool::{Builder, Pool, cpu_count, global_pool, shutdown_global};
+pub use pool::{Builder, Pool, Stats, cpu_count, global_pool, shutdown_global};
 pub use registry::WorkerFn;
 pub use shared::{Number, Shared, SharedChunks, SharedSlice, shared};
 pub use task::WorkerInfo;

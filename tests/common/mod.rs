@@ -88,7 +88,8 @@ pub(crate) fn descriptors() -> BTreeSet<String> {
         .collect()
 }
 
-fn threads() -> BTreeSet<String> {
+/// The names of the threads of this process.
+pub(crate) fn threads() -> BTreeSet<String> {
     let folder = std::fs::read_dir("/proc/self/task").unwrap();
     folder
         .filter_map(|entry| std::fs::read_to_string(entry.unwrap().path().join("comm")).ok())

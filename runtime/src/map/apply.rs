@@ -36,7 +36,7 @@ impl Pool {
     /// ```
     pub fn apply<F: WorkerFn>(&self, call: F) -> Result<F::Output> {
         let mut engine =
-            Engine::<F, _>::new(self.shared()?, OneCall { call, left: 1 }, Options::default(), Unread::Failed)?;
+            Engine::<F, _>::new(self.shared()?, OneCall { call, left: 1 }, Options::default(), Unread::TimedOut)?;
         match engine.next_any(Late::Now)? {
             Some((_, outcome)) => outcome.map_err(Error::from),
             // The one row has one outcome, unless the pool is shut down.

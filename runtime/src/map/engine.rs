@@ -12,7 +12,7 @@ use super::replies::Replies;
 use super::rows::{Row, Rows};
 use crate::codec::{Encoder, Sink};
 use crate::error::{CodecError, Error, Kind, Result, TaskError, TaskErrorKind};
-use crate::pool::{CallFailure, CallId, CallRules, Shared, Step};
+use crate::pool::{CallFailure, CallId, CallRules, Pace, Shared, Step};
 use crate::registry::WorkerFn;
 use crate::shared;
 use crate::task::{Done, Outcomes};
@@ -95,7 +95,12 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         let deadline = options.deadline.and_then(|limit| Some((now.checked_add(limit)?, limit)));
         let rows = Rows::new(columns, F::__registration(), options.shortest)?;
         let Options { chunk_size, attempts, limits, .. } = options;
-        let call = shared.open(CallRules { chunk_size, attempts: attempts.unwrap_or(FIRST_ATTEMPT), limits })?;
+        let pace = match unread {
+            Unread::TimedOut => Pace::Waited,
+            Unread::Failed => Pace::Pulled,
+        };
+        let attempts = attempts.unwrap_or(FIRST_ATTEMPT);
+        let call = shared.open(CallRules { chunk_size, attempts, limits, pace })?;
         Ok(Self {
             shared,
             call,

@@ -192,8 +192,7 @@ impl Builder {
             0 => cpu_count(),
             _ => 1,
         });
-        let remedy = "1 to 4096 are allowed; without workers(n), a pool has one for each CPU";
-        in_range("workers", workers, 1, WORKERS_MAX, remedy)?;
+        check_workers(workers)?;
         let remedy = "4096 bytes to 4 GiB - 1 byte are allowed";
         let frame_bytes_max = self.frame_bytes_max;
         let most = u32::MAX as usize;
@@ -235,6 +234,11 @@ fn transport_from_environment() -> Result<Transport> {
              system has it) and \"socket\" are allowed",
         ))),
     }
+}
+
+pub(super) fn check_workers(workers: usize) -> Result<()> {
+    let remedy = "1 to 4096 are allowed; without workers(n), a pool has one for each CPU";
+    in_range("workers", workers, 1, WORKERS_MAX, remedy)
 }
 
 fn check_retirement(retirement: &Retirement) -> Result<()> {

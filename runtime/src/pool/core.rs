@@ -7,6 +7,7 @@
 //! 4. Whoever changes what a driver waits for wakes it: results that came another way, a worker that is ready, bytes that
 //!    wait for room in a socket.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,8 @@ pub(crate) struct Shared {
     pub(super) driver: Waker,
     pub(super) supervisor: Waker,
     pub(super) settings: Settings,
+    /// The number of workers, as it is read without the lock.
+    pub(super) workers: AtomicUsize,
     pub(super) submissions: Submissions,
 }
 
@@ -57,6 +60,8 @@ pub(super) enum Phase {
     /// No process was started yet.
     Unstarted,
     Running,
+    /// The workers end by themselves, once they have nothing to do.
+    Finishing,
     /// The supervisor is ending the workers.
     Closing,
     /// No process is left.
@@ -66,6 +71,11 @@ pub(super) enum Phase {
 pub(super) struct Core {
     pub(super) queue: Queue,
     pub(super) seats: Vec<Seat>,
+    /// How many workers there are to be: in the first seats.
+    pub(super) size: usize,
+    /// Processes that were started, and those that died by themselves.
+    pub(super) started: u64,
+    pub(super) lost: u64,
     pub(super) phase: Phase,
     /// The pool takes no more calls, and goes on with those it has.
     pub(super) refuses_calls: bool,
@@ -113,7 +123,7 @@ impl Shared {
             shared => shared,
         }?;
         let returns = if arena.memory().is_some() { Return::Taken } else { Return::Never };
-        let seats = (0..settings.workers).map(|_| Seat { worker: None, not_before: now, is_dormant: false }).collect();
+        let seats = (0..settings.workers).map(|_| Seat::vacant(now)).collect();
         Ok(Arc::new(Self {
             core: Mutex::new(Core {
                 queue: Queue::new(settings.workers, returns, settings.retirement.tasks_max),
@@ -129,6 +139,9 @@ impl Shared {
                 unattended: false,
                 waiting: 0,
                 greeting: Greeting::new(crate::registry::fingerprint()),
+                size: settings.workers,
+                started: 0,
+                lost: 0,
                 retirement: settings.retirement,
                 measured: now,
                 last_closed: now,
@@ -137,6 +150,7 @@ impl Shared {
             changed: Condvar::new(),
             driver: Waker::new()?,
             supervisor: Waker::new()?,
+            workers: AtomicUsize::new(settings.workers),
             settings,
             submissions: Submissions::new(),
         }))
@@ -144,7 +158,7 @@ impl Shared {
 
     /// The number of workers.
     pub(crate) fn workers(&self) -> usize {
-        self.settings.workers
+        self.workers.load(Ordering::Relaxed)
     }
 
     /// Where the arguments of its tasks stand.

@@ -6,7 +6,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::core::{Core, Shared};
-use super::queue::{CallFailure, CallId, Slot};
+use super::queue::{CallFailure, CallId, Queue, Slot};
 use super::seat::State;
 use crate::fault_points::{self, Point};
 use crate::sys::{self, Watch};
@@ -44,14 +44,13 @@ impl Shared {
         self.step_until(call, (read, left), until, |_| false)
     }
 
-    /// The same, also until `is_enough` says so. It is asked before each sleep, with the number of open calls; whoever changes what
-    /// it looks at wakes the driver.
+    /// The same, also until `is_enough` says so. It is asked before each sleep; whoever changes what it looks at wakes the driver.
     pub(super) fn step_until(
         &self,
         call: CallId,
         (read, left): (bool, Option<usize>),
         until: Option<Instant>,
-        is_enough: impl Fn(usize) -> bool,
+        is_enough: impl Fn(&Queue) -> bool,
     ) -> Result<Step, CallFailure> {
         let mut core = self.lock();
         let mut spun = 0;
@@ -61,7 +60,7 @@ impl Shared {
                 self.take_results(&mut core);
             }
             let step = core.step(call, read, left);
-            if !matches!(&step, Ok(step) if step.is_empty()) || is_enough(core.queue.calls()) {
+            if !matches!(&step, Ok(step) if step.is_empty()) || is_enough(&core.queue) {
                 self.hand_over(&core);
                 return step;
             }

@@ -1,7 +1,7 @@
 //! `Pool`, as its owner holds it.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use super::builder::Builder;
@@ -41,13 +41,13 @@ use crate::task::WorkerInfo;
 pub struct Pool {
     inner: Mutex<Inner>,
     /// The process that made it.
-    owner: u32,
+    pub(super) owner: u32,
 }
 
-struct Inner {
+pub(super) struct Inner {
     /// None once it is shut down.
-    shared: Option<Arc<Shared>>,
-    supervisor: Option<JoinHandle<()>>,
+    pub(super) shared: Option<Arc<Shared>>,
+    pub(super) supervisor: Option<JoinHandle<()>>,
 }
 
 impl Pool {
@@ -133,33 +133,7 @@ impl Pool {
             .collect()
     }
 
-    /// Ends the pool now: what is running is killed, calls that are open fail ([`Error::is_closed`]), and no process is left. It takes
-    /// milliseconds as a rule, and 5 seconds at most. This is what dropping the pool does.
-    pub fn terminate(&self) {
-        self.shut_down();
-    }
-
-    /// Ends the pool: calls that are open fail, and no process is left.
-    pub(super) fn shut_down(&self) {
-        let (shared, supervisor) = {
-            let mut inner = self.lock();
-            (inner.shared.take(), inner.supervisor.take())
-        };
-        let (Some(shared), Some(supervisor)) = (shared, supervisor) else {
-            return;
-        };
-        // In a process that was forked from the pool's there is no such thread, and the workers are not its own.
-        if self.owner != std::process::id() {
-            return;
-        }
-        shared.lock().phase = Phase::Closing;
-        shared.supervisor.wake();
-        // If it panicked, what it says on its end has been done all the same.
-        let _ = supervisor.join();
-        shared.end_submissions();
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -186,7 +160,7 @@ impl Shared {
     }
 
     /// Waits until `check` gives something. It moves no messages.
-    fn wait<T>(&self, mut check: impl FnMut(&mut Core) -> Option<T>) -> T {
+    pub(super) fn wait<T>(&self, mut check: impl FnMut(&mut Core) -> Option<T>) -> T {
         let mut core = self.lock();
         loop {
             if let Some(value) = check(&mut core) {
@@ -201,7 +175,10 @@ impl Shared {
 
 impl Core {
     fn are_all_ready(&self) -> bool {
-        self.seats.iter().all(|seat| seat.worker.as_ref().is_some_and(|live| matches!(live.state, State::Ready)))
+        self.seats
+            .iter()
+            .take(self.size)
+            .all(|seat| seat.worker.as_ref().is_some_and(|live| matches!(live.state, State::Ready)))
     }
 }
 

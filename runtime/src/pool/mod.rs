@@ -2,12 +2,14 @@
 
 mod builder;
 mod chunk_size;
+mod close;
 mod core;
 mod drive;
 mod global;
 mod handle;
 mod limits;
 mod queue;
+mod resize;
 mod retirement;
 mod seat;
 mod submissions;
@@ -16,9 +18,10 @@ mod supervisor;
 pub(crate) use self::core::Shared;
 pub(crate) use self::drive::Step;
 pub(crate) use self::limits::Limits;
-pub(crate) use self::queue::{CallFailure, CallId, CallRules, Running};
+pub(crate) use self::queue::{CallFailure, CallId, CallRules, Pace, Running};
 pub use builder::Builder;
 pub(crate) use global::global_shared;
 pub use global::{global_pool, shutdown_global};
 pub use handle::{Pool, cpu_count};
+pub use resize::Stats;
 pub(crate) use submissions::{Outcome, Submitted};

@@ -71,6 +71,10 @@ pub(crate) enum CallFailure {
 pub(super) struct Queue {
     calls: BTreeMap<CallId, Call>,
     workers: Vec<Worker>,
+    /// How many of them there are to be: the first ones.
+    size: usize,
+    /// Tasks that have a result.
+    finished: u64,
     /// Ready workers without chunks, the longest idle first.
     idle: VecDeque<Slot>,
     /// Workers that hold chunks, be it of a call that has ended.
@@ -94,11 +98,21 @@ pub(crate) struct CallRules {
     pub(crate) attempts: u32,
     /// What a task may take.
     pub(crate) limits: Limits,
+    pub(crate) pace: Pace,
+}
+
+/// Who decides when a call goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// A thread that waits for all of it.
+    Waited,
+    /// Who pulls its iterator, or does not.
+    Pulled,
 }
 
 impl Default for CallRules {
     fn default() -> Self {
-        Self { chunk_size: None, attempts: 1, limits: Limits::default() }
+        Self { chunk_size: None, attempts: 1, limits: Limits::default(), pace: Pace::Waited }
     }
 }
 
@@ -121,6 +135,8 @@ impl Queue {
         Self {
             calls: BTreeMap::new(),
             workers: (0..slots).map(|_| Worker::default()).collect(),
+            size: slots,
+            finished: 0,
             idle: VecDeque::new(),
             busy: BTreeSet::new(),
             next_call: 0,
@@ -217,7 +233,7 @@ impl Queue {
         // Where nothing is taken back, one chunk more than the workers take now is ready for the one that is free first.
         let ahead = usize::from(self.returns == Return::Never || call.workers.is_empty());
         let wanted = idle + room_behind + ahead;
-        (call.backlog.len() < wanted).then(|| call.chunk_size.next(left, self.workers.len(), self.returns))
+        (call.backlog.len() < wanted).then(|| call.chunk_size.next(left, self.size, self.returns))
     }
 
     /// Adds a chunk to a call's backlog.
@@ -336,6 +352,7 @@ impl Queue {
         }
         worker.has_answered = true;
         let mut left = taken.count as usize;
+        self.finished += u64::from(taken.count);
         let mut records = Records::new(taken.records);
         while left > 0 {
             let first = worker.chunks.front_mut().ok_or_else(|| Violation::new("it gives results of no task"))?;
@@ -431,6 +448,31 @@ impl Queue {
     /// How many calls are open.
     pub(super) fn calls(&self) -> usize {
         self.calls.len()
+    }
+
+    /// Whether nothing is to be waited for, beside this call: the other calls are closed, or nobody pulls them and their workers
+    /// have nothing to do.
+    pub(super) fn is_at_rest(&self, but: CallId) -> bool {
+        let is_at_rest = |call: &Call| {
+            call.failure.is_some()
+                || (call.rules.pace == Pace::Pulled && call.backlog.is_empty() && call.workers.is_empty())
+        };
+        self.calls.iter().all(|(&id, call)| id == but || is_at_rest(call))
+    }
+
+    /// Changes how many workers there are to be. Those beyond it are to be exhausted.
+    pub(super) fn resize(&mut self, size: usize) {
+        self.size = size;
+        if self.workers.len() < size {
+            self.workers.resize_with(size, Worker::default);
+        }
+    }
+
+    /// Tasks that wait, tasks that workers have, tasks that have a result, and workers that have some.
+    pub(super) fn counts(&self) -> (usize, usize, u64, usize) {
+        let waiting = self.calls.values().flat_map(|call| &call.backlog).map(Chunk::len).sum();
+        let held = self.workers.iter().map(|worker| worker.tasks).sum();
+        (waiting, held, self.finished, self.busy.len())
     }
 
     /// Takes a worker out of service; it keeps its chunks until it is known how it ended.

@@ -52,6 +52,13 @@ pub(super) enum State {
     },
 }
 
+impl Seat {
+    /// One whose process may be started from this moment on.
+    pub(super) fn vacant(not_before: Instant) -> Self {
+        Self { worker: None, not_before, is_dormant: false }
+    }
+}
+
 impl Live {
     /// Takes in what the worker has sent.
     pub(super) fn receive(&mut self, slot: Slot, queue: &mut Queue, greeting: Greeting) -> Result<usize, Fault> {

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use super::core::{Core, Shared};
 use super::drive::Step;
-use super::queue::{CallFailure, CallId, CallRules, Running};
+use super::queue::{CallFailure, CallId, CallRules, Queue, Running};
 use crate::error::{Error, Kind, Result, TaskErrorKind};
 use crate::task::Done;
 use crate::transport::Chunk;
@@ -52,6 +52,8 @@ struct State {
     next_index: usize,
     callbacks: VecDeque<(Callback, Outcome)>,
     thread: Option<JoinHandle<()>>,
+    /// A callback is running.
+    is_calling_back: bool,
     /// The pool is shut down: the thread ends once it has nothing to do.
     is_ending: bool,
     has_ended: bool,
@@ -140,6 +142,7 @@ impl Submissions {
                 next_index: 0,
                 callbacks: VecDeque::new(),
                 thread: None,
+                is_calling_back: false,
                 is_ending: false,
                 has_ended: false,
             }),
@@ -225,7 +228,7 @@ impl Shared {
                 continue;
             };
             let is_enough =
-                |_: usize| submitted.is_finished() || self.submissions.version.load(Ordering::SeqCst) != version;
+                |_: &Queue| submitted.is_finished() || self.submissions.version.load(Ordering::SeqCst) != version;
             let step = self.step_until(call, (false, None), until, is_enough);
             self.hand_out(call, step);
         }
@@ -316,6 +319,18 @@ impl Shared {
         wakers.into_iter().for_each(Waker::wake);
     }
 
+    /// Waits until the callbacks so far have run; in one of them, not.
+    pub(super) fn wait_for_callbacks(&self) {
+        let mut state = self.submissions.lock();
+        let current = std::thread::current().id();
+        if state.thread.as_ref().is_some_and(|thread| thread.thread().id() == current) {
+            return;
+        }
+        while state.is_calling_back || !state.callbacks.is_empty() {
+            state = self.submissions.wait(state);
+        }
+    }
+
     /// Ends the thread, once the supervisor has ended: what is pending fails, and callbacks run before.
     pub(super) fn end_submissions(&self) {
         let submissions = &self.submissions;
@@ -352,10 +367,13 @@ impl Shared {
         let mut state = submissions.lock();
         loop {
             if let Some((callback, outcome)) = state.callbacks.pop_front() {
+                state.is_calling_back = true;
                 drop(state);
                 // A panic has been told by the hook; it is no one else's.
                 let _ = catch_unwind(AssertUnwindSafe(|| callback(outcome)));
                 state = submissions.lock();
+                state.is_calling_back = false;
+                submissions.changed.notify_all();
                 continue;
             }
             if state.is_ending && state.pending.is_empty() {
@@ -370,8 +388,8 @@ impl Shared {
             let version = submissions.version.load(Ordering::SeqCst);
             submissions.is_driving.store(true, Ordering::SeqCst);
             drop(state);
-            let is_enough = |calls: usize| {
-                calls > 1
+            let is_enough = |queue: &Queue| {
+                queue.calls() > 1
                     || submissions.waiting.load(Ordering::SeqCst) > 0
                     || submissions.version.load(Ordering::SeqCst) != version
             };

@@ -28,6 +28,8 @@ const CLOSE_TIME_MAX: Duration = Duration::from_secs(5);
 const KILL_AGAIN: Duration = Duration::from_secs(1);
 /// Where a process's end cannot be waited for by a descriptor, it is looked for this often.
 const REAP_INTERVAL: Duration = Duration::from_millis(10);
+/// What a worker gives while no caller takes it is looked for this often.
+const ATTEND_INTERVAL: Duration = Duration::from_millis(2);
 /// At its own end the supervisor looks so often for the end of each process that it has just killed.
 const REAP_ROUNDS_MAX: u32 = 10;
 
@@ -63,7 +65,7 @@ pub(super) fn run(shared: &Shared) {
         let (watched, timeout) = {
             let core = shared.lock();
             let closing = core.phase == Phase::Closing;
-            if closing && core.lives().next().is_none() {
+            if (closing || core.phase == Phase::Finishing) && core.lives().next().is_none() {
                 return;
             }
             if closing {
@@ -104,6 +106,7 @@ fn start_vacant(shared: &Shared) {
         let mut core = shared.lock();
         match started {
             Ok((process, link)) => {
+                core.started += 1;
                 core.seats[slot].worker = Some(Live {
                     process,
                     link,
@@ -117,7 +120,7 @@ fn start_vacant(shared: &Shared) {
                 let message = format!(
                     "worker {slot} of {} could not be started: {error}; each takes a process and 2 descriptors, so look \
                      at `ulimit -n` and `ulimit -u`, or use fewer workers",
-                    settings.workers,
+                    shared.workers(),
                 );
                 if core.first_round.is_none() {
                     first_failure = Some(StartFailure { message: message.clone() });
@@ -192,7 +195,8 @@ impl Core {
         if self.halted || self.phase != Phase::Running {
             return None;
         }
-        self.seats.iter().position(|seat| seat.worker.is_none() && !seat.is_dormant && seat.not_before <= now)
+        let seats = self.seats.iter().take(self.size);
+        seats.into_iter().position(|seat| seat.worker.is_none() && !seat.is_dormant && seat.not_before <= now)
     }
 
     /// What is to be waited for, and how long at most.
@@ -205,7 +209,7 @@ impl Core {
         self.next_retirement(now).into_iter().for_each(&mut until);
         for (slot, seat) in self.seats.iter().enumerate() {
             let Some(live) = &seat.worker else {
-                if !self.halted && !seat.is_dormant && self.phase == Phase::Running {
+                if slot < self.size && !self.halted && !seat.is_dormant && self.phase == Phase::Running {
                     until(seat.not_before);
                 }
                 continue;
@@ -220,6 +224,10 @@ impl Core {
                     until(deadline);
                     watched.push(Watched::Message(slot, stream));
                 }
+                State::Ready if self.is_attended(slot) => {
+                    until(now + ATTEND_INTERVAL);
+                    watched.push(Watched::Message(slot, stream));
+                }
                 State::Ready => watched.push(Watched::HangUp(slot, stream)),
                 // Its channel is hung up as a rule: only the end of the process is still waited for.
                 State::Doomed { kill_at, .. } => until(kill_at),
@@ -231,8 +239,10 @@ impl Core {
 
     /// Looks after every worker: those for which something has happened, and those whose time is over.
     fn attend(&mut self, seen: &[(Slot, Seen)], startup_timeout: Duration) {
-        if self.phase == Phase::Closing {
-            self.close_workers();
+        match self.phase {
+            Phase::Closing => self.close_workers(),
+            Phase::Finishing => self.finish_workers(),
+            _ => {}
         }
         let now = Instant::now();
         self.retire_others(now);
@@ -247,6 +257,7 @@ impl Core {
 
     /// Takes in what has happened to a worker.
     fn notice(&mut self, slot: Slot, seen: Option<Seen>, now: Instant) {
+        let is_attended = self.is_attended(slot);
         let Some(live) = &mut self.seats[slot].worker else {
             return;
         };
@@ -257,6 +268,7 @@ impl Core {
         };
         match starting {
             None if seen == Some(Seen::End) => self.doom(slot, Cause::Closed),
+            None if is_attended => self.exchange(slot),
             // Without a descriptor for its end, it is asked: what it started may hold its channel open.
             None if live.process.descriptor().is_none() && live.process.try_reap().is_some() => {
                 self.doom(slot, Cause::Closed);
@@ -311,6 +323,7 @@ impl Core {
         self.seats[slot].not_before = Instant::now();
         // A worker that ended by itself, with nothing begun and no result ever given, had no proper start.
         let ended_by_us = matches!(cause, Cause::CallEnded | Cause::PoolClosed | Cause::Retired);
+        self.lost += u64::from(!ended_by_us);
         let has_begun = live.link.has_begun();
         let failed_start = !live.answers.any && !has_begun && !ended_by_us;
         self.queue.lost(slot, has_begun, death::task_error(&cause, end, live.link.note()));

@@ -1,0 +1,138 @@
+//! The end of a pool: now, or once all is done.
+
+use super::core::{Core, Phase, Shared};
+use super::handle::Pool;
+use super::queue::{CallRules, Running};
+use super::seat::State;
+use crate::death::Cause;
+use crate::error::Result;
+
+impl Pool {
+    /// Takes no more calls: those that come later fail with [`Error::is_closed`](crate::Error::is_closed), and those that are open go
+    /// on. [`join`](Self::join) waits for them.
+    pub fn close(&self) {
+        if let Some(shared) = &self.lock().shared {
+            shared.lock().refuses_calls = true;
+        }
+    }
+
+    /// Closes the pool, waits until all its calls are done and their callbacks have run, and ends the workers: no process is left. A
+    /// second time it has nothing to do.
+    ///
+    /// Maps that other threads wait for go on to their end. A lazy map ([`pool_iter!`](crate::pool_iter)) may be in the hands of the
+    /// thread that joins: of that what was begun is waited for, and what is pulled later fails with
+    /// [`Error::is_closed`](crate::Error::is_closed).
+    ///
+    /// # Errors
+    ///
+    /// None so far.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use poolmap::{Pool, worker};
+    ///
+    /// #[worker]
+    /// fn square(x: u64) -> u64 {
+    ///     x * x
+    /// }
+    ///
+    /// poolmap::init();
+    /// let pool = Pool::builder().workers(2).build()?;
+    /// let three = pool.submit(square { x: 3 })?;
+    /// pool.close();
+    /// assert!(pool.submit(square { x: 4 }).unwrap_err().is_closed());
+    /// pool.join()?;
+    /// assert!(three.is_finished());
+    /// # Ok::<(), poolmap::Error>(())
+    /// ```
+    pub fn join(&self) -> Result<()> {
+        self.close();
+        let shared = {
+            let inner = self.lock();
+            inner.shared.clone().filter(|_| inner.supervisor.is_some() && self.owner == std::process::id())
+        };
+        if let Some(shared) = shared {
+            shared.finish_calls();
+            shared.wait_for_callbacks();
+            let mut core = shared.lock();
+            if core.phase == Phase::Running {
+                core.phase = Phase::Finishing;
+            }
+            drop(core);
+            shared.supervisor.wake();
+            shared.wait(|core| (core.phase == Phase::Closed).then_some(()));
+        }
+        self.shut_down();
+        Ok(())
+    }
+
+    /// Ends the pool now: what is running is killed, calls that are open fail with [`Error::is_closed`](crate::Error::is_closed), and
+    /// no process is left. It takes milliseconds as a rule, and 5 seconds at most. This is what dropping the pool does.
+    pub fn terminate(&self) {
+        self.shut_down();
+    }
+
+    /// Ends the pool: calls that are open fail, and no process is left.
+    pub(super) fn shut_down(&self) {
+        let (shared, supervisor) = {
+            let mut inner = self.lock();
+            (inner.shared.take(), inner.supervisor.take())
+        };
+        let (Some(shared), Some(supervisor)) = (shared, supervisor) else {
+            return;
+        };
+        // In a process that was forked from the pool's there is no such thread, and the workers are not its own.
+        if self.owner != std::process::id() {
+            return;
+        }
+        let mut core = shared.lock();
+        if core.phase != Phase::Closed {
+            core.phase = Phase::Closing;
+        }
+        drop(core);
+        shared.supervisor.wake();
+        // If it panicked, what it says on its end has been done all the same.
+        let _ = supervisor.join();
+        shared.end_submissions();
+    }
+}
+
+impl Shared {
+    /// Waits until the calls that are open are done, and takes their results meanwhile.
+    fn finish_calls(&self) {
+        let mut core = self.lock();
+        if core.phase != Phase::Running {
+            return;
+        }
+        let call = core.queue.open(CallRules::default());
+        drop(core);
+        if self.submissions.is_driving() {
+            self.driver.wake();
+        }
+        // It has no tasks: it fails with the pool, or the others come to rest.
+        let _ = self.step_until(call, (false, None), None, |queue| queue.is_at_rest(call));
+        self.close(call, Running::Finish);
+    }
+}
+
+impl Core {
+    /// Tells workers that have nothing to do to end.
+    pub(super) fn finish_workers(&mut self) {
+        for slot in 0..self.seats.len() {
+            let is_ready = |state: &State| matches!(state, State::Ready);
+            match &self.seats[slot].worker {
+                Some(live) if is_ready(&live.state) && !self.queue.is_busy(slot) => {
+                    self.dismiss(slot, Cause::PoolClosed)
+                }
+                Some(live) if matches!(live.state, State::Starting { .. }) => self.doom(slot, Cause::PoolClosed),
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether the supervisor takes what a worker gives, because no caller does.
+    pub(super) fn is_attended(&self, slot: usize) -> bool {
+        self.phase == Phase::Finishing && self.queue.is_busy(slot)
+    }
+}

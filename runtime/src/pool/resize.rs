@@ -1,0 +1,138 @@
+//! More workers or fewer while the pool runs, and what it is doing.
+
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::builder::check_workers;
+use super::core::Core;
+use super::handle::Pool;
+use super::queue::Slot;
+use super::seat::{Seat, State};
+use crate::death::Cause;
+use crate::error::Result;
+
+impl Pool {
+    /// Changes the number of workers, 1 to 4,096, while the pool runs. It does not wait: new ones are started at once, and those that
+    /// are too many end once they have finished the task that they run. No task is lost.
+    ///
+    /// # Errors
+    ///
+    /// A number that is out of range; the pool was closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use poolmap::{Pool, pool_map, worker};
+    ///
+    /// #[worker]
+    /// fn negate(x: i32) -> i32 {
+    ///     -x
+    /// }
+    ///
+    /// poolmap::init();
+    /// let pool = Pool::builder().workers(1).build()?;
+    /// pool.resize(3)?;
+    /// assert_eq!(pool_map!(in &pool, negate, [1, 2, 3])?, [-1, -2, -3]);
+    /// assert_eq!(pool.stats().workers(), 3);
+    /// assert!(pool.resize(0).unwrap_err().is_invalid_option());
+    /// # Ok::<(), poolmap::Error>(())
+    /// ```
+    pub fn resize(&self, workers: usize) -> Result<()> {
+        check_workers(workers)?;
+        let shared = self.shared()?;
+        shared.check_open()?;
+        let mut core = shared.lock();
+        core.resize(workers);
+        shared.workers.store(workers, Ordering::Relaxed);
+        drop(core);
+        shared.supervisor.wake();
+        shared.wake_driver();
+        Ok(())
+    }
+
+    /// What the pool is doing, and what it has done so far. All zeros once it is shut down.
+    pub fn stats(&self) -> Stats {
+        let Some(shared) = self.lock().shared.clone() else {
+            return Stats::default();
+        };
+        let core = shared.lock();
+        let (waiting, at_workers, finished, busy) = core.queue.counts();
+        Stats { workers: core.size, busy, waiting, at_workers, finished, started: core.started, lost: core.lost }
+    }
+}
+
+/// What a pool is doing, and what it has done so far ([`Pool::stats`]): numbers of one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    workers: usize,
+    busy: usize,
+    waiting: usize,
+    at_workers: usize,
+    finished: u64,
+    started: u64,
+    lost: u64,
+}
+
+impl Stats {
+    /// The workers that the pool is to have. Some may be starting.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// The workers that have tasks.
+    pub fn busy_workers(&self) -> usize {
+        self.busy
+    }
+
+    /// Tasks that were read or submitted, and that no worker was given.
+    pub fn tasks_waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Tasks that workers were given, and that have no result. Each worker runs one of its own at a time.
+    pub fn tasks_at_workers(&self) -> usize {
+        self.at_workers
+    }
+
+    /// Tasks that have a result, failed ones included.
+    pub fn tasks_finished(&self) -> u64 {
+        self.finished
+    }
+
+    /// Processes that were started.
+    pub fn workers_started(&self) -> u64 {
+        self.started
+    }
+
+    /// Processes that died by themselves, or of a limit of their task.
+    pub fn workers_lost(&self) -> u64 {
+        self.lost
+    }
+}
+
+impl Core {
+    fn resize(&mut self, workers: usize) {
+        self.size = workers;
+        self.queue.resize(workers);
+        while self.seats.len() < workers {
+            self.seats.push(Seat::vacant(Instant::now()));
+        }
+        for slot in workers..self.seats.len() {
+            self.withdraw(slot);
+        }
+        self.dispatch();
+    }
+
+    /// Has a worker end, once it has finished the task that it runs.
+    fn withdraw(&mut self, slot: Slot) {
+        match self.seats[slot].worker.as_ref().map(|live| &live.state) {
+            Some(State::Starting { .. }) => self.doom(slot, Cause::Retired),
+            Some(State::Ready) => self.with_link(slot, |live, queue| {
+                live.take_back(slot, queue, u32::MAX)?;
+                queue.exhaust(slot);
+                Ok(())
+            }),
+            _ => {}
+        }
+    }
+}
