@@ -23,6 +23,8 @@ pub(crate) enum Cause {
     TimedOut(Duration),
     /// Its task took more processor time than this, which was allowed.
     CpuLimit(Duration),
+    /// Its initializer failed, as this says.
+    NotInitialized(String),
     /// It has done what a worker may do, or had nothing to do, and was told to end.
     Retired,
     /// The call whose task it was running ended early.
@@ -77,6 +79,7 @@ pub(crate) fn task_error(cause: &Cause, end: End, note: Note) -> Option<TaskErro
         (Cause::TimedOut(limit), ..) => TaskErrorKind::TimedOut { limit: *limit },
         (Cause::CpuLimit(limit), ..) => TaskErrorKind::CpuLimit { limit: *limit },
         (Cause::Late, ..) => crashed(None, None, Some("it did not say hello in time")),
+        (Cause::NotInitialized(message), ..) => crashed(None, None, Some(message)),
     })
 }
 
@@ -136,6 +139,7 @@ pub(crate) fn start_failure(slot: usize, cause: &Cause, end: End, startup_timeou
             "worker {slot} was not ready within {startup_timeout:?}, so it was killed: {remedy}, or give it more time with \
              Pool::builder().startup_timeout(…)",
         ),
+        (Cause::NotInitialized(message), _) => message.clone(),
         (Cause::Faulty(fault), _) => format!("worker {slot} could not be used: {fault}: {remedy}"),
         (_, End::Exited(code)) => {
             format!("worker {slot} ended before it was ready, with exit code {code}: {remedy}")

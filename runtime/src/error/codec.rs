@@ -15,6 +15,11 @@ impl CodecError {
         Self { message: message.into() }
     }
 
+    /// There is no memory for so many bytes of arguments.
+    pub(crate) fn no_memory(bytes: usize, error: &std::io::Error) -> Self {
+        Self::new(format!("there is no memory for its {bytes} bytes: {error}"))
+    }
+
     /// The cause, as a lower-case fragment.
     pub fn message(&self) -> &str {
         &self.message

@@ -144,7 +144,21 @@ impl fmt::Display for TaskError {
     }
 }
 
+struct WithoutIndex<'a>(&'a TaskError);
+
+impl fmt::Display for WithoutIndex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` ", self.0.inner.function)?;
+        self.0.write_kind(f)
+    }
+}
+
 impl TaskError {
+    /// What it says of a call that is no task of a map.
+    pub(crate) fn without_index(&self) -> impl fmt::Display {
+        WithoutIndex(self)
+    }
+
     fn write_kind(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.inner.kind {
             TaskErrorKind::Failed(error) => write!(f, "failed: {error}"),

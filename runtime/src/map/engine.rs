@@ -100,7 +100,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             Unread::Failed => Pace::Pulled,
         };
         let attempts = attempts.unwrap_or(FIRST_ATTEMPT);
-        let call = shared.open(CallRules { chunk_size, attempts, limits, pace })?;
+        let call = shared.open(CallRules { chunk_size, attempts, limits, pace, ..CallRules::default() })?;
         Ok(Self {
             shared,
             call,
@@ -394,7 +394,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             Ok(block) => self.shared.push(self.call, Chunk::new(head, 1, block, bytes.len()).sharing(sharing)),
             Err(error) => {
                 self.outstanding_bytes -= bytes.len();
-                let error = CodecError::new(format!("there is no memory for its {} bytes: {error}", bytes.len()));
+                let error = CodecError::no_memory(bytes.len(), &error);
                 let index = self.rows.pulled() - 1;
                 self.ready.push_back(Replies::new(not_encoded(index, error)));
             }

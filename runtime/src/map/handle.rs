@@ -51,8 +51,7 @@ impl Pool {
             let encoded = EncodedCall::new(&call, shared.frame_bytes_max() - OVERHEAD_BYTES);
             let chunk = encoded.and_then(|encoded| {
                 let bytes = encoded.task.len();
-                Chunk::of_call(shared.arena(), &encoded, index)
-                    .map_err(|error| CodecError::new(format!("there is no memory for its {bytes} bytes: {error}")))
+                Chunk::of_call(shared.arena(), &encoded, index).map_err(|error| CodecError::no_memory(bytes, &error))
             });
             chunk.map_err(|error| {
                 let kind = TaskErrorKind::Encode(error);
@@ -226,14 +225,19 @@ fn decode<F: WorkerFn>(shared: &Shared, outcome: Outcome) -> Result<F::Output> {
             CallFailure::PoolClosed => Kind::Closed,
         })
     })?;
-    decode_done::<F>(shared, Done { first_index: 0, ..done }).map_err(Error::from)
+    decode_done::<F>(Some(shared), Done { first_index: 0, ..done }).map_err(Error::from)
 }
 
-/// The output of a task that has its outcome.
-pub(super) fn decode_done<F: WorkerFn>(shared: &Shared, done: Done) -> std::result::Result<F::Output, TaskError> {
+/// The output of a task that has its outcome. A worker whose results make no sense is taken out of service, where there is the pool.
+pub(super) fn decode_done<F: WorkerFn>(
+    shared: Option<&Shared>,
+    done: Done,
+) -> std::result::Result<F::Output, TaskError> {
     let mut replies = Replies::new(done);
     let ((_, outcome), _) = replies.next::<F>().expect("one task has one outcome");
-    if let Some((worker, what)) = replies.fault() {
+    if let Some(shared) = shared
+        && let Some((worker, what)) = replies.fault()
+    {
         shared.distrust(worker, what);
     }
     outcome

@@ -6,6 +6,7 @@ mod columns;
 mod completed;
 mod engine;
 mod handle;
+mod hooks;
 mod iter;
 mod options;
 mod repeated;

@@ -7,6 +7,7 @@ use super::handle::{Pool, cpu_count};
 use super::retirement::Retirement;
 use crate::error::{Error, Kind, Result};
 use crate::launch::{self, Start};
+use crate::registry::EncodedCall;
 use crate::sys;
 use crate::wire;
 
@@ -52,6 +53,10 @@ pub struct Builder {
     stack_bytes: usize,
     retirement: Retirement,
     memory_limit: Option<u64>,
+    pub(crate) initializer: Option<EncodedCall>,
+    pub(crate) finalizer: Option<EncodedCall>,
+    /// The first mistake that a method could not report.
+    pub(crate) mistake: Option<String>,
 }
 
 impl Builder {
@@ -63,6 +68,9 @@ impl Builder {
             stack_bytes: STACK_BYTES,
             retirement: Retirement::default(),
             memory_limit: None,
+            initializer: None,
+            finalizer: None,
+            mistake: None,
         }
     }
 
@@ -188,6 +196,9 @@ impl Builder {
         if depth >= launch::DEPTH_MAX {
             return Err(Error::new(Kind::NestedTooDeep { depth: depth + 1, depth_max: launch::DEPTH_MAX }));
         }
+        if let Some(mistake) = self.mistake {
+            return Err(Error::invalid_option(mistake));
+        }
         let workers = self.workers.unwrap_or_else(|| match depth {
             0 => cpu_count(),
             _ => 1,
@@ -217,6 +228,8 @@ impl Builder {
             retirement: self.retirement,
             start: Start { frame_bytes_max, stack_bytes: self.stack_bytes, memory_limit: self.memory_limit },
             entry: entry.clone(),
+            initializer: self.initializer,
+            finalizer: self.finalizer,
         })
     }
 }

@@ -121,9 +121,12 @@ impl Core {
     pub(super) fn finish_workers(&mut self) {
         for slot in 0..self.seats.len() {
             let is_ready = |state: &State| matches!(state, State::Ready);
+            if self.queue.is_hooked(slot) || self.queue.is_busy(slot) {
+                continue;
+            }
             match &self.seats[slot].worker {
-                Some(live) if is_ready(&live.state) && !self.queue.is_busy(slot) => {
-                    self.dismiss(slot, Cause::PoolClosed)
+                Some(live) if is_ready(&live.state) && !self.queue.finalize(slot) => {
+                    self.dismiss(slot, Cause::PoolClosed);
                 }
                 Some(live) if matches!(live.state, State::Starting { .. }) => self.doom(slot, Cause::PoolClosed),
                 _ => {}
@@ -133,6 +136,6 @@ impl Core {
 
     /// Whether the supervisor takes what a worker gives, because no caller does.
     pub(super) fn is_attended(&self, slot: usize) -> bool {
-        self.phase == Phase::Finishing && self.queue.is_busy(slot)
+        self.queue.is_hooked(slot) || (self.phase == Phase::Finishing && self.queue.is_busy(slot))
     }
 }

@@ -18,8 +18,10 @@ use super::seat::{Cause, Live, Seat, State};
 use super::submissions::Submissions;
 use crate::error::{Error, Kind, StartFailure, TaskErrorKind};
 use crate::launch::{Entry, Start};
+use crate::registry::EncodedCall;
 use crate::sys::{self, Waker};
-use crate::transport::{Arena, Fault, Load};
+use crate::task::Done;
+use crate::transport::{Arena, Chunk, Fault, Load};
 use crate::wire::Greeting;
 
 /// What a pool was built with.
@@ -31,6 +33,8 @@ pub(crate) struct Settings {
     pub(crate) retirement: Retirement,
     pub(crate) start: Start,
     pub(crate) entry: Entry,
+    pub(crate) initializer: Option<EncodedCall>,
+    pub(crate) finalizer: Option<EncodedCall>,
 }
 
 /// How chunks and results travel.
@@ -49,6 +53,8 @@ pub(crate) struct Shared {
     pub(super) driver: Waker,
     pub(super) supervisor: Waker,
     pub(super) settings: Settings,
+    /// What the finalizers gave, until it is taken.
+    pub(super) finalized: Arc<Mutex<Vec<Done>>>,
     /// The number of workers, as it is read without the lock.
     pub(super) workers: AtomicUsize,
     pub(super) submissions: Submissions,
@@ -73,6 +79,10 @@ pub(super) struct Core {
     pub(super) seats: Vec<Seat>,
     /// How many workers there are to be: in the first seats.
     pub(super) size: usize,
+    /// The path of the worker function that is the initializer.
+    pub(super) initializer: &'static str,
+    /// What the finalizers gave, until it is taken.
+    pub(super) finalized: Arc<Mutex<Vec<Done>>>,
     /// Processes that were started, and those that died by themselves.
     pub(super) started: u64,
     pub(super) lost: u64,
@@ -124,9 +134,15 @@ impl Shared {
         }?;
         let returns = if arena.memory().is_some() { Return::Taken } else { Return::Never };
         let seats = (0..settings.workers).map(|_| Seat::vacant(now)).collect();
+        let arena = Arc::new(arena);
+        let hook = |call: &Option<EncodedCall>| call.as_ref().map(|call| Chunk::of_call(&arena, call, 0)).transpose();
+        let hooks = (hook(&settings.initializer)?, hook(&settings.finalizer)?);
+        let mut queue = Queue::new(settings.workers, returns, settings.retirement.tasks_max);
+        queue.set_hooks(hooks.0, hooks.1);
+        let finalized = Arc::default();
         Ok(Arc::new(Self {
             core: Mutex::new(Core {
-                queue: Queue::new(settings.workers, returns, settings.retirement.tasks_max),
+                queue,
                 seats,
                 phase: Phase::Unstarted,
                 refuses_calls: false,
@@ -140,13 +156,16 @@ impl Shared {
                 waiting: 0,
                 greeting: Greeting::new(crate::registry::fingerprint()),
                 size: settings.workers,
+                initializer: settings.initializer.as_ref().map_or("", |call| call.function.path()),
+                finalized: Arc::clone(&finalized),
                 started: 0,
                 lost: 0,
                 retirement: settings.retirement,
                 measured: now,
                 last_closed: now,
             }),
-            arena: Arc::new(arena),
+            arena,
+            finalized,
             changed: Condvar::new(),
             driver: Waker::new()?,
             supervisor: Waker::new()?,
@@ -369,6 +388,7 @@ impl Core {
         if let Err(fault) = acted {
             self.doom(slot, Cause::from(fault));
         }
+        self.attend_hooks();
         self.retire_spent();
     }
 

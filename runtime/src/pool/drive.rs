@@ -173,6 +173,10 @@ impl Shared {
         if !core.take_results() {
             return false;
         }
+        // They may be those of a thread that waits: nothing else might wake it.
+        if core.waiting > 0 {
+            self.changed.notify_all();
+        }
         core.dispatch();
         if core.has_doomed() {
             self.supervisor.wake();

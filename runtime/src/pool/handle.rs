@@ -9,7 +9,7 @@ use super::core::{Core, Phase, Settings, Shared};
 use super::seat::State;
 use super::supervisor::{self, FAILED_STARTS_MAX};
 use crate::error::{Error, Kind, Result};
-use crate::task::WorkerInfo;
+use crate::task::{Done, WorkerInfo};
 
 /// Workers that a parent owns, and that run tasks for it.
 ///
@@ -40,6 +40,9 @@ use crate::task::WorkerInfo;
 /// ```
 pub struct Pool {
     inner: Mutex<Inner>,
+    /// What the finalizers gave, until it is taken; and which worker function that is.
+    finalized: Arc<Mutex<Vec<Done>>>,
+    finalizer: Option<u32>,
     /// The process that made it.
     pub(super) owner: u32,
 }
@@ -67,10 +70,13 @@ impl Pool {
 
     /// A pool that starts with its first call.
     pub(super) fn unstarted(settings: Settings) -> Result<Self> {
+        let finalizer = settings.finalizer.as_ref().map(|call| call.function.index());
         let shared = Shared::new(settings).map_err(|error| {
             Error::start(format!("a pool could not be made: {error}; it takes 5 descriptors, so look at `ulimit -n`"))
         })?;
-        Ok(Self { inner: Mutex::new(Inner { shared: Some(shared), supervisor: None }), owner: std::process::id() })
+        let finalized = Arc::clone(&shared.finalized);
+        let inner = Mutex::new(Inner { shared: Some(shared), supervisor: None });
+        Ok(Self { inner, finalized, finalizer, owner: std::process::id() })
     }
 
     /// Starts the workers, unless they are, and waits until the system has made their processes.
@@ -92,6 +98,16 @@ impl Pool {
         inner.supervisor = Some(spawned);
         drop(inner);
         shared.started().inspect_err(|_| self.shut_down())
+    }
+
+    /// The place of its finalizer among the worker functions.
+    pub(crate) fn finalizer(&self) -> Option<u32> {
+        self.finalizer
+    }
+
+    /// Takes what the finalizers gave.
+    pub(crate) fn take_finalized(&self) -> Vec<Done> {
+        std::mem::take(&mut *self.finalized.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What a call on the pool works with.
@@ -175,10 +191,10 @@ impl Shared {
 
 impl Core {
     fn are_all_ready(&self) -> bool {
-        self.seats
-            .iter()
-            .take(self.size)
-            .all(|seat| seat.worker.as_ref().is_some_and(|live| matches!(live.state, State::Ready)))
+        self.seats.iter().take(self.size).enumerate().all(|(slot, seat)| {
+            let is_ready = seat.worker.as_ref().is_some_and(|live| matches!(live.state, State::Ready));
+            is_ready && !self.queue.is_hooked(slot)
+        })
     }
 }
 

@@ -12,7 +12,10 @@
 //! 6. No task waits behind a long one while a worker is free: what a worker has not claimed is taken back from it, and where
 //!    that cannot be done a worker gets no more than what is short.
 
+mod call;
 mod ends;
+mod hooks;
+mod placed;
 mod worker;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -24,6 +27,10 @@ use crate::error::StartFailure;
 use crate::task::{Done, Outcomes};
 use crate::transport::{Chunk, Taken};
 use crate::wire::{Records, Violation};
+use call::Call;
+pub(crate) use call::{CallRules, Pace, Placement};
+pub(super) use hooks::Hook;
+use hooks::Hooks;
 use worker::{Held, Worker};
 
 /// A call that is open.
@@ -79,6 +86,9 @@ pub(super) struct Queue {
     idle: VecDeque<Slot>,
     /// Workers that hold chunks, be it of a call that has ended.
     busy: BTreeSet<Slot>,
+    /// How many of the calls are not for any worker.
+    placed: usize,
+    hooks: Hooks,
     next_call: u64,
     /// How often a call was given a free worker.
     served: u64,
@@ -87,46 +97,6 @@ pub(super) struct Queue {
     tasks_max: Option<usize>,
     /// Workers that are free, and are to be given nothing more.
     spent: Vec<Slot>,
-}
-
-/// What a call asks for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct CallRules {
-    /// How many tasks travel together, if not as many as measured times say.
-    pub(crate) chunk_size: Option<usize>,
-    /// How often a task is executed whose worker dies.
-    pub(crate) attempts: u32,
-    /// What a task may take.
-    pub(crate) limits: Limits,
-    pub(crate) pace: Pace,
-}
-
-/// Who decides when a call goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pace {
-    /// A thread that waits for all of it.
-    Waited,
-    /// Who pulls its iterator, or does not.
-    Pulled,
-}
-
-impl Default for CallRules {
-    fn default() -> Self {
-        Self { chunk_size: None, attempts: 1, limits: Limits::default(), pace: Pace::Waited }
-    }
-}
-
-struct Call {
-    rules: CallRules,
-    failure: Option<CallFailure>,
-    backlog: VecDeque<Chunk>,
-    done: Vec<Done>,
-    chunk_size: ChunkSize,
-    workers: Vec<Slot>,
-    /// Its tasks are not so short that the first would have ended: all workers get some.
-    is_spread: bool,
-    /// The number of the last time that it was given a free worker.
-    served: u64,
 }
 
 impl Queue {
@@ -139,6 +109,8 @@ impl Queue {
             finished: 0,
             idle: VecDeque::new(),
             busy: BTreeSet::new(),
+            placed: 0,
+            hooks: Hooks::default(),
             next_call: 0,
             served: 0,
             returns,
@@ -154,6 +126,7 @@ impl Queue {
             Some(_) if self.returns == Return::Never => Some(1),
             _ => rules.chunk_size,
         };
+        self.placed += usize::from(rules.placement == Placement::OneForEach);
         let id = CallId(self.next_call);
         self.next_call += 1;
         let call = Call {
@@ -177,9 +150,11 @@ impl Queue {
 
     /// Adds a worker that waits for chunks.
     pub(super) fn add_worker(&mut self, slot: Slot, pid: u32) {
-        self.workers[slot] = Worker { ready: true, pid, quota: self.tasks_max, ..Worker::default() };
+        self.workers[slot] = Worker { pid, quota: self.tasks_max, ..Worker::default() };
         self.busy.remove(&slot);
-        self.idle.push_back(slot);
+        if !self.initialize(slot) {
+            self.put_into_service(slot);
+        }
     }
 
     /// Whether a worker holds chunks, be it of a call that has ended.
@@ -199,7 +174,7 @@ impl Queue {
 
     /// Whether there is a free worker, and a call without chunks for it.
     pub(super) fn is_short_of_chunks(&self, id: CallId) -> bool {
-        !self.idle.is_empty() && self.calls.get(&id).is_some_and(|call| call.backlog.is_empty())
+        !self.idle.is_empty() && self.calls.get(&id).is_some_and(|call| call.backlog.is_empty() && call.goes_anywhere())
     }
 
     /// Whether the workers of a call will soon have done all that they have, as far as is known.
@@ -245,7 +220,11 @@ impl Queue {
 
     /// Gives a chunk that waits to a worker that takes one, if there are both.
     pub(super) fn assign(&mut self) -> Option<Assignment> {
-        let (id, slot) = self.idle_assignment().or_else(|| self.next_in_line())?;
+        if let Some(assignment) = self.hook_assignment() {
+            return Some(assignment);
+        }
+        let placed = self.placed_assignment();
+        let (id, slot) = placed.or_else(|| self.idle_assignment()).or_else(|| self.next_in_line())?;
         self.give(id, slot)
     }
 
@@ -291,7 +270,7 @@ impl Queue {
         let (&id, _) = self
             .calls
             .iter()
-            .filter(|(_, call)| !call.backlog.is_empty() && self.worth_waking(call) > 0)
+            .filter(|(_, call)| !call.backlog.is_empty() && call.goes_anywhere() && self.worth_waking(call) > 0)
             .min_by_key(|(_, call)| (call.workers.len(), call.served))?;
         Some((id, slot))
     }
@@ -327,7 +306,8 @@ impl Queue {
 
     /// A worker that takes another chunk of the call whose chunks it holds, unless a call waits for a worker (rule 4).
     fn next_in_line(&self) -> Option<(CallId, Slot)> {
-        let starving = self.calls.values().any(|call| !call.backlog.is_empty() && call.workers.is_empty());
+        let is_starving = |call: &Call| !call.backlog.is_empty() && (call.workers.is_empty() || !call.goes_anywhere());
+        let starving = self.calls.values().any(is_starving);
         if starving {
             return None;
         }
@@ -345,6 +325,9 @@ impl Queue {
 
     /// Takes in results of a worker, in the order of its tasks.
     pub(super) fn answered(&mut self, slot: Slot, taken: Taken) -> Result<(), Violation> {
+        if let Some(hook) = self.workers[slot].hook {
+            return self.hook_answered(slot, hook, taken);
+        }
         let worker = &mut self.workers[slot];
         let mut call = worker.call.and_then(|id| self.calls.get_mut(&id));
         if let (Some(call), Some((tasks, elapsed))) = (&mut call, taken.timed) {
@@ -448,31 +431,6 @@ impl Queue {
     /// How many calls are open.
     pub(super) fn calls(&self) -> usize {
         self.calls.len()
-    }
-
-    /// Whether nothing is to be waited for, beside this call: the other calls are closed, or nobody pulls them and their workers
-    /// have nothing to do.
-    pub(super) fn is_at_rest(&self, but: CallId) -> bool {
-        let is_at_rest = |call: &Call| {
-            call.failure.is_some()
-                || (call.rules.pace == Pace::Pulled && call.backlog.is_empty() && call.workers.is_empty())
-        };
-        self.calls.iter().all(|(&id, call)| id == but || is_at_rest(call))
-    }
-
-    /// Changes how many workers there are to be. Those beyond it are to be exhausted.
-    pub(super) fn resize(&mut self, size: usize) {
-        self.size = size;
-        if self.workers.len() < size {
-            self.workers.resize_with(size, Worker::default);
-        }
-    }
-
-    /// Tasks that wait, tasks that workers have, tasks that have a result, and workers that have some.
-    pub(super) fn counts(&self) -> (usize, usize, u64, usize) {
-        let waiting = self.calls.values().flat_map(|call| &call.backlog).map(Chunk::len).sum();
-        let held = self.workers.iter().map(|worker| worker.tasks).sum();
-        (waiting, held, self.finished, self.busy.len())
     }
 
     /// Takes a worker out of service; it keeps its chunks until it is known how it ended.

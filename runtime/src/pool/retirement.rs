@@ -33,7 +33,9 @@ impl Core {
     /// Tells the workers to end that are to be given nothing more.
     pub(super) fn retire_spent(&mut self) {
         for slot in self.queue.take_spent() {
-            self.dismiss(slot, Cause::Retired);
+            if !self.queue.finalize(slot) {
+                self.dismiss(slot, Cause::Retired);
+            }
         }
     }
 
@@ -84,6 +86,9 @@ impl Core {
     }
 
     fn in_service(&self) -> Vec<Slot> {
-        self.lives().filter(|(_, live)| matches!(live.state, State::Ready)).map(|(slot, _)| slot).collect()
+        self.lives()
+            .filter(|(slot, live)| matches!(live.state, State::Ready) && !self.queue.is_hooked(*slot))
+            .map(|(slot, _)| slot)
+            .collect()
     }
 }

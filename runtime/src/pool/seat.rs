@@ -100,7 +100,8 @@ impl Live {
 
 impl Answers {
     fn take_in(&mut self, slot: Slot, queue: &mut Queue, taken: Taken) -> Result<(), Fault> {
-        *self = Self { any: true, last: Instant::now() };
+        let is_task = !queue.is_hooked(slot);
+        *self = Self { any: self.any || is_task, last: Instant::now() };
         Ok(queue.answered(slot, taken)?)
     }
 }

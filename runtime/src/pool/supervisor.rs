@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::core::{Core, Phase, Shared};
+use super::hooks::initializer_failure;
 use super::queue::{CallFailure, Slot};
 use super::seat::{Answers, Cause, Live, State};
 use crate::death;
@@ -315,7 +316,7 @@ impl Core {
         // What it had finished before is kept.
         let may_have_more = match &cause {
             Cause::Closed | Cause::ClosedAlive | Cause::PoolClosed | Cause::TimedOut(_) | Cause::CpuLimit(_) => true,
-            Cause::Faulty(_) | Cause::Late | Cause::Retired | Cause::CallEnded => false,
+            Cause::Faulty(_) | Cause::Late | Cause::Retired | Cause::CallEnded | Cause::NotInitialized(_) => false,
         };
         if may_have_more {
             live.drain(slot, &mut self.queue, self.greeting);
@@ -325,10 +326,18 @@ impl Core {
         let ended_by_us = matches!(cause, Cause::CallEnded | Cause::PoolClosed | Cause::Retired);
         self.lost += u64::from(!ended_by_us);
         let has_begun = live.link.has_begun();
-        let failed_start = !live.answers.any && !has_begun && !ended_by_us;
-        self.queue.lost(slot, has_begun, death::task_error(&cause, end, live.link.note()));
+        let error = death::task_error(&cause, end, live.link.note());
+        // Nor had one that ended in its initializer.
+        let is_initializing = has_begun && self.queue.is_initializing(slot);
+        let failed_start = !live.answers.any && (!has_begun || is_initializing) && !ended_by_us;
+        let in_initializer = error.clone().filter(|_| is_initializing);
+        self.queue.lost(slot, has_begun, error);
+        self.attend_hooks();
         if failed_start {
-            let message = death::start_failure(slot, &cause, end, startup_timeout);
+            let message = match in_initializer {
+                Some(kind) => initializer_failure(slot, live.process.pid(), self.initializer, kind),
+                None => death::start_failure(slot, &cause, end, startup_timeout),
+            };
             self.start_failed(slot, message);
         }
     }
@@ -340,8 +349,11 @@ impl Core {
         self.seats[slot].not_before = Instant::now() + backoff.min(BACKOFF_MAX);
         let failure = StartFailure { message };
         self.last_failure = Some(failure.clone());
-        let in_service = self.lives().any(|(_, live)| matches!(live.state, State::Ready));
-        if self.failed_starts < FAILED_STARTS_MAX || in_service {
+        if self.failed_starts < FAILED_STARTS_MAX {
+            return;
+        }
+        if self.lives().any(|(slot, live)| matches!(live.state, State::Ready) && !self.queue.is_hooked(slot)) {
+            self.queue.fail_placed(&CallFailure::Start(failure));
             return;
         }
         self.halted = true;

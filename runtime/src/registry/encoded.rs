@@ -1,5 +1,6 @@
 //! One call of a worker function, encoded by itself: what is submitted, and what a pool runs in each of its workers.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::function::WorkerFn;
@@ -17,6 +18,12 @@ pub(crate) struct EncodedCall {
     pub(crate) task: Vec<u8>,
     /// The memory that they name.
     pub(crate) memory: Vec<Arc<Segment>>,
+}
+
+impl fmt::Debug for EncodedCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("EncodedCall").field(&self.function.path()).finish()
+    }
 }
 
 impl EncodedCall {

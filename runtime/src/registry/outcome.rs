@@ -21,6 +21,24 @@ pub(crate) fn decode_output<F: WorkerFn>(output: &[u8]) -> Result<F::Output, NoO
         .map_err(|error| NoOutput::Task(TaskErrorKind::Decode(CodecError::new(format!("the result: {error}")))))
 }
 
+/// Why the one task of some records has no output; none if it has one.
+pub(crate) fn failure(records: Vec<u8>) -> Option<TaskErrorKind> {
+    match Records::new(records).next().and_then(|(status, payload)| match status {
+        Status::Output => Ok(None),
+        status => match failed::<()>(status, &payload) {
+            Err(NoOutput::Task(kind)) => Ok(Some(kind)),
+            Err(NoOutput::Violation(violation)) => Err(violation),
+            Ok(()) => Ok(None),
+        },
+    }) {
+        Ok(kind) => kind,
+        Err(Violation(what)) => {
+            let note = Some(format!("it broke the protocol: {what}"));
+            Some(TaskErrorKind::Crashed { signal: None, exit_code: None, note })
+        }
+    }
+}
+
 /// Takes the next result, also where it is no output in one piece.
 #[cold]
 #[inline(never)]

@@ -13,6 +13,7 @@ impl Queue {
         let Some(call) = self.calls.remove(&id) else {
             return Vec::new();
         };
+        self.placed -= usize::from(!call.goes_anywhere());
         self.let_go(&call.workers, running);
         call.workers
     }
@@ -74,9 +75,11 @@ impl Queue {
     /// call, and where the call allows it and it died by itself, it is executed again, alone. The tasks behind it move on, in
     /// halves of their chunks.
     pub(in crate::pool) fn lost(&mut self, slot: Slot, has_begun: bool, error: Option<TaskErrorKind>) {
-        let worker = std::mem::take(&mut self.workers[slot]);
+        let mut worker = std::mem::take(&mut self.workers[slot]);
         self.busy.remove(&slot);
         self.idle.retain(|&idle| idle != slot);
+        let hook = worker.hook.and_then(|hook| Some((hook, worker.chunks.pop_front()?, worker.pid)));
+        self.hook_lost(slot, hook, error.clone());
         let Some(call) = worker.call.and_then(|id| self.calls.get_mut(&id)) else {
             return;
         };
@@ -129,7 +132,7 @@ fn is_death(error: &TaskErrorKind) -> bool {
 }
 
 /// Tasks that end before they have begun.
-fn not_begun(chunk: &Chunk, error: &TaskErrorKind) -> Done {
+pub(super) fn not_begun(chunk: &Chunk, error: &TaskErrorKind) -> Done {
     Done {
         first_index: chunk.index(0),
         count: chunk.len(),

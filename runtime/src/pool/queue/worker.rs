@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::{CallId, Slot};
+use super::{CallId, Hook, Slot};
 use crate::task::{Done, Outcomes};
 use crate::transport::Chunk;
 
@@ -22,6 +22,10 @@ pub(super) struct Worker {
     pub(super) quota: Option<usize>,
     /// It was asked to begin nothing more, and has not answered.
     pub(super) revoked: bool,
+    /// What it runs, if that is no call's.
+    pub(super) hook: Option<Hook>,
+    /// It has run its finalizer, or is to.
+    pub(super) is_finalized: bool,
 }
 
 impl Worker {

@@ -1,0 +1,208 @@
+//! Calls that a pool runs in each of its workers: before the first task, after the last, and once in all of them.
+
+use super::handle::decode_done;
+use crate::error::{CodecError, Error, Kind, Result, TaskError, TaskErrorKind};
+use crate::pool::{Builder, CallFailure, CallRules, Placement, Pool, Running};
+use crate::registry::{EncodedCall, WorkerFn};
+use crate::transport::Chunk;
+use crate::wire::OVERHEAD_BYTES;
+
+/// What each worker begins and ends with comes back to every worker, so it should not be large: 64 MiB at most.
+const HOOK_BYTES_MAX: usize = 64 << 20;
+
+impl Builder {
+    /// A call that each worker runs before its first task, also each worker that takes another's place: to load a model, open a
+    /// connection, set up a C library. Its output is dropped. What it makes stays in statics and thread-locals: tasks run on the same
+    /// thread, one after another. Its arguments take up to 64 MiB. It has no time limit.
+    ///
+    /// # Worker death
+    ///
+    /// One that fails, panics or dies ends its worker, and another is started a little later, up to 5 in a row: then the calls that
+    /// wait for workers fail, and so does [`Pool::ready`], with an error that says why ([`Error::is_start_failure`]).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::OnceLock;
+    ///
+    /// use poolmap::{Pool, pool_map, worker};
+    ///
+    /// static GREETING: OnceLock<String> = OnceLock::new();
+    ///
+    /// #[worker]
+    /// fn learn(greeting: String) {
+    ///     GREETING.set(greeting).expect("a worker is initialized once");
+    /// }
+    ///
+    /// #[worker]
+    /// fn greet(name: &str) -> String {
+    ///     format!("{}, {name}", GREETING.get().expect("it was learnt before"))
+    /// }
+    ///
+    /// poolmap::init();
+    /// let pool = Pool::builder().workers(2).initializer(learn { greeting: "hello".into() }).build()?;
+    /// assert_eq!(pool_map!(in &pool, greet, ["a", "b"])?, ["hello, a", "hello, b"]);
+    /// # Ok::<(), poolmap::Error>(())
+    /// ```
+    ///
+    /// One that fails:
+    ///
+    /// ```
+    /// use poolmap::{Pool, worker};
+    ///
+    /// #[worker]
+    /// fn load(path: &str) -> Result<(), String> {
+    ///     Err(format!("{path} is not a model"))
+    /// }
+    ///
+    /// poolmap::init();
+    /// let pool = Pool::builder().workers(1).initializer(load { path: "a.bin".into() }).build()?;
+    /// let error = pool.ready().unwrap_err();
+    /// assert!(error.is_start_failure());
+    /// assert!(error.to_string().ends_with("failed: a.bin is not a model"));
+    /// # Ok::<(), poolmap::Error>(())
+    /// ```
+    pub fn initializer<F: WorkerFn>(mut self, call: F) -> Self {
+        self.initializer = self.hook("initializer", &call);
+        self
+    }
+
+    /// A call that each worker runs after its last task, when it ends in good order: because the pool is joined
+    /// ([`Pool::join`]) or made smaller, or because it has served long enough (`max_tasks_per_worker`, …). Its outputs are collected:
+    /// [`Pool::finalizer_results`]. It has no time limit.
+    ///
+    /// # Worker death
+    ///
+    /// A worker that dies, or that is killed because the pool is terminated or dropped, runs none. One that dies in it has that as its
+    /// result.
+    pub fn finalizer<F: WorkerFn>(mut self, call: F) -> Self {
+        self.finalizer = self.hook("finalizer", &call);
+        self
+    }
+
+    fn hook<F: WorkerFn>(&mut self, option: &str, call: &F) -> Option<EncodedCall> {
+        EncodedCall::new(call, HOOK_BYTES_MAX)
+            .map_err(|error| {
+                let function = F::__registration().path();
+                let mistake = format!("{option}: the arguments of `{function}` could not be encoded: {error}");
+                self.mistake.get_or_insert(mistake);
+            })
+            .ok()
+    }
+}
+
+impl Pool {
+    /// What the finalizers ([`Builder::finalizer`]) of workers that have ended gave, in the order in which they ended, each once: taken
+    /// from the pool. After [`Pool::join`] they are all there.
+    ///
+    /// # Errors
+    ///
+    /// `F` is not the pool's finalizer ([`Error::is_invalid_option`]).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    ///
+    /// use poolmap::{Pool, pool_map, worker};
+    ///
+    /// static DONE: AtomicU32 = AtomicU32::new(0);
+    ///
+    /// #[worker]
+    /// fn work(_task: u32) {
+    ///     DONE.fetch_add(1, Ordering::Relaxed);
+    /// }
+    ///
+    /// #[worker]
+    /// fn done() -> u32 {
+    ///     DONE.load(Ordering::Relaxed)
+    /// }
+    ///
+    /// poolmap::init();
+    /// let pool = Pool::builder().workers(2).finalizer(done {}).build()?;
+    /// pool_map!(in &pool, work, 0..100)?;
+    /// pool.join()?;
+    /// let counts = pool.finalizer_results::<done>()?.into_iter().collect::<Result<Vec<u32>, _>>();
+    /// assert_eq!(counts.expect("none failed").iter().sum::<u32>(), 100);
+    /// # Ok::<(), poolmap::Error>(())
+    /// ```
+    pub fn finalizer_results<F: WorkerFn>(&self) -> Result<Vec<std::result::Result<F::Output, TaskError>>> {
+        if self.finalizer() != Some(F::__registration().index()) {
+            return Err(Error::invalid_option(format!(
+                "`{}` is not the finalizer of this pool: name the one that Pool::builder().finalizer(…) was given",
+                F::__registration().path(),
+            )));
+        }
+        Ok(self.take_finalized().into_iter().map(|done| decode_done::<F>(None, done)).collect())
+    }
+
+    /// Runs a call once in each worker that the pool has now, and waits for the outputs, in the order of the workers. A worker that is
+    /// busy runs it before its next task of another call. Workers that are started later do not run it:
+    /// [`initializer`](Builder::initializer) is for those.
+    ///
+    /// # Errors
+    ///
+    /// That of the first worker that fails, whose index is the worker's; those of a call as a whole.
+    ///
+    /// # Worker death
+    ///
+    /// If a worker dies in it, that is the error; if it died before it had begun, the worker that takes its place runs it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use poolmap::{Pool, worker};
+    ///
+    /// #[worker]
+    /// fn pid() -> u32 {
+    ///     std::process::id()
+    /// }
+    ///
+    /// poolmap::init();
+    /// let pool = Pool::builder().workers(3).build()?;
+    /// let mut pids = pool.run_on_all(pid {})?;
+    /// pids.sort();
+    /// pids.dedup();
+    /// assert_eq!(pids.len(), 3);
+    /// # Ok::<(), poolmap::Error>(())
+    /// ```
+    pub fn run_on_all<F: WorkerFn>(&self, call: F) -> Result<Vec<F::Output>> {
+        let shared = self.shared()?;
+        let fail = |error: CodecError| {
+            Error::from(TaskError::new(0, F::__registration().path(), 0, None, TaskErrorKind::Encode(error)))
+        };
+        let encoded = EncodedCall::new(&call, shared.frame_bytes_max() - OVERHEAD_BYTES).map_err(fail)?;
+        let workers = shared.workers();
+        let chunks: Vec<Chunk> = (0..workers)
+            .map(|worker| Chunk::of_call(shared.arena(), &encoded, worker as u64))
+            .collect::<std::io::Result<_>>()
+            .map_err(|error| fail(CodecError::no_memory(encoded.task.len(), &error)))?;
+        let rules = CallRules { placement: Placement::OneForEach, ..CallRules::default() };
+        let call = shared.open(rules)?;
+        for chunk in chunks {
+            shared.push(call, chunk);
+        }
+        let mut outputs: Vec<Option<F::Output>> = (0..workers).map(|_| None).collect();
+        let mut left = workers;
+        let mut first_error = Ok(());
+        while left > 0 && first_error.is_ok() {
+            match shared.step(call, false, None, None) {
+                Ok(step) => {
+                    for done in step.done {
+                        left -= 1;
+                        let worker = done.first_index;
+                        match decode_done::<F>(Some(&shared), done) {
+                            Ok(output) => outputs[worker] = Some(output),
+                            Err(error) => first_error = first_error.and(Err(Error::from(error))),
+                        }
+                    }
+                }
+                Err(CallFailure::Start(failure)) => first_error = Err(Error::new(Kind::Start(failure))),
+                Err(CallFailure::PoolClosed) => first_error = Err(Error::new(Kind::Closed)),
+            }
+        }
+        shared.close(call, Running::Finish);
+        first_error?;
+        Ok(outputs.into_iter().map(|output| output.expect("each worker has given one")).collect())
+    }
+}

@@ -1,0 +1,46 @@
+//! What becomes of what each worker runs before its first task and after its last.
+
+use std::sync::PoisonError;
+
+use super::core::{Core, Phase};
+use super::queue::{Hook, Slot};
+use crate::death::Cause;
+use crate::error::{TaskError, TaskErrorKind};
+use crate::registry;
+use crate::task::{Done, Outcomes};
+
+impl Core {
+    /// Takes in what initializers and finalizers have given.
+    pub(super) fn attend_hooks(&mut self) {
+        while let Some((slot, hook, done)) = self.queue.take_hook_done() {
+            match hook {
+                Hook::Initializer => self.initialized(slot, done),
+                Hook::Finalizer => {
+                    self.finalized.lock().unwrap_or_else(PoisonError::into_inner).push(done);
+                    self.dismiss(slot, if self.phase == Phase::Running { Cause::Retired } else { Cause::PoolClosed });
+                }
+            }
+        }
+    }
+
+    /// Puts a worker into service whose initializer went well, and ends it otherwise.
+    fn initialized(&mut self, slot: Slot, done: Done) {
+        // One that died in it is gone, and judged.
+        let (Outcomes::Records(records), Some((_, pid))) = (done.outcomes, done.worker) else {
+            return;
+        };
+        match registry::failure(records) {
+            None => self.queue.put_into_service(slot),
+            Some(kind) => {
+                let message = initializer_failure(slot, pid, self.initializer, kind);
+                self.doom(slot, Cause::NotInitialized(message));
+            }
+        }
+    }
+}
+
+/// Why a worker is not ready: its initializer did not go well.
+pub(super) fn initializer_failure(slot: Slot, pid: u32, function: &'static str, kind: TaskErrorKind) -> String {
+    let error = TaskError::new(0, function, 1, Some(pid), kind);
+    format!("worker {slot} could not be initialized: {}", error.without_index())
+}

@@ -1,0 +1,92 @@
+//! A call, as the queue sees it, and what it asks for.
+
+use std::collections::VecDeque;
+
+use super::{CallFailure, CallId, Queue, Slot, Worker};
+use crate::pool::chunk_size::ChunkSize;
+use crate::pool::limits::Limits;
+use crate::task::Done;
+use crate::transport::Chunk;
+
+/// What a call asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CallRules {
+    /// How many tasks travel together, if not as many as measured times say.
+    pub(crate) chunk_size: Option<usize>,
+    /// How often a task is executed whose worker dies.
+    pub(crate) attempts: u32,
+    /// What a task may take.
+    pub(crate) limits: Limits,
+    pub(crate) pace: Pace,
+    pub(crate) placement: Placement,
+}
+
+/// Which workers the tasks of a call go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Placement {
+    Anywhere,
+    /// Each to the worker with its index.
+    OneForEach,
+}
+
+/// Who decides when a call goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// A thread that waits for all of it.
+    Waited,
+    /// Who pulls its iterator, or does not.
+    Pulled,
+}
+
+impl Default for CallRules {
+    fn default() -> Self {
+        Self {
+            chunk_size: None,
+            attempts: 1,
+            limits: Limits::default(),
+            pace: Pace::Waited,
+            placement: Placement::Anywhere,
+        }
+    }
+}
+
+pub(super) struct Call {
+    pub(super) rules: CallRules,
+    pub(super) failure: Option<CallFailure>,
+    pub(super) backlog: VecDeque<Chunk>,
+    pub(super) done: Vec<Done>,
+    pub(super) chunk_size: ChunkSize,
+    pub(super) workers: Vec<Slot>,
+    /// Its tasks are not so short that the first would have ended: all workers get some.
+    pub(super) is_spread: bool,
+    /// The number of the last time that it was given a free worker.
+    pub(super) served: u64,
+}
+
+impl Queue {
+    /// Whether nothing is to be waited for, beside this call: the other calls are closed, or nobody pulls them and their workers
+    /// have nothing to do.
+    pub(in crate::pool) fn is_at_rest(&self, but: CallId) -> bool {
+        let is_at_rest = |call: &Call| {
+            call.failure.is_some()
+                || (call.rules.pace == Pace::Pulled && call.backlog.is_empty() && call.workers.is_empty())
+        };
+        self.calls.iter().all(|(&id, call)| id == but || is_at_rest(call))
+    }
+
+    /// Changes how many workers there are to be. Those beyond it are to be exhausted.
+    pub(in crate::pool) fn resize(&mut self, size: usize) {
+        self.size = size;
+        if self.workers.len() < size {
+            self.workers.resize_with(size, Worker::default);
+        }
+        self.cancel_placed_beyond(size);
+    }
+
+    /// Tasks that wait, tasks that workers have, tasks that have a result, and workers that have some.
+    pub(in crate::pool) fn counts(&self) -> (usize, usize, u64, usize) {
+        let waiting = self.calls.values().flat_map(|call| &call.backlog).map(Chunk::len).sum();
+        let held = self.workers.iter().map(|worker| worker.tasks).sum();
+        (waiting, held, self.finished, self.busy.len())
+    }
+}

@@ -1,0 +1,116 @@
+//! What each worker runs before its first task and after its last: calls that are no one's, and are given to it alone.
+
+use std::collections::VecDeque;
+
+use super::{Assignment, Held, Queue, Slot};
+use crate::error::TaskErrorKind;
+use crate::task::{Done, Outcomes};
+use crate::transport::{Chunk, Taken};
+use crate::wire::Violation;
+
+/// When in a worker's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::pool) enum Hook {
+    Initializer,
+    Finalizer,
+}
+
+/// The calls, and what has become of them.
+#[derive(Default)]
+pub(in crate::pool) struct Hooks {
+    pub(in crate::pool) initializer: Option<Chunk>,
+    pub(in crate::pool) finalizer: Option<Chunk>,
+    /// Those that workers are to be given.
+    due: VecDeque<(Slot, Hook)>,
+    done: VecDeque<(Slot, Hook, Done)>,
+}
+
+impl Queue {
+    /// Sets what each worker runs.
+    pub(in crate::pool) fn set_hooks(&mut self, initializer: Option<Chunk>, finalizer: Option<Chunk>) {
+        self.hooks = Hooks { initializer, finalizer, ..Hooks::default() };
+    }
+
+    /// Has a worker begin with the initializer; false if there is none.
+    pub(super) fn initialize(&mut self, slot: Slot) -> bool {
+        let has_one = self.hooks.initializer.is_some();
+        if has_one {
+            self.hooks.due.push_back((slot, Hook::Initializer));
+        }
+        has_one
+    }
+
+    /// Has a worker that has nothing to do end with the finalizer; false if there is none, or it has run it.
+    pub(in crate::pool) fn finalize(&mut self, slot: Slot) -> bool {
+        if self.hooks.finalizer.is_none() || std::mem::replace(&mut self.workers[slot].is_finalized, true) {
+            return false;
+        }
+        self.suspend(slot);
+        self.hooks.due.push_back((slot, Hook::Finalizer));
+        true
+    }
+
+    /// Whether a worker runs one of these calls, or is to.
+    pub(in crate::pool) fn is_hooked(&self, slot: Slot) -> bool {
+        self.workers.get(slot).is_some_and(|worker| worker.hook.is_some())
+            || self.hooks.due.iter().any(|(due, _)| *due == slot)
+    }
+
+    /// Whether a worker runs its initializer, or is to.
+    pub(in crate::pool) fn is_initializing(&self, slot: Slot) -> bool {
+        self.workers[slot].hook == Some(Hook::Initializer) || self.hooks.due.contains(&(slot, Hook::Initializer))
+    }
+
+    /// Gives a worker the call that it is to run.
+    pub(super) fn hook_assignment(&mut self) -> Option<Assignment> {
+        let (slot, hook) = self.hooks.due.pop_front()?;
+        let chunk = match hook {
+            Hook::Initializer => self.hooks.initializer.clone(),
+            Hook::Finalizer => self.hooks.finalizer.clone(),
+        }?;
+        let worker = &mut self.workers[slot];
+        worker.hook = Some(hook);
+        worker.tasks = 1;
+        worker.chunks.push_back(Held { chunk: chunk.clone(), next: 0 });
+        self.busy.insert(slot);
+        Some(Assignment { slot, chunk, grain: 1 })
+    }
+
+    /// Takes in the result of such a call.
+    pub(super) fn hook_answered(&mut self, slot: Slot, hook: Hook, taken: Taken) -> Result<(), Violation> {
+        let worker = &mut self.workers[slot];
+        let (Some(mut held), 1) = (worker.chunks.pop_front(), taken.count) else {
+            return Err(Violation::new("it gives results of no task"));
+        };
+        worker.hook = None;
+        worker.tasks = 0;
+        self.busy.remove(&slot);
+        let done = held.done(1, Outcomes::Records(taken.records), (slot, worker.pid));
+        self.hooks.done.push_back((slot, hook, done));
+        Ok(())
+    }
+
+    /// Takes in that a worker is gone that was to run such a call; this is why, if it was running it.
+    pub(super) fn hook_lost(&mut self, slot: Slot, running: Option<(Hook, Held, u32)>, error: Option<TaskErrorKind>) {
+        self.hooks.due.retain(|(due, _)| *due != slot);
+        if let (Some((hook, mut held, pid)), Some(error)) = (running, error) {
+            self.hooks.done.push_back((slot, hook, held.done(1, Outcomes::Error(error), (slot, pid))));
+        }
+    }
+
+    /// A call that is done, and in which worker.
+    pub(in crate::pool) fn take_hook_done(&mut self) -> Option<(Slot, Hook, Done)> {
+        self.hooks.done.pop_front()
+    }
+
+    /// Puts a worker into service.
+    pub(in crate::pool) fn put_into_service(&mut self, slot: Slot) {
+        let worker = &mut self.workers[slot];
+        worker.ready = worker.quota != Some(0);
+        if worker.ready {
+            self.idle.push_back(slot);
+        } else {
+            self.spent.push(slot);
+        }
+    }
+}

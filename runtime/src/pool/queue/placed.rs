@@ -1,0 +1,48 @@
+//! Calls whose tasks are each for one worker: the task with the worker's number goes to it, and to no other.
+
+use std::collections::VecDeque;
+
+use super::ends::not_begun;
+use super::{Call, CallFailure, CallId, Placement, Queue, Slot};
+use crate::error::TaskErrorKind;
+
+impl Call {
+    /// Whether its tasks may go to any worker.
+    pub(super) fn goes_anywhere(&self) -> bool {
+        self.rules.placement == Placement::Anywhere
+    }
+}
+
+impl Queue {
+    /// A free worker for which a task waits; that is then the next of its call.
+    pub(super) fn placed_assignment(&mut self) -> Option<(CallId, Slot)> {
+        if self.placed == 0 {
+            return None;
+        }
+        let idle = &self.idle;
+        self.calls.iter_mut().filter(|(_, call)| !call.goes_anywhere()).find_map(|(&id, call)| {
+            let place = call.backlog.iter().position(|chunk| idle.contains(&chunk.index(0)))?;
+            let chunk = call.backlog.remove(place)?;
+            let slot = chunk.index(0);
+            call.backlog.push_front(chunk);
+            Some((id, slot))
+        })
+    }
+
+    /// Ends tasks for workers that there are to be no more.
+    pub(super) fn cancel_placed_beyond(&mut self, size: usize) {
+        for call in self.calls.values_mut().filter(|call| !call.goes_anywhere()) {
+            let backlog = std::mem::take(&mut call.backlog);
+            let (kept, over): (VecDeque<_>, VecDeque<_>) = backlog.into_iter().partition(|chunk| chunk.index(0) < size);
+            call.backlog = kept;
+            call.done.extend(over.iter().map(|chunk| not_begun(chunk, &TaskErrorKind::Cancelled)));
+        }
+    }
+
+    /// Fails the calls that wait for a worker of their own, which cannot be started.
+    pub(in crate::pool) fn fail_placed(&mut self, failure: &CallFailure) {
+        for call in self.calls.values_mut().filter(|call| !call.goes_anywhere() && !call.backlog.is_empty()) {
+            call.failure.get_or_insert_with(|| failure.clone());
+        }
+    }
+}
