@@ -92,6 +92,10 @@ impl Live {
 
     /// Takes back the last tasks that the worker has not claimed, `most` at most: they wait for another.
     pub(super) fn take_back(&mut self, slot: Slot, queue: &mut Queue, most: u32) -> Result<(), Fault> {
+        // No call has what a hook is.
+        if queue.is_hooked(slot) {
+            return Ok(());
+        }
         let count = self.link.take_back(most)?;
         queue.took_back(slot, count as usize);
         Ok(())
