@@ -6,7 +6,7 @@ pub use crate::error::CodecError;
 pub use crate::map::{Column, Columns, Length, Position, Pulled, Source, call};
 pub use crate::registry::{
     Argument, EncodeAs, Entry, ErrorProbe, Fallible, Held, Identity, Named, Output, Parameter, Parameters,
-    Registration, Stop, TaskCall, Typed, Untyped, WorkerFailure, not_a_worker_function, run_tasks,
+    Registration, Stop, TaskCall, Typed, Untyped, WorkerFailure, not_a_worker_function, run_tasks, with_state,
 };
 pub use inventory;
 pub use poolmap_macros::__call as expand_call;

@@ -19,6 +19,15 @@
 /// `arg1`, … by its place. Not possible, and said so by the compiler: generics, `self`, `impl Trait`, `dyn`, `&mut`,
 /// `&'static`, a reference inside of a type, `unsafe`, variadic, `async`, a `cfg` on a parameter.
 ///
+/// # State
+///
+/// A first parameter `#[state] model: &mut Model` is no argument, but what the worker keeps from task to task: a loaded model, an
+/// open connection, a cache. It is made by `Default`, or by the function in `#[state(init = load)]`, when a task of the worker first
+/// needs it, and need be neither serde nor `Send`. A worker has one state of each type, for all its functions; each worker has its own,
+/// and one that takes another's place begins anew. So does the task after one that panicked with the state in its hands. Who calls
+/// the function directly passes a `&mut Model`. What all workers are to do before their first task is for
+/// [`Builder::initializer`](crate::Builder::initializer).
+///
 /// # Return
 ///
 /// Any serde type, and no reference. Where the last segment of the type's path is `Result` (`Result<T, E>`,
@@ -44,6 +53,33 @@
 ///
 /// poolmap::init();
 /// assert_eq!(pool_map!(count, ["a b a", "b"], ["a", "a"])?, [2, 0]);
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+///
+/// A state:
+///
+/// ```
+/// use std::collections::HashMap;
+///
+/// use poolmap::{pool_map, worker};
+///
+/// #[worker]
+/// fn collatz(#[state] known: &mut HashMap<u64, u32>, from: u64) -> u32 {
+///     let (mut at, mut steps) = (from, 0);
+///     while at != 1 {
+///         if let Some(rest) = known.get(&at) {
+///             steps += rest;
+///             break;
+///         }
+///         at = if at % 2 == 0 { at / 2 } else { 3 * at + 1 };
+///         steps += 1;
+///     }
+///     known.insert(from, steps);
+///     steps
+/// }
+///
+/// poolmap::init();
+/// assert_eq!(pool_map!(collatz, 1..=9)?, [0, 1, 7, 2, 5, 8, 16, 3, 19]);
 /// # Ok::<(), poolmap::Error>(())
 /// ```
 ///

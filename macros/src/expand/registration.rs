@@ -10,7 +10,7 @@ use syn::ext::IdentExt;
 use super::bound::Bound;
 use super::place::{self, Place};
 use super::worker::owned;
-use crate::function::{Function, Output, Passing};
+use crate::function::{Function, Output, Passing, State};
 
 /// The registration. A block of its own keeps its names apart.
 pub(super) fn registration(function: &Function, krate: &TokenStream) -> TokenStream {
@@ -127,7 +127,10 @@ fn run(function: &Function, krate: &TokenStream) -> TokenStream {
         Passing::Value => quote!(#argument),
         Passing::Reference => quote!(&*#argument),
     });
-    let call = quote!(#name(#(#arguments),*));
+    let call = match &function.state {
+        None => quote!(#name(#(#arguments),*)),
+        Some(state) => with_state(state, krate, &quote!(#name(__poolmap_state, #(#arguments),*))),
+    };
     let encode = Bound::output(&function.output, krate).associated("encode");
     let reply = match &function.output {
         Output::Fallible { returned, error_written, .. } => {
@@ -145,6 +148,17 @@ fn run(function: &Function, krate: &TokenStream) -> TokenStream {
         __poolmap_call.end_of_arguments()?;
         #reply
     }
+}
+
+/// A call that gets the state of its worker.
+fn with_state(state: &State, krate: &TokenStream, call: &TokenStream) -> TokenStream {
+    let place = Place::of(&state.written);
+    let ty = place::own_type(&state.ty);
+    let init = match &state.init {
+        Some(path) => quote!(#path),
+        None => quote_spanned!(place.last=> || <#ty as ::core::default::Default>::default()),
+    };
+    quote!(#krate::__private::with_state::<#ty, _>(#init, |__poolmap_state| #call))
 }
 
 /// The reply of a function that returns a `Result`, by what it returned.

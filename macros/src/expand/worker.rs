@@ -12,9 +12,10 @@ use crate::options::{Attribute, Options};
 pub(crate) fn worker(options: TokenStream, item: TokenStream) -> TokenStream {
     let mut mistakes = Mistakes::default();
     let options = Options::parse(options, Attribute::Worker, &mut mistakes);
-    let function = function::parse(&item, mistakes)
+    let parsed = function::parse(&item, mistakes)
         .and_then(|(declaration, mistakes)| function::check(declaration, options.plain, mistakes));
-    match function {
+    let item = function::without_marks(item);
+    match parsed {
         Ok(function) => {
             let krate = place::krate(options.krate.as_ref());
             let structure = structure(&function);

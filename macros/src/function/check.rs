@@ -7,7 +7,8 @@ use syn::{FnArg, GenericParam, Generics, Ident, PatType, Safety, Signature, Wher
 
 use super::model::{Function, Parameter};
 use super::parse::{Declaration, Refused, StandIn};
-use super::{attributes, enclosing, names, owned, returned, types};
+use super::state::State;
+use super::{attributes, enclosing, names, owned, returned, state, types};
 use crate::mistakes::Mistakes;
 
 /// A worker function has a struct with a field for each parameter, and a table entry that names each. More than this is a
@@ -21,10 +22,10 @@ pub(crate) fn check(declaration: Declaration, plain: bool, mut mistakes: Mistake
     let copied = attributes::sort(&attributes, &mut mistakes);
     check_qualifiers(&signature, &mut mistakes);
     check_generics(&signature.generics, &mut mistakes);
-    let parameters = parameters(&signature, &mut mistakes);
+    let (state, parameters) = parameters(&signature, &mut mistakes);
     let output = returned::output(&signature.output, plain, &mut mistakes);
     if mistakes.is_empty() {
-        return Ok(Function { name: signature.ident, visibility, attributes: copied, parameters, output });
+        return Ok(Function { name: signature.ident, visibility, attributes: copied, state, parameters, output });
     }
     let stands_alone = place == Where::Free && signature.receiver().is_none();
     let is_marked_once = !attributes.iter().any(|attribute| attribute.path().is_ident("worker"));
@@ -135,13 +136,14 @@ fn check_generics(generics: &Generics, mistakes: &mut Mistakes) {
     }
 }
 
-fn parameters(signature: &Signature, mistakes: &mut Mistakes) -> Vec<Parameter> {
+fn parameters(signature: &Signature, mistakes: &mut Mistakes) -> (Option<State>, Vec<Parameter>) {
     let typed: Vec<&PatType> = (signature.inputs.iter())
         .filter_map(|input| match input {
             FnArg::Typed(parameter) => Some(parameter),
             FnArg::Receiver(_) => None,
         })
         .collect();
+    let (state, typed) = state::part(typed, mistakes);
     if let Some(excess) = typed.get(PARAMETERS_MAX) {
         mistakes.on(
             excess,
@@ -151,7 +153,7 @@ fn parameters(signature: &Signature, mistakes: &mut Mistakes) -> Vec<Parameter> 
         );
     }
     let fields = names::fields(typed.iter().map(|parameter| &*parameter.pat));
-    (typed.iter().zip(fields))
+    let parameters = (typed.iter().zip(fields))
         .map(|(parameter, field)| {
             types::check_parameter(&parameter.ty, mistakes);
             let (owned, passing) = owned::form(&parameter.ty);
@@ -163,7 +165,8 @@ fn parameters(signature: &Signature, mistakes: &mut Mistakes) -> Vec<Parameter> 
                 written: parameter.ty.to_token_stream(),
             }
         })
-        .collect()
+        .collect();
+    (state, parameters)
 }
 
 #[cfg(test)]

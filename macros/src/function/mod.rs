@@ -8,8 +8,10 @@ mod names;
 mod owned;
 mod parse;
 mod returned;
+mod state;
 mod types;
 
 pub(crate) use check::check;
 pub(crate) use model::{Function, Output, OwnedForm, Parameter, Passing};
 pub(crate) use parse::{Refused, parse};
+pub(crate) use state::{State, without_marks};

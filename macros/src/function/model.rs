@@ -3,11 +3,15 @@
 use proc_macro2::TokenStream;
 use syn::{Attribute, Ident, Type, Visibility};
 
+use super::state::State;
+
 /// A worker function that keeps all the rules.
 pub(crate) struct Function {
     pub(crate) name: Ident,
     pub(crate) visibility: Visibility,
     pub(crate) attributes: Copied,
+    /// What the worker keeps, which is no parameter of the struct.
+    pub(crate) state: Option<State>,
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) output: Output,
 }

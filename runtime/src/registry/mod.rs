@@ -7,6 +7,7 @@ mod fallible;
 mod function;
 mod held;
 mod outcome;
+mod state;
 mod table;
 
 pub use arguments::EncodeAs;
@@ -18,5 +19,6 @@ pub use function::{Argument, Named, Output, Parameter, Parameters, WorkerFailure
 pub use held::Held;
 pub(crate) use held::SharedName;
 pub(crate) use outcome::{NoOutput, decode_output, failure, take_outcome};
+pub use state::with_state;
 pub use table::{Entry, Identity, Registration};
 pub(crate) use table::{fingerprint, function};

@@ -1,0 +1,24 @@
+//! What a worker keeps from task to task for its functions: a value of each type, on the thread that runs the tasks.
+
+use std::any::{Any, TypeId};
+use std::cell::RefCell;
+
+thread_local! {
+    /// None while a task has it. There are few: looking at each takes less than a hash.
+    static STATES: RefCell<Vec<(TypeId, Option<Box<dyn Any>>)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Runs something with the state of this type, which is made first if there is none. One that a panic goes through is dropped.
+#[inline]
+pub fn with_state<T: 'static, R>(init: impl FnOnce() -> T, run: impl FnOnce(&mut T) -> R) -> R {
+    let id = TypeId::of::<T>();
+    let kept =
+        STATES.with_borrow_mut(|states| states.iter_mut().find(|(of, _)| *of == id).and_then(|(_, kept)| kept.take()));
+    let mut state = kept.and_then(|state| state.downcast().ok()).unwrap_or_else(|| Box::new(init()));
+    let result = run(&mut state);
+    STATES.with_borrow_mut(|states| match states.iter_mut().find(|(of, _)| *of == id) {
+        Some((_, kept)) => *kept = Some(state),
+        None => states.push((id, Some(state))),
+    });
+    result
+}
