@@ -3,9 +3,12 @@
 use std::any::{Any, TypeId};
 use std::cell::RefCell;
 
+/// A state and its type; none while a task has it.
+type Kept = (TypeId, Option<Box<dyn Any>>);
+
 thread_local! {
-    /// None while a task has it. There are few: looking at each takes less than a hash.
-    static STATES: RefCell<Vec<(TypeId, Option<Box<dyn Any>>)>> = const { RefCell::new(Vec::new()) };
+    /// There are few: looking at each takes less than a hash.
+    static STATES: RefCell<Vec<Kept>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Runs something with the state of this type, which is made first if there is none. One that a panic goes through is dropped.
