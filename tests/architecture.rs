@@ -19,7 +19,7 @@ const ROWS: [&[&str]; 15] = [
     &["launch"],
     &["death"],
     &["pool"],
-    &["map"],
+    &["map", "process"],
     &["entry"],
 ];
 /// They never meet but in the rows above both.

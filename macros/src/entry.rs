@@ -2,7 +2,7 @@
 
 use proc_macro2::{Group, TokenStream};
 use syn::parse::{ParseStream, Parser};
-use syn::{Attribute, Meta, Path, ReturnType, Signature, Visibility};
+use syn::{Attribute, Meta, Path, Signature, Visibility};
 
 use crate::mistakes::Mistakes;
 use crate::options::{self, Options};
@@ -23,16 +23,6 @@ impl Entry {
         self.attributes.iter().filter(|attribute| {
             ["cfg", "doc", "allow", "warn", "deny", "forbid"].iter().any(|kept| attribute.path().is_ident(kept))
         })
-    }
-
-    /// Whether a type is written for what the function returns.
-    pub(crate) fn returns(&self) -> bool {
-        matches!(self.signature.output, ReturnType::Type(..))
-    }
-
-    /// Whether the function never comes back (`-> !`), so that nothing can stand behind its call.
-    pub(crate) fn never_ends(&self) -> bool {
-        matches!(&self.signature.output, ReturnType::Type(_, output) if matches!(**output, syn::Type::Never(_)))
     }
 }
 

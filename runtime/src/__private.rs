@@ -1,7 +1,7 @@
 //! What the expansions of the macros name. Not part of the public face: it may change with any version.
 
 pub use crate::codec::{Decoder, Encoder, decode, encode};
-pub use crate::entry::{enter_main, enter_test, leave_main};
+pub use crate::entry::{Main, enter_main, enter_test};
 pub use crate::error::CodecError;
 pub use crate::map::{Column, Columns, Length, Position, Pulled, Source, call};
 pub use crate::registry::{

@@ -130,25 +130,24 @@ fn crashed(signal: Option<i32>, exit_code: Option<i32>, note: Option<&str>) -> T
     TaskErrorKind::Crashed { signal, exit_code, note: note.map(str::to_owned) }
 }
 
-/// Why a worker that never said hello ended, for the error of the pool's start.
-pub(crate) fn start_failure(slot: usize, cause: &Cause, end: End, startup_timeout: Duration) -> String {
+/// Why a worker that never said hello ended; `longer` is how to give it more time, behind a comma.
+pub(crate) fn start_failure(who: &str, cause: &Cause, end: End, startup_timeout: Duration, longer: &str) -> String {
     let remedy = "a worker runs this program's `main` up to poolmap::init(): call init() first in `main`, or put \
                   #[poolmap::main] above it";
     match (cause, end) {
-        (Cause::Late, _) => format!(
-            "worker {slot} was not ready within {startup_timeout:?}, so it was killed: {remedy}, or give it more time with \
-             Pool::builder().startup_timeout(…)",
-        ),
+        (Cause::Late, _) => {
+            format!("{who} was not ready within {startup_timeout:?}, so it was killed: {remedy}{longer}",)
+        }
         (Cause::NotInitialized(message), _) => message.clone(),
-        (Cause::Faulty(fault), _) => format!("worker {slot} could not be used: {fault}: {remedy}"),
+        (Cause::Faulty(fault), _) => format!("{who} could not be used: {fault}: {remedy}"),
         (_, End::Exited(code)) => {
-            format!("worker {slot} ended before it was ready, with exit code {code}: {remedy}")
+            format!("{who} ended before it was ready, with exit code {code}: {remedy}")
         }
         (_, End::Signaled(signal)) => {
-            format!("worker {slot} ended before it was ready, killed by signal {signal}: {remedy}")
+            format!("{who} ended before it was ready, killed by signal {signal}: {remedy}")
         }
-        (_, End::OutOfMemory) => format!("worker {slot} ended before it was ready: {OUT_OF_MEMORY}"),
-        _ => format!("worker {slot} ended before it was ready: {remedy}"),
+        (_, End::OutOfMemory) => format!("{who} ended before it was ready: {OUT_OF_MEMORY}"),
+        _ => format!("{who} ended before it was ready: {remedy}"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where a process of the program turns out to be a worker, or goes on as itself.
 
-use crate::launch::{self, Entry};
-use crate::{pool, sys, worker};
+use crate::launch::{self, Entry, Marker};
+use crate::{pool, process, sys, worker};
 
 /// Lets this program's workers in: in a worker it serves tasks and never returns; otherwise it returns at once.
 ///
@@ -31,14 +31,22 @@ pub fn init() {
     enter(Entry::Main);
 }
 
-/// What `#[poolmap::main]` puts first.
-pub fn enter_main() {
+/// What `#[poolmap::main]` puts first, and holds until the end of `main`.
+pub fn enter_main() -> Main {
     enter(Entry::Main);
+    Main(())
 }
 
-/// What `#[poolmap::main]` puts last: ends the global pool, so that its workers end in order.
-pub fn leave_main() {
-    pool::shutdown_global();
+/// Held by `main`. At its end, also by a panic, the program waits for every [`Process`](crate::Process) that is no daemon.
+#[must_use = "it is held until the end of `main`"]
+pub struct Main(());
+
+impl Drop for Main {
+    fn drop(&mut self) {
+        // First, so that no idle worker waits with the program.
+        pool::shutdown_global();
+        process::leave();
+    }
 }
 
 /// What `#[poolmap::test]` puts first; `path` is `module_path!()` and the function's name.
@@ -53,13 +61,8 @@ fn enter(entry: Entry) {
     let Some(marker) = sys::take_variable(launch::MARKER) else {
         return;
     };
-    let numbers = marker
-        .to_str()
-        .and_then(|marker| marker.split_once(' '))
-        .and_then(|(parent, depth)| Some((parent.parse().ok()?, depth.parse().ok()?)));
-    // A marker that is not ours is someone else's variable.
-    if let Some((parent, depth)) = numbers {
+    if let Some(Marker { parent, depth, role }) = marker.to_str().and_then(Marker::parse) {
         launch::set_depth(depth);
-        worker::run(parent);
+        worker::run(parent, role, process::leave);
     }
 }

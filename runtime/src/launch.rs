@@ -2,6 +2,7 @@
 //! start one, and what its end means, is decided in `pool`.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -9,12 +10,48 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::registry;
-use crate::sys::{self, Process};
+use crate::sys::{self, Group, Process};
+use crate::task::Role;
 use crate::transport::{Arena, Link};
 use crate::wire::{Greeting, Welcome};
 
-/// Says to a process that it is a worker: the process id of its parent, and how deep it stands in pools inside pools.
+/// The environment variable that says to a process that it is a worker: a [`Marker`].
 pub(crate) const MARKER: &str = "_POOLMAP_WORKER_OF";
+
+/// What a process that this program started is told before it can be greeted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Marker {
+    /// The process id of its parent.
+    pub(crate) parent: u32,
+    /// How deep it stands in pools inside pools.
+    pub(crate) depth: u32,
+    pub(crate) role: Role,
+}
+
+impl Marker {
+    /// Reads a marker; none if it is someone else's variable.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split(' ');
+        let (parent, depth) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        let word = words.next()?;
+        let role = [Role::Worker, Role::Daemon, Role::Plain].into_iter().find(|role| role_word(*role) == word)?;
+        Some(Self { parent, depth, role })
+    }
+}
+
+impl fmt::Display for Marker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.parent, self.depth, role_word(self.role))
+    }
+}
+
+fn role_word(role: Role) -> &'static str {
+    match role {
+        Role::Worker => "worker",
+        Role::Daemon => "daemon",
+        Role::Plain => "plain",
+    }
+}
 
 /// How a process of this program reaches the point where it can become a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,9 +88,13 @@ pub(crate) fn set_depth(depth: u32) {
     DEPTH.store(depth, Ordering::Relaxed);
 }
 
-/// What every worker of a pool is started with.
+/// What std gives the first thread of most systems.
+pub(crate) const STACK_BYTES: usize = 8 << 20;
+
+/// What a process is started with: every worker of a pool with the same.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Start {
+    pub(crate) role: Role,
     pub(crate) frame_bytes_max: usize,
     pub(crate) stack_bytes: usize,
     pub(crate) memory_limit: Option<u64>,
@@ -62,7 +103,7 @@ pub(crate) struct Start {
 /// Starts the worker with this index: the process, and the channel to it, on which it has been greeted.
 ///
 /// It must be called by a thread that lives as long as the worker may: the kernel ends the worker with it.
-pub(crate) fn start(entry: &Entry, start: &Start, arena: &Arena, index: usize) -> io::Result<(Process, Link)> {
+pub(crate) fn start(entry: &Entry, start: &Start, arena: Option<&Arena>, index: usize) -> io::Result<(Process, Link)> {
     let (mut link, worker_end, memory) = Link::new(arena, start.frame_bytes_max)?;
     let welcome = Welcome {
         greeting: Greeting::new(registry::fingerprint()),
@@ -76,9 +117,11 @@ pub(crate) fn start(entry: &Entry, start: &Start, arena: &Arena, index: usize) -
     let stdout = matches!(entry, Entry::Test(_)).then(sys::stdout);
     link.greet(welcome, arena, memory.as_ref(), stdout)?;
     let mut command = command(entry)?;
-    command.env(MARKER, format!("{} {}", std::process::id(), depth() + 1)).stdin(worker_end).process_group(0);
+    let marker = Marker { parent: std::process::id(), depth: depth() + 1, role: start.role };
+    command.env(MARKER, marker.to_string()).stdin(worker_end);
+    let group = if start.role.ends_with_parent() { Group::Own } else { Group::OfParent };
     // The command, and with it our copy of the worker's end of the socket, is dropped when this returns.
-    let process = Process::spawn(&mut command)?;
+    let process = Process::spawn(&mut command, group)?;
     Ok((process, link))
 }
 
@@ -109,4 +152,20 @@ fn own_program() -> io::Result<&'static str> {
 #[cfg(not(poolmap_linux))]
 fn own_program() -> io::Result<std::path::PathBuf> {
     std::env::current_exe()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_marker_comes_back_as_it_went_and_others_are_none() {
+        for role in [Role::Worker, Role::Daemon, Role::Plain] {
+            let marker = Marker { parent: 7, depth: 2, role };
+            assert_eq!(Marker::parse(&marker.to_string()), Some(marker));
+        }
+        for other in ["", "7", "7 2", "7 2 else", "x 2 worker", "someone else's"] {
+            assert_eq!(Marker::parse(other), None, "{other}");
+        }
+    }
 }

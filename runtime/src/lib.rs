@@ -11,6 +11,7 @@ mod launch;
 mod macros;
 mod map;
 mod pool;
+mod process;
 mod registry;
 mod shared;
 #[allow(unsafe_code, reason = "the one module of system calls")]
@@ -31,6 +32,7 @@ pub use error::{CodecError, Error, RemoteError, Result, TaskError, TaskErrorKind
 pub use macros::{main, test, worker};
 pub use map::{AsCompleted, Map, PoolIter, PoolIterUnordered, TaskHandle, as_completed, wait_any};
 pub use pool::{Builder, Pool, Stats, cpu_count, global_pool, shutdown_global};
+pub use process::{Process, ProcessHandle, ProcessInfo, active_children};
 pub use registry::WorkerFn;
 pub use shared::{Number, Shared, SharedChunks, SharedSlice, shared};
 pub use task::WorkerInfo;

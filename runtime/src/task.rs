@@ -37,6 +37,23 @@ impl WorkerInfo {
     }
 }
 
+/// What a process of this program was started as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It serves a pool.
+    Worker,
+    /// It runs one call, and ends with its parent.
+    Daemon,
+    /// It runs one call, and goes on when its parent ends.
+    Plain,
+}
+
+impl Role {
+    pub(crate) fn ends_with_parent(self) -> bool {
+        self != Self::Plain
+    }
+}
+
 /// Tasks that have their outcomes: of one chunk, their indices one after another.
 #[derive(Clone, Debug)]
 pub(crate) struct Done {

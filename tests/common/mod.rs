@@ -67,6 +67,8 @@ impl Drop for Guard {
         if std::thread::panicking() {
             return;
         }
+        // It ends with the last process that was started, whoever waits for that.
+        wait_until("the processes' keeper has ended", || !threads().contains("poolmap-keeper"));
         assert_eq!(children(std::process::id()), Vec::<u32>::new(), "child processes are left");
         assert_eq!(descriptors(), self.descriptors, "descriptors are left");
         assert_eq!(shared_memory(), self.shared_memory, "shared memory is left");

@@ -29,27 +29,13 @@ fn wrapped_main(entry: &Entry) -> TokenStream {
     let Entry { attributes, visibility, signature, body, .. } = entry;
     let output = &signature.output;
     let name = place::own(&signature.ident);
-    let run = if entry.never_ends() {
-        quote!(#name())
-    } else if entry.returns() {
-        quote! {
-            let __poolmap_returned = #name();
-            #krate::__private::leave_main();
-            __poolmap_returned
-        }
-    } else {
-        quote! {
-            #name();
-            #krate::__private::leave_main();
-        }
-    };
     quote! {
         #(#outer_attributes)*
         #visibility fn #name() #output {
             #(#attributes)*
             #signature #body
-            #krate::__private::enter_main();
-            #run
+            let __poolmap_main = #krate::__private::enter_main();
+            #name()
         }
     }
 }

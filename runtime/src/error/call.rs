@@ -31,7 +31,10 @@ pub struct Error {
 
 pub(crate) enum Kind {
     NotInitialized,
-    NestedTooDeep { depth: u32, depth_max: u32 },
+    NestedTooDeep {
+        depth: u32,
+        depth_max: u32,
+    },
     InvalidOption(String),
     LengthMismatch(LengthMismatch),
     Endless,
@@ -40,6 +43,10 @@ pub(crate) enum Kind {
     Start(StartFailure),
     Closed,
     Taken,
+    /// The process of this name was joined before.
+    Joined(String),
+    /// The process of this name was started by another process, of which this one was forked.
+    NotParent(String),
 }
 
 /// Which iterators of a call differ in length.
@@ -92,7 +99,7 @@ impl Error {
         matches!(&*self.kind, Kind::NotInitialized)
     }
 
-    /// Whether pools stand inside the tasks of pools deeper than allowed (4 levels).
+    /// Whether pools, or Processes, stand inside the tasks of others deeper than allowed (4 levels).
     pub fn is_nested_too_deep(&self) -> bool {
         matches!(&*self.kind, Kind::NestedTooDeep { .. })
     }
@@ -124,7 +131,7 @@ impl Error {
 
     /// Whether the output of a call was asked for that had been taken before.
     pub fn is_taken(&self) -> bool {
-        matches!(&*self.kind, Kind::Taken)
+        matches!(&*self.kind, Kind::Taken | Kind::Joined(_))
     }
 
     /// Whether the pool was closed or shut down.
@@ -148,8 +155,8 @@ impl fmt::Display for Error {
             ),
             Kind::NestedTooDeep { depth, depth_max } => write!(
                 f,
-                "a pool inside the task of a pool, {depth} levels deep, is more than the {depth_max} allowed: look for a \
-                 worker function that maps over itself without an end",
+                "a pool or a Process inside the task of another, {depth} levels deep, is more than the {depth_max} allowed: \
+                 look for a worker function that maps over itself, or starts itself, without an end",
             ),
             Kind::InvalidOption(message) => f.write_str(message),
             Kind::LengthMismatch(mismatch) => mismatch.fmt(f),
@@ -168,6 +175,16 @@ impl fmt::Display for Error {
                 f.write_str("the pool was shut down: make another one, or shut it down after the last call")
             }
             Kind::Taken => f.write_str("the output of this call was taken before: join it once"),
+            Kind::Joined(name) => {
+                write!(
+                    f,
+                    "process `{name}` was joined before: its output is given once, so keep what the first join gave"
+                )
+            }
+            Kind::NotParent(name) => write!(
+                f,
+                "process `{name}` was started before this process was forked off: the one that started it can join it",
+            ),
         }
     }
 }

@@ -28,6 +28,8 @@ struct Inner {
     kind: TaskErrorKind,
     /// What the executions before the last one died of.
     earlier: Vec<TaskErrorKind>,
+    /// The name of the [`Process`](crate::Process) that ran it, if one did.
+    process: Option<String>,
 }
 
 /// Why a task failed.
@@ -92,13 +94,26 @@ impl TaskError {
         worker_pid: Option<u32>,
         kind: TaskErrorKind,
     ) -> Self {
-        Self { inner: Box::new(Inner { index, function, attempts, worker_pid, kind, earlier: Vec::new() }) }
+        Self {
+            inner: Box::new(Inner { index, function, attempts, worker_pid, kind, earlier: Vec::new(), process: None }),
+        }
     }
 
     /// The same, after executions that died of this.
     pub(crate) fn after(mut self, earlier: Vec<TaskErrorKind>) -> Self {
         self.inner.earlier = earlier;
         self
+    }
+
+    /// The same, of the one call of a process.
+    pub(crate) fn of_process(mut self, name: &str) -> Self {
+        self.inner.process = Some(name.to_owned());
+        self
+    }
+
+    /// The name of the [`Process`](crate::Process) whose call it is; `None` for a task of a pool.
+    pub fn process_name(&self) -> Option<&str> {
+        self.inner.process.as_deref()
     }
 
     /// The task's index in the map, from 0.
@@ -135,7 +150,10 @@ impl TaskError {
 
 impl fmt::Display for TaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "task {} of `{}` ", self.inner.index, self.inner.function)?;
+        match &self.inner.process {
+            Some(name) => write!(f, "process `{name}` (`{}`) ", self.inner.function)?,
+            None => write!(f, "task {} of `{}` ", self.inner.index, self.inner.function)?,
+        }
         self.write_kind(f)?;
         if self.inner.attempts > 1 {
             write!(f, " (it was executed {} times)", self.inner.attempts)?;
@@ -170,7 +188,7 @@ impl TaskError {
                 write!(f, ": {message}")
             }
             TaskErrorKind::Crashed { signal, exit_code, note } => {
-                f.write_str("crashed: its worker ")?;
+                f.write_str(if self.inner.process.is_some() { "crashed: it " } else { "crashed: its worker " })?;
                 write_end(f, *signal, *exit_code)?;
                 if let Some(pid) = self.inner.worker_pid {
                     write!(f, " (pid {pid})")?;

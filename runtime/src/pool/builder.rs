@@ -9,6 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::launch::{self, Start};
 use crate::registry::EncodedCall;
 use crate::sys;
+use crate::task::Role;
 use crate::wire;
 
 /// More workers than this are refused: each takes a process.
@@ -16,8 +17,6 @@ pub(super) const WORKERS_MAX: usize = 4096;
 const STARTUP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longer than anyone waits for a program to start.
 const STARTUP_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
-/// What std gives the first thread of most systems.
-const STACK_BYTES: usize = 8 << 20;
 /// A backtrace of a panic needs about so much.
 const STACK_BYTES_MIN: usize = 64 << 10;
 const STACK_BYTES_MAX: usize = 1 << 40;
@@ -65,7 +64,7 @@ impl Builder {
             workers: None,
             startup_timeout: STARTUP_TIMEOUT,
             frame_bytes_max: wire::FRAME_BYTES_MAX,
-            stack_bytes: STACK_BYTES,
+            stack_bytes: launch::STACK_BYTES,
             retirement: Retirement::default(),
             memory_limit: None,
             initializer: None,
@@ -226,7 +225,12 @@ impl Builder {
             transport: transport_from_environment()?,
             startup_timeout: self.startup_timeout,
             retirement: self.retirement,
-            start: Start { frame_bytes_max, stack_bytes: self.stack_bytes, memory_limit: self.memory_limit },
+            start: Start {
+                role: Role::Worker,
+                frame_bytes_max,
+                stack_bytes: self.stack_bytes,
+                memory_limit: self.memory_limit,
+            },
             entry: entry.clone(),
             initializer: self.initializer,
             finalizer: self.finalizer,

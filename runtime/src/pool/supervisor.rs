@@ -103,7 +103,7 @@ fn start_vacant(shared: &Shared) {
         };
         drop(core);
         let settings = &shared.settings;
-        let started = launch::start(&settings.entry, &settings.start, &shared.arena, slot);
+        let started = launch::start(&settings.entry, &settings.start, Some(&shared.arena), slot);
         let mut core = shared.lock();
         match started {
             Ok((process, link)) => {
@@ -336,7 +336,10 @@ impl Core {
         if failed_start {
             let message = match in_initializer {
                 Some(kind) => initializer_failure(slot, live.process.pid(), self.initializer, kind),
-                None => death::start_failure(slot, &cause, end, startup_timeout),
+                None => {
+                    let longer = ", or give it more time with Pool::builder().startup_timeout(…)";
+                    death::start_failure(&format!("worker {slot}"), &cause, end, startup_timeout, longer)
+                }
             };
             self.start_failed(slot, message);
         }

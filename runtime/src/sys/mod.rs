@@ -28,7 +28,7 @@ pub(crate) use own_end::{kill_self, stop_self};
 pub(crate) use pages::Pages;
 pub(crate) use plain::{IsVec, Plain, for_each_plain, plain_bytes, type_id};
 pub(crate) use poll::{Watch, poll};
-pub(crate) use process::{CAN_TELL_CPU_TIME, End, Process, cpu_time, resident_bytes};
+pub(crate) use process::{CAN_TELL_CPU_TIME, End, Group, Process, cpu_time, resident_bytes};
 pub(crate) use socket::{Wait, is_hung_up, pair, receive, receive_with_descriptors, send, send_with_descriptors};
 pub(crate) use waker::Waker;
 pub(crate) use worker_setup::{

@@ -5,7 +5,8 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::process::Command;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 
 use nix::errno::Errno;
@@ -26,11 +27,23 @@ pub(crate) enum End {
     Unknown,
 }
 
-/// A child process that leads a process group of its own.
+/// The process group of a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Group {
+    /// It leads one of its own. What it started, and is in that group still, ends with it.
+    Own,
+    /// It stays in that of its parent: signals of the terminal reach both.
+    OfParent,
+}
+
+/// A child process.
 pub(crate) struct Process {
     pid: Pid,
+    group: Group,
     pidfd: Option<Arc<OwnedFd>>,
     end: Option<End>,
+    /// What the system has said of its end.
+    status: Option<ExitStatus>,
     /// Whether this process has sent it a SIGKILL.
     is_killed: bool,
     /// Those before it was started.
@@ -38,12 +51,16 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts a process. The command must make it the leader of a process group.
-    pub(crate) fn spawn(command: &mut Command) -> io::Result<Self> {
+    /// Starts a process.
+    pub(crate) fn spawn(command: &mut Command, group: Group) -> io::Result<Self> {
         let oom_kills = OomKills::now();
+        if group == Group::Own {
+            command.process_group(0);
+        }
         let child = command.spawn()?;
         let pid = Pid::from_raw(child.id().cast_signed());
-        Ok(Self { pid, pidfd: pidfd_open(pid).map(Arc::new), end: None, is_killed: false, oom_kills })
+        let pidfd = pidfd_open(pid).map(Arc::new);
+        Ok(Self { pid, group, pidfd, end: None, status: None, is_killed: false, oom_kills })
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -55,26 +72,46 @@ impl Process {
         self.pidfd.clone()
     }
 
-    /// Kills the process and what it started, as far as that is in its process group. Errors mean that it is gone.
+    /// Kills the process and what it started, as far as that is in a process group of its own. Errors mean that it is gone.
     pub(crate) fn kill(&mut self) {
-        if self.end.is_some() {
-            return;
-        }
         self.is_killed = true;
-        let is_there = match &self.pidfd {
-            Some(pidfd) => pidfd_kill(pidfd),
-            None => kill(self.pid, Signal::SIGKILL).is_ok(),
-        };
         // As long as it is not reaped, its number, which is also that of its group, belongs to it.
-        if is_there {
+        if self.signal(Signal::SIGKILL) {
+            self.kill_group();
+        }
+    }
+
+    /// Asks the process to end, by a SIGTERM. Errors mean that it is gone.
+    pub(crate) fn terminate(&self) {
+        self.signal(Signal::SIGTERM);
+    }
+
+    /// Sends a signal to the process; tells whether it was there, dead or alive.
+    fn signal(&self, signal: Signal) -> bool {
+        match &self.pidfd {
+            _ if self.end.is_some() => false,
+            Some(pidfd) => pidfd_signal(pidfd, signal),
+            None => kill(self.pid, signal).is_ok(),
+        }
+    }
+
+    fn kill_group(&self) {
+        if self.group == Group::Own {
             let _ = killpg(self.pid, Signal::SIGKILL);
         }
     }
 
-    /// Reaps the process if it has ended, and kills what is left of its group.
+    /// What the system has said of its end; none before that is reaped, or where someone else did.
+    pub(crate) fn status(&self) -> Option<ExitStatus> {
+        self.status
+    }
+
+    /// Reaps the process if it has ended, and kills what is left of its own group.
     pub(crate) fn try_reap(&mut self) -> Option<End> {
         if self.end.is_none() {
-            self.end = self.reap().map(|end| match end {
+            let ended = self.reap();
+            self.status = ended.and_then(|(_, status)| status);
+            self.end = ended.map(|(end, _)| match end {
                 End::Signaled(libc::SIGKILL) if !self.is_killed && self.oom_kills.take_one() => End::OutOfMemory,
                 end => end,
             });
@@ -85,19 +122,22 @@ impl Process {
 
 #[cfg(poolmap_linux)]
 impl Process {
-    fn reap(&self) -> Option<End> {
-        let end = self.wait(libc::WNOWAIT)?;
-        if end != End::Unknown {
+    fn reap(&self) -> Option<(End, Option<ExitStatus>)> {
+        let ended = self.wait(libc::WNOWAIT)?;
+        if ended.0 != End::Unknown {
             // Until it is reaped, its number, which is also that of its group, belongs to it.
-            let _ = killpg(self.pid, Signal::SIGKILL);
+            self.kill_group();
             self.wait(0);
         }
-        Some(end)
+        Some(ended)
     }
 
     /// How it ended, if it has. nix's `waitid` fails for signals that it has no name for (the real-time ones).
-    fn wait(&self, flags: libc::c_int) -> Option<End> {
+    fn wait(&self, flags: libc::c_int) -> Option<(End, Option<ExitStatus>)> {
         use std::os::fd::AsRawFd;
+
+        /// As `wait` gives it (wait(2)): the exit code in the second byte; or the signal, and whether there is a core dump.
+        const CORE_DUMPED: libc::c_int = 0x80;
 
         let (kind, number) = match &self.pidfd {
             Some(pidfd) => (libc::P_PIDFD, pidfd.as_raw_fd().cast_unsigned()),
@@ -113,14 +153,15 @@ impl Process {
                 continue;
             }
             if result == -1 {
-                return Some(End::Unknown);
+                return Some((End::Unknown, None));
             }
             // SAFETY: waitid fills in the fields of a child's end, or leaves the zeros.
             let (pid, status) = unsafe { (details.si_pid(), details.si_status()) };
             return match details.si_code {
                 _ if pid == 0 => None,
-                libc::CLD_EXITED => Some(End::Exited(status)),
-                libc::CLD_KILLED | libc::CLD_DUMPED => Some(End::Signaled(status)),
+                libc::CLD_EXITED => Some((End::Exited(status), Some(ExitStatus::from_raw((status & 0xff) << 8)))),
+                libc::CLD_KILLED => Some((End::Signaled(status), Some(ExitStatus::from_raw(status)))),
+                libc::CLD_DUMPED => Some((End::Signaled(status), Some(ExitStatus::from_raw(status | CORE_DUMPED)))),
                 _ => None,
             };
         }
@@ -129,25 +170,26 @@ impl Process {
 
 #[cfg(not(poolmap_linux))]
 impl Process {
-    fn reap(&self) -> Option<End> {
+    fn reap(&self) -> Option<(End, Option<ExitStatus>)> {
         let mut status = 0;
         loop {
             // SAFETY: the pointer is to a number of ours that lives through the call.
             let result = unsafe { libc::waitpid(self.pid.as_raw(), &raw mut status, libc::WNOHANG) };
             match result {
                 -1 if Errno::last() == Errno::EINTR => {}
-                -1 => return Some(End::Unknown),
+                -1 => return Some((End::Unknown, None)),
                 0 => return None,
                 _ => break,
             }
         }
         // There is no wait here that leaves the process, so its group is killed right after.
-        let _ = killpg(self.pid, Signal::SIGKILL);
-        Some(if libc::WIFSIGNALED(status) {
+        self.kill_group();
+        let end = if libc::WIFSIGNALED(status) {
             End::Signaled(libc::WTERMSIG(status))
         } else {
             End::Exited(libc::WEXITSTATUS(status))
-        })
+        };
+        Some((end, Some(ExitStatus::from_raw(status))))
     }
 }
 
@@ -162,14 +204,15 @@ fn pidfd_open(pid: Pid) -> Option<OwnedFd> {
     Some(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
-/// Kills the process; tells whether it was there, dead or alive.
+/// Sends a signal; tells whether the process was there, dead or alive.
 #[cfg(poolmap_linux)]
-fn pidfd_kill(pidfd: &OwnedFd) -> bool {
+fn pidfd_signal(pidfd: &OwnedFd, signal: Signal) -> bool {
     use std::os::fd::AsRawFd;
 
     let no_details = std::ptr::null::<libc::siginfo_t>();
     // SAFETY: the descriptor is open, and a null pointer is allowed for the details of the signal.
-    let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), libc::SIGKILL, no_details, 0) };
+    let result =
+        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal as libc::c_int, no_details, 0) };
     result == 0
 }
 
@@ -179,7 +222,7 @@ fn pidfd_open(_pid: Pid) -> Option<OwnedFd> {
 }
 
 #[cfg(not(poolmap_linux))]
-fn pidfd_kill(_pidfd: &OwnedFd) -> bool {
+fn pidfd_signal(_pidfd: &OwnedFd, _signal: Signal) -> bool {
     false
 }
 

@@ -11,6 +11,8 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
 
+use crate::task::Role;
+
 /// Makes this process the worker of `parent`, and gives the socket that it was started with as standard input.
 ///
 /// Descriptors other than 0, 1, 2 and that socket are closed: they are what the parent happened to leave open.
@@ -18,17 +20,19 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signa
 /// # Errors
 ///
 /// There is no such socket, or the parent is gone already.
-pub(crate) fn become_worker(parent: u32) -> io::Result<UnixStream> {
-    die_with_parent();
-    // Asked after the line above: a parent that died before it sends no signal any more.
-    if std::os::unix::process::parent_id() != parent {
-        return Err(io::ErrorKind::NotConnected.into());
+pub(crate) fn become_worker(parent: u32, role: Role) -> io::Result<UnixStream> {
+    if role.ends_with_parent() {
+        die_with_parent();
+        // Asked after the line above: a parent that died before it sends no signal any more.
+        if std::os::unix::process::parent_id() != parent {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
     }
     show_own_name();
     let socket = take_stdin()?;
     close_all_but(socket.as_raw_fd());
     prefer_for_oom_killer();
-    set_signals();
+    set_signals(role);
     mark_forks();
     Ok(UnixStream::from(socket))
 }
@@ -119,13 +123,17 @@ fn prefer_for_oom_killer() {
     let _ = std::fs::write("/proc/self/oom_score_adj", "500");
 }
 
-/// No signal blocked; SIGINT (a Ctrl-C is the parent's to act on) caught by a handler that does nothing, and not
-/// ignored, which programs that a task starts would inherit; writing to the terminal from a process group in the
-/// background allowed also under `stty tostop`.
-fn set_signals() {
+/// No signal blocked. What ends with its parent has a process group of its own, in the background: SIGINT (a Ctrl-C is the
+/// parent's to act on) is caught by a handler that does nothing, and not ignored, which programs that a task starts would
+/// inherit; writing to the terminal is allowed also under `stty tostop`. Other processes stand beside their parent, and do
+/// about signals what any program does.
+fn set_signals(role: Role) {
     extern "C" fn do_nothing(_signal: libc::c_int) {}
 
     let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
+    if !role.ends_with_parent() {
+        return;
+    }
     let nothing = SigAction::new(SigHandler::Handler(do_nothing), SaFlags::SA_RESTART, SigSet::empty());
     let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
     // SAFETY: the handler does nothing, so it is safe at any moment; the other action has no handler.

@@ -120,9 +120,7 @@ impl Arena {
     /// A block with these bytes, in memory of its own.
     pub(crate) fn own_block(self: &Arc<Self>, bytes: &[u8]) -> io::Result<Block> {
         if self.shared.is_none() {
-            let mut region = Region::private(bytes.len())?;
-            region.copy_from_slice(bytes);
-            return Ok(Block { region: Some(region), home: Home::Own(None) });
+            return Block::private(bytes);
         }
         let memory = sys::shared_memory(bytes.len())?;
         let mut region = Region::shared(&memory, bytes.len())?;
@@ -206,6 +204,13 @@ enum Home {
 }
 
 impl Block {
+    /// A block with these bytes, which nobody shares.
+    pub(crate) fn private(bytes: &[u8]) -> io::Result<Self> {
+        let mut region = Region::private(bytes.len())?;
+        region.copy_from_slice(bytes);
+        Ok(Self { region: Some(region), home: Home::Own(None) })
+    }
+
     /// The memory of its own that it stands in, and where in its memory it begins.
     pub(crate) fn place(&self) -> (Option<&Arc<Segment>>, usize) {
         match &self.home {

@@ -48,10 +48,11 @@ pub(crate) struct Load {
 
 impl Link {
     /// A channel, and what the worker gets: its end of the socket as its standard input, and its memory with the greeting.
-    pub(crate) fn new(arena: &Arena, frame_bytes_max: usize) -> io::Result<(Self, OwnedFd, Option<OwnedFd>)> {
+    /// Without an arena, everything goes over the socket.
+    pub(crate) fn new(arena: Option<&Arena>, frame_bytes_max: usize) -> io::Result<(Self, OwnedFd, Option<OwnedFd>)> {
         let (socket, worker_end) = SocketLink::new(frame_bytes_max)?;
-        let (ring, memory) = match arena.memory() {
-            Some(_) => {
+        let (ring, memory) = match arena.filter(|arena| arena.memory().is_some()) {
+            Some(arena) => {
                 RingLink::new(arena.buffers(), frame_bytes_max).map(|(ring, memory)| (Some(ring), Some(memory)))?
             }
             None => (None, None),
@@ -68,12 +69,12 @@ impl Link {
     pub(crate) fn greet(
         &mut self,
         mut welcome: Welcome,
-        arena: &Arena,
+        arena: Option<&Arena>,
         memory: Option<&OwnedFd>,
         stdout: Option<BorrowedFd<'_>>,
     ) -> io::Result<()> {
         let mut descriptors = Vec::new();
-        if let (Some((arena, bytes)), Some(memory)) = (arena.memory(), memory) {
+        if let (Some((arena, bytes)), Some(memory)) = (arena.and_then(Arena::memory), memory) {
             descriptors.extend([arena.as_fd(), memory.as_fd()]);
             welcome.arena_bytes = bytes as u64;
         }

@@ -14,7 +14,7 @@ mod sent;
 mod socket;
 mod worker_end;
 
-pub(crate) use arena::Arena;
+pub(crate) use arena::{Arena, Block};
 pub(crate) use chunk::{Chunk, ChunkHead, Sharing};
 pub(crate) use fault::Fault;
 pub(crate) use link::{Event, Link, Load, Note};

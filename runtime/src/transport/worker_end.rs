@@ -12,6 +12,7 @@ use super::Fault;
 use super::socket::fault;
 use crate::fault_points::{self, Point};
 use crate::sys::{self, CrashPad, Wait};
+use crate::task::Role;
 use crate::wire::{self, FrameBuffer, ToWorker};
 
 /// The worker's side.
@@ -38,9 +39,9 @@ impl WorkerEnd {
     }
 
     /// What sends whole frames, from any thread.
-    pub(crate) fn sender(&self) -> Result<Arc<Sender>, Fault> {
+    pub(crate) fn sender(&self, role: Role) -> Result<Arc<Sender>, Fault> {
         let stream = self.stream.try_clone().map_err(|error| fault(&error))?;
-        Ok(Arc::new(Sender { stream: Mutex::new(stream) }))
+        Ok(Arc::new(Sender { stream: Mutex::new(stream), role }))
     }
 
     /// Where a signal that ends this process is told while `running` holds the number of a task, and not 0: no frame is sent
@@ -100,10 +101,11 @@ impl WorkerEnd {
 /// Sends whole frames; the panic hook has it too.
 pub(crate) struct Sender {
     stream: Mutex<UnixStream>,
+    role: Role,
 }
 
 impl Sender {
-    /// Sends a frame. It waits for the parent alone.
+    /// Sends a frame. It waits for the parent alone; what goes on when the parent is gone speaks to nobody then.
     pub(crate) fn send(&self, frame: &[u8]) -> Result<(), Fault> {
         // A task may fork, and both processes come back from it: the channel belongs to one of them.
         if sys::is_fork() {
@@ -112,8 +114,11 @@ impl Sender {
         let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
         let mut left = fault_points::cut(Point::Sending, frame);
         while !left.is_empty() {
-            let sent = sys::send(&stream, left, Wait::Yes).map_err(|error| fault(&error))?;
-            left = &left[sent..];
+            match sys::send(&stream, left, Wait::Yes).map_err(|error| fault(&error)) {
+                Ok(sent) => left = &left[sent..],
+                Err(Fault::Closed) if !self.role.ends_with_parent() => return Ok(()),
+                Err(fault) => return Err(fault),
+            }
         }
         fault_points::reached(Point::Sent);
         Ok(())

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use super::memory;
-use super::panic::{self, Teller};
+use super::panic::{self, Printed, Teller};
 use super::serve::run_tasks;
 use crate::fault_points::{self, Point};
 use crate::registry::Flush;
@@ -24,7 +24,7 @@ const SPINS: u32 = 50;
 
 /// Serves until the end of the stream.
 pub(super) fn serve(end: WorkerEnd, ring: RingEnd, bytes_max: usize, limits: TaskLimits) -> Result<(), Fault> {
-    panic::install_hook(Teller::Memory(ring.note_pad()));
+    panic::install_hook(Teller::Memory(ring.note_pad()), Printed::OfOtherThreads);
     sys::leave_word_of_crashes(ring.crash_pad(), limits);
     let now = Instant::now();
     let mut server = Server { end, ring, bytes_max, pace: Pace::default(), busy: Duration::ZERO, looked: now };

@@ -6,24 +6,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::memory;
-use super::panic::{self, Teller};
+use super::panic::{self, Printed, Teller};
 use super::serve::run_tasks;
 use crate::codec::{Encoder, Sink};
 use crate::fault_points::{self, Point};
 use crate::registry::{Finished, Flush, Progress, TaskCall};
 use crate::sys::{self, TaskLimits};
 use crate::transport::{Fault, Sender, WorkerEnd};
-use crate::wire::{self, ChunkHeader, TaskFrames, ToWorker, Violation};
+use crate::wire::{self, ChunkHeader, Status, TaskFrames, ToWorker, Violation};
 
 /// Serves until the end of the stream.
 pub(super) fn serve(end: WorkerEnd, sender: Arc<Sender>, bytes_max: usize, limits: TaskLimits) -> Result<(), Fault> {
-    panic::install_hook(Teller::Socket(Arc::clone(&sender), bytes_max));
-    let running = Arc::new(AtomicU64::new(0));
-    if let Ok(pad) = end.crash_pad(&running) {
-        sys::leave_word_of_crashes(pad, limits);
-    }
-    let waiting = VecDeque::new();
-    let mut server = Server { end, sender, waiting, revoked: false, bytes_max, tasks: 0, running };
+    let mut server = Server::new(end, sender, bytes_max, limits, Printed::OfOtherThreads);
     while server.wait()? {
         while let Some(chunk) = server.waiting.pop_front() {
             server.run_chunk(&chunk)?;
@@ -35,6 +29,23 @@ pub(super) fn serve(end: WorkerEnd, sender: Arc<Sender>, bytes_max: usize, limit
         }
     }
     Ok(())
+}
+
+/// Runs the one call of a process, and tells what it gave.
+pub(super) fn serve_one(
+    end: WorkerEnd,
+    sender: Arc<Sender>,
+    bytes_max: usize,
+    limits: TaskLimits,
+) -> Result<Status, Fault> {
+    let mut server = Server::new(end, sender, bytes_max, limits, Printed::All);
+    while server.wait()? {
+        if let Some(chunk) = server.waiting.pop_front() {
+            server.sender.send(&wire::begun(chunk.header.id))?;
+            return server.run_task(&chunk.header, 0, &chunk.tasks).map(|(_, status)| status);
+        }
+    }
+    Err(Fault::Closed)
 }
 
 /// A chunk that has arrived and waits for its turn.
@@ -57,6 +68,15 @@ struct Server {
 }
 
 impl Server {
+    fn new(end: WorkerEnd, sender: Arc<Sender>, bytes_max: usize, limits: TaskLimits, printed: Printed) -> Self {
+        panic::install_hook(Teller::Socket(Arc::clone(&sender), bytes_max), printed);
+        let running = Arc::new(AtomicU64::new(0));
+        if let Ok(pad) = end.crash_pad(&running) {
+            sys::leave_word_of_crashes(pad, limits);
+        }
+        Self { end, sender, waiting: VecDeque::new(), revoked: false, bytes_max, tasks: 0, running }
+    }
+
     /// Waits for a message and takes it in; false at the end of the stream.
     fn wait(&mut self) -> Result<bool, Fault> {
         fault_points::reached(Point::Parked);
@@ -92,13 +112,13 @@ impl Server {
                 self.waiting.clear();
                 return Ok(());
             }
-            at += self.run_task(&chunk.header, position, &chunk.tasks[at..])?;
+            at += self.run_task(&chunk.header, position, &chunk.tasks[at..])?.0;
         }
         Ok(())
     }
 
-    /// Runs the first of some tasks; gives how many bytes it has.
-    fn run_task(&mut self, chunk: &ChunkHeader, position: u32, tasks: &[u8]) -> Result<usize, Fault> {
+    /// Runs the first of some tasks; gives how many bytes it has, and what its result is.
+    fn run_task(&mut self, chunk: &ChunkHeader, position: u32, tasks: &[u8]) -> Result<(usize, Status), Fault> {
         // How far a task has come is told by messages here.
         let [begun, finished, revoked] = [const { AtomicU64::new(0) }; 3];
         let progress = Progress { begun: &begun, finished: &finished, revoked: &revoked, count: Finished::default() };
@@ -118,7 +138,7 @@ impl Server {
         fault_points::reached(Point::Uncounted);
         self.sender.send(&wire::reply(chunk.id, position, elapsed, &wire::record(status, &result)))?;
         fault_points::reached(Point::Finished);
-        Ok(run.taken)
+        Ok((run.taken, status))
     }
 }
 

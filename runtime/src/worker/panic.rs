@@ -38,9 +38,17 @@ impl Teller {
     }
 }
 
-/// Installs the hook. Panics of tasks print nothing: they are told in the task's error. Those of other threads go to the
-/// hook that was there before, because no error tells them.
-pub(super) fn install_hook(teller: Teller) {
+/// Which panics go to the hook that was there before, which prints them as a rule.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Printed {
+    /// Not those of tasks: they are told in the task's error.
+    OfOtherThreads,
+    /// All: as of a thread, nobody may ask for the outcome.
+    All,
+}
+
+/// Installs the hook.
+pub(super) fn install_hook(teller: Teller, printed: Printed) {
     let previous = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         if !IN_TASK.get() {
@@ -54,6 +62,9 @@ pub(super) fn install_hook(teller: Teller) {
         teller.tell(&note);
         LAST.set(Some(note));
         HAS_LAST.set(true);
+        if printed == Printed::All {
+            previous(info);
+        }
     }));
 }
 

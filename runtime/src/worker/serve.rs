@@ -1,7 +1,7 @@
-//! A worker's life: hello, then tasks, one after another, until the end of the stream.
+//! A worker's life: hello, then tasks, one after another, until the end of the stream; or one call, and the end.
 //!
 //! Two threads: tasks run on one with a stack of a known size, and the process's first thread watches the socket, so that
-//! the parent's end is seen in the middle of a task too.
+//! the parent's end is seen in the middle of a task too, by what ends with its parent.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -12,17 +12,26 @@ use crate::fault_points::{self, Point};
 use crate::registry::{self, TaskCall};
 use crate::shared;
 use crate::sys::{self, TaskLimits, Watch};
+use crate::task::Role;
 use crate::transport::{Fault, RingEnd, WorkerEnd};
-use crate::wire::{self, Greeting, OVERHEAD_BYTES, ToWorker, Violation, Welcome};
+use crate::wire::{self, Greeting, OVERHEAD_BYTES, Status, ToWorker, Violation, Welcome};
 
 /// How a worker exits that its parent, or the protocol, failed.
 const EXIT_FAILED: i32 = 70;
 
-/// Serves as a worker of `parent`, and ends the process.
-pub(crate) fn run(parent: u32) -> ! {
+/// How a process exits whose one call has panicked, as a program does whose `main` has.
+const EXIT_PANICKED: i32 = 101;
+/// How it exits if the call has given no output for another reason.
+const EXIT_NO_OUTPUT: i32 = 1;
+
+/// Serves as a worker of `parent`, and ends the process. One that runs one call runs `leave` behind it.
+pub(crate) fn run(parent: u32, role: Role, leave: fn()) -> ! {
     fault_points::reached(Point::Entered);
-    match enter(parent) {
-        Ok(socket) => watch(&socket),
+    match enter(parent, role, leave) {
+        Ok(socket) if role.ends_with_parent() => watch(&socket),
+        Ok(_) => loop {
+            std::thread::park();
+        },
         Err(error) => {
             // Nobody is left to tell when the parent is gone, and a Ctrl-C is no reason to print.
             if error.kind() != io::ErrorKind::UnexpectedEof && !sys::is_hung_up(&error) {
@@ -34,8 +43,8 @@ pub(crate) fn run(parent: u32) -> ! {
 }
 
 /// Becomes a worker and starts the task thread; the socket is to be watched.
-fn enter(parent: u32) -> io::Result<UnixStream> {
-    let mut end = WorkerEnd::new(sys::become_worker(parent)?);
+fn enter(parent: u32, role: Role, leave: fn()) -> io::Result<UnixStream> {
+    let mut end = WorkerEnd::new(sys::become_worker(parent, role)?);
     let welcome = match end.receive(|message| match message {
         ToWorker::Welcome(welcome) => Some(welcome),
         _ => None,
@@ -59,7 +68,9 @@ fn enter(parent: u32) -> io::Result<UnixStream> {
     drop(memory);
     let socket = end.stream()?;
     current::set_worker(limit(welcome.index), parent);
-    sys::keep_freed_memory();
+    if role == Role::Worker {
+        sys::keep_freed_memory();
+    }
     let memory_bytes = match welcome.memory_bytes {
         0 => None,
         bytes => Some(sys::limit_memory(bytes, welcome.stack_bytes)?),
@@ -67,10 +78,10 @@ fn enter(parent: u32) -> io::Result<UnixStream> {
     let limits = TaskLimits { stack_bytes: welcome.stack_bytes, memory_bytes };
     std::thread::Builder::new().name("poolmap-task".to_owned()).stack_size(limit(welcome.stack_bytes)).spawn(
         move || {
-            let code = match serve(end, ring, &welcome, limits) {
-                Ok(()) => 0,
-                Err(_) => EXIT_FAILED,
-            };
+            let code = serve(end, ring, &welcome, limits, role).unwrap_or(EXIT_FAILED);
+            if role != Role::Worker {
+                leave();
+            }
             fault_points::reached(Point::Closing);
             std::process::exit(code)
         },
@@ -78,9 +89,16 @@ fn enter(parent: u32) -> io::Result<UnixStream> {
     Ok(socket)
 }
 
-fn serve(end: WorkerEnd, ring: Option<RingEnd>, welcome: &Welcome, limits: TaskLimits) -> Result<(), Fault> {
+/// Says hello and serves; gives the exit code.
+fn serve(
+    end: WorkerEnd,
+    ring: Option<RingEnd>,
+    welcome: &Welcome,
+    limits: TaskLimits,
+    role: Role,
+) -> Result<i32, Fault> {
     let greeting = Greeting::new(registry::fingerprint());
-    let sender = end.sender()?;
+    let sender = end.sender(role)?;
     fault_points::reached(Point::BeforeHello);
     sender.send(&wire::hello(greeting))?;
     fault_points::reached(Point::AfterHello);
@@ -89,9 +107,19 @@ fn serve(end: WorkerEnd, ring: Option<RingEnd>, welcome: &Welcome, limits: TaskL
     }
     shared::write_by_value();
     let bytes_max = usize::try_from(welcome.frame_bytes_max).unwrap_or(usize::MAX) - OVERHEAD_BYTES;
-    match ring {
-        Some(ring) => by_memory::serve(end, ring, bytes_max, limits),
-        None => by_socket::serve(end, sender, bytes_max, limits),
+    match (role, ring) {
+        (Role::Worker, Some(ring)) => by_memory::serve(end, ring, bytes_max, limits).map(|()| 0),
+        (Role::Worker, None) => by_socket::serve(end, sender, bytes_max, limits).map(|()| 0),
+        (Role::Daemon | Role::Plain, _) => by_socket::serve_one(end, sender, bytes_max, limits).map(exit_code),
+    }
+}
+
+/// How a process exits whose one call has given this.
+fn exit_code(status: Status) -> i32 {
+    match status {
+        Status::Output => 0,
+        Status::Panic => EXIT_PANICKED,
+        Status::Failure | Status::Encode | Status::Decode | Status::NotRun => EXIT_NO_OUTPUT,
     }
 }
 

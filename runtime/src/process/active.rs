@@ -1,0 +1,60 @@
+//! Which processes are running.
+
+use super::keeper;
+
+/// A [`Process`](crate::Process) that is running.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessInfo {
+    pub(super) pid: u32,
+    pub(super) name: String,
+    pub(super) is_daemon: bool,
+}
+
+impl ProcessInfo {
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it ends with this process.
+    pub fn is_daemon(&self) -> bool {
+        self.is_daemon
+    }
+}
+
+/// The [`Process`](crate::Process)es that this process has started and that are running, in the order of their starts, those
+/// whose handle was dropped included. Workers of pools are not among them.
+///
+/// Those that have ended are reaped by themselves: nobody has to call this for it.
+///
+/// # Examples
+///
+/// ```
+/// use poolmap::{Process, active_children, worker};
+///
+/// #[worker]
+/// fn sleep(seconds: u64) {
+///     std::thread::sleep(std::time::Duration::from_secs(seconds));
+/// }
+///
+/// poolmap::init();
+/// let mut sleeper = Process::new(sleep { seconds: 600 }).name("sleeper").start()?;
+/// let active = active_children();
+/// assert_eq!((active[0].pid(), active[0].name()), (sleeper.pid(), "sleeper"));
+/// sleeper.kill();
+/// assert!(sleeper.join().is_err());
+/// assert_eq!(active_children(), []);
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+pub fn active_children() -> Vec<ProcessInfo> {
+    keeper::children()
+        .iter()
+        .filter(|child| !child.has_ended())
+        .map(|child| ProcessInfo { pid: child.pid, name: child.name.clone(), is_daemon: child.is_daemon() })
+        .collect()
+}

@@ -1,0 +1,171 @@
+//! A process before it is started: its call, its name, and whether it ends with its parent.
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::handle::ProcessHandle;
+use super::keeper;
+use crate::codec::{Encoder, Sink};
+use crate::error::{CodecError, Error, Kind, Result, TaskError, TaskErrorKind};
+use crate::launch;
+use crate::registry::{WorkerFn, take_outcome};
+use crate::shared;
+use crate::task::Role;
+use crate::transport::{Block, Chunk, ChunkHead, Sharing};
+use crate::wire::{FRAME_BYTES_MAX, LENGTH_BYTES, OVERHEAD_BYTES};
+
+/// One call of a worker function in a process of its own, before it is started: Python's `multiprocessing.Process`, typed.
+///
+/// The process is this program started again, as a worker is ([`init`](crate::init)): it has none of this process's memory,
+/// threads and descriptors; its standard input is `/dev/null`, and its standard output and error are this process's. The call
+/// runs on a thread with 8 MiB of stack, and when it has returned, and its output was taken, the process ends. Inside,
+/// [`current_worker`](crate::current_worker) is `Some`, with index 0 and attempt 1.
+///
+/// Arguments and output may take 2 GiB each, encoded.
+///
+/// # The end
+///
+/// | the call | exit code |
+/// |---|---|
+/// | gave an output | 0 |
+/// | returned an `Err`; its arguments or its output could not be carried | 1 |
+/// | panicked | 101 |
+///
+/// A panic is also printed on standard error, as that of a thread is, because nobody may join the process.
+///
+/// Before it ends, a process waits for the non-daemon Processes that it has started itself, and ends its daemons.
+///
+/// # The parent's end
+///
+/// A *daemon* (`daemon(true)`) ends with the process that started it, however that ends, a SIGKILL included. Any other
+/// process goes on then. Under [`#[poolmap::main]`](crate::main) the program waits for it before it ends: when `main`
+/// returns, also with an `Err`, and when it panics (but not under `panic = "abort"`); and after that it ends the daemons.
+/// `std::process::exit`, and a program that calls [`init`](crate::init) by hand, do not wait: what is to be waited for is
+/// joined. Its output is lost then, which is no error of its.
+///
+/// # Signals
+///
+/// A daemon is in a process group of its own, as workers are: a Ctrl-C reaches the program alone, and the daemon ends with it.
+/// What a daemon has started itself, and is in its group, ends with it. Any other process is in the group of its parent: a
+/// Ctrl-C, or a Ctrl-Z, in the terminal reaches both.
+///
+/// # Worker death
+///
+/// If the process dies in the call, [`join`](ProcessHandle::join) gives an error with what is known of it
+/// ([`Crashed`](TaskErrorKind::Crashed)), and [`exit_status`](ProcessHandle::exit_status) what the system says.
+///
+/// # Examples
+///
+/// ```
+/// use poolmap::{Process, worker};
+///
+/// #[worker]
+/// fn eat(times: u32, name: &str) -> String {
+///     format!("{name} ate {times} times")
+/// }
+///
+/// poolmap::init();
+/// let mut eater = Process::new(eat { times: 3, name: "giao".into() }).name("eater").daemon(true).start()?;
+/// assert_eq!(eater.name(), "eater");
+/// assert_eq!(eater.join()?, "giao ate 3 times");
+/// assert!(eater.exit_status().unwrap().success());
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+///
+/// One that fails:
+///
+/// ```
+/// use poolmap::{Process, TaskErrorKind, worker};
+///
+/// #[worker]
+/// fn parse(text: &str) -> Result<u32, std::num::ParseIntError> {
+///     text.parse()
+/// }
+///
+/// poolmap::init();
+/// let mut parser = Process::new(parse { text: "seven".into() }).name("parser").start()?;
+/// let error = parser.join().unwrap_err();
+/// let task = error.task().unwrap();
+/// assert!(matches!(task.kind(), TaskErrorKind::Failed(_)));
+/// assert_eq!(task.process_name(), Some("parser"));
+/// assert_eq!(parser.exit_status().unwrap().code(), Some(1));
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+#[must_use = "a process does nothing before it is started"]
+pub struct Process<F> {
+    call: F,
+    name: Option<String>,
+    role: Role,
+}
+
+impl<F: WorkerFn> Process<F> {
+    /// A process for this call, with its arguments by name: `f { x: 1, y: 2 }`.
+    pub fn new(call: F) -> Self {
+        Self { call, name: None, role: Role::Plain }
+    }
+
+    /// Its name, for people: in errors, and in [`active_children`](crate::active_children). By default `Process-1`,
+    /// `Process-2`, …
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Whether it ends with the process that starts it. By default it does not, and goes on.
+    pub fn daemon(mut self, daemon: bool) -> Self {
+        self.role = if daemon { Role::Daemon } else { Role::Plain };
+        self
+    }
+
+    /// Starts the process. It does not wait until the call has begun, but until the process needs its parent no more: what
+    /// of the arguments is more than a socket holds (some 100 KiB) is handed over first.
+    ///
+    /// A running process takes 2 descriptors here (3 where the system has no pidfd); after its end the handle holds 1.
+    ///
+    /// # Errors
+    ///
+    /// An argument that does not encode ([`Error::task`]); a system that starts no process; a process that never called
+    /// [`init`](crate::init); Processes or pools inside the tasks of others more than 4 deep.
+    ///
+    /// What goes wrong from then on is told by [`join`](ProcessHandle::join).
+    pub fn start(self) -> Result<ProcessHandle<F::Output>> {
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+
+        let entry = launch::entry().ok_or_else(|| Error::new(Kind::NotInitialized))?;
+        let depth = launch::depth();
+        if depth >= launch::DEPTH_MAX {
+            return Err(Error::new(Kind::NestedTooDeep { depth: depth + 1, depth_max: launch::DEPTH_MAX }));
+        }
+        let function = F::__registration();
+        let number = STARTED.fetch_add(1, Ordering::Relaxed) + 1;
+        let name = self.name.unwrap_or_else(|| format!("Process-{number}"));
+        let chunk = encode(&self.call, function.index()).map_err(|error| {
+            let kind = TaskErrorKind::Encode(error);
+            Error::from(TaskError::new(0, function.path(), 0, None, kind).of_process(&name))
+        })?;
+        let child = keeper::start(entry, self.role, name, chunk)?;
+        child.wait_until_sent();
+        Ok(ProcessHandle::new(child, function.path(), take_outcome::<F>))
+    }
+}
+
+impl<F> fmt::Debug for Process<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let daemon = self.role == Role::Daemon;
+        f.debug_struct("Process").field("name", &self.name).field("daemon", &daemon).finish_non_exhaustive()
+    }
+}
+
+/// The chunk of the one task.
+fn encode<F: WorkerFn>(call: &F, function: u32) -> std::result::Result<Chunk, CodecError> {
+    let mut bytes = vec![0; LENGTH_BYTES];
+    let collecting = shared::collect();
+    call.__encode(&mut Encoder::new(Sink::behind(&mut bytes), FRAME_BYTES_MAX - OVERHEAD_BYTES))?;
+    let sharing = Sharing::new(0, collecting.finish());
+    let length = u32::try_from(bytes.len() - LENGTH_BYTES).expect("arguments are encoded with a limit under 4 GiB");
+    bytes[..LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
+    let block = Block::private(&bytes)
+        .map_err(|error| CodecError::new(format!("there is no memory for its {} bytes: {error}", bytes.len())))?;
+    let head = ChunkHead { function, attempt: 1, first_index: 0 };
+    Ok(Chunk::new(head, 1, block, bytes.len()).sharing(sharing))
+}

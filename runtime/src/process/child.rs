@@ -1,0 +1,336 @@
+//! One process that was started, as its handle and the keeper share it: what has come from it, and what its end means.
+//!
+//! 1. The keeper alone moves bytes and reaps, from [`attend`](Child::attend); others look, wait for `changed`, and send signals.
+//! 2. What comes is taken in whether or not somebody waits for it, so that the process never waits for a join.
+//! 3. A process has ended when the system says so, and not when its channel is closed: what it started may hold the channel
+//!    open, and it may close the channel and go on.
+//! 4. The lock is not held while a thread waits.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::ExitStatus;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::death::{self, Cause};
+use crate::error::TaskErrorKind;
+use crate::launch::{self, Entry, STACK_BYTES, Start};
+use crate::registry;
+use crate::sys::{self, End, Process, Watch};
+use crate::task::Role;
+use crate::transport::{Chunk, Event, Fault, Link};
+use crate::wire::{FRAME_BYTES_MAX, Greeting, Violation};
+
+/// A process that has not said hello by then is killed. No option sets it, so it is longer than any start takes.
+const STARTUP_TIME_MAX: Duration = Duration::from_secs(60);
+/// A dead process's channel holds no more than a socket's buffer; one that another process still writes to is left after so
+/// many rounds.
+const DRAIN_ROUNDS_MAX: usize = 64;
+
+/// A process that was started.
+pub(super) struct Child {
+    pub(super) name: String,
+    pub(super) pid: u32,
+    role: Role,
+    /// Readable once the process has ended.
+    descriptor: Arc<OwnedFd>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    process: Process,
+    /// None once the process has ended.
+    link: Option<Link>,
+    /// The other end of the descriptor, where the system gives none for a process: it is closed at the process's end.
+    end_teller: Option<UnixStream>,
+    /// Whether something may still come.
+    is_open: bool,
+    said_hello: bool,
+    start_deadline: Instant,
+    cause: Cause,
+    /// Whether this process has sent it a signal.
+    is_signalled: bool,
+    /// Whether somebody may ask for the output.
+    is_wanted: bool,
+    result: Option<Vec<u8>>,
+    end: Option<Ended>,
+}
+
+/// What became of the call.
+pub(super) enum Ended {
+    /// What the process has written, as records.
+    Result(Vec<u8>),
+    /// Why there is nothing, and whether the call had begun.
+    Died(TaskErrorKind, bool),
+    /// Why it never became a worker.
+    NotStarted(String),
+    /// It was asked for before.
+    Taken,
+}
+
+/// What the keeper waits for. It holds the descriptors, so that they stay what they are meanwhile.
+pub(super) struct Watched {
+    stream: Option<Arc<UnixStream>>,
+    process: Option<Arc<OwnedFd>>,
+    wants_write: bool,
+    pub(super) deadline: Option<Instant>,
+}
+
+impl Watched {
+    pub(super) fn watches(&self) -> impl Iterator<Item = Watch<'_>> {
+        let stream =
+            self.stream.as_ref().map(|stream| Watch { write: self.wants_write, ..Watch::read(stream.as_fd()) });
+        let process = self.process.as_ref().map(|process| Watch::read(process.as_fd()));
+        stream.into_iter().chain(process)
+    }
+
+    /// Whether the end of the process can only be asked for, again and again.
+    pub(super) fn is_blind(&self) -> bool {
+        self.process.is_none()
+    }
+}
+
+impl Child {
+    /// Starts the process, and sends it its call. The thread that calls it must live as long as the process may.
+    pub(super) fn start(entry: &Entry, role: Role, name: String, chunk: &Chunk) -> io::Result<Self> {
+        let start = Start { role, frame_bytes_max: FRAME_BYTES_MAX, stack_bytes: STACK_BYTES, memory_limit: None };
+        // Made before the process: from its start on, nothing may fail.
+        let (ours, theirs) = sys::pair()?;
+        let (mut process, mut link) = launch::start(entry, &start, None, 0)?;
+        let (descriptor, end_teller) = match process.descriptor() {
+            Some(pidfd) => (pidfd, None),
+            None => (Arc::new(OwnedFd::from(ours)), Some(theirs)),
+        };
+        let mut cause = Cause::Closed;
+        let is_open = match link.assign(chunk, 0) {
+            Ok(()) | Err(Fault::Closed) => true,
+            Err(fault) => {
+                process.kill();
+                cause = Cause::from(fault);
+                false
+            }
+        };
+        let pid = process.pid();
+        let state = State {
+            process,
+            link: Some(link),
+            end_teller,
+            is_open,
+            said_hello: false,
+            start_deadline: Instant::now() + STARTUP_TIME_MAX,
+            cause,
+            is_signalled: false,
+            is_wanted: true,
+            result: None,
+            end: None,
+        };
+        Ok(Self { name, pid, role, descriptor, state: Mutex::new(state), changed: Condvar::new() })
+    }
+
+    pub(super) fn is_daemon(&self) -> bool {
+        self.role == Role::Daemon
+    }
+
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+
+    /// Whether the process has ended. It may not be reaped yet.
+    pub(super) fn has_ended(&self) -> bool {
+        let mut watches = [Watch::read(self.descriptor.as_fd())];
+        // Where the system refuses to tell now, the keeper will.
+        let polled = sys::poll(&mut watches, Some(Duration::ZERO));
+        if polled.is_ok() { watches[0].ready } else { self.is_reaped() }
+    }
+
+    /// Whether the keeper is done with it.
+    pub(super) fn is_reaped(&self) -> bool {
+        self.lock().end.is_some()
+    }
+
+    pub(super) fn kill(&self) {
+        let mut state = self.lock();
+        state.is_signalled = true;
+        state.process.kill();
+    }
+
+    pub(super) fn terminate(&self) {
+        let mut state = self.lock();
+        state.is_signalled = true;
+        state.process.terminate();
+    }
+
+    /// Nobody will ask for the output any more.
+    pub(super) fn detach(&self) {
+        let mut state = self.lock();
+        state.is_wanted = false;
+        state.result = None;
+        if state.end.is_some() {
+            state.end = Some(Ended::Taken);
+        }
+    }
+
+    /// Waits until the process needs nothing more of this one, or has ended.
+    pub(super) fn wait_until_sent(&self) {
+        let mut state = self.lock();
+        while state.wants_write() {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Waits until the process has ended and everything is known of it; false if it runs at the deadline.
+    pub(super) fn wait(&self, deadline: Option<Instant>) -> bool {
+        let mut state = self.lock();
+        while state.end.is_none() {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            state = match left {
+                Some(Duration::ZERO) => {
+                    drop(state);
+                    if !self.has_ended() {
+                        return false;
+                    }
+                    // It has ended, so the keeper is about to learn the rest.
+                    return self.wait(None);
+                }
+                Some(left) => self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+        true
+    }
+
+    /// What became of the call, once it has ended.
+    pub(super) fn take(&self) -> Option<Ended> {
+        let mut state = self.lock();
+        state.end.is_some().then(|| state.end.replace(Ended::Taken)).flatten()
+    }
+
+    /// What the system has said of its end.
+    pub(super) fn status(&self) -> Option<ExitStatus> {
+        self.lock().process.status()
+    }
+
+    /// What is to be waited for.
+    pub(super) fn watched(&self) -> Watched {
+        let state = self.lock();
+        let link = state.link.as_ref().filter(|_| state.is_open);
+        let is_starting = !state.said_hello && state.cause == Cause::Closed;
+        Watched {
+            stream: link.map(|link| Arc::clone(link.stream())),
+            process: state.process.descriptor(),
+            wants_write: state.wants_write(),
+            deadline: is_starting.then_some(state.start_deadline),
+        }
+    }
+
+    /// Moves what can be moved, and takes in the process's end; true once it has ended. The keeper alone calls it.
+    pub(super) fn attend(&self, now: Instant) -> bool {
+        let mut state = self.lock();
+        let ended = state.process.try_reap();
+        state.exchange();
+        if let Some(end) = ended {
+            state.bury(end, &self.name);
+        } else if !state.said_hello && state.start_deadline <= now && state.cause == Cause::Closed {
+            state.cause = Cause::Late;
+            state.process.kill();
+        }
+        let has_ended = state.end.is_some();
+        drop(state);
+        self.changed.notify_all();
+        has_ended
+    }
+
+    /// The keeper is gone: nobody will look after the process any more.
+    pub(super) fn abandon(&self) {
+        let mut state = self.lock();
+        state.process.kill();
+        if state.end.is_none() {
+            let note = Some("the thread that looked after it ended, so it was killed".to_owned());
+            state.end = Some(Ended::Died(TaskErrorKind::Crashed { signal: None, exit_code: None, note }, true));
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn wants_write(&self) -> bool {
+        self.is_open && self.link.as_ref().is_some_and(Link::wants_write)
+    }
+
+    /// Sends and receives, as far as there is something.
+    fn exchange(&mut self) {
+        if !self.is_open {
+            return;
+        }
+        if let Some(link) = &mut self.link
+            && let Err(fault) = link.flush()
+            && fault != Fault::Closed
+        {
+            return self.close(fault);
+        }
+        if let Err(fault) = self.receive() {
+            self.close(fault);
+        }
+    }
+
+    /// Takes in what has come; gives how many bytes it was.
+    fn receive(&mut self) -> Result<usize, Fault> {
+        let Self { link, said_hello, is_wanted, result, .. } = self;
+        let Some(link) = link else {
+            return Err(Fault::Closed);
+        };
+        link.receive(|event| match event {
+            Event::Hello(theirs) if theirs != Greeting::new(registry::fingerprint()) => {
+                Err(Violation::new("it is another program").into())
+            }
+            Event::Hello(_) if std::mem::replace(said_hello, true) => Err(Violation::new("it said hello twice").into()),
+            Event::Hello(_) => Ok(()),
+            _ if !*said_hello => Err(Violation::new("it did not say hello first").into()),
+            Event::Results(taken) => {
+                *result = Some(if *is_wanted { taken.records } else { Vec::new() });
+                Ok(())
+            }
+            Event::Returned => Err(Violation::new("it gave back what it was not asked for").into()),
+        })
+    }
+
+    /// Nothing more comes. What breaks the protocol is killed, unless its result is there.
+    fn close(&mut self, fault: Fault) {
+        self.is_open = false;
+        if fault != Fault::Closed && self.result.is_none() {
+            self.cause = Cause::from(fault);
+            self.process.kill();
+        }
+    }
+
+    /// Decides what the end means, now that the process is reaped.
+    fn bury(&mut self, end: End, name: &str) {
+        for _ in 0..DRAIN_ROUNDS_MAX {
+            if !self.is_open || !matches!(self.receive(), Ok(1..)) {
+                break;
+            }
+        }
+        let Some(link) = self.link.take() else {
+            return;
+        };
+        let is_failed_start = !self.said_hello && !self.is_signalled;
+        self.end = Some(if let Some(result) = self.result.take() {
+            Ended::Result(result)
+        } else if is_failed_start {
+            let who = format!("process `{name}`");
+            Ended::NotStarted(death::start_failure(&who, &self.cause, end, STARTUP_TIME_MAX, ""))
+        } else {
+            let kind = death::task_error(&self.cause, end, link.note());
+            let kind = kind.expect("the causes without an error are those of pools");
+            Ended::Died(kind, link.has_begun())
+        });
+        self.end_teller = None;
+    }
+}

@@ -1,0 +1,12 @@
+//! One call in a process of its own: `Process`, its handle, and the thread that looks after all of them.
+
+mod active;
+mod builder;
+mod child;
+mod handle;
+mod keeper;
+
+pub use active::{ProcessInfo, active_children};
+pub use builder::Process;
+pub use handle::ProcessHandle;
+pub(crate) use keeper::leave;
