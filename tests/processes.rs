@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::collections::HashMap;
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use common::{SOON, children, is_alive, wait_until};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use poolmap::{Process, ProcessHandle, SharedSlice, TaskErrorKind, WorkerFn, active_children, current_worker, worker};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 #[worker]
 fn eat(times: u32, name: &str) -> String {
@@ -273,4 +275,126 @@ fn inside_a_process_the_current_worker_is_its_own() {
     let _guard = common::guard();
     let mut process = started(who {});
     assert_eq!(process.join().unwrap(), Some((0, process.pid(), std::process::id(), 1)));
+}
+
+#[worker]
+fn parse(text: &str) -> Result<u32, std::num::ParseIntError> {
+    text.parse()
+}
+
+/// Ends in one way or another, none of them good.
+#[worker]
+fn die(how: &str) -> HashMap<u64, Stuck> {
+    match how {
+        "panics" => panic!("it was to be"),
+        "exits" => std::process::exit(5),
+        "exits well" => std::process::exit(0),
+        "aborts" => std::process::abort(),
+        "overflows" => drop(overflow(0)),
+        "cannot be carried" => return HashMap::from([(1, Stuck)]),
+        _ => unreachable!("{how}"),
+    }
+    HashMap::new()
+}
+
+/// A value that neither goes nor comes.
+#[derive(Debug)]
+struct Stuck;
+
+impl Serialize for Stuck {
+    fn serialize<S: Serializer>(&self, _serializer: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom("it does not travel"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Stuck {
+    fn deserialize<D: Deserializer<'de>>(_deserializer: D) -> Result<Self, D::Error> {
+        Err(serde::de::Error::custom("it does not travel"))
+    }
+}
+
+#[expect(unconditional_recursion, reason = "the stack is to overflow")]
+fn overflow(depth: u64) -> u64 {
+    let large = std::hint::black_box([depth; 1000]);
+    overflow(depth.wrapping_add(large[1]) + 1).wrapping_add(large[2])
+}
+
+#[poolmap::test]
+fn what_a_call_fails_of_is_told_as_that_of_a_task() {
+    let _guard = common::guard();
+    assert_eq!(started(parse { text: "7".into() }).join().unwrap(), 7);
+    let (kind, status) = failure(started(parse { text: "seven".into() }));
+    let TaskErrorKind::Failed(error) = kind else { panic!("{kind:?}") };
+    assert_eq!((error.to_string().as_str(), status), ("invalid digit found in string", (Some(1), None)));
+
+    let (kind, status) = failure(started(die { how: "panics".into() }));
+    let TaskErrorKind::Panicked { message, location, .. } = kind else { panic!("{kind:?}") };
+    assert_eq!((message.as_str(), status), ("it was to be", (Some(101), None)));
+    assert!(location.unwrap().starts_with("tests/processes.rs:"));
+
+    let (kind, status) = failure(started(die { how: "cannot be carried".into() }));
+    assert!(
+        matches!(&kind, TaskErrorKind::Encode(error) if error.to_string().contains("it does not travel")),
+        "{kind:?}"
+    );
+    assert_eq!(status, (Some(1), None));
+}
+
+#[poolmap::test]
+fn what_a_process_dies_of_is_told_as_that_of_a_worker() {
+    let _guard = common::guard();
+    let died = |how: &str| match failure(started(die { how: how.into() })) {
+        (TaskErrorKind::Crashed { signal, exit_code, note, .. }, status) => {
+            assert_eq!((exit_code, signal), status);
+            (status, note.unwrap_or_default())
+        }
+        (kind, _) => panic!("{kind:?}"),
+    };
+    let (status, note) = died("exits");
+    assert_eq!(status, (Some(5), None));
+    assert!(note.contains("ended from inside"), "{note}");
+    assert_eq!(died("exits well").0, (Some(0), None));
+    assert_eq!(died("aborts").0, (None, Some(6)));
+    let (status, note) = died("overflows");
+    assert_eq!(status, (None, Some(6)));
+    assert!(note.contains("stack overflow (the stack of a task is 8 MiB"), "{note}");
+}
+
+#[poolmap::test]
+fn an_argument_that_cannot_be_carried_starts_nothing() {
+    let _guard = common::guard();
+    let error = Process::new(take { value: Stuck }).name("taker").start().unwrap_err();
+    let task = error.task().unwrap();
+    assert!(matches!(task.kind(), TaskErrorKind::Encode(_)));
+    assert_eq!((task.attempts(), task.worker_pid(), task.process_name()), (0, None, Some("taker")));
+    assert_eq!(active_children(), []);
+}
+
+#[worker]
+fn take(value: Stuck) {
+    drop(value);
+}
+
+/// The depth at which no more processes are allowed.
+#[worker]
+fn nest(depth: u32) -> Result<u32, String> {
+    match Process::new(nest { depth: depth + 1 }).start() {
+        Ok(mut process) => process.join().map_err(|error| error.to_string()),
+        Err(error) if error.is_nested_too_deep() => Ok(depth),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Starts one in the task of a pool, and maps in one.
+#[worker]
+fn nest_in_a_pool(depth: u32) -> poolmap::Result<u32> {
+    Ok(poolmap::pool_map!(nest, [depth])?[0])
+}
+
+#[poolmap::test]
+fn processes_start_processes_up_to_a_depth() {
+    let _guard = common::guard();
+    assert_eq!(started(nest { depth: 1 }).join().unwrap(), 4);
+    assert_eq!(poolmap::pool_map!(nest, [1, 1]).unwrap(), [4, 4]);
+    assert_eq!(started(nest_in_a_pool { depth: 2 }).join().unwrap(), 4);
 }
