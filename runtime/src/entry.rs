@@ -8,6 +8,9 @@ use crate::{pool, process, sys, worker};
 /// It is the first statement of `main`, by hand or through [`#[poolmap::main]`](crate::main). What stands before it runs in
 /// every worker too. In tests, [`#[poolmap::test]`](crate::test) calls it.
 ///
+/// What is called so by hand ends as any program does: at the end of `main` nobody waits for a [`Process`](crate::Process), so
+/// what is to be waited for is joined; its daemons and workers end with it.
+///
 /// A worker closes every descriptor but 0, 1, 2 and its channel, takes a variable out of its environment, and has `/dev/null` as
 /// its standard input. So threads that use descriptors or the environment by C functions must not be started before.
 ///

@@ -125,14 +125,16 @@ pub use poolmap_macros::worker;
 /// Wraps `main`, so that a worker, which is this program started again, never runs a line of it.
 ///
 /// It stands above `#[tokio::main]` or another runtime's attribute, so that no runtime is started in a worker. `main` may
-/// return anything that a `main` can return. When it has returned, the global pool ends. `#[poolmap::main(crate = path)]`
-/// is for a crate that knows this one by another name.
+/// return anything that a `main` can return. When it has returned, the global pool ends, the program waits for every
+/// [`Process`](crate::Process) that is no daemon, however long that takes, and then ends the daemons.
+/// `#[poolmap::main(crate = path)]` is for a crate that knows this one by another name.
 ///
-/// By hand, [`init()`](crate::init) as the first statement of `main` does the same.
+/// By hand, [`init()`](crate::init) as the first statement of `main` does the same, but waits for nobody at the end.
 ///
 /// # Panics
 ///
-/// A panic in `main` is as without it: workers end with their parent.
+/// A panic in `main` is told as without it, at once; the program then waits as if `main` had returned, and exits with 101. Under
+/// `panic = "abort"` it ends at once, and what ends with its parent ends.
 ///
 /// # Examples
 ///
