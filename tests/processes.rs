@@ -371,8 +371,8 @@ fn an_argument_that_cannot_be_carried_starts_nothing() {
 }
 
 #[worker]
-fn take(value: Stuck) {
-    drop(value);
+fn take(value: Stuck) -> String {
+    format!("{value:?}")
 }
 
 /// The depth at which no more processes are allowed.

@@ -144,7 +144,10 @@ fn run(waker: &Waker) {
         }
         let attended = wait_for(waker, &children);
         let now = Instant::now();
-        let has_ended = attended.iter().fold(false, |any, child| child.attend(now) || any);
+        let mut has_ended = false;
+        for child in attended {
+            has_ended |= child.attend(now);
+        }
         if has_ended {
             lock().children.retain(|child| !child.is_reaped());
             CHANGED.notify_all();
