@@ -398,3 +398,26 @@ fn processes_start_processes_up_to_a_depth() {
     assert_eq!(poolmap::pool_map!(nest, [1, 1]).unwrap(), [4, 4]);
     assert_eq!(started(nest_in_a_pool { depth: 2 }).join().unwrap(), 4);
 }
+
+/// Starts a process that is no daemon, and tells its number.
+#[worker]
+fn start_another() -> poolmap::Result<u32> {
+    Process::new(sleep_long {}).start().map(|process| process.pid())
+}
+
+#[poolmap::test]
+fn what_a_task_has_started_ends_with_its_worker() {
+    let _guard = common::guard();
+    let pool = poolmap::Pool::builder().workers(1).build().unwrap();
+    let pid = pool.apply(start_another {}).unwrap();
+    assert!(is_alive(pid));
+    drop(pool);
+    wait_until("it is gone", || !is_alive(pid));
+}
+
+#[test]
+fn a_handle_goes_to_other_threads_whatever_its_output() {
+    fn goes<T: Send + Sync>() {}
+    goes::<ProcessHandle<std::rc::Rc<u8>>>();
+    goes::<Process<eat>>();
+}

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use poolmap::{Pool, pool_map, worker};
+use poolmap::{Pool, Process, pool_map, worker};
 
 #[worker]
 fn double(x: u64) -> u64 {
@@ -17,7 +17,7 @@ fn main() {
     // One worker makes the next file; the others find it.
     let is_third = is_second && std::fs::File::create_new(format!("{path}.second")).is_err();
     match mode.as_str() {
-        "exit" if is_second => std::process::exit(3),
+        "exit" | "process" if is_second => std::process::exit(3),
         "some" if is_third => std::process::exit(3),
         "abort" if is_second => std::process::abort(),
         "sleep" if is_second => std::thread::sleep(Duration::from_secs(600)),
@@ -26,6 +26,11 @@ fn main() {
     poolmap::init();
     if mode == "some" {
         return some();
+    }
+    if mode == "process" {
+        let error = Process::new(double { x: 1 }).name("late").start().expect("it starts").join();
+        let error = error.expect_err("it does not get ready");
+        return println!("{} {error}", error.is_start_failure());
     }
     let pool = Pool::builder().workers(2).startup_timeout(Duration::from_millis(500)).build().expect("processes start");
     let start = Instant::now();

@@ -1,10 +1,13 @@
 //! Programs that start Processes, and end in one way or another: the first argument names it.
 
 use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use poolmap::{Process, active_children, worker};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use poolmap::{Process, ProcessHandle, TaskError, TaskErrorKind, active_children, worker};
 
 /// Goes on until the file `go` is in the folder, and leaves the file `done`.
 #[worker]
@@ -37,6 +40,13 @@ fn panic_with(message: String) {
     panic!("{message}");
 }
 
+#[allow(unsafe_code, reason = "what a program does with its children is its own affair")]
+fn ignore_children() {
+    let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+    // SAFETY: there is no handler.
+    unsafe { sigaction(Signal::SIGCHLD, &ignore) }.expect("the signal may be ignored");
+}
+
 fn tell(line: &str) {
     let mut stdout = std::io::stdout();
     writeln!(stdout, "{line}").and_then(|()| stdout.flush()).expect("the test reads it");
@@ -48,6 +58,71 @@ fn start(folder: &str) -> poolmap::Result<()> {
     Process::new(sleep_long {}).name("daemon").daemon(true).start()?;
     let pids: Vec<String> = active_children().iter().map(|child| child.pid().to_string()).collect();
     tell(&pids.join(" "));
+    Ok(())
+}
+
+#[worker]
+fn echo(bytes: Vec<u8>) -> Vec<u8> {
+    bytes
+}
+
+/// What becomes of a call with more in both directions than a socket holds, of one that fails, and of one that panics, while
+/// something is wrong with their processes.
+fn fail_meanwhile() {
+    let bytes = vec![7; 300_000];
+    for is_daemon in [false, true] {
+        let process = Process::new(echo { bytes: bytes.clone() }).daemon(is_daemon).start();
+        tell(&told(process, |output| output == bytes));
+    }
+    tell(&told(Process::new(fail {}).start(), |()| false));
+    tell(&told(Process::new(panic_with { message: "it has to".into() }).start(), |()| false));
+    assert_eq!(active_children(), []);
+}
+
+/// How the join of a process came out, and how the process ended.
+fn told<T>(process: poolmap::Result<ProcessHandle<T>>, is_right: impl Fn(T) -> bool) -> String {
+    let mut process = process.expect("the system starts it");
+    let outcome = match process.join() {
+        Ok(output) => format!("ok {}", is_right(output)),
+        Err(error) if error.is_start_failure() => "no start".to_owned(),
+        Err(error) => match error.task().map(TaskError::kind) {
+            Some(TaskErrorKind::Crashed { signal, exit_code, .. }) => format!("crashed {signal:?} {exit_code:?}"),
+            Some(TaskErrorKind::Failed(_)) => "failed".to_owned(),
+            Some(TaskErrorKind::Panicked { .. }) => "panicked".to_owned(),
+            _ => error.to_string(),
+        },
+    };
+    let status = process.exit_status();
+    format!("{outcome}: {:?} {:?}", status.and_then(|it| it.code()), status.and_then(|it| it.signal()))
+}
+
+/// Starts processes until the system refuses, and then as many as there were.
+fn exhaust(descriptors: u64) -> poolmap::Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("it has no way to fail");
+    setrlimit(Resource::RLIMIT_NOFILE, descriptors, hard).expect("a limit may be lowered");
+    let mut before = 0;
+    for _ in 0..2 {
+        let mut running = Vec::new();
+        let error = loop {
+            match Process::new(sleep_long {}).start() {
+                Ok(process) => running.push(process),
+                Err(error) => break error,
+            }
+        };
+        assert!(error.is_start_failure() && error.to_string().contains("ulimit -n"), "{error}");
+        assert!(before == 0 || running.len() == before, "{} instead of {before}", running.len());
+        before = running.len();
+        for process in &mut running {
+            process.kill();
+            assert!(process.join().is_err());
+        }
+        drop(running);
+        // The thread that kept them ends by itself, and with it its own descriptors.
+        while Path::new("/proc/self/task").read_dir().expect("it can be read").count() > 1 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    tell(&format!("{} as before", before > 0));
     Ok(())
 }
 
@@ -69,6 +144,15 @@ fn run(arguments: &[String]) -> poolmap::Result<()> {
         ["panicking process"] => {
             let error = Process::new(panic_with { message: "the message".into() }).start()?.join().unwrap_err();
             tell(&error.to_string());
+        }
+        ["faults"] => fail_meanwhile(),
+        ["few descriptors", most] => exhaust(most.parse().expect("a number"))?,
+        ["ignores SIGCHLD"] => {
+            ignore_children();
+            tell(&told(Process::new(echo { bytes: vec![1] }).start(), |output| output == [1]));
+            let process = Process::new(sleep_long {}).start()?;
+            process.kill();
+            tell(&told(Ok(process), |()| false));
         }
         ["below", folder] => {
             let mut process = Process::new(start_below { folder: folder.into() }).start()?;

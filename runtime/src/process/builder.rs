@@ -40,14 +40,17 @@ use crate::wire::{FRAME_BYTES_MAX, LENGTH_BYTES, OVERHEAD_BYTES};
 /// A *daemon* (`daemon(true)`) ends with the process that started it, however that ends, a SIGKILL included. Any other
 /// process goes on then. Under [`#[poolmap::main]`](crate::main) the program waits for it before it ends: when `main`
 /// returns, also with an `Err`, and when it panics (but not under `panic = "abort"`); and after that it ends the daemons.
-/// `std::process::exit`, and a program that calls [`init`](crate::init) by hand, do not wait: what is to be waited for is
-/// joined. Its output is lost then, which is no error of its.
+/// `std::process::exit`, a program that calls [`init`](crate::init) by hand, and [`#[poolmap::test]`](crate::test) do not
+/// wait: what is to be waited for is joined. The output of a process that goes on without its parent is lost, which is no
+/// error of the process.
 ///
 /// # Signals
 ///
 /// A daemon is in a process group of its own, as workers are: a Ctrl-C reaches the program alone, and the daemon ends with it.
-/// What a daemon has started itself, and is in its group, ends with it. Any other process is in the group of its parent: a
-/// Ctrl-C, or a Ctrl-Z, in the terminal reaches both.
+/// Any other process is in the group of its parent: a Ctrl-C, or a Ctrl-Z, in the terminal reaches both.
+///
+/// What a daemon, or a worker of a pool, has started, and is in its group, ends with it: also a Process that is no daemon. (Not
+/// where the program itself is killed by a SIGKILL, which leaves nobody to end it.)
 ///
 /// # Worker death
 ///

@@ -9,7 +9,8 @@ static WORKER: OnceLock<(usize, u32)> = OnceLock::new();
 /// A worker runs one task at a time.
 static ATTEMPT: AtomicU32 = AtomicU32::new(0);
 
-/// The worker that this process is; `None` in a process that is no worker.
+/// The worker that this process is; `None` in a process that is no worker. In a [`Process`](crate::Process) its index is 0, its
+/// attempt 1, and its parent the process that started it.
 ///
 /// # Examples
 ///
