@@ -5,14 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::handle::ProcessHandle;
 use super::keeper;
-use crate::codec::{Encoder, Sink};
 use crate::error::{CodecError, Error, Kind, Result, TaskError, TaskErrorKind};
 use crate::launch;
-use crate::registry::{WorkerFn, take_outcome};
-use crate::shared;
+use crate::registry::{EncodedCall, WorkerFn, take_outcome};
 use crate::task::Role;
 use crate::transport::{Block, Chunk, ChunkHead, Sharing};
-use crate::wire::{FRAME_BYTES_MAX, LENGTH_BYTES, OVERHEAD_BYTES};
+use crate::wire::{FRAME_BYTES_MAX, OVERHEAD_BYTES};
 
 /// One call of a worker function in a process of its own, before it is started: Python's `multiprocessing.Process`, typed.
 ///
@@ -142,7 +140,7 @@ impl<F: WorkerFn> Process<F> {
         let function = F::__registration();
         let number = STARTED.fetch_add(1, Ordering::Relaxed) + 1;
         let name = self.name.unwrap_or_else(|| format!("Process-{number}"));
-        let chunk = encode(&self.call, function.index()).map_err(|error| {
+        let chunk = encode(&self.call).map_err(|error| {
             let kind = TaskErrorKind::Encode(error);
             Error::from(TaskError::new(0, function.path(), 0, None, kind).of_process(&name))
         })?;
@@ -160,15 +158,10 @@ impl<F> fmt::Debug for Process<F> {
 }
 
 /// The chunk of the one task.
-fn encode<F: WorkerFn>(call: &F, function: u32) -> std::result::Result<Chunk, CodecError> {
-    let mut bytes = vec![0; LENGTH_BYTES];
-    let collecting = shared::collect();
-    call.__encode(&mut Encoder::new(Sink::behind(&mut bytes), FRAME_BYTES_MAX - OVERHEAD_BYTES))?;
-    let sharing = Sharing::new(0, collecting.finish());
-    let length = u32::try_from(bytes.len() - LENGTH_BYTES).expect("arguments are encoded with a limit under 4 GiB");
-    bytes[..LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
-    let block = Block::private(&bytes)
-        .map_err(|error| CodecError::new(format!("there is no memory for its {} bytes: {error}", bytes.len())))?;
-    let head = ChunkHead { function, attempt: 1, first_index: 0 };
-    Ok(Chunk::new(head, 1, block, bytes.len()).sharing(sharing))
+fn encode<F: WorkerFn>(call: &F) -> std::result::Result<Chunk, CodecError> {
+    let EncodedCall { function, task, memory } = EncodedCall::new(call, FRAME_BYTES_MAX - OVERHEAD_BYTES)?;
+    let block = Block::private(&task)
+        .map_err(|error| CodecError::new(format!("there is no memory for its {} bytes: {error}", task.len())))?;
+    let head = ChunkHead { function: function.index(), attempt: 1, first_index: 0 };
+    Ok(Chunk::new(head, 1, block, task.len()).sharing(Sharing::new(0, memory)))
 }
