@@ -12,6 +12,7 @@ const ROWS: [&[&str]; 15] = [
     &["fault_points"],
     &["codec"],
     &["shared"],
+    &["between"],
     &["wire"],
     &["registry"],
     &["transport"],

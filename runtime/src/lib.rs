@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 // A row may use the rows above it, and none below.
+mod between;
 mod codec;
 mod death;
 mod entry;
@@ -27,6 +28,10 @@ pub mod __fuzzing;
 #[doc(hidden)]
 pub mod __private;
 
+pub use between::{
+    Barrier, BarrierWait, Counter, Event, Mutex, MutexGuard, Receiver, Semaphore, SemaphorePermit, SendError, Sender,
+    Values, channel,
+};
 pub use entry::init;
 pub use error::{CodecError, Error, RemoteError, Result, TaskError, TaskErrorKind};
 pub use macros::{main, test, worker};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::TaskError;
+use super::{BetweenFailure, TaskError};
 
 /// Why a call failed.
 ///
@@ -47,6 +47,7 @@ pub(crate) enum Kind {
     Joined(String),
     /// The process of this name was started by another process, of which this one was forked.
     NotParent(String),
+    Between(BetweenFailure),
 }
 
 /// Which iterators of a call differ in length.
@@ -76,6 +77,10 @@ pub(crate) struct StartFailure {
 impl Error {
     pub(crate) fn new(kind: Kind) -> Self {
         Self { kind: Box::new(kind) }
+    }
+
+    pub(crate) fn kind(&self) -> &Kind {
+        &self.kind
     }
 
     pub(crate) fn invalid_option(message: impl Into<String>) -> Self {
@@ -171,6 +176,7 @@ impl fmt::Display for Error {
             ),
             Kind::Task(task) => task.fmt(f),
             Kind::Start(failure) => f.write_str(&failure.message),
+            Kind::Between(failure) => f.write_str(&failure.message),
             Kind::Closed => {
                 f.write_str("the pool was shut down: make another one, or shut it down after the last call")
             }

@@ -1,11 +1,13 @@
 //! What can go wrong, as plain data: nothing here knows how a worker is started or how bytes travel.
 
+mod between;
 mod call;
 mod codec;
 mod remote;
 mod signal;
 mod task;
 
+pub(crate) use between::{Between, BetweenFailure};
 pub use call::Error;
 pub(crate) use call::{Kind, LengthMismatch, Place, StartFailure};
 pub use codec::CodecError;

@@ -58,7 +58,7 @@ impl<I: EncodeAs<T>, T> Column for Repeated<I, T> {
 }
 
 fn encode_once<I: EncodeAs<T>, T>(item: &I) -> Result<Encoded, CodecError> {
-    let collecting = shared::collect();
+    let collecting = shared::collect_kept();
     let mut bytes = Vec::new();
     item.encode_as(&mut Encoder::new(Sink::behind(&mut bytes), usize::MAX))?;
     let mut memory = collecting.finish();

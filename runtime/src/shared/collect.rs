@@ -17,7 +17,16 @@ type Noted = BTreeMap<u64, Arc<Segment>>;
 enum Mode {
     Nothing,
     ByValue,
-    Collect(Noted),
+    Collect(Noted, Use),
+}
+
+/// Who uses what is encoded.
+#[derive(Clone, Copy)]
+enum Use {
+    /// One task.
+    Once,
+    /// Every task, and a worker may keep it until its next call.
+    Kept,
 }
 
 thread_local! {
@@ -28,6 +37,8 @@ thread_local! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     Name,
+    /// The same, but what is decoded may outlive its task.
+    KeptName,
     Value,
     /// Not at all.
     Refused,
@@ -38,16 +49,26 @@ pub(crate) struct Collecting {
     before: Option<Mode>,
 }
 
-/// Begins to collect.
+/// Begins to collect, for one task each.
 pub(crate) fn collect() -> Collecting {
-    Collecting { before: Some(MODE.replace(Mode::Collect(Noted::new()))) }
+    Collecting { before: Some(MODE.replace(Mode::Collect(Noted::new(), Use::Once))) }
+}
+
+/// Begins to collect, for a value that a worker may keep.
+pub(crate) fn collect_kept() -> Collecting {
+    Collecting { before: Some(MODE.replace(Mode::Collect(Noted::new(), Use::Kept))) }
+}
+
+/// Until what it gives is dropped, this thread writes values in shared memory as what they are.
+pub(crate) fn by_value() -> impl Drop {
+    Collecting { before: Some(MODE.replace(Mode::ByValue)) }
 }
 
 impl Collecting {
     /// Ends it, and gives what was noted.
     pub(crate) fn finish(mut self) -> Vec<Arc<Segment>> {
         match self.end() {
-            Some(Mode::Collect(noted)) => noted.into_values().collect(),
+            Some(Mode::Collect(noted, _)) => noted.into_values().collect(),
             _ => Vec::new(),
         }
     }
@@ -73,14 +94,15 @@ pub(crate) fn form() -> Form {
     MODE.with_borrow(|mode| match mode {
         Mode::Nothing => Form::Refused,
         Mode::ByValue => Form::Value,
-        Mode::Collect(_) => Form::Name,
+        Mode::Collect(_, Use::Once) => Form::Name,
+        Mode::Collect(_, Use::Kept) => Form::KeptName,
     })
 }
 
 /// Notes memory that a value names.
 pub(crate) fn note(segment: &Arc<Segment>) {
     MODE.with_borrow_mut(|mode| {
-        if let Mode::Collect(noted) = mode {
+        if let Mode::Collect(noted, _) = mode {
             noted.entry(segment.id).or_insert_with(|| Arc::clone(segment));
         }
     });
@@ -93,10 +115,13 @@ mod tests {
     #[test]
     fn collecting_nests_and_ends_by_itself() {
         assert_eq!(form(), Form::Refused);
-        let outer = collect();
+        let outer = collect_kept();
         drop(collect());
-        assert_eq!(form(), Form::Name);
+        assert_eq!(form(), Form::KeptName);
         assert!(collect().finish().is_empty());
+        let by_value = by_value();
+        assert_eq!(form(), Form::Value);
+        drop(by_value);
         assert!(outer.finish().is_empty());
         assert_eq!(form(), Form::Refused);
     }

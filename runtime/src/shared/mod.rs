@@ -7,8 +7,8 @@ mod segment;
 mod slice;
 mod value;
 
-pub(crate) use collect::{collect, note, write_by_value};
-pub(crate) use received::{add, find, keep, kept, remove};
+pub(crate) use collect::{Form, by_value, collect, collect_kept, form, note, write_by_value};
+pub(crate) use received::{add, find, find_made, find_open, keep, kept, remove};
 pub(crate) use segment::{Memory, Segment};
 pub use slice::{Number, SharedChunks, SharedSlice};
 pub use value::{Shared, shared};

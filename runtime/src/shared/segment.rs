@@ -1,8 +1,10 @@
-//! Memory with a number: what a process sends, and what it got.
+//! Memory with a number: what a process sends, and what it got. And other descriptors with one, which travel the same way.
 
+use std::any::Any;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,18 +12,32 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::sys::{self, Pages};
 
 /// Memory with a number that no other of this process has, which a worker gets once.
-#[derive(Debug)]
 pub(crate) struct Segment {
     pub(crate) id: u64,
-    pub(crate) memory: OwnedFd,
+    pub(crate) memory: Arc<OwnedFd>,
+    /// 0 for a descriptor that is not mapped to be read, but kept open for whoever asks for it by its number.
     pub(crate) bytes: usize,
+    /// What must not end while a task that has not run yet names this.
+    _kept: Option<Arc<Kept>>,
 }
+
+/// What a segment keeps.
+pub(crate) type Kept = dyn Any + Send + Sync + UnwindSafe + RefUnwindSafe;
 
 impl Segment {
     /// Gives memory a number. 0 is none: it stands for a pool's arena.
     pub(crate) fn new(memory: OwnedFd, bytes: usize) -> Arc<Self> {
+        Self::numbered(Arc::new(memory), bytes, None)
+    }
+
+    /// Gives a descriptor a number, and keeps something as long as anyone holds this.
+    pub(crate) fn open(descriptor: Arc<OwnedFd>, kept: Option<Arc<Kept>>) -> Arc<Self> {
+        Self::numbered(descriptor, 0, kept)
+    }
+
+    fn numbered(memory: Arc<OwnedFd>, bytes: usize, kept: Option<Arc<Kept>>) -> Arc<Self> {
         static LAST: AtomicU64 = AtomicU64::new(0);
-        Arc::new(Self { id: LAST.fetch_add(1, Ordering::Relaxed) + 1, memory, bytes })
+        Arc::new(Self { id: LAST.fetch_add(1, Ordering::Relaxed) + 1, memory, bytes, _kept: kept })
     }
 }
 

@@ -352,7 +352,7 @@ const VALUE: u8 = 2;
 impl<T: Number> Serialize for SharedSlice<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let segment = match form() {
-            Form::Name => self.memory.as_ref().and_then(|memory| memory.segment()),
+            Form::Name | Form::KeptName => self.memory.as_ref().and_then(|memory| memory.segment()),
             Form::Value => None,
             Form::Refused => {
                 return Err(ser::Error::custom(

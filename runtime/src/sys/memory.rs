@@ -150,7 +150,7 @@ impl Mapping {
 
     /// The word at an offset, a multiple of 8.
     #[inline]
-    fn word(&self, offset: usize) -> &AtomicU64 {
+    pub(super) fn word(&self, offset: usize) -> &AtomicU64 {
         assert!(offset.is_multiple_of(8) && offset + 8 <= self.bytes, "a word behind the mapping");
         // SAFETY: the address is mapped and aligned (checked above), and all that ever touches it, here and in the other
         // process, is atomic.
@@ -158,7 +158,7 @@ impl Mapping {
     }
 
     /// Copies bytes out that another process may be writing at the moment: what is read may be anything, but is read once.
-    fn copy_out(&self, offset: usize, bytes: usize, to: &mut Vec<u8>) {
+    pub(super) fn copy_out(&self, offset: usize, bytes: usize, to: &mut Vec<u8>) {
         let end = offset.checked_add(bytes).expect("a length in memory");
         assert!(end <= self.bytes, "a copy of bytes behind the mapping");
         to.reserve(bytes);

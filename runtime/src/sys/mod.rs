@@ -1,6 +1,7 @@
 //! Every system call and every unsafe block, behind safe functions that cannot be misused; the only owner of nix.
 
 mod backtrace;
+mod common;
 mod crash;
 mod environment;
 mod limits;
@@ -8,6 +9,7 @@ mod memory;
 mod oom_kills;
 #[cfg(feature = "__fault_points")]
 mod own_end;
+mod packets;
 mod pages;
 mod plain;
 mod poll;
@@ -17,6 +19,7 @@ mod stack;
 mod waker;
 mod worker_setup;
 
+pub(crate) use common::{CommonMemory, common_memory, is_locked_by_another, lock_byte, memory_bytes, unlock_byte};
 pub(crate) use crash::{CRASH_WORDS, Crash, CrashPad, Reason, TaskLimits, leave_word_of_crashes};
 pub(crate) use environment::take_variable;
 pub(crate) use limits::{CAN_LIMIT_MEMORY, limit_memory};
@@ -25,6 +28,7 @@ pub(crate) use memory::{
 };
 #[cfg(feature = "__fault_points")]
 pub(crate) use own_end::{kill_self, stop_self};
+pub(crate) use packets::{is_too_long, packet_pair, receive_packet, send_packet, shut_down_packets};
 pub(crate) use pages::Pages;
 pub(crate) use plain::{IsVec, Plain, for_each_plain, plain_bytes, type_id};
 pub(crate) use poll::{Watch, poll};

@@ -18,7 +18,7 @@ pub(crate) enum Wait {
 }
 
 impl Wait {
-    fn flags(self) -> MsgFlags {
+    pub(super) fn flags(self) -> MsgFlags {
         match self {
             Self::Yes => MsgFlags::empty(),
             Self::No => MsgFlags::MSG_DONTWAIT,
@@ -28,24 +28,24 @@ impl Wait {
 
 /// On Apple systems std sets `SO_NOSIGPIPE` on the sockets that it makes; there is no such flag there.
 #[cfg(not(target_vendor = "apple"))]
-const NO_SIGNAL: MsgFlags = MsgFlags::MSG_NOSIGNAL;
+pub(super) const NO_SIGNAL: MsgFlags = MsgFlags::MSG_NOSIGNAL;
 #[cfg(target_vendor = "apple")]
-const NO_SIGNAL: MsgFlags = MsgFlags::empty();
+pub(super) const NO_SIGNAL: MsgFlags = MsgFlags::empty();
 
 /// A pair of connected sockets, close-on-exec, on descriptors from 3 on: a program that has closed its standard streams must
 /// not print into a channel.
 pub(crate) fn pair() -> io::Result<(UnixStream, UnixStream)> {
     let (one, other) = UnixStream::pair()?;
-    Ok((from_three_on(one)?, from_three_on(other)?))
+    Ok((from_three_on(one.into())?.into(), from_three_on(other.into())?.into()))
 }
 
-fn from_three_on(stream: UnixStream) -> io::Result<UnixStream> {
-    if stream.as_raw_fd() > 2 {
-        return Ok(stream);
+pub(super) fn from_three_on(socket: OwnedFd) -> io::Result<OwnedFd> {
+    if socket.as_raw_fd() > 2 {
+        return Ok(socket);
     }
-    let moved = fcntl(&stream, FcntlArg::F_DUPFD_CLOEXEC(3))?;
+    let moved = fcntl(&socket, FcntlArg::F_DUPFD_CLOEXEC(3))?;
     // SAFETY: fcntl has just made this descriptor, and nothing else knows it.
-    Ok(UnixStream::from(unsafe { OwnedFd::from_raw_fd(moved) }))
+    Ok(unsafe { OwnedFd::from_raw_fd(moved) })
 }
 
 /// Writes some of `bytes`.
@@ -104,9 +104,9 @@ pub(crate) fn receive_with_descriptors(
 }
 
 #[cfg(not(target_vendor = "apple"))]
-const CLOSE_ON_EXEC: MsgFlags = MsgFlags::MSG_CMSG_CLOEXEC;
+pub(super) const CLOSE_ON_EXEC: MsgFlags = MsgFlags::MSG_CMSG_CLOEXEC;
 #[cfg(target_vendor = "apple")]
-const CLOSE_ON_EXEC: MsgFlags = MsgFlags::empty();
+pub(super) const CLOSE_ON_EXEC: MsgFlags = MsgFlags::empty();
 
 /// Whether the other side has closed its end for good.
 pub(crate) fn is_hung_up(error: &io::Error) -> bool {

@@ -58,7 +58,7 @@ pub(crate) enum ToWorker<'a> {
     Revoke,
     /// There is something new in the shared memory.
     Bell,
-    /// The descriptor of memory with this name and so many bytes comes with this.
+    /// The descriptor of memory with this name and so many bytes (0: not to be mapped) comes with this.
     Segment {
         id: u64,
         bytes: u64,

@@ -15,7 +15,7 @@
 //! 4. `Revoke` asks the worker to begin no more tasks of the chunks sent so far. It answers with one `Returned` once the
 //!    task that it was running has its `Reply`; everything without a reply has not begun, and never will there.
 //! 5. Memory that tasks name, or stand in, goes to the worker as a `Segment` before the first chunk that needs it, and stays
-//!    until the parent lets the worker `Forget` it.
+//!    until the parent lets the worker `Forget` it. So does a descriptor that is kept open, as a `Segment` of no bytes.
 //! 6. With shared memory, chunks, results and notes stand there (see `transport`), and the parent sends `Bell`s. Of what the
 //!    worker sends after its `Hello` the parent takes nothing but that it came: whatever a task writes into the socket is
 //!    one bell more.

@@ -1,0 +1,325 @@
+//! A place where a number of threads of any processes meet.
+//!
+//! 1. A word tells the round, and whether it was broken. Each round has a word for each who is to come, in one of two sets that
+//!    take turns; such a word has the round's tag, and the name of who has come, or of nobody.
+//! 2. Who comes puts its name into a word with the round's tag and nobody's name. So one who read the round long ago takes no
+//!    word of a later one.
+//! 3. Who finds all words of the round taken clears those of the next round, and then counts the round up: one succeeds with
+//!    that, and is the leader. A word is cleared once a round, by compare-and-swap.
+//! 4. Who finds the name of a dead one among those of the round, or is out of time, breaks the round. That is a change of the same
+//!    word: a round is complete or broken, never both.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::object::{BODY, HEAD, Kind, Look, NAME_BITS, Object, Patience};
+use super::travel::travels;
+use crate::error::{Between, Error, Result};
+
+/// A place where so many threads of any processes wait for each other: Python's `Barrier`.
+///
+/// It travels as an argument of worker functions, by itself or inside of another value; its clones, here and in the workers, are
+/// the same barrier. It serves one round after another.
+///
+/// As many tasks must run at once as the barrier has to wait for: give the map as many workers, and `chunk_size = 1`.
+///
+/// # Limits
+///
+/// 65,536 to wait for at most. It takes one descriptor here and in each worker that has got it; 4096 processes have it at once at
+/// most. It does not travel in a task's result, through a channel or a mutex.
+///
+/// # Worker death
+///
+/// A process that ends while it waits breaks the barrier: within 50 ms the others get an error with
+/// [`is_owner_died`](Error::is_owner_died), and so does who comes later. A broken barrier stays broken: make another. One that
+/// ends before it comes is not known to be missing: wait with a time limit where that can be.
+///
+/// # Examples
+///
+/// Two workers, which go on together:
+///
+/// ```
+/// use poolmap::{Barrier, Pool, pool_map, worker};
+///
+/// #[worker]
+/// fn meet(barrier: &Barrier) -> poolmap::Result<bool> {
+///     Ok(barrier.wait()?.is_leader())
+/// }
+///
+/// poolmap::init();
+/// let pool = Pool::builder().workers(2).build()?;
+/// let barrier = Barrier::new(2)?;
+/// let leaders = pool_map!(in &pool, meet, [&barrier, &barrier]; chunk_size = 1)?;
+/// assert_eq!(leaders.iter().filter(|&&is_leader| is_leader).count(), 1);
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+///
+/// Nobody else comes:
+///
+/// ```
+/// # use std::time::Duration;
+/// # use poolmap::Barrier;
+/// let barrier = Barrier::new(2)?;
+/// assert!(barrier.wait_timeout(Duration::from_millis(1)).unwrap_err().is_timed_out());
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+pub struct Barrier {
+    object: Arc<Object>,
+}
+
+/// Who comes last looks at all who have come: 65,536 take 50 µs.
+const MEMBERS_MAX: usize = 1 << 16;
+
+/// The round, and in its lowest two bits how it was broken, or 0.
+const ROUND: usize = HEAD;
+const BROKEN_BITS: u32 = 2;
+const BROKEN: u64 = (1 << BROKEN_BITS) - 1;
+const BY_DEATH: u64 = 1;
+const BY_TIME: u64 = 2;
+const BY_NONSENSE: u64 = 3;
+
+travels!(Barrier, Kind::Barrier, |object| Barrier { object });
+
+/// What [`Barrier::wait`] gives when all have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BarrierWait {
+    is_leader: bool,
+}
+
+impl BarrierWait {
+    /// Whether this is the one of the round that is to do what is to be done once.
+    #[must_use]
+    pub fn is_leader(&self) -> bool {
+        self.is_leader
+    }
+}
+
+impl Barrier {
+    /// A barrier that waits for so many threads, of any processes.
+    ///
+    /// # Errors
+    ///
+    /// The number is 0 or above 65,536 ([`is_invalid_option`](Error::is_invalid_option)); there is no memory to share, or no
+    /// descriptor is left.
+    pub fn new(members: usize) -> Result<Self> {
+        if members == 0 || members > MEMBERS_MAX {
+            let what = format!("a Barrier for {members} cannot be: give it 1 to {MEMBERS_MAX}");
+            return Err(Error::invalid_option(what));
+        }
+        Ok(Self { object: Object::new(Kind::Barrier, 16 * members, |_| ())? })
+    }
+
+    /// Waits until all have come.
+    ///
+    /// # Errors
+    ///
+    /// The barrier is broken, now or since before: a process ended while it waited ([`is_owner_died`](Error::is_owner_died)), or
+    /// the time of one who waited was over ([`is_timed_out`](Error::is_timed_out)).
+    pub fn wait(&self) -> Result<BarrierWait> {
+        self.wait_for(Patience::Endless)
+    }
+
+    /// Waits until all have come, at most for so long. If they have not, the barrier is broken for all, as Python's is: who waits
+    /// for this one would wait in vain.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`wait`](Self::wait).
+    pub fn wait_timeout(&self, timeout: Duration) -> Result<BarrierWait> {
+        self.wait_for(Patience::of(timeout))
+    }
+
+    fn wait_for(&self, patience: Patience) -> Result<BarrierWait> {
+        loop {
+            let round = self.round()?;
+            let came = self.come(round);
+            if came && self.is_full(round) && self.complete(round) {
+                return Ok(BarrierWait { is_leader: true });
+            }
+            let ended = self.object.wait(patience, |look| self.look(round, look));
+            match ended {
+                Some(Ok(())) if came => return Ok(BarrierWait { is_leader: false }),
+                // More than the barrier was made for have come: this one belongs to the next round.
+                Some(Ok(())) => {}
+                Some(Err(broken)) => return Err(self.broken(broken)),
+                None => {
+                    self.break_round(round, BY_TIME);
+                    match self.look(round, Look::Quick) {
+                        Some(Ok(())) if came => return Ok(BarrierWait { is_leader: false }),
+                        Some(Err(broken)) => return Err(self.broken(broken)),
+                        _ => return Err(self.broken(BY_TIME)),
+                    }
+                }
+            }
+        }
+    }
+
+    /// The round that goes on; an error if it is broken.
+    fn round(&self) -> Result<u64> {
+        match self.object.word(ROUND).load(Ordering::SeqCst) {
+            word if word & BROKEN == 0 => Ok(word >> BROKEN_BITS),
+            word => Err(self.broken(word & BROKEN)),
+        }
+    }
+
+    /// Takes a place in a round (rule 2); false if there is none.
+    fn come(&self, round: u64) -> bool {
+        self.places(round).any(|place| {
+            let (free, taken) = (tag(round), tag(round) | self.object.name);
+            self.object.word(place).compare_exchange(free, taken, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        })
+    }
+
+    fn is_full(&self, round: u64) -> bool {
+        self.places(round).all(|place| {
+            let word = self.object.word(place).load(Ordering::SeqCst);
+            is_of(round, word) && name(word) != 0
+        })
+    }
+
+    /// Rule 3: whether this one is the leader.
+    fn complete(&self, round: u64) -> bool {
+        let next = round + 1;
+        for place in self.places(next) {
+            let word = self.object.word(place).load(Ordering::SeqCst);
+            if !is_of(next, word) {
+                // If it fails, another has cleared it.
+                let _ = self.object.word(place).compare_exchange(word, tag(next), Ordering::SeqCst, Ordering::SeqCst);
+            }
+        }
+        let (before, after) = (round << BROKEN_BITS, next << BROKEN_BITS);
+        let is_leader =
+            self.object.word(ROUND).compare_exchange(before, after, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        if is_leader {
+            self.object.wake_all();
+        }
+        is_leader
+    }
+
+    /// How a round has ended; none if it goes on.
+    fn look(&self, round: u64, look: Look) -> Option<Result<(), u64>> {
+        let ended = |word: u64| {
+            let is_next = word >> BROKEN_BITS != round;
+            if is_next { Some(Ok(())) } else { (word & BROKEN != 0).then_some(Err(word & BROKEN)) }
+        };
+        let now = ended(self.object.word(ROUND).load(Ordering::SeqCst));
+        if now.is_some() || look == Look::Quick {
+            return now;
+        }
+        for place in self.places(round) {
+            let word = self.object.word(place).load(Ordering::SeqCst);
+            // The round may have ended in between, and then this changes nothing.
+            if !is_of(round, word) {
+                self.break_round(round, BY_NONSENSE);
+            } else if name(word) != 0 && !self.object.is_alive(name(word)) {
+                self.break_round(round, BY_DEATH);
+            }
+        }
+        ended(self.object.word(ROUND).load(Ordering::SeqCst))
+    }
+
+    fn break_round(&self, round: u64, how: u64) {
+        let before = round << BROKEN_BITS;
+        let broken = self.object.word(ROUND).compare_exchange(before, before | how, Ordering::SeqCst, Ordering::SeqCst);
+        if broken.is_ok() {
+            self.object.wake_all();
+        }
+    }
+
+    fn broken(&self, how: u64) -> Error {
+        let members = self.members();
+        let (cause, what) = match how {
+            BY_DEATH => (Between::OwnerDied, "a process that waited at it has ended"),
+            BY_TIME => (Between::TimedOut, "not all came in time"),
+            _ => (Between::Unfit, "its memory was spoilt, by a task that writes at random"),
+        };
+        Error::between(cause, format!("the Barrier for {members} is broken, as {what}: make another"))
+    }
+
+    /// Where those of a round stand.
+    fn places(&self, round: u64) -> impl Iterator<Item = usize> + use<> {
+        let members = self.members();
+        let first = if round.is_multiple_of(2) { 0 } else { members };
+        (first..first + members).map(|place| BODY + 8 * place)
+    }
+
+    fn members(&self) -> usize {
+        self.object.body_bytes() / 16
+    }
+}
+
+/// The tag of a round, in the bits that a name leaves. It comes again after 65,536 rounds, in which one would have to stand still.
+fn tag(round: u64) -> u64 {
+    round << NAME_BITS
+}
+
+fn is_of(round: u64, word: u64) -> bool {
+    word >> NAME_BITS == tag(round) >> NAME_BITS
+}
+
+fn name(word: u64) -> u64 {
+    word & ((1 << NAME_BITS) - 1)
+}
+
+impl fmt::Debug for Barrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Barrier").field("members", &self.members()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_round_has_one_leader_and_all_come() {
+        let barrier = Barrier::new(3).unwrap();
+        let leaders: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..3)
+                .map(|_| scope.spawn(|| (0..500).filter(|_| barrier.wait().unwrap().is_leader()).count()))
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(leaders, 500);
+        assert!(Barrier::new(1).unwrap().wait().unwrap().is_leader());
+    }
+
+    #[test]
+    fn more_than_it_was_made_for_belong_to_the_next_round() {
+        let barrier = Barrier::new(2).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..100).for_each(|_| assert!(barrier.wait().is_ok())));
+            }
+        });
+        assert_eq!(barrier.round().unwrap(), 200);
+    }
+
+    #[test]
+    fn spoilt_words_break_it() {
+        for nonsense in [7 << NAME_BITS, u64::MAX] {
+            let barrier = Barrier::new(3).unwrap();
+            barrier.object.word(BODY + 16).store(nonsense, Ordering::SeqCst);
+            assert!(barrier.wait().unwrap_err().to_string().contains("spoilt"));
+        }
+        let barrier = Barrier::new(3).unwrap();
+        barrier.object.word(BODY + 16).store(99, Ordering::SeqCst);
+        assert!(barrier.wait().unwrap_err().is_owner_died());
+        assert!(barrier.wait().unwrap_err().is_owner_died());
+    }
+
+    #[test]
+    fn one_that_is_out_of_time_breaks_it_for_all() {
+        let barrier = Barrier::new(3).unwrap();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| barrier.wait().unwrap_err());
+            assert!(barrier.wait_timeout(Duration::from_millis(5)).unwrap_err().is_timed_out());
+            assert!(waiting.join().unwrap().is_timed_out());
+        });
+        for members in [0, MEMBERS_MAX + 1] {
+            assert!(Barrier::new(members).unwrap_err().is_invalid_option());
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! A queue of values that processes send to each other.
+
+use std::fmt;
+use std::io::ErrorKind;
+use std::marker::PhantomData;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::ends::{End, Ends, Found, Role};
+use super::object::{Look, Patience, SLICE};
+use super::packets::{self, BUFFER_BYTES, Came, HEAD_BYTES, Packet, VALUE_BYTES_MAX};
+use crate::codec;
+use crate::error::{Between, Error, Result};
+use crate::shared;
+use crate::sys::{self, Wait, Watch};
+
+/// A queue of values between processes: Python's `Queue`, and its `Pipe` too.
+///
+/// Both ends can be cloned and travel as arguments of worker functions, by themselves or inside of another value, so any number of
+/// processes send and any number receive. Each value is received once. Those of one sender that one receiver gets come in the
+/// order in which they were sent.
+///
+/// # Limits
+///
+/// What is sent and not received stands in the buffer of a socket, about 400 KiB where the system allows it (some 500 small
+/// values), and who sends waits while it is full. A value of more than 64 KiB goes as memory of its own, 2 GiB at most, of which
+/// the buffer holds a name: then the number of values is the only bound. The channel takes three descriptors here, and two
+/// or three in each worker that has got an end; 4096 processes have it at once at most. An end does not travel in a task's result, nor through a
+/// channel or a mutex; nor in [`shared`](crate::shared()), where it would stay open after the call: pass
+/// `std::iter::repeat(&sender)`.
+///
+/// # The end
+///
+/// A channel ends for the receivers when the last [`Sender`] is dropped and all values are received. A call that has one
+/// among its arguments holds it until it has taken in the task's outcome. So drop what was cloned for it, and do not wait for the
+/// end on the thread that is to drive the call: map on one thread, and receive on another.
+///
+/// # Worker death
+///
+/// What was sent is received, also after its sender's death. If the last sender is gone, and one of them by the end of its
+/// process, the receivers get what is left, and then an error with [`is_owner_died`](Error::is_owner_died), within 50 ms.
+/// A value that a process had received when it ended is lost with it, as the task's other work is.
+///
+/// # Errors
+///
+/// There is no memory to share, or no descriptor is left.
+///
+/// # Examples
+///
+/// Values from all workers, as they come:
+///
+/// ```
+/// use poolmap::{Sender, channel, pool_map, worker};
+///
+/// #[worker]
+/// fn count_to(number: u32, numbers: Sender<u32>) -> poolmap::Result<()> {
+///     for number in 0..number {
+///         numbers.send(number)?;
+///     }
+///     Ok(())
+/// }
+///
+/// poolmap::init();
+/// let (sender, receiver) = channel()?;
+/// let sum = std::thread::scope(|scope| {
+///     let sent = scope.spawn(move || pool_map!(count_to, 1..=4, std::iter::repeat(sender)));
+///     let sum = receiver.iter().sum::<poolmap::Result<u32>>();
+///     sent.join().expect("no panic")?;
+///     sum
+/// })?;
+/// assert_eq!(sum, 0 + 1 + 3 + 6);
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+///
+/// Nobody is left to receive: the value comes back.
+///
+/// ```
+/// # use poolmap::channel;
+/// let (sender, receiver) = channel()?;
+/// drop(receiver);
+/// let error = sender.send("text".to_owned()).unwrap_err();
+/// assert!(error.error().is_disconnected());
+/// assert_eq!(error.into_value(), "text");
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+pub fn channel<T: Serialize + DeserializeOwned>() -> Result<(Sender<T>, Receiver<T>)> {
+    let failed = |error| Error::between(Between::Unfit, format!("a channel could not be made: {error}"));
+    let (sending, receiving) = sys::packet_pair(BUFFER_BYTES, SLICE).map_err(failed)?;
+    let ends = Ends::new()?;
+    let sender = Sender { end: ends.open(Role::Send, Arc::new(sending)), value: PhantomData };
+    let receiver = Receiver { end: ends.open(Role::Receive, Arc::new(receiving)), value: PhantomData };
+    Ok((sender, receiver))
+}
+
+/// The sending end of a [`channel()`].
+pub struct Sender<T> {
+    end: Arc<End>,
+    value: PhantomData<fn(T)>,
+}
+
+/// The receiving end of a [`channel()`].
+pub struct Receiver<T> {
+    end: Arc<End>,
+    value: PhantomData<fn() -> T>,
+}
+
+impl<T: Serialize> Sender<T> {
+    /// Sends a value, and waits while the channel is full.
+    ///
+    /// # Errors
+    ///
+    /// There is no receiver, nor will there be ([`is_disconnected`](Error::is_disconnected); if all ended with their processes,
+    /// which is noticed when the channel is full, [`is_owner_died`](Error::is_owner_died) too). The value does not encode, or
+    /// takes more than 2 GiB. The value is given back.
+    pub fn send(&self, value: T) -> Result<(), SendError<T>> {
+        self.send_for(value, Patience::Endless)
+    }
+
+    /// Sends a value if there is room for it now.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`send`](Self::send), and that there is no room ([`is_timed_out`](Error::is_timed_out)).
+    pub fn try_send(&self, value: T) -> Result<(), SendError<T>> {
+        self.send_for(value, Patience::None)
+    }
+
+    /// Sends a value, and waits for room at most for so long.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`send`](Self::send), and that there was no room in that time ([`is_timed_out`](Error::is_timed_out)).
+    pub fn send_timeout(&self, value: T, timeout: Duration) -> Result<(), SendError<T>> {
+        self.send_for(value, Patience::of(timeout))
+    }
+
+    fn send_for(&self, value: T, patience: Patience) -> Result<(), SendError<T>> {
+        packets::with_buffer(|buffer| self.send_by(buffer, &value, patience))
+            .map_err(|error| SendError { error, value })
+    }
+
+    fn send_by(&self, buffer: &mut Vec<u8>, value: &T, patience: Patience) -> Result<()> {
+        let failed = |error| Error::between(Between::Unfit, format!("a value could not be sent: {error}"));
+        buffer.clear();
+        buffer.resize(HEAD_BYTES, 0);
+        let by_value = shared::by_value();
+        let encoded = codec::encode(value, buffer, VALUE_BYTES_MAX);
+        drop(by_value);
+        encoded.map_err(|error| Error::between(Between::Unfit, format!("a value does not encode: {error}")))?;
+        let mut packet = Packet::new(buffer).map_err(failed)?;
+        let (mut look, mut had_room) = (Look::Quick, false);
+        loop {
+            match self.end.find_others(look) {
+                Found::Some => {}
+                found => return Err(no_receiver(found)),
+            }
+            match packet.send(self.end.socket.as_fd()) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) if sys::is_too_long(&error) && packet.is_small() => {
+                    packet.make_large().map_err(failed)?;
+                    continue;
+                }
+                Err(error) => {
+                    return Err(match self.end.find_others(Look::Close) {
+                        Found::Some => failed(error),
+                        found => no_receiver(found),
+                    });
+                }
+            }
+            if look == Look::Quick {
+                look = Look::Close;
+                continue;
+            }
+            let Some(slice) = patience.slice() else {
+                return Err(Error::between(
+                    Between::TimedOut,
+                    "the channel had no room: receive faster, or wait longer",
+                ));
+            };
+            if had_room {
+                // But not for descriptors, of which too many are under way, or another was faster.
+                std::thread::sleep(slice.min(NO_ROOM));
+            }
+            let mut watches = [Watch { write: true, ..Watch::hang_up(self.end.socket.as_fd()) }];
+            had_room = sys::poll(&mut watches, Some(slice)).is_err() || watches[0].ready;
+        }
+    }
+}
+
+/// A sender that finds no room where there was some tries again after so long.
+const NO_ROOM: Duration = Duration::from_millis(1);
+
+fn no_receiver(found: Found) -> Error {
+    match found {
+        Found::NoneByDeath => Error::between(
+            Between::DisconnectedByDeath,
+            "nobody receives from the channel any more: the processes that did have ended",
+        ),
+        _ => Error::between(Between::Disconnected, "nobody receives from the channel any more"),
+    }
+}
+
+impl<T: DeserializeOwned> Receiver<T> {
+    /// Waits for the next value.
+    ///
+    /// # Errors
+    ///
+    /// All values are received, and nobody can send any more ([`is_disconnected`](Error::is_disconnected)); if one who could has
+    /// ended without dropping its sender, [`is_owner_died`](Error::is_owner_died) too. What came is no `T`, as a task that
+    /// writes at random has sent it: the next is not touched by that.
+    pub fn recv(&self) -> Result<T> {
+        match self.receive_for(Patience::Endless)? {
+            Some(value) => Ok(value),
+            None => Err(Error::between(Between::TimedOut, "no value came until the end of time")),
+        }
+    }
+
+    /// The next value if there is one now.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`recv`](Self::recv).
+    pub fn try_recv(&self) -> Result<Option<T>> {
+        self.receive_for(Patience::None)
+    }
+
+    /// Waits for the next value, at most for so long.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`recv`](Self::recv).
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<Option<T>> {
+        self.receive_for(Patience::of(timeout))
+    }
+
+    /// The values up to the end: it ends when all senders are dropped. An error is its last item, also that of a sender which
+    /// was never dropped, as its process ended.
+    pub fn iter(&self) -> Values<'_, T> {
+        Values { receiver: self, is_over: false }
+    }
+
+    fn receive_for(&self, patience: Patience) -> Result<Option<T>> {
+        packets::with_buffer(|buffer| self.receive_by(buffer, patience))
+    }
+
+    fn receive_by(&self, buffer: &mut Vec<u8>, patience: Patience) -> Result<Option<T>> {
+        let mut look = Look::Quick;
+        loop {
+            // Asked before the look into the socket: what is sent before the last sender goes stands there already.
+            let found = self.end.find_others(look);
+            let wait = match (found, patience) {
+                (Found::Some, Patience::Endless) => Wait::Yes,
+                _ => Wait::No,
+            };
+            let came = packets::receive(self.end.socket.as_fd(), buffer, wait);
+            let came = came.map_err(|error| {
+                Error::between(Between::Unfit, format!("a value could not be received from a channel: {error}"))
+            })?;
+            let decoded = match came {
+                Came::Small(length) => codec::decode(&buffer[HEAD_BYTES..HEAD_BYTES + length]),
+                Came::Large(value) => codec::decode(&value),
+                Came::End | Came::Nothing => {
+                    if found != Found::Some {
+                        return Err(no_sender(found));
+                    }
+                    if look == Look::Close {
+                        let Some(slice) = patience.slice() else {
+                            return Ok(None);
+                        };
+                        self.sleep(&came, wait, slice);
+                    }
+                    look = Look::Close;
+                    continue;
+                }
+            };
+            let unfit = |error| {
+                Error::between(Between::Unfit, format!("what came through a channel is no value of it: {error}"))
+            };
+            return decoded.map(Some).map_err(unfit);
+        }
+    }
+
+    /// Waits until something comes, if that was not waited for already.
+    fn sleep(&self, came: &Came, waited: Wait, slice: Duration) {
+        match (came, waited) {
+            (Came::Nothing, Wait::Yes) => {}
+            (Came::Nothing, Wait::No) => {
+                let mut watches = [Watch::read(self.end.socket.as_fd())];
+                let _ = sys::poll(&mut watches, Some(slice));
+            }
+            // Who shut the socket down is no sender, as there are some: there is nothing to wait for but their end.
+            _ => std::thread::sleep(slice),
+        }
+    }
+}
+
+fn no_sender(found: Found) -> Error {
+    match found {
+        Found::NoneByDeath => Error::between(
+            Between::DisconnectedByDeath,
+            "the channel has ended before its time: a process that could send has ended, and may have had more to say",
+        ),
+        _ => Error::between(Between::Disconnected, "the channel has ended: all senders were dropped"),
+    }
+}
+
+/// The values of a [`channel()`], from [`Receiver::iter`].
+pub struct Values<'a, T> {
+    receiver: &'a Receiver<T>,
+    is_over: bool,
+}
+
+impl<T: DeserializeOwned> Iterator for Values<'_, T> {
+    type Item = Result<T>;
+
+    fn next(&mut self) -> Option<Result<T>> {
+        if self.is_over {
+            return None;
+        }
+        let next = self.receiver.recv();
+        if let Err(error) = &next {
+            self.is_over = true;
+            if error.is_disconnected() && !error.is_owner_died() {
+                return None;
+            }
+        }
+        Some(next)
+    }
+}
+
+/// A value that was not sent, and why.
+pub struct SendError<T> {
+    value: T,
+    error: Error,
+}
+
+impl<T> SendError<T> {
+    /// Why.
+    pub fn error(&self) -> &Error {
+        &self.error
+    }
+
+    /// The value.
+    pub fn into_value(self) -> T {
+        self.value
+    }
+}
+
+impl<T> From<SendError<T>> for Error {
+    fn from(error: SendError<T>) -> Self {
+        error.error
+    }
+}
+
+impl<T> fmt::Display for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl<T> fmt::Debug for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.error, f)
+    }
+}
+
+impl<T> std::error::Error for SendError<T> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
+}
+
+/// Implements what both ends are alike in.
+macro_rules! end {
+    ($end:ident, $role:expr) => {
+        impl<T> Clone for $end<T> {
+            fn clone(&self) -> Self {
+                Self { end: Arc::clone(&self.end), value: PhantomData }
+            }
+        }
+
+        impl<T> fmt::Debug for $end<T> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($end)).finish_non_exhaustive()
+            }
+        }
+
+        impl<T> Serialize for $end<T> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                self.end.serialize(serializer)
+            }
+        }
+
+        impl<'de, T> Deserialize<'de> for $end<T> {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                End::deserialize($role, deserializer).map(|end| Self { end, value: PhantomData })
+            }
+        }
+    };
+}
+
+end!(Sender, Role::Send);
+end!(Receiver, Role::Receive);

@@ -1,0 +1,107 @@
+//! A number that processes count together.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::object::{HEAD, Kind, Object};
+use super::travel::travels;
+use crate::error::Result;
+
+/// A number that the parent and all workers read and change at once: an `AtomicI64` between processes, and Python's `Value`.
+///
+/// It travels as an argument of worker functions, by itself or inside of another value. Its clones, here and in the workers, are
+/// the same number. Every operation is one atomic instruction, sequentially consistent: nothing waits.
+///
+/// # Limits
+///
+/// It takes one descriptor and a few pages of memory here and in each worker that has got it; 4096 processes have it at once at
+/// most. It does not travel in a task's result, through a channel or a mutex: serialising it anywhere but in a call is an error.
+///
+/// # Worker death
+///
+/// What a worker has counted stays counted. A task that is run again (`attempts`) counts again.
+///
+/// # Examples
+///
+/// How far all workers have come:
+///
+/// ```
+/// use poolmap::{Counter, pool_map, worker};
+///
+/// #[worker]
+/// fn work(x: i64, done: &Counter) -> i64 {
+///     done.add(1);
+///     x * x
+/// }
+///
+/// poolmap::init();
+/// let done = Counter::new(0)?;
+/// pool_map!(work, 0..100, std::iter::repeat(&done))?;
+/// assert_eq!(done.get(), 100);
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+///
+/// An exchange that fails, because the number is another:
+///
+/// ```
+/// # use poolmap::Counter;
+/// let tickets = Counter::new(7)?;
+/// assert_eq!(tickets.compare_exchange(0, 1), Err(7));
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+pub struct Counter {
+    object: Arc<Object>,
+}
+
+const NUMBER: usize = HEAD;
+
+travels!(Counter, Kind::Counter, |object| Counter { object });
+
+impl Counter {
+    /// A new counter.
+    ///
+    /// # Errors
+    ///
+    /// There is no memory to share, or no descriptor is left.
+    pub fn new(number: i64) -> Result<Self> {
+        let fill = |memory: &crate::sys::CommonMemory| {
+            memory.word(NUMBER).store(number.cast_unsigned(), Ordering::SeqCst);
+        };
+        Ok(Self { object: Object::new(Kind::Counter, 0, fill)? })
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn get(&self) -> i64 {
+        self.object.word(NUMBER).load(Ordering::SeqCst).cast_signed()
+    }
+
+    /// Makes it another number.
+    pub fn set(&self, number: i64) {
+        self.object.word(NUMBER).store(number.cast_unsigned(), Ordering::SeqCst);
+    }
+
+    /// Adds to it, and gives what it was before, as `AtomicI64::fetch_add` does: it wraps around at its limits.
+    pub fn add(&self, number: i64) -> i64 {
+        self.object.word(NUMBER).fetch_add(number.cast_unsigned(), Ordering::SeqCst).cast_signed()
+    }
+
+    /// Makes it `new` if it is `current`, and gives what it was before.
+    ///
+    /// # Errors
+    ///
+    /// It is another number, which is given.
+    pub fn compare_exchange(&self, current: i64, new: i64) -> Result<i64, i64> {
+        let word = self.object.word(NUMBER);
+        let exchanged =
+            word.compare_exchange(current.cast_unsigned(), new.cast_unsigned(), Ordering::SeqCst, Ordering::SeqCst);
+        exchanged.map(u64::cast_signed).map_err(u64::cast_signed)
+    }
+}
+
+impl fmt::Debug for Counter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Counter").field(&self.get()).finish()
+    }
+}

@@ -1,0 +1,207 @@
+//! The ends of a channel: who can send, and who can receive, in any process.
+//!
+//! 1. An end is a handle of one process on a role, shared by all senders (or receivers) of that process, and by the calls under
+//!    way that have one among their arguments. Each process counts its own in its slot, so a dead one's count for nothing.
+//! 2. An end is opened only while another of its role is: by a clone, or by a task, whose call holds one. So once none is found,
+//!    there will never be one.
+//! 3. Who opens one counts it, and then counts what was opened; who looks for some looks once more if that has changed. Else one
+//!    could be opened and another dropped behind its back.
+//! 4. Who drops the last shuts the socket down, which wakes who waits at the other end. Who waits looks for ends too: a dead one
+//!    shuts nothing down.
+
+use std::net::Shutdown;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+
+use super::object::{Kind, Look, OPENED, Object};
+use super::travel::{not_here, refused};
+use crate::error::Result;
+use crate::shared::{self, Form, Segment};
+use crate::sys;
+
+/// What an end is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Send = 0,
+    Receive = 1,
+}
+
+impl Role {
+    /// As users know it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Send => "a Sender",
+            Self::Receive => "a Receiver",
+        }
+    }
+}
+
+/// A channel, as one process has it.
+pub(super) struct Ends {
+    object: Arc<Object>,
+    open: [Mutex<Weak<End>>; 2],
+}
+
+/// An end of this process's.
+pub(super) struct End {
+    role: Role,
+    ends: Arc<Ends>,
+    pub(super) socket: Arc<OwnedFd>,
+    /// What tells workers of it, as long as a call holds it.
+    segment: Mutex<Weak<Segment>>,
+}
+
+impl Ends {
+    /// A new channel.
+    pub(super) fn new() -> Result<Arc<Self>> {
+        Object::new(Kind::Channel, 0, |_| ()).map(Self::of)
+    }
+
+    fn of(object: Arc<Object>) -> Arc<Self> {
+        Arc::new(Self { object, open: [const { Mutex::new(Weak::new()) }; 2] })
+    }
+
+    /// The end of this process for a role, with a socket for it if it has none.
+    pub(super) fn open(self: &Arc<Self>, role: Role, socket: Arc<OwnedFd>) -> Arc<End> {
+        let mut open = self.open[role as usize].lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(end) = open.upgrade() {
+            return end;
+        }
+        // Rule 3.
+        self.object.ends(role as usize).fetch_add(1, Ordering::SeqCst);
+        self.object.word(OPENED).fetch_add(1, Ordering::SeqCst);
+        let end = Arc::new(End { role, ends: Arc::clone(self), socket, segment: Mutex::default() });
+        *open = Arc::downgrade(&end);
+        end
+    }
+}
+
+/// Which ends there are at the other side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Some,
+    /// None, and there will never be one.
+    None,
+    /// None, and a process died with one.
+    NoneByDeath,
+}
+
+impl End {
+    /// Looks for ends of the other role.
+    pub(super) fn find_others(&self, look: Look) -> Found {
+        let other = match self.role {
+            Role::Send => Role::Receive,
+            Role::Receive => Role::Send,
+        };
+        self.ends.find(other, look)
+    }
+
+    fn segment(self: &Arc<Self>) -> Arc<Segment> {
+        let mut segment = self.segment.lock().unwrap_or_else(PoisonError::into_inner);
+        segment.upgrade().unwrap_or_else(|| {
+            let new = Segment::open(Arc::clone(&self.socket), Some(Arc::clone(self) as _));
+            *segment = Arc::downgrade(&new);
+            new
+        })
+    }
+
+    /// Notes the channel and the end for the worker, and writes their names.
+    pub(super) fn serialize<S: Serializer>(self: &Arc<Self>, serializer: S) -> Result<S::Ok, S::Error> {
+        let name = self.role.name();
+        match shared::form() {
+            Form::Name => {
+                let segment = self.segment();
+                shared::note(self.ends.object.segment());
+                shared::note(&segment);
+                (self.ends.object.segment().id, segment.id).serialize(serializer)
+            }
+            Form::KeptName => Err(ser::Error::custom(format!(
+                "{name} in shared(…) would stay open in the workers after the call: pass std::iter::repeat(&it)"
+            ))),
+            Form::Value | Form::Refused => Err(refused(name)),
+        }
+    }
+
+    /// Finds the end that names stand for.
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(role: Role, deserializer: D) -> Result<Arc<Self>, D::Error> {
+        let (channel, end) = <(u64, u64)>::deserialize(deserializer)?;
+        let missing = || not_here(role.name());
+        let ends = shared::find_made(channel, |descriptor| Object::join(Kind::Channel, descriptor).map(Ends::of));
+        let ends = ends.ok_or_else(missing)?.map_err(de::Error::custom)?;
+        Ok(ends.open(role, shared::find_open(end).ok_or_else(missing)?))
+    }
+}
+
+impl Ends {
+    /// Looks for ends of a role in any process.
+    fn find(&self, role: Role, look: Look) -> Found {
+        /// Who opens ends faster than this looks for them writes nonsense, or does it next time.
+        const ROUNDS: u32 = 100;
+
+        for _ in 0..ROUNDS {
+            let opened = self.object.word(OPENED).load(Ordering::SeqCst);
+            let (found, died) = self.object.find_ends(role as usize, look);
+            if found {
+                break;
+            }
+            // Rule 3.
+            if self.object.word(OPENED).load(Ordering::SeqCst) == opened {
+                return if died { Found::NoneByDeath } else { Found::None };
+            }
+        }
+        Found::Some
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.ends.object.ends(self.role as usize).fetch_sub(1, Ordering::SeqCst);
+        // Rule 4.
+        if self.ends.find(self.role, Look::Quick) != Found::Some {
+            let direction = match self.role {
+                Role::Send => Shutdown::Write,
+                Role::Receive => Shutdown::Read,
+            };
+            sys::shut_down_packets(self.socket.as_fd(), direction);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn an_end_is_counted_once_for_each_process_until_all_have_dropped_it() {
+        let (sending, receiving) = sys::packet_pair(1 << 16, Duration::from_millis(1)).unwrap();
+        let ends = Ends::new().unwrap();
+        let receive = ends.open(Role::Receive, Arc::new(receiving));
+        assert_eq!(receive.find_others(Look::Close), Found::None);
+        let send = ends.open(Role::Send, Arc::new(sending));
+        let again = ends.open(Role::Send, Arc::clone(&receive.socket));
+        assert!(Arc::ptr_eq(&send, &again) && ends.object.ends(0).load(Ordering::SeqCst) == 1);
+        let segment = send.segment();
+        assert_eq!(send.segment().id, segment.id);
+        drop((send, again));
+        assert_eq!(receive.find_others(Look::Close), Found::Some);
+        drop(segment);
+        assert_eq!(receive.find_others(Look::Close), Found::None);
+    }
+
+    #[test]
+    fn ends_of_no_process_are_those_of_the_dead() {
+        let (_, receiving) = sys::packet_pair(1 << 16, Duration::from_millis(1)).unwrap();
+        let ends = Ends::new().unwrap();
+        let receive = ends.open(Role::Receive, Arc::new(receiving));
+        // Another slot's, which nobody has, and a number of slots that cannot be.
+        ends.object.word(24).store(u64::MAX, Ordering::SeqCst);
+        ends.object.word(4096 + 32 * 7 + 8).store(u64::MAX, Ordering::SeqCst);
+        assert_eq!(receive.find_others(Look::Quick), Found::Some);
+        assert_eq!(receive.find_others(Look::Close), Found::NoneByDeath);
+    }
+}

@@ -1,0 +1,339 @@
+//! A value that one process has at a time.
+//!
+//! The value stands in the memory twice, and a word tells which of the two is valid. Who commits writes the other one and then
+//! turns the word: whatever moment it dies at, the next owner finds a whole value.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::object::{BODY, HEAD, Kind, Object, Patience};
+use super::owners::{Held, take};
+use super::travel::travels;
+use crate::codec;
+use crate::error::{Between, Error, Result};
+use crate::shared;
+
+/// A value that the parent and all workers share, and one has at a time: Python's `Lock`, and its `Value` with one.
+///
+/// It travels as an argument of worker functions, by itself or inside of another value; its clones, here and in the workers, are
+/// the same mutex. `Mutex<()>` is a lock without a value.
+///
+/// [`lock`](Self::lock) decodes the value out of the shared memory, and the guard writes it back when it is dropped, if it was
+/// borrowed mutably. Threads exclude each other as processes do. Who locks it twice waits for itself.
+///
+/// # Limits
+///
+/// The value may take 64 KiB encoded, or what [`with_capacity`](Self::with_capacity) says. The mutex takes one descriptor here and
+/// in each worker that has got it; 4096 processes have it at once at most. It does not travel in a task's result, through a
+/// channel or another mutex. Who waits longest has no right to be the next.
+///
+/// # Worker death
+///
+/// What a process held that has ended, however it did, is free within 50 ms: the next owner finds the value as it was last
+/// committed, never a part of one, and [`MutexGuard::is_owner_died`] tells it.
+///
+/// # Examples
+///
+/// A table that all workers fill:
+///
+/// ```
+/// use std::collections::BTreeMap;
+///
+/// use poolmap::{Mutex, pool_map, worker};
+///
+/// #[worker]
+/// fn count(word: &str, table: &Mutex<BTreeMap<String, u32>>) -> poolmap::Result<()> {
+///     *table.lock()?.entry(word.to_owned()).or_default() += 1;
+///     Ok(())
+/// }
+///
+/// poolmap::init();
+/// let table = Mutex::new(BTreeMap::new())?;
+/// pool_map!(count, ["tea", "cake", "tea"], std::iter::repeat(&table))?;
+/// assert_eq!(table.lock()?["tea"], 2);
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+///
+/// A value that outgrows its room:
+///
+/// ```
+/// # use poolmap::Mutex;
+/// let text = Mutex::with_capacity(String::new(), 100)?;
+/// let mut guard = text.lock()?;
+/// *guard = "a".repeat(200);
+/// assert!(guard.commit().unwrap_err().to_string().contains("with_capacity"));
+/// guard.clear();
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+pub struct Mutex<T> {
+    object: Arc<Object>,
+    /// It is decoded anew by each owner, so no thread needs to give it to another.
+    value: PhantomData<fn(T) -> T>,
+}
+
+/// The room for a value if nobody says how much: enough for a table of some hundred entries, and no memory before it is used.
+const CAPACITY: usize = 64 << 10;
+
+const OWNER: usize = HEAD;
+/// 0 or 1: which of the two values is valid.
+const VALID: usize = HEAD + 8;
+/// The lengths of the two values; behind them stand the values.
+const LENGTHS: usize = BODY;
+const VALUES: usize = BODY + 16;
+
+travels!(Mutex<T>, Kind::Mutex, |object| Mutex { object, value: PhantomData });
+
+impl<T: Serialize + DeserializeOwned> Mutex<T> {
+    /// A mutex with a value, and room for values of up to 64 KiB.
+    ///
+    /// # Errors
+    ///
+    /// The value takes more, or does not encode; there is no memory to share, or no descriptor is left.
+    pub fn new(value: T) -> Result<Self> {
+        Self::with_capacity(value, CAPACITY)
+    }
+
+    /// A mutex with a value, and room for values that take up to so many bytes: 8 for an `i64`, 8 and its length for a `String`.
+    /// Memory is taken only for what is used, twice.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`new`](Self::new).
+    pub fn with_capacity(value: T, bytes: usize) -> Result<Self> {
+        let body = bytes.checked_mul(2).and_then(|both| both.checked_add(VALUES - BODY)).unwrap_or(usize::MAX);
+        let object = Object::new(Kind::Mutex, body, |_| ())?;
+        write(&object, &value)?;
+        Ok(Self { object, value: PhantomData })
+    }
+
+    /// Waits until it is this process's, and decodes the value.
+    ///
+    /// # Errors
+    ///
+    /// The value does not decode, as another process has spoilt the memory: the mutex is free again then.
+    pub fn lock(&self) -> Result<MutexGuard<'_, T>> {
+        match self.lock_for(Patience::Endless)? {
+            Some(guard) => Ok(guard),
+            None => Err(Error::between(Between::TimedOut, "a Mutex was not free at the end of time")),
+        }
+    }
+
+    /// Takes it if it is free, or a dead process's.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`lock`](Self::lock).
+    pub fn try_lock(&self) -> Result<Option<MutexGuard<'_, T>>> {
+        self.lock_for(Patience::None)
+    }
+
+    /// Waits until it is this process's, at most for so long.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`lock`](Self::lock).
+    pub fn lock_timeout(&self, timeout: Duration) -> Result<Option<MutexGuard<'_, T>>> {
+        self.lock_for(Patience::of(timeout))
+    }
+
+    fn lock_for(&self, patience: Patience) -> Result<Option<MutexGuard<'_, T>>> {
+        let Some(held) = self.object.wait(patience, |look| take(&self.object, OWNER, look)) else {
+            return Ok(None);
+        };
+        let value = read(&self.object)?;
+        Ok(Some(MutexGuard { value, object: &self.object, is_changed: false, held: Some(held) }))
+    }
+}
+
+impl<T> fmt::Debug for Mutex<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mutex").finish_non_exhaustive()
+    }
+}
+
+/// How many bytes a value may take.
+fn capacity(object: &Object) -> usize {
+    object.body_bytes().saturating_sub(VALUES - BODY) / 2
+}
+
+fn read<T: DeserializeOwned>(object: &Object) -> Result<T> {
+    let spoilt = |what: String| {
+        Error::between(
+            Between::Unfit,
+            format!("the value of a Mutex was spoilt, by a task that writes at random: {what}"),
+        )
+    };
+    let valid = object.word(VALID).load(Ordering::SeqCst);
+    let place = usize::try_from(valid).ok().filter(|&valid| valid < 2);
+    let place = place.ok_or_else(|| spoilt(format!("it has no value {valid}")))?;
+    let claimed = object.word(LENGTHS + 8 * place).load(Ordering::SeqCst);
+    let length = usize::try_from(claimed).ok().filter(|&length| length <= capacity(object));
+    let length = length.ok_or_else(|| spoilt(format!("it cannot have {claimed} bytes")))?;
+    let mut bytes = Vec::new();
+    object.memory().copy_out(VALUES + place * capacity(object), length, &mut bytes);
+    codec::decode(&bytes).map_err(|error| spoilt(error.to_string()))
+}
+
+fn write<T: Serialize>(object: &Object, value: &T) -> Result<()> {
+    let capacity = capacity(object);
+    let mut bytes = Vec::new();
+    let by_value = shared::by_value();
+    let encoded = codec::encode(value, &mut bytes, usize::MAX);
+    drop(by_value);
+    encoded
+        .map_err(|error| Error::between(Between::Unfit, format!("the value of a Mutex does not encode: {error}")))?;
+    if bytes.len() > capacity {
+        let what = format!(
+            "`{}` takes {} bytes, more than the {capacity} that its Mutex has room for: make it with \
+             Mutex::with_capacity(value, bytes)",
+            std::any::type_name::<T>(),
+            bytes.len(),
+        );
+        return Err(Error::between(Between::Unfit, what));
+    }
+    let place = usize::from(object.word(VALID).load(Ordering::SeqCst) == 0);
+    object.memory().copy_in(VALUES + place * capacity, &bytes);
+    object.word(LENGTHS + 8 * place).store(bytes.len() as u64, Ordering::SeqCst);
+    object.word(VALID).store(place as u64, Ordering::SeqCst);
+    Ok(())
+}
+
+/// The value of a [`Mutex`], as long as this process has it.
+///
+/// When it is dropped, a value that was borrowed mutably is written back, for the next owner; but not in a panic: the next owner
+/// finds the value as it was last committed.
+///
+/// # Panics
+///
+/// Dropped while the value has no room in the mutex, or does not encode: nothing is lost in silence. The mutex is free then, with
+/// the value as it was last committed. [`commit`](Self::commit) gives an error instead, after which the value can be mended.
+#[must_use = "the mutex is free again as soon as this is dropped"]
+pub struct MutexGuard<'a, T: Serialize> {
+    value: T,
+    object: &'a Object,
+    is_changed: bool,
+    /// None while it is dropped.
+    held: Option<Held<'a>>,
+}
+
+impl<T: Serialize> MutexGuard<'_, T> {
+    /// Whether the process that had it before ended without giving it back: the value is the one of its last commit, or the one
+    /// that it found.
+    #[must_use]
+    pub fn is_owner_died(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.owner_died)
+    }
+
+    /// Writes the value back now: whoever comes next finds it, whatever becomes of this process.
+    ///
+    /// # Errors
+    ///
+    /// It takes more bytes than the mutex has room for, or does not encode; the mutex has the value of the last commit.
+    pub fn commit(&mut self) -> Result<()> {
+        write(self.object, &self.value)?;
+        self.is_changed = false;
+        Ok(())
+    }
+}
+
+impl<T: Serialize> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T: Serialize> DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.is_changed = true;
+        &mut self.value
+    }
+}
+
+impl<T: Serialize> Drop for MutexGuard<'_, T> {
+    fn drop(&mut self) {
+        let held = self.held.take();
+        if self.is_changed && !std::thread::panicking() {
+            let committed = self.commit();
+            drop(held);
+            if let Err(error) = committed {
+                panic!("a change was not written back: {error}");
+            }
+        }
+    }
+}
+
+impl<T: Serialize + fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.value, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spoilt_words_are_errors_and_leave_it_free() {
+        let mutex = Mutex::new("text".to_owned()).unwrap();
+        let valid = mutex.object.word(VALID).load(Ordering::SeqCst);
+        let length = LENGTHS + 8 * valid as usize;
+        for (word, nonsense) in [(VALID, 2), (VALID, u64::MAX), (length, u64::MAX), (length, 1 << 20), (length, 3)] {
+            let before = mutex.object.word(word).swap(nonsense, Ordering::SeqCst);
+            assert!(mutex.lock().unwrap_err().to_string().contains("spoilt"));
+            mutex.object.word(word).store(before, Ordering::SeqCst);
+            assert_eq!(*mutex.try_lock().unwrap().unwrap(), "text");
+        }
+    }
+
+    #[test]
+    fn a_change_without_room_panics_and_leaves_the_value_of_before() {
+        let mutex = Mutex::with_capacity(vec![1u8], 16).unwrap();
+        assert!(Mutex::with_capacity(vec![1u8; 9], 16).is_err());
+        let mut guard = mutex.lock().unwrap();
+        guard.resize(8, 2);
+        guard.commit().unwrap();
+        guard.push(3);
+        assert!(guard.commit().is_err());
+        let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(guard)));
+        let message = *dropped.unwrap_err().downcast::<String>().unwrap();
+        assert!(message.contains("17 bytes") && message.contains("Mutex::with_capacity"), "{message}");
+        assert_eq!(*mutex.try_lock().unwrap().unwrap(), [1, 2, 2, 2, 2, 2, 2, 2]);
+    }
+
+    #[test]
+    fn a_panic_changes_nothing() {
+        let mutex = Mutex::new(1).unwrap();
+        let changed = std::panic::catch_unwind(|| {
+            *mutex.lock().unwrap() += 1;
+            let mut guard = mutex.lock().unwrap();
+            *guard += 1;
+            panic!("in the middle");
+        });
+        assert!(changed.is_err());
+        let guard = mutex.try_lock().unwrap().unwrap();
+        assert!(*guard == 2 && !guard.is_owner_died());
+    }
+
+    #[test]
+    fn threads_exclude_each_other_and_time_ends_a_wait() {
+        let mutex = Mutex::new(0).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..1000).for_each(|_| *mutex.lock().unwrap() += 1));
+            }
+        });
+        let guard = mutex.lock().unwrap();
+        assert_eq!(*guard, 4000);
+        assert!(mutex.lock_timeout(Duration::from_millis(5)).unwrap().is_none());
+        assert!(mutex.try_lock().unwrap().is_none());
+    }
+}

@@ -1,0 +1,197 @@
+//! A number of permits.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::object::{BODY, FREE, Kind, Look, Object, Patience};
+use super::owners::{Held, take};
+use super::travel::travels;
+use crate::error::{Between, Error, Result};
+
+/// A number of permits, of which each is one process's at a time: Python's `Semaphore`, or rather its `BoundedSemaphore`.
+///
+/// It travels as an argument of worker functions, by itself or inside of another value; its clones, here and in the workers, are
+/// the same semaphore. A permit is given back when it is dropped, by the process that has it: a semaphore is no way to tell of
+/// something, for which there is [`Event`](crate::Event) and [`channel`](crate::channel()).
+///
+/// # Limits
+///
+/// 65,536 permits at most, 8 bytes each; a wait looks at all of them. It takes one descriptor here and in each worker that has
+/// got it; 4096 processes have it at once at most. It does not travel in a task's result, through a channel or a mutex.
+///
+/// # Worker death
+///
+/// The permits of a process that has ended, however it did, are free within 50 ms for those who wait, and
+/// [`SemaphorePermit::is_owner_died`] tells who gets one.
+///
+/// # Examples
+///
+/// No more than two downloads at once, however many workers there are:
+///
+/// ```
+/// use poolmap::{Semaphore, pool_map, worker};
+///
+/// #[worker]
+/// fn download(page: u32, lines: &Semaphore) -> poolmap::Result<u32> {
+///     let _line = lines.acquire()?;
+///     Ok(page)
+/// }
+///
+/// poolmap::init();
+/// let lines = Semaphore::new(2)?;
+/// assert_eq!(pool_map!(download, 0..4, std::iter::repeat(&lines))?, [0, 1, 2, 3]);
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+///
+/// None is left:
+///
+/// ```
+/// # use poolmap::Semaphore;
+/// let lines = Semaphore::new(1)?;
+/// let line = lines.acquire()?;
+/// assert!(lines.try_acquire()?.is_none());
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+pub struct Semaphore {
+    object: Arc<Object>,
+}
+
+/// A wait looks at all permits: 65,536 take 50 µs.
+const PERMITS_MAX: usize = 1 << 16;
+
+travels!(Semaphore, Kind::Semaphore, |object| Semaphore { object });
+
+impl Semaphore {
+    /// A semaphore with so many permits, all free.
+    ///
+    /// # Errors
+    ///
+    /// The number is 0 or above 65,536 ([`is_invalid_option`](Error::is_invalid_option)); there is no memory to share, or no
+    /// descriptor is left.
+    pub fn new(permits: usize) -> Result<Self> {
+        if permits == 0 || permits > PERMITS_MAX {
+            let what = format!("a Semaphore of {permits} permits cannot be: give it 1 to {PERMITS_MAX}");
+            return Err(Error::invalid_option(what));
+        }
+        Ok(Self { object: Object::new(Kind::Semaphore, 8 * permits, |_| ())? })
+    }
+
+    /// Waits for a permit.
+    ///
+    /// # Errors
+    ///
+    /// None today; it is a `Result` as that of [`Mutex::lock`](crate::Mutex::lock).
+    pub fn acquire(&self) -> Result<SemaphorePermit<'_>> {
+        let permit = self.acquire_for(Patience::Endless);
+        permit.ok_or_else(|| Error::between(Between::TimedOut, "a Semaphore had no permit at the end of time"))
+    }
+
+    /// Takes a permit if one is free, or a dead process's.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`acquire`](Self::acquire).
+    pub fn try_acquire(&self) -> Result<Option<SemaphorePermit<'_>>> {
+        Ok(self.acquire_for(Patience::None))
+    }
+
+    /// Waits for a permit, at most for so long.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`acquire`](Self::acquire).
+    pub fn acquire_timeout(&self, timeout: Duration) -> Result<Option<SemaphorePermit<'_>>> {
+        Ok(self.acquire_for(Patience::of(timeout)))
+    }
+
+    fn acquire_for(&self, patience: Patience) -> Option<SemaphorePermit<'_>> {
+        let held = self.object.wait(patience, |look| self.take(look));
+        held.map(|held| SemaphorePermit { held })
+    }
+
+    fn take(&self, look: Look) -> Option<Held<'_>> {
+        let permits = self.permits();
+        // Each process begins at another, so that they meet seldom.
+        let first = self.object.slot() % permits.max(1);
+        let mut places = (first..permits).chain(0..first).map(|permit| BODY + 8 * permit);
+        if look == Look::Quick {
+            return places.find_map(|offset| {
+                let is_free = self.object.word(offset).load(Ordering::SeqCst) == FREE;
+                if is_free { take(&self.object, offset, look) } else { None }
+            });
+        }
+        let mut alive = BTreeMap::new();
+        places.find_map(|offset| {
+            let owner = self.object.word(offset).load(Ordering::SeqCst);
+            let may_be_free = owner == FREE || !*alive.entry(owner).or_insert_with(|| self.object.is_alive(owner));
+            if may_be_free { take(&self.object, offset, look) } else { None }
+        })
+    }
+
+    fn permits(&self) -> usize {
+        self.object.body_bytes() / 8
+    }
+}
+
+impl fmt::Debug for Semaphore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Semaphore").field("permits", &self.permits()).finish()
+    }
+}
+
+/// A permit of a [`Semaphore`], given back when it is dropped.
+#[must_use = "the permit is given back as soon as this is dropped"]
+pub struct SemaphorePermit<'a> {
+    held: Held<'a>,
+}
+
+impl SemaphorePermit<'_> {
+    /// Whether the process that had this permit before ended without giving it back: what it did under it may be half done.
+    #[must_use]
+    pub fn is_owner_died(&self) -> bool {
+        self.held.owner_died
+    }
+}
+
+impl fmt::Debug for SemaphorePermit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SemaphorePermit").field("is_owner_died", &self.is_owner_died()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_permit_is_given_once_and_comes_back() {
+        let semaphore = Semaphore::new(3).unwrap();
+        let mut permits: Vec<_> = (0..3).map(|_| semaphore.acquire().unwrap()).collect();
+        assert!(semaphore.acquire_timeout(Duration::from_millis(5)).unwrap().is_none());
+        permits.pop();
+        permits.push(semaphore.try_acquire().unwrap().unwrap());
+        assert!(permits.iter().all(|permit| !permit.is_owner_died()));
+        assert!(semaphore.try_acquire().unwrap().is_none());
+    }
+
+    #[test]
+    fn nonsense_in_a_word_is_a_permit_of_the_dead() {
+        let semaphore = Semaphore::new(2).unwrap();
+        for permit in 0..2 {
+            semaphore.object.word(BODY + 8 * permit).store(u64::MAX - permit as u64, Ordering::SeqCst);
+        }
+        let permits = [semaphore.acquire().unwrap(), semaphore.acquire().unwrap()];
+        assert!(permits.iter().all(SemaphorePermit::is_owner_died));
+        assert!(semaphore.try_acquire().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_number_that_cannot_be_is_an_error() {
+        for permits in [0, PERMITS_MAX + 1, usize::MAX] {
+            assert!(Semaphore::new(permits).unwrap_err().is_invalid_option());
+        }
+    }
+}

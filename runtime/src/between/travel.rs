@@ -1,0 +1,64 @@
+//! How a thing between processes travels: as a few numbers, by which a worker finds the descriptors that came before.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+
+use super::object::{Kind, Object};
+use crate::shared::{self, Form};
+
+/// Notes an object for the worker, and writes its name.
+pub(super) fn serialize<S: Serializer>(kind: Kind, object: &Object, serializer: S) -> Result<S::Ok, S::Error> {
+    match shared::form() {
+        Form::Name | Form::KeptName => {
+            shared::note(object.segment());
+            object.segment().id.serialize(serializer)
+        }
+        Form::Value | Form::Refused => Err(refused(kind.name())),
+    }
+}
+
+/// Finds the object that a name stands for.
+pub(super) fn deserialize<'de, D: Deserializer<'de>>(kind: Kind, deserializer: D) -> Result<Arc<Object>, D::Error> {
+    let id = u64::deserialize(deserializer)?;
+    let object = shared::find_made(id, |descriptor| Object::join(kind, descriptor));
+    object.ok_or_else(|| not_here(kind.name()))?.map_err(de::Error::custom)
+}
+
+/// It cannot be written here.
+pub(super) fn refused<E: ser::Error>(name: &str) -> E {
+    E::custom(format!(
+        "{name} travels as an argument of a worker function, by itself or inside of another value, and no other way (not in a \
+         result, nor through a channel or a mutex): make it where the pool is, and pass it to all who need it"
+    ))
+}
+
+/// It cannot be read here.
+pub(super) fn not_here<E: de::Error>(name: &str) -> E {
+    E::custom(format!("{name} that this process has not got: it travels as an argument of a worker function only"))
+}
+
+/// Implements for a handle on an object what it takes to travel, and to be cloned.
+macro_rules! travels {
+    ($handle:ident $(<$value:ident>)?, $kind:expr, $make:expr) => {
+        impl $(<$value>)? serde::Serialize for $handle $(<$value>)? {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                crate::between::travel::serialize($kind, &self.object, serializer)
+            }
+        }
+
+        impl<'de $(, $value)?> serde::Deserialize<'de> for $handle $(<$value>)? {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                crate::between::travel::deserialize($kind, deserializer).map($make)
+            }
+        }
+
+        impl $(<$value>)? Clone for $handle $(<$value>)? {
+            fn clone(&self) -> Self {
+                $make(std::sync::Arc::clone(&self.object))
+            }
+        }
+    };
+}
+
+pub(super) use travels;
