@@ -39,9 +39,9 @@ fn main() -> poolmap::Result<()> {
         let (from, to) = (vec![numbers; 2], vec![found; 2]);
         let testers = scope.spawn(|| pool_map!(in &second, primes, from, to, [&tested; 2]; chunk_size = 1));
 
-        let sum = from_found.iter().try_fold((0, 0), |(count, sum), prime| Ok((count + 1, sum + prime?)));
-        let (count, sum): (u64, u64) = sum?;
-        println!("{count} primes add up to {sum}; {} numbers were tested", tested.get());
+        let primes = from_found.iter().collect::<poolmap::Result<Vec<u64>>>()?;
+        let sum: u64 = primes.iter().sum();
+        println!("{} primes add up to {sum}; {} numbers were tested", primes.len(), tested.get());
         producer.join().expect("the thread does not panic")?;
         testers.join().expect("the thread does not panic")?;
         Ok(())

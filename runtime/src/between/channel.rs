@@ -42,8 +42,9 @@ use crate::sys::{self, Wait, Watch};
 /// # Worker death
 ///
 /// What was sent is received, also after its sender's death. If the last sender is gone, and one of them by the end of its
-/// process, the receivers get what is left, and then an error with [`is_owner_died`](Error::is_owner_died), within 50 ms.
-/// A value that a process had received when it ended is lost with it, as the task's other work is.
+/// process, the receivers get what is left, and then an error with [`is_owner_died`](Error::is_owner_died), within 50 ms. So do
+/// senders if the receivers are gone that way. What nobody has received then is lost, and so is what a process had received when
+/// it ended, as its task's other work is.
 ///
 /// # Errors
 ///
@@ -113,9 +114,9 @@ impl<T: Serialize> Sender<T> {
     ///
     /// # Errors
     ///
-    /// There is no receiver, nor will there be ([`is_disconnected`](Error::is_disconnected); if all ended with their processes,
-    /// which is noticed when the channel is full, [`is_owner_died`](Error::is_owner_died) too). The value does not encode, or
-    /// takes more than 2 GiB. The value is given back.
+    /// There is no receiver, nor will there be ([`is_disconnected`](Error::is_disconnected)); if one of them ended with its
+    /// process, [`is_owner_died`](Error::is_owner_died) too, noticed within 50 ms. The value does not encode, or takes more than
+    /// 2 GiB. The value is given back.
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
         self.send_for(value, Patience::Endless)
     }
@@ -152,7 +153,7 @@ impl<T: Serialize> Sender<T> {
         drop(by_value);
         encoded.map_err(|error| Error::between(Between::Unfit, format!("a value does not encode: {error}")))?;
         let mut packet = Packet::new(buffer).map_err(failed)?;
-        let (mut look, mut had_room) = (Look::Quick, false);
+        let (mut look, mut had_room) = (self.end.look(), false);
         loop {
             match self.end.find_others(look) {
                 Found::Some => {}

@@ -7,16 +7,17 @@
 //! 3. Who opens one counts it, and then counts what was opened; who looks for some looks once more if that has changed. Else one
 //!    could be opened and another dropped behind its back.
 //! 4. Who drops the last shuts the socket down, which wakes who waits at the other end. Who waits looks for ends too: a dead one
-//!    shuts nothing down.
+//!    shuts nothing down, so who sends does it for the last receiver that died.
 
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Instant;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
-use super::object::{Kind, Look, OPENED, Object};
+use super::object::{Kind, Look, OPENED, Object, SLICE};
 use super::travel::{not_here, refused};
 use crate::error::Result;
 use crate::shared::{self, Form, Segment};
@@ -52,6 +53,9 @@ pub(super) struct End {
     pub(super) socket: Arc<OwnedFd>,
     /// What tells workers of it, as long as a call holds it.
     segment: Mutex<Weak<Segment>>,
+    made: Instant,
+    /// When it was looked closely for others last, in milliseconds since it was made.
+    looked_millis: AtomicU64,
 }
 
 impl Ends {
@@ -73,7 +77,14 @@ impl Ends {
         // Rule 3.
         self.object.ends(role as usize).fetch_add(1, Ordering::SeqCst);
         self.object.word(OPENED).fetch_add(1, Ordering::SeqCst);
-        let end = Arc::new(End { role, ends: Arc::clone(self), socket, segment: Mutex::default() });
+        let end = Arc::new(End {
+            role,
+            ends: Arc::clone(self),
+            socket,
+            segment: Mutex::default(),
+            made: Instant::now(),
+            looked_millis: AtomicU64::new(0),
+        });
         *open = Arc::downgrade(&end);
         end
     }
@@ -96,7 +107,22 @@ impl End {
             Role::Send => Role::Receive,
             Role::Receive => Role::Send,
         };
-        self.ends.find(other, look)
+        let found = self.ends.find(other, look);
+        if found != Found::Some && self.role == Role::Send {
+            // The dead shut nothing down; who sends next is told at once.
+            sys::shut_down_packets(self.socket.as_fd(), Shutdown::Write);
+        }
+        found
+    }
+
+    /// How closely to look before the next value: closely once a slice.
+    pub(super) fn look(&self) -> Look {
+        let now = u64::try_from(self.made.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if now.saturating_sub(self.looked_millis.load(Ordering::Relaxed)) < SLICE.as_millis() as u64 {
+            return Look::Quick;
+        }
+        self.looked_millis.store(now, Ordering::Relaxed);
+        Look::Close
     }
 
     fn segment(self: &Arc<Self>) -> Arc<Segment> {
