@@ -5,6 +5,7 @@ mod channels;
 #[path = "../common/mod.rs"]
 mod common;
 mod held;
+mod killed;
 mod told;
 mod travel;
 

@@ -66,7 +66,7 @@ use crate::error::{Between, Error, Result};
 /// # Ok::<(), poolmap::Error>(())
 /// ```
 pub struct Barrier {
-    object: Arc<Object>,
+    pub(super) object: Arc<Object>,
 }
 
 /// Who comes last looks at all who have come: 65,536 take 50 µs.
@@ -142,15 +142,15 @@ impl Barrier {
             match ended {
                 Some(Ok(())) if came => return Ok(BarrierWait { is_leader: false }),
                 // More than the barrier was made for have come: this one belongs to the next round.
-                Some(Ok(())) => {}
+                Some(Ok(())) if patience.slice().is_some() => {}
                 Some(Err(broken)) => return Err(self.broken(broken)),
-                None => {
+                Some(Ok(())) | None => {
                     self.break_round(round, BY_TIME);
-                    match self.look(round, Look::Quick) {
-                        Some(Ok(())) if came => return Ok(BarrierWait { is_leader: false }),
-                        Some(Err(broken)) => return Err(self.broken(broken)),
-                        _ => return Err(self.broken(BY_TIME)),
-                    }
+                    return match self.look(round, Look::Quick) {
+                        Some(Ok(())) if came => Ok(BarrierWait { is_leader: false }),
+                        Some(Err(broken)) => Err(self.broken(broken)),
+                        _ => Err(self.broken(BY_TIME)),
+                    };
                 }
             }
         }

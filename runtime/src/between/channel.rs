@@ -99,13 +99,13 @@ pub fn channel<T: Serialize + DeserializeOwned>() -> Result<(Sender<T>, Receiver
 
 /// The sending end of a [`channel()`].
 pub struct Sender<T> {
-    end: Arc<End>,
+    pub(super) end: Arc<End>,
     value: PhantomData<fn(T)>,
 }
 
 /// The receiving end of a [`channel()`].
 pub struct Receiver<T> {
-    end: Arc<End>,
+    pub(super) end: Arc<End>,
     value: PhantomData<fn() -> T>,
 }
 

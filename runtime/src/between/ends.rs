@@ -42,14 +42,14 @@ impl Role {
 
 /// A channel, as one process has it.
 pub(super) struct Ends {
-    object: Arc<Object>,
+    pub(super) object: Arc<Object>,
     open: [Mutex<Weak<End>>; 2],
 }
 
 /// An end of this process's.
 pub(super) struct End {
     role: Role,
-    ends: Arc<Ends>,
+    pub(super) ends: Arc<Ends>,
     pub(super) socket: Arc<OwnedFd>,
     /// What tells workers of it, as long as a call holds it.
     segment: Mutex<Weak<Segment>>,

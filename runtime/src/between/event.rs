@@ -50,7 +50,7 @@ use crate::error::Result;
 /// # Ok::<(), poolmap::Error>(())
 /// ```
 pub struct Event {
-    object: Arc<Object>,
+    pub(super) object: Arc<Object>,
 }
 
 /// Not 0 once it has happened.

@@ -6,6 +6,8 @@ mod channel;
 mod counter;
 mod ends;
 mod event;
+#[cfg(test)]
+mod hostile;
 mod mutex;
 mod object;
 mod owners;

@@ -73,7 +73,7 @@ use crate::shared;
 /// # Ok::<(), poolmap::Error>(())
 /// ```
 pub struct Mutex<T> {
-    object: Arc<Object>,
+    pub(super) object: Arc<Object>,
     /// It is decoded anew by each owner, so no thread needs to give it to another.
     value: PhantomData<fn(T) -> T>,
 }

@@ -56,7 +56,7 @@ use crate::error::{Between, Error, Result};
 /// # Ok::<(), poolmap::Error>(())
 /// ```
 pub struct Semaphore {
-    object: Arc<Object>,
+    pub(super) object: Arc<Object>,
 }
 
 /// A wait looks at all permits: 65,536 take 50 µs.
