@@ -39,6 +39,6 @@ pub use map::{AsCompleted, Map, PoolIter, PoolIterUnordered, TaskHandle, as_comp
 pub use pool::{Builder, Pool, Stats, cpu_count, global_pool, shutdown_global};
 pub use process::{Process, ProcessHandle, ProcessInfo, active_children};
 pub use registry::WorkerFn;
-pub use shared::{Number, Shared, SharedChunks, SharedSlice, shared};
+pub use shared::{Number, Shared, SharedChunks, SharedChunksMut, SharedPart, SharedSlice, SharedSliceMut, shared};
 pub use task::WorkerInfo;
 pub use worker::current_worker;

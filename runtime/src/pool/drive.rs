@@ -106,6 +106,15 @@ impl Shared {
         step
     }
 
+    /// Takes in what has arrived, without waiting, for a thread that waits for the end of tasks outside of any call.
+    pub(super) fn look(&self) {
+        let mut core = self.lock();
+        if !core.driving {
+            core = self.poll(core, Some(Duration::ZERO));
+        }
+        self.hand_over(&core);
+    }
+
     /// Adds a chunk to a call, and sends it if a worker takes it.
     pub(crate) fn push(&self, call: CallId, chunk: Chunk) {
         let mut core = self.lock();

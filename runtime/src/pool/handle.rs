@@ -9,6 +9,7 @@ use super::core::{Core, Phase, Settings, Shared};
 use super::seat::State;
 use super::supervisor::{self, FAILED_STARTS_MAX};
 use crate::error::{Error, Kind, Result};
+use crate::shared::Look;
 use crate::task::{Done, WorkerInfo};
 
 /// Workers that a parent owns, and that run tasks for it.
@@ -74,6 +75,7 @@ impl Pool {
         let shared = Shared::new(settings).map_err(|error| {
             Error::start(format!("a pool could not be made: {error}; it takes 5 descriptors, so look at `ulimit -n`"))
         })?;
+        crate::shared::look_while_waiting(&shared);
         let finalized = Arc::clone(&shared.finalized);
         let inner = Mutex::new(Inner { shared: Some(shared), supervisor: None });
         Ok(Self { inner, finalized, finalizer, owner: std::process::id() })
@@ -163,6 +165,12 @@ impl Drop for Pool {
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool").field("workers", &self.workers()).finish_non_exhaustive()
+    }
+}
+
+impl Look for Shared {
+    fn look(&self) {
+        Self::look(self);
     }
 }
 

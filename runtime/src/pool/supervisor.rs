@@ -45,15 +45,18 @@ pub(super) fn run(shared: &Shared) {
             let message = "the pool's thread ended before it had started the workers".to_owned();
             Err(StartFailure { message })
         });
-        for seat in &mut core.seats {
-            if let Some(mut live) = seat.worker.take() {
+        for slot in 0..core.seats.len() {
+            if let Some(mut live) = core.seats[slot].worker.take() {
                 live.process.kill();
                 // One that is killed ends at once, or (in uninterruptible sleep) nobody knows when.
-                for _ in 0..REAP_ROUNDS_MAX {
-                    if live.process.try_reap().is_some() {
-                        break;
+                let has_ended = (0..REAP_ROUNDS_MAX).any(|round| {
+                    if round > 0 {
+                        std::thread::sleep(REAP_INTERVAL);
                     }
-                    std::thread::sleep(REAP_INTERVAL);
+                    live.process.try_reap().is_some()
+                });
+                if !has_ended {
+                    core.queue.abandon(slot);
                 }
             }
         }

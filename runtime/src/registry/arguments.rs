@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::codec::Encoder;
 use crate::error::CodecError;
+use crate::shared::{Number, SharedPart, SharedSliceMut};
 
 /// An item that can stand for a parameter whose owned type is `T`: it encodes to the same bytes.
 #[diagnostic::on_unimplemented(
@@ -37,6 +38,17 @@ impl<T: Serialize> EncodeAs<T> for T {
     #[inline(always)]
     fn encode_as(&self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
         encoder.value(self)
+    }
+}
+
+/// Not for a reference: a part has one task.
+#[diagnostic::do_not_recommend]
+impl<T: Number> EncodeAs<SharedSliceMut<T>> for SharedPart<'_, T> {
+    type Parameter = SharedSliceMut<T>;
+
+    #[inline]
+    fn encode_as(&self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
+        encoder.value(&self.name()?)
     }
 }
 

@@ -5,7 +5,8 @@
 //!    bytes end. So at every moment, also when this process is killed, others who see the two words and the sink's memory know
 //!    what is finished, with its result, and which task was running.
 //! 2. A task that is not begun because `revoked` is set has a result that says so.
-//! 3. A result that outgrows the sink's room is not counted as finished: whoever runs the tasks brings it to its place first.
+//! 3. A task that is finished writes nowhere any more: a part of a `SharedSliceMut` that is still there ends this process first.
+//! 4. A result that outgrows the sink's room is not counted as finished: whoever runs the tasks brings it to its place first.
 
 use std::error::Error;
 use std::io::Write;
@@ -19,6 +20,7 @@ use super::held::{self, Held};
 use crate::codec::{self, Decoder, Encoder};
 use crate::error::{CodecError, RemoteError, TypedValue};
 use crate::fault_points::{self, Point};
+use crate::shared;
 use crate::sys;
 use crate::wire::{self, HEAD_BYTES, PanicNote, RECORD_BYTES_MAX, Status, TaskFrames, Violation};
 
@@ -209,6 +211,9 @@ impl<'a> TaskCall<'a> {
         if sys::is_fork() {
             sys::exit_fork();
         }
+        if shared::has_parts() {
+            end_with_parts();
+        }
         if self.flush == Flush::EachTask {
             let _ = std::io::stdout().flush();
         }
@@ -330,6 +335,18 @@ pub(crate) struct Run {
     pub(crate) taken: usize,
     /// The last one's result, if it outgrew the room. It is not among the finished.
     pub(crate) outgrown: Option<(Status, Vec<u8>)>,
+}
+
+/// Ends this process, with word of why: the parent must not read what a part that is left could still write.
+#[cold]
+fn end_with_parts() -> ! {
+    let _ = std::panic::catch_unwind(|| {
+        panic!(
+            "a part of a SharedSliceMut outlived its task: drop it before the task returns, and do not keep or leak it \
+             (static, thread, mem::forget)"
+        )
+    });
+    std::process::abort()
 }
 
 #[cold]

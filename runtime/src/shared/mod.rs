@@ -2,13 +2,21 @@
 //! or the memory's descriptor, travels.
 
 mod collect;
+mod lend;
+mod part;
 mod received;
 mod segment;
 mod slice;
+mod slice_mut;
 mod value;
+mod waiting;
 
 pub(crate) use collect::{Form, by_value, collect, collect_kept, form, note, write_by_value};
+pub(crate) use lend::has_parts;
+pub use part::{SharedChunksMut, SharedPart};
 pub(crate) use received::{add, find, find_made, find_open, keep, kept, remove};
 pub(crate) use segment::{Memory, Segment};
 pub use slice::{Number, SharedChunks, SharedSlice};
+pub use slice_mut::SharedSliceMut;
 pub use value::{Shared, shared};
+pub(crate) use waiting::{Look, look_while_waiting};

@@ -69,6 +69,12 @@ impl Memory {
         Ok((Self { pages, segment, populated: Once::new() }, filled))
     }
 
+    /// Memory that was written, and is not written any more. Where that cannot be sealed it is not shared.
+    pub(crate) fn written(pages: Pages, segment: Arc<Segment>) -> Self {
+        let sealed = sys::seal_against_writers(&segment.memory).is_ok();
+        Self { pages, segment: sealed.then_some(segment), populated: Once::new() }
+    }
+
     /// A file, which is mapped to be read.
     pub(crate) fn of_file(file: File, bytes: usize) -> io::Result<Self> {
         Self::filled(file.into(), bytes)

@@ -178,11 +178,11 @@ impl<T: Number> SharedSlice<T> {
         SharedChunks { rest: self.clone(), size }
     }
 
-    fn empty() -> Self {
+    pub(super) fn empty() -> Self {
         Self { memory: None, offset: 0, length: 0, numbers: PhantomData }
     }
 
-    fn of(memory: Memory, length: usize) -> Self {
+    pub(super) fn of(memory: Memory, length: usize) -> Self {
         Self { memory: Some(Arc::new(memory)), offset: 0, length, numbers: PhantomData }
     }
 
@@ -201,7 +201,7 @@ impl<T: Number> SharedSlice<T> {
 }
 
 /// The type as users know it.
-fn short_name<T>() -> &'static str {
+pub(super) fn short_name<T>() -> &'static str {
     std::any::type_name::<T>()
 }
 
@@ -305,7 +305,7 @@ impl<T: Number> FromIterator<T> for SharedSlice<T> {
 }
 
 /// Writes numbers as long as there are some, and room for them; tells how many.
-fn write<T>(room: Option<&mut [T]>, numbers: &mut impl Iterator<Item = T>) -> usize {
+pub(super) fn write<T>(room: Option<&mut [T]>, numbers: &mut impl Iterator<Item = T>) -> usize {
     let room = room.expect(MADE_FOR_THEM);
     for (written, place) in room.iter_mut().enumerate() {
         match numbers.next() {

@@ -75,6 +75,12 @@ pub(crate) fn seal_against_writers(_memory: &OwnedFd) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// The pages of a part are made all at once: one by one, as they are touched, they take twice as long as numbers to be filled in.
+#[cfg(poolmap_linux)]
+const POPULATE: MapFlags = MapFlags::MAP_POPULATE;
+#[cfg(not(poolmap_linux))]
+const POPULATE: MapFlags = MapFlags::empty();
+
 /// Mapped memory, unmapped when it is dropped.
 pub(super) struct Mapping {
     start: NonNull<c_void>,
@@ -93,6 +99,18 @@ impl Mapping {
         // SAFETY: the kernel chooses a free address, so no memory of ours is replaced.
         let start = unsafe { mmap(None, length, access.flags(), MapFlags::MAP_SHARED, memory, 0) }?;
         Ok(Self { start, bytes })
+    }
+
+    /// A part of memory, all of it about to be touched, which processes forked from this one do not get. `offset` is a multiple
+    /// of the page's size.
+    pub(super) fn part(memory: impl AsFd, offset: usize, bytes: usize, access: Access) -> io::Result<Self> {
+        let length = NonZeroUsize::new(bytes).ok_or(io::ErrorKind::InvalidInput)?;
+        let offset = i64::try_from(offset).map_err(io::Error::other)?;
+        // SAFETY: the kernel chooses a free address, so no memory of ours is replaced.
+        let start = unsafe { mmap(None, length, access.flags(), MapFlags::MAP_SHARED | POPULATE, memory, offset) }?;
+        let mapping = Self { start, bytes };
+        mapping.keep_from_forks();
+        Ok(mapping)
     }
 
     /// Memory of this process alone.

@@ -29,7 +29,7 @@ pub(crate) use memory::{
 #[cfg(feature = "__fault_points")]
 pub(crate) use own_end::{kill_self, stop_self};
 pub(crate) use packets::{is_too_long, packet_pair, receive_packet, send_packet, shut_down_packets};
-pub(crate) use pages::Pages;
+pub(crate) use pages::{Pages, Part};
 pub(crate) use plain::{IsVec, Plain, for_each_plain, plain_bytes, type_id};
 pub(crate) use poll::{Watch, poll};
 pub(crate) use process::{CAN_TELL_CPU_TIME, End, Group, Process, cpu_time, resident_bytes};

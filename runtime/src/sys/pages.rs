@@ -1,8 +1,11 @@
-//! Memory that is filled once and then only read, by this process and by others: as bytes, and as the numbers that they are.
-//! It knows nothing of what stands in it.
+//! Memory that is filled and then only read, by this process and by others: as bytes, and as the numbers that they are. It knows
+//! nothing of what stands in it, and nothing of who else has it.
 
 use std::io;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
 use std::os::fd::AsFd;
+use std::ptr::NonNull;
 
 use super::memory::{Access, Mapping};
 use super::plain::Plain;
@@ -31,6 +34,15 @@ impl Pages {
         Ok(Self { mapping: Mapping::new(memory, bytes, Access::Read)?, access: Access::Read })
     }
 
+    /// Some bytes of memory of another process, to be written, and where they begin in what is mapped of it: the pages that
+    /// they stand in, which a process forked from this one does not get. The other must not touch these bytes as long as this
+    /// lives: the parent that lends them keeps to that.
+    pub(crate) fn lent(memory: impl AsFd, offset: usize, bytes: usize) -> io::Result<(Self, usize)> {
+        let start = offset % page_bytes();
+        let mapping = Mapping::part(memory, offset - start, start + bytes, Access::ReadWrite)?;
+        Ok((Self { mapping, access: Access::ReadWrite }, start))
+    }
+
     /// How many bytes there are.
     pub(crate) fn len(&self) -> usize {
         self.mapping.len()
@@ -53,6 +65,12 @@ impl Pages {
         self.check::<T>(offset, count)?;
         // SAFETY: as in `numbers`; the mapping can be written, and is borrowed exclusively.
         Some(unsafe { std::slice::from_raw_parts_mut(self.mapping.address(offset).cast::<T>(), count) })
+    }
+
+    /// Some of the bytes as numbers, to be divided into parts: none where `numbers_mut` gives none.
+    pub(crate) fn parts<T: Plain>(&mut self, offset: usize, count: usize) -> Option<Part<'_, T>> {
+        let numbers = self.numbers_mut::<T>(offset, count)?;
+        Some(Part { start: NonNull::from(numbers).cast(), count, of: PhantomData })
     }
 
     #[inline]
@@ -81,9 +99,104 @@ impl Pages {
     pub(crate) fn populate(&self) {}
 }
 
+/// Some of the numbers of [`Pages`] that are borrowed exclusively. It is a `&mut [T]` that is none while nobody asks for it, so
+/// that another process may have the numbers meanwhile.
+pub(crate) struct Part<'a, T> {
+    start: NonNull<T>,
+    count: usize,
+    of: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: it is a `&mut [T]`, which is `Send` where `T` is.
+unsafe impl<T: Send> Send for Part<'_, T> {}
+// SAFETY: as above; shared, it is a `&[T]`.
+unsafe impl<T: Sync> Sync for Part<'_, T> {}
+
+impl<T: Plain> Part<'_, T> {
+    /// The first `count` of the numbers, and the others.
+    ///
+    /// # Panics
+    ///
+    /// There are not so many.
+    pub(crate) fn split_at(self, count: usize) -> (Self, Self) {
+        assert!(count <= self.count, "a part is split inside of it");
+        // SAFETY: the offset is inside of the numbers, or right behind the last of them (checked above).
+        let rest = unsafe { self.start.add(count) };
+        let of = PhantomData;
+        (Self { start: self.start, count, of }, Self { start: rest, count: self.count - count, of })
+    }
+
+    /// A part without numbers.
+    pub(crate) fn empty() -> Self {
+        Self { start: NonNull::dangling(), count: 0, of: PhantomData }
+    }
+
+    /// Whether it has no numbers. Like `len` it borrows none of them.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// How many numbers it has.
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+}
+
+impl<T: Plain> Deref for Part<'_, T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        // SAFETY: these are numbers out of `numbers_mut`, which are borrowed as long as this lives; each stands in one part,
+        // as a part is only made from all of them, and then divided.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.count) }
+    }
+}
+
+impl<T: Plain> DerefMut for Part<'_, T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as in `deref`; and the part is borrowed exclusively.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.count) }
+    }
+}
+
+/// The size of a page.
+fn page_bytes() -> usize {
+    // SAFETY: it takes a number, and touches no memory of ours.
+    let bytes = unsafe { nix::libc::sysconf(nix::libc::_SC_PAGESIZE) };
+    usize::try_from(bytes).expect("the size of a page is known")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_are_divided_and_never_meet() {
+        let mut pages = Pages::private(4096).unwrap();
+        assert!(pages.parts::<u64>(0, 513).is_none());
+        let (first, rest) = pages.parts::<u64>(8, 511).unwrap().split_at(100);
+        let (mut second, third) = rest.split_at(411);
+        second.fill(2);
+        assert_eq!((first.len(), second.len(), third.len()), (100, 411, 0));
+        assert!(first.iter().all(|&number| number == 0));
+        assert_eq!(pages.numbers::<u64>(800, 2), Some(&[0, 2][..]));
+    }
+
+    #[test]
+    #[cfg(poolmap_linux)]
+    fn what_is_lent_is_written_where_it_stands() {
+        let memory = crate::sys::shared_memory(1 << 20).unwrap();
+        let ours = Pages::shared(&memory, 1 << 20).unwrap();
+        for offset in [0, 8, 4096, (1 << 20) - 16] {
+            let (mut lent, start) = Pages::lent(&memory, offset, 16).unwrap();
+            lent.numbers_mut::<u64>(start, 2).unwrap().copy_from_slice(&[7, offset as u64]);
+            assert!(lent.numbers_mut::<u64>(start, 3).is_none());
+            drop(lent);
+            assert_eq!(ours.numbers::<u64>(offset, 2), Some(&[7, offset as u64][..]));
+        }
+        crate::sys::seal_against_writers(&memory).unwrap();
+        assert!(Pages::lent(&memory, 8, 16).is_err());
+    }
 
     #[test]
     fn numbers_outside_or_unaligned_are_none() {

@@ -62,8 +62,7 @@ impl Queue {
             match running {
                 Running::Kill => {
                     worker.ready = false;
-                    worker.chunks.clear();
-                    worker.tasks = 0;
+                    worker.drop_chunks();
                     self.busy.remove(&slot);
                 }
                 Running::Finish => worker.revoked = self.returns == Return::Never,
@@ -110,6 +109,13 @@ impl Queue {
         if let Some(suspect) = suspect {
             call.backlog.push_front(suspect);
         }
+    }
+
+    /// Takes in that nobody knows when a worker will be gone: what it was lent is never given back.
+    pub(in crate::pool) fn abandon(&mut self, slot: Slot) {
+        let worker = &mut self.workers[slot];
+        worker.drop_chunks();
+        std::mem::forget(std::mem::take(&mut worker.lent));
     }
 
     /// Fails every open call; tells whether there was one.

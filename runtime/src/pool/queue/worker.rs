@@ -1,9 +1,11 @@
 //! What the queue knows of a worker, and of the chunks that it holds.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{CallId, Hook, Slot};
+use crate::shared::Segment;
 use crate::task::{Done, Outcomes};
 use crate::transport::Chunk;
 
@@ -26,12 +28,21 @@ pub(super) struct Worker {
     pub(super) hook: Option<Hook>,
     /// It has run its finalizer, or is to.
     pub(super) is_finalized: bool,
+    /// The memory of the chunks that it is killed for: it may write there until it has ended.
+    pub(super) lent: Vec<Arc<Segment>>,
 }
 
 impl Worker {
     /// The time that its tasks take, at so much for one.
     pub(super) fn time(&self, per_task: Duration) -> Duration {
         per_task.saturating_mul(u32::try_from(self.tasks).unwrap_or(u32::MAX))
+    }
+
+    /// Takes its chunks from it, which is killed for them.
+    pub(super) fn drop_chunks(&mut self) {
+        let chunks = std::mem::take(&mut self.chunks);
+        self.lent.extend(chunks.iter().flat_map(|held| held.chunk.memory()).map(Arc::clone));
+        self.tasks = 0;
     }
 
     /// Whether it takes another chunk behind those it has.

@@ -1,0 +1,436 @@
+//! Numbers in shared memory that workers fill in place: each gets a part that no other has.
+
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut, Range};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de;
+use serde::ser;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::lend::{Lend, WAIT_MAX};
+use super::part::{SharedChunksMut, SharedPart, divide};
+use super::received;
+use super::segment::{Memory, Segment};
+use super::slice::{Number, SharedSlice, short_name, write};
+use crate::sys::{self, Pages, Part};
+
+/// Numbers in memory that workers write in place: one big result, filled in parts by many tasks, and copied by none.
+///
+/// It is a slice: it dereferences to `[T]`, also mutably. Its parts go to the tasks of a map, as the arguments of a parameter that
+/// is a `SharedSliceMut<T>` too: there it is the part, which the function fills. [`chunks_mut`](Self::chunks_mut),
+/// [`split_at_mut`](Self::split_at_mut) and [`parts`](Self::parts) make parts, which never overlap; they borrow the array, as
+/// those of a slice do. A part travels as 24 bytes. Once the map has returned, the numbers stand in the array.
+///
+/// Made by [`zeroed`](Self::zeroed), by `SharedSliceMut::from(vec)`, which copies once, and by `collect()`, which writes the
+/// numbers straight into the memory if the iterator's `size_hint` is exact. [`into_shared`](Self::into_shared) makes a
+/// [`SharedSlice`] of it, for the tasks of another map to read, without a copy.
+///
+/// In a loop, borrow the numbers once, `let numbers = &mut array[..];`: each borrow looks whether a worker still has a part.
+///
+/// # Parts and tasks
+///
+/// A part ends with its task. A worker that keeps one beyond that, in a static, in a thread that goes on, or by `mem::forget`,
+/// ends, and the task with it: [`Crashed`](crate::TaskErrorKind::Crashed), with a note that says so. A task may divide its part
+/// further, and fill it by threads, or by a pool of its own.
+///
+/// Only parts travel, and only as an argument of their own: the whole array, a reference to a part, or an array inside of another
+/// value is an error of the task ([`Encode`](crate::TaskErrorKind::Encode)), or does not compile. A part is no result: it is
+/// filled where it stands.
+///
+/// # Limits
+///
+/// The memory has no name and is gone with its last owner, however that ends. It takes a descriptor here and in each worker that
+/// has got a part, until the workers' next call after the array is dropped; memory is taken as it is touched, by a task for its
+/// whole part. A worker maps a part for its task and no longer, which takes some 10 µs: make parts of 64 KiB and more. It works
+/// over every transport; where the system has no memory to share (not on Linux), there is none of it.
+///
+/// # Worker death
+///
+/// The numbers are the parent's and are never lost. A part whose task failed, was ended or crashed holds what that had written
+/// up to then; so does one of `attempts` that went before. A call that ends early (a failed task, a deadline, a dropped iterator)
+/// returns before its workers are gone; the next borrow of the array then waits until they are: about a millisecond. So what is
+/// read never changes meanwhile.
+///
+/// Tasks that go on, after a call with `finish_running` or one whose iterator was leaked, are waited for too, for 5 seconds at
+/// most: after that a borrow panics. [`wait_timeout`](Self::wait_timeout) waits as long as it is told to.
+///
+/// A worker maps the pages that its part stands in (4 KiB each, as a rule), so what a C library at fault overwrites is no more of
+/// the parent's than the numbers in these pages. Code that is out to do harm could map the whole array, and write to it at any
+/// time; it reaches nothing else of the parent's.
+///
+/// # Examples
+///
+/// The squares of a million numbers, in place:
+///
+/// ```
+/// # #[cfg(target_os = "linux")] {
+/// use poolmap::{SharedSliceMut, pool_map, worker};
+///
+/// #[worker]
+/// fn fill(mut part: SharedSliceMut<f64>, first: usize) {
+///     for (place, number) in part.iter_mut().zip(first..) {
+///         *place = (number * number) as f64;
+///     }
+/// }
+///
+/// poolmap::init();
+/// let mut squares = SharedSliceMut::zeroed(1_000_000)?;
+/// pool_map!(fill, squares.chunks_mut(100_000), (0..1_000_000).step_by(100_000))?;
+/// assert_eq!(squares[999], 998_001.0);
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// A number that is read while tasks may write it, which does not compile:
+///
+/// ```compile_fail,E0502
+/// # use poolmap::{SharedSliceMut, pool_iter, worker};
+/// # #[worker]
+/// # fn fill(mut part: SharedSliceMut<f64>, with: f64) {
+/// #     part.fill(with);
+/// # }
+/// let mut array = SharedSliceMut::from(vec![0.0; 10]);
+/// let filled = pool_iter!(fill, array.chunks_mut(5), [1.0, 2.0])?;
+/// println!("{}", array[0]);
+/// drop(filled);
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+///
+/// A part for two tasks, which does not compile either:
+///
+/// ```compile_fail,E0277
+/// # use poolmap::{SharedSliceMut, pool_map, shared, worker};
+/// # #[worker]
+/// # fn fill(mut part: SharedSliceMut<f64>, with: f64) {
+/// #     part.fill(with);
+/// # }
+/// let mut array = SharedSliceMut::from(vec![0.0; 10]);
+/// let part = array.split_at_mut(5).0;
+/// pool_map!(fill, shared(&part), [1.0, 2.0])?;
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+pub struct SharedSliceMut<T> {
+    /// None for no numbers.
+    room: Option<Room>,
+    length: usize,
+    numbers: PhantomData<T>,
+}
+
+/// Where numbers stand.
+struct Room {
+    pages: Pages,
+    /// Where they begin in the pages, in bytes: a multiple of the alignment.
+    start: usize,
+    /// It goes behind the pages: a part is there as long as its pages are mapped.
+    lend: Lend,
+}
+
+const CHECKED: &str = "the place was checked when the array was made";
+
+impl<T: Number> SharedSliceMut<T> {
+    /// So many zeros. The memory is taken as it is touched, by the workers too.
+    ///
+    /// # Errors
+    ///
+    /// The system has no memory that processes share (`Unsupported`: not on Linux), or no descriptor or address space is left for
+    /// it.
+    ///
+    /// # Examples
+    ///
+    /// More than there can be:
+    ///
+    /// ```
+    /// # use poolmap::SharedSliceMut;
+    /// assert!(SharedSliceMut::<f64>::zeroed(usize::MAX).is_err());
+    /// ```
+    pub fn zeroed(length: usize) -> io::Result<Self> {
+        if length == 0 {
+            return Ok(Self { room: None, length, numbers: PhantomData });
+        }
+        let bytes = length.checked_mul(size_of::<T>()).filter(|&bytes| isize::try_from(bytes).is_ok());
+        let made = bytes.ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory)).and_then(|bytes| {
+            let memory = sys::shared_memory(bytes)?;
+            let pages = Pages::shared(memory.as_fd(), bytes)?;
+            Ok(Room { pages, start: 0, lend: Lend::own(Segment::new(memory, bytes)) })
+        });
+        match made {
+            Ok(room) => Ok(Self { room: Some(room), length, numbers: PhantomData }),
+            Err(error) => Err(io::Error::new(error.kind(), without_room::<T>(length, &error))),
+        }
+    }
+
+    /// Its parts of `size` numbers each, the last with what is left, as an iterator for a map.
+    ///
+    /// # Panics
+    ///
+    /// `size` is 0; or workers still have a part (see [`wait_timeout`](Self::wait_timeout)).
+    pub fn chunks_mut(&mut self, size: usize) -> SharedChunksMut<'_, T> {
+        assert!(size > 0, "chunks of 0 numbers have no end");
+        SharedChunksMut::new(self.whole(), size)
+    }
+
+    /// Two parts: the first `middle` numbers, and the others.
+    ///
+    /// # Panics
+    ///
+    /// There are not so many numbers; or workers still have a part (see [`wait_timeout`](Self::wait_timeout)).
+    pub fn split_at_mut(&mut self, middle: usize) -> (SharedPart<'_, T>, SharedPart<'_, T>) {
+        assert!(middle <= self.length, "a split at {middle} of {} numbers", self.length);
+        self.whole().split_at(middle)
+    }
+
+    /// The parts that these ranges tell of, in their order, whatever it is. What is in no range is in no part.
+    ///
+    /// # Errors
+    ///
+    /// Two ranges overlap; one is not in the array, or ends before it begins. The error (`InvalidInput`) names them.
+    ///
+    /// # Panics
+    ///
+    /// Workers still have a part (see [`wait_timeout`](Self::wait_timeout)).
+    ///
+    /// # Examples
+    ///
+    /// Ranges that overlap:
+    ///
+    /// ```
+    /// # #[cfg(target_os = "linux")] {
+    /// # use poolmap::SharedSliceMut;
+    /// let mut array = SharedSliceMut::<f64>::zeroed(100)?;
+    /// assert_eq!(array.parts([50..100, 0..10])?[1].len(), 10);
+    /// let error = array.parts([0..10, 50..100, 5..20]).unwrap_err();
+    /// assert_eq!(error.to_string(), "the ranges 0..10 and 5..20 overlap: a number is in one part only");
+    /// # }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn parts(&mut self, ranges: impl IntoIterator<Item = Range<usize>>) -> io::Result<Vec<SharedPart<'_, T>>> {
+        divide(self.whole(), ranges.into_iter().collect())
+    }
+
+    /// Waits until no worker has a part of it, for `limit` at most; tells whether that is so, and it can be borrowed at once.
+    ///
+    /// After a call that ended as a whole nothing is to be waited for. After one that ended early its workers are killed, which
+    /// takes a millisecond; with `finish_running`, tasks go on that may take as long as they like.
+    pub fn wait_timeout(&self, limit: Duration) -> bool {
+        self.room.as_ref().is_none_or(|room| room.lend.wait(limit))
+    }
+
+    /// The same numbers to be read by workers, and written by nobody any more. It copies nothing; in a worker, whose part ends
+    /// with its task, it is a copy.
+    ///
+    /// # Panics
+    ///
+    /// Workers still have a part (see [`wait_timeout`](Self::wait_timeout)).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(target_os = "linux")] {
+    /// # use poolmap::{SharedSlice, SharedSliceMut, pool_map, worker};
+    /// #[worker]
+    /// fn fill(mut part: SharedSliceMut<u64>, with: u64) {
+    ///     part.fill(with);
+    /// }
+    ///
+    /// #[worker]
+    /// fn sum(part: &SharedSlice<u64>) -> u64 {
+    ///     part.iter().sum()
+    /// }
+    ///
+    /// poolmap::init();
+    /// let mut array = SharedSliceMut::zeroed(100)?;
+    /// pool_map!(fill, array.chunks_mut(50), 1..)?;
+    /// assert_eq!(pool_map!(sum, array.into_shared().chunks(50))?, [50, 100]);
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn into_shared(self) -> SharedSlice<T> {
+        self.settle();
+        match self.room {
+            Some(Room { pages, lend, .. }) if lend.is_own() => {
+                let segment =
+                    lend.segment().map(Arc::clone).expect("memory of this process has its number from the start");
+                SharedSlice::of(Memory::written(pages, segment), self.length)
+            }
+            Some(_) => SharedSlice::from(&self[..]),
+            None => SharedSlice::empty(),
+        }
+    }
+
+    /// All of it, to be divided.
+    fn whole(&mut self) -> SharedPart<'_, T> {
+        self.settle();
+        match &mut self.room {
+            Some(Room { pages, start, lend }) => {
+                let numbers = pages.parts(*start, self.length).expect(CHECKED);
+                SharedPart::new(numbers, Some(lend), lend.base() + *start)
+            }
+            None => SharedPart::new(Part::empty(), None, 0),
+        }
+    }
+
+    /// Waits until nobody else can write here.
+    #[inline]
+    fn settle(&self) {
+        if self.room.as_ref().is_some_and(|room| !room.lend.is_free()) {
+            self.settle_slowly();
+        }
+    }
+
+    #[cold]
+    fn settle_slowly(&self) {
+        assert!(
+            self.wait_timeout(WAIT_MAX),
+            "workers still have parts of a SharedSliceMut after {WAIT_MAX:?}: their call has ended, and its tasks go on; wait \
+             for them with wait_timeout(…)",
+        );
+    }
+
+    /// The part of received memory that a name tells of.
+    fn named<E: de::Error>(id: u64, offset: u64, length: u64) -> Result<Self, E> {
+        let place = usize::try_from(offset).ok().zip(usize::try_from(length).ok());
+        let (offset, length) = place.ok_or_else(|| E::custom(OUTSIDE))?;
+        if length == 0 {
+            return Ok(Self { room: None, length, numbers: PhantomData });
+        }
+        let memory = received::find(id).ok_or_else(|| E::custom("a part of memory that was not sent"))?;
+        // What reads as so many numbers has no more bytes than there are.
+        memory.pages().numbers::<T>(offset, length).ok_or_else(|| E::custom(OUTSIDE))?;
+        let (pages, start, lend) = Lend::part(memory, offset, length * size_of::<T>())
+            .map_err(|error| E::custom(format!("a part of shared memory could not be mapped: {error}")))?;
+        Ok(Self { room: Some(Room { pages, start, lend }), length, numbers: PhantomData })
+    }
+}
+
+const OUTSIDE: &str = "a part behind the end of its memory";
+
+fn without_room<T>(length: usize, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::Unsupported => {
+            "this system has no anonymous memory that processes share, as a SharedSliceMut needs: let the tasks return their \
+             parts instead"
+                .to_owned()
+        }
+        _ => format!("there is no memory to share for {length} numbers of `{}`: {error}", short_name::<T>()),
+    }
+}
+
+impl<T: Number> Deref for SharedSliceMut<T> {
+    type Target = [T];
+
+    #[inline]
+    fn deref(&self) -> &[T] {
+        self.settle();
+        match &self.room {
+            Some(room) => room.pages.numbers(room.start, self.length).expect(CHECKED),
+            None => &[],
+        }
+    }
+}
+
+impl<T: Number> DerefMut for SharedSliceMut<T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [T] {
+        self.settle();
+        match &mut self.room {
+            Some(room) => room.pages.numbers_mut(room.start, self.length).expect(CHECKED),
+            None => &mut [],
+        }
+    }
+}
+
+impl<T: Number> AsRef<[T]> for SharedSliceMut<T> {
+    fn as_ref(&self) -> &[T] {
+        self
+    }
+}
+
+impl<T: Number> AsMut<[T]> for SharedSliceMut<T> {
+    fn as_mut(&mut self) -> &mut [T] {
+        self
+    }
+}
+
+impl<T: Number> fmt::Debug for SharedSliceMut<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+impl<T: Number> PartialEq for SharedSliceMut<T> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl<T: Number> From<&[T]> for SharedSliceMut<T> {
+    /// Copies the numbers into shared memory.
+    ///
+    /// # Panics
+    ///
+    /// There is no memory for them: where [`zeroed`](Self::zeroed) is an error.
+    fn from(numbers: &[T]) -> Self {
+        let mut array = Self::zeroed(numbers.len()).unwrap_or_else(|error| panic!("{error}"));
+        array.copy_from_slice(numbers);
+        array
+    }
+}
+
+impl<T: Number> From<Vec<T>> for SharedSliceMut<T> {
+    /// Copies the numbers into shared memory.
+    ///
+    /// # Panics
+    ///
+    /// There is no memory for them: where [`zeroed`](Self::zeroed) is an error.
+    fn from(numbers: Vec<T>) -> Self {
+        Self::from(&numbers[..])
+    }
+}
+
+impl<T: Number> FromIterator<T> for SharedSliceMut<T> {
+    /// Writes the numbers straight into shared memory if the iterator's `size_hint` is exact; else it collects them first.
+    ///
+    /// # Panics
+    ///
+    /// There is no memory for them: where [`zeroed`](Self::zeroed) is an error.
+    fn from_iter<I: IntoIterator<Item = T>>(numbers: I) -> Self {
+        let mut numbers = numbers.into_iter();
+        let hint = numbers.size_hint();
+        // Where there is no memory for so many, there may be some for those that come.
+        let array = (Some(hint.0) == hint.1 && hint.0 > 0).then(|| Self::zeroed(hint.0).ok()).flatten();
+        let Some(mut array) = array else {
+            return Self::from(numbers.collect::<Vec<T>>());
+        };
+        array.length = write(Some(&mut array[..]), &mut numbers);
+        match numbers.next() {
+            None => array,
+            // The hint was wrong.
+            Some(further) => {
+                let all = array.iter().copied().chain([further]).chain(numbers);
+                Self::from(all.collect::<Vec<T>>())
+            }
+        }
+    }
+}
+
+impl<T: Number> Serialize for SharedSliceMut<T> {
+    fn serialize<S: Serializer>(&self, _serializer: S) -> Result<S::Ok, S::Error> {
+        Err(ser::Error::custom(
+            "a SharedSliceMut travels to a worker in parts only, and never back: pass `array.chunks_mut(…)` or \
+             `array.parts(…)?` to a map, and fill the part in place",
+        ))
+    }
+}
+
+impl<'de, T: Number> Deserialize<'de> for SharedSliceMut<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (id, offset, length) = Deserialize::deserialize(deserializer)?;
+        Self::named(id, offset, length)
+    }
+}

@@ -1,0 +1,47 @@
+//! How this process waits for memory that it has lent: until those who run tasks with it are done, or gone. It knows them as
+//! somebody who can look after that.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+/// Who takes in that tasks have ended, where nobody else does: after a call has ended, no caller reads the results of what
+/// still runs of it.
+pub(crate) trait Look: Send + Sync {
+    /// Takes in what has happened, without waiting.
+    fn look(&self);
+}
+
+static LOOKERS: Mutex<Vec<Weak<dyn Look>>> = Mutex::new(Vec::new());
+
+/// Has somebody look, as long as it is there, while a thread waits.
+pub(crate) fn look_while_waiting<L: Look + 'static>(looker: &Arc<L>) {
+    let looker: Arc<dyn Look> = Arc::<L>::clone(looker);
+    let mut lookers = LOOKERS.lock().unwrap_or_else(PoisonError::into_inner);
+    lookers.retain(|other| other.strong_count() > 0);
+    lookers.push(Arc::downgrade(&looker));
+}
+
+/// It is looked this often: at first, as a killed worker is gone within a millisecond; and later.
+const PAUSE_MIN: Duration = Duration::from_micros(50);
+const PAUSE_MAX: Duration = Duration::from_millis(2);
+
+/// Waits until something holds, for so long at most; tells whether it does.
+pub(super) fn wait_until(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
+    let start = Instant::now();
+    let mut pause = PAUSE_MIN;
+    while !holds() {
+        let Some(left) = limit.checked_sub(start.elapsed()).filter(|left| !left.is_zero()) else {
+            return false;
+        };
+        let lookers: Vec<Arc<dyn Look>> =
+            LOOKERS.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect();
+        lookers.iter().for_each(|looker| looker.look());
+        drop(lookers);
+        if holds() {
+            return true;
+        }
+        std::thread::sleep(pause.min(left));
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+    true
+}
