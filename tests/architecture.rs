@@ -5,15 +5,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of the runtime, lowest first: a row uses the rows above it, never one below.
-const ROWS: [&[&str]; 16] = [
+const ROWS: [&[&str]; 19] = [
     &["error"],
+    &["trace"],
     &["task"],
     &["sys"],
+    &["progress"],
     &["fault_points"],
     &["codec"],
     &["shared"],
     &["between"],
     &["wire"],
+    &["output"],
     &["registry"],
     &["transport"],
     &["worker"],
@@ -26,8 +29,15 @@ const ROWS: [&[&str]; 16] = [
 /// They never meet but in the rows above both.
 const STRANGERS: [(&str, &str); 2] = [("worker", "pool"), ("pool", "worker")];
 /// Each foreign crate has one owner, and stands in no other module.
-const OWNERS: [(&str, &str); 5] =
-    [("nix", "sys"), ("libc", "sys"), ("typeid", "sys"), ("bincode", "codec"), ("inventory", "registry")];
+const OWNERS: [(&str, &str); 7] = [
+    ("nix", "sys"),
+    ("libc", "sys"),
+    ("typeid", "sys"),
+    ("bincode", "codec"),
+    ("inventory", "registry"),
+    ("indicatif", "progress"),
+    ("tracing", "trace"),
+];
 /// They name things of all modules, and hold no logic.
 const FRONTS: [&str; 5] = ["lib", "__fuzzing", "__private", "guide", "macros"];
 const LINES_MAX: usize = 500;

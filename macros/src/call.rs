@@ -19,17 +19,32 @@ pub(crate) struct Call {
     pub(crate) options: Vec<(Ident, Option<Expr>)>,
 }
 
-/// The options, each a method of `Map` of the same name, and whether it takes a value.
-const OPTIONS: [(&str, bool); 8] = [
-    ("chunk_size", true),
-    ("window", true),
-    ("timeout", true),
-    ("cpu_limit", true),
-    ("deadline", true),
-    ("attempts", true),
-    ("shortest", false),
-    ("finish_running", false),
+/// What stands behind an option's name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Takes {
+    Value,
+    Nothing,
+    /// A condition, or nothing: then it is set.
+    Condition,
+}
+
+/// The options, each a method of `Map` of the same name, and what it takes.
+const OPTIONS: [(&str, Takes); 9] = [
+    ("chunk_size", Takes::Value),
+    ("window", Takes::Value),
+    ("timeout", Takes::Value),
+    ("cpu_limit", Takes::Value),
+    ("deadline", Takes::Value),
+    ("attempts", Takes::Value),
+    ("shortest", Takes::Nothing),
+    ("finish_running", Takes::Nothing),
+    ("progress", Takes::Condition),
 ];
+
+/// Whether an option that stands without a value is a condition that holds.
+pub(crate) fn is_condition(name: &Ident) -> bool {
+    OPTIONS.iter().any(|(option, takes)| name == option && *takes == Takes::Condition)
+}
 
 /// Reads what the macro was called with, and checks it.
 pub(crate) fn parse(tokens: TokenStream) -> Result<Call, Vec<syn::Error>> {
@@ -211,12 +226,12 @@ fn parse_options(input: ParseStream, mistakes: &mut Mistakes) -> syn::Result<Vec
 }
 
 fn check_option(name: &Ident, value: Option<&Expr>, earlier: &[(Ident, Option<Expr>)], mistakes: &mut Mistakes) {
-    let Some((_, takes_value)) = OPTIONS.iter().find(|(option, _)| name == option) else {
+    let Some((_, takes)) = OPTIONS.iter().find(|(option, _)| name == option) else {
         let known: Vec<String> = OPTIONS
             .iter()
-            .map(|(option, takes_value)| match takes_value {
-                true => format!("`{option} = …`"),
-                false => format!("`{option}`"),
+            .map(|(option, takes)| match takes {
+                Takes::Value => format!("`{option} = …`"),
+                Takes::Nothing | Takes::Condition => format!("`{option}`"),
             })
             .collect();
         mistakes.on(name, format_args!("there is no option `{name}`; there are {}", known.join(", ")));
@@ -226,11 +241,13 @@ fn check_option(name: &Ident, value: Option<&Expr>, earlier: &[(Ident, Option<Ex
         mistakes.on(name, format_args!("`{name}` is given twice: remove one"));
         return;
     }
-    match (takes_value, value) {
-        (true, None) if mistakes.is_empty() => {
+    match (takes, value) {
+        (Takes::Value, None) if mistakes.is_empty() => {
             mistakes.on(name, format_args!("`{name}` takes a value: `{name} = …`"));
         }
-        (false, Some(value)) => mistakes.on(value, format_args!("`{name}` takes no value: write `{name}` alone")),
+        (Takes::Nothing, Some(value)) => {
+            mistakes.on(value, format_args!("`{name}` takes no value: write `{name}` alone"));
+        }
         _ => {}
     }
 }
@@ -260,6 +277,14 @@ mod tests {
         assert_eq!(call.iterators.len(), 2);
         let options: Vec<_> = call.options.iter().map(|(name, value)| (name.to_string(), value.is_some())).collect();
         assert_eq!(options, [("chunk_size".to_owned(), true), ("shortest".to_owned(), false)]);
+    }
+
+    #[test]
+    fn a_condition_may_stand_alone_or_with_a_value() {
+        for tokens in [quote!(f, xs; progress), quote!(f, xs; progress = shown && !quiet)] {
+            let call = call(tokens).unwrap();
+            assert!(is_condition(&call.options[0].0));
+        }
     }
 
     #[test]

@@ -83,6 +83,18 @@ pub(crate) fn task_error(cause: &Cause, end: End, note: Note) -> Option<TaskErro
     })
 }
 
+/// The same, with the end of what the task wrote to its standard error.
+pub(crate) fn with_tail(error: TaskErrorKind, tail: &str) -> TaskErrorKind {
+    match error {
+        TaskErrorKind::Crashed { signal, exit_code, note } if !tail.trim().is_empty() => {
+            let before = note.map_or_else(String::new, |note| format!("{note}; "));
+            let note = format!("{before}its standard error ended with:\n{}", tail.trim_end());
+            TaskErrorKind::Crashed { signal, exit_code, note: Some(note) }
+        }
+        error => error,
+    }
+}
+
 const OUT_OF_MEMORY: &str = "the kernel's out-of-memory killer ended it";
 const EXITED: &str = "it was ended from inside, as `std::process::exit` in a task does";
 

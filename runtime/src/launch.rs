@@ -9,9 +9,10 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::output::Files;
 use crate::registry;
 use crate::sys::{self, Group, Process};
-use crate::task::Role;
+use crate::task::{Output, Role};
 use crate::transport::{Arena, Link};
 use crate::wire::{Greeting, Welcome};
 
@@ -98,6 +99,7 @@ pub(crate) struct Start {
     pub(crate) frame_bytes_max: usize,
     pub(crate) stack_bytes: usize,
     pub(crate) memory_limit: Option<u64>,
+    pub(crate) output: Output,
 }
 
 /// Starts the worker with this index: the process, and the channel to it, on which it has been greeted.
@@ -113,9 +115,10 @@ pub(crate) fn start(entry: &Entry, start: &Start, arena: Option<&Arena>, index: 
         memory_bytes: start.memory_limit.unwrap_or(0),
         arena_bytes: 0,
         has_stdout: false,
+        output: start.output,
     };
     let stdout = matches!(entry, Entry::Test(_)).then(sys::stdout);
-    link.greet(welcome, arena, memory.as_ref(), stdout)?;
+    link.greet(welcome, arena, memory.as_ref(), stdout, Files::new(start.output)?)?;
     let mut command = command(entry)?;
     let marker = Marker { parent: std::process::id(), depth: depth() + 1, role: start.role };
     command.env(MARKER, marker.to_string()).stdin(worker_end);

@@ -193,7 +193,7 @@ pub use poolmap_macros::test;
 ///   together, but one without an end (`repeat`, `0..`) may go on.
 /// - `shared(&value)` in the place of an iterator ([`shared`](crate::shared())): one value for every task, sent to each worker once,
 ///   whatever its size.
-/// - *Options*: `chunk_size = n`, `window = n`, `shortest`, `finish_running`; each is a method of
+/// - *Options*: `chunk_size = n`, `window = n`, `shortest`, `finish_running`, `progress`; each is a method of
 ///   [`Map`](crate::Map), and described there.
 ///
 /// # Errors
@@ -291,6 +291,46 @@ macro_rules! pool_map {
 #[macro_export]
 macro_rules! pool_try_map {
     ($($call:tt)*) => { $crate::__private::expand_call!(($crate) (pool_try_map collect_outcomes) $($call)*) };
+}
+
+/// Maps as [`pool_try_map!`](crate::pool_try_map) does, and gives what each task has printed, too.
+///
+/// It gives a [`Result`](crate::Result)`<Vec<`[`Captured`](crate::Captured)`<Output>>>`, in order, and needs a pool that captures what
+/// its workers print ([`Output::Captured`](crate::Output)).
+///
+/// # Errors
+///
+/// A pool that captures nothing ([`Error::is_invalid_option`](crate::Error::is_invalid_option)), and those of the call as a whole.
+/// A task that fails is an `Err` in its place.
+///
+/// # Worker death
+///
+/// It is the `Err` of the task that the worker was running, with what that had printed.
+///
+/// # Examples
+///
+/// ```
+/// use poolmap::{Output, Pool, pool_map_captured, worker};
+///
+/// #[worker]
+/// fn greet(name: &str) -> usize {
+///     println!("hello, {name}");
+///     name.len()
+/// }
+///
+/// poolmap::init();
+/// let pool = Pool::builder().workers(2).output(Output::Captured).build()?;
+/// let greeted = pool_map_captured!(in &pool, greet, ["you", "world"])?;
+/// assert_eq!(greeted[1].stdout, "hello, world\n");
+/// assert_eq!(greeted[1].outcome.as_ref().unwrap(), &5);
+///
+/// // The global pool captures nothing.
+/// assert!(pool_map_captured!(greet, ["you"]).unwrap_err().is_invalid_option());
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+#[macro_export]
+macro_rules! pool_map_captured {
+    ($($call:tt)*) => { $crate::__private::expand_call!(($crate) (pool_map_captured collect_captured) $($call)*) };
 }
 
 /// Maps lazily: an iterator of the results, in order.

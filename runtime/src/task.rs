@@ -1,6 +1,6 @@
 //! What tasks and workers are to each other, as plain data.
 
-use crate::error::TaskErrorKind;
+use crate::error::{Printed, TaskErrorKind};
 
 /// A worker: the process that runs tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,24 @@ impl Role {
     }
 }
 
+/// What becomes of what the workers of a pool print ([`Builder::output`](crate::Builder::output)): their tasks, C code in them, and
+/// processes that they start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Output {
+    /// It goes where that of this program goes, as it comes. It costs nothing.
+    #[default]
+    Inherited,
+    /// It goes there in whole lines, with the task before each: `[fetch #17] …`. A line of more than 4,096 bytes (512 on macOS) goes
+    /// on in another, and a last line without an end gets one when its task ends. While a task runs, its lines come about every
+    /// 50 ms. What is printed between tasks has the tag of the task before.
+    Tagged,
+    /// It goes with the outcome of its task: the last 64 KiB of each stream, with a line before them that tells how much was left out.
+    /// A failed task has it in its error ([`TaskError::stdout`](crate::TaskError::stdout)), and
+    /// [`pool_map_captured!`](crate::pool_map_captured) gives it for every task. What is printed between tasks is dropped.
+    Captured,
+}
+
 /// Tasks that have their outcomes: of one chunk, their indices one after another.
 #[derive(Clone, Debug)]
 pub(crate) struct Done {
@@ -67,6 +85,8 @@ pub(crate) struct Done {
     pub(crate) worker: Option<(usize, u32)>,
     /// The bytes of the arguments.
     pub(crate) argument_bytes: usize,
+    /// What the one task has printed whose worker has ended.
+    pub(crate) printed: Option<Box<Printed>>,
 }
 
 /// What became of some tasks.

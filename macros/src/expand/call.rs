@@ -29,8 +29,9 @@ fn expression(call: &Call) -> TokenStream {
     let arguments =
         (call.iterators.iter().enumerate()).map(|(position, iterator)| argument(&call.krate, position, iterator));
     let options = call.options.iter().map(|(option, value)| {
-        let option = place::own(option);
-        quote!(.#option(#value))
+        let method = place::own(option);
+        let holds = (value.is_none() && call::is_condition(option)).then(|| quote_spanned!(option.span()=> true));
+        quote!(.#method(#value #holds))
     });
     let finish = &call.finish;
     quote!(#start #on #(#arguments)* #(#options)* .#finish())

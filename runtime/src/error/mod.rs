@@ -13,6 +13,7 @@ pub(crate) use call::{Kind, LengthMismatch, Place, StartFailure};
 pub use codec::CodecError;
 pub use remote::RemoteError;
 pub(crate) use remote::TypedValue;
+pub(crate) use task::Printed;
 pub use task::{TaskError, TaskErrorKind};
 
 /// A `Result` whose error is [`Error`].

@@ -30,6 +30,14 @@ struct Inner {
     earlier: Vec<TaskErrorKind>,
     /// The name of the [`Process`](crate::Process) that ran it, if one did.
     process: Option<String>,
+    printed: Option<Box<Printed>>,
+}
+
+/// What a task has printed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Printed {
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 /// Why a task failed.
@@ -56,7 +64,9 @@ pub enum TaskErrorKind {
         /// The exit code with which the worker ended, 0 included.
         exit_code: Option<i32>,
         /// What else is known of the death, as a fragment: a stack overflow, the address of a fault, an allocation that
-        /// failed, the kernel's out-of-memory killer, an exit in the task. What is not known is not said.
+        /// failed, the kernel's out-of-memory killer, an exit in the task. What is not known is not said. Behind that stands, on
+        /// lines of its own, the end of what the task wrote to its standard error, where the pool tags or captures it
+        /// ([`Output`](crate::Output)): up to 2 KiB.
         note: Option<String>,
     },
     /// The task was ended by a time limit.
@@ -95,7 +105,16 @@ impl TaskError {
         kind: TaskErrorKind,
     ) -> Self {
         Self {
-            inner: Box::new(Inner { index, function, attempts, worker_pid, kind, earlier: Vec::new(), process: None }),
+            inner: Box::new(Inner {
+                index,
+                function,
+                attempts,
+                worker_pid,
+                kind,
+                earlier: Vec::new(),
+                process: None,
+                printed: None,
+            }),
         }
     }
 
@@ -114,6 +133,25 @@ impl TaskError {
     /// The name of the [`Process`](crate::Process) whose call it is; `None` for a task of a pool.
     pub fn process_name(&self) -> Option<&str> {
         self.inner.process.as_deref()
+    }
+
+    /// The same, of a task that has printed this.
+    pub(crate) fn printed(mut self, printed: Option<Box<Printed>>) -> Self {
+        self.inner.printed = printed;
+        self
+    }
+
+    /// What the task wrote to its standard output, in its last execution: the last 64 KiB. Only where the pool captures it
+    /// ([`Output::Captured`](crate::Output)) and the task was begun.
+    ///
+    /// What is no UTF-8 is replaced by `U+FFFD`. Of a task whose worker died it is what had left the buffers of the process.
+    pub fn stdout(&self) -> Option<&str> {
+        self.inner.printed.as_ref().map(|printed| &*printed.stdout)
+    }
+
+    /// What the task wrote to its standard error, as [`stdout`](Self::stdout).
+    pub fn stderr(&self) -> Option<&str> {
+        self.inner.printed.as_ref().map(|printed| &*printed.stderr)
     }
 
     /// The task's index in the map, from 0.

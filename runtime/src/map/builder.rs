@@ -10,6 +10,7 @@ use super::iter::{PoolIter, PoolIterUnordered};
 use super::options::Options;
 use crate::error::{Error, Kind, Result, TaskError};
 use crate::pool::{self, Pool};
+use crate::progress::ShowProgress;
 use crate::registry::{EncodeAs, Named, Parameter, WorkerFn};
 
 /// A map before it runs: what [`pool_map!`](crate::pool_map) and its kin build.
@@ -165,6 +166,34 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
         self
     }
 
+    /// Shows how far the call is, on standard error: a bar with the rate and the time left where that is a terminal, else a line
+    /// every 3 seconds, and one at the end. Where it is not known how many tasks there are, it is their count and the rate. With
+    /// `false` it shows nothing, as without it.
+    ///
+    /// It counts tasks that have their final outcome, whatever that is and whether it was yielded. It is there with the feature
+    /// `progress` of this crate, which is off by default: its bar is drawn by the crate indicatif. What workers or this program
+    /// print to the same terminal meanwhile may stand beside the bar, until it is drawn again.
+    ///
+    /// ```
+    /// # #[cfg(feature = "progress")] {
+    /// use poolmap::{pool_map, worker};
+    ///
+    /// #[worker]
+    /// fn square(x: u64) -> u64 {
+    ///     x * x
+    /// }
+    ///
+    /// poolmap::init();
+    /// let squares = pool_map!(square, 0..100; progress)?;
+    /// assert_eq!(pool_map!(square, 0..100; progress = squares.is_empty())?, squares);
+    /// # }
+    /// # Ok::<(), poolmap::Error>(())
+    /// ```
+    pub fn progress(mut self, shown: impl ShowProgress) -> Self {
+        self.options.progress = shown.shown();
+        self
+    }
+
     /// Runs it: all results, in order. This is [`pool_map!`](crate::pool_map).
     ///
     /// # Errors
@@ -227,7 +256,7 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
         Ok(gathered.into_vec())
     }
 
-    fn finite_engine(self) -> Result<Engine<F, A>> {
+    pub(super) fn finite_engine(self) -> Result<Engine<F, A>> {
         let engine = self.engine(Unread::TimedOut)?;
         match engine.length() {
             Length::Endless => Err(Error::new(Kind::Endless)),
@@ -245,7 +274,7 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
 }
 
 /// Results in order, of batches that come in any order.
-struct Gathered<T> {
+pub(super) struct Gathered<T> {
     /// Those of the first tasks.
     first: Vec<T>,
     /// Those of later tasks, by the index that they begin with.
@@ -256,7 +285,7 @@ struct Gathered<T> {
 const RESERVE_MAX: usize = 1 << 20;
 
 impl<T> Gathered<T> {
-    fn new(length: Length) -> Self {
+    pub(super) fn new(length: Length) -> Self {
         let reserve = match length {
             Length::Known(length) => length.min(RESERVE_MAX),
             _ => 0,
@@ -265,7 +294,7 @@ impl<T> Gathered<T> {
     }
 
     /// Where the results of `count` tasks from an index on belong.
-    fn place(&mut self, index: usize, count: usize) -> &mut Vec<T> {
+    pub(super) fn place(&mut self, index: usize, count: usize) -> &mut Vec<T> {
         if index == self.first.len() {
             return &mut self.first;
         }
@@ -276,7 +305,7 @@ impl<T> Gathered<T> {
     }
 
     /// Moves what follows the first results behind them.
-    fn join(&mut self) {
+    pub(super) fn join(&mut self) {
         while let Some(next) = self.later.first_entry()
             && *next.key() == self.first.len()
         {
@@ -284,7 +313,7 @@ impl<T> Gathered<T> {
         }
     }
 
-    fn into_vec(self) -> Vec<T> {
+    pub(super) fn into_vec(self) -> Vec<T> {
         let missing = self.first.len();
         assert!(self.later.is_empty(), "task {missing} has no outcome");
         self.first

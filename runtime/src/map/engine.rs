@@ -13,9 +13,11 @@ use super::rows::{Row, Rows};
 use crate::codec::{Encoder, Sink};
 use crate::error::{CodecError, Error, Kind, Result, TaskError, TaskErrorKind};
 use crate::pool::{CallFailure, CallId, CallRules, Pace, Shared, Step};
+use crate::progress::{Ended, Shown};
 use crate::registry::WorkerFn;
 use crate::shared;
-use crate::task::{Done, Outcomes};
+use crate::task::{Done, Outcomes, Output};
+use crate::trace;
 use crate::transport::{Chunk, ChunkHead, Sharing};
 use crate::wire::{LENGTH_BYTES, OVERHEAD_BYTES};
 
@@ -83,6 +85,9 @@ pub(super) struct Engine<F: WorkerFn, A> {
     last_step: Instant,
     /// The results given out since then.
     since_look: u32,
+    shown: Option<Shown>,
+    /// How many tasks have their outcome.
+    outcomes: usize,
     function: PhantomData<fn() -> F>,
 }
 
@@ -94,13 +99,20 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         // One that lies behind the end of the clock never comes.
         let deadline = options.deadline.and_then(|limit| Some((now.checked_add(limit)?, limit)));
         let rows = Rows::new(columns, F::__registration(), options.shortest)?;
-        let Options { chunk_size, attempts, limits, .. } = options;
+        let Options { chunk_size, attempts, limits, progress, .. } = options;
         let pace = match unread {
             Unread::TimedOut => Pace::Waited,
             Unread::Failed => Pace::Pulled,
         };
         let attempts = attempts.unwrap_or(FIRST_ATTEMPT);
         let call = shared.open(CallRules { chunk_size, attempts, limits, pace, ..CallRules::default() })?;
+        let length = match rows.length() {
+            Length::Known(length) => Some(length),
+            _ => None,
+        };
+        let function = F::__registration().path();
+        trace::call_opened(function, length);
+        let shown = progress.then(|| Shown::new(function, length));
         Ok(Self {
             shared,
             call,
@@ -119,8 +131,15 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             slow_input: false,
             last_step: now,
             since_look: 0,
+            shown,
+            outcomes: 0,
             function: PhantomData,
         })
+    }
+
+    /// What becomes of what the workers print.
+    pub(super) fn output(&self) -> Output {
+        self.shared.output()
     }
 
     /// How many tasks there will be, if that is known.
@@ -195,7 +214,11 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         }
         match self.failure.take() {
             Some(failure) => Err(failure),
-            None => Ok(true),
+            None => {
+                let ended = if self.has_failed { Ended::Early } else { Ended::Whole };
+                self.shown.iter_mut().for_each(|shown| shown.end(ended));
+                Ok(true)
+            }
         }
     }
 
@@ -251,7 +274,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         };
         self.outstanding_bytes += step.done.iter().map(Done::result_bytes).sum::<usize>();
         let at_hand = !step.done.is_empty();
-        self.ready.extend(step.done.into_iter().map(Replies::new));
+        step.done.into_iter().for_each(|done| self.arrived(done));
         // Results do not wait for an input that is slow.
         if let Some(tasks) = step.wanted.filter(|_| !(at_hand && self.slow_input)) {
             self.read_chunk(tasks);
@@ -266,12 +289,21 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         }
     }
 
+    /// Takes in tasks that have their outcome.
+    fn arrived(&mut self, done: Done) {
+        self.outcomes += done.count;
+        if let Some(shown) = &mut self.shown {
+            shown.add(done.count);
+        }
+        self.ready.push_back(Replies::new(done, self.shared.output()));
+    }
+
     /// Ends the call, whose time is over: every task without a result has timed out.
     fn expire(&mut self, limit: Duration) {
         let error = TaskErrorKind::TimedOut { limit };
         self.shared.expire(self.call, &error, self.options.running());
         if let Ok(step) = self.shared.try_step(self.call, false, None) {
-            self.ready.extend(step.done.into_iter().map(Replies::new));
+            step.done.into_iter().for_each(|done| self.arrived(done));
         }
         if self.rows.is_at_end() {
             return;
@@ -284,7 +316,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
                     Ok(0) => {}
                     Ok(count) => {
                         self.outstanding += count;
-                        self.ready.push_back(Replies::new(never_begun(first_index, count, error)));
+                        self.arrived(never_begun(first_index, count, error));
                     }
                     Err(mismatch) => self.failure = Some(mismatch),
                 }
@@ -329,7 +361,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             Then::GoOn => return true,
             Then::Stop | Then::SendAlone => {}
             Then::GoOnBehind(error) => {
-                self.ready.push_back(Replies::new(not_encoded(self.rows.pulled() - 1, error)));
+                self.arrived(not_encoded(self.rows.pulled() - 1, error));
                 return true;
             }
         }
@@ -396,7 +428,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
                 self.outstanding_bytes -= bytes.len();
                 let error = CodecError::no_memory(bytes.len(), &error);
                 let index = self.rows.pulled() - 1;
-                self.ready.push_back(Replies::new(not_encoded(index, error)));
+                self.arrived(not_encoded(index, error));
             }
         }
     }
@@ -458,11 +490,16 @@ fn never_begun(first_index: usize, count: usize, error: TaskErrorKind) -> Done {
         earlier: Vec::new(),
         worker: None,
         argument_bytes: 0,
+        printed: None,
     }
 }
 
 impl<F: WorkerFn, A> Drop for Engine<F, A> {
     fn drop(&mut self) {
         self.shared.close(self.call, self.options.running());
+        trace::call_closed(F::__registration().path(), self.outcomes);
+        if let Some(shown) = &mut self.shown {
+            shown.end(Ended::Early);
+        }
     }
 }

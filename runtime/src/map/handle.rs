@@ -11,7 +11,7 @@ use super::replies::Replies;
 use crate::error::{CodecError, Error, Kind, Result, TaskError, TaskErrorKind};
 use crate::pool::{CallFailure, Outcome, Pool, Shared, Submitted};
 use crate::registry::{EncodedCall, WorkerFn};
-use crate::task::Done;
+use crate::task::{Done, Output};
 use crate::transport::Chunk;
 use crate::wire::OVERHEAD_BYTES;
 
@@ -225,15 +225,16 @@ fn decode<F: WorkerFn>(shared: &Shared, outcome: Outcome) -> Result<F::Output> {
             CallFailure::PoolClosed => Kind::Closed,
         })
     })?;
-    decode_done::<F>(Some(shared), Done { first_index: 0, ..done }).map_err(Error::from)
+    decode_done::<F>(Some(shared), shared.output(), Done { first_index: 0, ..done }).map_err(Error::from)
 }
 
 /// The output of a task that has its outcome. A worker whose results make no sense is taken out of service, where there is the pool.
 pub(super) fn decode_done<F: WorkerFn>(
     shared: Option<&Shared>,
+    output: Output,
     done: Done,
 ) -> std::result::Result<F::Output, TaskError> {
-    let mut replies = Replies::new(done);
+    let mut replies = Replies::new(done, output);
     let ((_, outcome), _) = replies.next::<F>().expect("one task has one outcome");
     if let Some(shared) = shared
         && let Some((worker, what)) = replies.fault()

@@ -133,7 +133,7 @@ impl Pool {
                 F::__registration().path(),
             )));
         }
-        Ok(self.take_finalized().into_iter().map(|done| decode_done::<F>(None, done)).collect())
+        Ok(self.take_finalized().into_iter().map(|done| decode_done::<F>(None, self.output(), done)).collect())
     }
 
     /// Runs a call once in each worker that the pool has now, and waits for the outputs, in the order of the workers. A worker that is
@@ -191,7 +191,7 @@ impl Pool {
                     for done in step.done {
                         left -= 1;
                         let worker = done.first_index;
-                        match decode_done::<F>(Some(&shared), done) {
+                        match decode_done::<F>(Some(&shared), shared.output(), done) {
                             Ok(output) => outputs[worker] = Some(output),
                             Err(error) => first_error = first_error.and(Err(Error::from(error))),
                         }

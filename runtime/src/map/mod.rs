@@ -2,6 +2,7 @@
 
 mod apply;
 mod builder;
+mod captured;
 mod columns;
 mod completed;
 mod engine;
@@ -14,6 +15,7 @@ mod replies;
 mod rows;
 
 pub use builder::{Map, Position, call};
+pub use captured::Captured;
 pub use columns::{Column, Columns, Length, Pulled, Source};
 pub use completed::{AsCompleted, as_completed, wait_any};
 pub use handle::TaskHandle;

@@ -16,6 +16,7 @@ pub(super) struct Options {
     pub(super) window: Option<usize>,
     pub(super) shortest: bool,
     pub(super) finish_running: bool,
+    pub(super) progress: bool,
 }
 
 impl Options {

@@ -2,9 +2,10 @@
 
 use super::engine::Indexed;
 use crate::codec::Decoder;
-use crate::error::{TaskError, TaskErrorKind};
-use crate::registry::{NoOutput, WorkerFn, decode_output, take_outcome};
-use crate::task::{Done, Outcomes};
+use crate::error::{Printed, TaskError, TaskErrorKind};
+use crate::registry::{NoOutput, WorkerFn, decode_output, take_captured, take_outcome};
+use crate::task::{Done, Outcomes, Output};
+use crate::trace;
 use crate::wire::{Records, Violation};
 
 /// Outcomes, to be taken one by one.
@@ -19,19 +20,25 @@ pub(super) struct Replies {
     argument_bytes: usize,
     argument_bytes_over: usize,
     fault: Option<String>,
+    /// What the task taken last has printed, where that is captured.
+    printed: Option<Box<Printed>>,
 }
 
 enum Source {
     Records(Records),
+    /// What each task has printed stands behind its result.
+    Captured(Records),
     Error(TaskErrorKind),
 }
 
 impl Replies {
-    pub(super) fn new(done: Done) -> Self {
+    /// Outcomes of workers that print in this way.
+    pub(super) fn new(done: Done, output: Output) -> Self {
         Self {
             next_index: done.first_index,
             left: done.count,
             outcomes: match done.outcomes {
+                Outcomes::Records(records) if output == Output::Captured => Source::Captured(Records::new(records)),
                 Outcomes::Records(records) => Source::Records(Records::new(records)),
                 Outcomes::Error(kind) => Source::Error(kind),
             },
@@ -41,6 +48,7 @@ impl Replies {
             argument_bytes: done.argument_bytes / done.count.max(1),
             argument_bytes_over: done.argument_bytes % done.count.max(1),
             fault: None,
+            printed: done.printed,
         }
     }
 
@@ -105,6 +113,13 @@ impl Replies {
                 bytes += records.taken() - before;
                 outcome
             }
+            Source::Captured(records) => {
+                let before = records.taken();
+                let (outcome, printed) = take_captured::<F>(records);
+                self.printed = Some(Box::new(printed));
+                bytes += records.taken() - before;
+                outcome
+            }
             Source::Error(kind) => Err(NoOutput::Task(kind.clone())),
         };
         let outcome = outcome.map_err(|reason| {
@@ -113,15 +128,23 @@ impl Replies {
                 NoOutput::Violation(violation) => self.broken(violation),
             };
             let pid = self.worker.map(|(_, pid)| pid);
-            TaskError::new(index, F::__registration().path(), self.attempts, pid, kind)
+            let error = TaskError::new(index, F::__registration().path(), self.attempts, pid, kind)
                 .after(std::mem::take(&mut self.earlier))
+                .printed(self.printed.clone());
+            trace::task_failed(&error);
+            error
         });
         if self.left == 0
-            && let Source::Records(records) = &mut self.outcomes
+            && let Source::Records(records) | Source::Captured(records) = &mut self.outcomes
         {
             bytes += records.drop_rest();
         }
         Some(((index, outcome), bytes))
+    }
+
+    /// What the task taken last has printed, where that is captured.
+    pub(super) fn take_printed(&mut self) -> Option<Box<Printed>> {
+        self.printed.take()
     }
 
     /// What is wrong with the results, and the worker that wrote them.
@@ -132,7 +155,7 @@ impl Replies {
     /// The buffer that the results stand in.
     pub(super) fn into_buffer(self) -> Option<Vec<u8>> {
         match self.outcomes {
-            Source::Records(records) => Some(records.into_buffer()),
+            Source::Records(records) | Source::Captured(records) => Some(records.into_buffer()),
             Source::Error(_) => None,
         }
     }

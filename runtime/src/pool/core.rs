@@ -18,9 +18,11 @@ use super::seat::{Cause, Live, Seat, State};
 use super::submissions::Submissions;
 use crate::error::{Error, Kind, StartFailure, TaskErrorKind};
 use crate::launch::{Entry, Start};
+use crate::output::Rest;
 use crate::registry::EncodedCall;
 use crate::sys::{self, Waker};
-use crate::task::Done;
+use crate::task::{Done, Output};
+use crate::trace::{Event, Log};
 use crate::transport::{Arena, Chunk, Fault, Load};
 use crate::wire::Greeting;
 
@@ -81,6 +83,8 @@ pub(super) struct Core {
     pub(super) size: usize,
     /// The path of the worker function that is the initializer.
     pub(super) initializer: &'static str,
+    /// What becomes of what the workers print.
+    pub(super) output: Output,
     /// What the finalizers gave, until it is taken.
     pub(super) finalized: Arc<Mutex<Vec<Done>>>,
     /// Processes that were started, and those that died by themselves.
@@ -110,6 +114,9 @@ pub(super) struct Core {
     pub(super) measured: Instant,
     /// When a call was closed last.
     pub(super) last_closed: Instant,
+    /// What workers printed that have ended, and could not be written at once.
+    pub(super) unwritten: Vec<Rest>,
+    pub(super) log: Log,
 }
 
 /// A worker whose channel is closed, by itself or by the pool, has so long to end by itself: so it is learnt how it ended.
@@ -158,11 +165,14 @@ impl Shared {
                 size: settings.workers,
                 initializer: settings.initializer.as_ref().map_or("", |call| call.function.path()),
                 finalized: Arc::clone(&finalized),
+                output: settings.start.output,
                 started: 0,
                 lost: 0,
                 retirement: settings.retirement,
                 measured: now,
                 last_closed: now,
+                unwritten: Vec::new(),
+                log: Log::default(),
             }),
             arena,
             finalized,
@@ -188,6 +198,11 @@ impl Shared {
     /// The largest frame, in bytes.
     pub(crate) fn frame_bytes_max(&self) -> usize {
         self.settings.start.frame_bytes_max
+    }
+
+    /// What becomes of what the workers print.
+    pub(crate) fn output(&self) -> Output {
+        self.settings.start.output
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Core> {
@@ -268,6 +283,10 @@ impl Shared {
         let mut core = self.lock();
         core.take_back_all(call);
         let begun: Vec<Slot> = core.lives().filter(|(_, live)| live.link.has_begun()).map(|(slot, _)| slot).collect();
+        for &slot in &begun {
+            let words = core.seats[slot].worker.as_ref().and_then(|live| live.link.last_words());
+            core.queue.printed(slot, words.and_then(|words| words.printed));
+        }
         let held = core.queue.expire(call, error, running, |slot| begun.contains(&slot));
         self.end_held(core, held, running);
     }
@@ -312,10 +331,19 @@ impl Core {
     /// Takes in what a worker has sent, and sends it what waits.
     pub(super) fn exchange(&mut self, slot: Slot) {
         let greeting = self.greeting;
+        let was_ready = self.has_said_hello(slot);
         self.with_link(slot, |live, queue| {
             live.receive(slot, queue, greeting)?;
             live.link.flush()
         });
+        if let (None, Some(pid)) = (was_ready, self.has_said_hello(slot)) {
+            self.log.note(Event::Ready { worker: slot, pid });
+        }
+    }
+
+    /// The process of a worker that has said hello.
+    fn has_said_hello(&self, slot: Slot) -> Option<u32> {
+        self.seats[slot].worker.as_ref().filter(|live| live.said_hello).map(|live| live.process.pid())
     }
 
     /// Takes the results that stand in shared memory; tells whether there were some.

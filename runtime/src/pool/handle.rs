@@ -10,7 +10,7 @@ use super::seat::State;
 use super::supervisor::{self, FAILED_STARTS_MAX};
 use crate::error::{Error, Kind, Result};
 use crate::shared::Look;
-use crate::task::{Done, WorkerInfo};
+use crate::task::{Done, Output, WorkerInfo};
 
 /// Workers that a parent owns, and that run tasks for it.
 ///
@@ -44,6 +44,7 @@ pub struct Pool {
     /// What the finalizers gave, until it is taken; and which worker function that is.
     finalized: Arc<Mutex<Vec<Done>>>,
     finalizer: Option<u32>,
+    output: Output,
     /// The process that made it.
     pub(super) owner: u32,
 }
@@ -71,6 +72,7 @@ impl Pool {
 
     /// A pool that starts with its first call.
     pub(super) fn unstarted(settings: Settings) -> Result<Self> {
+        let output = settings.start.output;
         let finalizer = settings.finalizer.as_ref().map(|call| call.function.index());
         let shared = Shared::new(settings).map_err(|error| {
             Error::start(format!("a pool could not be made: {error}; it takes 5 descriptors, so look at `ulimit -n`"))
@@ -78,7 +80,7 @@ impl Pool {
         crate::shared::look_while_waiting(&shared);
         let finalized = Arc::clone(&shared.finalized);
         let inner = Mutex::new(Inner { shared: Some(shared), supervisor: None });
-        Ok(Self { inner, finalized, finalizer, owner: std::process::id() })
+        Ok(Self { inner, finalized, finalizer, output, owner: std::process::id() })
     }
 
     /// Starts the workers, unless they are, and waits until the system has made their processes.
@@ -105,6 +107,11 @@ impl Pool {
     /// The place of its finalizer among the worker functions.
     pub(crate) fn finalizer(&self) -> Option<u32> {
         self.finalizer
+    }
+
+    /// What becomes of what its workers print.
+    pub(crate) fn output(&self) -> Output {
+        self.output
     }
 
     /// Takes what the finalizers gave.

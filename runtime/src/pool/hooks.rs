@@ -29,7 +29,7 @@ impl Core {
         let (Outcomes::Records(records), Some((_, pid))) = (done.outcomes, done.worker) else {
             return;
         };
-        match registry::failure(records) {
+        match registry::failure(records, self.output) {
             None => self.queue.put_into_service(slot),
             Some(kind) => {
                 let message = initializer_failure(slot, pid, self.initializer, kind);

@@ -16,6 +16,8 @@ pub(super) struct Seat {
     pub(super) not_before: Instant,
     /// Its worker had nothing to do for long: the next one is started for the next call.
     pub(super) is_dormant: bool,
+    /// The process that held it before.
+    pub(super) pid_before: Option<u32>,
 }
 
 /// A process that was started and is not reaped yet.
@@ -55,7 +57,7 @@ pub(super) enum State {
 impl Seat {
     /// One whose process may be started from this moment on.
     pub(super) fn vacant(not_before: Instant) -> Self {
-        Self { worker: None, not_before, is_dormant: false }
+        Self { worker: None, not_before, is_dormant: false, pid_before: None }
     }
 }
 

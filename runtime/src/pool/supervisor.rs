@@ -16,7 +16,9 @@ use crate::death;
 use crate::error::StartFailure;
 use crate::fault_points::{self, Point};
 use crate::launch;
+use crate::output::Rest;
 use crate::sys::{self, End, Watch};
+use crate::trace::{self, Event};
 
 /// So many processes in a row that end before they are ready fail the calls that wait for them.
 pub(super) const FAILED_STARTS_MAX: u32 = 5;
@@ -62,7 +64,9 @@ pub(super) fn run(shared: &Shared) {
         }
         drop(core);
         shared.wake_driver();
+        trace::pool_ended();
     });
+    trace::pool_started(shared.workers());
     let mut closing_since = None;
     loop {
         start_vacant(shared);
@@ -85,8 +89,11 @@ pub(super) fn run(shared: &Shared) {
         let mut core = shared.lock();
         core.attend(&seen, shared.settings.startup_timeout);
         core.dispatch();
+        let (unwritten, log) = (std::mem::take(&mut core.unwritten), std::mem::take(&mut core.log));
         drop(core);
         shared.wake_driver();
+        log.tell();
+        unwritten.into_iter().for_each(Rest::write_patiently);
     }
 }
 
@@ -111,6 +118,9 @@ fn start_vacant(shared: &Shared) {
         match started {
             Ok((process, link)) => {
                 core.started += 1;
+                let pid = process.pid();
+                let replaces = core.seats[slot].pid_before.replace(pid);
+                core.log.note(Event::Started { worker: slot, pid, replaces });
                 core.seats[slot].worker = Some(Live {
                     process,
                     link,
@@ -317,6 +327,8 @@ impl Core {
         };
         live.state = State::Ready;
         // What it had finished before is kept.
+        let in_order = matches!(cause, Cause::CallEnded | Cause::PoolClosed | Cause::Retired);
+        self.log.note(Event::ended((slot, live.process.pid()), in_order, &cause, &end));
         let may_have_more = match &cause {
             Cause::Closed | Cause::ClosedAlive | Cause::PoolClosed | Cause::TimedOut(_) | Cause::CpuLimit(_) => true,
             Cause::Faulty(_) | Cause::Late | Cause::Retired | Cause::CallEnded | Cause::NotInitialized(_) => false,
@@ -326,13 +338,18 @@ impl Core {
         }
         self.seats[slot].not_before = Instant::now();
         // A worker that ended by itself, with nothing begun and no result ever given, had no proper start.
-        let ended_by_us = matches!(cause, Cause::CallEnded | Cause::PoolClosed | Cause::Retired);
-        self.lost += u64::from(!ended_by_us);
+        self.lost += u64::from(!in_order);
         let has_begun = live.link.has_begun();
-        let error = death::task_error(&cause, end, live.link.note());
+        let mut error = death::task_error(&cause, end, live.link.note());
+        if let Some(words) = live.link.last_words() {
+            // Before the caller is told of the death; what nobody reads at the moment waits.
+            self.unwritten.extend(words.rest.and_then(Rest::write_now));
+            error = error.map(|error| death::with_tail(error, &words.tail));
+            self.queue.printed(slot, words.printed);
+        }
         // Nor had one that ended in its initializer.
         let is_initializing = has_begun && self.queue.is_initializing(slot);
-        let failed_start = !live.answers.any && (!has_begun || is_initializing) && !ended_by_us;
+        let failed_start = !live.answers.any && (!has_begun || is_initializing) && !in_order;
         let in_initializer = error.clone().filter(|_| is_initializing);
         self.queue.lost(slot, has_begun, error);
         self.attend_hooks();

@@ -18,7 +18,7 @@ use crate::error::TaskErrorKind;
 use crate::launch::{self, Entry, STACK_BYTES, Start};
 use crate::registry;
 use crate::sys::{self, End, Process, Watch};
-use crate::task::Role;
+use crate::task::{Output, Role};
 use crate::transport::{Chunk, Event, Fault, Link};
 use crate::wire::{FRAME_BYTES_MAX, Greeting, Violation};
 
@@ -95,7 +95,13 @@ impl Watched {
 impl Child {
     /// Starts the process, and sends it its call. The thread that calls it must live as long as the process may.
     pub(super) fn start(entry: &Entry, role: Role, name: String, chunk: &Chunk) -> io::Result<Self> {
-        let start = Start { role, frame_bytes_max: FRAME_BYTES_MAX, stack_bytes: STACK_BYTES, memory_limit: None };
+        let start = Start {
+            role,
+            frame_bytes_max: FRAME_BYTES_MAX,
+            stack_bytes: STACK_BYTES,
+            memory_limit: None,
+            output: Output::Inherited,
+        };
         // Made before the process: from its start on, nothing may fail.
         let (ours, theirs) = sys::pair()?;
         let (mut process, mut link) = launch::start(entry, &start, None, 0)?;

@@ -20,6 +20,7 @@ use super::held::{self, Held};
 use crate::codec::{self, Decoder, Encoder};
 use crate::error::{CodecError, RemoteError, TypedValue};
 use crate::fault_points::{self, Point};
+use crate::output;
 use crate::shared;
 use crate::sys;
 use crate::wire::{self, HEAD_BYTES, PanicNote, RECORD_BYTES_MAX, Status, TaskFrames, Violation};
@@ -79,6 +80,8 @@ pub(crate) enum Flush {
     EachTask,
     /// Whoever runs the tasks, soon after: it would take longer than they do.
     Later,
+    /// It is done at the end of each, and what a task printed is kept (see `output`).
+    Kept,
 }
 
 /// Why a call gave no output. The bytes of a failure stand in the sink.
@@ -214,8 +217,10 @@ impl<'a> TaskCall<'a> {
         if shared::has_parts() {
             end_with_parts();
         }
-        if self.flush == Flush::EachTask {
-            let _ = std::io::stdout().flush();
+        match self.flush {
+            Flush::Later => {}
+            Flush::EachTask => drop(std::io::stdout().flush()),
+            Flush::Kept => self.keep_output(status),
         }
         fault_points::reached(Point::Encoded);
         let sink = self.results.sink();
@@ -232,6 +237,18 @@ impl<'a> TaskCall<'a> {
         fault_points::reached(Point::Uncounted);
         self.progress.finished.store(count.pack(), Ordering::Release);
         fault_points::reached(Point::Finished);
+    }
+
+    /// Puts what the task printed behind its result.
+    #[cold]
+    fn keep_output(&mut self, status: Status) {
+        if status == Status::NotRun {
+            return;
+        }
+        let bytes_max = self.results.bytes_max();
+        let sink = self.results.sink();
+        let used = sink.len() - self.record - HEAD_BYTES;
+        sink.write(&output::finish(bytes_max.saturating_sub(used)));
     }
 
     /// Ends the run: what is finished, how many bytes of arguments were taken, and the result that outgrew the room.

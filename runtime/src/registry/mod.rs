@@ -18,7 +18,7 @@ pub use fallible::{ErrorProbe, Fallible, Typed, Untyped};
 pub use function::{Argument, Named, Output, Parameter, Parameters, WorkerFailure, WorkerFn, not_a_worker_function};
 pub use held::Held;
 pub(crate) use held::SharedName;
-pub(crate) use outcome::{NoOutput, decode_output, failure, take_outcome};
+pub(crate) use outcome::{NoOutput, decode_output, failure, take_captured, take_outcome};
 pub use state::with_state;
 pub use table::{Entry, Identity, Registration};
 pub(crate) use table::{fingerprint, function};

@@ -3,7 +3,9 @@
 use super::call::decode_failure;
 use super::function::WorkerFn;
 use crate::codec::Decoder;
-use crate::error::{CodecError, TaskErrorKind};
+use crate::error::{CodecError, Printed, TaskErrorKind};
+use crate::output;
+use crate::task::Output;
 use crate::wire::{PanicNote, Records, Status, Violation};
 
 /// Why there is no output.
@@ -21,11 +23,11 @@ pub(crate) fn decode_output<F: WorkerFn>(output: &[u8]) -> Result<F::Output, NoO
         .map_err(|error| NoOutput::Task(TaskErrorKind::Decode(CodecError::new(format!("the result: {error}")))))
 }
 
-/// Why the one task of some records has no output; none if it has one.
-pub(crate) fn failure(records: Vec<u8>) -> Option<TaskErrorKind> {
+/// Why the one task of some records has no output; none if it has one. Where what it has printed is captured, that is left out.
+pub(crate) fn failure(records: Vec<u8>, output: Output) -> Option<TaskErrorKind> {
     match Records::new(records).next().and_then(|(status, payload)| match status {
         Status::Output => Ok(None),
-        status => match failed::<()>(status, &payload) {
+        status => match failed::<()>(status, without_captured(&payload, output)?) {
             Err(NoOutput::Task(kind)) => Ok(Some(kind)),
             Err(NoOutput::Violation(violation)) => Err(violation),
             Ok(()) => Ok(None),
@@ -39,14 +41,35 @@ pub(crate) fn failure(records: Vec<u8>) -> Option<TaskErrorKind> {
     }
 }
 
+/// A record's payload, without what its task has printed.
+fn without_captured(payload: &[u8], output: Output) -> Result<&[u8], Violation> {
+    match output {
+        Output::Captured => Ok(output::split(payload)?.0),
+        Output::Inherited | Output::Tagged => Ok(payload),
+    }
+}
+
 /// Takes the next result, also where it is no output in one piece.
 #[cold]
 #[inline(never)]
 pub(crate) fn take_outcome<F: WorkerFn>(records: &mut Records) -> Result<F::Output, NoOutput> {
-    match records.next() {
-        Ok((Status::Output, output)) => decode_output::<F>(&output),
-        Ok((status, payload)) => failed(status, &payload),
-        Err(violation) => Err(NoOutput::Violation(violation)),
+    let (status, payload) = records.next().map_err(NoOutput::Violation)?;
+    outcome::<F>(status, &payload)
+}
+
+/// Takes the next result, behind which stands what its task has printed.
+pub(crate) fn take_captured<F: WorkerFn>(records: &mut Records) -> (Result<F::Output, NoOutput>, Printed) {
+    let taken = records.next().and_then(|(status, payload)| {
+        let (payload, printed) = output::split(&payload)?;
+        Ok((outcome::<F>(status, payload), printed))
+    });
+    taken.unwrap_or_else(|violation| (Err(NoOutput::Violation(violation)), Printed::default()))
+}
+
+fn outcome<F: WorkerFn>(status: Status, payload: &[u8]) -> Result<F::Output, NoOutput> {
+    match status {
+        Status::Output => decode_output::<F>(payload),
+        status => failed(status, payload),
     }
 }
 

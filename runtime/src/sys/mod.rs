@@ -4,6 +4,7 @@ mod backtrace;
 mod common;
 mod crash;
 mod environment;
+mod files;
 mod limits;
 mod memory;
 mod oom_kills;
@@ -16,12 +17,18 @@ mod poll;
 mod process;
 mod socket;
 mod stack;
+#[cfg(feature = "progress")]
+mod terminal;
 mod waker;
 mod worker_setup;
 
 pub(crate) use common::{CommonMemory, common_memory, is_locked_by_another, lock_byte, memory_bytes, unlock_byte};
 pub(crate) use crash::{CRASH_WORDS, Crash, CrashPad, Reason, TaskLimits, leave_word_of_crashes};
 pub(crate) use environment::take_variable;
+pub(crate) use files::{
+    WHOLE_BYTES_MAX, appended_file, file, flush_c_streams, forget_before, own_output, replace_output, unnamed_file,
+    write_within,
+};
 pub(crate) use limits::{CAN_LIMIT_MEMORY, limit_memory};
 pub(crate) use memory::{
     Access, Region, Ring, View, Words, is_short_of_resources, seal_against_writers, shared_memory,
@@ -34,6 +41,8 @@ pub(crate) use plain::{IsVec, Plain, for_each_plain, plain_bytes, type_id};
 pub(crate) use poll::{Watch, poll};
 pub(crate) use process::{CAN_TELL_CPU_TIME, End, Group, Process, cpu_time, resident_bytes};
 pub(crate) use socket::{Wait, is_hung_up, pair, receive, receive_with_descriptors, send, send_with_descriptors};
+#[cfg(feature = "progress")]
+pub(crate) use terminal::terminal_columns;
 pub(crate) use waker::Waker;
 pub(crate) use worker_setup::{
     become_worker, exit_fork, is_fork, keep_freed_memory, kill_own_group, replace_stdout, stdout,

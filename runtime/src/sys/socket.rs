@@ -59,7 +59,7 @@ pub(crate) fn receive(stream: &UnixStream, bytes: &mut [u8], wait: Wait) -> io::
 }
 
 /// So many descriptors travel together at most.
-const DESCRIPTORS_MAX: usize = 4;
+const DESCRIPTORS_MAX: usize = 6;
 
 /// Writes some of `bytes`, and copies of descriptors with the first of them. It does not wait.
 pub(crate) fn send_with_descriptors(

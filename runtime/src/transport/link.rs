@@ -9,6 +9,8 @@ use super::ring::{RingLink, Taken};
 use super::sent::SentMemory;
 use super::socket::SocketLink;
 use super::{Arena, Chunk, Fault};
+use crate::output::{Files, LastWords};
+use crate::registry;
 use crate::sys::Crash;
 use crate::wire::{self, Greeting, PanicNote, Welcome};
 
@@ -19,6 +21,8 @@ pub(crate) struct Link {
     /// The memory beside the arena that the worker has.
     memory: SentMemory,
     said_hello: bool,
+    /// What the worker prints to, if that is not what this process does.
+    printed: Option<Files>,
 }
 
 /// What has come from a worker.
@@ -57,7 +61,7 @@ impl Link {
             }
             None => (None, None),
         };
-        Ok((Self { socket, ring, memory: SentMemory::default(), said_hello: false }, worker_end, memory))
+        Ok((Self { socket, ring, memory: SentMemory::default(), said_hello: false, printed: None }, worker_end, memory))
     }
 
     /// The socket, to wait for.
@@ -65,13 +69,14 @@ impl Link {
         self.socket.stream()
     }
 
-    /// Greets the worker: with the arena, its own memory, and the standard output that it is to have.
+    /// Greets the worker: with the arena, its own memory, the standard output that it is to have, and the files that it prints to.
     pub(crate) fn greet(
         &mut self,
         mut welcome: Welcome,
         arena: Option<&Arena>,
         memory: Option<&OwnedFd>,
         stdout: Option<BorrowedFd<'_>>,
+        printed: Option<Files>,
     ) -> io::Result<()> {
         let mut descriptors = Vec::new();
         if let (Some((arena, bytes)), Some(memory)) = (arena.and_then(Arena::memory), memory) {
@@ -80,7 +85,16 @@ impl Link {
         }
         welcome.has_stdout = stdout.is_some();
         descriptors.extend(stdout);
-        self.socket.greet(&wire::welcome(&welcome), &descriptors)
+        descriptors.extend(printed.iter().flat_map(Files::descriptors));
+        self.socket.greet(&wire::welcome(&welcome), &descriptors)?;
+        self.printed = printed;
+        Ok(())
+    }
+
+    /// What the worker has printed of late, if that is not what this process prints to.
+    pub(crate) fn last_words(&self) -> Option<LastWords> {
+        let name = |function| registry::function(function).map(registry::Registration::path);
+        self.printed.as_ref().map(|files| files.last_words(name))
     }
 
     /// Gives the worker a chunk, of which it claims `grain` tasks at a time (0: as its clock tells).

@@ -294,6 +294,8 @@ impl RingLink {
 pub(super) const ENTRY_SEGMENT: usize = 0;
 pub(super) const ENTRY_OFFSET: usize = 1;
 pub(super) const ENTRY_BYTES: usize = 2;
+/// The index of the first task in its map.
+pub(super) const ENTRY_INDEX: usize = 3;
 pub(super) const ENTRY_FUNCTION: usize = 4;
 pub(super) const ENTRY_FIRST: usize = 5;
 pub(super) const ENTRY_COUNT: usize = 6;

@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::ring::{
-    ENTRY_BYTES, ENTRY_COUNT, ENTRY_FIRST, ENTRY_FUNCTION, ENTRY_OFFSET, ENTRY_SEGMENT, ENTRY_SHARED, MESSAGES_BITS,
-    MESSAGES_MASK,
+    ENTRY_BYTES, ENTRY_COUNT, ENTRY_FIRST, ENTRY_FUNCTION, ENTRY_INDEX, ENTRY_OFFSET, ENTRY_SEGMENT, ENTRY_SHARED,
+    MESSAGES_BITS, MESSAGES_MASK,
 };
 use super::{Fault, claims, layout, parking};
 use crate::codec::{Encoder, Sink};
@@ -47,6 +47,8 @@ pub(crate) struct Claimed {
     pub(crate) function: u32,
     pub(crate) attempt: u32,
     pub(crate) count: u32,
+    /// That of the first in its map.
+    pub(crate) index: u64,
     /// The parameters whose arguments are shared.
     shared: u16,
     /// The messages about memory that come before it.
@@ -134,6 +136,7 @@ impl RingEnd {
             function: (function >> 32) as u32,
             attempt: function as u32,
             count: self.claimed.wrapping_sub(next).min(end.wrapping_sub(next)),
+            index: self.field(ENTRY_INDEX) + u64::from(next.wrapping_sub(first)),
             shared: (shared >> MESSAGES_BITS) as u16,
             messages: shared & MESSAGES_MASK,
             segment: self.field(ENTRY_SEGMENT),

@@ -5,6 +5,7 @@ use super::fields::{Fields, Violation, finish};
 use super::{HEADER_BYTES, PROTOCOL_VERSION, TRAILER_BYTES};
 use crate::codec::{decode, encode};
 use crate::sys::{CRASH_WORDS, Crash};
+use crate::task::Output;
 
 const WELCOME: u8 = 1;
 pub(super) const CHUNK: u8 = 2;
@@ -48,6 +49,8 @@ pub(crate) struct Welcome {
     pub(crate) arena_bytes: u64,
     /// Whether the standard output's descriptor comes with this, as the last.
     pub(crate) has_stdout: bool,
+    /// What becomes of what it prints; where that is not inherited, the descriptors of three files come behind that.
+    pub(crate) output: Output,
 }
 
 /// What the parent sends.
@@ -125,6 +128,7 @@ impl<'a> ToWorker<'a> {
                 memory_bytes: fields.u64()?,
                 arena_bytes: fields.u64()?,
                 has_stdout: fields.u8()? != 0,
+                output: output(fields.u8()?)?,
             })),
             CHUNK => TaskFrames::parse(payload).map(|(header, tasks)| Self::Chunk(header, tasks)),
             REVOKE => Ok(Self::Revoke),
@@ -161,6 +165,12 @@ fn crash(fields: &mut Fields<'_>) -> Result<Crash, Violation> {
     Crash::from_words(words).ok_or_else(|| Violation::new("a crash that is none"))
 }
 
+const OUTPUTS: [Output; 3] = [Output::Inherited, Output::Tagged, Output::Captured];
+
+fn output(place: u8) -> Result<Output, Violation> {
+    OUTPUTS.get(usize::from(place)).copied().ok_or_else(|| Violation::new("a way to print that is none"))
+}
+
 fn greeting(fields: &mut Fields<'_>) -> Result<Greeting, Violation> {
     Ok(Greeting { version: fields.u32()?, fingerprint: fields.u64()? })
 }
@@ -194,6 +204,7 @@ pub(crate) fn welcome(welcome: &Welcome) -> Vec<u8> {
         frame.extend_from_slice(&welcome.memory_bytes.to_le_bytes());
         frame.extend_from_slice(&welcome.arena_bytes.to_le_bytes());
         frame.push(u8::from(welcome.has_stdout));
+        frame.push(OUTPUTS.iter().position(|&output| output == welcome.output).map_or(0, |place| place as u8));
     })
 }
 
@@ -276,6 +287,7 @@ mod tests {
             memory_bytes: 1 << 30,
             arena_bytes: 1 << 28,
             has_stdout: true,
+            output: Output::Captured,
         };
         let frame = welcome(&sent);
         let Ok(ToWorker::Welcome(received)) = ToWorker::parse(payload(&frame)) else {

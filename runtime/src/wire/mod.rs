@@ -42,7 +42,7 @@ pub(crate) use message::{
 pub(crate) use record::{HEAD_BYTES, RECORD_BYTES_MAX, Records, Status, head, part_head, record, skip_head, skipped};
 
 /// Changes with every change of the frames.
-pub(crate) const PROTOCOL_VERSION: u32 = 5;
+pub(crate) const PROTOCOL_VERSION: u32 = 6;
 
 /// The length, the check and the kind.
 pub(crate) const HEADER_BYTES: usize = 9;

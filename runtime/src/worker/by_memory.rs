@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::memory;
 use super::panic::{self, Printed, Teller};
-use super::serve::run_tasks;
+use super::serve::{note_task, run_tasks};
 use crate::fault_points::{self, Point};
+use crate::output;
 use crate::registry::Flush;
 use crate::sys::{self, TaskLimits};
 use crate::transport::{Claimed, Fault, RingEnd, WorkerEnd};
@@ -27,7 +28,8 @@ pub(super) fn serve(end: WorkerEnd, ring: RingEnd, bytes_max: usize, limits: Tas
     panic::install_hook(Teller::Memory(ring.note_pad()), Printed::OfOtherThreads);
     sys::leave_word_of_crashes(ring.crash_pad(), limits);
     let now = Instant::now();
-    let mut server = Server { end, ring, bytes_max, pace: Pace::default(), busy: Duration::ZERO, looked: now };
+    let is_kept = output::is_kept();
+    let mut server = Server { end, ring, bytes_max, is_kept, pace: Pace::default(), busy: Duration::ZERO, looked: now };
     loop {
         server.run_all()?;
         if !server.wait()? {
@@ -40,6 +42,8 @@ struct Server {
     end: WorkerEnd,
     ring: RingEnd,
     bytes_max: usize,
+    /// What tasks print is kept, for each.
+    is_kept: bool,
     pace: Pace,
     /// How long tasks have run, up to when the clock was looked at last.
     busy: Duration,
@@ -80,7 +84,11 @@ impl Server {
     /// Runs tasks until there are none.
     fn run_all(&mut self) -> Result<(), Fault> {
         self.looked = Instant::now();
-        while let Some(claimed) = self.ring.next(self.pace.tasks) {
+        while let Some(mut claimed) = self.ring.next(self.pace.tasks) {
+            if self.is_kept {
+                claimed.count = 1;
+                note_task(claimed.function, claimed.index);
+            }
             self.run(&claimed)?;
             self.pace.since += claimed.count;
             if self.pace.since >= self.pace.tasks {
@@ -118,8 +126,9 @@ impl Server {
                 return Err(Fault::Closed);
             }
         }
+        let flush = if self.is_kept { Flush::Kept } else { self.pace.flush() };
         let mut ran = Ok(());
-        let outgrown = self.ring.run(claimed, self.bytes_max, self.pace.flush(), |call| {
+        let outgrown = self.ring.run(claimed, self.bytes_max, flush, |call| {
             ran = run_tasks(claimed.function, claimed.attempt, call);
         })?;
         ran?;

@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use super::memory;
 use super::panic::{self, Printed, Teller};
-use super::serve::run_tasks;
+use super::serve::{note_task, run_tasks};
 use crate::codec::{Encoder, Sink};
 use crate::fault_points::{self, Point};
+use crate::output;
 use crate::registry::{Finished, Flush, Progress, TaskCall};
 use crate::sys::{self, TaskLimits};
 use crate::transport::{Fault, Sender, WorkerEnd};
@@ -65,6 +66,8 @@ struct Server {
     tasks: u64,
     /// The number of the running task; 0 while none is.
     running: Arc<AtomicU64>,
+    /// What becomes of what tasks print.
+    flush: Flush,
 }
 
 impl Server {
@@ -74,7 +77,8 @@ impl Server {
         if let Ok(pad) = end.crash_pad(&running) {
             sys::leave_word_of_crashes(pad, limits);
         }
-        Self { end, sender, waiting: VecDeque::new(), revoked: false, bytes_max, tasks: 0, running }
+        let flush = if output::is_kept() { Flush::Kept } else { Flush::EachTask };
+        Self { end, sender, waiting: VecDeque::new(), revoked: false, bytes_max, tasks: 0, running, flush }
     }
 
     /// Waits for a message and takes it in; false at the end of the stream.
@@ -126,10 +130,12 @@ impl Server {
         // Without room, the result is given back.
         let mut result = Vec::new();
         let results = Encoder::new(Sink::behind(&mut result), self.bytes_max);
-        let mut call =
-            TaskCall::new(TaskFrames::of(tasks), 1, results, progress, Flush::EachTask).with_shared(chunk.shared);
+        let mut call = TaskCall::new(TaskFrames::of(tasks), 1, results, progress, self.flush).with_shared(chunk.shared);
         self.tasks += 1;
         self.running.store(self.tasks, Ordering::SeqCst);
+        if self.flush == Flush::Kept {
+            note_task(chunk.function, chunk.first_index + u64::from(position));
+        }
         run_tasks(chunk.function, chunk.attempt, &mut call)?;
         self.running.store(0, Ordering::SeqCst);
         let elapsed = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);

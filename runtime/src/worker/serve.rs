@@ -9,10 +9,11 @@ use std::os::unix::net::UnixStream;
 
 use super::{by_memory, by_socket, current, panic};
 use crate::fault_points::{self, Point};
+use crate::output::{self, Files};
 use crate::registry::{self, TaskCall};
 use crate::shared;
 use crate::sys::{self, TaskLimits, Watch};
-use crate::task::Role;
+use crate::task::{Output, Role};
 use crate::transport::{Fault, RingEnd, WorkerEnd};
 use crate::wire::{self, Greeting, OVERHEAD_BYTES, Status, ToWorker, Violation, Welcome};
 
@@ -57,6 +58,10 @@ fn enter(parent: u32, role: Role, leave: fn()) -> io::Result<UnixStream> {
     let memory = if welcome.arena_bytes > 0 { Some((descriptor()?, descriptor()?)) } else { None };
     if welcome.has_stdout {
         sys::replace_stdout(&descriptor()?)?;
+    }
+    if welcome.output != Output::Inherited {
+        let files = [descriptor()?, descriptor()?, descriptor()?];
+        output::start(Files::from_descriptors(welcome.output, files))?;
     }
     let limit = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
     end.set_frame_bytes_max(limit(welcome.frame_bytes_max));
@@ -133,6 +138,12 @@ fn watch(socket: &UnixStream) -> ! {
             sys::kill_own_group();
         }
     }
+}
+
+/// Notes which task is about to begin, where what it prints is kept.
+pub(super) fn note_task(function: u32, index: u64) {
+    let name = registry::function(function).map_or("?", registry::Registration::path);
+    output::begin((function, name), index);
 }
 
 /// Runs every task of a call.

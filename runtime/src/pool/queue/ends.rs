@@ -1,7 +1,7 @@
 //! Ends, as the queue sees them: of a worker, and of a call.
 
 use super::{CallFailure, CallId, Held, MOVES_MAX, Queue, Running, Slot};
-use crate::error::TaskErrorKind;
+use crate::error::{Printed, TaskErrorKind};
 use crate::pool::chunk_size::Return;
 use crate::task::{Done, Outcomes};
 use crate::transport::Chunk;
@@ -37,7 +37,9 @@ impl Queue {
             for held in &worker.chunks {
                 let mut rest = held.clone();
                 if std::mem::take(&mut begun) {
-                    call.done.push(rest.done(1, Outcomes::Error(error.clone()), (slot, worker.pid)));
+                    let mut done = rest.done(1, Outcomes::Error(error.clone()), (slot, worker.pid));
+                    done.printed.clone_from(&worker.printed);
+                    call.done.push(done);
                 }
                 call.done.extend(rest.into_rest().map(|chunk| not_begun(&chunk, error)));
             }
@@ -52,6 +54,11 @@ impl Queue {
         let backlog = &mut self.calls.get_mut(&id)?.backlog;
         let place = backlog.iter().position(|chunk| chunk.len() == 1 && chunk.index(0) == index)?;
         backlog.remove(place).map(|chunk| not_begun(&chunk, error))
+    }
+
+    /// Takes in what the task has printed that a worker was running when it ended, or is ended.
+    pub(in crate::pool) fn printed(&mut self, slot: Slot, printed: Option<Box<Printed>>) {
+        self.workers[slot].printed = printed;
     }
 
     /// Takes in that workers hold chunks of a call no more that they are to be killed for, or to begin nothing more of.
@@ -96,7 +103,11 @@ impl Queue {
                         suspect = Some(rest.again(error));
                     }
                 }
-                Some(error) => call.done.push(first.done(1, Outcomes::Error(error), (slot, worker.pid))),
+                Some(error) => {
+                    let mut done = first.done(1, Outcomes::Error(error), (slot, worker.pid));
+                    done.printed = worker.printed.filter(|_| has_begun);
+                    call.done.push(done);
+                }
                 None => first.next += 1,
             }
         }
@@ -147,5 +158,6 @@ pub(super) fn not_begun(chunk: &Chunk, error: &TaskErrorKind) -> Done {
         earlier: chunk.earlier().to_vec(),
         worker: None,
         argument_bytes: chunk.weight,
+        printed: None,
     }
 }

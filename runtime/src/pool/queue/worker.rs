@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{CallId, Hook, Slot};
+use crate::error::Printed;
 use crate::shared::Segment;
 use crate::task::{Done, Outcomes};
 use crate::transport::Chunk;
@@ -30,6 +31,8 @@ pub(super) struct Worker {
     pub(super) is_finalized: bool,
     /// The memory of the chunks that it is killed for: it may write there until it has ended.
     pub(super) lent: Vec<Arc<Segment>>,
+    /// What the task that it was running has printed, once it is known that the task has no result.
+    pub(super) printed: Option<Box<Printed>>,
 }
 
 impl Worker {
@@ -78,6 +81,7 @@ impl Held {
             earlier: self.chunk.earlier().to_vec(),
             worker: Some(worker),
             argument_bytes,
+            printed: None,
         }
     }
 

@@ -1,0 +1,52 @@
+//! Outcomes with what their tasks have printed.
+
+use super::builder::{Gathered, Map};
+use super::columns::Columns;
+use crate::error::{Error, Printed, Result, TaskError};
+use crate::registry::WorkerFn;
+use crate::task::Output;
+
+/// The outcome of a task, and what it has printed: what [`pool_map_captured!`](crate::pool_map_captured) gives of each.
+///
+/// Of each stream it is the last 64 KiB; a line before them tells how much was left out. What is no UTF-8 is replaced by `U+FFFD`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Captured<T> {
+    /// The output, or why there is none.
+    pub outcome: std::result::Result<T, TaskError>,
+    /// What the task, and what it started, wrote to standard output.
+    pub stdout: String,
+    /// The same of standard error.
+    pub stderr: String,
+}
+
+impl<F: WorkerFn, A: Columns> Map<'_, F, A> {
+    /// Runs it: every task's own outcome, with what it has printed, in order. This is
+    /// [`pool_map_captured!`](crate::pool_map_captured).
+    ///
+    /// # Errors
+    ///
+    /// A pool that captures nothing; those of the call as a whole. A failed task is an `Err` in its place.
+    pub fn collect_captured(self) -> Result<Vec<Captured<F::Output>>> {
+        let mut engine = self.finite_engine()?;
+        if engine.output() != Output::Captured {
+            return Err(Error::invalid_option(
+                "this pool captures nothing of what its workers print: build it with \
+                 Pool::builder().output(Output::Captured), and name it, `pool_map_captured!(in &pool, f, xs)`",
+            ));
+        }
+        let mut gathered = Gathered::new(engine.length());
+        while let Some(mut batch) = engine.next_batch()? {
+            let place = gathered.place(batch.next_index(), batch.len());
+            let mut bytes_in_all = 0;
+            while let Some(((_, outcome), bytes)) = batch.next::<F>() {
+                let printed = batch.take_printed().map_or_else(Printed::default, |printed| *printed);
+                place.push(Captured { outcome, stdout: printed.stdout, stderr: printed.stderr });
+                bytes_in_all += bytes;
+            }
+            engine.batch_yielded(batch, bytes_in_all);
+            gathered.join();
+        }
+        Ok(gathered.into_vec())
+    }
+}

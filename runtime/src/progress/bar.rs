@@ -1,0 +1,82 @@
+//! Progress as a bar on a terminal; the only owner of indicatif.
+
+use std::fmt::Write;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressState, ProgressStyle};
+
+use super::Ended;
+use crate::sys;
+
+/// The bar is drawn again this often, so that its times go on while tasks take long.
+const TICK: Duration = Duration::from_millis(250);
+
+/// More of a function's name would leave no room for the bar.
+const NAME_LETTERS_MAX: usize = 20;
+
+pub(super) struct Bar(ProgressBar);
+
+impl Bar {
+    pub(super) fn new(name: &str, length: Option<usize>) -> Self {
+        // Calls of several threads each have a line.
+        static BARS: OnceLock<MultiProgress> = OnceLock::new();
+        let bar = match length {
+            Some(length) => ProgressBar::new(length as u64),
+            None => ProgressBar::no_length(),
+        };
+        let bar = BARS.get_or_init(MultiProgress::new).add(bar);
+        bar.set_style(style(None, length.is_some()));
+        bar.set_prefix(name.chars().take(NAME_LETTERS_MAX).collect::<String>());
+        bar.enable_steady_tick(TICK);
+        Self(bar)
+    }
+
+    pub(super) fn set(&self, count: usize) {
+        self.0.set_position(count as u64);
+    }
+
+    /// Leaves the bar as it is.
+    pub(super) fn end(self, count: usize, ended: Ended) {
+        let Self(bar) = self;
+        bar.set_position(count as u64);
+        bar.set_style(style(Some(ended), bar.length().is_some()));
+        bar.abandon();
+    }
+}
+
+/// Terminals of fewer columns have no room for a bar, and of still fewer for more than the count.
+const BAR_COLUMNS_MIN: u16 = 60;
+const RATE_COLUMNS_MIN: u16 = 40;
+
+fn style(ended: Option<Ended>, has_length: bool) -> ProgressStyle {
+    // What is wider than the terminal would wrap.
+    let columns = sys::terminal_columns().unwrap_or(BAR_COLUMNS_MIN);
+    let bar = if has_length && columns >= BAR_COLUMNS_MIN { "{wide_bar} " } else { "" };
+    let name = if columns >= RATE_COLUMNS_MIN { "{prefix} " } else { "" };
+    let rate = if columns >= RATE_COLUMNS_MIN { ", {rate}" } else { "" };
+    style_of(&match ended {
+        None if has_length => format!("{name}{bar}{{pos}}/{{len}}{rate}{{left}}"),
+        None => format!("{name}{{spinner}} {{pos}} in {{time}}{rate}"),
+        Some(Ended::Whole) => format!("{name}{bar}{{pos}} in {{time}}{rate}"),
+        Some(Ended::Early) => format!("{name}{bar}ended at {{pos}} after {{time}}"),
+    })
+}
+
+fn style_of(template: &str) -> ProgressStyle {
+    // A template that is none would be shown as the plain bar.
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style
+        .with_key("rate", |state: &ProgressState, text: &mut dyn Write| {
+            let _ = write!(text, "{:.1}/s", state.per_sec());
+        })
+        .with_key("time", |state: &ProgressState, text: &mut dyn Write| {
+            let _ = write!(text, "{:.1} s", state.elapsed().as_secs_f64());
+        })
+        // Before the first outcome nobody knows.
+        .with_key("left", |state: &ProgressState, text: &mut dyn Write| {
+            if state.pos() > 0 {
+                let _ = write!(text, ", {:#} left", HumanDuration(state.eta()));
+            }
+        })
+}

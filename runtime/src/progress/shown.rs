@@ -1,0 +1,55 @@
+//! How far one call is, as a bar or as lines.
+
+use std::io::IsTerminal;
+
+use super::Ended;
+use super::bar::Bar;
+use super::lines::Lines;
+
+/// How far a call is.
+pub(crate) struct Shown {
+    count: usize,
+    length: Option<usize>,
+    form: Option<Form>,
+}
+
+enum Form {
+    Bar(Bar),
+    Lines(Lines),
+}
+
+impl Shown {
+    /// Nothing is done yet of so many tasks, if that is known, of the function `module::name`.
+    pub(crate) fn new(function: &str, length: Option<usize>) -> Self {
+        let name = function.rsplit("::").next().unwrap_or(function);
+        let form = if draws() { Form::Bar(Bar::new(name, length)) } else { Form::Lines(Lines::new(name, length)) };
+        Self { count: 0, length, form: Some(form) }
+    }
+
+    /// So many more tasks have their outcome.
+    pub(crate) fn add(&mut self, count: usize) {
+        self.count += count;
+        if self.length == Some(self.count) {
+            return self.end(Ended::Whole);
+        }
+        match &mut self.form {
+            Some(Form::Bar(bar)) => bar.set(self.count),
+            Some(Form::Lines(lines)) => lines.set(self.count),
+            None => {}
+        }
+    }
+
+    /// Nothing more will come. Only the first time counts.
+    pub(crate) fn end(&mut self, ended: Ended) {
+        match self.form.take() {
+            Some(Form::Bar(bar)) => bar.end(self.count, ended),
+            Some(Form::Lines(lines)) => lines.end(self.count, ended),
+            None => {}
+        }
+    }
+}
+
+/// Whether standard error is a terminal that one can draw on.
+fn draws() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")
+}
