@@ -29,9 +29,10 @@ use crate::sys::{self, Wait, Watch};
 /// What is sent and not received stands in the buffer of a socket, about 400 KiB where the system allows it (some 500 small
 /// values), and who sends waits while it is full. A value of more than 64 KiB goes as memory of its own, 2 GiB at most, of which
 /// the buffer holds a name: then the number of values is the only bound. The channel takes three descriptors here, and two
-/// or three in each worker that has got an end; 4096 processes have it at once at most. An end does not travel in a task's result, nor through a
-/// channel or a mutex; nor in [`shared`](crate::shared()), where it would stay open after the call: pass
-/// `std::iter::repeat(&sender)`.
+/// or three in each worker that has got an end; 4096 processes have it at once at most. An end does not travel in a task's
+/// result, nor through a channel or a mutex; nor in [`shared`](crate::shared()), where it would stay open after the call: pass
+/// `std::iter::repeat(&sender)`. A program that forks to become a daemon makes its channels, and all else of the kind, after
+/// that: to the workers the forked process is not the one that they know.
 ///
 /// # The end
 ///
@@ -331,6 +332,15 @@ impl<T: DeserializeOwned> Iterator for Values<'_, T> {
             }
         }
         Some(next)
+    }
+}
+
+impl<'a, T: DeserializeOwned> IntoIterator for &'a Receiver<T> {
+    type Item = Result<T>;
+    type IntoIter = Values<'a, T>;
+
+    fn into_iter(self) -> Values<'a, T> {
+        self.iter()
     }
 }
 

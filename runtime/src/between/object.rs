@@ -11,6 +11,8 @@
 //!    lost between processes that live; one that dies in between, or writes nonsense, costs a slice of sleep.
 //! 5. Nobody sleeps longer than a slice without a look at who is dead.
 //!
+//! A fork has its parent's memory and none of its locks: to the others it is nobody.
+//!
 //! Everything read here may be nonsense: it is copied, and then checked.
 
 use std::os::fd::OwnedFd;
