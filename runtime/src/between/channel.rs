@@ -26,7 +26,7 @@ use crate::sys::{self, Wait, Watch};
 ///
 /// # Limits
 ///
-/// What is sent and not received stands in the buffer of a socket, about 400 KiB where the system allows it (some 500 small
+/// What is sent and not received stands in the buffer of a socket, about 400 KiB where the system allows it (some 700 small
 /// values), and who sends waits while it is full. A value of more than 64 KiB goes as memory of its own, 2 GiB at most, of which
 /// the buffer holds a name: then the number of values is the only bound. The channel takes three descriptors here, and two
 /// or three in each worker that has got an end; 4096 processes have it at once at most. An end does not travel in a task's
