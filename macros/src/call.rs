@@ -3,7 +3,7 @@
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
-use syn::{Expr, Path, PathArguments, Token};
+use syn::{Expr, ExprUnary, Path, PathArguments, Token, UnOp};
 
 use crate::mistakes::Mistakes;
 
@@ -16,7 +16,11 @@ pub(crate) struct Call {
     pub(crate) pool: Option<(Token![in], Expr)>,
     pub(crate) function: Path,
     pub(crate) iterators: Vec<Expr>,
+    /// What gives all arguments of a task as one tuple, in the place of the iterators.
+    pub(crate) tuples: Option<Expr>,
     pub(crate) options: Vec<(Ident, Option<Expr>)>,
+    /// What `pool_reduce!` folds with: the function, and the first value.
+    pub(crate) fold: Option<(Path, Expr)>,
 }
 
 /// What stands behind an option's name.
@@ -29,17 +33,29 @@ enum Takes {
 }
 
 /// The options, each a method of `Map` of the same name, and what it takes.
-const OPTIONS: [(&str, Takes); 9] = [
+const OPTIONS: [(&str, Takes); 16] = [
     ("chunk_size", Takes::Value),
     ("window", Takes::Value),
     ("timeout", Takes::Value),
     ("cpu_limit", Takes::Value),
     ("deadline", Takes::Value),
     ("attempts", Takes::Value),
+    ("retry_errors", Takes::Value),
+    ("retry_backoff", Takes::Value),
+    ("retry_if", Takes::Value),
+    ("seed", Takes::Value),
+    ("on_error", Takes::Value),
     ("shortest", Takes::Nothing),
     ("finish_running", Takes::Nothing),
     ("progress", Takes::Condition),
+    ("with", Takes::Value),
+    ("identity", Takes::Value),
 ];
+
+/// Options that one macro alone takes.
+const OPTIONS_OF_ONE: [(&str, &str); 3] = [("on_error", "pool_map"), ("with", REDUCE), ("identity", REDUCE)];
+
+const REDUCE: &str = "pool_reduce";
 
 /// Whether an option that stands without a value is a condition that holds.
 pub(crate) fn is_condition(name: &Ident) -> bool {
@@ -81,9 +97,10 @@ fn parse_call(input: ParseStream, mistakes: &mut Mistakes) -> syn::Result<Option
         return Ok(None);
     }
     let function = parse_function(input, &macro_name, mistakes)?;
-    let iterators = parse_iterators(input, &macro_name, mistakes)?;
+    let (iterators, tuples) = parse_iterators(input, &macro_name, mistakes)?;
     if let Some(function) = &function
         && iterators.is_empty()
+        && tuples.is_none()
         && mistakes.is_empty()
     {
         mistakes.on(
@@ -92,8 +109,9 @@ fn parse_call(input: ParseStream, mistakes: &mut Mistakes) -> syn::Result<Option
                  parameters is called with `pool.apply(f {{}})`"),
         );
     }
-    let options = parse_options(input, mistakes)?;
-    Ok(function.map(|function| Call { krate, finish, pool, function, iterators, options }))
+    let mut options = parse_options(input, &macro_name, mistakes)?;
+    let fold = if macro_name == REDUCE { take_fold(&macro_name, &mut options, mistakes) } else { None };
+    Ok(function.map(|function| Call { krate, finish, pool, function, iterators, tuples, options, fold }))
 }
 
 fn parse_pool(
@@ -171,8 +189,14 @@ fn ungrouped(expression: &Expr) -> &Expr {
     }
 }
 
-fn parse_iterators(input: ParseStream, macro_name: &Ident, mistakes: &mut Mistakes) -> syn::Result<Vec<Expr>> {
+/// The iterators, or the one that gives tuples.
+fn parse_iterators(
+    input: ParseStream,
+    macro_name: &Ident,
+    mistakes: &mut Mistakes,
+) -> syn::Result<(Vec<Expr>, Option<Expr>)> {
     let mut iterators = Vec::new();
+    let mut tuples = None;
     while !input.is_empty() && !input.peek(Token![;]) {
         parse_comma(input, "then an iterator; or a `;`, then the options")?;
         if input.is_empty() || input.peek(Token![;]) {
@@ -188,9 +212,53 @@ fn parse_iterators(input: ParseStream, macro_name: &Ident, mistakes: &mut Mistak
         if let Some(name) = misplaced_option(&iterator) {
             mistakes.on(name, format_args!("options stand after a `;`: `{macro_name}!(f, xs; {name} = …)`"));
         }
-        iterators.push(iterator);
+        match iterator {
+            Expr::Unary(ExprUnary { op: UnOp::Deref(star), expr, .. }) => {
+                if !iterators.is_empty() || tuples.is_some() {
+                    mistakes.on(star, alone(macro_name));
+                }
+                tuples = Some(*expr);
+            }
+            other if tuples.is_some() => mistakes.on(other, alone(macro_name)),
+            other => iterators.push(other),
+        }
     }
-    Ok(iterators)
+    Ok((iterators, tuples))
+}
+
+fn alone(macro_name: &Ident) -> String {
+    format!("tuples have an element for each parameter, so they stand alone: `{macro_name}!(f, *tuples)`")
+}
+
+/// What is folded with, out of the options.
+fn take_fold(
+    macro_name: &Ident,
+    options: &mut Vec<(Ident, Option<Expr>)>,
+    mistakes: &mut Mistakes,
+) -> Option<(Path, Expr)> {
+    let mut take = |name: &str| {
+        let place = options.iter().position(|(option, _)| option == name)?;
+        options.remove(place).1
+    };
+    let (with, identity) = (take("with"), take("identity"));
+    let (Some(with), Some(identity)) = (with, identity) else {
+        if mistakes.is_empty() {
+            let usage = format!("`{macro_name}!(f, xs; with = g, identity = value)`");
+            mistakes.on(
+                macro_name,
+                format_args!("a reduction needs what to fold with, and the value to begin with: {usage}"),
+            );
+        }
+        return None;
+    };
+    match ungrouped(&with) {
+        Expr::Path(path) if path.qself.is_none() => Some((path.path.clone(), identity)),
+        other => {
+            let message = "the name of a worker function of two parameters is needed here: `with = g`";
+            mistakes.on(other, message);
+            None
+        }
+    }
 }
 
 /// The name of an option, in `chunk_size = 1` where an iterator belongs.
@@ -200,7 +268,11 @@ fn misplaced_option(expression: &Expr) -> Option<&Ident> {
     path.path.get_ident()
 }
 
-fn parse_options(input: ParseStream, mistakes: &mut Mistakes) -> syn::Result<Vec<(Ident, Option<Expr>)>> {
+fn parse_options(
+    input: ParseStream,
+    macro_name: &Ident,
+    mistakes: &mut Mistakes,
+) -> syn::Result<Vec<(Ident, Option<Expr>)>> {
     let mut options: Vec<(Ident, Option<Expr>)> = Vec::new();
     if input.is_empty() {
         return Ok(options);
@@ -216,7 +288,7 @@ fn parse_options(input: ParseStream, mistakes: &mut Mistakes) -> syn::Result<Vec
             Some(_) => Some(input.parse::<Expr>()?),
             None => None,
         };
-        check_option(&name, value.as_ref(), &options, mistakes);
+        check_option(macro_name, (&name, value.as_ref()), &options, mistakes);
         options.push((name, value));
         if !input.is_empty() {
             parse_comma(input, "then the next option")?;
@@ -225,10 +297,21 @@ fn parse_options(input: ParseStream, mistakes: &mut Mistakes) -> syn::Result<Vec
     Ok(options)
 }
 
-fn check_option(name: &Ident, value: Option<&Expr>, earlier: &[(Ident, Option<Expr>)], mistakes: &mut Mistakes) {
+fn check_option(
+    macro_name: &Ident,
+    (name, value): (&Ident, Option<&Expr>),
+    earlier: &[(Ident, Option<Expr>)],
+    mistakes: &mut Mistakes,
+) {
+    let of_another = |option: &str| OPTIONS_OF_ONE.into_iter().find(|&(one, of)| one == option && macro_name != of);
+    if let Some((_, of)) = of_another(&name.to_string()) {
+        mistakes.on(name, format_args!("`{name}` is an option of `{of}!` alone"));
+        return;
+    }
     let Some((_, takes)) = OPTIONS.iter().find(|(option, _)| name == option) else {
         let known: Vec<String> = OPTIONS
             .iter()
+            .filter(|(option, _)| of_another(option).is_none())
             .map(|(option, takes)| match takes {
                 Takes::Value => format!("`{option} = …`"),
                 Takes::Nothing | Takes::Condition => format!("`{option}`"),

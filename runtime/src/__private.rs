@@ -3,7 +3,7 @@
 pub use crate::codec::{Decoder, Encoder, decode, encode};
 pub use crate::entry::{Main, enter_main, enter_test};
 pub use crate::error::CodecError;
-pub use crate::map::{Column, Columns, Length, Position, Pulled, Source, call};
+pub use crate::map::{Column, Columns, Length, Position, Pulled, Source, Tuple, Unpacked, call, call_tuples, merger};
 pub use crate::progress::ShowProgress;
 pub use crate::registry::{
     Argument, EncodeAs, Entry, ErrorProbe, Fallible, Held, Identity, Named, Output, Parameter, Parameters,

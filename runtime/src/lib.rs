@@ -40,10 +40,13 @@ pub use between::{
 pub use entry::init;
 pub use error::{CodecError, Error, RemoteError, Result, TaskError, TaskErrorKind};
 pub use macros::{main, test, worker};
-pub use map::{AsCompleted, Captured, Map, PoolIter, PoolIterUnordered, TaskHandle, as_completed, wait_any};
+pub use map::{
+    AsCompleted, Captured, Collect, Map, OnError, PoolIter, PoolIterUnordered, Replace, Stop, TaskHandle, as_completed,
+    wait_any,
+};
 pub use pool::{Builder, Pool, Stats, cpu_count, global_pool, shutdown_global};
 pub use process::{Process, ProcessHandle, ProcessInfo, active_children};
 pub use registry::WorkerFn;
 pub use shared::{Number, Shared, SharedChunks, SharedChunksMut, SharedPart, SharedSlice, SharedSliceMut, shared};
 pub use task::{Output, WorkerInfo};
-pub use worker::current_worker;
+pub use worker::{current_worker, task_seed};

@@ -193,8 +193,11 @@ pub use poolmap_macros::test;
 ///   together, but one without an end (`repeat`, `0..`) may go on.
 /// - `shared(&value)` in the place of an iterator ([`shared`](crate::shared())): one value for every task, sent to each worker once,
 ///   whatever its size.
-/// - *Options*: `chunk_size = n`, `window = n`, `shortest`, `finish_running`, `progress`; each is a method of
-///   [`Map`](crate::Map), and described there.
+/// - `*tuples` in the place of all iterators, as Python's starmap: one iterator of tuples, each with an element for each
+///   parameter.
+/// - *Options*: `chunk_size = n`, `window = n`, `timeout = d`, `cpu_limit = d`, `deadline = d`, `attempts = n`, `retry_errors = n`,
+///   `retry_backoff = d`, `retry_if = |error| …`, `seed = n`, `shortest`, `finish_running`, `progress`, and of this macro alone
+///   `on_error = …`; each is a method of [`Map`](crate::Map), and described there.
 ///
 /// # Errors
 ///
@@ -240,6 +243,21 @@ pub use poolmap_macros::test;
 /// let pool = Pool::builder().workers(2).build()?;
 /// let squares = pool_map!(in &pool, power, 0..4, std::iter::repeat(2); chunk_size = 2)?;
 /// assert_eq!(squares, [0, 1, 4, 9]);
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+///
+/// Tuples, and a value in the place of a failed task ([`OnError`](crate::OnError)):
+///
+/// ```
+/// # use poolmap::{Replace, pool_map, worker};
+/// #[worker]
+/// fn divide(x: i64, y: i64) -> Result<i64, String> {
+///     x.checked_div(y).ok_or_else(|| format!("{x} / {y}"))
+/// }
+///
+/// poolmap::init();
+/// let pairs = [(6, 2), (1, 0)];
+/// assert_eq!(pool_map!(divide, *pairs; on_error = Replace(0))?, [3, 0]);
 /// # Ok::<(), poolmap::Error>(())
 /// ```
 ///
@@ -402,4 +420,86 @@ macro_rules! pool_iter {
 #[macro_export]
 macro_rules! pool_iter_unordered {
     ($($call:tt)*) => { $crate::__private::expand_call!(($crate) (pool_iter_unordered iter_unordered) $($call)*) };
+}
+
+/// Runs a worker function over iterators for what it does: nothing is sent back.
+///
+/// It takes what [`pool_map!`](crate::pool_map) takes, gives a [`Result`](crate::Result)`<()>`, and stops at the first task that is
+/// seen to fail. What the function returns is dropped in the worker: all that comes back of a task is that it is finished.
+///
+/// # Errors
+///
+/// That of the first task seen to fail, at once; and every error of the call as a whole.
+///
+/// # Worker death
+///
+/// It is the error of the task that the worker was running.
+///
+/// # Examples
+///
+/// ```
+/// use poolmap::{pool_for_each, worker};
+///
+/// #[worker]
+/// fn check(number: u32) -> Result<Vec<u8>, String> {
+///     if number == 7 { Err(format!("{number} is refused")) } else { Ok(vec![0; 1 << 20]) }
+/// }
+///
+/// poolmap::init();
+/// pool_for_each!(check, 0..5)?;
+/// let error = pool_for_each!(check, 5..10; chunk_size = 1).unwrap_err();
+/// assert_eq!(error.task().map(|task| task.index()), Some(2));
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+#[macro_export]
+macro_rules! pool_for_each {
+    ($($call:tt)*) => { $crate::__private::expand_call!(($crate) (pool_for_each for_each) $($call)*) };
+}
+
+/// Maps, and folds the outputs into one value.
+///
+/// It takes what [`pool_map!`](crate::pool_map) takes and two options more, and gives a [`Result`](crate::Result)`<Output>`:
+///
+/// - `with = g`: the path of a [`#[worker]`](crate::worker) function that takes two outputs by value and returns one. It must be
+///   associative, `g(g(a, b), c) == g(a, g(b, c))`; it need not be commutative, as the order of the tasks is kept.
+/// - `identity = value`: with which `g` changes nothing. It is the value where there are no tasks.
+///
+/// **The outputs are folded in this process**, on the thread that waits for them and while the tasks go on: each is sent
+/// back, by itself, so that a task that is finished never runs again and a crash costs the one task. So it is worth it where `g` takes
+/// little beside `f`. No more than the `window` is held at a time. In which groups outputs are folded may change with any version.
+///
+/// # Errors
+///
+/// That of the first task seen to fail, at once; and every error of the call as a whole.
+///
+/// # Panics
+///
+/// A panic of `g` reaches the caller.
+///
+/// # Worker death
+///
+/// It is the error of the task that the worker was running.
+///
+/// # Examples
+///
+/// ```
+/// use poolmap::{pool_reduce, worker};
+///
+/// #[worker]
+/// fn letters(text: &str) -> usize {
+///     text.len()
+/// }
+///
+/// #[worker]
+/// fn add(a: usize, b: usize) -> usize {
+///     a + b
+/// }
+///
+/// poolmap::init();
+/// assert_eq!(pool_reduce!(letters, ["a", "bc", "def"]; with = add, identity = 0)?, 6);
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+#[macro_export]
+macro_rules! pool_reduce {
+    ($($call:tt)*) => { $crate::__private::expand_call!(($crate) (pool_reduce reduce) $($call)*) };
 }

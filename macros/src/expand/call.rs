@@ -33,8 +33,16 @@ fn expression(call: &Call) -> TokenStream {
         let holds = (value.is_none() && call::is_condition(option)).then(|| quote_spanned!(option.span()=> true));
         quote!(.#method(#value #holds))
     });
+    let tuples = call.tuples.as_ref().map(|tuples| {
+        let method = Ident::new("tuples", Place::of(tuples).first);
+        quote!(.#method(#tuples))
+    });
     let finish = &call.finish;
-    quote!(#start #on #(#arguments)* #(#options)* .#finish())
+    let fold = call.fold.as_ref().map(|(with, identity)| {
+        let merger = merger(&call.krate, with);
+        quote!(#merger, #identity)
+    });
+    quote!(#start #on #(#arguments)* #tuples #(#options)* .#finish(#fold))
 }
 
 fn start(call: &Call) -> TokenStream {
@@ -43,13 +51,33 @@ fn start(call: &Call) -> TokenStream {
     let last = Place::of(&call.function).last;
     let name = Ident::new("__poolmap_function", last);
     let given = Literal::usize_suffixed(call.iterators.len());
+    let (function, arguments) = match &call.tuples {
+        None => ("call", quote_spanned!(last=> #name, #given, _, _, _, _)),
+        Some(_) => ("call_tuples", quote_spanned!(last=> #name, _, _, _)),
+    };
+    let function = Ident::new(function, Span::call_site());
     // A path through `krate` would be shown where the calling macro is defined, as the whole call.
-    let start = quote_spanned!(last=> __poolmap_call::<#name, #given, _, _, _, _>(#name));
+    let start = quote_spanned!(last=> __poolmap_call::<#arguments>(#name));
     quote! {
         ({
             use #path as #name;
-            use #krate::__private::{call as __poolmap_call, not_a_worker_function::*};
+            use #krate::__private::{#function as __poolmap_call, not_a_worker_function::*};
             #start
+        })
+    }
+}
+
+/// The function that a reduction folds with, as a closure.
+fn merger(krate: &TokenStream, path: &Path) -> TokenStream {
+    let last = Place::of(path).last;
+    let path = import_path(path);
+    let name = Ident::new("__poolmap_function", last);
+    let merger = quote_spanned!(last=> __poolmap_merger::<#name, _, _>(|one, other| #name(one, other)));
+    quote! {
+        ({
+            use #path as #name;
+            use #krate::__private::{merger as __poolmap_merger, not_a_worker_function::*};
+            #merger
         })
     }
 }

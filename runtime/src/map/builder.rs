@@ -5,8 +5,9 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use super::columns::{Column, Columns, Length, Source};
-use super::engine::{Engine, Unread};
+use super::engine::{Engine, Late, Unread};
 use super::iter::{PoolIter, PoolIterUnordered};
+use super::on_error::{OnError, Stop};
 use super::options::Options;
 use crate::error::{Error, Kind, Result, TaskError};
 use crate::pool::{self, Pool};
@@ -17,11 +18,12 @@ use crate::registry::{EncodeAs, Named, Parameter, WorkerFn};
 ///
 /// Each option of the macros is a method here.
 #[must_use = "a map does nothing before it is run"]
-pub struct Map<'p, F, A = ()> {
-    pool: Option<&'p Pool>,
-    columns: A,
-    options: Options,
-    function: PhantomData<fn() -> F>,
+pub struct Map<'p, F, A = (), P = Stop> {
+    pub(super) pool: Option<&'p Pool>,
+    pub(super) columns: A,
+    pub(super) options: Options,
+    pub(super) on_error: P,
+    pub(super) function: PhantomData<fn() -> F>,
 }
 
 /// A map of `F`, to which `GIVEN` iterators will be added; `_value` is what the name of `F` is as a value.
@@ -58,7 +60,13 @@ impl<F: WorkerFn, const TAKEN: usize> Call<TAKEN, TAKEN> for F {
     type Map<'p> = Map<'p, F>;
 
     fn map<'p>() -> Map<'p, F> {
-        Map { pool: None, columns: (), options: Options::default(), function: PhantomData }
+        Map::new()
+    }
+}
+
+impl<'p, F: WorkerFn> Map<'p, F> {
+    pub(super) fn new() -> Self {
+        Map { pool: None, columns: (), options: Options::default(), on_error: Stop, function: PhantomData }
     }
 }
 
@@ -74,14 +82,95 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
         S: Source<K, Column<T> = C>,
         C: Column,
     {
-        Map {
-            pool: self.pool,
-            columns: (self.columns, source.into_column::<T>()),
-            options: self.options,
-            function: PhantomData,
+        let Self { pool, columns, options, on_error, .. } = self;
+        Map { pool, columns: (columns, source.into_column::<T>()), options, on_error, function: PhantomData }
+    }
+
+    pub(super) fn with_columns<C>(self, columns: C) -> Map<'p, F, C> {
+        let Self { pool, options, on_error, .. } = self;
+        Map { pool, columns, options, on_error, function: PhantomData }
+    }
+
+    /// Runs it: every task's own outcome, in order. This is [`pool_try_map!`](crate::pool_try_map).
+    ///
+    /// # Errors
+    ///
+    /// Those of the call as a whole; a failed task is an `Err` in the list.
+    pub fn collect_outcomes(self) -> Result<Vec<Result<F::Output, TaskError>>> {
+        self.gather(Ok, |error| Ok(Err(error)))
+    }
+
+    /// Runs it lazily: results in order, as the iterator is pulled. This is [`pool_iter!`](crate::pool_iter).
+    ///
+    /// # Errors
+    ///
+    /// Those of the call as a whole that are known before anything runs.
+    pub fn iter(self) -> Result<PoolIter<F, A>> {
+        self.engine(Unread::Failed).map(PoolIter::new)
+    }
+
+    /// Runs it lazily: indices and results, as they finish. This is
+    /// [`pool_iter_unordered!`](crate::pool_iter_unordered).
+    ///
+    /// # Errors
+    ///
+    /// Those of the call as a whole that are known before anything runs.
+    pub fn iter_unordered(self) -> Result<PoolIterUnordered<F, A>> {
+        self.engine(Unread::Failed).map(PoolIterUnordered::new)
+    }
+
+    /// Runs it, and gathers what is made of each output and of each error, in order, until that fails.
+    pub(super) fn gather<T>(
+        self,
+        of_output: impl Fn(F::Output) -> T,
+        of_error: impl Fn(TaskError) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let mut engine = self.finite_engine()?;
+        let mut gathered = Gathered::new(engine.length());
+        if engine.executes_again() {
+            // What is executed again leaves a gap in its batch.
+            while let Some((index, outcome)) = engine.next_any(Late::Now)? {
+                let item = outcome.map_or_else(&of_error, |output| Ok(of_output(output)))?;
+                gathered.place(index, 1).push(item);
+                gathered.join();
+            }
+            return Ok(gathered.into_vec());
+        }
+        while let Some(mut batch) = engine.next_batch()? {
+            let place = gathered.place(batch.next_index(), batch.len());
+            let mut bytes_in_all = 0;
+            loop {
+                bytes_in_all += batch.outputs::<F>(|output| place.push(of_output(output)));
+                let Some(((_, outcome), bytes)) = batch.next::<F>() else {
+                    break;
+                };
+                place.push(outcome.map_or_else(&of_error, |output| Ok(of_output(output)))?);
+                bytes_in_all += bytes;
+            }
+            engine.batch_yielded(batch, bytes_in_all);
+            gathered.join();
+        }
+        Ok(gathered.into_vec())
+    }
+
+    pub(super) fn finite_engine(self) -> Result<Engine<F, A>> {
+        let engine = self.engine(Unread::TimedOut)?;
+        match engine.length() {
+            Length::Endless => Err(Error::new(Kind::Endless)),
+            _ => Ok(engine),
         }
     }
 
+    fn engine(self, unread: Unread) -> Result<Engine<F, A>> {
+        let shared = match self.pool {
+            Some(pool) => pool.shared()?,
+            None => pool::global_shared()?,
+        };
+        Engine::new(shared, self.columns, self.options, unread)
+    }
+}
+
+impl<'p, F: WorkerFn, A: Columns, P> Map<'p, F, A, P> {
     /// Runs on this pool instead of the global one: `in &pool` of the macros.
     pub fn on(mut self, pool: &'p Pool) -> Self {
         self.pool = Some(pool);
@@ -154,6 +243,13 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
         self
     }
 
+    /// What [`task_seed`](crate::task_seed) is made from, beside the task's index: 0 by default, so that a program that runs again
+    /// draws the same numbers again. Calls that are to draw different numbers are given different seeds.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.options.seed = seed;
+        self
+    }
+
     /// Stops with the first iterator that ends, as `zip` does. Without it, iterators of different lengths are an error.
     pub fn shortest(mut self) -> Self {
         self.options.shortest = true;
@@ -198,78 +294,15 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
     ///
     /// # Errors
     ///
-    /// That of the first task seen to fail, at once; and every error of the call as a whole.
-    pub fn collect(self) -> Result<Vec<F::Output>> {
-        self.gather(|output| output, |error| Err(error.into()))
-    }
-
-    /// Runs it: every task's own outcome, in order. This is [`pool_try_map!`](crate::pool_try_map).
-    ///
-    /// # Errors
-    ///
-    /// Those of the call as a whole; a failed task is an `Err` in the list.
-    pub fn collect_outcomes(self) -> Result<Vec<Result<F::Output, TaskError>>> {
-        self.gather(Ok, |error| Ok(Err(error)))
-    }
-
-    /// Runs it lazily: results in order, as the iterator is pulled. This is [`pool_iter!`](crate::pool_iter).
-    ///
-    /// # Errors
-    ///
-    /// Those of the call as a whole that are known before anything runs.
-    pub fn iter(self) -> Result<PoolIter<F, A>> {
-        self.engine(Unread::Failed).map(PoolIter::new)
-    }
-
-    /// Runs it lazily: indices and results, as they finish. This is
-    /// [`pool_iter_unordered!`](crate::pool_iter_unordered).
-    ///
-    /// # Errors
-    ///
-    /// Those of the call as a whole that are known before anything runs.
-    pub fn iter_unordered(self) -> Result<PoolIterUnordered<F, A>> {
-        self.engine(Unread::Failed).map(PoolIterUnordered::new)
-    }
-
-    /// Runs it, and gathers what is made of each output and of each error, in order, until that fails.
-    fn gather<T>(
-        self,
-        of_output: impl Fn(F::Output) -> T,
-        of_error: impl Fn(TaskError) -> Result<T>,
-    ) -> Result<Vec<T>> {
-        let mut engine = self.finite_engine()?;
-        let mut gathered = Gathered::new(engine.length());
-        while let Some(mut batch) = engine.next_batch()? {
-            let place = gathered.place(batch.next_index(), batch.len());
-            let mut bytes_in_all = 0;
-            loop {
-                bytes_in_all += batch.outputs::<F>(|output| place.push(of_output(output)));
-                let Some(((_, outcome), bytes)) = batch.next::<F>() else {
-                    break;
-                };
-                place.push(outcome.map_or_else(&of_error, |output| Ok(of_output(output)))?);
-                bytes_in_all += bytes;
-            }
-            engine.batch_yielded(batch, bytes_in_all);
-            gathered.join();
-        }
-        Ok(gathered.into_vec())
-    }
-
-    pub(super) fn finite_engine(self) -> Result<Engine<F, A>> {
-        let engine = self.engine(Unread::TimedOut)?;
-        match engine.length() {
-            Length::Endless => Err(Error::new(Kind::Endless)),
-            _ => Ok(engine),
-        }
-    }
-
-    fn engine(self, unread: Unread) -> Result<Engine<F, A>> {
-        let shared = match self.pool {
-            Some(pool) => pool.shared()?,
-            None => pool::global_shared()?,
-        };
-        Engine::new(shared, self.columns, self.options, unread)
+    /// That of the first task seen to fail, at once, unless [`on_error`](Map::on_error) says otherwise; and every error of the call
+    /// as a whole.
+    pub fn collect(self) -> Result<Vec<P::Item>>
+    where
+        P: OnError<F::Output>,
+    {
+        let Self { pool, columns, options, on_error, function } = self;
+        let map = Map { pool, columns, options, on_error: Stop, function };
+        map.gather(|output| on_error.output(output), |error| on_error.error(error))
     }
 }
 

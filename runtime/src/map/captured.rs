@@ -26,13 +26,19 @@ impl<F: WorkerFn, A: Columns> Map<'_, F, A> {
     ///
     /// # Errors
     ///
-    /// A pool that captures nothing; those of the call as a whole. A failed task is an `Err` in its place.
+    /// A pool that captures nothing; `retry_errors`; those of the call as a whole. A failed task is an `Err` in its place.
     pub fn collect_captured(self) -> Result<Vec<Captured<F::Output>>> {
         let mut engine = self.finite_engine()?;
         if engine.output() != Output::Captured {
             return Err(Error::invalid_option(
                 "this pool captures nothing of what its workers print: build it with \
                  Pool::builder().output(Output::Captured), and name it, `pool_map_captured!(in &pool, f, xs)`",
+            ));
+        }
+        if engine.executes_again() {
+            return Err(Error::invalid_option(
+                "retry_errors does not go with pool_map_captured!: leave it out, or take pool_try_map!, whose errors have what was \
+                 printed",
             ));
         }
         let mut gathered = Gathered::new(engine.length());

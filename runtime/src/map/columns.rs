@@ -97,6 +97,17 @@ pub enum Length {
     Endless,
 }
 
+impl Length {
+    /// How long an iterator is.
+    pub(super) fn of(iterator: &impl Iterator) -> Self {
+        match iterator.size_hint() {
+            (usize::MAX, _) => Self::Endless,
+            (lower, Some(upper)) if lower == upper => Self::Known(lower),
+            _ => Self::Unknown,
+        }
+    }
+}
+
 /// A column of an iterator's items.
 pub struct Items<I: Iterator, T> {
     iterator: I,
@@ -110,11 +121,7 @@ where
     I::Item: EncodeAs<T>,
 {
     fn length(&self) -> Length {
-        match self.iterator.size_hint() {
-            (usize::MAX, _) => Length::Endless,
-            (lower, Some(upper)) if lower == upper => Length::Known(lower),
-            _ => Length::Unknown,
-        }
+        Length::of(&self.iterator)
     }
 
     #[inline(always)]

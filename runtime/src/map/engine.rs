@@ -1,11 +1,15 @@
 //! The lazy engine behind every map: reads the iterators as far as the window allows, encodes rows into chunks, and decodes
 //! results, all on the calling thread.
 
+mod again;
+mod written;
+
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::again::Again;
 use super::columns::{Columns, Length};
 use super::options::Options;
 use super::replies::Replies;
@@ -14,12 +18,13 @@ use crate::codec::{Encoder, Sink};
 use crate::error::{CodecError, Error, Kind, Result, TaskError, TaskErrorKind};
 use crate::pool::{CallFailure, CallId, CallRules, Pace, Shared, Step};
 use crate::progress::{Ended, Shown};
-use crate::registry::WorkerFn;
+use crate::registry::{DROPS_OUTPUT, WorkerFn};
 use crate::shared;
-use crate::task::{Done, Outcomes, Output};
+use crate::task::{Done, Output};
 use crate::trace;
 use crate::transport::{Chunk, ChunkHead, Sharing};
 use crate::wire::{LENGTH_BYTES, OVERHEAD_BYTES};
+use written::{FIRST_ATTEMPT, Then, Written, never_begun, not_encoded};
 
 /// The default window, in tasks.
 const WINDOW: usize = 1 << 16;
@@ -69,6 +74,8 @@ pub(super) struct Engine<F: WorkerFn, A> {
     unread: Unread,
     /// Tasks that have their outcome, not yet given out.
     ready: VecDeque<Replies>,
+    /// What is kept for tasks that may fail, if they are to be executed again.
+    again: Option<Again>,
     /// Tasks read, and not yet yielded.
     outstanding: usize,
     /// The bytes of their arguments and results.
@@ -118,6 +125,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             call,
             rows,
             window: options.window.unwrap_or(WINDOW),
+            again: options.retry.executions.map(|_| Again::default()),
             options,
             deadline,
             unread,
@@ -225,7 +233,8 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     /// Waits until there is something to do, and does it.
     fn step(&mut self) {
         let reads = self.reads();
-        let until = self.deadline.map(|(until, _)| until);
+        let next_again = self.again.as_ref().and_then(Again::next_at);
+        let until = self.deadline.map(|(until, _)| until).into_iter().chain(next_again).min();
         let step = self.shared.step(self.call, reads, self.rows.left(), until);
         self.take_in(step);
     }
@@ -243,6 +252,9 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     pub(super) fn yielded(&mut self, bytes: usize) {
         self.outstanding -= 1;
         self.outstanding_bytes -= bytes;
+        if self.executes_again() {
+            self.has_outcome(1);
+        }
     }
 
     /// Whether another task may be read.
@@ -281,21 +293,13 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         }
         self.last_step = Instant::now();
         self.since_look = 0;
+        self.send_again(self.last_step);
         if let Some((until, limit)) = self.deadline
             && self.last_step >= until
         {
             self.deadline = None;
             self.expire(limit);
         }
-    }
-
-    /// Takes in tasks that have their outcome.
-    fn arrived(&mut self, done: Done) {
-        self.outcomes += done.count;
-        if let Some(shown) = &mut self.shown {
-            shown.add(done.count);
-        }
-        self.ready.push_back(Replies::new(done, self.shared.output()));
     }
 
     /// Ends the call, whose time is over: every task without a result has timed out.
@@ -305,6 +309,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         if let Ok(step) = self.shared.try_step(self.call, false, None) {
             step.done.into_iter().for_each(|done| self.arrived(done));
         }
+        self.expire_waiting(limit);
         if self.rows.is_at_end() {
             return;
         }
@@ -343,7 +348,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     /// Reads up to so many rows into one block, and sends them; tells whether more may be read now.
     fn write_chunk(&mut self, most: usize, started: Instant) -> bool {
         let head = ChunkHead {
-            function: F::__registration().index(),
+            function: F::__registration().index() | if F::__SENDS_OUTPUT { 0 } else { DROPS_OUTPUT },
             attempt: FIRST_ATTEMPT,
             first_index: self.rows.pulled() as u64,
         };
@@ -355,7 +360,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         let sharing = Sharing::new(A::SHARED, collecting.finish());
         let alone = matches!(then, Then::SendAlone).then(|| spill.split_off(end));
         if let Some(room) = room.filter(|_| count > 0) {
-            self.shared.push(self.call, Chunk::new(head, count, room.into_block(end), end).sharing(sharing.clone()));
+            self.push(Chunk::new(head, count, room.into_block(end), end), sharing.clone());
         }
         match then {
             Then::GoOn => return true,
@@ -423,7 +428,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     /// Sends one task that found no room in the arena.
     fn send_alone(&mut self, head: ChunkHead, bytes: &[u8], sharing: Sharing) {
         match self.shared.arena().own_block(bytes) {
-            Ok(block) => self.shared.push(self.call, Chunk::new(head, 1, block, bytes.len()).sharing(sharing)),
+            Ok(block) => self.push(Chunk::new(head, 1, block, bytes.len()), sharing),
             Err(error) => {
                 self.outstanding_bytes -= bytes.len();
                 let error = CodecError::no_memory(bytes.len(), &error);
@@ -433,12 +438,22 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         }
     }
 
+    fn push(&mut self, chunk: Chunk, sharing: Sharing) {
+        let chunk = chunk.sharing(sharing).seeded(self.options.seed);
+        if let Some(again) = &mut self.again {
+            again.sent(&chunk);
+        }
+        self.shared.push(self.call, chunk);
+    }
+
     /// The next task of those that have their outcome, and its bytes.
     fn next_ready(&mut self) -> Option<(Indexed<F::Output>, usize)> {
         loop {
             let replies = self.ready.front_mut()?;
-            if let Some(next) = replies.next::<F>() {
-                return Some(next);
+            match replies.next::<F>() {
+                Some(((_, Err(error)), bytes)) if self.again.is_some() && self.try_again(&error, bytes) => continue,
+                Some(next) => return Some(next),
+                None => {}
             }
             let finished = self.ready.pop_front()?;
             self.end_batch(finished);
@@ -452,45 +467,6 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         if let Some(buffer) = batch.into_buffer() {
             self.shared.arena().buffers().give(buffer);
         }
-    }
-}
-
-/// Rows that were encoded one behind the other: how many, and where the last ends.
-struct Written {
-    count: u32,
-    end: usize,
-    then: Then,
-}
-
-/// What follows them.
-enum Then {
-    /// More rows may be read.
-    GoOn,
-    /// Enough was read for now.
-    Stop,
-    /// More rows may be read behind one that did not encode: the indices of a chunk follow one another.
-    GoOnBehind(CodecError),
-    /// The last row found no room, and is sent by itself.
-    SendAlone,
-}
-
-const FIRST_ATTEMPT: u32 = 1;
-
-fn not_encoded(index: usize, error: CodecError) -> Done {
-    never_begun(index, 1, TaskErrorKind::Encode(error))
-}
-
-/// Tasks that no worker was given.
-fn never_begun(first_index: usize, count: usize, error: TaskErrorKind) -> Done {
-    Done {
-        first_index,
-        count,
-        outcomes: Outcomes::Error(error),
-        attempts: 0,
-        earlier: Vec::new(),
-        worker: None,
-        argument_bytes: 0,
-        printed: None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::retry::RetryRules;
 use crate::error::{Error, Result};
 use crate::pool::{Limits, Running};
 use crate::sys;
@@ -11,9 +12,11 @@ use crate::sys;
 pub(super) struct Options {
     pub(super) chunk_size: Option<usize>,
     pub(super) attempts: Option<u32>,
+    pub(super) retry: RetryRules,
     pub(super) limits: Limits,
     pub(super) deadline: Option<Duration>,
     pub(super) window: Option<usize>,
+    pub(super) seed: u64,
     pub(super) shortest: bool,
     pub(super) finish_running: bool,
     pub(super) progress: bool,
@@ -26,6 +29,7 @@ impl Options {
             ("chunk_size", self.chunk_size == Some(0), "no task at all"),
             ("window", self.window == Some(0), "no task at all"),
             ("attempts", self.attempts == Some(0), "no execution at all"),
+            ("retry_errors", self.retry.executions == Some(0), "no further execution"),
             ("timeout", self.limits.timeout == Some(Duration::ZERO), "no task any time"),
             ("cpu_limit", self.limits.cpu_limit == Some(Duration::ZERO), "no task any processor time"),
             ("deadline", self.deadline == Some(Duration::ZERO), "the call no time"),
@@ -37,6 +41,7 @@ impl Options {
                 )));
             }
         }
+        self.retry.check()?;
         if self.limits.cpu_limit.is_some() && !sys::CAN_TELL_CPU_TIME {
             return Err(Error::invalid_option(
                 "cpu_limit cannot be kept: this system does not tell the processor time of another process; leave it out",

@@ -6,6 +6,7 @@ use crate::error::{Printed, TaskError, TaskErrorKind};
 use crate::registry::{NoOutput, WorkerFn, decode_output, take_captured, take_outcome};
 use crate::task::{Done, Outcomes, Output};
 use crate::trace;
+use crate::transport::Chunk;
 use crate::wire::{Records, Violation};
 
 /// Outcomes, to be taken one by one.
@@ -22,6 +23,8 @@ pub(super) struct Replies {
     fault: Option<String>,
     /// What the task taken last has printed, where that is captured.
     printed: Option<Box<Printed>>,
+    /// The chunk of the tasks, while those that fail may be executed again.
+    chunk: Option<Chunk>,
 }
 
 enum Source {
@@ -49,7 +52,18 @@ impl Replies {
             argument_bytes_over: done.argument_bytes % done.count.max(1),
             fault: None,
             printed: done.printed,
+            chunk: None,
         }
+    }
+
+    /// The same, with the chunk that the tasks are of.
+    pub(super) fn of_chunk(self, chunk: Option<Chunk>) -> Self {
+        Self { chunk, ..self }
+    }
+
+    /// The chunk that the tasks are of, while those that fail may be executed again.
+    pub(super) fn chunk(&self) -> Option<&Chunk> {
+        self.chunk.as_ref()
     }
 
     /// The index of the next outcome.

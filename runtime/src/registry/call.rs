@@ -43,6 +43,8 @@ pub struct TaskCall<'a> {
     outgrown: Option<Status>,
     violation: Option<Violation>,
     flush: Flush,
+    /// No output goes into the sink; `flush` is then that of each task, so that a task of any other call looks at one thing.
+    drops_output: bool,
 }
 
 /// How far the tasks have come, for others to see.
@@ -136,6 +138,7 @@ impl<'a> TaskCall<'a> {
             outgrown,
             violation,
             flush,
+            drops_output: false,
         }
     }
 
@@ -143,6 +146,12 @@ impl<'a> TaskCall<'a> {
     pub(crate) fn with_shared(mut self, shared: u16) -> Self {
         self.shared = shared;
         self
+    }
+
+    /// The outputs are dropped here: the result of a task is that it is finished, or why it is not.
+    pub(crate) fn drop_output(&mut self) {
+        self.drops_output = true;
+        self.flush = Flush::EachTask;
     }
 
     /// Begins the next task, if there is one and it can have a result.
@@ -216,6 +225,9 @@ impl<'a> TaskCall<'a> {
         }
         if shared::has_parts() {
             end_with_parts();
+        }
+        if self.drops_output && status == Status::Output {
+            self.replace(&[]);
         }
         match self.flush {
             Flush::Later => {}
@@ -316,7 +328,13 @@ impl<'a> TaskCall<'a> {
     #[inline(always)]
     pub(super) fn output<T: Serialize>(&mut self, output: &T) -> Result<(), Stop> {
         fault_points::reached(Point::Returned);
-        self.results.value(output).map_err(|error| Stop::Encode(CodecError::new(format!("the result: {error}"))))
+        self.results.value(output).or_else(|error| self.unsent(&error))
+    }
+
+    /// What it means that the output did not encode: nothing, where it stays here.
+    #[cold]
+    fn unsent(&self, error: &CodecError) -> Result<(), Stop> {
+        if self.drops_output { Ok(()) } else { Err(Stop::Encode(CodecError::new(format!("the result: {error}")))) }
     }
 
     /// How large an error may be as a value.

@@ -39,6 +39,9 @@ pub trait WorkerFn: Sized + 'static {
     type Output;
 
     #[doc(hidden)]
+    const __SENDS_OUTPUT: bool = true;
+
+    #[doc(hidden)]
     fn __registration() -> &'static Registration;
 
     #[doc(hidden)]

@@ -20,5 +20,5 @@ pub use held::Held;
 pub(crate) use held::SharedName;
 pub(crate) use outcome::{NoOutput, decode_output, failure, take_captured, take_outcome};
 pub use state::with_state;
+pub(crate) use table::{DROPS_OUTPUT, fingerprint, function};
 pub use table::{Entry, Identity, Registration};
-pub(crate) use table::{fingerprint, function};

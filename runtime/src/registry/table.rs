@@ -74,6 +74,9 @@ impl Registration {
     }
 }
 
+/// In the number that travels for a function: its outputs stay in the worker.
+pub(crate) const DROPS_OUTPUT: u32 = 1 << 31;
+
 /// What inventory collects.
 pub struct Entry(pub &'static Registration);
 
@@ -88,7 +91,8 @@ pub(crate) fn table() -> &'static [&'static Registration] {
         // in the order of their constructors, which the linker fixed: they stay apart, in the same order everywhere.
         table.sort_by_key(|registration| registration.identity);
         for (index, registration) in table.iter().enumerate() {
-            let index = u32::try_from(index).expect("a binary holds fewer than 2^32 functions");
+            let index = u32::try_from(index).ok().filter(|index| index & DROPS_OUTPUT == 0);
+            let index = index.expect("a binary holds fewer than 2^31 functions");
             registration.index.store(index, Ordering::Relaxed);
         }
         table

@@ -21,6 +21,8 @@ pub(crate) struct Chunk {
     start: usize,
     end: usize,
     sharing: Sharing,
+    /// What the seeds of its call's tasks are made from.
+    seed: u64,
     /// The bytes that its tasks without a result count for, against the call's window.
     pub(crate) weight: usize,
     /// How often it was sent to a worker that died before it began it.
@@ -65,6 +67,7 @@ impl Chunk {
             start: 0,
             end: bytes,
             sharing: Sharing::default(),
+            seed: 0,
             weight: bytes,
             moves: 0,
             earlier: None,
@@ -88,6 +91,16 @@ impl Chunk {
     /// The chunk, with what its tasks share.
     pub(crate) fn sharing(self, sharing: Sharing) -> Self {
         Self { sharing, ..self }
+    }
+
+    /// The chunk, with what the seeds of its call's tasks are made from.
+    pub(crate) fn seeded(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// What the seeds of its call's tasks are made from.
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
     }
 
     /// The parameters whose arguments are shared.
@@ -133,6 +146,13 @@ impl Chunk {
     pub(crate) fn again(self, cause: TaskErrorKind) -> Self {
         let earlier = self.earlier().iter().cloned().chain([cause]).collect();
         Self { attempt: self.attempt + 1, earlier: Some(earlier), moves: 0, ..self }
+    }
+
+    /// The task at a position alone, to be executed again after executions that ended like this.
+    pub(crate) fn alone_again(&self, position: usize, attempts: u32, causes: Arc<[TaskErrorKind]>) -> Self {
+        let mut alone = self.clone().split_off(position);
+        alone.split_off(1);
+        Self { attempt: attempts + 1, earlier: Some(causes), moves: 0, ..alone }
     }
 
     /// The arguments of its tasks.

@@ -22,5 +22,5 @@ pub(crate) use parking::LOOK_AFTER;
 pub(crate) use ring::Taken;
 #[cfg(fuzzing)]
 pub(crate) use ring::fuzz;
-pub(crate) use ring_end::{Claimed, NotePad, RingEnd};
+pub(crate) use ring_end::{Claimed, NotePad, RingEnd, TaskCounter};
 pub(crate) use worker_end::{Sender, WorkerEnd};

@@ -93,6 +93,7 @@ impl RingLink {
             u64::from(grain) << 32 | u64::from(self.ledger.limit()),
             u64::from(chunk.count()),
             u64::from(chunk.shared_parameters()) << MESSAGES_BITS | (messages & MESSAGES_MASK),
+            chunk.seed(),
         ];
         for (place, field) in fields.into_iter().enumerate() {
             self.words.word(entry + 8 * place).store(field, Ordering::Relaxed);
@@ -301,6 +302,7 @@ pub(super) const ENTRY_FIRST: usize = 5;
 pub(super) const ENTRY_COUNT: usize = 6;
 /// The parameters whose arguments are shared, above the number of messages about memory that were sent before the entry.
 pub(super) const ENTRY_SHARED: usize = 7;
+pub(super) const ENTRY_SEED: usize = 8;
 pub(super) const MESSAGES_BITS: u32 = 48;
 pub(super) const MESSAGES_MASK: u64 = (1 << MESSAGES_BITS) - 1;
 

@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::ring::{
-    ENTRY_BYTES, ENTRY_COUNT, ENTRY_FIRST, ENTRY_FUNCTION, ENTRY_INDEX, ENTRY_OFFSET, ENTRY_SEGMENT, ENTRY_SHARED,
-    MESSAGES_BITS, MESSAGES_MASK,
+    ENTRY_BYTES, ENTRY_COUNT, ENTRY_FIRST, ENTRY_FUNCTION, ENTRY_INDEX, ENTRY_OFFSET, ENTRY_SEED, ENTRY_SEGMENT,
+    ENTRY_SHARED, MESSAGES_BITS, MESSAGES_MASK,
 };
 use super::{Fault, claims, layout, parking};
 use crate::codec::{Encoder, Sink};
@@ -47,8 +47,11 @@ pub(crate) struct Claimed {
     pub(crate) function: u32,
     pub(crate) attempt: u32,
     pub(crate) count: u32,
-    /// That of the first in its map.
+    /// The index of the first of them in its call, and its number in this worker's life.
     pub(crate) index: u64,
+    pub(crate) number: u32,
+    /// What the seeds of its call's tasks are made from.
+    pub(crate) seed: u64,
     /// The parameters whose arguments are shared.
     shared: u16,
     /// The messages about memory that come before it.
@@ -137,6 +140,8 @@ impl RingEnd {
             attempt: function as u32,
             count: self.claimed.wrapping_sub(next).min(end.wrapping_sub(next)),
             index: self.field(ENTRY_INDEX) + u64::from(next.wrapping_sub(first)),
+            number: next,
+            seed: self.field(ENTRY_SEED),
             shared: (shared >> MESSAGES_BITS) as u16,
             messages: shared & MESSAGES_MASK,
             segment: self.field(ENTRY_SEGMENT),
@@ -280,6 +285,11 @@ impl RingEnd {
         NotePad(Arc::clone(&self.words))
     }
 
+    /// Which task is running.
+    pub(crate) fn task_counter(&self) -> TaskCounter {
+        TaskCounter(Arc::clone(&self.words))
+    }
+
     /// Where a signal that ends this process is told.
     pub(crate) fn crash_pad(&self) -> CrashPad {
         CrashPad::Memory { words: Arc::clone(&self.words), running: layout::BEGUN, place: layout::CRASH }
@@ -312,6 +322,17 @@ impl RingEnd {
 
     pub(crate) fn unpark(&self) {
         parking::unpark_worker(self.words.word(layout::WORKER_PARKED));
+    }
+}
+
+/// Tells which task is running, by its number in the worker's life.
+pub(crate) struct TaskCounter(Arc<Words>);
+
+impl TaskCounter {
+    /// The number of the task that was begun last.
+    pub(crate) fn number(&self) -> u32 {
+        let Self(words) = self;
+        (words.word(layout::BEGUN).load(Ordering::Relaxed) as u32).wrapping_sub(1)
     }
 }
 

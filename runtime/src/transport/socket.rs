@@ -99,6 +99,7 @@ impl SocketLink {
             first_index: head.first_index,
             count: chunk.count(),
             shared: chunk.shared_parameters(),
+            seed: chunk.seed(),
         };
         self.sent.push_back(Sent { id: header.id, begun: false, next: 0, count: header.count });
         self.send(wire::chunk(&header, chunk.tasks()))

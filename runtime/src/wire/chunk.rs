@@ -2,8 +2,8 @@
 //!
 //! The tasks are, each, the length of its arguments (`u32`, little-endian) and the arguments. A frame has before them: chunk id
 //! `u64`, function `u32`, attempt `u32`, index of the first task `u64`, number of tasks `u32`, and a bit for
-//! each parameter whose arguments are shared (`u16`), the first the lowest. The indices of a chunk's tasks
-//! follow one another.
+//! each parameter whose arguments are shared (`u16`), the first the lowest; and what the seeds of its call's tasks are made from
+//! (`u64`). The indices of a chunk's tasks follow one another.
 
 use super::fields::{Fields, Violation, finish};
 use super::message::{CHUNK, begin};
@@ -31,6 +31,7 @@ pub(crate) fn chunk(header: &ChunkHeader, tasks: &[u8]) -> Vec<u8> {
     frame.extend_from_slice(&header.first_index.to_le_bytes());
     frame.extend_from_slice(&header.count.to_le_bytes());
     frame.extend_from_slice(&header.shared.to_le_bytes());
+    frame.extend_from_slice(&header.seed.to_le_bytes());
     frame.extend_from_slice(tasks);
     finish(&mut frame);
     frame
@@ -46,6 +47,8 @@ pub(crate) struct ChunkHeader {
     pub(crate) count: u32,
     /// The parameters whose arguments are shared.
     pub(crate) shared: u16,
+    /// What the seeds of its call's tasks are made from.
+    pub(crate) seed: u64,
 }
 
 /// The tasks of a received chunk, one after another.
@@ -63,6 +66,7 @@ impl<'a> TaskFrames<'a> {
             first_index: fields.u64()?,
             count: fields.u32()?,
             shared: fields.u16()?,
+            seed: fields.u64()?,
         };
         Ok((header, Self(fields)))
     }
@@ -94,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_chunk_comes_back_as_it_went() {
-        let header = ChunkHeader { id: 9, function: 3, attempt: 1, first_index: 100, count: 3, shared: 0b101 };
+        let header = ChunkHeader { id: 9, function: 3, attempt: 1, first_index: 100, count: 3, shared: 0b101, seed: 7 };
         let mut tasks = Vec::new();
         for task in [&b"a"[..], b"", b"ccc"] {
             tasks.extend(u32::try_from(task.len()).unwrap().to_le_bytes());

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::memory;
 use super::panic::{self, Printed, Teller};
+use super::seed;
 use super::serve::{note_task, run_tasks};
 use crate::fault_points::{self, Point};
 use crate::output;
@@ -27,6 +28,7 @@ const SPINS: u32 = 50;
 pub(super) fn serve(end: WorkerEnd, ring: RingEnd, bytes_max: usize, limits: TaskLimits) -> Result<(), Fault> {
     panic::install_hook(Teller::Memory(ring.note_pad()), Printed::OfOtherThreads);
     sys::leave_word_of_crashes(ring.crash_pad(), limits);
+    seed::set_counter(ring.task_counter());
     let now = Instant::now();
     let is_kept = output::is_kept();
     let mut server = Server { end, ring, bytes_max, is_kept, pace: Pace::default(), busy: Duration::ZERO, looked: now };
@@ -126,6 +128,7 @@ impl Server {
                 return Err(Fault::Closed);
             }
         }
+        seed::set_tasks(claimed.seed, claimed.index, claimed.number);
         let flush = if self.is_kept { Flush::Kept } else { self.pace.flush() };
         let mut ran = Ok(());
         let outgrown = self.ring.run(claimed, self.bytes_max, flush, |call| {

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::memory;
 use super::panic::{self, Printed, Teller};
+use super::seed;
 use super::serve::{note_task, run_tasks};
 use crate::codec::{Encoder, Sink};
 use crate::fault_points::{self, Point};
@@ -131,6 +132,7 @@ impl Server {
         let mut result = Vec::new();
         let results = Encoder::new(Sink::behind(&mut result), self.bytes_max);
         let mut call = TaskCall::new(TaskFrames::of(tasks), 1, results, progress, self.flush).with_shared(chunk.shared);
+        seed::set_tasks(chunk.seed, chunk.first_index + u64::from(position), 0);
         self.tasks += 1;
         self.running.store(self.tasks, Ordering::SeqCst);
         if self.flush == Flush::Kept {

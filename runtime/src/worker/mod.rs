@@ -6,7 +6,9 @@ mod by_socket;
 mod current;
 mod memory;
 mod panic;
+mod seed;
 mod serve;
 
 pub use current::current_worker;
+pub use seed::task_seed;
 pub(crate) use serve::run;

@@ -95,7 +95,7 @@ impl Queue {
         if let Some(first) = chunks.front_mut()
             && (has_begun || first.chunk.moved() > MOVES_MAX)
         {
-            let may_run_again = has_begun && first.chunk.attempt() < call.rules.attempts;
+            let may_run_again = has_begun && deaths(first.chunk.earlier()) + 1 < call.rules.attempts;
             match error {
                 Some(error) if may_run_again && is_death(&error) => {
                     if let Some(mut rest) = chunks.pop_front().and_then(Held::into_rest) {
@@ -146,6 +146,14 @@ impl Queue {
 /// Whether a task ended because its worker died by itself, and not by a limit.
 fn is_death(error: &TaskErrorKind) -> bool {
     matches!(error, TaskErrorKind::Crashed { .. } | TaskErrorKind::MemoryLimit { .. } | TaskErrorKind::Panicked { .. })
+}
+
+/// How many of these executions died. Where a panic is no death, a task that panicked runs again only as one that failed.
+fn deaths(earlier: &[TaskErrorKind]) -> u32 {
+    let died = |error: &&TaskErrorKind| {
+        is_death(error) && (cfg!(panic = "abort") || !matches!(error, TaskErrorKind::Panicked { .. }))
+    };
+    u32::try_from(earlier.iter().filter(died).count()).unwrap_or(u32::MAX)
 }
 
 /// Tasks that end before they have begun.

@@ -1,0 +1,122 @@
+//! What `pool_map!` makes of a task that fails.
+
+use super::builder::Map;
+use super::columns::Columns;
+use crate::error::{Result, TaskError};
+use crate::registry::WorkerFn;
+
+/// What [`pool_map!`](crate::pool_map) makes of a task that fails: the option `on_error`.
+///
+/// It is [`Stop`], [`Collect`], [`Replace`], or a closure `|error: &TaskError| value`, which gives the value in the place of the
+/// output; it is called in this process, on the thread that waits for the results.
+///
+/// # Examples
+///
+/// ```
+/// use poolmap::{Collect, Replace, TaskError, pool_map, worker};
+///
+/// #[worker]
+/// fn parse(text: &str) -> Result<i64, std::num::ParseIntError> {
+///     text.parse()
+/// }
+///
+/// poolmap::init();
+/// let texts = ["1", "two", "3"];
+/// assert_eq!(pool_map!(parse, texts; on_error = Replace(-1))?, [1, -1, 3]);
+/// assert_eq!(pool_map!(parse, texts; on_error = |error: &TaskError| -(error.index() as i64))?, [1, -1, 3]);
+/// assert!(pool_map!(parse, texts; on_error = Collect)?[1].is_err());
+/// assert!(pool_map!(parse, texts).is_err());
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot stand for a task that fails, where outputs are `{T}`",
+    label = "not `Stop`, `Collect`, `Replace(value)` or a closure `|error: &TaskError| value`, with a value of type `{T}`"
+)]
+pub trait OnError<T> {
+    /// What the list that is given back is of.
+    type Item;
+
+    /// What stands for an output.
+    fn output(&self, output: T) -> Self::Item;
+
+    /// What stands for a task that failed.
+    ///
+    /// # Errors
+    ///
+    /// That of the task, where the map stops.
+    fn error(&self, error: TaskError) -> Result<Self::Item>;
+}
+
+/// `on_error = Stop`, the default: the map stops at the first task that is seen to fail, with its error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stop;
+
+/// `on_error = Collect`: the list is of every task's own outcome, `Result<Output, TaskError>`, as that of
+/// [`pool_try_map!`](crate::pool_try_map) is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Collect;
+
+/// `on_error = Replace(value)`: a clone of the value stands in the place of the output of a task that fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replace<T>(pub T);
+
+impl<T> OnError<T> for Stop {
+    type Item = T;
+
+    #[inline(always)]
+    fn output(&self, output: T) -> T {
+        output
+    }
+
+    fn error(&self, error: TaskError) -> Result<T> {
+        Err(error.into())
+    }
+}
+
+impl<T> OnError<T> for Collect {
+    type Item = Result<T, TaskError>;
+
+    #[inline(always)]
+    fn output(&self, output: T) -> Self::Item {
+        Ok(output)
+    }
+
+    fn error(&self, error: TaskError) -> Result<Self::Item> {
+        Ok(Err(error))
+    }
+}
+
+impl<T: Clone> OnError<T> for Replace<T> {
+    type Item = T;
+
+    #[inline(always)]
+    fn output(&self, output: T) -> T {
+        output
+    }
+
+    fn error(&self, _error: TaskError) -> Result<T> {
+        Ok(self.0.clone())
+    }
+}
+
+impl<T, V: Fn(&TaskError) -> T> OnError<T> for V {
+    type Item = T;
+
+    #[inline(always)]
+    fn output(&self, output: T) -> T {
+        output
+    }
+
+    fn error(&self, error: TaskError) -> Result<T> {
+        Ok(self(&error))
+    }
+}
+
+impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
+    /// What [`collect`](Self::collect) makes of a task that fails: [`Stop`] by default, [`Collect`], [`Replace`], or a closure
+    /// `|error: &TaskError| value`. With all but the first, only a failure of the call as a whole is an error of the map.
+    pub fn on_error<P: OnError<F::Output>>(self, on_error: P) -> Map<'p, F, A, P> {
+        let Self { pool, columns, options, function, .. } = self;
+        Map { pool, columns, options, function, on_error }
+    }
+}

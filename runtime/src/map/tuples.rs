@@ -1,0 +1,114 @@
+//! Rows that come as tuples, one element for each parameter: `pool_map!(f, *tuples)`.
+
+use std::marker::PhantomData;
+
+use super::builder::Map;
+use super::columns::{Columns, Length, Pulled};
+use crate::codec::Encoder;
+use crate::error::CodecError;
+use crate::registry::{EncodeAs, Named, Parameter, Parameters, WorkerFn};
+
+/// A map of `F`, to which an iterator of tuples will be added; `_value` is what the name of `F` is as a value.
+pub fn call_tuples<'p, F, const TAKEN: usize, V, G>(_value: V) -> Map<'p, G>
+where
+    V: Named<F, TAKEN, Function = G>,
+    G: WorkerFn,
+{
+    Map::new()
+}
+
+impl<'p, F: WorkerFn> Map<'p, F> {
+    /// Adds an iterator of tuples, with one element for each parameter: `*tuples` of the macros.
+    #[doc(hidden)]
+    pub fn tuples<const TAKEN: usize, I>(self, tuples: I) -> Map<'p, F, Unpacked<I::IntoIter, F>>
+    where
+        F: Parameters<TAKEN>,
+        I: IntoIterator,
+        I::Item: Tuple<F, TAKEN>,
+    {
+        self.with_columns(Unpacked::<_, F> {
+            tuples: tuples.into_iter(),
+            encode: <I::Item as Tuple<F, TAKEN>>::encode,
+            pulled: None,
+            function: PhantomData,
+        })
+    }
+}
+
+/// A tuple with an argument for each of the `TAKEN` parameters of the worker function `F`, or a reference to one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no tuple with an argument for each parameter: this worker function takes {TAKEN}",
+    label = "gives items of type `{Self}`",
+    note = "`*tuples` takes an iterator of tuples, each with as many elements as the function has parameters, of types that can be \
+            their arguments; a tuple of one is written `(x,)`"
+)]
+pub trait Tuple<F, const TAKEN: usize> {
+    /// Appends the bytes of the arguments.
+    fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), CodecError>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<F, T: Tuple<F, TAKEN>, const TAKEN: usize> Tuple<F, TAKEN> for &T {
+    #[inline(always)]
+    fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
+        (**self).encode(encoder)
+    }
+}
+
+macro_rules! tuple {
+    ($taken:literal: $($position:tt $item:ident),+) => {
+        #[diagnostic::do_not_recommend]
+        impl<F, $($item),+> Tuple<F, $taken> for ($($item,)+)
+        where
+            $(F: Parameter<$position>, $item: EncodeAs<<F as Parameter<$position>>::Owned>,)+
+        {
+            #[inline(always)]
+            fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
+                $(self.$position.encode_as(encoder)?;)+
+                Ok(())
+            }
+        }
+    };
+}
+
+tuple!(1: 0 A);
+tuple!(2: 0 A, 1 B);
+tuple!(3: 0 A, 1 B, 2 C);
+tuple!(4: 0 A, 1 B, 2 C, 3 D);
+tuple!(5: 0 A, 1 B, 2 C, 3 D, 4 E);
+tuple!(6: 0 A, 1 B, 2 C, 3 D, 4 E, 5 G);
+tuple!(7: 0 A, 1 B, 2 C, 3 D, 4 E, 5 G, 6 H);
+tuple!(8: 0 A, 1 B, 2 C, 3 D, 4 E, 5 G, 6 H, 7 I);
+tuple!(9: 0 A, 1 B, 2 C, 3 D, 4 E, 5 G, 6 H, 7 I, 8 J);
+tuple!(10: 0 A, 1 B, 2 C, 3 D, 4 E, 5 G, 6 H, 7 I, 8 J, 9 K);
+tuple!(11: 0 A, 1 B, 2 C, 3 D, 4 E, 5 G, 6 H, 7 I, 8 J, 9 K, 10 L);
+tuple!(12: 0 A, 1 B, 2 C, 3 D, 4 E, 5 G, 6 H, 7 I, 8 J, 9 K, 10 L, 11 M);
+
+/// The rows that tuples are.
+pub struct Unpacked<I: Iterator, F> {
+    tuples: I,
+    encode: fn(&I::Item, &mut Encoder<'_>) -> Result<(), CodecError>,
+    pulled: Option<I::Item>,
+    function: PhantomData<fn() -> F>,
+}
+
+impl<I: Iterator, F> Columns for Unpacked<I, F> {
+    const COUNT: u32 = 1;
+    const SHARED: u16 = 0;
+
+    fn lengths(&self, visit: &mut dyn FnMut(Length)) {
+        visit(Length::of(&self.tuples));
+    }
+
+    #[inline(always)]
+    fn pull(&mut self, _shortest: bool) -> Pulled {
+        self.pulled = self.tuples.next();
+        Pulled::default().and(self.pulled.is_some())
+    }
+
+    #[inline(always)]
+    fn encode(&mut self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
+        let tuple = self.pulled.take().expect("a row is encoded only when it was pulled");
+        (self.encode)(&tuple, encoder)
+    }
+}
