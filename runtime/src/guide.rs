@@ -4,3 +4,9 @@
 
 #[doc = include_str!("../docs/ffi.md")]
 pub mod ffi {}
+
+#[doc = include_str!("../docs/coming_from_python.md")]
+pub mod coming_from_python {}
+
+#[doc = include_str!("../docs/threads_or_processes.md")]
+pub mod threads_or_processes {}
