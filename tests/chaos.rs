@@ -23,15 +23,9 @@ fn work(task: usize) -> (usize, u32) {
 #[worker]
 fn poisoned(task: usize) -> usize {
     if task.is_multiple_of(10) {
-        segfault();
+        common::segfault();
     }
     task
-}
-
-#[allow(unsafe_code, reason = "the crash is what the test is about")]
-fn segfault() {
-    // SAFETY: there is none: the worker that runs this is to be ended by it.
-    unsafe { std::ptr::without_provenance_mut::<u8>(8).write_volatile(1) };
 }
 
 /// The parent's resident bytes, and its threads.
@@ -45,8 +39,7 @@ fn size() -> (u64, usize) {
 #[poolmap::test]
 fn results_are_right_while_workers_are_killed() {
     let guard = common::guard();
-    let asked = std::env::var("POOLMAP_CHAOS_SECONDS").ok();
-    let seconds = asked.map_or(3, |seconds| seconds.parse().expect("POOLMAP_CHAOS_SECONDS is a number"));
+    let seconds = common::asked("POOLMAP_CHAOS_SECONDS", 3);
     guard.allow(Duration::from_secs(seconds));
     let pool = Pool::builder().workers(2).build().unwrap();
     let start = Instant::now();

@@ -16,7 +16,7 @@ fn die(way: &str, task: usize) -> usize {
         "exit 0" => std::process::exit(0),
         "exit 3" => std::process::exit(3),
         "abort" => std::process::abort(),
-        "segfault" => segfault(),
+        "segfault" => common::segfault(),
         "overflow" => {
             overflow(task);
         }
@@ -24,12 +24,6 @@ fn die(way: &str, task: usize) -> usize {
         other => panic!("no way to die: {other}"),
     }
     task
-}
-
-#[allow(unsafe_code, reason = "the crash is what the test is about")]
-fn segfault() {
-    // SAFETY: there is none: the worker that runs this is to be ended by it.
-    unsafe { std::ptr::without_provenance_mut::<u8>(8).write_volatile(1) };
 }
 
 #[expect(unconditional_recursion, reason = "the stack is to overflow")]

@@ -281,8 +281,7 @@ fn a_hello_that_another_thread_has_taken_is_no_end_of_a_worker() {
 
 /// How long random delays are tried; as long as wanted by `POOLMAP_STRESS_SECONDS`.
 fn stress_time() -> Duration {
-    let seconds = std::env::var("POOLMAP_STRESS_SECONDS").ok();
-    Duration::from_secs(seconds.map_or(4, |seconds| seconds.parse().expect("POOLMAP_STRESS_SECONDS is a number")))
+    Duration::from_secs(common::asked("POOLMAP_STRESS_SECONDS", 4))
 }
 
 #[test]

@@ -71,22 +71,20 @@ fn workers_are_gone_after_any_other_end_of_their_parent() {
 /// Longer than a parent and its workers, and theirs, take to start.
 const START_MICROS: u64 = 80_000;
 
-/// How often a parent is killed at a random moment: `POOLMAP_KILLS` asks for more.
-fn kills() -> usize {
-    std::env::var("POOLMAP_KILLS").map_or(30, |kills| kills.parse().unwrap())
-}
-
 #[test]
 fn no_process_is_left_whenever_a_parent_is_killed() {
     let guard = common::guard();
     let folder = tempfile::tempdir().unwrap();
-    let kills = kills();
+    let kills = common::asked("POOLMAP_KILLS", 30);
     guard.allow(Duration::from_millis(500) * u32::try_from(kills).unwrap());
     let mut slowest = Duration::ZERO;
     for round in 0..kills {
         let mut command = program(env!("CARGO_BIN_EXE_scenario"));
         // A group of its own, all of which is killed: its workers are not in it.
-        command.args(["parent", ["busy", "nested"][round % 2], "3"]).env("TMPDIR", folder.path()).process_group(0);
+        command
+            .args(["parent", ["busy", "nested"][round as usize % 2], "3"])
+            .env("TMPDIR", folder.path())
+            .process_group(0);
         let mut child = Killed(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
         std::thread::sleep(Duration::from_micros(RandomState::new().hash_one(round) % START_MICROS));
         kill_group(child.0.id());

@@ -254,3 +254,21 @@ fn what_is_pending_when_the_pool_ends_is_closed_at_once() {
     }
     assert!(pool.submit(double { x: 1 }).unwrap_err().is_closed());
 }
+
+#[poolmap::test]
+fn a_handle_is_a_future_under_tokio() {
+    let _guard = common::guard();
+    let pool = pool(2);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let sum = runtime.block_on(async {
+        let handles: Vec<_> = (0..100).map(|x| pool.submit(double { x }).unwrap()).collect();
+        let late = tokio::time::timeout(Duration::from_millis(1), pool.submit(sleep { millis: MINUTE }).unwrap());
+        assert!(late.await.is_err());
+        let mut sum = 0;
+        for handle in handles {
+            sum += handle.await.unwrap();
+        }
+        sum
+    });
+    assert_eq!(sum, 9900);
+}

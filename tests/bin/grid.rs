@@ -83,8 +83,7 @@ fn die(way: &str, folder: &Path) {
         // SAFETY: it does not come back.
         "_exit(4)" => unsafe { libc::_exit(4) },
         "abort" => std::process::abort(),
-        // SAFETY: there is none: the worker that runs this is to be ended by it.
-        "segfault" => unsafe { std::ptr::without_provenance_mut::<u8>(8).write_volatile(1) },
+        "segfault" => common::segfault(),
         "SIGBUS" => read_behind_a_file(folder),
         "SIGFPE" => raise(libc::SIGFPE),
         "SIGKILL" => raise(libc::SIGKILL),

@@ -222,3 +222,16 @@ impl Drop for Killed {
         let _ = self.0.wait();
     }
 }
+
+/// Ends the worker that runs this by SIGSEGV.
+#[allow(unsafe_code, reason = "the crash is what tests are about")]
+pub(crate) fn segfault() {
+    // SAFETY: there is none: the worker that runs this is to be ended by it.
+    unsafe { std::ptr::without_provenance_mut::<u8>(8).write_volatile(1) };
+}
+
+/// How often, or for how many seconds, something is done: as an environment variable asks for, or so much.
+pub(crate) fn asked(variable: &str, otherwise: u64) -> u64 {
+    let value = std::env::var(variable).ok();
+    value.map_or(otherwise, |value| value.parse().unwrap_or_else(|_| panic!("{variable}={value} is not a number")))
+}

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::{arguments, chunk};
 use crate::sys::{Access, Crash, Ring, Words};
 use crate::transport::ring::RingLink;
+use crate::transport::ring::fuzzing::PLACES;
 use crate::transport::{Arena, layout};
 use crate::wire::{HEAD_BYTES, PanicNote, Records};
 
@@ -58,15 +59,7 @@ enum Step {
 /// The words that the parent reads.
 fn place() -> impl Strategy<Value = usize> {
     prop_oneof![
-        4 => prop::sample::select(vec![
-            layout::CLAIMS,
-            layout::FINISHED,
-            layout::BEGUN,
-            layout::BUSY_NANOS,
-            layout::WORKER_PARKED,
-            layout::NOTE_TASK,
-            layout::NOTE_LENGTH,
-        ]),
+        4 => prop::sample::select(PLACES.as_slice()),
         1 => (0..layout::WORDS_BYTES / 8).prop_map(|word| word * 8),
     ]
 }
