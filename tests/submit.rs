@@ -185,6 +185,27 @@ fn a_callback_may_end_its_pool() {
 }
 
 #[poolmap::test]
+fn a_callback_may_join_its_pool() {
+    let _guard = common::guard();
+    let (sender, receiver) = channel();
+    let pool: &'static Pool = Box::leak(Box::new(pool(2)));
+    let others: Vec<_> = (0..20).map(|_| pool.submit(sleep { millis: 10 }).unwrap()).collect();
+    let first = pool.submit(double { x: 1 }).unwrap();
+    let last = pool.submit(sleep { millis: 20 }).unwrap();
+    let later = sender.clone();
+    last.on_done(move |output| later.send(output.unwrap()).unwrap());
+    first.on_done(move |_| {
+        pool.join().unwrap();
+        sender.send(0).unwrap();
+    });
+    let mut sent = [(); 2].map(|()| receiver.recv_timeout(common::SOON).unwrap());
+    sent.sort_unstable();
+    assert_eq!(sent, [0, 20]);
+    assert!(others.into_iter().all(|handle| handle.join().unwrap() == 10));
+    common::wait_until("its thread has ended", || !common::threads().contains("poolmap-done"));
+}
+
+#[poolmap::test]
 fn outputs_come_as_they_are_completed() {
     let _guard = common::guard();
     let (one, two) = (pool(1), pool(2));

@@ -1,9 +1,12 @@
 //! The end of a pool: now, or once all is done.
 
+use std::time::Instant;
+
 use super::core::{Core, Phase, Shared};
 use super::handle::Pool;
-use super::queue::{CallRules, Running};
+use super::queue::{CallRules, Queue, Running};
 use super::seat::State;
+use super::submissions::LOOK_INTERVAL;
 use crate::death::Cause;
 use crate::error::Result;
 
@@ -18,6 +21,9 @@ impl Pool {
 
     /// Closes the pool, waits until all its calls are done and their callbacks have run, and ends the workers: no process is left. A
     /// second time it has nothing to do.
+    ///
+    /// In a callback ([`TaskHandle::on_done`](crate::TaskHandle::on_done)) it waits for the calls, and not for the callbacks, which come
+    /// after this one.
     ///
     /// Maps that other threads wait for go on to their end. A lazy map ([`pool_iter!`](crate::pool_iter)) may be in the hands of the
     /// thread that joins: of that what was begun is waited for, and what is pulled later fails with
@@ -111,7 +117,17 @@ impl Shared {
             self.driver.wake();
         }
         // It has no tasks: it fails with the pool, or the others come to rest.
-        let _ = self.step_until(call, (false, None), None, |queue| queue.is_at_rest(call));
+        let is_at_rest = |queue: &Queue| queue.is_at_rest(call);
+        if self.is_in_callback() {
+            while self.step_until(call, (false, None), Some(Instant::now() + LOOK_INTERVAL), is_at_rest).is_ok() {
+                self.look_after_submissions();
+                if is_at_rest(&self.lock().queue) {
+                    break;
+                }
+            }
+        } else {
+            let _ = self.step_until(call, (false, None), None, is_at_rest);
+        }
         self.close(call, Running::Finish);
     }
 }

@@ -24,7 +24,7 @@ use crate::task::Done;
 use crate::transport::Chunk;
 
 /// While a map drives, submitted tasks are looked after this often.
-const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 /// A pool that is shut down waits so long for a callback that is running.
 const CALLBACK_TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -319,13 +319,27 @@ impl Shared {
         wakers.into_iter().for_each(Waker::wake);
     }
 
+    /// Whether this is the thread that runs the callbacks.
+    pub(super) fn is_in_callback(&self) -> bool {
+        let current = std::thread::current().id();
+        self.submissions.lock().thread.as_ref().is_some_and(|thread| thread.thread().id() == current)
+    }
+
+    /// Hands out what is done, without waiting.
+    pub(super) fn look_after_submissions(&self) {
+        let call = self.submissions.lock().call;
+        if let Some(call) = call {
+            let step = self.try_step(call, false, None);
+            self.hand_out(call, step);
+        }
+    }
+
     /// Waits until the callbacks so far have run; in one of them, not.
     pub(super) fn wait_for_callbacks(&self) {
-        let mut state = self.submissions.lock();
-        let current = std::thread::current().id();
-        if state.thread.as_ref().is_some_and(|thread| thread.thread().id() == current) {
+        if self.is_in_callback() {
             return;
         }
+        let mut state = self.submissions.lock();
         while state.is_calling_back || !state.callbacks.is_empty() {
             state = self.submissions.wait(state);
         }
@@ -401,10 +415,8 @@ impl Shared {
             let others = submissions.waiting.load(Ordering::SeqCst) > 0;
             if is_idle && !others && state.callbacks.is_empty() && state.call == Some(call) {
                 // A map is open, and drives.
-                state = submissions.wait_timeout(state, LOOK_INTERVAL);
-                drop(state);
-                let step = self.try_step(call, false, None);
-                self.hand_out(call, step);
+                drop(submissions.wait_timeout(state, LOOK_INTERVAL));
+                self.look_after_submissions();
                 state = submissions.lock();
             }
         }
