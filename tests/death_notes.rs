@@ -46,7 +46,10 @@ fn die(way: &str) -> usize {
                 std::process::abort();
             }
             #[cfg(target_arch = "x86_64")]
-            "refused" => std::ptr::without_provenance_mut::<u8>(1 << 63).write_volatile(1),
+            // The register that the address stands in decides which signal it is.
+            "refused" => std::arch::asm!("mov byte ptr [rax], 1", in("rax") 1u64 << 63),
+            #[cfg(target_arch = "x86_64")]
+            "refused by the stack" => std::arch::asm!("mov rbp, rax", "mov byte ptr [rbp], 1", in("rax") 1u64 << 63),
             #[cfg(target_arch = "x86_64")]
             "divide" => {
                 std::arch::asm!("xor ecx, ecx", "div ecx", out("eax") _, out("ecx") _, out("edx") _);
@@ -198,6 +201,10 @@ fn a_fault_of_the_processor_is_told() {
     let _guard = common::guard();
     let cases = [
         ("refused", "signal 11: the processor refused an instruction, or an address that no memory can have"),
+        (
+            "refused by the stack",
+            "signal 7: the processor refused an instruction, or an address that no memory can have",
+        ),
         ("divide", "signal 8: division by zero or another arithmetic fault at 0x…"),
         ("illegal", "signal 4: illegal instruction at 0x…"),
     ];

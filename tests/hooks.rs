@@ -186,6 +186,19 @@ fn finalizers_run_where_workers_are_replaced_and_not_where_they_are_killed() {
 }
 
 #[poolmap::test]
+fn a_pool_is_ready_again_after_its_workers_were_finalized() {
+    let _guard = common::guard();
+    let pool = Pool::builder().workers(2).finalizer(tasks {}).max_tasks_per_worker(1).build().unwrap();
+    for _ in 0..10 {
+        pool_map!(in &pool, initialized, 0..2).unwrap();
+        pool.ready().unwrap();
+    }
+    common::wait_until("all are finalized", || pool.stats().workers_started() == 22);
+    pool.join().unwrap();
+    assert_eq!(pool.finalizer_results::<tasks>().unwrap().len(), 22);
+}
+
+#[poolmap::test]
 fn a_finalizer_that_fails_is_its_own_result() {
     let _guard = common::guard();
     for crashing in [false, true] {

@@ -320,3 +320,15 @@ fn a_limit_of_nothing_is_refused() {
     // One that never comes.
     assert!(pool_map!(pid, [1]; timeout = Duration::MAX, deadline = Duration::MAX).is_ok());
 }
+
+#[poolmap::test]
+fn results_that_come_with_the_deadline_are_kept_and_counted() {
+    let _guard = common::guard();
+    let pool = Pool::builder().workers(2).build().unwrap();
+    for _ in 0..10 {
+        let outcomes = pool_try_map!(in &pool, pid, 0..200_000; deadline = Duration::from_millis(3)).unwrap();
+        assert_eq!(outcomes.len(), 200_000);
+        let is_late = |error: &TaskError| matches!(error.kind(), TaskErrorKind::TimedOut { .. });
+        assert!(outcomes.iter().flat_map(|outcome| outcome.as_ref().err()).all(is_late));
+    }
+}

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use common::{program, run, text};
 use nix::libc;
-use poolmap::{Output, Pool, TaskError, TaskErrorKind, pool_iter, pool_map, pool_map_captured, pool_try_map, worker};
+use poolmap::{
+    Output, Pool, TaskError, TaskErrorKind, pool_for_each, pool_iter, pool_map, pool_map_captured, pool_try_map, worker,
+};
 
 /// What a scenario wrote to both streams.
 fn printed(scenario: &str) -> (String, String) {
@@ -285,4 +287,14 @@ fn a_pool_that_captures_nothing_says_so() {
     assert!(pool_map_captured!(in &pool, large, [1]).unwrap_err().is_invalid_option());
     let outcomes = pool_try_map!(in &pool, speak, [2]).unwrap();
     assert_eq!(outcomes[0].as_ref().unwrap_err().stdout(), None);
+}
+
+#[poolmap::test]
+fn a_map_that_sends_nothing_back_goes_on_where_output_is_kept() {
+    let _guard = common::guard();
+    let captured = Pool::builder().workers(2).output(Output::Captured).build().unwrap();
+    pool_for_each!(in &captured, speak, [0, 1, 3]).unwrap();
+    let error = pool_for_each!(in &captured, speak, [2]).unwrap_err();
+    let task = error.task().unwrap();
+    assert_eq!((task.stdout(), task.stderr()), (Some("out 2\n"), Some("err 2\n")), "{error}");
 }

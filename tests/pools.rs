@@ -179,3 +179,41 @@ fn stats_tell_what_a_pool_has_done() {
     assert_eq!(stats.tasks_waiting() + stats.tasks_at_workers(), 5);
     drop(handles);
 }
+
+#[poolmap::test]
+fn two_joins_at_once_wait_for_the_calls_and_not_for_each_other() {
+    let _guard = common::guard();
+    let pool = pool(2);
+    std::thread::scope(|scope| {
+        let pool = &pool;
+        let map = scope.spawn(move || pool_map!(in pool, sleep, (0..100).map(|_| 2)));
+        common::wait_until("the map runs", || pool.stats().tasks_finished() > 0);
+        let joins = [(); 2].map(|()| scope.spawn(|| pool.join()));
+        joins.into_iter().for_each(|join| join.join().unwrap().unwrap());
+        assert_eq!(map.join().unwrap().unwrap(), [2; 100]);
+    });
+}
+
+#[poolmap::test]
+fn a_call_in_every_worker_ends_while_the_pool_is_made_smaller() {
+    let _guard = common::guard();
+    let pool = pool(4);
+    std::thread::scope(|scope| {
+        let pool = &pool;
+        let resizing = scope.spawn(move || {
+            for workers in [1, 4, 2, 3, 1, 4].repeat(5) {
+                pool.resize(workers).unwrap();
+                std::thread::sleep(Duration::from_millis(3));
+            }
+        });
+        while !resizing.is_finished() {
+            // A worker that is gone is a cancelled task.
+            if let Err(error) = pool.run_on_all(pid { _task: 0 }) {
+                assert!(error.task().is_some(), "{error}");
+            }
+        }
+    });
+    pool.resize(2).unwrap();
+    common::wait_until("2 workers are left", || pool.workers().len() == 2);
+    assert_eq!(pool.run_on_all(pid { _task: 0 }).unwrap().len(), 2);
+}

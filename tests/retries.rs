@@ -230,3 +230,43 @@ fn a_failed_task_is_replaced_collected_or_stops() {
         assert_eq!(retried.unwrap()[1], 3);
     });
 }
+
+struct Odd(usize);
+
+impl serde::Serialize for Odd {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.0 % 4 == 2 {
+            return Err(serde::ser::Error::custom("it does not encode"));
+        }
+        serializer.serialize_u64(self.0 as u64)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Odd {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        serde::Deserialize::deserialize(deserializer).map(Self)
+    }
+}
+
+#[worker]
+fn fail_odd(index: Odd) -> Result<usize, String> {
+    Err(format!("{} fails", index.0))
+}
+
+#[poolmap::test]
+fn what_does_not_encode_costs_no_other_task_its_retries() {
+    let _guard = common::guard();
+    for workers in [1, 2] {
+        for chunk_size in [1, 3, 100] {
+            let pool = pool(workers);
+            let outcomes = pool_try_map!(
+                in &pool, fail_odd, (0..40).map(Odd);
+                retry_errors = 1, retry_backoff = Duration::ZERO, chunk_size = chunk_size
+            );
+            for (index, outcome) in outcomes.unwrap().into_iter().enumerate() {
+                let executions = if index % 4 == 2 { 0 } else { 2 };
+                assert_eq!(outcome.unwrap_err().attempts(), executions, "task {index}");
+            }
+        }
+    }
+}

@@ -293,3 +293,40 @@ fn a_handle_is_a_future_under_tokio() {
     });
     assert_eq!(sum, 9900);
 }
+
+#[poolmap::test]
+fn several_threads_may_wait_for_the_same_handles() {
+    let _guard = common::guard();
+    let pool = pool(1);
+    let handles = [pool.submit(sleep { millis: 300 }).unwrap(), pool.submit(sleep { millis: MINUTE }).unwrap()];
+    std::thread::scope(|scope| {
+        let waiting = [(); 3].map(|()| scope.spawn(|| wait_any(&handles)));
+        waiting.into_iter().for_each(|waits| assert_eq!(waits.join().unwrap(), Some(0)));
+    });
+}
+
+#[poolmap::test]
+fn a_callback_may_wait_for_other_calls() {
+    let _guard = common::guard();
+    let pool: &'static Pool = Box::leak(Box::new(pool(2)));
+    let (sender, receiver) = channel();
+    pool.submit(double { x: 1 }).unwrap().on_done(move |_| {
+        let handles: Vec<_> = (0..5).map(|x| pool.submit(double { x }).unwrap()).collect();
+        assert!(wait_any(&handles).is_some());
+        let sum: usize = as_completed(handles).map(|(_, output)| output.unwrap()).sum();
+        sender.send(sum).unwrap();
+    });
+    assert_eq!(receiver.recv_timeout(common::SOON).unwrap(), 20);
+    pool.terminate();
+}
+
+#[poolmap::test]
+fn a_callback_that_comes_after_the_pools_end_runs_too() {
+    let _guard = common::guard();
+    let pool = pool(1);
+    let handle = pool.submit(double { x: 21 }).unwrap();
+    pool.join().unwrap();
+    let (sender, receiver) = channel();
+    handle.on_done(move |output| sender.send(output.unwrap()).unwrap());
+    assert_eq!(receiver.try_recv().unwrap(), 42);
+}

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::iter::FusedIterator;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::task::{Wake, Waker};
 use std::thread::Thread;
 
@@ -38,7 +38,7 @@ pub fn wait_any<T>(handles: &[TaskHandle<T>]) -> Option<usize> {
         if finished.is_some() {
             return finished;
         }
-        std::thread::park();
+        handles[0].wait_a_while(|time| time.map_or_else(std::thread::park, std::thread::park_timeout));
     }
     None
 }
@@ -112,7 +112,16 @@ impl<T> Iterator for AsCompleted<T> {
 
     fn next(&mut self) -> Option<Self::Item> {
         while self.left > 0 {
-            let place = self.places.recv().ok()?;
+            let first = self.handles.iter().flatten().next()?;
+            let received = first.wait_a_while(|time| match time {
+                None => self.places.recv().map_err(RecvTimeoutError::from),
+                Some(time) => self.places.recv_timeout(time),
+            });
+            let place = match received {
+                Ok(place) => place,
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return None,
+            };
             if let Some(handle) = self.handles[place].take() {
                 self.left -= 1;
                 return Some((place, handle.join()));

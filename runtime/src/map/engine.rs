@@ -252,9 +252,6 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     pub(super) fn yielded(&mut self, bytes: usize) {
         self.outstanding -= 1;
         self.outstanding_bytes -= bytes;
-        if self.executes_again() {
-            self.has_outcome(1);
-        }
     }
 
     /// Whether another task may be read.
@@ -307,6 +304,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         let error = TaskErrorKind::TimedOut { limit };
         self.shared.expire(self.call, &error, self.options.running());
         if let Ok(step) = self.shared.try_step(self.call, false, None) {
+            self.outstanding_bytes += step.done.iter().map(Done::result_bytes).sum::<usize>();
             step.done.into_iter().for_each(|done| self.arrived(done));
         }
         self.expire_waiting(limit);
@@ -452,7 +450,12 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             let replies = self.ready.front_mut()?;
             match replies.next::<F>() {
                 Some(((_, Err(error)), bytes)) if self.again.is_some() && self.try_again(&error, bytes) => continue,
-                Some(next) => return Some(next),
+                Some(next) => {
+                    if self.again.is_some() {
+                        self.has_outcome(1);
+                    }
+                    return Some(next);
+                }
                 None => {}
             }
             let finished = self.ready.pop_front()?;

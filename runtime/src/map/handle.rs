@@ -164,7 +164,8 @@ impl<T> TaskHandle<T> {
         self.shared.cancel(&self.submitted)
     }
 
-    /// Does something with the output once it is there, on a thread of the pool's, one callback after another. The call is no longer
+    /// Does something with the output once it is there, on a thread of the pool's (on this one, if the pool has ended), one callback
+    /// after another. The call is no longer
     /// cancelled by a drop.
     ///
     /// A panic of it is told by the panic hook, and harms nothing else. It may submit further calls. It should not take long:
@@ -185,6 +186,12 @@ impl<T> TaskHandle<T> {
 
     fn take(&self) -> Option<Result<T>> {
         self.submitted.take().map(|outcome| (self.decode)(&self.shared, outcome))
+    }
+
+    /// Lets `wait` wait for a wake-up: in a callback, which keeps the pool's thread from its work, only for a while, after that work
+    /// was done.
+    pub(super) fn wait_a_while<R>(&self, wait: impl FnOnce(Option<Duration>) -> R) -> R {
+        wait(self.shared.work_in_callback())
     }
 
     pub(super) fn submitted(&self) -> &Submitted {

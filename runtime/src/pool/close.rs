@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::core::{Core, Phase, Shared};
 use super::handle::Pool;
-use super::queue::{CallRules, Queue, Running};
+use super::queue::{CallRules, Pace, Queue, Running};
 use super::seat::State;
 use super::submissions::LOOK_INTERVAL;
 use crate::death::Cause;
@@ -111,7 +111,8 @@ impl Shared {
         if core.phase != Phase::Running {
             return;
         }
-        let call = core.queue.open(CallRules::default());
+        // Another join does not wait for this one.
+        let call = core.queue.open(CallRules { pace: Pace::Pulled, ..CallRules::default() });
         drop(core);
         if self.submissions.is_driving() {
             self.driver.wake();
@@ -152,6 +153,7 @@ impl Core {
 
     /// Whether the supervisor takes what a worker gives, because no caller does.
     pub(super) fn is_attended(&self, slot: usize) -> bool {
-        self.queue.is_hooked(slot) || (self.phase == Phase::Finishing && self.queue.is_busy(slot))
+        let is_beyond = slot >= self.size;
+        self.queue.is_hooked(slot) || ((self.phase == Phase::Finishing || is_beyond) && self.queue.is_busy(slot))
     }
 }

@@ -370,10 +370,11 @@ impl Core {
         }
     }
 
-    /// Takes back tasks of a call for a worker that is free, from the worker that has the most (rule 6 of the queue).
-    pub(super) fn rebalance(&mut self, call: CallId) {
+    /// Takes back tasks of a call for a worker that is free, from the worker that has the most (rule 6 of the queue);
+    /// tells whether one was given some.
+    pub(super) fn rebalance(&mut self, call: CallId) -> bool {
         if !self.queue.is_short_of_chunks(call) {
-            return;
+            return false;
         }
         let mut most = Load::default();
         let mut from = None;
@@ -388,17 +389,17 @@ impl Core {
             });
         }
         let Some((slot, is_stalled)) = from else {
-            return;
+            return false;
         };
         let is_short = self.queue.time_of(call, most.open).is_some_and(|time| time < MOVE_WORTH);
         if is_short && !is_stalled {
-            return;
+            return false;
         }
         self.with_link(slot, |live, queue| live.take_back(slot, queue, most.open.div_ceil(2)));
-        if let Some(assignment) = self.queue.assign_to_idle(call) {
-            self.assign(assignment);
-        }
-        self.dispatch();
+        let assignment = self.queue.assign_to_idle(call);
+        let was_idle = assignment.is_some();
+        assignment.into_iter().for_each(|assignment| self.assign(assignment));
+        self.dispatch() || was_idle
     }
 
     /// Does something with the channel of a worker that is in service, and dooms it if that fails.

@@ -64,7 +64,10 @@ impl Shared {
                 self.hand_over(&core);
                 return step;
             }
-            core.rebalance(call);
+            if core.rebalance(call) && core.driving {
+                // The driver waits for the workers that had chunks when it began to.
+                self.driver.wake();
+            }
             let is_held_back = core.queue.is_held_back(call);
             let time_left = until.map(|until| until.saturating_duration_since(Instant::now()));
             if time_left == Some(Duration::ZERO) {
@@ -90,7 +93,9 @@ impl Shared {
             };
             if is_held_back {
                 core.queue.spread(call);
-                core.dispatch();
+                if core.dispatch() && core.driving {
+                    self.driver.wake();
+                }
             }
         }
     }

@@ -208,7 +208,7 @@ impl Core {
     fn are_all_ready(&self) -> bool {
         self.seats.iter().take(self.size).enumerate().all(|(slot, seat)| {
             let is_ready = seat.worker.as_ref().is_some_and(|live| matches!(live.state, State::Ready));
-            is_ready && !self.queue.is_hooked(slot)
+            seat.is_dormant || (is_ready && !self.queue.is_hooked(slot))
         })
     }
 }

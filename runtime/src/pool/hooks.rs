@@ -4,6 +4,7 @@ use std::sync::PoisonError;
 
 use super::core::{Core, Phase};
 use super::queue::{Hook, Slot};
+use super::seat::State;
 use crate::death::Cause;
 use crate::error::{TaskError, TaskErrorKind};
 use crate::registry;
@@ -29,6 +30,14 @@ impl Core {
         let (Outcomes::Records(records), Some((_, pid))) = (done.outcomes, done.worker) else {
             return;
         };
+        // So may one be whose result is found after its death.
+        let is_there = self.seats[slot]
+            .worker
+            .as_ref()
+            .is_some_and(|live| live.process.pid() == pid && matches!(live.state, State::Ready));
+        if !is_there {
+            return;
+        }
         match registry::failure(records, self.output) {
             None => self.queue.put_into_service(slot),
             Some(kind) => {

@@ -376,7 +376,7 @@ impl Queue {
                 call.backlog.push_front(back);
             }
         }
-        worker.quota = worker.quota.map(|quota| quota + count);
+        worker.give_back(count);
         if worker.chunks.is_empty() && count > 0 {
             self.release(slot);
             // It did not come to them, so it is the last to be given others: it may be stopped.
@@ -393,7 +393,7 @@ impl Queue {
             return Err(Violation::new("it returned chunks that it was not asked for"));
         }
         worker.revoked = false;
-        worker.quota = worker.quota.map(|quota| quota + worker.tasks);
+        worker.give_back(worker.tasks);
         worker.chunks.clear();
         worker.tasks = 0;
         self.release(slot);
@@ -418,6 +418,7 @@ impl Queue {
     pub(super) fn exhaust(&mut self, slot: Slot) {
         let worker = &mut self.workers[slot];
         worker.quota = Some(0);
+        worker.is_exhausted = true;
         if worker.ready && worker.chunks.is_empty() && !worker.revoked {
             worker.ready = false;
             self.idle.retain(|&idle| idle != slot);

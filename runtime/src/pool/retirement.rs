@@ -33,7 +33,10 @@ impl Core {
     /// Tells the workers to end that are to be given nothing more.
     pub(super) fn retire_spent(&mut self) {
         for slot in self.queue.take_spent() {
-            if !self.queue.finalize(slot) {
+            if self.queue.finalize(slot) {
+                // Nobody else may take what it gives.
+                self.unattended = true;
+            } else {
                 self.dismiss(slot, Cause::Retired);
             }
         }

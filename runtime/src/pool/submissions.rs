@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
 use super::core::{Core, Shared};
@@ -52,6 +52,7 @@ struct State {
     next_index: usize,
     callbacks: VecDeque<(Callback, Outcome)>,
     thread: Option<JoinHandle<()>>,
+    thread_id: Option<ThreadId>,
     /// A callback is running.
     is_calling_back: bool,
     /// The pool is shut down: the thread ends once it has nothing to do.
@@ -69,8 +70,8 @@ pub(crate) struct Submitted {
 
 enum Progress {
     Pending,
-    /// Who polls its handle.
-    Polled(Waker),
+    /// Who polls its handle, or waits for one of several.
+    Polled(Vec<Waker>),
     /// Nobody waits for it: this is done with its outcome.
     Callback(Callback),
     Finished(Outcome),
@@ -81,7 +82,7 @@ enum Progress {
 /// What is to be done once a task is finished.
 enum Then {
     Nothing,
-    Wake(Waker),
+    Wake(Vec<Waker>),
     CallBack(Callback, Outcome),
 }
 
@@ -106,8 +107,9 @@ impl Submitted {
     pub(crate) fn wake_when_finished(&self, waker: &Waker) -> bool {
         let mut progress = self.lock();
         match &mut *progress {
-            Progress::Polled(known) => known.clone_from(waker),
-            pending @ Progress::Pending => *pending = Progress::Polled(waker.clone()),
+            Progress::Polled(known) if known.iter().any(|known| known.will_wake(waker)) => {}
+            Progress::Polled(known) => known.push(waker.clone()),
+            pending @ Progress::Pending => *pending = Progress::Polled(vec![waker.clone()]),
             _ => return false,
         }
         true
@@ -121,7 +123,7 @@ impl Submitted {
             Progress::Taken => Then::Nothing,
             before => {
                 *progress = Progress::Finished(outcome);
-                if let Progress::Polled(waker) = before { Then::Wake(waker) } else { Then::Nothing }
+                if let Progress::Polled(wakers) = before { Then::Wake(wakers) } else { Then::Nothing }
             }
         };
         self.is_finished.store(true, Ordering::Release);
@@ -142,6 +144,7 @@ impl Submissions {
                 next_index: 0,
                 callbacks: VecDeque::new(),
                 thread: None,
+                thread_id: None,
                 is_calling_back: false,
                 is_ending: false,
                 has_ended: false,
@@ -187,7 +190,9 @@ impl Shared {
             return Err(Error::new(Kind::Closed));
         }
         if state.thread.is_none() {
-            state.thread = Some(spawn(Arc::clone(self))?);
+            let thread = spawn(Arc::clone(self))?;
+            state.thread_id = Some(thread.thread().id());
+            state.thread = Some(thread);
         }
         let call = match state.call {
             Some(call) => {
@@ -250,6 +255,7 @@ impl Shared {
             core.dispatch();
             done
         };
+        self.wake_driver();
         let Some(done) = done else {
             return false;
         };
@@ -264,7 +270,14 @@ impl Shared {
         match std::mem::replace(&mut *progress, Progress::Taken) {
             Progress::Finished(outcome) => {
                 drop(progress);
-                self.submissions.lock().callbacks.push_back((callback, outcome));
+                let mut state = self.submissions.lock();
+                if state.has_ended {
+                    // The pool has ended, and its thread: nobody else is left to run it.
+                    drop(state);
+                    run(callback, outcome);
+                    return;
+                }
+                state.callbacks.push_back((callback, outcome));
                 self.submissions.changed.notify_all();
             }
             Progress::Taken => {}
@@ -297,7 +310,7 @@ impl Shared {
         for (submitted, outcome) in finished {
             match submitted.finish(outcome) {
                 Then::Nothing => {}
-                Then::Wake(waker) => wakers.push(waker),
+                Then::Wake(of_task) => wakers.extend(of_task),
                 Then::CallBack(callback, outcome) => {
                     state.callbacks.push_back((callback, outcome));
                     self.submissions.changed.notify_all();
@@ -321,8 +334,15 @@ impl Shared {
 
     /// Whether this is the thread that runs the callbacks.
     pub(super) fn is_in_callback(&self) -> bool {
-        let current = std::thread::current().id();
-        self.submissions.lock().thread.as_ref().is_some_and(|thread| thread.thread().id() == current)
+        self.submissions.lock().thread_id == Some(std::thread::current().id())
+    }
+
+    /// In a callback: hands out what is done, and tells how long to wait before the next time.
+    pub(crate) fn work_in_callback(&self) -> Option<Duration> {
+        self.is_in_callback().then(|| {
+            self.look_after_submissions();
+            LOOK_INTERVAL
+        })
     }
 
     /// Hands out what is done, without waiting.
@@ -383,8 +403,7 @@ impl Shared {
             if let Some((callback, outcome)) = state.callbacks.pop_front() {
                 state.is_calling_back = true;
                 drop(state);
-                // A panic has been told by the hook; it is no one else's.
-                let _ = catch_unwind(AssertUnwindSafe(|| callback(outcome)));
+                run(callback, outcome);
                 state = submissions.lock();
                 state.is_calling_back = false;
                 submissions.changed.notify_all();
@@ -431,6 +450,11 @@ impl Core {
             self.queue.withdraw(call, index, error)
         })
     }
+}
+
+fn run(callback: Callback, outcome: Outcome) {
+    // A panic has been told by the hook; it is no one else's.
+    let _ = catch_unwind(AssertUnwindSafe(|| callback(outcome)));
 }
 
 fn spawn(shared: Arc<Shared>) -> Result<JoinHandle<()>> {

@@ -129,6 +129,10 @@ fn start_vacant(shared: &Shared) {
                     answers: Answers { any: false, last: Instant::now() },
                     stint: None,
                 });
+                // The pool was made smaller meanwhile.
+                if slot >= core.size {
+                    core.doom(slot, Cause::Retired);
+                }
             }
             Err(error) => {
                 let message = format!(

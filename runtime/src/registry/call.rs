@@ -43,7 +43,7 @@ pub struct TaskCall<'a> {
     outgrown: Option<Status>,
     violation: Option<Violation>,
     flush: Flush,
-    /// No output goes into the sink; `flush` is then that of each task, so that a task of any other call looks at one thing.
+    /// No output goes into the sink; `flush` is then not later, so that a task of any other call looks at one thing.
     drops_output: bool,
 }
 
@@ -151,7 +151,9 @@ impl<'a> TaskCall<'a> {
     /// The outputs are dropped here: the result of a task is that it is finished, or why it is not.
     pub(crate) fn drop_output(&mut self) {
         self.drops_output = true;
-        self.flush = Flush::EachTask;
+        if self.flush == Flush::Later {
+            self.flush = Flush::EachTask;
+        }
     }
 
     /// Begins the next task, if there is one and it can have a result.
@@ -226,13 +228,14 @@ impl<'a> TaskCall<'a> {
         if shared::has_parts() {
             end_with_parts();
         }
-        if self.drops_output && status == Status::Output {
-            self.replace(&[]);
-        }
-        match self.flush {
-            Flush::Later => {}
-            Flush::EachTask => drop(std::io::stdout().flush()),
-            Flush::Kept => self.keep_output(status),
+        if self.flush != Flush::Later {
+            if self.drops_output && status == Status::Output {
+                self.replace(&[]);
+            }
+            match self.flush {
+                Flush::Kept => self.keep_output(status),
+                _ => drop(std::io::stdout().flush()),
+            }
         }
         fault_points::reached(Point::Encoded);
         let sink = self.results.sink();

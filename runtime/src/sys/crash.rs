@@ -258,7 +258,8 @@ impl Watch {
             (libc::SIGSEGV, NOT_MAPPED) if address < NULL_BYTES && self.is_out_of_memory(errno) => self.out_of_memory(),
             (libc::SIGSEGV, NOT_MAPPED) => Some(Reason::NotMapped(shown)),
             (libc::SIGSEGV, PROTECTED) => Some(Reason::Protected(shown)),
-            (libc::SIGSEGV, REFUSED) => Some(Reason::Refused),
+            // The second is a stack's: the address is reckoned from a stack register (#SS).
+            (libc::SIGSEGV | libc::SIGBUS, REFUSED) => Some(Reason::Refused),
             (libc::SIGBUS, _) => Some(Reason::Bus(shown)),
             (libc::SIGFPE, _) => Some(Reason::Arithmetic(shown)),
             (libc::SIGILL, _) => Some(Reason::Instruction(shown)),

@@ -40,8 +40,9 @@ pub(super) const ENTRIES_MAX: u64 = 512;
 
 /// The words, up to the ring.
 pub(super) const WORDS_BYTES: usize = ENTRIES + ENTRY_BYTES * ENTRIES_MAX as usize;
-/// The ring of results. What is larger than a part of it goes through in parts.
-pub(super) const RESULTS: usize = WORDS_BYTES;
+/// The ring of results. What is larger than a part of it goes through in parts. It is mapped by itself, so it begins a page, of
+/// the largest size that a system has.
+pub(super) const RESULTS: usize = WORDS_BYTES.next_multiple_of(64 * 1024);
 pub(super) const RESULTS_BYTES: usize = 4 << 20;
 
 /// All of it.

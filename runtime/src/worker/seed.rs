@@ -24,7 +24,8 @@ const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 /// It is made from the seed of the call (the option [`seed`](crate::Map::seed), 0 by default) and the task's index alone: the
 /// same in each run of the program, whatever the number of workers, the chunks and the attempts; and different for each task of
 /// a call. A call that is to draw other numbers than another one is given another `seed`. All threads of a task have its seed.
-/// A single call ([`Pool::apply`](crate::Pool::apply), [`Pool::submit`](crate::Pool::submit)) has that of task 0.
+/// A single call ([`Pool::apply`](crate::Pool::apply)) has that of task 0; those that were submitted ([`Pool::submit`](crate::Pool::submit))
+/// count from task 1 on, in the order in which the pool got them.
 ///
 /// It is the number at the task's index in splitmix64's sequence, which begins at a mix of the call's seed. Good for seeding a generator; no secret.
 ///

@@ -43,7 +43,9 @@ impl Again {
         if let Some(alone) = self.sent_again.remove(&done.first_index) {
             return Some(alone);
         }
-        let (&first, (chunk, left)) = self.sent.range_mut(..=done.first_index).next_back()?;
+        // A row that did not encode is of no chunk.
+        let before = self.sent.range_mut(..=done.first_index).next_back();
+        let (&first, (chunk, left)) = before.filter(|(first, (chunk, _))| done.first_index < **first + chunk.len())?;
         *left = left.saturating_sub(done.count);
         let (chunk, is_done) = (chunk.clone(), *left == 0);
         if is_done {

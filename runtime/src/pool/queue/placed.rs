@@ -19,6 +19,8 @@ impl Queue {
         if self.placed == 0 {
             return None;
         }
+        // Some may have come back since the pool was made smaller.
+        self.cancel_placed_beyond(self.size);
         let idle = &self.idle;
         self.calls.iter_mut().filter(|(_, call)| !call.goes_anywhere()).find_map(|(&id, call)| {
             let place = call.backlog.iter().position(|chunk| idle.contains(&chunk.index(0)))?;

@@ -23,6 +23,8 @@ pub(super) struct Worker {
     pub(super) has_answered: bool,
     /// How many tasks more it may be given, if that has an end.
     pub(super) quota: Option<usize>,
+    /// It is given nothing more, whatever comes back from it.
+    pub(super) is_exhausted: bool,
     /// It was asked to begin nothing more, and has not answered.
     pub(super) revoked: bool,
     /// What it runs, if that is no call's.
@@ -46,6 +48,13 @@ impl Worker {
         let chunks = std::mem::take(&mut self.chunks);
         self.lent.extend(chunks.iter().flat_map(|held| held.chunk.memory()).map(Arc::clone));
         self.tasks = 0;
+    }
+
+    /// Takes in that it has not begun so many tasks.
+    pub(super) fn give_back(&mut self, tasks: usize) {
+        if !self.is_exhausted {
+            self.quota = self.quota.map(|quota| quota + tasks);
+        }
     }
 
     /// Whether it takes another chunk behind those it has.
