@@ -64,22 +64,15 @@
 /// use poolmap::{pool_map, worker};
 ///
 /// #[worker]
-/// fn collatz(#[state] known: &mut HashMap<u64, u32>, from: u64) -> u32 {
-///     let (mut at, mut steps) = (from, 0);
-///     while at != 1 {
-///         if let Some(rest) = known.get(&at) {
-///             steps += rest;
-///             break;
-///         }
-///         at = if at % 2 == 0 { at / 2 } else { 3 * at + 1 };
-///         steps += 1;
-///     }
-///     known.insert(from, steps);
-///     steps
+/// fn fibonacci(#[state] known: &mut HashMap<u64, u64>, n: u64) -> u64 {
+///     let known_before = known.get(&n).copied();
+///     let value = known_before.unwrap_or_else(|| if n < 2 { n } else { fibonacci(known, n - 1) + fibonacci(known, n - 2) });
+///     known.insert(n, value);
+///     value
 /// }
 ///
 /// poolmap::init();
-/// assert_eq!(pool_map!(collatz, 1..=9)?, [0, 1, 7, 2, 5, 8, 16, 3, 19]);
+/// assert_eq!(pool_map!(fibonacci, [90, 10, 1])?, [2_880_067_194_370_816_120, 55, 1]);
 /// # Ok::<(), poolmap::Error>(())
 /// ```
 ///
