@@ -318,6 +318,21 @@ fn an_allocation_over_the_memory_limit_is_told_as_that() {
     );
 }
 
+/// std's way to print a backtrace, and ours to send one, take memory.
+#[poolmap::test]
+fn a_panic_where_memory_is_short_hangs_nothing() {
+    let _guard = common::guard();
+    if !common::limits_memory() {
+        return;
+    }
+    for (place, said) in [("the task", "panicked at"), ("another thread", "panicked at")] {
+        let mut scenario = common::program(env!("CARGO_BIN_EXE_scenario"));
+        let output = common::run(scenario.args(["panic without memory", place]).env("RUST_BACKTRACE", "1"));
+        let stdout = common::text(&output.stdout);
+        assert!(output.status.success() && stdout.contains(said), "{place}: {stdout}{}", common::text(&output.stderr));
+    }
+}
+
 #[poolmap::test]
 fn another_death_is_not_the_memory_limits() {
     let _guard = common::guard();

@@ -122,6 +122,10 @@ pub(crate) fn start(entry: &Entry, start: &Start, arena: Option<&Arena>, index: 
     let mut command = command(entry)?;
     let marker = Marker { parent: std::process::id(), depth: depth() + 1, role: start.role };
     command.env(MARKER, marker.to_string()).stdin(worker_end);
+    if start.memory_limit.is_some() {
+        // std holds a lock while it makes a backtrace, and waits for it again where there is no memory for that.
+        command.env("RUST_BACKTRACE", "0");
+    }
     let group = if start.role.ends_with_parent() { Group::Own } else { Group::OfParent };
     // The command, and with it our copy of the worker's end of the socket, is dropped when this returns.
     let process = Process::spawn(&mut command, group)?;

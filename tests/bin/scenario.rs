@@ -54,6 +54,21 @@ fn fill_memory(_task: u64) {
     }
 }
 
+/// Panics where little memory is left: in the thread of the task, or in another that the task waits for.
+#[worker]
+fn panic_without_memory(place: &str) {
+    let mut all: Vec<Vec<u8>> = Vec::with_capacity(1 << 16);
+    let mut block = Vec::new();
+    while block.try_reserve_exact(8 << 10).is_ok() {
+        all.push(std::mem::take(&mut block));
+    }
+    all.truncate(all.len() - 16);
+    match place {
+        "the task" => panic!("with little memory"),
+        _ => std::thread::spawn(|| panic!("with little memory")).join().unwrap(),
+    }
+}
+
 /// Writes many lines of 1 KiB to standard error.
 #[worker]
 fn flood(_task: usize, lines: usize) -> usize {
@@ -97,6 +112,10 @@ fn main() -> poolmap::Result<()> {
             }
         }
         ["panic"] => println!("{}", pool_map!(panic_with, ["the message"]).unwrap_err()),
+        ["panic without memory", place] => {
+            let pool = Pool::builder().workers(1).memory_limit(64 << 20).build().unwrap();
+            println!("{}", pool_map!(in &pool, panic_without_memory, [place]).unwrap_err());
+        }
         ["be killed for memory"] => println!("{}", pool_map!(fill_memory, [0]).unwrap_err()),
         ["overflow"] => println!("{}", pool_map!(overflow, [0]).unwrap_err()),
         ["global size"] => match pool_map!(double, 1..4) {

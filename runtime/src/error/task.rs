@@ -53,7 +53,8 @@ pub enum TaskErrorKind {
         message: String,
         /// Where it panicked, as `file:line:column`.
         location: Option<String>,
-        /// The backtrace, when the parent ran with `RUST_BACKTRACE` set to anything but `0`.
+        /// The backtrace, when the parent ran with `RUST_BACKTRACE` set to anything but `0`, and the worker had no memory limit
+        /// ([`Builder::memory_limit`](crate::Builder::memory_limit)).
         backtrace: Option<String>,
     },
     /// The worker died while it ran the task.

@@ -142,6 +142,9 @@ impl Builder {
     /// At least the stack of its tasks (`stack_bytes`, 8 MiB by default) and 8 MiB more are allowed. A program that takes more
     /// than the limit before [`init`](crate::init) has workers that cannot start; they say so on their standard error.
     ///
+    /// Such workers have `RUST_BACKTRACE=0` in their environment, and their panics have no backtrace: std takes many megabytes for
+    /// one, and hangs where it does not get them.
+    ///
     /// # Worker death
     ///
     /// An allocation of Rust's that fails ends the process, so the task fails with
