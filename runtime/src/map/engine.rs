@@ -274,10 +274,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             Err(failure) => {
                 self.rows.end();
                 self.has_failed = true;
-                self.failure = Some(Error::new(match failure {
-                    CallFailure::Start(failure) => Kind::Start(failure),
-                    CallFailure::PoolClosed => Kind::Closed,
-                }));
+                self.failure = Some(failure.into());
                 return;
             }
         };

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::replies::Replies;
 use crate::error::{CodecError, Error, Kind, Result, TaskError, TaskErrorKind};
-use crate::pool::{CallFailure, Outcome, Pool, Shared, Submitted};
+use crate::pool::{Outcome, Pool, Shared, Submitted};
 use crate::registry::{EncodedCall, WorkerFn};
 use crate::task::{Done, Output};
 use crate::transport::Chunk;
@@ -226,12 +226,7 @@ impl<T> fmt::Debug for TaskHandle<T> {
 
 /// The output of the one task, or why there is none.
 fn decode<F: WorkerFn>(shared: &Shared, outcome: Outcome) -> Result<F::Output> {
-    let done = outcome.map_err(|failure| {
-        Error::new(match failure {
-            CallFailure::Start(failure) => Kind::Start(failure),
-            CallFailure::PoolClosed => Kind::Closed,
-        })
-    })?;
+    let done = outcome?;
     decode_done::<F>(Some(shared), shared.output(), Done { first_index: 0, ..done }).map_err(Error::from)
 }
 

@@ -1,8 +1,8 @@
 //! Calls that a pool runs in each of its workers: before the first task, after the last, and once in all of them.
 
 use super::handle::decode_done;
-use crate::error::{CodecError, Error, Kind, Result, TaskError, TaskErrorKind};
-use crate::pool::{Builder, CallFailure, CallRules, Placement, Pool, Running};
+use crate::error::{CodecError, Error, Result, TaskError, TaskErrorKind};
+use crate::pool::{Builder, CallRules, Placement, Pool, Running};
 use crate::registry::{EncodedCall, WorkerFn};
 use crate::transport::Chunk;
 use crate::wire::OVERHEAD_BYTES;
@@ -197,8 +197,7 @@ impl Pool {
                         }
                     }
                 }
-                Err(CallFailure::Start(failure)) => first_error = Err(Error::new(Kind::Start(failure))),
-                Err(CallFailure::PoolClosed) => first_error = Err(Error::new(Kind::Closed)),
+                Err(failure) => first_error = Err(failure.into()),
             }
         }
         shared.close(call, Running::Finish);

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use super::chunk_size::{ChunkSize, Return};
 use super::limits::Limits;
-use crate::error::StartFailure;
+use crate::error::{Error, Kind, StartFailure};
 use crate::task::{Done, Outcomes};
 use crate::transport::{Chunk, Taken};
 use crate::wire::{Records, Violation};
@@ -75,6 +75,15 @@ const SOON: Duration = Duration::from_micros(20);
 pub(crate) enum CallFailure {
     Start(StartFailure),
     PoolClosed,
+}
+
+impl From<CallFailure> for Error {
+    fn from(failure: CallFailure) -> Self {
+        Self::new(match failure {
+            CallFailure::Start(failure) => Kind::Start(failure),
+            CallFailure::PoolClosed => Kind::Closed,
+        })
+    }
 }
 
 pub(super) struct Queue {

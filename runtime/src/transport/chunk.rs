@@ -8,6 +8,7 @@ use super::arena::{Arena, Block};
 use crate::error::TaskErrorKind;
 use crate::registry::EncodedCall;
 use crate::shared::Segment;
+use crate::task::{Done, Outcomes};
 use crate::wire;
 
 /// Tasks whose arguments stand one behind the other in a block.
@@ -153,6 +154,20 @@ impl Chunk {
         let mut alone = self.clone().split_off(position);
         alone.split_off(1);
         Self { attempt: attempts + 1, earlier: Some(causes), moves: 0, ..alone }
+    }
+
+    /// Its tasks, which end with this error before they have begun.
+    pub(crate) fn not_begun(&self, error: TaskErrorKind) -> Done {
+        Done {
+            first_index: self.index(0),
+            count: self.len(),
+            outcomes: Outcomes::Error(error),
+            attempts: self.attempt - 1,
+            earlier: self.earlier().to_vec(),
+            worker: None,
+            argument_bytes: self.weight,
+            printed: None,
+        }
     }
 
     /// The arguments of its tasks.

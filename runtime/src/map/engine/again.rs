@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::{Engine, Replies};
 use crate::error::{TaskError, TaskErrorKind};
 use crate::registry::WorkerFn;
-use crate::task::{Done, Outcomes};
+use crate::task::Done;
 use crate::transport::Chunk;
 
 /// What is kept for tasks that may fail.
@@ -120,17 +120,7 @@ impl<F: WorkerFn, A> Engine<F, A> {
         };
         again.is_over = true;
         for chunk in std::mem::take(&mut again.waiting).into_values() {
-            let done = Done {
-                first_index: chunk.index(0),
-                count: 1,
-                outcomes: Outcomes::Error(TaskErrorKind::TimedOut { limit }),
-                attempts: chunk.attempt() - 1,
-                earlier: chunk.earlier().to_vec(),
-                worker: None,
-                printed: None,
-                argument_bytes: chunk.weight,
-            };
-            self.arrived(done);
+            self.arrived(chunk.not_begun(TaskErrorKind::TimedOut { limit }));
         }
     }
 }

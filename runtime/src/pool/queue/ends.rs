@@ -4,7 +4,6 @@ use super::{CallFailure, CallId, Held, MOVES_MAX, Queue, Running, Slot};
 use crate::error::{Printed, TaskErrorKind};
 use crate::pool::chunk_size::Return;
 use crate::task::{Done, Outcomes};
-use crate::transport::Chunk;
 
 impl Queue {
     /// Closes a call: its chunks that wait are dropped. The workers that still hold some of its chunks are given back; they are
@@ -41,10 +40,10 @@ impl Queue {
                     done.printed.clone_from(&worker.printed);
                     call.done.push(done);
                 }
-                call.done.extend(rest.into_rest().map(|chunk| not_begun(&chunk, error)));
+                call.done.extend(rest.into_rest().map(|chunk| chunk.not_begun(error.clone())));
             }
         }
-        call.done.extend(call.backlog.drain(..).map(|chunk| not_begun(&chunk, error)));
+        call.done.extend(call.backlog.drain(..).map(|chunk| chunk.not_begun(error.clone())));
         self.let_go(&held, running);
         held
     }
@@ -53,7 +52,7 @@ impl Queue {
     pub(in crate::pool) fn withdraw(&mut self, id: CallId, index: usize, error: &TaskErrorKind) -> Option<Done> {
         let backlog = &mut self.calls.get_mut(&id)?.backlog;
         let place = backlog.iter().position(|chunk| chunk.len() == 1 && chunk.index(0) == index)?;
-        backlog.remove(place).map(|chunk| not_begun(&chunk, error))
+        backlog.remove(place).map(|chunk| chunk.not_begun(error.clone()))
     }
 
     /// Takes in what the task has printed that a worker was running when it ended, or is ended.
@@ -154,18 +153,4 @@ fn deaths(earlier: &[TaskErrorKind]) -> u32 {
         is_death(error) && (cfg!(panic = "abort") || !matches!(error, TaskErrorKind::Panicked { .. }))
     };
     u32::try_from(earlier.iter().filter(died).count()).unwrap_or(u32::MAX)
-}
-
-/// Tasks that end before they have begun.
-pub(super) fn not_begun(chunk: &Chunk, error: &TaskErrorKind) -> Done {
-    Done {
-        first_index: chunk.index(0),
-        count: chunk.len(),
-        outcomes: Outcomes::Error(error.clone()),
-        attempts: chunk.attempt() - 1,
-        earlier: chunk.earlier().to_vec(),
-        worker: None,
-        argument_bytes: chunk.weight,
-        printed: None,
-    }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 
-use super::ends::not_begun;
 use super::{Call, CallFailure, CallId, Placement, Queue, Slot};
 use crate::error::TaskErrorKind;
 
@@ -37,7 +36,7 @@ impl Queue {
             let backlog = std::mem::take(&mut call.backlog);
             let (kept, over): (VecDeque<_>, VecDeque<_>) = backlog.into_iter().partition(|chunk| chunk.index(0) < size);
             call.backlog = kept;
-            call.done.extend(over.iter().map(|chunk| not_begun(chunk, &TaskErrorKind::Cancelled)));
+            call.done.extend(over.iter().map(|chunk| chunk.not_begun(TaskErrorKind::Cancelled)));
         }
     }
 
