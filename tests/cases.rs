@@ -33,15 +33,11 @@ fn gigabyte(_task: usize) -> Vec<u64> {
     vec![0x0123_4567_89ab_cdef; 1 << 27]
 }
 
-fn pool(workers: usize) -> Pool {
-    Pool::builder().workers(workers).build().unwrap()
-}
-
 #[poolmap::test]
 fn a_map_with_one_worker_equals_the_serial_one() {
     let _guard = common::guard();
     let serial: Vec<_> = (1..2000).map(collatz).collect();
-    let pool = pool(1);
+    let pool = common::pool(1);
     assert_eq!(pool_map!(in &pool, collatz, 1..2000).unwrap(), serial);
     for size in [1, 7] {
         assert_eq!(pool_map!(in &pool, collatz, 1..2000; chunk_size = size).unwrap(), serial);
@@ -51,7 +47,7 @@ fn a_map_with_one_worker_equals_the_serial_one() {
 #[poolmap::test]
 fn two_maps_of_different_functions_reuse_the_same_processes() {
     let _guard = common::guard();
-    let pool = pool(2);
+    let pool = common::pool(2);
     pool.ready().unwrap();
     let workers: BTreeSet<u32> = pool.workers().iter().map(|worker| worker.pid()).collect();
     let first: BTreeSet<u32> = pool_map!(in &pool, pid, 0..100; chunk_size = 1).unwrap().into_iter().collect();
@@ -64,7 +60,7 @@ fn two_maps_of_different_functions_reuse_the_same_processes() {
 fn a_pool_made_in_a_thread_that_has_ended_goes_on_working() {
     let _guard = common::guard();
     let (pool, workers) = std::thread::spawn(|| {
-        let pool = pool(2);
+        let pool = common::pool(2);
         pool.ready().unwrap();
         let workers: Vec<u32> = pool.workers().iter().map(|worker| worker.pid()).collect();
         (pool, workers)
@@ -89,7 +85,7 @@ fn one_task_a_worker_gives_all_distinct_processes() {
 #[poolmap::test]
 fn results_of_every_size_come_back_whole() {
     let _guard = common::guard();
-    let pool = pool(2);
+    let pool = common::pool(2);
     let sizes = [0, 1, 65_535, 65_536, 65_537, 16 << 20, 0];
     for chunk_size in [1, 7] {
         let results = pool_map!(in &pool, bytes, sizes; chunk_size = chunk_size).unwrap();
@@ -105,7 +101,7 @@ fn results_of_every_size_come_back_whole() {
 fn a_result_of_one_gibibyte_comes_back_whole() {
     let guard = common::guard();
     guard.allow(Duration::from_secs(300));
-    let pool = pool(1);
+    let pool = common::pool(1);
     let result = pool_map!(in &pool, gigabyte, [0]).unwrap().remove(0);
     assert_eq!(result.len(), 1 << 27);
     assert!(result.chunks(1 << 16).all(|part| part == &result[..1 << 16]) && result[7] == 0x0123_4567_89ab_cdef);

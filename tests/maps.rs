@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use poolmap::{Pool, pool_iter, pool_iter_unordered, pool_map, pool_try_map, worker};
+use poolmap::{pool_iter, pool_iter_unordered, pool_map, pool_try_map, worker};
 
 #[worker]
 fn add(x: i64, y: i64) -> i64 {
@@ -44,14 +44,10 @@ fn touch(path: PathBuf, millis: u64) -> std::io::Result<()> {
     std::fs::write(&path, "finished")
 }
 
-fn pool(workers: usize) -> Pool {
-    Pool::builder().workers(workers).build().unwrap()
-}
-
 #[poolmap::test]
 fn results_come_in_order_with_any_chunk_size_and_window() {
     let _guard = common::guard();
-    let pool = pool(3);
+    let pool = common::pool(3);
     let expected: Vec<usize> = (0..500).map(|x| 2 * x).collect();
     assert_eq!(pool_map!(in &pool, double, 0..500).unwrap(), expected);
     for size in [1, 7, 64, 1000] {
@@ -65,14 +61,14 @@ fn results_come_in_order_with_any_chunk_size_and_window() {
 fn order_survives_a_slow_first_task() {
     let _guard = common::guard();
     let millis = [100, 0, 0, 0, 50, 0, 0];
-    let pool = pool(2);
+    let pool = common::pool(2);
     assert_eq!(pool_map!(in &pool, sleep_then_give, millis, 0..7).unwrap(), [0, 1, 2, 3, 4, 5, 6]);
 }
 
 #[poolmap::test]
 fn unordered_results_carry_their_index_and_do_not_wait_for_a_slow_one() {
     let _guard = common::guard();
-    let pool = pool(2);
+    let pool = common::pool(2);
     let millis = [400, 0, 0, 0];
     let results: Vec<(usize, usize)> = pool_iter_unordered!(in &pool, sleep_then_give, millis, 10..14; chunk_size = 1)
         .unwrap()
@@ -158,7 +154,7 @@ fn input_is_read_only_as_the_window_allows() {
 #[poolmap::test]
 fn results_that_wait_for_their_turn_count_against_the_window() {
     let _guard = common::guard();
-    let pool = pool(2);
+    let pool = common::pool(2);
     let read = Cell::new(0);
     let millis = std::iter::once(300).chain(repeat(0));
     let values = (0..).inspect(|_| read.set(read.get() + 1));
@@ -170,7 +166,7 @@ fn results_that_wait_for_their_turn_count_against_the_window() {
 #[poolmap::test]
 fn large_items_are_bounded_in_bytes() {
     let _guard = common::guard();
-    let pool = pool(2);
+    let pool = common::pool(2);
     let read = Cell::new(0);
     let megabytes = (0..40).map(|_| {
         read.set(read.get() + 1);
@@ -191,7 +187,7 @@ fn sum(bytes: &[u8]) -> u64 {
 #[poolmap::test]
 fn slow_items_do_not_wait_for_each_other() {
     let _guard = common::guard();
-    let pool = pool(2);
+    let pool = common::pool(2);
     let quick = pool_map!(in &pool, double, 0..10_000).unwrap();
     assert_eq!(quick.len(), 10_000);
     let started = Cell::new(0);
@@ -207,7 +203,7 @@ fn slow_items_do_not_wait_for_each_other() {
 #[poolmap::test]
 fn an_iterator_that_panics_reaches_the_caller_and_the_pool_goes_on() {
     let _guard = common::guard();
-    let pool = pool(2);
+    let pool = common::pool(2);
     for good in [0, 1, 100] {
         let numbers = (0..).map(|x: usize| if x < good { x } else { panic!("no item {x}") });
         let caught =
@@ -221,7 +217,7 @@ fn an_iterator_that_panics_reaches_the_caller_and_the_pool_goes_on() {
 #[poolmap::test]
 fn dropping_an_iterator_kills_what_runs() {
     let _guard = common::guard();
-    let pool = pool(2);
+    let pool = common::pool(2);
     let folder = tempfile::tempdir().unwrap();
     let paths: Vec<PathBuf> = (0..2).map(|task| folder.path().join(task.to_string())).collect();
     let millis = [0, 600_000];
@@ -236,7 +232,7 @@ fn dropping_an_iterator_kills_what_runs() {
 #[poolmap::test]
 fn finish_running_lets_what_runs_go_on_and_begins_no_more() {
     let _guard = common::guard();
-    let pool = pool(1);
+    let pool = common::pool(1);
     pool.ready().unwrap();
     let before = pool.workers();
     let folder = tempfile::tempdir().unwrap();
@@ -255,7 +251,7 @@ fn finish_running_lets_what_runs_go_on_and_begins_no_more() {
 #[poolmap::test]
 fn results_of_any_size_arrive() {
     let _guard = common::guard();
-    let pool = pool(2);
+    let pool = common::pool(2);
     let sizes = [0, 1, 65_535, 65_536, 65_537, 1 << 20, 16 << 20];
     let results = pool_map!(in &pool, bytes_of, sizes).unwrap();
     assert_eq!(results.iter().map(Vec::len).collect::<Vec<_>>(), sizes);
@@ -271,7 +267,7 @@ fn bytes_of(size: usize) -> Vec<u8> {
 #[poolmap::test]
 fn tasks_spread_over_the_workers() {
     let _guard = common::guard();
-    let pool = pool(4);
+    let pool = common::pool(4);
     pool.ready().unwrap();
     let mut pids = pool_map!(in &pool, slow_pid, 0..40).unwrap();
     pids.sort_unstable();

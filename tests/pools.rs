@@ -5,7 +5,7 @@ mod common;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use poolmap::{Pool, pool_iter, pool_map, worker};
+use poolmap::{pool_iter, pool_map, worker};
 
 #[worker]
 fn double(x: usize) -> usize {
@@ -30,14 +30,10 @@ fn abort() {
 
 const MINUTE: u64 = 60_000;
 
-fn pool(workers: usize) -> Pool {
-    Pool::builder().workers(workers).build().unwrap()
-}
-
 #[poolmap::test]
 fn a_closed_pool_finishes_what_it_has_and_takes_nothing_more() {
     let _guard = common::guard();
-    let pool = pool(2);
+    let pool = common::pool(2);
     let handles: Vec<_> = (0..20).map(|_| pool.submit(sleep { millis: 20 }).unwrap()).collect();
     pool.close();
     assert!(pool.submit(double { x: 1 }).unwrap_err().is_closed());
@@ -61,7 +57,7 @@ fn a_closed_pool_finishes_what_it_has_and_takes_nothing_more() {
 #[poolmap::test]
 fn join_waits_for_maps_of_other_threads_and_for_callbacks() {
     let _guard = common::guard();
-    let pool = pool(2);
+    let pool = common::pool(2);
     let (begun, has_begun) = channel();
     let (sender, receiver) = channel();
     pool.submit(double { x: 4 }).unwrap().on_done(move |output| {
@@ -88,7 +84,7 @@ fn join_waits_for_maps_of_other_threads_and_for_callbacks() {
 #[poolmap::test]
 fn join_does_not_wait_for_a_lazy_map_that_nobody_pulls() {
     let _guard = common::guard();
-    let pool = pool(2);
+    let pool = common::pool(2);
     let mut lazy = pool_iter!(in &pool, double, 0..).unwrap();
     assert_eq!(lazy.next().unwrap().unwrap(), 0);
     pool.join().unwrap();
@@ -101,10 +97,10 @@ fn join_does_not_wait_for_a_lazy_map_that_nobody_pulls() {
 fn a_pool_without_a_task_is_joined_at_once() {
     let _guard = common::guard();
     for workers in [1, 5] {
-        let pool = pool(workers);
+        let pool = common::pool(workers);
         pool.join().unwrap();
     }
-    let pool = pool(1);
+    let pool = common::pool(1);
     pool.ready().unwrap();
     pool.join().unwrap();
 }
@@ -112,7 +108,7 @@ fn a_pool_without_a_task_is_joined_at_once() {
 #[poolmap::test]
 fn join_goes_on_when_workers_die() {
     let _guard = common::guard();
-    let pool = pool(2);
+    let pool = common::pool(2);
     let crashing: Vec<_> = (0..5).map(|_| pool.submit(abort {}).unwrap()).collect();
     let fine = pool.submit(double { x: 1 }).unwrap();
     pool.join().unwrap();
@@ -123,7 +119,7 @@ fn join_goes_on_when_workers_die() {
 #[poolmap::test]
 fn terminate_ends_a_join_of_another_thread() {
     let _guard = common::guard();
-    let pool = pool(2);
+    let pool = common::pool(2);
     let handle = pool.submit(sleep { millis: MINUTE }).unwrap();
     std::thread::scope(|scope| {
         let joined = scope.spawn(|| pool.join());
@@ -139,7 +135,7 @@ fn terminate_ends_a_join_of_another_thread() {
 #[poolmap::test]
 fn resizing_under_load_loses_nothing() {
     let _guard = common::guard();
-    let pool = pool(12);
+    let pool = common::pool(12);
     std::thread::scope(|scope| {
         let pool = &pool;
         let map = scope.spawn(move || pool_map!(in pool, sleep, (0..2000).map(|_| 1)));
@@ -166,7 +162,7 @@ fn resizing_under_load_loses_nothing() {
 #[poolmap::test]
 fn stats_tell_what_a_pool_has_done() {
     let _guard = common::guard();
-    let pool = pool(2);
+    let pool = common::pool(2);
     pool_map!(in &pool, double, 0..100).unwrap();
     pool.apply(abort {}).unwrap_err();
     pool.ready().unwrap();
@@ -183,7 +179,7 @@ fn stats_tell_what_a_pool_has_done() {
 #[poolmap::test]
 fn two_joins_at_once_wait_for_the_calls_and_not_for_each_other() {
     let _guard = common::guard();
-    let pool = pool(2);
+    let pool = common::pool(2);
     std::thread::scope(|scope| {
         let pool = &pool;
         let map = scope.spawn(move || pool_map!(in pool, sleep, (0..100).map(|_| 2)));
@@ -197,7 +193,7 @@ fn two_joins_at_once_wait_for_the_calls_and_not_for_each_other() {
 #[poolmap::test]
 fn a_call_in_every_worker_ends_while_the_pool_is_made_smaller() {
     let _guard = common::guard();
-    let pool = pool(4);
+    let pool = common::pool(4);
     std::thread::scope(|scope| {
         let pool = &pool;
         let resizing = scope.spawn(move || {

@@ -2,7 +2,7 @@
 
 mod common;
 
-use poolmap::{Pool, TaskErrorKind, pool_for_each, pool_map, pool_reduce, worker};
+use poolmap::{TaskErrorKind, pool_for_each, pool_map, pool_reduce, worker};
 
 #[worker]
 fn text(x: u32) -> String {
@@ -64,16 +64,12 @@ fn large(_x: u32) -> Vec<u8> {
     vec![1; 5 << 20]
 }
 
-fn pool(workers: usize) -> Pool {
-    Pool::builder().workers(workers).build().unwrap()
-}
-
 #[poolmap::test]
 fn the_order_is_kept_whatever_the_workers_and_chunks() {
     let _guard = common::guard();
     let serial: String = (0..500).map(text).collect();
     for workers in [1, 2, 5] {
-        let pool = pool(workers);
+        let pool = common::pool(workers);
         assert_eq!(pool_reduce!(in &pool, text, 0..500; with = join, identity = String::new()).unwrap(), serial);
         for size in [1, 7] {
             let folded = pool_reduce!(in &pool, text, 0..500; with = join, identity = String::new(), chunk_size = size, window = 20);
@@ -85,7 +81,7 @@ fn the_order_is_kept_whatever_the_workers_and_chunks() {
 #[poolmap::test]
 fn a_reduction_is_the_serial_fold() {
     let _guard = common::guard();
-    let pool = pool(3);
+    let pool = common::pool(3);
     for length in 0..60 {
         let (size, window) = (1 + length as usize % 9, 1 + length as usize % 31);
         let numbers: Vec<u64> = (0..length).map(|x: u64| x.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
@@ -100,14 +96,14 @@ fn a_reduction_is_the_serial_fold() {
 fn nothing_folds_to_the_identity() {
     let _guard = common::guard();
     let none = std::iter::empty::<u32>();
-    assert_eq!(pool_reduce!(in &pool(2), text, none; with = join, identity = "e".to_owned()).unwrap(), "e");
+    assert_eq!(pool_reduce!(in &common::pool(2), text, none; with = join, identity = "e".to_owned()).unwrap(), "e");
 }
 
 #[poolmap::test]
 fn a_crash_in_a_reduction_is_its_own_tasks() {
     let _guard = common::guard();
     for size in [1, 7] {
-        let error = pool_reduce!(in &pool(2), exit_at, 0..50, std::iter::repeat(33); with = join, identity = String::new(), chunk_size = size);
+        let error = pool_reduce!(in &common::pool(2), exit_at, 0..50, std::iter::repeat(33); with = join, identity = String::new(), chunk_size = size);
         let error = error.unwrap_err();
         let task = error.task().unwrap();
         assert_eq!(task.index(), 33);
@@ -118,7 +114,7 @@ fn a_crash_in_a_reduction_is_its_own_tasks() {
 #[poolmap::test]
 fn a_fold_that_panics_reaches_the_caller_and_the_pool_stays_usable() {
     let _guard = common::guard();
-    let pool = pool(2);
+    let pool = common::pool(2);
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(
         || pool_reduce!(in &pool, text, 0..10; with = explode, identity = String::new()),
     ));
@@ -130,7 +126,7 @@ fn a_fold_that_panics_reaches_the_caller_and_the_pool_stays_usable() {
 fn no_output_comes_back_of_for_each() {
     let _guard = common::guard();
     for workers in [1, 2, 5] {
-        let pool = pool(workers);
+        let pool = common::pool(workers);
         // What could not be sent back does not matter, where nothing is.
         pool_for_each!(in &pool, unsendable, 0..20).unwrap();
         assert!(pool_map!(in &pool, unsendable, 0..20).is_err());
@@ -150,7 +146,7 @@ fn no_output_comes_back_of_for_each() {
 #[poolmap::test]
 fn a_crash_in_for_each_is_its_own_tasks() {
     let _guard = common::guard();
-    let error = pool_for_each!(in &pool(2), exit_at, 0..50, std::iter::repeat(33); chunk_size = 7).unwrap_err();
+    let error = pool_for_each!(in &common::pool(2), exit_at, 0..50, std::iter::repeat(33); chunk_size = 7).unwrap_err();
     assert_eq!(error.task().map(|task| task.index()), Some(33));
-    pool_for_each!(in &pool(2), exit_at, std::iter::empty::<u32>(), std::iter::repeat(0)).unwrap();
+    pool_for_each!(in &common::pool(2), exit_at, std::iter::empty::<u32>(), std::iter::repeat(0)).unwrap();
 }

@@ -52,13 +52,9 @@ fn add(x: usize, y: usize) -> usize {
     x + y
 }
 
-fn pool(workers: usize) -> Pool {
-    Pool::builder().workers(workers).build().unwrap()
-}
-
 fn every_layout(mut test: impl FnMut(&Pool, usize)) {
     for workers in [1, 2, 5] {
-        let pool = pool(workers);
+        let pool = common::pool(workers);
         for chunk_size in [1, 7, 64] {
             test(&pool, chunk_size);
         }
@@ -91,7 +87,7 @@ fn tasks_that_fail_are_executed_again_and_every_front_has_each_result_once() {
 #[poolmap::test]
 fn chunks_of_the_default_size_are_kept_for_those_that_fail() {
     let _guard = common::guard();
-    let pool = pool(2);
+    let pool = common::pool(2);
     let expected: Vec<usize> = (0..20_000).map(|index| 2 * index).collect();
     let list =
         pool_map!(in &pool, fail_before, std::iter::repeat(2), 0..20_000; retry_errors = 1, retry_backoff = AT_ONCE);
@@ -101,7 +97,7 @@ fn chunks_of_the_default_size_are_kept_for_those_that_fail() {
 #[poolmap::test]
 fn an_execution_too_few_is_an_error_with_all_causes() {
     let _guard = common::guard();
-    let pool = pool(2);
+    let pool = common::pool(2);
     let outcomes = pool_try_map!(in &pool, fail, 0..20; chunk_size = 7, retry_errors = 3, retry_backoff = Duration::from_millis(1));
     for (index, outcome) in outcomes.unwrap().into_iter().enumerate() {
         if index % 2 == 0 {
@@ -125,9 +121,9 @@ fn an_execution_too_few_is_an_error_with_all_causes() {
 #[poolmap::test]
 fn the_first_final_failure_stops_the_map() {
     let _guard = common::guard();
-    let error = pool_map!(in &pool(2), fail, 0..; retry_errors = 1, retry_backoff = AT_ONCE);
+    let error = pool_map!(in &common::pool(2), fail, 0..; retry_errors = 1, retry_backoff = AT_ONCE);
     assert!(error.unwrap_err().task().is_none(), "an endless input has no list");
-    let error = pool_map!(in &pool(2), fail, 0..20; retry_errors = 1, retry_backoff = AT_ONCE).unwrap_err();
+    let error = pool_map!(in &common::pool(2), fail, 0..20; retry_errors = 1, retry_backoff = AT_ONCE).unwrap_err();
     assert_eq!(error.task().map(TaskError::attempts), Some(2));
 }
 
@@ -136,7 +132,7 @@ fn the_condition_decides_in_the_parent() {
     let _guard = common::guard();
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
-    let outcomes = pool_try_map!(in &pool(2), fail, 0..10; retry_errors = 5, retry_backoff = AT_ONCE,
+    let outcomes = pool_try_map!(in &common::pool(2), fail, 0..10; retry_errors = 5, retry_backoff = AT_ONCE,
     retry_if = move |error| {
         count.fetch_add(1, Ordering::Relaxed);
         error.index() == 3
@@ -151,7 +147,7 @@ fn the_condition_decides_in_the_parent() {
 #[poolmap::test]
 fn a_condition_that_panics_reaches_the_caller_and_the_pool_stays_usable() {
     let _guard = common::guard();
-    let pool = pool(2);
+    let pool = common::pool(2);
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(
         || pool_map!(in &pool, fail, 0..10; retry_errors = 1, retry_if = |_| panic!("no answer")),
     ));
@@ -162,7 +158,7 @@ fn a_condition_that_panics_reaches_the_caller_and_the_pool_stays_usable() {
 #[poolmap::test]
 fn deaths_and_failures_are_counted_each_by_themselves() {
     let _guard = common::guard();
-    let pool = pool(2);
+    let pool = common::pool(2);
     let run = |attempts, executions| pool_map!(in &pool, die_and_fail, 0..3; attempts = attempts, retry_errors = executions, retry_backoff = AT_ONCE);
     assert_eq!(run(3, 1).unwrap(), [4; 3]);
     let error = run(2, 1).unwrap_err();
@@ -174,7 +170,7 @@ fn deaths_and_failures_are_counted_each_by_themselves() {
 #[poolmap::test]
 fn what_waits_has_timed_out_at_the_deadline() {
     let _guard = common::guard();
-    let pool = pool(2);
+    let pool = common::pool(2);
     let long = Duration::from_secs(3600);
     let outcomes = pool_try_map!(in &pool, fail_always, [0]; retry_errors = 1, retry_backoff = long,
         deadline = Duration::from_secs(1));
@@ -187,7 +183,7 @@ fn what_waits_has_timed_out_at_the_deadline() {
 #[poolmap::test]
 fn an_iterator_that_is_dropped_waits_for_nobody() {
     let _guard = common::guard();
-    let pool = pool(2);
+    let pool = common::pool(2);
     let mut lazy =
         pool_iter!(in &pool, fail, 0..; retry_errors = 1, retry_backoff = Duration::from_secs(3600)).unwrap();
     assert_eq!(lazy.next().unwrap().unwrap(), 0);
@@ -198,7 +194,7 @@ fn an_iterator_that_is_dropped_waits_for_nobody() {
 #[poolmap::test]
 fn options_that_say_nothing_are_errors() {
     let _guard = common::guard();
-    let pool = pool(1);
+    let pool = common::pool(1);
     for error in [
         pool_map!(in &pool, fail, 0..1; retry_errors = 0).unwrap_err(),
         pool_map!(in &pool, fail, 0..1; retry_backoff = AT_ONCE).unwrap_err(),
@@ -258,7 +254,7 @@ fn what_does_not_encode_costs_no_other_task_its_retries() {
     let _guard = common::guard();
     for workers in [1, 2] {
         for chunk_size in [1, 3, 100] {
-            let pool = pool(workers);
+            let pool = common::pool(workers);
             let outcomes = pool_try_map!(
                 in &pool, fail_odd, (0..40).map(Odd);
                 retry_errors = 1, retry_backoff = Duration::ZERO, chunk_size = chunk_size

@@ -6,6 +6,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use common::numbers::Wrong;
 use poolmap::{Pool, SharedSlice, TaskErrorKind, pool_iter, pool_map, pool_try_map, shared, worker};
 use serde::{Deserialize, Serialize};
 
@@ -82,21 +83,10 @@ fn total_in_a_pool_of_its_own(numbers: SharedSlice<u64>) -> poolmap::Result<u64>
     Ok(pool_map!(in &pool, total, numbers.chunks(100))?.into_iter().sum())
 }
 
-/// Whether there is memory that processes share, whatever chunks travel by.
-fn has_shared_memory() -> bool {
-    cfg!(target_os = "linux") && option_env!("POOLMAP_PORTABLE").is_none()
-}
-
-fn pool(workers: usize) -> Pool {
-    let pool = Pool::builder().workers(workers).build().unwrap();
-    pool.ready().unwrap();
-    pool
-}
-
 #[poolmap::test]
 fn every_worker_reads_the_numbers_that_were_written() {
     let _guard = common::guard();
-    let pool = pool(3);
+    let pool = common::ready_pool(3);
     let numbers: SharedSlice<u64> = (0..100_000).collect();
     let expected: Vec<u64> = (0..100_000u64).collect::<Vec<_>>().chunks(37).map(|part| part.iter().sum()).collect();
     for _ in 0..3 {
@@ -109,7 +99,7 @@ fn every_worker_reads_the_numbers_that_were_written() {
 #[poolmap::test]
 fn many_slices_come_and_go() {
     let _guard = common::guard();
-    let pool = pool(2);
+    let pool = common::ready_pool(2);
     let slices = (0..3000u64).map(|first| SharedSlice::from(vec![first, 1]));
     let sums = pool_iter!(in &pool, total, slices; window = 50).unwrap();
     for (first, sum) in sums.enumerate() {
@@ -123,7 +113,7 @@ fn many_slices_come_and_go() {
 #[poolmap::test]
 fn a_worker_that_takes_a_dead_ones_place_gets_the_memory_too() {
     let _guard = common::guard();
-    let pool = pool(1);
+    let pool = common::ready_pool(1);
     let numbers: SharedSlice<u64> = (100..200).collect();
     let outcomes = pool_try_map!(in &pool, crash_at, 0..20, std::iter::repeat(&numbers)).unwrap();
     let again = pool_try_map!(in &pool, crash_at, 0..20, shared(&numbers)).unwrap();
@@ -148,10 +138,10 @@ fn a_worker_that_takes_a_dead_ones_place_gets_the_memory_too() {
 #[poolmap::test]
 fn a_large_slice_takes_no_memory_of_a_workers_own() {
     let _guard = common::guard();
-    if !has_shared_memory() {
+    if !common::has_shared_memory() {
         return;
     }
-    let pool = pool(2);
+    let pool = common::ready_pool(2);
     let numbers: SharedSlice<f64> = (0..32 << 20).map(f64::from).collect();
     // Both workers have run something before they are looked at.
     let before: BTreeMap<u32, u64> =
@@ -169,7 +159,7 @@ fn a_large_slice_takes_no_memory_of_a_workers_own() {
 #[poolmap::test]
 fn slices_stand_in_values_of_any_kind() {
     let _guard = common::guard();
-    let pool = pool(2);
+    let pool = common::ready_pool(2);
     let numbers = SharedSlice::from((0..1000).collect::<Vec<i32>>());
     let scale: SharedSlice<f32> = [0.5].into_iter().collect();
     let jobs = numbers.chunks(100).map(|part| Job {
@@ -222,22 +212,6 @@ fn parts_are_those_of_a_slice() {
     }
     assert!(std::panic::catch_unwind(|| numbers.slice(..=usize::MAX)).is_err());
     assert!(std::panic::catch_unwind(|| numbers.chunks(0)).is_err());
-}
-
-/// An iterator whose `size_hint` is wrong.
-struct Wrong(usize, usize);
-
-impl Iterator for Wrong {
-    type Item = i128;
-
-    fn next(&mut self) -> Option<i128> {
-        self.0 = self.0.checked_sub(1)?;
-        Some(self.0 as i128)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.1, Some(self.1))
-    }
 }
 
 #[poolmap::test]
@@ -359,10 +333,10 @@ fn a_shared_value_never_ends() {
 #[poolmap::test]
 fn a_borrowed_value_is_decoded_once_in_each_worker() {
     let _guard = common::guard();
-    if !has_shared_memory() {
+    if !common::has_shared_memory() {
         return;
     }
-    let pool = pool(2);
+    let pool = common::ready_pool(2);
     // The last panics when a worker lets go of it, which is no task's panic.
     for value in [1, 13] {
         // Not dropped here, where it would panic too.
@@ -380,10 +354,10 @@ fn a_borrowed_value_is_decoded_once_in_each_worker() {
 #[poolmap::test]
 fn a_large_value_is_shared() {
     let _guard = common::guard();
-    if !has_shared_memory() {
+    if !common::has_shared_memory() {
         return;
     }
-    let pool = pool(2);
+    let pool = common::ready_pool(2);
     let mut bytes = vec![0u8; (100 << 20) + 1];
     *bytes.last_mut().unwrap() = 9;
     bytes[7] = 5;

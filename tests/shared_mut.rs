@@ -5,6 +5,7 @@ mod common;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use common::numbers::{Wrong, firsts, squares, zeros};
 use poolmap::{Pool, SharedSlice, SharedSliceMut, TaskErrorKind, pool_iter, pool_iter_unordered, pool_map, worker};
 
 #[worker]
@@ -82,30 +83,6 @@ fn writable(part: SharedSliceMut<u64>, is_dropped: bool) -> usize {
     written.map(|line| range(line).unwrap()).sum()
 }
 
-/// Whether there is memory that processes share, whatever chunks travel by.
-fn has_shared_memory() -> bool {
-    cfg!(target_os = "linux") && option_env!("POOLMAP_PORTABLE").is_none()
-}
-
-fn pool(workers: usize) -> Pool {
-    let pool = Pool::builder().workers(workers).build().unwrap();
-    pool.ready().unwrap();
-    pool
-}
-
-fn zeros(length: usize) -> SharedSliceMut<u64> {
-    SharedSliceMut::zeroed(length).unwrap()
-}
-
-/// What the first number of each part is.
-fn firsts(first: u64, size: usize) -> impl Iterator<Item = u64> {
-    (0..).map(move |part| first + part * size as u64)
-}
-
-fn squares(range: std::ops::Range<u64>) -> Vec<u64> {
-    range.map(|number| number * number).collect()
-}
-
 /// Reads the array at once, and again and again: nobody writes to it any more.
 fn assert_still(array: &SharedSliceMut<u64>) {
     let read = array.to_vec();
@@ -118,12 +95,12 @@ fn assert_still(array: &SharedSliceMut<u64>) {
 #[poolmap::test]
 fn filled_in_place_equals_filled_here() {
     let _guard = common::guard();
-    if !has_shared_memory() {
+    if !common::has_shared_memory() {
         let error = SharedSliceMut::<u64>::zeroed(1).unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::Unsupported);
         return;
     }
-    let pool = pool(3);
+    let pool = common::ready_pool(3);
     let mut array = zeros(20_000);
     for size in [7, 512, 1000, 19_999, 20_000, 100_000] {
         array.fill(0);
@@ -143,7 +120,7 @@ fn filled_in_place_equals_filled_here() {
 #[poolmap::test]
 fn ranges_of_ones_own_are_filled_and_no_others() {
     let _guard = common::guard();
-    if !has_shared_memory() {
+    if !common::has_shared_memory() {
         return;
     }
     let mut array = SharedSliceMut::from(vec![9; 1000]);
@@ -166,7 +143,7 @@ fn ranges_of_ones_own_are_filled_and_no_others() {
 #[poolmap::test]
 fn ranges_that_overlap_are_an_error_that_names_both() {
     let _guard = common::guard();
-    if !has_shared_memory() {
+    if !common::has_shared_memory() {
         return;
     }
     let mut array = zeros(100);
@@ -186,7 +163,7 @@ fn ranges_that_overlap_are_an_error_that_names_both() {
 #[poolmap::test]
 fn a_task_has_parts_of_the_same_array_and_of_others() {
     let _guard = common::guard();
-    if !has_shared_memory() {
+    if !common::has_shared_memory() {
         return;
     }
     let mut both: SharedSliceMut<f32> = (0..2000).map(|number| number as f32).collect();
@@ -206,10 +183,10 @@ fn a_task_has_parts_of_the_same_array_and_of_others() {
 #[poolmap::test]
 fn only_parts_travel_and_only_to_a_worker() {
     let _guard = common::guard();
-    if !has_shared_memory() {
+    if !common::has_shared_memory() {
         return;
     }
-    let pool = pool(1);
+    let pool = common::ready_pool(1);
     let mut array = zeros(10);
     let error = pool_map!(in &pool, give_back, array.chunks_mut(10)).unwrap_err();
     assert!(matches!(error.task().unwrap().kind(), TaskErrorKind::Encode(_)), "{error}");
@@ -228,10 +205,10 @@ fn only_parts_travel_and_only_to_a_worker() {
 #[poolmap::test]
 fn what_was_filled_is_read_by_the_next_map_and_written_by_none() {
     let _guard = common::guard();
-    if !has_shared_memory() {
+    if !common::has_shared_memory() {
         return;
     }
-    let pool = pool(2);
+    let pool = common::ready_pool(2);
     let mut array = zeros(1 << 18);
     pool_map!(in &pool, fill, array.chunks_mut(1 << 12), firsts(0, 1 << 12)).unwrap();
     let shared = array.into_shared();
@@ -245,13 +222,13 @@ fn what_was_filled_is_read_by_the_next_map_and_written_by_none() {
 #[poolmap::test]
 fn a_part_is_divided_further() {
     let _guard = common::guard();
-    if !has_shared_memory() {
+    if !common::has_shared_memory() {
         return;
     }
     let mut array = zeros(1000);
     pool_map!(fill_by_threads, array.chunks_mut(500)).unwrap();
     assert!(array.iter().enumerate().all(|(position, &number)| number == position as u64 % 500 / 10));
-    let pool = pool(2);
+    let pool = common::ready_pool(2);
     array.fill(0);
     let first = firsts(0, 100);
     pool_map!(in &pool, fill_by_a_pool, array.chunks_mut(100), first, std::iter::repeat(false)).unwrap();
@@ -269,10 +246,10 @@ fn a_part_is_divided_further() {
 #[poolmap::test]
 fn a_worker_keeps_nothing_of_it() {
     let _guard = common::guard();
-    if !has_shared_memory() {
+    if !common::has_shared_memory() {
         return;
     }
-    let pool = pool(1);
+    let pool = common::ready_pool(1);
     let (written, descriptors) = pool_map!(in &pool, holds, [0]).unwrap()[0];
     for _ in 0..3 {
         let mut array = zeros(1 << 18);
@@ -286,10 +263,10 @@ fn a_worker_keeps_nothing_of_it() {
 #[poolmap::test]
 fn a_worker_can_write_the_pages_of_its_part_alone() {
     let _guard = common::guard();
-    if !has_shared_memory() {
+    if !common::has_shared_memory() {
         return;
     }
-    let pool = pool(1);
+    let pool = common::ready_pool(1);
     let mut array = zeros(1 << 20);
     let without = pool_map!(in &pool, writable, array.chunks_mut(1000), std::iter::repeat(true)).unwrap();
     let with = pool_map!(in &pool, writable, array.chunks_mut(1000), std::iter::repeat(false)).unwrap();
@@ -299,26 +276,10 @@ fn a_worker_can_write_the_pages_of_its_part_alone() {
     }
 }
 
-/// An iterator whose `size_hint` is wrong.
-struct Wrong(usize, usize);
-
-impl Iterator for Wrong {
-    type Item = i128;
-
-    fn next(&mut self) -> Option<i128> {
-        self.0 = self.0.checked_sub(1)?;
-        Some(self.0 as i128)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.1, Some(self.1))
-    }
-}
-
 #[poolmap::test]
 fn it_is_a_slice() {
     let _guard = common::guard();
-    if !has_shared_memory() {
+    if !common::has_shared_memory() {
         return;
     }
     for claim in [0, 1, 99, 100, 101, 5000] {

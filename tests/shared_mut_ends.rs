@@ -8,9 +8,8 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use poolmap::{
-    Pool, SharedSliceMut, TaskError, TaskErrorKind, current_worker, pool_iter, pool_map, pool_try_map, worker,
-};
+use common::numbers::{firsts, squares, zeros};
+use poolmap::{SharedSliceMut, TaskError, TaskErrorKind, current_worker, pool_iter, pool_map, pool_try_map, worker};
 
 #[worker]
 fn fill(mut part: SharedSliceMut<u64>, first: u64) {
@@ -74,30 +73,6 @@ fn fill_again_at(mut part: SharedSliceMut<u64>, path: PathBuf) {
     part.fill(2);
 }
 
-/// Whether there is memory that processes share, whatever chunks travel by.
-fn has_shared_memory() -> bool {
-    cfg!(target_os = "linux") && option_env!("POOLMAP_PORTABLE").is_none()
-}
-
-fn pool(workers: usize) -> Pool {
-    let pool = Pool::builder().workers(workers).build().unwrap();
-    pool.ready().unwrap();
-    pool
-}
-
-fn zeros(length: usize) -> SharedSliceMut<u64> {
-    SharedSliceMut::zeroed(length).unwrap()
-}
-
-/// What the first number of each part is.
-fn firsts(first: u64, size: usize) -> impl Iterator<Item = u64> {
-    (0..).map(move |part| first + part * size as u64)
-}
-
-fn squares(range: std::ops::Range<u64>) -> Vec<u64> {
-    range.map(|number| number * number).collect()
-}
-
 fn note(error: &TaskError) -> String {
     match error.kind() {
         TaskErrorKind::Crashed { note, .. } => note.clone().unwrap_or_default(),
@@ -117,10 +92,10 @@ fn assert_still(array: &SharedSliceMut<u64>) {
 #[poolmap::test]
 fn a_task_that_ends_in_the_middle_of_its_part_costs_that_part() {
     let _guard = common::guard();
-    if !has_shared_memory() {
+    if !common::has_shared_memory() {
         return;
     }
-    let pool = pool(2);
+    let pool = common::ready_pool(2);
     let mut array = zeros(1000);
     let then: Vec<&str> =
         (0..10).map(|task| ["", "abort", "panic", "fail"].get(task / 2).copied().unwrap_or("")).collect();
@@ -146,7 +121,7 @@ fn a_task_that_ends_in_the_middle_of_its_part_costs_that_part() {
 #[poolmap::test]
 fn a_part_is_filled_anew_by_the_next_attempt() {
     let _guard = common::guard();
-    if !has_shared_memory() {
+    if !common::has_shared_memory() {
         return;
     }
     let mut array = zeros(1000);
@@ -159,10 +134,10 @@ fn a_part_is_filled_anew_by_the_next_attempt() {
 #[poolmap::test]
 fn what_is_read_after_an_early_end_does_not_change() {
     let _guard = common::guard();
-    if !has_shared_memory() {
+    if !common::has_shared_memory() {
         return;
     }
-    let pool = pool(3);
+    let pool = common::ready_pool(3);
     let mut array = zeros(30_000);
     let limit = Duration::from_millis(20);
     for _ in 0..5 {
@@ -201,12 +176,12 @@ fn what_is_read_after_an_early_end_does_not_change() {
 #[poolmap::test]
 fn tasks_that_go_on_are_waited_for() {
     let _guard = common::guard();
-    if !has_shared_memory() {
+    if !common::has_shared_memory() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
     let gate = folder.path().join("gate");
-    let pool = pool(2);
+    let pool = common::ready_pool(2);
     let mut array = zeros(200);
     let paths = std::iter::repeat(&gate);
     let deadline = Duration::from_millis(500);
@@ -227,10 +202,10 @@ fn tasks_that_go_on_are_waited_for() {
 #[poolmap::test]
 fn a_part_that_outlives_its_task_ends_the_worker() {
     let _guard = common::guard();
-    if !has_shared_memory() {
+    if !common::has_shared_memory() {
         return;
     }
-    let pool = pool(2);
+    let pool = common::ready_pool(2);
     let mut array = zeros(500);
     let how = ["static", "", "thread", "forget", "panic"];
     let outcomes = pool_try_map!(in &pool, keep, array.chunks_mut(100), how).unwrap();
@@ -250,10 +225,10 @@ fn a_part_that_outlives_its_task_ends_the_worker() {
 #[poolmap::test]
 fn workers_that_are_killed_leave_no_part_unfilled() {
     let _guard = common::guard();
-    if !has_shared_memory() {
+    if !common::has_shared_memory() {
         return;
     }
-    let pool = pool(3);
+    let pool = common::ready_pool(3);
     let mut array = zeros(400);
     let start = Instant::now();
     std::thread::scope(|scope| {

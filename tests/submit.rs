@@ -46,15 +46,11 @@ fn length(bytes: &[u8]) -> usize {
 
 const MINUTE: u64 = 60_000;
 
-fn pool(workers: usize) -> Pool {
-    Pool::builder().workers(workers).build().unwrap()
-}
-
 #[poolmap::test]
 fn each_of_many_handles_has_its_own_output() {
     let _guard = common::guard();
     for workers in [1, 2, 5] {
-        let pool = pool(workers);
+        let pool = common::pool(workers);
         let handles: Vec<_> = (0..2000).map(|x| pool.submit(double { x }).unwrap()).collect();
         for (x, handle) in handles.into_iter().enumerate().rev() {
             assert_eq!(handle.join().unwrap(), 2 * x);
@@ -66,7 +62,7 @@ fn each_of_many_handles_has_its_own_output() {
 #[poolmap::test]
 fn a_failed_call_has_its_own_error_with_index_0() {
     let _guard = common::guard();
-    let pool = pool(2);
+    let pool = common::pool(2);
     let before = pool.submit(double { x: 1 }).unwrap();
     let failed = pool.submit(fail { text: "no".into() }).unwrap();
     let crashed = pool.submit(abort {}).unwrap();
@@ -82,7 +78,7 @@ fn a_failed_call_has_its_own_error_with_index_0() {
 #[poolmap::test]
 fn large_arguments_and_outputs_come_whole() {
     let _guard = common::guard();
-    let pool = pool(2);
+    let pool = common::pool(2);
     for count in [0, (64 << 10) - 1, 64 << 10, (64 << 10) + 1, 40 << 20] {
         let output = pool.submit(bytes { count }).unwrap();
         let argument = pool.submit(length { bytes: vec![1; count] }).unwrap();
@@ -94,7 +90,7 @@ fn large_arguments_and_outputs_come_whole() {
 #[poolmap::test]
 fn a_handle_that_ran_out_of_time_stays_good() {
     let _guard = common::guard();
-    let pool = pool(1);
+    let pool = common::pool(1);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("begun").to_str().unwrap().to_owned();
     let mut slow = pool.submit(touch_and_sleep { path: path.clone(), millis: 500 }).unwrap();
@@ -107,7 +103,7 @@ fn a_handle_that_ran_out_of_time_stays_good() {
 #[poolmap::test]
 fn what_no_worker_has_begun_can_be_cancelled() {
     let _guard = common::guard();
-    let pool = pool(1);
+    let pool = common::pool(1);
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let running = pool.submit(touch_and_sleep { path: path("running"), millis: MINUTE }).unwrap();
@@ -134,7 +130,7 @@ fn what_no_worker_has_begun_can_be_cancelled() {
 #[poolmap::test]
 fn a_dropped_handle_cancels_what_has_not_begun() {
     let _guard = common::guard();
-    let pool = pool(1);
+    let pool = common::pool(1);
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let running = pool.submit(touch_and_sleep { path: path("running"), millis: 300 }).unwrap();
@@ -150,7 +146,7 @@ fn a_dropped_handle_cancels_what_has_not_begun() {
 fn callbacks_run_once_each_and_may_submit_and_panic() {
     let _guard = common::guard();
     // A callback outlives the test's borrows.
-    let pool: &'static Pool = Box::leak(Box::new(pool(2)));
+    let pool: &'static Pool = Box::leak(Box::new(common::pool(2)));
     let (sender, receiver) = channel();
     for x in 0..50 {
         let sender = sender.clone();
@@ -174,7 +170,7 @@ fn callbacks_run_once_each_and_may_submit_and_panic() {
 fn a_callback_may_end_its_pool() {
     let _guard = common::guard();
     let (sender, receiver) = channel();
-    let pool = pool(1);
+    let pool = common::pool(1);
     let handle = pool.submit(double { x: 1 }).unwrap();
     handle.on_done(move |output| {
         drop(pool);
@@ -188,7 +184,7 @@ fn a_callback_may_end_its_pool() {
 fn a_callback_may_join_its_pool() {
     let _guard = common::guard();
     let (sender, receiver) = channel();
-    let pool: &'static Pool = Box::leak(Box::new(pool(2)));
+    let pool: &'static Pool = Box::leak(Box::new(common::pool(2)));
     let others: Vec<_> = (0..20).map(|_| pool.submit(sleep { millis: 10 }).unwrap()).collect();
     let first = pool.submit(double { x: 1 }).unwrap();
     let last = pool.submit(sleep { millis: 20 }).unwrap();
@@ -208,7 +204,7 @@ fn a_callback_may_join_its_pool() {
 #[poolmap::test]
 fn outputs_come_as_they_are_completed() {
     let _guard = common::guard();
-    let (one, two) = (pool(1), pool(2));
+    let (one, two) = (common::pool(1), common::pool(2));
     let slow = one.submit(sleep { millis: 400 }).unwrap();
     let handles = vec![slow, two.submit(sleep { millis: 0 }).unwrap(), two.submit(sleep { millis: 1 }).unwrap()];
     assert!(matches!(wait_any(&handles), Some(1 | 2)));
@@ -222,7 +218,7 @@ fn outputs_come_as_they_are_completed() {
 #[poolmap::test]
 fn maps_and_handles_go_on_beside_each_other() {
     let _guard = common::guard();
-    let pool = pool(2);
+    let pool = common::pool(2);
     std::thread::scope(|scope| {
         for thread in 0..3 {
             let pool = &pool;
@@ -261,7 +257,7 @@ fn an_argument_that_does_not_encode_is_an_error_of_submit() {
 #[poolmap::test]
 fn what_is_pending_when_the_pool_ends_is_closed_at_once() {
     let _guard = common::guard();
-    let pool = pool(2);
+    let pool = common::pool(2);
     let handles: Vec<_> = (0..10_000).map(|_| pool.submit(sleep { millis: MINUTE }).unwrap()).collect();
     let (sender, receiver) = channel();
     pool.submit(sleep { millis: MINUTE }).unwrap().on_done(move |output| sender.send(output.is_err()).unwrap());
@@ -279,7 +275,7 @@ fn what_is_pending_when_the_pool_ends_is_closed_at_once() {
 #[poolmap::test]
 fn a_handle_is_a_future_under_tokio() {
     let _guard = common::guard();
-    let pool = pool(2);
+    let pool = common::pool(2);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let sum = runtime.block_on(async {
         let handles: Vec<_> = (0..100).map(|x| pool.submit(double { x }).unwrap()).collect();
@@ -297,7 +293,7 @@ fn a_handle_is_a_future_under_tokio() {
 #[poolmap::test]
 fn several_threads_may_wait_for_the_same_handles() {
     let _guard = common::guard();
-    let pool = pool(1);
+    let pool = common::pool(1);
     let handles = [pool.submit(sleep { millis: 300 }).unwrap(), pool.submit(sleep { millis: MINUTE }).unwrap()];
     std::thread::scope(|scope| {
         let waiting = [(); 3].map(|()| scope.spawn(|| wait_any(&handles)));
@@ -308,7 +304,7 @@ fn several_threads_may_wait_for_the_same_handles() {
 #[poolmap::test]
 fn a_callback_may_wait_for_other_calls() {
     let _guard = common::guard();
-    let pool: &'static Pool = Box::leak(Box::new(pool(2)));
+    let pool: &'static Pool = Box::leak(Box::new(common::pool(2)));
     let (sender, receiver) = channel();
     pool.submit(double { x: 1 }).unwrap().on_done(move |_| {
         let handles: Vec<_> = (0..5).map(|x| pool.submit(double { x }).unwrap()).collect();
@@ -323,7 +319,7 @@ fn a_callback_may_wait_for_other_calls() {
 #[poolmap::test]
 fn a_callback_that_comes_after_the_pools_end_runs_too() {
     let _guard = common::guard();
-    let pool = pool(1);
+    let pool = common::pool(1);
     let handle = pool.submit(double { x: 21 }).unwrap();
     pool.join().unwrap();
     let (sender, receiver) = channel();

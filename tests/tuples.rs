@@ -4,7 +4,7 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use poolmap::{Pool, current_worker, pool_iter, pool_map, pool_try_map, task_seed, worker};
+use poolmap::{current_worker, pool_iter, pool_map, pool_try_map, task_seed, worker};
 
 #[worker]
 fn divide(x: i64, y: i64) -> Result<i64, String> {
@@ -50,15 +50,11 @@ fn large_seed(_task: usize) -> (Option<u64>, Vec<u8>) {
     (task_seed(), vec![0; 3 << 20])
 }
 
-fn pool(workers: usize) -> Pool {
-    Pool::builder().workers(workers).build().unwrap()
-}
-
 #[poolmap::test]
 fn a_tuple_is_a_row() {
     let _guard = common::guard();
     for workers in [1, 2, 5] {
-        let pool = pool(workers);
+        let pool = common::pool(workers);
         let pairs: Vec<(i64, i64)> = (1..200).map(|x| (x * x, x)).collect();
         let expected: Vec<i64> = (1..200).collect();
         assert_eq!(pool_map!(in &pool, divide, *pairs.clone()).unwrap(), expected);
@@ -73,7 +69,7 @@ fn a_tuple_is_a_row() {
 #[poolmap::test]
 fn elements_are_what_items_may_be() {
     let _guard = common::guard();
-    let pool = pool(2);
+    let pool = common::pool(2);
     let numbers = vec![1, 2];
     let rows = [("a", &numbers[..], None), ("b", &[][..], Some('ä'))];
     let expected = ["a [1, 2] None", "b [] Some('ä')"];
@@ -89,11 +85,11 @@ fn elements_are_what_items_may_be() {
 #[poolmap::test]
 fn a_seed_is_the_tasks_whatever_the_workers_and_chunks() {
     let _guard = common::guard();
-    let expected = pool_map!(in &pool(1), seed, 0..3000; seed = 42, chunk_size = 1).unwrap();
+    let expected = pool_map!(in &common::pool(1), seed, 0..3000; seed = 42, chunk_size = 1).unwrap();
     assert!(expected.iter().all(Option::is_some));
     assert_eq!(expected.iter().collect::<BTreeSet<_>>().len(), 3000);
     for workers in [1, 2, 5] {
-        let pool = pool(workers);
+        let pool = common::pool(workers);
         assert_eq!(pool_map!(in &pool, seed, 0..3000; seed = 42).unwrap(), expected);
         assert_eq!(pool_map!(in &pool, seed, 0..3000; seed = 42, chunk_size = 7).unwrap(), expected);
         let of_zero = pool_map!(in &pool, seed, 0..100).unwrap();
@@ -109,9 +105,9 @@ fn a_seed_is_the_tasks_whatever_the_workers_and_chunks() {
 #[poolmap::test]
 fn a_seed_is_the_tasks_whatever_the_attempts() {
     let _guard = common::guard();
-    let expected = pool_map!(in &pool(1), seed, 0..30; seed = 7).unwrap();
+    let expected = pool_map!(in &common::pool(1), seed, 0..30; seed = 7).unwrap();
     for size in [1, 7] {
-        let again = pool_map!(in &pool(2), seed_at_last, 0..30; seed = 7, chunk_size = size, attempts = 2, retry_errors = 1,
+        let again = pool_map!(in &common::pool(2), seed_at_last, 0..30; seed = 7, chunk_size = size, attempts = 2, retry_errors = 1,
             retry_backoff = std::time::Duration::ZERO);
         assert_eq!(again.unwrap(), expected);
     }

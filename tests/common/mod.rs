@@ -1,6 +1,8 @@
 //! What every test that starts processes has: a watchdog, and a look at what is left.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub(crate) mod numbers;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -8,6 +10,8 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use poolmap::Pool;
 
 /// Longer than any test takes on a busy machine: what takes longer hangs.
 const WATCHDOG: Duration = Duration::from_secs(120);
@@ -151,10 +155,25 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) -> Duratio
     start.elapsed()
 }
 
+pub(crate) fn pool(workers: usize) -> Pool {
+    Pool::builder().workers(workers).build().unwrap()
+}
+
+/// A pool whose workers have all said that they are there.
+pub(crate) fn ready_pool(workers: usize) -> Pool {
+    let pool = pool(workers);
+    pool.ready().unwrap();
+    pool
+}
+
+/// Whether there is memory that processes share, whatever chunks travel by.
+pub(crate) fn has_shared_memory() -> bool {
+    cfg!(target_os = "linux") && option_env!("POOLMAP_PORTABLE").is_none()
+}
+
 /// Whether chunks and results travel through shared memory here, and not over a socket.
 pub(crate) fn shares_memory() -> bool {
-    let is_linux = cfg!(target_os = "linux") && option_env!("POOLMAP_PORTABLE").is_none();
-    is_linux && std::env::var_os("POOLMAP_TRANSPORT").is_none_or(|transport| transport != "socket")
+    has_shared_memory() && std::env::var_os("POOLMAP_TRANSPORT").is_none_or(|transport| transport != "socket")
 }
 
 /// Whether the memory of a worker can be limited here.
