@@ -457,21 +457,22 @@ macro_rules! pool_for_each {
 ///   associative, `g(g(a, b), c) == g(a, g(b, c))`; it need not be commutative, as the order of the tasks is kept.
 /// - `identity = value`: with which `g` changes nothing. It is the value where there are no tasks.
 ///
-/// **The outputs are folded in this process**, on the thread that waits for them and while the tasks go on: each is sent
-/// back, by itself, so that a task that is finished never runs again and a crash costs the one task. So it is worth it where `g` takes
-/// little beside `f`. No more than the `window` is held at a time. In which groups outputs are folded may change with any version.
+/// The workers fold what they run together, about 10 ms of tasks that follow one another, at most `chunk_size` where that is given and
+/// 4,096: one value comes back of them. Those values are folded in this process. A task runs by itself, and all is folded here, with
+/// `attempts`, `retry_errors` or a limit for a task, where what workers print is kept, and where there is no shared memory.
 ///
 /// # Errors
 ///
-/// That of the first task seen to fail, at once; and every error of the call as a whole.
+/// That of the first task seen to fail, at once; and every error of the call as a whole. A panic of `g` in a worker is one of the task
+/// whose output it was given.
 ///
 /// # Panics
 ///
-/// A panic of `g` reaches the caller.
+/// A panic of `g` in this process reaches the caller.
 ///
 /// # Worker death
 ///
-/// It is the error of the task that the worker was running.
+/// It is the error of the task that the worker was running. What was folded with it is lost, and does not run again.
 ///
 /// # Examples
 ///

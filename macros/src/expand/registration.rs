@@ -10,7 +10,7 @@ use syn::ext::IdentExt;
 use super::bound::Bound;
 use super::place::{self, Place};
 use super::worker::owned;
-use crate::function::{Function, Output, Passing, State};
+use crate::function::{Function, Output, Parameter, Passing, State};
 
 /// The registration. A block of its own keeps its names apart.
 pub(super) fn registration(function: &Function, krate: &TokenStream) -> TokenStream {
@@ -23,6 +23,7 @@ pub(super) fn registration(function: &Function, krate: &TokenStream) -> TokenStr
     let version = std::env::var("CARGO_PKG_VERSION").unwrap_or_default();
     let implementation = implementation(function, krate);
     let parameters = parameters(function, krate);
+    let merging = merging(function);
     quote! {
         #(#conditions)*
         #(#lints)*
@@ -39,7 +40,8 @@ pub(super) fn registration(function: &Function, krate: &TokenStream) -> TokenStr
                 },
                 &[#(#fields),*],
                 #krate::__private::run_tasks::<#name>,
-            );
+                #krate::__private::fold_tasks::<#name>,
+            )#merging;
             #krate::__private::inventory::submit! { #krate::__private::Entry(&__POOLMAP_REGISTRATION) }
             #implementation
             #parameters
@@ -47,9 +49,27 @@ pub(super) fn registration(function: &Function, krate: &TokenStream) -> TokenStr
     }
 }
 
+/// What the registration says of a function that may make one output of two: the function itself.
+fn merging(function: &Function) -> Option<TokenStream> {
+    let [one, other] = &function.parameters[..] else {
+        return None;
+    };
+    let is_by_value = |parameter: &Parameter| matches!(parameter.passing, Passing::Value);
+    let Output::Value(returned) = &function.output else {
+        return None;
+    };
+    if function.state.is_some() || !is_by_value(one) || !is_by_value(other) {
+        return None;
+    }
+    let name = place::own(&function.name);
+    let (one, other, returned) = (owned(one), owned(other), &returned.named);
+    Some(quote!(.merging(&((|one, other| #name(one, other)) as fn(#one, #other) -> #returned))))
+}
+
 fn implementation(function: &Function, krate: &TokenStream) -> TokenStream {
     let name = place::own(&function.name);
     let output = output(&function.output, krate);
+    let encode_output = encode_output(&function.output, krate);
     let decode_output = decode_output(&function.output, krate);
     let encode = (function.parameters.iter()).map(|parameter| {
         let method = Bound::argument(parameter, krate).associated("encode");
@@ -76,7 +96,21 @@ fn implementation(function: &Function, krate: &TokenStream) -> TokenStream {
             ) -> ::core::result::Result<(), #krate::__private::Stop> {
                 #run
             }
+            #encode_output
             #decode_output
+        }
+    }
+}
+
+/// The function that writes what a call gave.
+fn encode_output(output: &Output, krate: &TokenStream) -> TokenStream {
+    let encode = Bound::output(output, krate).associated("encode");
+    quote_spanned! {place_of(output)=>
+        fn __encode_output(
+            __poolmap_output: &Self::Output,
+            __poolmap_call: &mut #krate::__private::TaskCall<'_>,
+        ) -> ::core::result::Result<(), #krate::__private::Stop> {
+            #encode(__poolmap_output, __poolmap_call)
         }
     }
 }
@@ -85,16 +119,20 @@ fn implementation(function: &Function, krate: &TokenStream) -> TokenStream {
 /// those in `__run`.
 fn decode_output(output: &Output, krate: &TokenStream) -> TokenStream {
     let decode = Bound::output(output, krate).associated("decode");
-    let place = match output {
-        Output::Nothing => Place::here(),
-        Output::Value(returned) | Output::Fallible { returned, .. } => Place::of(&returned.written),
-    };
-    quote_spanned! {place.last=>
+    quote_spanned! {place_of(output)=>
         fn __decode_output(
             __poolmap_decoder: &mut #krate::__private::Decoder<'_>,
         ) -> ::core::result::Result<Self::Output, #krate::__private::CodecError> {
             #decode(__poolmap_decoder)
         }
+    }
+}
+
+/// Where an error about what is returned stands.
+fn place_of(output: &Output) -> Span {
+    match output {
+        Output::Nothing => Place::here().last,
+        Output::Value(returned) | Output::Fallible { returned, .. } => Place::of(&returned.written).last,
     }
 }
 

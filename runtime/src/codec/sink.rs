@@ -81,6 +81,12 @@ impl<'a> Sink<'a> {
         written[at..at + bytes.len()].copy_from_slice(bytes);
     }
 
+    /// What was written from a place on.
+    pub(crate) fn written_from(&self, at: usize) -> &[u8] {
+        let written = if self.has_spilled { &self.spill[..] } else { &self.room[..self.bytes] };
+        written.get(at..).unwrap_or_default()
+    }
+
     /// Takes back what was written from a place on. What has outgrown the room stays outside.
     #[inline]
     pub(crate) fn truncate(&mut self, bytes: usize) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::columns::{Column, Columns, Length, Source};
@@ -10,7 +11,7 @@ use super::iter::{PoolIter, PoolIterUnordered};
 use super::on_error::{OnError, Stop};
 use super::options::Options;
 use crate::error::{Error, Kind, Result, TaskError};
-use crate::pool::{self, Pool};
+use crate::pool::{self, Pool, Shared};
 use crate::progress::ShowProgress;
 use crate::registry::{EncodeAs, Named, Parameter, WorkerFn};
 
@@ -162,11 +163,15 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
     }
 
     fn engine(self, unread: Unread) -> Result<Engine<F, A>> {
-        let shared = match self.pool {
-            Some(pool) => pool.shared()?,
-            None => pool::global_shared()?,
-        };
-        Engine::new(shared, self.columns, self.options, unread)
+        Engine::new(self.shared()?, self.columns, self.options, unread)
+    }
+
+    /// The pool that it runs on.
+    pub(super) fn shared(&self) -> Result<Arc<Shared>> {
+        match self.pool {
+            Some(pool) => pool.shared(),
+            None => pool::global_shared(),
+        }
     }
 }
 

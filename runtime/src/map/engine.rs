@@ -112,7 +112,8 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             Unread::Failed => Pace::Pulled,
         };
         let attempts = attempts.unwrap_or(FIRST_ATTEMPT);
-        let call = shared.open(CallRules { chunk_size, attempts, limits, pace, ..CallRules::default() })?;
+        let is_folded = options.merge.is_some();
+        let call = shared.open(CallRules { chunk_size, attempts, limits, pace, is_folded, ..CallRules::default() })?;
         let length = match rows.length() {
             Length::Known(length) => Some(length),
             _ => None,
@@ -434,7 +435,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     }
 
     fn push(&mut self, chunk: Chunk, sharing: Sharing) {
-        let chunk = chunk.sharing(sharing).seeded(self.options.seed);
+        let chunk = chunk.sharing(sharing).seeded(self.options.seed).folded(self.options.merge);
         if let Some(again) = &mut self.again {
             again.sent(&chunk);
         }

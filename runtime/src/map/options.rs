@@ -20,6 +20,8 @@ pub(super) struct Options {
     pub(super) shortest: bool,
     pub(super) finish_running: bool,
     pub(super) progress: bool,
+    /// The index of the function by which workers fold outputs, where they do.
+    pub(super) merge: Option<u32>,
 }
 
 impl Options {

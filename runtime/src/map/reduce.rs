@@ -5,54 +5,56 @@ use std::marker::PhantomData;
 
 use super::builder::Map;
 use super::columns::Columns;
-use super::engine::Late;
+use super::engine::{Engine, Late};
 use crate::codec::{Decoder, Encoder};
 use crate::error::{CodecError, Result};
-use crate::registry::{Registration, Stop, TaskCall, WorkerFn};
+use crate::registry::{Folded, MergeOf, Registration, Stop, TaskCall, WorkerFn};
+use crate::task::Output;
 
 /// The function that merges two outputs, if it is that of the worker function `G`.
-pub fn merger<G, T, C>(merge: C) -> C
+pub fn merger<G, T, C>(merge: C) -> Merger<C>
 where
     G: WorkerFn<Output = T>,
     C: FnMut(T, T) -> T,
 {
-    merge
+    Merger { merge, function: G::__registration() }
+}
+
+/// What [`pool_reduce!`](crate::pool_reduce) folds with: a worker function.
+pub struct Merger<C> {
+    merge: C,
+    function: &'static Registration,
 }
 
 impl<F: WorkerFn, A: Columns> Map<'_, F, A> {
     /// Runs it, and folds the outputs in their order: `merge(merge(identity, first), second)`, and so on. This is
     /// [`pool_reduce!`](crate::pool_reduce), which see.
     ///
-    /// `merge` is called in this process, on the thread that waits for the results; its panic reaches the caller.
-    ///
     /// # Errors
     ///
     /// That of the first task seen to fail, at once; and every error of the call as a whole.
-    pub fn reduce(
-        self,
-        mut merge: impl FnMut(F::Output, F::Output) -> F::Output,
-        identity: F::Output,
-    ) -> Result<F::Output> {
-        let mut engine = self.finite_engine()?;
-        let mut merged = identity;
-        let mut next_index = 0;
-        // What waits for its turn counts against the window, so it is bounded.
-        let mut early = BTreeMap::new();
-        while let Some(((index, outcome), bytes)) = engine.next(Late::Now)? {
-            let output = outcome?;
-            if index != next_index {
-                early.insert(index, (output, bytes));
-                continue;
-            }
-            let mut next = Some((output, bytes));
-            while let Some((output, bytes)) = next {
-                merged = merge(merged, output);
-                engine.yielded(bytes);
-                next_index += 1;
-                next = early.remove(&next_index);
-            }
+    pub fn reduce<C>(mut self, with: Merger<C>, identity: F::Output) -> Result<F::Output>
+    where
+        C: FnMut(F::Output, F::Output) -> F::Output,
+    {
+        if !self.is_folded_by(with.function)? {
+            return fold(self.finite_engine()?, with.merge, identity, Some);
         }
-        Ok(merged)
+        self.options.merge = Some(with.function.index());
+        let Self { pool, columns, options, on_error, .. } = self;
+        let folded: Map<'_, Folded<F>, A> = Map { pool, columns, options, on_error, function: PhantomData };
+        fold(folded.finite_engine()?, with.merge, identity, |output| output)
+    }
+
+    /// Whether the workers fold the outputs. A task that may run again must have an output of its own, as must one whose printed
+    /// output is kept beside it; and without shared memory each has a message of its own.
+    fn is_folded_by(&self, function: &Registration) -> Result<bool> {
+        let is_of_outputs = function.merge().is_some_and(|merge| merge.is::<MergeOf<F>>());
+        let runs_again =
+            self.options.attempts.is_some_and(|attempts| attempts > 1) || self.options.retry.executions.is_some();
+        let shared = self.shared()?;
+        let is_alone = shared.output() != Output::Inherited || shared.arena().memory().is_none();
+        Ok(is_of_outputs && !runs_again && !is_alone)
     }
 
     /// Runs it for what the tasks do, and not for what they give: no output is sent back. This is
@@ -86,6 +88,37 @@ impl<F: WorkerFn, A: Columns> Map<'_, F, A> {
     }
 }
 
+/// Folds outputs in their order, those that are there.
+fn fold<F: WorkerFn, A: Columns, T>(
+    mut engine: Engine<F, A>,
+    mut merge: impl FnMut(T, T) -> T,
+    identity: T,
+    of_output: impl Fn(F::Output) -> Option<T>,
+) -> Result<T> {
+    let mut merged = identity;
+    let mut next_index = 0;
+    // What waits for its turn counts against the window, so it is bounded.
+    let mut early = BTreeMap::new();
+    while let Some(((index, outcome), bytes)) = engine.next(Late::Now)? {
+        let output = of_output(outcome?);
+        if index != next_index {
+            early.insert(index, (output, bytes));
+            continue;
+        }
+        let mut next = Some((output, bytes));
+        while let Some((output, bytes)) = next {
+            merged = match output {
+                Some(output) => merge(merged, output),
+                None => merged,
+            };
+            engine.yielded(bytes);
+            next_index += 1;
+            next = early.remove(&next_index);
+        }
+    }
+    Ok(merged)
+}
+
 /// The worker function `F`, whose outputs stay in the worker.
 struct Silent<F>(PhantomData<fn() -> F>);
 
@@ -104,6 +137,10 @@ impl<F: WorkerFn> WorkerFn for Silent<F> {
 
     fn __run(call: &mut TaskCall<'_>) -> Result<(), Stop> {
         F::__run(call)
+    }
+
+    fn __encode_output((): &(), _call: &mut TaskCall<'_>) -> Result<(), Stop> {
+        Ok(())
     }
 
     fn __decode_output(_decoder: &mut Decoder<'_>) -> Result<(), CodecError> {

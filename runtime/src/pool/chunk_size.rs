@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 /// A chunk aims at so much work: long against the cost of a message, short against what a person notices.
-const TARGET: Duration = Duration::from_micros(500);
+pub(super) const TARGET: Duration = Duration::from_micros(500);
+
+/// One whose outputs are folded into one aims at so much: what comes back of it is less, the more its tasks are.
+pub(super) const TARGET_FOLDED: Duration = Duration::from_millis(10);
 
 /// A worker is given about so much work ahead, so that the parent sleeps meanwhile.
 const AHEAD: Duration = Duration::from_millis(4);
@@ -38,14 +41,16 @@ pub(super) enum Return {
 pub(super) struct ChunkSize {
     /// The size that was asked for.
     fixed: Option<usize>,
+    /// The time that is aimed at.
+    target: Duration,
     /// How many tasks were timed, and what one takes by the last of them.
     timed: usize,
     per_task: Option<Duration>,
 }
 
 impl ChunkSize {
-    pub(super) fn new(fixed: Option<usize>) -> Self {
-        Self { fixed, timed: 0, per_task: None }
+    pub(super) fn new(fixed: Option<usize>, target: Duration) -> Self {
+        Self { fixed, target, timed: 0, per_task: None }
     }
 
     /// The size that was asked for.
@@ -77,7 +82,7 @@ impl ChunkSize {
         let Some(per_task) = self.per_task else {
             return 1;
         };
-        let fitting = TARGET.as_nanos() / per_task.as_nanos().max(1);
+        let fitting = self.target.as_nanos() / per_task.as_nanos().max(1);
         usize::try_from(fitting).unwrap_or(TASKS_MAX).clamp(1, TASKS_MAX).min(self.timed * 2).max(1)
     }
 
@@ -116,7 +121,7 @@ mod tests {
     use super::*;
 
     fn observed(times: &[(u32, Duration)]) -> ChunkSize {
-        let mut size = ChunkSize::new(None);
+        let mut size = ChunkSize::new(None, TARGET);
         for &(tasks, elapsed) in times {
             size.observe(tasks, elapsed);
         }
@@ -156,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_size_that_was_asked_for_stands() {
-        let mut size = ChunkSize::new(Some(7));
+        let mut size = ChunkSize::new(Some(7), TARGET);
         size.observe(7, Duration::from_secs(1));
         assert_eq!(size.next(Some(1), 2, Return::Never), 7);
         assert_eq!(size.next(Some(1), 2, Return::Taken), 7);

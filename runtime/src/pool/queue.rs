@@ -23,7 +23,7 @@ mod worker;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use super::chunk_size::{ChunkSize, Return};
+use super::chunk_size::{ChunkSize, Return, TARGET, TARGET_FOLDED};
 use super::limits::Limits;
 use crate::error::{Error, Kind, StartFailure};
 use crate::task::{Done, Outcomes};
@@ -145,7 +145,7 @@ impl Queue {
             failure: None,
             backlog: VecDeque::new(),
             done: Vec::new(),
-            chunk_size: ChunkSize::new(chunk_size),
+            chunk_size: ChunkSize::new(chunk_size, if rules.is_folded { TARGET_FOLDED } else { TARGET }),
             workers: Vec::new(),
             is_spread: false,
             served: 0,
@@ -269,7 +269,11 @@ impl Queue {
         let grain = match call.rules.limits.shortest() {
             // Only the task that is running must be the worker's when it is ended.
             Some(_) => 1,
-            None => call.chunk_size.fixed().map_or(0, |fixed| u32::try_from(fixed).unwrap_or(u32::MAX)),
+            None => match call.chunk_size.fixed() {
+                Some(fixed) => u32::try_from(fixed).unwrap_or(u32::MAX),
+                None if call.rules.is_folded => chunk.count(),
+                None => 0,
+            },
         };
         Some(Assignment { slot, chunk, grain })
     }

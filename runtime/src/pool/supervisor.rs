@@ -343,7 +343,8 @@ impl Core {
         self.seats[slot].not_before = Instant::now();
         // A worker that ended by itself, with nothing begun and no result ever given, had no proper start.
         self.lost += u64::from(!in_order);
-        let has_begun = live.link.has_begun();
+        let begun = live.link.begun();
+        let has_begun = begun > 0;
         let mut error = death::task_error(&cause, end, live.link.note());
         if let Some(words) = live.link.last_words() {
             // Before the caller is told of the death; what nobody reads at the moment waits.
@@ -355,7 +356,7 @@ impl Core {
         let is_initializing = has_begun && self.queue.is_initializing(slot);
         let failed_start = !live.answers.any && (!has_begun || is_initializing) && !in_order;
         let in_initializer = error.clone().filter(|_| is_initializing);
-        self.queue.lost(slot, has_begun, error);
+        self.queue.lost(slot, begun, error);
         self.attend_hooks();
         if failed_start {
             let message = match in_initializer {

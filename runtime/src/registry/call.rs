@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::fold::{Folding, Outgrown};
 use super::function::WorkerFn;
 use super::held::{self, Held};
 use crate::codec::{self, Decoder, Encoder};
@@ -38,9 +39,11 @@ pub struct TaskCall<'a> {
     results: Encoder<'a>,
     /// Where the result of the current task begins.
     record: usize,
-    progress: Progress<'a>,
+    pub(super) progress: Progress<'a>,
     /// The result that outgrew the room.
     outgrown: Option<Status>,
+    /// What has become of tasks whose outputs are folded; `flush` is then not later.
+    pub(super) folding: Option<Box<Folding>>,
     violation: Option<Violation>,
     flush: Flush,
     /// No output goes into the sink; `flush` is then not later, so that a task of any other call looks at one thing.
@@ -136,6 +139,7 @@ impl<'a> TaskCall<'a> {
             record,
             progress,
             outgrown,
+            folding: None,
             violation,
             flush,
             drops_output: false,
@@ -151,6 +155,11 @@ impl<'a> TaskCall<'a> {
     /// The outputs are dropped here: the result of a task is that it is finished, or why it is not.
     pub(crate) fn drop_output(&mut self) {
         self.drops_output = true;
+        self.look_at_each_end();
+    }
+
+    /// Lets the end of a task be more than its result.
+    pub(super) fn look_at_each_end(&mut self) {
         if self.flush == Flush::Later {
             self.flush = Flush::EachTask;
         }
@@ -158,7 +167,7 @@ impl<'a> TaskCall<'a> {
 
     /// Begins the next task, if there is one and it can have a result.
     #[inline(always)]
-    fn begin(&mut self) -> bool {
+    pub(super) fn begin(&mut self) -> bool {
         loop {
             if self.left == 0 || self.outgrown.is_some() {
                 return false;
@@ -173,10 +182,7 @@ impl<'a> TaskCall<'a> {
             self.left -= 1;
             self.arguments = Decoder::new(arguments);
             self.shared_left = self.shared;
-            let sink = self.results.sink();
-            self.record = sink.len();
-            sink.write(&[0; HEAD_BYTES]);
-            self.results.begin();
+            self.begin_result();
             if self.progress.revoked.load(Ordering::Relaxed) == 0 {
                 self.progress.begun.store(u64::from(self.progress.count.tasks.wrapping_add(1)), Ordering::Release);
                 fault_points::reached(Point::Begun);
@@ -186,9 +192,18 @@ impl<'a> TaskCall<'a> {
         }
     }
 
+    /// Makes room for the head of a result, behind which it is written.
+    #[inline(always)]
+    pub(super) fn begin_result(&mut self) {
+        let sink = self.results.sink();
+        self.record = sink.len();
+        sink.write(&[0; HEAD_BYTES]);
+        self.results.begin();
+    }
+
     /// Ends the task with what it gave.
     #[inline(always)]
-    fn end(&mut self, result: Result<(), Stop>) {
+    pub(super) fn end(&mut self, result: Result<(), Stop>) {
         let status = match result {
             Ok(()) => Status::Output,
             Err(stop) => self.stopped(stop),
@@ -236,6 +251,10 @@ impl<'a> TaskCall<'a> {
                 Flush::Kept => self.keep_output(status),
                 _ => drop(std::io::stdout().flush()),
             }
+            if self.folding.is_some() {
+                self.progress.count.tasks = self.progress.count.tasks.wrapping_add(1);
+                return self.end_in_fold(status);
+            }
         }
         fault_points::reached(Point::Encoded);
         let sink = self.results.sink();
@@ -266,23 +285,59 @@ impl<'a> TaskCall<'a> {
         sink.write(&output::finish(bytes_max.saturating_sub(used)));
     }
 
+    /// What is written of the result so far.
+    pub(super) fn written(&mut self) -> &[u8] {
+        let from = self.record + HEAD_BYTES;
+        self.results.sink().written_from(from)
+    }
+
+    /// Takes back the head and what is written of the result.
+    pub(super) fn forget_written(&mut self) {
+        self.results.sink().truncate(self.record);
+    }
+
+    /// Ends the call: it cannot be as the parent has sent it.
+    #[cold]
+    pub(super) fn refuse(&mut self, violation: Violation) {
+        self.violation = Some(violation);
+    }
+
+    /// Steps over the tasks that are left; gives how many they were.
+    pub(super) fn skip_rest(&mut self) -> u32 {
+        let mut skipped = 0;
+        while self.left > 0 && self.violation.is_none() {
+            self.left -= 1;
+            match self.tasks.next() {
+                Ok(_) => skipped += 1,
+                Err(violation) => self.violation = Some(violation),
+            }
+        }
+        skipped
+    }
+
     /// Ends the run: what is finished, how many bytes of arguments were taken, and the result that outgrew the room.
     pub(crate) fn into_run(self, tasks_bytes: usize) -> Result<Run, Violation> {
         if let Some(violation) = self.violation {
             return Err(violation);
         }
+        let taken = tasks_bytes - self.tasks.rest().len();
+        let mut finished = self.progress.count;
+        if let Some(folding) = self.folding.filter(|folding| folding.ended > 0) {
+            finished.tasks = finished.tasks.wrapping_sub(folding.ended);
+            return Ok(Run { finished, taken, outgrown: Some(folding.into_outgrown()) });
+        }
         let outgrown = self.outgrown.map(|status| {
             let mut bytes = self.results.into_vec();
             bytes.drain(..self.record + HEAD_BYTES);
-            (status, bytes)
+            Outgrown::alone(status, bytes)
         });
-        let taken = tasks_bytes - self.tasks.rest().len();
-        Ok(Run { finished: self.progress.count, taken, outgrown })
+        Ok(Run { finished, taken, outgrown })
     }
 
     /// Whether no task is left to be begun.
     pub(crate) fn is_over(&self) -> bool {
-        self.left == 0 || self.outgrown.is_some() || self.violation.is_some()
+        let is_full = self.folding.as_ref().is_some_and(|folding| folding.is_full());
+        self.left == 0 || self.outgrown.is_some() || self.violation.is_some() || is_full
     }
 
     /// Runs every task that is left by a function of a test: from its one argument to the bytes of its result.
@@ -371,8 +426,8 @@ pub(crate) struct Run {
     pub(crate) finished: Finished,
     /// The bytes of those that were.
     pub(crate) taken: usize,
-    /// The last one's result, if it outgrew the room. It is not among the finished.
-    pub(crate) outgrown: Option<(Status, Vec<u8>)>,
+    /// The last one's result, if it outgrew the room, or those of all where they are folded. They are not among the finished.
+    pub(crate) outgrown: Option<Outgrown>,
 }
 
 /// Ends this process, with word of why: the parent must not read what a part that is left could still write.

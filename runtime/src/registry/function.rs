@@ -36,7 +36,7 @@ use crate::error::CodecError;
 )]
 pub trait WorkerFn: Sized + 'static {
     /// What a call gives: what the function returns, or the `T` of the `Result<T, E>` that it returns.
-    type Output;
+    type Output: 'static;
 
     #[doc(hidden)]
     const __SENDS_OUTPUT: bool = true;
@@ -49,6 +49,9 @@ pub trait WorkerFn: Sized + 'static {
 
     #[doc(hidden)]
     fn __run(call: &mut TaskCall<'_>) -> Result<(), Stop>;
+
+    #[doc(hidden)]
+    fn __encode_output(output: &Self::Output, call: &mut TaskCall<'_>) -> Result<(), Stop>;
 
     #[doc(hidden)]
     fn __decode_output(decoder: &mut Decoder<'_>) -> Result<Self::Output, CodecError>;

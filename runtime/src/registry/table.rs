@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::call::TaskCall;
+use super::fold::Merge;
 
 /// What tells one worker function from all others of a program. The name alone would not: two functions may each hold a
 /// nested one of the same name, in one module.
@@ -28,11 +29,15 @@ pub struct Identity {
 }
 
 type Run = fn(&mut TaskCall<'_>);
+type Fold = fn(&mut TaskCall<'_>, Merge);
 
 /// The entry of one worker function in the table.
 pub struct Registration {
     identity: Identity,
     run: Run,
+    fold: Fold,
+    /// The function itself, where it makes one value of two of its type.
+    merge: Option<Merge>,
     parameters: &'static [&'static str],
     index: AtomicU32,
 }
@@ -41,9 +46,14 @@ pub struct Registration {
 const UNKNOWN: u32 = u32::MAX;
 
 impl Registration {
-    /// The registration of a function whose tasks `run` runs.
-    pub const fn new(identity: Identity, parameters: &'static [&'static str], run: Run) -> Self {
-        Self { identity, run, parameters, index: AtomicU32::new(UNKNOWN) }
+    /// The registration of a function whose tasks `run` runs, and `fold` where their outputs are folded.
+    pub const fn new(identity: Identity, parameters: &'static [&'static str], run: Run, fold: Fold) -> Self {
+        Self { identity, run, fold, merge: None, parameters, index: AtomicU32::new(UNKNOWN) }
+    }
+
+    /// The registration of the same function, which outputs are folded by.
+    pub const fn merging(self, merge: Merge) -> Self {
+        Self { merge: Some(merge), ..self }
     }
 
     /// The function as `module::name`.
@@ -59,6 +69,16 @@ impl Registration {
     /// Runs every task of the call that is left.
     pub(crate) fn run(&self, call: &mut TaskCall<'_>) {
         (self.run)(call);
+    }
+
+    /// Runs every task of the call that is left, and folds their outputs.
+    pub(crate) fn fold(&self, call: &mut TaskCall<'_>, merge: Merge) {
+        (self.fold)(call, merge);
+    }
+
+    /// The function itself, if outputs can be folded by it.
+    pub(crate) fn merge(&self) -> Option<Merge> {
+        self.merge
     }
 
     /// Its place in the table.

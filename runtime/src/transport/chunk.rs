@@ -24,6 +24,8 @@ pub(crate) struct Chunk {
     sharing: Sharing,
     /// What the seeds of its call's tasks are made from.
     seed: u64,
+    /// The index of the function that the outputs are folded by where they are given.
+    merge: Option<u32>,
     /// The bytes that its tasks without a result count for, against the call's window.
     pub(crate) weight: usize,
     /// How often it was sent to a worker that died before it began it.
@@ -69,6 +71,7 @@ impl Chunk {
             end: bytes,
             sharing: Sharing::default(),
             seed: 0,
+            merge: None,
             weight: bytes,
             moves: 0,
             earlier: None,
@@ -102,6 +105,16 @@ impl Chunk {
     /// What the seeds of its call's tasks are made from.
     pub(crate) fn seed(&self) -> u64 {
         self.seed
+    }
+
+    /// The chunk, of which a worker folds the outputs by this function.
+    pub(crate) fn folded(self, merge: Option<u32>) -> Self {
+        Self { merge, ..self }
+    }
+
+    /// The index of the function that the outputs are folded by.
+    pub(crate) fn merge(&self) -> Option<u32> {
+        self.merge
     }
 
     /// The parameters whose arguments are shared.

@@ -219,9 +219,14 @@ impl Link {
 
     /// Whether the worker has begun the first task that has no result.
     pub(crate) fn has_begun(&self) -> bool {
+        self.begun() > 0
+    }
+
+    /// How many tasks the worker has begun that have no result: no more than one, but where it folds their outputs.
+    pub(crate) fn begun(&self) -> u32 {
         match &self.ring {
-            Some(ring) => ring.has_begun(),
-            None => self.socket.has_begun(),
+            Some(ring) => ring.begun(),
+            None => u32::from(self.socket.has_begun()),
         }
     }
 

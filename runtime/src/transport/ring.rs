@@ -44,6 +44,8 @@ struct Entry {
     count: u32,
     /// Those without a result.
     left: u32,
+    /// Its tasks have their results together, so that several may be begun.
+    is_folded: bool,
 }
 
 /// Results that were taken.
@@ -94,11 +96,13 @@ impl RingLink {
             u64::from(chunk.count()),
             u64::from(chunk.shared_parameters()) << MESSAGES_BITS | (messages & MESSAGES_MASK),
             chunk.seed(),
+            chunk.merge().map_or(0, |merge| u64::from(merge) + 1),
         ];
         for (place, field) in fields.into_iter().enumerate() {
             self.words.word(entry + 8 * place).store(field, Ordering::Relaxed);
         }
-        self.entries.push_back(Entry { count: chunk.count(), left: chunk.count() });
+        let is_folded = chunk.merge().is_some();
+        self.entries.push_back(Entry { count: chunk.count(), left: chunk.count(), is_folded });
         self.next_entry += 1;
         self.words.word(layout::REVOKED).store(0, Ordering::Relaxed);
         fault_points::reached(Point::ParentEntry);
@@ -244,26 +248,37 @@ impl RingLink {
         self.words.word(layout::FINISHED).load(Ordering::Acquire) ^ begun.rotate_left(32)
     }
 
-    /// Whether the worker has begun the first task that has no result.
-    pub(super) fn has_begun(&self) -> bool {
+    /// How many tasks the worker has begun that have no result: no more than one, but where it folds their outputs.
+    pub(super) fn begun(&self) -> u32 {
         let begun = self.words.word(layout::BEGUN).load(Ordering::Acquire);
-        begun == u64::from(self.taken.tasks.wrapping_add(1))
+        let begun = u32::try_from(begun).map_or(0, |begun| begun.wrapping_sub(self.taken.tasks));
+        let most = match self.entries.front() {
+            Some(entry) if entry.is_folded => entry.left,
+            _ => 1,
+        };
+        if begun <= most { begun } else { 0 }
     }
 
-    /// What is known of the signal that ended the worker in the first task that has no result, if it left word.
+    /// The number behind that of the task that is running, if that is this one.
+    fn is_running(&self, task: u64) -> bool {
+        let begun = self.begun();
+        begun > 0 && task == u64::from(self.taken.tasks.wrapping_add(begun))
+    }
+
+    /// What is known of the signal that ended the worker in the task that was running, if it left word.
     pub(super) fn crash(&self) -> Option<Crash> {
         let task = self.words.word(layout::CRASH).load(Ordering::Acquire);
-        if task != u64::from(self.taken.tasks.wrapping_add(1)) {
+        if !self.is_running(task) {
             return None;
         }
         let places: [usize; CRASH_WORDS] = std::array::from_fn(|word| layout::CRASH + 8 * (word + 1));
         Crash::from_words(places.map(|place| self.words.word(place).load(Ordering::Relaxed)))
     }
 
-    /// What is known of the panic of the first task that has no result, if it has panicked.
+    /// What is known of the panic of the task that was running, if it has panicked.
     pub(super) fn note(&self) -> Option<PanicNote> {
         let task = self.words.word(layout::NOTE_TASK).load(Ordering::Acquire);
-        if task != u64::from(self.taken.tasks.wrapping_add(1)) {
+        if !self.is_running(task) {
             return None;
         }
         let length = self.words.word(layout::NOTE_LENGTH).load(Ordering::Relaxed);
@@ -303,6 +318,8 @@ pub(super) const ENTRY_COUNT: usize = 6;
 /// The parameters whose arguments are shared, above the number of messages about memory that were sent before the entry.
 pub(super) const ENTRY_SHARED: usize = 7;
 pub(super) const ENTRY_SEED: usize = 8;
+/// The index of the function that outputs are folded by, and 1; 0 where they are not.
+pub(super) const ENTRY_MERGE: usize = 9;
 pub(super) const MESSAGES_BITS: u32 = 48;
 pub(super) const MESSAGES_MASK: u64 = (1 << MESSAGES_BITS) - 1;
 

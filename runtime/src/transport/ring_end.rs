@@ -8,13 +8,13 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::ring::{
-    ENTRY_BYTES, ENTRY_COUNT, ENTRY_FIRST, ENTRY_FUNCTION, ENTRY_INDEX, ENTRY_OFFSET, ENTRY_SEED, ENTRY_SEGMENT,
-    ENTRY_SHARED, MESSAGES_BITS, MESSAGES_MASK,
+    ENTRY_BYTES, ENTRY_COUNT, ENTRY_FIRST, ENTRY_FUNCTION, ENTRY_INDEX, ENTRY_MERGE, ENTRY_OFFSET, ENTRY_SEED,
+    ENTRY_SEGMENT, ENTRY_SHARED, MESSAGES_BITS, MESSAGES_MASK,
 };
 use super::{Fault, claims, layout, parking};
 use crate::codec::{Encoder, Sink};
 use crate::fault_points::{self, Point};
-use crate::registry::{Finished, Flush, Progress, TaskCall};
+use crate::registry::{Finished, Flush, Outgrown, Progress, TaskCall};
 use crate::shared;
 use crate::sys::{Access, CrashPad, Ring, View, Words};
 use crate::wire::{self, HEAD_BYTES, PanicNote, Status, TaskFrames, Violation};
@@ -52,6 +52,8 @@ pub(crate) struct Claimed {
     pub(crate) number: u32,
     /// What the seeds of its call's tasks are made from.
     pub(crate) seed: u64,
+    /// The index of the function that their outputs are folded by, if they are.
+    pub(crate) merge: Option<u32>,
     /// The parameters whose arguments are shared.
     shared: u16,
     /// The messages about memory that come before it.
@@ -68,6 +70,9 @@ const RESTART_BYTES: usize = 256 * 1024;
 const SMALL_BYTES: usize = 64 * 1024;
 /// A result that does not fit is brought over in parts of so many bytes, and a record with the rest.
 pub(super) const PART_BYTES_MAX: usize = layout::RESULTS_BYTES / 4;
+
+/// So many outputs are folded into one at most: the heads of their results must find room in the ring together.
+const FOLDED_TASKS_MAX: u32 = 4096;
 
 impl RingEnd {
     /// Opens the memory whose descriptors came with the greeting.
@@ -133,15 +138,18 @@ impl RingEnd {
             (first, count) = self.read_entry();
         }
         let end = first.wrapping_add(count);
+        let count = self.claimed.wrapping_sub(next).min(end.wrapping_sub(next));
         let function = self.field(ENTRY_FUNCTION);
+        let merge = self.field(ENTRY_MERGE).checked_sub(1).map(|merge| merge as u32);
         let shared = self.field(ENTRY_SHARED);
         Some(Claimed {
             function: (function >> 32) as u32,
             attempt: function as u32,
-            count: self.claimed.wrapping_sub(next).min(end.wrapping_sub(next)),
+            count: if merge.is_some() { count.min(FOLDED_TASKS_MAX) } else { count },
             index: self.field(ENTRY_INDEX) + u64::from(next.wrapping_sub(first)),
             number: next,
             seed: self.field(ENTRY_SEED),
+            merge,
             shared: (shared >> MESSAGES_BITS) as u16,
             messages: shared & MESSAGES_MASK,
             segment: self.field(ENTRY_SEGMENT),
@@ -163,14 +171,14 @@ impl RingEnd {
     }
 
     /// Runs claimed tasks: `run` is given their call. Results that fit go straight into the ring; the one that does not is given
-    /// back, and is to be brought over by [`carry`](Self::carry).
+    /// back, as are all where their outputs are folded, and is to be brought over by [`carry`](Self::carry).
     pub(crate) fn run(
         &mut self,
         claimed: &Claimed,
         bytes_max: usize,
         flush: Flush,
         run: impl FnOnce(&mut TaskCall<'_>),
-    ) -> Result<Option<(Status, Vec<u8>)>, Fault> {
+    ) -> Result<Option<Outgrown>, Fault> {
         self.restart();
         let own = (claimed.segment != 0).then(|| shared::find(claimed.segment));
         let tasks = match &own {
@@ -188,15 +196,17 @@ impl RingEnd {
             count: self.finished,
         };
         let mut spill = Vec::new();
-        let results = Encoder::new(Sink::new(room, &mut spill), bytes_max);
+        let sink = if claimed.merge.is_some() { Sink::behind(&mut spill) } else { Sink::new(room, &mut spill) };
+        let results = Encoder::new(sink, bytes_max);
         let mut call =
             TaskCall::new(TaskFrames::of(tasks), claimed.count, results, progress, flush).with_shared(claimed.shared);
+        if claimed.merge.is_some() {
+            call.fold();
+        }
         run(&mut call);
         let run = call.into_run(tasks.len())?;
         self.last_bytes = run.finished.position.wrapping_sub(self.finished.position) as usize;
-        if let Some((_, result)) = &run.outgrown {
-            self.last_bytes += result.len();
-        }
+        self.last_bytes += run.outgrown.as_ref().map_or(0, |outgrown| outgrown.bytes.len());
         self.finished = run.finished;
         self.cursor += run.taken;
         Ok(run.outgrown)
@@ -243,25 +253,32 @@ impl RingEnd {
         self.finished.position = self.finished.position.wrapping_add(all as u32);
     }
 
-    /// Brings a result over that outgrew the room, in parts if need be; `wait` is called, with the
-    /// bytes that are needed, when there is no room.
+    /// Brings a result over that outgrew the room, in parts if need be, and the empty ones around it; `wait` is called, with the
+    /// bytes that are needed, when there is no room. The last part and what stands behind it come at once.
     pub(crate) fn carry(
         &mut self,
-        status: Status,
-        result: &[u8],
+        outgrown: &Outgrown,
         mut wait: impl FnMut(&mut Self, usize) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        let mut left = result;
+        let before = empty(Status::Output, outgrown.before);
+        let behind = empty(outgrown.status_behind(), outgrown.behind);
+        while !self.has_room(before.len()) {
+            wait(self, before.len())?;
+        }
+        self.append(&before, &[], 0);
+        let mut left = &outgrown.bytes[..];
         loop {
             let (part, rest) = left.split_at(left.len().min(PART_BYTES_MAX));
-            let needed = part.len() + HEAD_BYTES;
+            let needed = part.len() + HEAD_BYTES + behind.len();
             while !self.has_room(needed) {
                 wait(self, needed)?;
             }
             left = rest;
             if rest.is_empty() {
-                self.append(&wire::head(status, part.len()), part, 0);
-                self.finished.tasks = self.finished.tasks.wrapping_add(1);
+                self.append(&wire::head(outgrown.status, part.len()), part, 0);
+                self.append(&behind, &[], 0);
+                let tasks = outgrown.before + 1 + outgrown.behind;
+                self.finished.tasks = self.finished.tasks.wrapping_add(tasks);
             } else {
                 self.append(&wire::part_head(part.len()), part, 0);
             }
@@ -323,6 +340,11 @@ impl RingEnd {
     pub(crate) fn unpark(&self) {
         parking::unpark_worker(self.words.word(layout::WORKER_PARKED));
     }
+}
+
+/// So many results without a payload.
+fn empty(status: Status, count: u32) -> Vec<u8> {
+    wire::head(status, 0).repeat(count as usize)
 }
 
 /// Tells which task is running, by its number in the worker's life.

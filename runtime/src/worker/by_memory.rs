@@ -132,14 +132,14 @@ impl Server {
         let flush = if self.is_kept { Flush::Kept } else { self.pace.flush() };
         let mut ran = Ok(());
         let outgrown = self.ring.run(claimed, self.bytes_max, flush, |call| {
-            ran = run_tasks(claimed.function, claimed.attempt, call);
+            ran = run_tasks((claimed.function, claimed.merge), claimed.attempt, call);
         })?;
         ran?;
-        let Some((status, result)) = outgrown else {
+        let Some(outgrown) = outgrown else {
             return Ok(());
         };
         let Self { end, ring, .. } = self;
-        ring.carry(status, &result, |ring, bytes| {
+        ring.carry(&outgrown, |ring, bytes| {
             // Room is made by the parent alone, which must be awake for it.
             ring.park();
             if ring.must_wake_parent() {

@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use super::{by_memory, by_socket, current, panic};
 use crate::fault_points::{self, Point};
 use crate::output::{self, Files};
-use crate::registry::{self, DROPS_OUTPUT, TaskCall};
+use crate::registry::{self, DROPS_OUTPUT, Registration, TaskCall};
 use crate::shared;
 use crate::sys::{self, TaskLimits, Watch};
 use crate::task::{Output, Role};
@@ -143,23 +143,40 @@ fn watch(socket: &UnixStream) -> ! {
 /// Notes which task is about to begin, where what it prints is kept.
 pub(super) fn note_task(function: u32, index: u64) {
     let function = function & !DROPS_OUTPUT;
-    let name = registry::function(function).map_or("?", registry::Registration::path);
+    let name = registry::function(function).map_or("?", Registration::path);
     output::begin((function, name), index);
 }
 
-/// Runs every task of a call.
-pub(super) fn run_tasks(function: u32, attempt: u32, call: &mut TaskCall<'_>) -> Result<(), Violation> {
+/// Runs every task of a call, by a function and the one that its outputs are folded by, if they are.
+pub(super) fn run_tasks(
+    (function, merge): (u32, Option<u32>),
+    attempt: u32,
+    call: &mut TaskCall<'_>,
+) -> Result<(), Violation> {
     if function & DROPS_OUTPUT != 0 {
         call.drop_output();
     }
     let function = registry::function(function & !DROPS_OUTPUT)
         .ok_or_else(|| Violation::new("a chunk names no worker function"))?;
+    let merge = match merge.map(registry::function) {
+        None => None,
+        Some(merge) => Some(merge.and_then(Registration::merge).ok_or_else(no_merge)?),
+    };
     current::set_attempt(attempt);
     while !call.is_over() {
-        if let Err(note) = panic::catch(|| function.run(call)) {
+        let run = || match merge {
+            None => function.run(call),
+            Some(merge) => function.fold(call, merge),
+        };
+        if let Err(note) = panic::catch(run) {
             call.panicked(&note);
         }
     }
     current::set_attempt(0);
     Ok(())
+}
+
+#[cold]
+fn no_merge() -> Violation {
+    Violation::new("a chunk names no function to fold outputs by")
 }

@@ -18,6 +18,8 @@ pub(crate) struct CallRules {
     /// What a task may take.
     pub(crate) limits: Limits,
     pub(crate) pace: Pace,
+    /// Workers fold outputs, so chunks are larger, and are run as a whole.
+    pub(crate) is_folded: bool,
     pub(crate) placement: Placement,
 }
 
@@ -45,6 +47,7 @@ impl Default for CallRules {
             attempts: 1,
             limits: Limits::default(),
             pace: Pace::Waited,
+            is_folded: false,
             placement: Placement::Anywhere,
         }
     }

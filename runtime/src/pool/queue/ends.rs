@@ -78,8 +78,10 @@ impl Queue {
 
     /// Takes in that a worker is gone. If it had begun its next task, that gets this error; without one, it goes with its
     /// call, and where the call allows it and it died by itself, it is executed again, alone. The tasks behind it move on, in
-    /// halves of their chunks.
-    pub(in crate::pool) fn lost(&mut self, slot: Slot, has_begun: bool, error: Option<TaskErrorKind>) {
+    /// halves of their chunks. Had it begun more than one, to give their results together, they all get the error, the last first,
+    /// which was running.
+    pub(in crate::pool) fn lost(&mut self, slot: Slot, begun: u32, error: Option<TaskErrorKind>) {
+        let has_begun = begun > 0;
         let mut worker = std::mem::take(&mut self.workers[slot]);
         self.busy.remove(&slot);
         self.idle.retain(|&idle| idle != slot);
@@ -103,11 +105,14 @@ impl Queue {
                     }
                 }
                 Some(error) => {
+                    let before = (begun as usize).min(first.left()).saturating_sub(1);
+                    let before = first.done(before, Outcomes::Error(error.clone()), (slot, worker.pid));
                     let mut done = first.done(1, Outcomes::Error(error), (slot, worker.pid));
                     done.printed = worker.printed.filter(|_| has_begun);
                     call.done.push(done);
+                    call.done.extend(Some(before).filter(|before| before.count > 0));
                 }
-                None => first.next += 1,
+                None => first.next += (begun as usize).clamp(1, first.left()),
             }
         }
         for mut chunk in chunks.into_iter().rev().filter_map(Held::into_rest) {

@@ -7,7 +7,7 @@ use crate::error::TaskErrorKind;
 
 mod model;
 
-use model::{Model, records};
+use model::{Model, crash, records};
 
 fn taken(indices: std::ops::Range<usize>, timed: Option<(u32, Duration)>) -> Taken {
     Taken { count: indices.len() as u32, records: records(indices), timed }
@@ -77,6 +77,23 @@ fn tasks_of_unknown_length_wake_every_worker() {
         model.push(call, &[1]);
     }
     assert!((0..3).all(|slot| model.tasks_of(slot).len() == 1));
+}
+
+#[test]
+fn a_death_costs_all_tasks_that_were_to_give_their_results_together_and_the_running_one_comes_first() {
+    let mut queue = Queue::new(1, Return::Taken, None);
+    let mut model = Model::new(0, Return::Taken);
+    let call = queue.open(CallRules { is_folded: true, ..CallRules::default() });
+    queue.add_worker(0, 1);
+    queue.push(call, model.chunk(0, &[1; 10]));
+    assert_eq!(queue.assign().map(|given| given.grain), Some(10));
+    queue.answered(0, taken(0..2, None)).unwrap();
+    queue.take_done(call);
+    queue.lost(0, 3, Some(crash()));
+    let ended: Vec<_> = queue.take_done(call).iter().map(|done| (done.first_index, done.count)).collect();
+    assert_eq!(ended, [(4, 1), (2, 2)]);
+    let waiting: Vec<_> = queue.calls[&call].backlog.iter().map(|chunk| (chunk.index(0), chunk.len())).collect();
+    assert_eq!(waiting, [(5, 2), (7, 3)]);
 }
 
 #[test]

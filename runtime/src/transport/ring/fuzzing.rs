@@ -93,7 +93,7 @@ fn take(link: &mut RingLink) -> u32 {
 }
 
 fn look(link: &mut RingLink) {
-    let _ = (link.has_begun(), link.has_results(), link.crash(), link.mark(), link.load(), link.tell_at_half());
+    let _ = (link.begun(), link.has_results(), link.crash(), link.mark(), link.load(), link.tell_at_half());
     if let Some(note) = link.note() {
         let texts = [Some(note.message), note.location, note.backtrace];
         let together: usize = texts.iter().flatten().map(String::capacity).sum();

@@ -158,11 +158,11 @@ impl Worker {
             }
         }
         let outgrown = self.end.run(claimed, BYTES_MAX, Flush::Later, |call| call.run_each(run_task))?;
-        let Some((status, result)) = outgrown else {
+        let Some(outgrown) = outgrown else {
             return Ok(());
         };
         let Self { end, inbox, bell, random } = self;
-        end.carry(status, &result, |end, bytes| {
+        end.carry(&outgrown, |end, bytes| {
             end.park();
             if end.must_wake_parent() {
                 let _ = bell.send(());
@@ -390,8 +390,8 @@ fn parts_behind_a_finished_result_are_kept_for_the_one_they_are_of() {
                 call.run_each(|argument, sink| sink.write(if argument == 0 { b"small" } else { &large }));
             })
             .unwrap();
-        if let Some((status, result)) = outgrown {
-            let carried = end.carry(status, &result, |_, _| {
+        if let Some(outgrown) = outgrown {
+            let carried = end.carry(&outgrown, |_, _| {
                 take();
                 Ok(())
             });

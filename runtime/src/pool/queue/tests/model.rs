@@ -68,7 +68,7 @@ struct ModelWorker {
 }
 
 /// What a worker dies of.
-fn crash() -> TaskErrorKind {
+pub(super) fn crash() -> TaskErrorKind {
     TaskErrorKind::Crashed { signal: Some(11), exit_code: None, note: None }
 }
 
@@ -233,7 +233,7 @@ impl Model {
         {
             known.died_with.insert(*first);
         }
-        self.queue.lost(slot, has_begun, Some(crash()));
+        self.queue.lost(slot, u32::from(has_begun), Some(crash()));
     }
 
     pub(super) fn start(&mut self, slot: Slot) {

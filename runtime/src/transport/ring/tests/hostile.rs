@@ -196,7 +196,7 @@ impl Pair {
     }
 
     fn look(&mut self) {
-        let _ = (self.link.has_begun(), self.link.has_results(), self.link.note(), self.link.crash());
+        let _ = (self.link.begun(), self.link.has_results(), self.link.note(), self.link.crash());
         if self.link.tell_at_half().is_err() {
             self.broken = true;
         }
