@@ -11,8 +11,9 @@
 //!    the others once these have taken a while.
 //! 6. No task waits behind a long one while a worker is free: what a worker has not claimed is taken back from it, and where
 //!    that cannot be done a worker gets no more than what is short.
-//! 7. The memory that tasks name is held here as long as a worker may run one of them: until its results are there, or it is
-//!    reaped. Whoever else holds it knows by that when nobody writes there any more.
+//! 7. The arguments of tasks, and the memory that they name, are held here as long as a worker may run one of them: until its
+//!    results are there, or it is reaped. So it never reads others in their place, and whoever else holds the memory knows by
+//!    that when nobody writes there any more.
 
 mod call;
 mod ends;

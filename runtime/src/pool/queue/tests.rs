@@ -1,9 +1,11 @@
 //! The queue, case by case; `tests/model.rs` has it under random orders of events.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
 use crate::error::TaskErrorKind;
+use crate::transport::{Arena, ChunkHead};
 
 mod model;
 
@@ -235,6 +237,28 @@ fn a_suspect_is_executed_again_alone_as_often_as_is_allowed() {
         model.settle();
         model.check_all_done();
     }
+}
+
+#[test]
+fn the_arguments_of_a_worker_that_is_to_be_killed_stand_until_it_is_gone() {
+    let arena = Arc::new(Arena::private().unwrap());
+    // One task without arguments.
+    let block = || {
+        let mut room = arena.room().unwrap();
+        room[..4].fill(0);
+        room.into_block(4)
+    };
+    let place = block().place().1;
+    let head = ChunkHead { function: 0, attempt: 1, first_index: 0 };
+    let mut queue = Queue::new(1, Return::Taken, None);
+    let call = queue.open(CallRules::default());
+    queue.add_worker(0, 1);
+    queue.push(call, Chunk::new(head, 1, block(), 4));
+    assert_eq!(queue.assign().map(|given| given.chunk.place().1), Some(place));
+    assert_eq!(queue.close(call, Running::Kill), [0]);
+    assert_ne!(block().place().1, place, "the worker may read it");
+    queue.lost(0, 1, None);
+    assert_eq!(block().place().1, place);
 }
 
 #[test]

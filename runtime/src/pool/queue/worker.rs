@@ -1,12 +1,10 @@
 //! What the queue knows of a worker, and of the chunks that it holds.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::{CallId, Hook, Slot};
 use crate::error::Printed;
-use crate::shared::Segment;
 use crate::task::{Done, Outcomes};
 use crate::transport::Chunk;
 
@@ -31,8 +29,8 @@ pub(super) struct Worker {
     pub(super) hook: Option<Hook>,
     /// It has run its finalizer, or is to.
     pub(super) is_finalized: bool,
-    /// The memory of the chunks that it is killed for: it may write there until it has ended.
-    pub(super) lent: Vec<Arc<Segment>>,
+    /// The chunks that it is killed for. It may read their arguments, and write where they allow it, until it has ended.
+    pub(super) lent: Vec<Chunk>,
     /// What the task that it was running has printed, once it is known that the task has no result.
     pub(super) printed: Option<Box<Printed>>,
 }
@@ -46,7 +44,7 @@ impl Worker {
     /// Takes its chunks from it, which is killed for them.
     pub(super) fn drop_chunks(&mut self) {
         let chunks = std::mem::take(&mut self.chunks);
-        self.lent.extend(chunks.iter().flat_map(|held| held.chunk.memory()).map(Arc::clone));
+        self.lent.extend(chunks.into_iter().map(|held| held.chunk));
         self.tasks = 0;
     }
 
