@@ -2,7 +2,7 @@
 
 mod common;
 
-use poolmap::{TaskErrorKind, pool_for_each, pool_map, pool_reduce, worker};
+use poolmap::{Pool, TaskErrorKind, pool_for_each, pool_map, pool_reduce, worker};
 
 #[worker]
 fn text(x: u32) -> String {
@@ -80,11 +80,21 @@ fn both(mut a: Vec<u64>, mut b: Vec<u64>) -> Vec<u64> {
 
 /// Makes a file of its own, which there must not be yet.
 #[worker]
-fn once(index: u32, at: u32, folder: std::path::PathBuf) -> Result<String, std::io::Error> {
+fn once(index: u32, at: u32, folder: std::path::PathBuf) -> Result<String, String> {
     if index == at {
         std::process::abort();
     }
-    std::fs::File::create_new(folder.join(index.to_string())).map(|_| String::new())
+    let path = folder.join(index.to_string());
+    let pid = std::process::id();
+    match std::fs::File::create_new(&path) {
+        Ok(mut file) => {
+            std::io::Write::write_all(&mut file, pid.to_string().as_bytes()).map_err(|error| error.to_string())?;
+            Ok(String::new())
+        }
+        Err(_) => {
+            Err(format!("worker {pid} runs what was run by {}", std::fs::read_to_string(path).unwrap_or_default()))
+        }
+    }
 }
 
 /// What its Serialize writes is not what its Deserialize reads.
@@ -148,6 +158,11 @@ impl serde::Serialize for Unsendable {
 #[worker]
 fn unsendable(_x: u32) -> Unsendable {
     Unsendable
+}
+
+#[worker]
+fn zeros(length: usize) -> Vec<u8> {
+    vec![0; length]
 }
 
 #[worker]
@@ -371,4 +386,17 @@ fn a_crash_in_for_each_is_its_own_tasks() {
     let error = pool_for_each!(in &common::pool(2), exit_at, 0..50, std::iter::repeat(33); chunk_size = 7).unwrap_err();
     assert_eq!(error.task().map(|task| task.index()), Some(33));
     pool_for_each!(in &common::pool(2), exit_at, std::iter::empty::<u32>(), std::iter::repeat(0)).unwrap();
+}
+
+#[poolmap::test]
+fn an_output_of_the_largest_size_is_folded_behind_others() {
+    let _guard = common::guard();
+    let pool = Pool::builder().workers(1).frame_bytes_max(5 << 20).build().unwrap();
+    let nearly = (5 << 20) - 1000;
+    let sizes = [1000, 900_000, nearly, 1000, nearly];
+    for size in [1, 5] {
+        let folded = pool_reduce!(in &pool, zeros, sizes; with = behind, identity = Vec::new(), chunk_size = size);
+        assert_eq!(folded.unwrap().len(), sizes.iter().sum());
+    }
+    assert!(pool_reduce!(in &pool, zeros, [6 << 20]; with = behind, identity = Vec::new()).is_err());
 }

@@ -70,6 +70,11 @@ impl<'a> Encoder<'a> {
         self.bytes_max
     }
 
+    /// Lets so many bytes more be added from now on.
+    pub(crate) fn allow_more(&mut self, bytes: usize) {
+        self.bytes_max = self.bytes_max.saturating_add(bytes);
+    }
+
     /// Appends one value.
     #[inline(always)]
     pub(crate) fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), CodecError> {

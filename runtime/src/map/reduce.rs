@@ -27,8 +27,7 @@ pub struct Merger<C> {
 }
 
 impl<F: WorkerFn, A: Columns> Map<'_, F, A> {
-    /// Runs it, and folds the outputs in their order: `merge(merge(identity, first), second)`, and so on. This is
-    /// [`pool_reduce!`](crate::pool_reduce), which see.
+    /// Runs it, and folds the outputs in their order. This is [`pool_reduce!`](crate::pool_reduce), which see.
     ///
     /// # Errors
     ///
@@ -91,32 +90,76 @@ impl<F: WorkerFn, A: Columns> Map<'_, F, A> {
 /// Folds outputs in their order, those that are there.
 fn fold<F: WorkerFn, A: Columns, T>(
     mut engine: Engine<F, A>,
-    mut merge: impl FnMut(T, T) -> T,
+    merge: impl FnMut(T, T) -> T,
     identity: T,
     of_output: impl Fn(F::Output) -> Option<T>,
 ) -> Result<T> {
-    let mut merged = identity;
-    let mut next_index = 0;
-    // What waits for its turn counts against the window, so it is bounded.
-    let mut early = BTreeMap::new();
-    while let Some(((index, outcome), bytes)) = engine.next(Late::Now)? {
-        let output = of_output(outcome?);
-        if index != next_index {
-            early.insert(index, (output, bytes));
-            continue;
-        }
-        let mut next = Some((output, bytes));
-        while let Some((output, bytes)) = next {
-            merged = match output {
-                Some(output) => merge(merged, output),
-                None => merged,
+    let mut ranges = Ranges { merge, folded: BTreeMap::new() };
+    while !engine.executes_again()
+        && let Some(mut batch) = engine.next_batch()?
+    {
+        let (start, count) = (batch.next_index(), batch.len());
+        let (mut folded, mut bytes_in_all) = (None, 0);
+        loop {
+            bytes_in_all += batch.outputs::<F>(|output| ranges.push(&mut folded, of_output(output)));
+            let Some(((_, outcome), bytes)) = batch.next::<F>() else {
+                break;
             };
-            engine.yielded(bytes);
-            next_index += 1;
-            next = early.remove(&next_index);
+            ranges.push(&mut folded, of_output(outcome?));
+            bytes_in_all += bytes;
+        }
+        engine.batch_yielded(batch, bytes_in_all);
+        ranges.add(start, count, folded);
+    }
+    while let Some((index, outcome)) = engine.next_any(Late::Now)? {
+        ranges.add(index, 1, of_output(outcome?));
+    }
+    Ok(ranges.into_one(identity))
+}
+
+/// Outputs of tasks that follow one another, folded; those before a gap wait for it to be closed.
+struct Ranges<T, M> {
+    merge: M,
+    /// By their first index: the one behind their last, and what they are folded into, if there was anything.
+    folded: BTreeMap<usize, (usize, Option<T>)>,
+}
+
+impl<T, M: FnMut(T, T) -> T> Ranges<T, M> {
+    /// Folds one more value behind those of before.
+    #[inline]
+    fn push(&mut self, folded: &mut Option<T>, next: Option<T>) {
+        if let Some(next) = next {
+            *folded = Some(match folded.take() {
+                Some(before) => (self.merge)(before, next),
+                None => next,
+            });
         }
     }
-    Ok(merged)
+
+    /// Adds the outputs of `count` tasks, and joins them with those that stand beside them.
+    fn add(&mut self, start: usize, count: usize, folded: Option<T>) {
+        let (mut start, mut end, mut folded) = (start, start + count, folded);
+        if let Some((&before, (before_end, _))) = self.folded.range(..start).next_back()
+            && *before_end == start
+            && let Some((_, mut joined)) = self.folded.remove(&before)
+        {
+            self.push(&mut joined, folded);
+            (start, folded) = (before, joined);
+        }
+        if let Some((behind_end, behind)) = self.folded.remove(&end) {
+            self.push(&mut folded, behind);
+            end = behind_end;
+        }
+        self.folded.insert(start, (end, folded));
+    }
+
+    fn into_one(mut self, identity: T) -> T {
+        let mut one = Some(identity);
+        for (_, folded) in std::mem::take(&mut self.folded).into_values() {
+            self.push(&mut one, folded);
+        }
+        one.expect("it was a value before")
+    }
 }
 
 /// The worker function `F`, whose outputs stay in the worker.

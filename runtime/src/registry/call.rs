@@ -158,11 +158,13 @@ impl<'a> TaskCall<'a> {
         self.look_at_each_end();
     }
 
-    /// Lets the end of a task be more than its result.
-    pub(super) fn look_at_each_end(&mut self) {
-        if self.flush == Flush::Later {
+    /// Lets the end of a task be more than its result; tells whether it was that before.
+    pub(super) fn look_at_each_end(&mut self) -> bool {
+        let is_later = self.flush == Flush::Later;
+        if is_later {
             self.flush = Flush::EachTask;
         }
+        !is_later
     }
 
     /// Begins the next task, if there is one and it can have a result.
@@ -237,12 +239,7 @@ impl<'a> TaskCall<'a> {
 
     #[inline(always)]
     fn finish(&mut self, status: Status) {
-        if sys::is_fork() {
-            sys::exit_fork();
-        }
-        if shared::has_parts() {
-            end_with_parts();
-        }
+        self.leave_task();
         if self.flush != Flush::Later {
             if self.drops_output && status == Status::Output {
                 self.replace(&[]);
@@ -252,8 +249,7 @@ impl<'a> TaskCall<'a> {
                 _ => drop(std::io::stdout().flush()),
             }
             if self.folding.is_some() {
-                self.progress.count.tasks = self.progress.count.tasks.wrapping_add(1);
-                return self.end_in_fold(status);
+                return self.stop_fold(status);
             }
         }
         fault_points::reached(Point::Encoded);
@@ -273,6 +269,17 @@ impl<'a> TaskCall<'a> {
         fault_points::reached(Point::Finished);
     }
 
+    /// Holds what is to hold behind every task: this is the process that it began in, and it has no part of an array left.
+    #[inline(always)]
+    pub(super) fn leave_task(&self) {
+        if sys::is_fork() {
+            sys::exit_fork();
+        }
+        if shared::has_parts() {
+            end_with_parts();
+        }
+    }
+
     /// Puts what the task printed behind its result.
     #[cold]
     fn keep_output(&mut self, status: Status) {
@@ -285,13 +292,20 @@ impl<'a> TaskCall<'a> {
         sink.write(&output::finish(bytes_max.saturating_sub(used)));
     }
 
+    /// Lets the result be larger than others by so many bytes.
+    pub(super) fn allow_more(&mut self, bytes: usize) {
+        self.results.allow_more(bytes);
+    }
+
     /// What is written of the result so far.
+    #[inline]
     pub(super) fn written(&mut self) -> &[u8] {
         let from = self.record + HEAD_BYTES;
         self.results.sink().written_from(from)
     }
 
     /// Takes back the head and what is written of the result.
+    #[inline]
     pub(super) fn forget_written(&mut self) {
         self.results.sink().truncate(self.record);
     }
@@ -322,9 +336,9 @@ impl<'a> TaskCall<'a> {
         }
         let taken = tasks_bytes - self.tasks.rest().len();
         let mut finished = self.progress.count;
-        if let Some(folding) = self.folding.filter(|folding| folding.ended > 0) {
-            finished.tasks = finished.tasks.wrapping_sub(folding.ended);
-            return Ok(Run { finished, taken, outgrown: Some(folding.into_outgrown()) });
+        if let Some((results, counted)) = self.folding.and_then(|folding| folding.into_results()) {
+            finished.tasks = finished.tasks.wrapping_sub(counted);
+            return Ok(Run { finished, taken, outgrown: Some(results) });
         }
         let outgrown = self.outgrown.map(|status| {
             let mut bytes = self.results.into_vec();

@@ -7,6 +7,7 @@
 //! 4. A run ends with the first task that gives no output: those before it have empty ones, those behind it are not begun.
 
 use std::any::Any;
+use std::io::Write;
 use std::marker::PhantomData;
 
 use super::call::{Stop, TaskCall};
@@ -31,15 +32,17 @@ const MARK: &[u8] = &[1];
 /// What has become of a run so far.
 #[derive(Default)]
 pub(super) struct Folding {
-    /// The tasks that have ended.
-    pub(super) ended: u32,
-    /// Those among them that are not begun.
+    /// How many outputs are folded.
+    outputs: u32,
+    /// How many tasks behind them are not begun.
     not_begun: u32,
     /// The bytes of their outputs.
     bytes: usize,
+    /// What a task printed is written out at its end.
+    flushes: bool,
     /// The tasks are over, and their output is being written.
     is_closing: bool,
-    /// The task that ended last of those that were begun has no output: what it has.
+    /// What the task has instead of an output that was begun last.
     stopped: Option<(Status, Vec<u8>)>,
     output: Vec<u8>,
 }
@@ -70,14 +73,16 @@ pub fn fold_tasks<F: WorkerFn>(call: &mut TaskCall<'_>, merge: Merge) {
         return call.refuse(Violation::new("a chunk's outputs are folded by a function of other values"));
     };
     let mut folded = None;
-    while !call.is_over() && call.begin() {
+    while call.begin() {
         match F::__run(call).and_then(|()| call.take_output::<F>()) {
             Ok(output) => {
                 folded = Some(match folded.take() {
                     Some(before) => merge(before, output),
                     None => output,
                 });
-                call.end(Ok(()));
+                if call.end_folded() == Next::Close {
+                    break;
+                }
             }
             Err(stop) => call.end(Err(stop)),
         }
@@ -87,43 +92,62 @@ pub fn fold_tasks<F: WorkerFn>(call: &mut TaskCall<'_>, merge: Merge) {
     }
 }
 
+/// What follows a task.
+#[derive(PartialEq, Eq)]
+enum Next {
+    Task,
+    Close,
+}
+
 impl TaskCall<'_> {
     /// The outputs are folded.
     pub(crate) fn fold(&mut self) {
-        self.folding = Some(Box::default());
-        self.look_at_each_end();
+        let flushes = self.look_at_each_end();
+        self.folding = Some(Box::new(Folding { flushes, ..Folding::default() }));
+    }
+
+    /// Ends a task whose output is folded.
+    #[inline]
+    fn end_folded(&mut self) -> Next {
+        let bytes = self.written().len();
+        self.forget_written();
+        self.leave_task();
+        self.progress.count.tasks = self.progress.count.tasks.wrapping_add(1);
+        let Some(folding) = &mut self.folding else {
+            return Next::Close;
+        };
+        if folding.flushes {
+            let _ = std::io::stdout().flush();
+        }
+        folding.outputs += 1;
+        folding.bytes += bytes;
+        if folding.is_full() { Next::Close } else { Next::Task }
     }
 
     /// Takes the output of the task that is running, which it has written.
     fn take_output<F: WorkerFn>(&mut self) -> Result<F::Output, Stop> {
-        let written = self.written();
-        let (bytes, mut decoder) = (written.len(), Decoder::new(written));
+        let mut decoder = Decoder::new(self.written());
         F::__decode_output(&mut decoder)
             .and_then(|output| decoder.end().map(|()| output))
-            .inspect(|_| self.folding.iter_mut().for_each(|folding| folding.bytes += bytes))
             .map_err(|error| Stop::Decode(CodecError::new(format!("the result: {error}"))))
     }
 
-    /// Ends a task. What is written of it goes, if it is no output to where it waits for the end of the run.
+    /// Ends a task without an output, and with it the run.
     #[cold]
-    pub(super) fn end_in_fold(&mut self, status: Status) {
-        let bytes = if status == Status::Output { Vec::new() } else { self.written().to_vec() };
+    pub(super) fn stop_fold(&mut self, status: Status) {
+        let bytes = self.written().to_vec();
         self.forget_written();
-        let not_begun = if status == Status::Output { 0 } else { self.skip_rest() };
+        let not_begun = self.skip_rest();
         let Some(folding) = &mut self.folding else {
             return;
         };
         if folding.is_closing {
-            // The output of them all could not be written: the last has this result.
-            folding.is_closing = false;
+            // The output of them all could not be written: the last has this in its place.
+            folding.outputs -= 1;
             self.progress.count.tasks = self.progress.count.tasks.wrapping_sub(1);
-        } else {
-            folding.ended += 1;
         }
-        if status != Status::Output {
-            folding.stopped = Some((status, bytes));
-            folding.not_begun = not_begun;
-        }
+        folding.not_begun = not_begun;
+        folding.stopped = Some((status, bytes));
     }
 
     /// Writes the output of the run.
@@ -133,6 +157,8 @@ impl TaskCall<'_> {
             _ => return,
         }
         self.begin_result();
+        // Each of them was within the limit.
+        self.allow_more(BYTES_MAX);
         match F::__encode_output(folded, self) {
             Ok(()) => {
                 let output = [self.written(), MARK].concat();
@@ -146,21 +172,22 @@ impl TaskCall<'_> {
 }
 
 impl Folding {
-    /// Whether nothing more is to be folded.
+    /// Whether no other task is to be begun.
     pub(super) fn is_full(&self) -> bool {
         self.bytes >= BYTES_MAX
     }
 
-    /// The results of the run.
-    pub(super) fn into_outgrown(self) -> Outgrown {
-        match self.stopped {
+    /// The results of the run, and how many of its tasks were counted already.
+    pub(super) fn into_results(self) -> Option<(Outgrown, u32)> {
+        let Self { outputs, not_begun, .. } = self;
+        let results = match self.stopped {
+            Some((status, bytes)) => Outgrown { status, bytes, before: outputs, behind: not_begun },
             None => {
-                Outgrown { status: Status::Output, bytes: self.output, before: 0, behind: self.ended.saturating_sub(1) }
+                let behind = outputs.checked_sub(1)?;
+                Outgrown { status: Status::Output, bytes: self.output, before: 0, behind }
             }
-            Some((status, bytes)) => {
-                Outgrown { status, bytes, before: self.ended.saturating_sub(1), behind: self.not_begun }
-            }
-        }
+        };
+        Some((results, outputs))
     }
 }
 

@@ -196,8 +196,7 @@ impl RingEnd {
             count: self.finished,
         };
         let mut spill = Vec::new();
-        let sink = if claimed.merge.is_some() { Sink::behind(&mut spill) } else { Sink::new(room, &mut spill) };
-        let results = Encoder::new(sink, bytes_max);
+        let results = Encoder::new(Sink::new(room, &mut spill), bytes_max);
         let mut call =
             TaskCall::new(TaskFrames::of(tasks), claimed.count, results, progress, flush).with_shared(claimed.shared);
         if claimed.merge.is_some() {
