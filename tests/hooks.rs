@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use poolmap::{Pool, SharedSlice, TaskErrorKind, current_worker, pool_map, pool_try_map, worker};
+use poolmap::{Output, Pool, SharedSlice, TaskErrorKind, current_worker, pool_map, pool_try_map, worker};
 
 static INITIALIZED: AtomicU32 = AtomicU32::new(0);
 static TASKS: AtomicU32 = AtomicU32::new(0);
@@ -57,6 +57,7 @@ fn tasks() -> (u32, u32) {
 
 #[worker]
 fn last_words(crashing: bool) -> Result<u32, String> {
+    println!("farewell");
     if crashing {
         std::process::abort();
     }
@@ -202,7 +203,8 @@ fn a_pool_is_ready_again_after_its_workers_were_finalized() {
 fn a_finalizer_that_fails_is_its_own_result() {
     let _guard = common::guard();
     for crashing in [false, true] {
-        let pool = Pool::builder().workers(2).finalizer(last_words { crashing }).build().unwrap();
+        let finalized = Pool::builder().workers(2).finalizer(last_words { crashing });
+        let pool = finalized.output(Output::Captured).build().unwrap();
         pool.ready().unwrap();
         pool.join().unwrap();
         let results = pool.finalizer_results::<last_words>().unwrap();
@@ -215,6 +217,7 @@ fn a_finalizer_that_fails_is_its_own_result() {
                 _ => false,
             };
             assert!(is_right, "{error}");
+            assert_eq!(error.stdout(), Some("farewell\n"), "{error}");
         }
     }
 }

@@ -85,8 +85,7 @@ impl Queue {
         let mut worker = std::mem::take(&mut self.workers[slot]);
         self.busy.remove(&slot);
         self.idle.retain(|&idle| idle != slot);
-        let hook = worker.hook.and_then(|hook| Some((hook, worker.chunks.pop_front()?, worker.pid)));
-        self.hook_lost(slot, hook, error.clone());
+        self.hook_lost(slot, &mut worker, error.clone());
         let Some(call) = worker.call.and_then(|id| self.calls.get_mut(&id)) else {
             return;
         };

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Assignment, Held, Queue, Slot};
+use super::{Assignment, Held, Queue, Slot, Worker};
 use crate::error::TaskErrorKind;
 use crate::task::{Done, Outcomes};
 use crate::transport::{Chunk, Taken};
@@ -90,11 +90,14 @@ impl Queue {
         Ok(())
     }
 
-    /// Takes in that a worker is gone that was to run such a call; this is why, if it was running it.
-    pub(super) fn hook_lost(&mut self, slot: Slot, running: Option<(Hook, Held, u32)>, error: Option<TaskErrorKind>) {
+    /// Takes in that a worker is gone that may have been to run such a call; this is why, if it was running it.
+    pub(super) fn hook_lost(&mut self, slot: Slot, worker: &mut Worker, error: Option<TaskErrorKind>) {
         self.hooks.due.retain(|(due, _)| *due != slot);
-        if let (Some((hook, mut held, pid)), Some(error)) = (running, error) {
-            self.hooks.done.push_back((slot, hook, held.done(1, Outcomes::Error(error), (slot, pid))));
+        let running = worker.hook.and_then(|hook| Some((hook, worker.chunks.pop_front()?)));
+        if let (Some((hook, mut held)), Some(error)) = (running, error) {
+            let mut done = held.done(1, Outcomes::Error(error), (slot, worker.pid));
+            done.printed = worker.printed.take();
+            self.hooks.done.push_back((slot, hook, done));
         }
     }
 
