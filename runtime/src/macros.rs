@@ -347,8 +347,9 @@ macro_rules! pool_map_captured {
 /// Maps lazily: an iterator of the results, in order.
 ///
 /// It takes what [`pool_map!`](crate::pool_map) takes, and gives a [`Result`](crate::Result) of a
-/// [`PoolIter`](crate::PoolIter), whose items are `Result<Output, Error>`. Input is read only as far as the `window`
-/// allows, so an endless iterator will do; dropping the iterator stops the work.
+/// [`PoolIter`](crate::PoolIter), whose items are `Result<Output, Error>`. Input is read and sent while a result is pulled, as far as the
+/// `window` allows, so an endless iterator will do, and a worker may have nothing to do while nobody pulls. Dropping the iterator
+/// stops the work.
 ///
 /// # Errors
 ///
