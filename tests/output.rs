@@ -298,3 +298,22 @@ fn a_map_that_sends_nothing_back_goes_on_where_output_is_kept() {
     let task = error.task().unwrap();
     assert_eq!((task.stdout(), task.stderr()), (Some("out 2\n"), Some("err 2\n")), "{error}");
 }
+
+#[poolmap::test]
+fn what_a_submitted_call_printed_comes_with_its_outcome() {
+    let _guard = common::guard();
+    let captured = Pool::builder().workers(2).output(Output::Captured).build().unwrap();
+    let handles: Vec<_> = [0, 1, 2].map(|task| captured.submit(speak { task }).unwrap()).into();
+    for (task, handle) in handles.into_iter().enumerate() {
+        let captured = handle.join_captured().unwrap();
+        assert_eq!((captured.stdout, captured.stderr), (format!("out {task}\n"), format!("err {task}\n")));
+        assert_eq!(captured.outcome.is_err(), task == 2);
+    }
+    let error = Pool::new().unwrap().submit(speak { task: 0 }).unwrap().join_captured().unwrap_err();
+    assert!(error.is_invalid_option(), "{error}");
+    assert!(error.to_string().contains("captures nothing"), "{error}");
+    let pool = Pool::builder().workers(1).output(Output::Captured).build().unwrap();
+    let handle = pool.submit(end { way: "sleep".into() }).unwrap();
+    pool.terminate();
+    assert!(handle.join_captured().is_err_and(|error| error.is_closed()));
+}

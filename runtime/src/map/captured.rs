@@ -20,6 +20,27 @@ pub struct Captured<T> {
     pub stderr: String,
 }
 
+impl<T> Captured<T> {
+    pub(super) fn new(outcome: std::result::Result<T, TaskError>, printed: Option<Box<Printed>>) -> Self {
+        let Printed { stdout, stderr } = printed.map_or_else(Printed::default, |printed| *printed);
+        Self { outcome, stdout, stderr }
+    }
+
+    pub(super) fn into_output(self) -> Result<T> {
+        self.outcome.map_err(Error::from)
+    }
+}
+
+/// Refuses a pool that captures nothing; `instead` tells what goes there.
+pub(super) fn check(output: Output, instead: &str) -> Result<()> {
+    if output == Output::Captured {
+        return Ok(());
+    }
+    Err(Error::invalid_option(format!(
+        "this pool captures nothing of what its workers print: build it with Pool::builder().output(Output::Captured), {instead}",
+    )))
+}
+
 impl<F: WorkerFn, A: Columns> Map<'_, F, A> {
     /// Runs it: every task's own outcome, with what it has printed, in order. This is
     /// [`pool_map_captured!`](crate::pool_map_captured).
@@ -29,12 +50,7 @@ impl<F: WorkerFn, A: Columns> Map<'_, F, A> {
     /// A pool that captures nothing; `retry_errors`; those of the call as a whole. A failed task is an `Err` in its place.
     pub fn collect_captured(self) -> Result<Vec<Captured<F::Output>>> {
         let mut engine = self.finite_engine()?;
-        if engine.output() != Output::Captured {
-            return Err(Error::invalid_option(
-                "this pool captures nothing of what its workers print: build it with \
-                 Pool::builder().output(Output::Captured), and name it, `pool_map_captured!(in &pool, f, xs)`",
-            ));
-        }
+        check(engine.output(), "and name it, `pool_map_captured!(in &pool, f, xs)`")?;
         if engine.executes_again() {
             return Err(Error::invalid_option(
                 "retry_errors does not go with pool_map_captured!: leave it out, or take pool_try_map!, whose errors have what was \
@@ -46,8 +62,7 @@ impl<F: WorkerFn, A: Columns> Map<'_, F, A> {
             let place = gathered.place(batch.next_index(), batch.len());
             let mut bytes_in_all = 0;
             while let Some(((_, outcome), bytes)) = batch.next::<F>() {
-                let printed = batch.take_printed().map_or_else(Printed::default, |printed| *printed);
-                place.push(Captured { outcome, stdout: printed.stdout, stderr: printed.stderr });
+                place.push(Captured::new(outcome, batch.take_printed()));
                 bytes_in_all += bytes;
             }
             engine.batch_yielded(batch, bytes_in_all);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use super::captured::{self, Captured};
 use super::replies::Replies;
 use crate::error::{CodecError, Error, Kind, Result, TaskError, TaskErrorKind};
 use crate::pool::{Outcome, Pool, Shared, Submitted};
@@ -121,7 +122,7 @@ impl Pool {
 pub struct TaskHandle<T> {
     shared: Arc<Shared>,
     submitted: Arc<Submitted>,
-    decode: fn(&Shared, Outcome) -> Result<T>,
+    decode: fn(&Shared, Outcome) -> Result<Captured<T>>,
     is_detached: bool,
 }
 
@@ -135,6 +136,37 @@ impl<T> TaskHandle<T> {
     pub fn join(self) -> Result<T> {
         self.shared.wait_for_submitted(&self.submitted, None);
         self.take().unwrap_or_else(|| Err(Error::new(Kind::Taken)))
+    }
+
+    /// Waits for the outcome, with what the call has printed, on a pool that captures it ([`Output::Captured`]).
+    ///
+    /// # Errors
+    ///
+    /// A pool that captures nothing ([`Error::is_invalid_option`]), and those of [`join`](Self::join) that are not the task's own:
+    /// that is the `Err` in [`Captured::outcome`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use poolmap::{Output, Pool, worker};
+    ///
+    /// #[worker]
+    /// fn greet(name: &str) -> usize {
+    ///     println!("hello, {name}");
+    ///     name.len()
+    /// }
+    ///
+    /// poolmap::init();
+    /// let pool = Pool::builder().workers(1).output(Output::Captured).build()?;
+    /// let greeted = pool.submit(greet { name: "you".into() })?.join_captured()?;
+    /// assert_eq!((greeted.outcome?, &*greeted.stdout), (3, "hello, you\n"));
+    /// # Ok::<(), poolmap::Error>(())
+    /// ```
+    pub fn join_captured(self) -> Result<Captured<T>> {
+        captured::check(self.shared.output(), "or wait with join()")?;
+        self.shared.wait_for_submitted(&self.submitted, None);
+        let outcome = self.submitted.take().ok_or_else(|| Error::new(Kind::Taken))?;
+        (self.decode)(&self.shared, outcome)
     }
 
     /// Waits for the output so long; `None` if the call goes on, and the handle stays good.
@@ -178,14 +210,15 @@ impl<T> TaskHandle<T> {
         let (decode, shared) = (self.decode, Arc::downgrade(&self.shared));
         let callback = move |outcome| {
             if let Some(shared) = shared.upgrade() {
-                callback(decode(&shared, outcome));
+                callback(decode(&shared, outcome).and_then(Captured::into_output));
             }
         };
         self.shared.call_back(&self.submitted, Box::new(callback));
     }
 
     fn take(&self) -> Option<Result<T>> {
-        self.submitted.take().map(|outcome| (self.decode)(&self.shared, outcome))
+        let outcome = self.submitted.take()?;
+        Some((self.decode)(&self.shared, outcome).and_then(Captured::into_output))
     }
 
     /// Lets `wait` wait for a wake-up: in a callback, which keeps the pool's thread from its work, only for a while, after that work
@@ -224,18 +257,23 @@ impl<T> fmt::Debug for TaskHandle<T> {
     }
 }
 
-/// The output of the one task, or why there is none.
-fn decode<F: WorkerFn>(shared: &Shared, outcome: Outcome) -> Result<F::Output> {
+/// The output of the one task, or why there is none, and what it has printed.
+fn decode<F: WorkerFn>(shared: &Shared, outcome: Outcome) -> Result<Captured<F::Output>> {
     let done = outcome?;
-    decode_done::<F>(Some(shared), shared.output(), Done { first_index: 0, ..done }).map_err(Error::from)
+    Ok(decode_captured::<F>(Some(shared), shared.output(), Done { first_index: 0, ..done }))
 }
 
-/// The output of a task that has its outcome. A worker whose results make no sense is taken out of service, where there is the pool.
+/// The output of a task that has its outcome.
 pub(super) fn decode_done<F: WorkerFn>(
     shared: Option<&Shared>,
     output: Output,
     done: Done,
 ) -> std::result::Result<F::Output, TaskError> {
+    decode_captured::<F>(shared, output, done).outcome
+}
+
+/// The same with what it has printed. A worker whose results make no sense is taken out of service, where there is the pool.
+fn decode_captured<F: WorkerFn>(shared: Option<&Shared>, output: Output, done: Done) -> Captured<F::Output> {
     let mut replies = Replies::new(done, output);
     let ((_, outcome), _) = replies.next::<F>().expect("one task has one outcome");
     if let Some(shared) = shared
@@ -243,5 +281,5 @@ pub(super) fn decode_done<F: WorkerFn>(
     {
         shared.distrust(worker, what);
     }
-    outcome
+    Captured::new(outcome, replies.take_printed())
 }
