@@ -29,7 +29,7 @@ const RARE: &[u32] = &[1, 2];
 const OFTEN: &[u32] = &[1, 2, 7, 3, 1, 20];
 
 /// Where chunks and results are in shared memory.
-const MEMORY: [At; 25] = [
+const MEMORY: [At; 30] = [
     ("entered:kill", "short", ONCE, Nothing),
     ("before-hello:kill", "short", ONCE, Nothing),
     ("after-hello:kill", "short", ONCE, Nothing),
@@ -46,6 +46,12 @@ const MEMORY: [At; 25] = [
     ("uncounted:kill", "results", OFTEN, Each),
     ("finished:kill", "short", OFTEN, Nothing),
     ("finished:kill", "results", OFTEN, Nothing),
+    // What has no result together is of one task, which ends the call, and others of it with it.
+    ("begun:kill", "folded", OFTEN, AtMostEach),
+    ("folded:kill", "folded", OFTEN, AtMostEach),
+    ("part-sent:kill", "folded", RARE, AtMostEach),
+    ("uncounted:kill", "folded", OFTEN, AtMostEach),
+    ("finished:kill", "folded", OFTEN, Nothing),
     ("noted:kill", "panics", OFTEN, Each),
     // It is also come by where the end of the ring is left out, before a task begins.
     ("head-written:kill", "results", RARE, AtMostEach),
@@ -301,7 +307,7 @@ fn no_wake_up_is_lost_whatever_the_delays() {
                 0 => jitter.clone(),
                 _ => format!("{jitter},{}@{}", deaths[(seed + 7 * round) % deaths.len()], 1 + (seed / 8 + round) % 9),
             };
-            let loads = ["iterated", "unordered", "memory", "results"].into_iter().enumerate();
+            let loads = ["iterated", "unordered", "memory", "results", "folded"].into_iter().enumerate();
             let cases: Vec<String> = loads
                 .map(|(round, at)| case(&fault(round), at, [1, 2, 5][(seed + round) % 3], [0, 1, 9][seed / 3 % 3], 3))
                 .collect();

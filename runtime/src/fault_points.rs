@@ -46,6 +46,8 @@ points! {
     Decoded = "decoded",
     /// The function has come back, its result is not written.
     Returned = "returned",
+    /// The output is folded into that of the tasks before, none of which has a result.
+    Folded = "folded",
     /// The result stands in the ring, its head does not.
     Encoded = "encoded",
     /// The result stands where it is to, and is not counted.

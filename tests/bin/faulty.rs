@@ -4,17 +4,20 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use poolmap::{
-    Error, Pool, SharedSlice, TaskError, TaskErrorKind, pool_iter, pool_iter_unordered, pool_try_map, worker,
+    Error, Pool, SharedSlice, TaskError, TaskErrorKind, pool_iter, pool_iter_unordered, pool_reduce, pool_try_map,
+    worker,
 };
 
 /// More than a part of the ring, and more than the ring.
 const LARGE_BYTES: [usize; 2] = [1 << 20, 5 << 20];
+/// How many numbers a task gives whose output is folded: several are more than a part of the ring.
+const FOLDED_LENGTH: usize = 40_000;
 /// Every so many tasks there is a large one.
 const LARGE_EVERY: u64 = 20;
 
@@ -48,6 +51,17 @@ fn catch_a_panic(x: u64) -> u64 {
 #[worker]
 fn repeat(x: u64, bytes: usize) -> (u64, Vec<u8>) {
     (3 * x, vec![x as u8; bytes])
+}
+
+#[worker]
+fn triple_alone(x: u64) -> Vec<u64> {
+    vec![3 * x; FOLDED_LENGTH]
+}
+
+#[worker]
+fn join(mut before: Vec<u64>, mut behind: Vec<u64>) -> Vec<u64> {
+    before.append(&mut behind);
+    before
 }
 
 #[worker]
@@ -146,7 +160,32 @@ fn outcomes(pool: &Pool, case: &Case<'_>) -> Result<Outcomes, Error> {
                 .map(of_task)
                 .collect()
         }
+        "folded" => folded(pool, case),
         other => panic!("no load: {other}"),
+    }
+}
+
+/// The same of a reduction, which is run again after each of its errors.
+fn folded(pool: &Pool, case: &Case<'_>) -> Result<Outcomes, Error> {
+    let mut failed = BTreeMap::new();
+    loop {
+        let ended = match case.chunk {
+            Some(chunk) => {
+                pool_reduce!(in pool, triple_alone, 0..case.tasks; with = join, identity = Vec::new(), chunk_size = chunk)
+            }
+            None => pool_reduce!(in pool, triple_alone, 0..case.tasks; with = join, identity = Vec::new()),
+        };
+        match ended {
+            Ok(values) => {
+                assert!(values.chunks(FOLDED_LENGTH).all(|output| output.iter().all(|value| *value == output[0])));
+                let values = values.into_iter().step_by(FOLDED_LENGTH).enumerate();
+                return Ok(values.map(|(index, value)| failed.remove(&index).map_or(Ok(value), Err)).collect());
+            }
+            Err(error) => {
+                let task = error.task().cloned().ok_or(error)?;
+                failed.insert(task.index(), task);
+            }
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use super::function::WorkerFn;
 use super::table::Registration;
 use crate::codec::{Decoder, Encoder};
 use crate::error::CodecError;
+use crate::fault_points::{self, Point};
 use crate::wire::{Status, Violation};
 
 /// A function that makes one output of two, `fn(T, T) -> T` of some `T`.
@@ -121,6 +122,7 @@ impl TaskCall<'_> {
         }
         folding.outputs += 1;
         folding.bytes += bytes;
+        fault_points::reached(Point::Folded);
         if folding.is_full() { Next::Close } else { Next::Task }
     }
 
