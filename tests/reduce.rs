@@ -140,6 +140,28 @@ fn together(a: Alone, b: Alone) -> Alone {
     Alone(a.0 + b.0)
 }
 
+/// Breaks where it is dropped in a worker, once it is the fold of two.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Fragile(u32);
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        assert!(self.0 < 2 || poolmap::current_worker().is_none(), "it breaks");
+    }
+}
+
+#[worker]
+fn fragile(index: u32, at: u32) -> Result<Fragile, String> {
+    if index == at { Err("it fails".to_owned()) } else { Ok(Fragile(1)) }
+}
+
+#[worker]
+fn glue(a: Fragile, b: Fragile) -> Fragile {
+    let glued = Fragile(a.0 + b.0);
+    std::mem::forget((a, b));
+    glued
+}
+
 #[worker]
 fn fail_at(index: u32, at: u32) -> Result<Vec<u8>, String> {
     if index == at { Err(format!("{index} fails")) } else { Ok(vec![7; 100_000]) }
@@ -399,4 +421,28 @@ fn an_output_of_the_largest_size_is_folded_behind_others() {
         assert_eq!(folded.unwrap().len(), sizes.iter().sum());
     }
     assert!(pool_reduce!(in &pool, zeros, [6 << 20]; with = behind, identity = Vec::new()).is_err());
+}
+
+#[poolmap::test]
+fn a_fold_that_breaks_when_it_is_dropped_hides_no_error() {
+    let _guard = common::guard();
+    let pool = common::pool(1);
+    for at in [5, 19] {
+        let folded = pool_reduce!(in &pool, fragile, 0..40, std::iter::repeat(at); with = glue, identity = Fragile(0),
+            chunk_size = 20);
+        let Err(error) = folded else { panic!("task {at} has not failed") };
+        let task = error.task().unwrap();
+        assert_eq!(task.index(), at as usize, "{error}");
+        assert!(matches!(task.kind(), TaskErrorKind::Failed(failure) if failure.to_string() == "it fails"), "{error}");
+    }
+    let folded = pool_reduce!(in &pool, fragile, 0..40, std::iter::repeat(99); with = glue, identity = Fragile(0),
+        chunk_size = 20);
+    match folded {
+        Ok(folded) => assert!(folded.0 == 40 && !common::shares_memory()),
+        Err(error) => assert!(
+            matches!(error.task().unwrap().kind(), TaskErrorKind::Panicked { message, .. } if message == "it breaks"),
+            "{error}"
+        ),
+    }
+    assert_eq!(pool_map!(in &pool, text, [1]).unwrap(), ["1 "]);
 }

@@ -458,9 +458,9 @@ macro_rules! pool_for_each {
 ///   associative, `g(g(a, b), c) == g(a, g(b, c))`; it need not be commutative, as the order of the tasks is kept.
 /// - `identity = value`: with which `g` changes nothing. It is the value where there are no tasks.
 ///
-/// The workers fold what they run together, about 10 ms of tasks that follow one another, at most `chunk_size` where that is given and
-/// 4,096: one value comes back of them. Those values are folded in this process. A task runs by itself, and all is folded here, with
-/// `attempts`, `retry_errors` or a limit for a task, where what workers print is kept, and where there is no shared memory.
+/// A worker takes about 10 ms of tasks at once, or `chunk_size` (which is for tasks that differ much), 4,096 at most, and folds them: one
+/// value comes back, to be folded in this process, beyond what the `window` counts. All is folded here with `attempts`, `retry_errors` or
+/// a limit for a task, where what workers print is kept, and where there is no shared memory.
 ///
 /// # Errors
 ///

@@ -183,9 +183,9 @@ impl<'p, F: WorkerFn, A: Columns, P> Map<'p, F, A, P> {
     }
 
     /// How many tasks travel together: 1 or more. By default it follows the measured time of the tasks: it starts at 1,
-    /// at most doubles, and aims at half a millisecond of work.
+    /// at most doubles, and aims at half a millisecond of work, or ten where outputs are folded.
     ///
-    /// A crash costs one task whatever the size. Zero is an error when the map runs.
+    /// A crash costs one task whatever the size, but where outputs are folded. Zero is an error when the map runs.
     pub fn chunk_size(mut self, tasks: usize) -> Self {
         self.options.chunk_size = Some(tasks);
         self

@@ -7,6 +7,7 @@
 //! 4. Whoever changes what a driver waits for wakes it: results that came another way, a worker that is ready, bytes that
 //!    wait for room in a socket.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -282,12 +283,13 @@ impl Shared {
     pub(crate) fn expire(&self, call: CallId, error: &TaskErrorKind, running: Running) {
         let mut core = self.lock();
         core.take_back_all(call);
-        let begun: Vec<Slot> = core.lives().filter(|(_, live)| live.link.has_begun()).map(|(slot, _)| slot).collect();
-        for &slot in &begun {
+        let begun = core.lives().map(|(slot, live)| (slot, live.link.begun())).filter(|(_, begun)| *begun > 0);
+        let begun: BTreeMap<Slot, u32> = begun.collect();
+        for &slot in begun.keys() {
             let words = core.seats[slot].worker.as_ref().and_then(|live| live.link.last_words());
             core.queue.printed(slot, words.and_then(|words| words.printed));
         }
-        let held = core.queue.expire(call, error, running, |slot| begun.contains(&slot));
+        let held = core.queue.expire(call, error, running, |slot| begun.get(&slot).copied().unwrap_or(0));
         self.end_held(core, held, running);
     }
 

@@ -338,20 +338,19 @@ impl<'a> TaskCall<'a> {
         let mut finished = self.progress.count;
         if let Some((results, counted)) = self.folding.and_then(|folding| folding.into_results()) {
             finished.tasks = finished.tasks.wrapping_sub(counted);
-            return Ok(Run { finished, taken, outgrown: Some(results) });
+            return Ok(Run { finished, taken, outgrown: Some(Box::new(results)) });
         }
         let outgrown = self.outgrown.map(|status| {
             let mut bytes = self.results.into_vec();
             bytes.drain(..self.record + HEAD_BYTES);
-            Outgrown::alone(status, bytes)
+            Box::new(Outgrown::alone(status, bytes))
         });
         Ok(Run { finished, taken, outgrown })
     }
 
     /// Whether no task is left to be begun.
     pub(crate) fn is_over(&self) -> bool {
-        let is_full = self.folding.as_ref().is_some_and(|folding| folding.is_full());
-        self.left == 0 || self.outgrown.is_some() || self.violation.is_some() || is_full
+        self.left == 0 || self.outgrown.is_some() || self.violation.is_some()
     }
 
     /// Runs every task that is left by a function of a test: from its one argument to the bytes of its result.
@@ -441,7 +440,7 @@ pub(crate) struct Run {
     /// The bytes of those that were.
     pub(crate) taken: usize,
     /// The last one's result, if it outgrew the room, or those of all where they are folded. They are not among the finished.
-    pub(crate) outgrown: Option<Outgrown>,
+    pub(crate) outgrown: Option<Box<Outgrown>>,
 }
 
 /// Ends this process, with word of why: the parent must not read what a part that is left could still write.

@@ -107,6 +107,11 @@ impl TaskCall<'_> {
         self.folding = Some(Box::new(Folding { flushes, ..Folding::default() }));
     }
 
+    /// Whether no other output is to be folded into that of the run.
+    pub(crate) fn is_folded(&self) -> bool {
+        self.folding.as_ref().is_some_and(|folding| folding.is_full())
+    }
+
     /// Ends a task whose output is folded.
     #[inline]
     fn end_folded(&mut self) -> Next {
@@ -137,6 +142,10 @@ impl TaskCall<'_> {
     /// Ends a task without an output, and with it the run.
     #[cold]
     pub(super) fn stop_fold(&mut self, status: Status) {
+        // What was folded is dropped behind the first of them, and may panic there.
+        if self.folding.as_ref().is_some_and(|folding| folding.stopped.is_some()) {
+            return;
+        }
         let bytes = self.written().to_vec();
         self.forget_written();
         let not_begun = self.skip_rest();
@@ -175,7 +184,7 @@ impl TaskCall<'_> {
 
 impl Folding {
     /// Whether no other task is to be begun.
-    pub(super) fn is_full(&self) -> bool {
+    fn is_full(&self) -> bool {
         self.bytes >= BYTES_MAX
     }
 

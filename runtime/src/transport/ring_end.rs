@@ -50,6 +50,8 @@ pub(crate) struct Claimed {
     /// The index of the first of them in its call, and its number in this worker's life.
     pub(crate) index: u64,
     pub(crate) number: u32,
+    /// It is the first of its entry. What follows counts from it.
+    pub(crate) is_first: bool,
     /// What the seeds of its call's tasks are made from.
     pub(crate) seed: u64,
     /// The index of the function that their outputs are folded by, if they are.
@@ -148,6 +150,7 @@ impl RingEnd {
             count: if merge.is_some() { count.min(FOLDED_TASKS_MAX) } else { count },
             index: self.field(ENTRY_INDEX) + u64::from(next.wrapping_sub(first)),
             number: next,
+            is_first: next == first,
             seed: self.field(ENTRY_SEED),
             merge,
             shared: (shared >> MESSAGES_BITS) as u16,
@@ -177,8 +180,8 @@ impl RingEnd {
         claimed: &Claimed,
         bytes_max: usize,
         flush: Flush,
-        run: impl FnOnce(&mut TaskCall<'_>),
-    ) -> Result<Option<Outgrown>, Fault> {
+        run: impl FnOnce(&mut TaskCall<'_>) -> Result<(), Violation>,
+    ) -> Result<Option<Box<Outgrown>>, Fault> {
         self.restart();
         let own = (claimed.segment != 0).then(|| shared::find(claimed.segment));
         let tasks = match &own {
@@ -199,16 +202,19 @@ impl RingEnd {
         let results = Encoder::new(Sink::new(room, &mut spill), bytes_max);
         let mut call =
             TaskCall::new(TaskFrames::of(tasks), claimed.count, results, progress, flush).with_shared(claimed.shared);
-        if claimed.merge.is_some() {
-            call.fold();
-        }
-        run(&mut call);
+        run(&mut call)?;
         let run = call.into_run(tasks.len())?;
         self.last_bytes = run.finished.position.wrapping_sub(self.finished.position) as usize;
         self.last_bytes += run.outgrown.as_ref().map_or(0, |outgrown| outgrown.bytes.len());
         self.finished = run.finished;
         self.cursor += run.taken;
         Ok(run.outgrown)
+    }
+
+    /// The number of the next task.
+    #[inline]
+    pub(crate) fn number(&self) -> u32 {
+        self.finished.tasks
     }
 
     /// How much room there is for results.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::memory;
 use super::panic::{self, Printed, Teller};
 use super::seed;
-use super::serve::{note_task, run_tasks};
+use super::serve::{fold_tasks, note_task, run_tasks};
 use crate::fault_points::{self, Point};
 use crate::output;
 use crate::registry::Flush;
@@ -86,13 +86,14 @@ impl Server {
     /// Runs tasks until there are none.
     fn run_all(&mut self) -> Result<(), Fault> {
         self.looked = Instant::now();
-        while let Some(mut claimed) = self.ring.next(self.pace.tasks) {
+        // It is used where it is made: a copy of it would wait for what was just written.
+        while let Some(claimed) = &mut self.ring.next(self.pace.tasks) {
             if self.is_kept {
                 claimed.count = 1;
                 note_task(claimed.function, claimed.index);
             }
-            self.run(&claimed)?;
-            self.pace.since += claimed.count;
+            self.run(claimed)?;
+            self.pace.since += self.ring.number().wrapping_sub(claimed.number);
             if self.pace.since >= self.pace.tasks {
                 self.look()?;
             } else if self.ring.is_to_tell() {
@@ -128,13 +129,14 @@ impl Server {
                 return Err(Fault::Closed);
             }
         }
-        seed::set_tasks(claimed.seed, claimed.index, claimed.number);
+        if claimed.is_first {
+            seed::set_tasks(claimed.seed, claimed.index, claimed.number);
+        }
         let flush = if self.is_kept { Flush::Kept } else { self.pace.flush() };
-        let mut ran = Ok(());
-        let outgrown = self.ring.run(claimed, self.bytes_max, flush, |call| {
-            ran = run_tasks((claimed.function, claimed.merge), claimed.attempt, call);
+        let outgrown = self.ring.run(claimed, self.bytes_max, flush, |call| match claimed.merge {
+            None => run_tasks(claimed.function, claimed.attempt, call),
+            Some(merge) => fold_tasks(claimed.function, merge, claimed.attempt, call),
         })?;
-        ran?;
         let Some(outgrown) = outgrown else {
             return Ok(());
         };

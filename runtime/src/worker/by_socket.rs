@@ -138,12 +138,12 @@ impl Server {
         if self.flush == Flush::Kept {
             note_task(chunk.function, chunk.first_index + u64::from(position));
         }
-        run_tasks((chunk.function, None), chunk.attempt, &mut call)?;
+        run_tasks(chunk.function, chunk.attempt, &mut call)?;
         self.running.store(0, Ordering::SeqCst);
         let elapsed = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let run = call.into_run(tasks.len())?;
-        let Outgrown { status, bytes: result, .. } =
-            run.outgrown.ok_or_else(|| Violation::new("a task gave nothing"))?;
+        let outgrown = run.outgrown.ok_or_else(|| Violation::new("a task gave nothing"))?;
+        let Outgrown { status, bytes: result, .. } = *outgrown;
         fault_points::reached(Point::Uncounted);
         self.sender.send(&wire::reply(chunk.id, position, elapsed, &wire::record(status, &result)))?;
         fault_points::reached(Point::Finished);

@@ -147,28 +147,32 @@ pub(super) fn note_task(function: u32, index: u64) {
     output::begin((function, name), index);
 }
 
-/// Runs every task of a call, by a function and the one that its outputs are folded by, if they are.
-pub(super) fn run_tasks(
-    (function, merge): (u32, Option<u32>),
-    attempt: u32,
-    call: &mut TaskCall<'_>,
-) -> Result<(), Violation> {
+/// Runs every task of a call.
+pub(super) fn run_tasks(function: u32, attempt: u32, call: &mut TaskCall<'_>) -> Result<(), Violation> {
     if function & DROPS_OUTPUT != 0 {
         call.drop_output();
     }
-    let function = registry::function(function & !DROPS_OUTPUT)
-        .ok_or_else(|| Violation::new("a chunk names no worker function"))?;
-    let merge = match merge.map(registry::function) {
-        None => None,
-        Some(merge) => Some(merge.and_then(Registration::merge).ok_or_else(no_merge)?),
-    };
+    let function = registry::function(function & !DROPS_OUTPUT).ok_or_else(no_function)?;
     current::set_attempt(attempt);
     while !call.is_over() {
-        let run = || match merge {
-            None => function.run(call),
-            Some(merge) => function.fold(call, merge),
-        };
-        if let Err(note) = panic::catch(run) {
+        if let Err(note) = panic::catch(|| function.run(call)) {
+            call.panicked(&note);
+        }
+    }
+    current::set_attempt(0);
+    Ok(())
+}
+
+/// Runs every task of a call, as long as their outputs can be folded into one, by a function that is named.
+#[inline(never)]
+pub(super) fn fold_tasks(function: u32, merge: u32, attempt: u32, call: &mut TaskCall<'_>) -> Result<(), Violation> {
+    let function = registry::function(function).ok_or_else(no_function)?;
+    let merge = registry::function(merge).and_then(Registration::merge);
+    let merge = merge.ok_or_else(|| Violation::new("a chunk names no function to fold outputs by"))?;
+    call.fold();
+    current::set_attempt(attempt);
+    while !call.is_over() && !call.is_folded() {
+        if let Err(note) = panic::catch(|| function.fold(call, merge)) {
             call.panicked(&note);
         }
     }
@@ -177,6 +181,6 @@ pub(super) fn run_tasks(
 }
 
 #[cold]
-fn no_merge() -> Violation {
-    Violation::new("a chunk names no function to fold outputs by")
+fn no_function() -> Violation {
+    Violation::new("a chunk names no worker function")
 }

@@ -36,6 +36,13 @@ pub const fn double(x: i64) -> i64 {
     x * 2
 }
 
+/// Adds two numbers: outputs can be folded by it.
+#[worker(crate = renamed)]
+#[must_use]
+pub const fn add(x: i64, y: i64) -> i64 {
+    x + y
+}
+
 /// Takes every form of parameter.
 ///
 /// # Errors

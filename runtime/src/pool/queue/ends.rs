@@ -17,14 +17,15 @@ impl Queue {
         call.workers
     }
 
-    /// Gives every task of a call that has no result this error: those that `has_begun` says are running count as executed.
+    /// Gives every task of a call that has no result this error: as many of a worker's as `begun` says count as executed, the last
+    /// of them, which is running, first.
     /// The workers that hold some of them are given back, as by [`close`](Self::close).
     pub(in crate::pool) fn expire(
         &mut self,
         id: CallId,
         error: &TaskErrorKind,
         running: Running,
-        has_begun: impl Fn(Slot) -> bool,
+        begun: impl Fn(Slot) -> u32,
     ) -> Vec<Slot> {
         let Some(call) = self.calls.get_mut(&id) else {
             return Vec::new();
@@ -32,13 +33,15 @@ impl Queue {
         let held = std::mem::take(&mut call.workers);
         for &slot in &held {
             let worker = &self.workers[slot];
-            let mut begun = has_begun(slot);
+            let mut begun = begun(slot);
             for held in &worker.chunks {
                 let mut rest = held.clone();
-                if std::mem::take(&mut begun) {
-                    let mut done = rest.done(1, Outcomes::Error(error.clone()), (slot, worker.pid));
+                if begun > 0 {
+                    let outcomes = || Outcomes::Error(error.clone());
+                    let (before, mut done) = rest.ended(std::mem::take(&mut begun), outcomes, (slot, worker.pid));
                     done.printed.clone_from(&worker.printed);
                     call.done.push(done);
+                    call.done.extend(before);
                 }
                 call.done.extend(rest.into_rest().map(|chunk| chunk.not_begun(error.clone())));
             }
@@ -104,12 +107,11 @@ impl Queue {
                     }
                 }
                 Some(error) => {
-                    let before = (begun as usize).min(first.left()).saturating_sub(1);
-                    let before = first.done(before, Outcomes::Error(error.clone()), (slot, worker.pid));
-                    let mut done = first.done(1, Outcomes::Error(error), (slot, worker.pid));
+                    let outcomes = || Outcomes::Error(error.clone());
+                    let (before, mut done) = first.ended(begun, outcomes, (slot, worker.pid));
                     done.printed = worker.printed.filter(|_| has_begun);
                     call.done.push(done);
-                    call.done.extend(Some(before).filter(|before| before.count > 0));
+                    call.done.extend(before);
                 }
                 None => first.next += (begun as usize).clamp(1, first.left()),
             }

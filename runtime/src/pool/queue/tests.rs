@@ -272,7 +272,7 @@ fn what_has_no_result_when_a_call_expires_gets_its_error() {
         model.claim(0, 2);
         model.answer(0, 1, Duration::from_micros(1));
         let limit = TaskErrorKind::TimedOut { limit: Duration::from_secs(1) };
-        let held = model.queue.expire(call, &limit, running, |_| true);
+        let held = model.queue.expire(call, &limit, running, |_| 1);
         assert_eq!(held, [0]);
         let mut done = model.queue.take_done(call);
         done.sort_by_key(|done| done.first_index);

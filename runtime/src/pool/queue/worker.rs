@@ -92,6 +92,19 @@ impl Held {
         }
     }
 
+    /// The next `begun` tasks, or the next one, which end like this: those before the last, if there are any, and the last, which
+    /// was running.
+    pub(super) fn ended(
+        &mut self,
+        begun: u32,
+        outcomes: impl Fn() -> Outcomes,
+        worker: (Slot, u32),
+    ) -> (Option<Done>, Done) {
+        let before = (begun as usize).min(self.left()).saturating_sub(1);
+        let before = (before > 0).then(|| self.done(before, outcomes(), worker));
+        (before, self.done(1, outcomes(), worker))
+    }
+
     /// All tasks that are left, as a chunk.
     pub(super) fn into_rest(mut self) -> Option<Chunk> {
         let left = self.left();

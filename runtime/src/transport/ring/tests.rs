@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::codec::Sink;
-use crate::registry::Flush;
+use crate::registry::{Flush, TaskCall};
 use crate::shared::{self, Segment};
 use crate::transport::sent::SentMemory;
 use crate::transport::{Arena, ChunkHead, Claimed, Fault, LOOK_AFTER, RingEnd};
@@ -157,7 +157,10 @@ impl Worker {
                 return Err(Fault::Closed);
             }
         }
-        let outgrown = self.end.run(claimed, BYTES_MAX, Flush::Later, |call| call.run_each(run_task))?;
+        let outgrown = self.end.run(claimed, BYTES_MAX, Flush::Later, |call| {
+            call.run_each(run_task);
+            Ok(())
+        })?;
         let Some(outgrown) = outgrown else {
             return Ok(());
         };
@@ -388,6 +391,7 @@ fn parts_behind_a_finished_result_are_kept_for_the_one_they_are_of() {
         let outgrown = end
             .run(&claimed, BYTES_MAX, Flush::Later, |call| {
                 call.run_each(|argument, sink| sink.write(if argument == 0 { b"small" } else { &large }));
+                Ok(())
             })
             .unwrap();
         if let Some(outgrown) = outgrown {
@@ -410,7 +414,11 @@ fn a_worker_claims_no_more_of_a_chunk_than_its_grain_after_tasks_were_taken_back
     let claimed = end.next(1).unwrap();
     assert_eq!(claimed.count, 1);
     assert_eq!(link.take_back(u32::MAX).unwrap(), 9);
-    end.run(&claimed, BYTES_MAX, Flush::Later, |call| call.run_each(|_, sink| sink.write(b"done"))).unwrap();
+    let run = |call: &mut TaskCall<'_>| {
+        call.run_each(|_, sink| sink.write(b"done"));
+        Ok(())
+    };
+    end.run(&claimed, BYTES_MAX, Flush::Later, run).unwrap();
     assert!(end.next(1000).is_none());
     given.push(chunk(&arena, &[0; 5], false));
     link.assign(&given[1], 1, 0);
