@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::iter::repeat;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -57,8 +58,10 @@ fn keep(mut part: SharedSliceMut<u64>, how: String) {
     }
 }
 
+/// Names its process in a file, waits and fills its part.
 #[worker]
-fn fill_slowly(part: SharedSliceMut<u64>, first: u64) {
+fn fill_slowly(part: SharedSliceMut<u64>, first: u64, running: PathBuf) {
+    std::fs::write(running, std::process::id().to_string()).unwrap();
     std::thread::sleep(Duration::from_millis(20));
     fill(part, first);
 }
@@ -228,21 +231,34 @@ fn workers_that_are_killed_leave_no_part_unfilled() {
     if !common::has_shared_memory() {
         return;
     }
+    let folder = tempfile::tempdir().unwrap();
+    let running = folder.path().join("running");
     let pool = common::ready_pool(3);
     let mut array = zeros(400);
-    let start = Instant::now();
-    std::thread::scope(|scope| {
+    let (mut calls, start) = (0, Instant::now());
+    let kills = std::thread::scope(|scope| {
         let killer = scope.spawn(|| {
-            while start.elapsed() < Duration::from_secs(1) {
-                pool.workers().first().inspect(|worker| common::kill(worker.pid(), "KILL"));
-                std::thread::sleep(Duration::from_millis(7));
+            let mut kills = 0;
+            for pause in (1..).map(|round| round * 7 % 41).take_while(|_| start.elapsed() < Duration::from_secs(1)) {
+                std::thread::sleep(Duration::from_millis(pause));
+                let pid = std::fs::read_to_string(&running).unwrap_or_default().parse();
+                // Only one that has begun a task: the pool gives up when several in a row die before that.
+                if let Some(worker) = pool.workers().iter().find(|worker| pid == Ok(worker.pid())) {
+                    common::kill(worker.pid(), "KILL");
+                    kills += 1;
+                }
             }
+            kills
         });
         while !killer.is_finished() {
             array.fill(0);
-            let firsts = firsts(0, 100);
-            pool_map!(in &pool, fill_slowly, array.chunks_mut(100), firsts; attempts = 1000).unwrap();
+            let (firsts, running) = (firsts(0, 100), repeat(&running));
+            pool_map!(in &pool, fill_slowly, array.chunks_mut(100), firsts, running; attempts = 1000).unwrap();
             assert!(array[..] == squares(0..400));
+            calls += 1;
         }
+        killer.join().unwrap()
     });
+    println!("{kills} kills in {calls} calls");
+    assert!(kills > 0, "no worker was killed");
 }

@@ -242,7 +242,8 @@ impl<'p, F: WorkerFn, A: Columns, P> Map<'p, F, A, P> {
     /// again alone; after the last, its error has the causes of all ([`TaskError::causes`]).
     ///
     /// A task that fails, panics (but under `panic = "abort"`) or runs into a time limit is not executed again. With more than
-    /// 1, what a task does before its worker dies is done more than once.
+    /// 1, what a task does before its worker dies is done more than once. A task that 4 workers in turn died with before they
+    /// began it counts as executed once.
     pub fn attempts(mut self, executions: u32) -> Self {
         self.options.attempts = Some(executions);
         self

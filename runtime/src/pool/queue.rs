@@ -59,7 +59,7 @@ pub(crate) enum Running {
 }
 
 /// A chunk that more workers than this died with before they began it is taken for the cause, and its first task gets the
-/// blame.
+/// blame: that costs it one of its executions.
 const MOVES_MAX: u32 = 3;
 
 /// A worker is woken when those that a call has are busy for so long: a wake-up costs the waker 10 µs, and takes 40.

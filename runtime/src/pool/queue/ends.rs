@@ -96,9 +96,9 @@ impl Queue {
         let mut chunks = worker.chunks;
         let mut suspect = None;
         if let Some(first) = chunks.front_mut()
-            && (has_begun || first.chunk.moved() > MOVES_MAX)
+            && (has_begun || error.is_some() && first.chunk.moved() > MOVES_MAX)
         {
-            let may_run_again = has_begun && deaths(first.chunk.earlier()) + 1 < call.rules.attempts;
+            let may_run_again = deaths(first.chunk.earlier()) + 1 < call.rules.attempts;
             match error {
                 Some(error) if may_run_again && is_death(&error) => {
                     if let Some(mut rest) = chunks.pop_front().and_then(Held::into_rest) {
@@ -113,7 +113,7 @@ impl Queue {
                     call.done.push(done);
                     call.done.extend(before);
                 }
-                None => first.next += (begun as usize).clamp(1, first.left()),
+                None => first.next += (begun as usize).min(first.left()),
             }
         }
         for mut chunk in chunks.into_iter().rev().filter_map(Held::into_rest) {

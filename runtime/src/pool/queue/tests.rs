@@ -137,6 +137,27 @@ fn a_chunk_that_workers_keep_dying_with_costs_its_first_task() {
 }
 
 #[test]
+fn workers_that_die_before_they_begin_a_chunk_cost_an_execution_together() {
+    for returns in [Return::Taken, Return::Never] {
+        let mut model = Model::new(1, returns);
+        let call = model.open_for(CallRules { chunk_size: Some(4), attempts: 3, ..CallRules::default() });
+        model.push(call, &[1; 4]);
+        for deaths in 0..3 * (MOVES_MAX + 1) {
+            model.collect();
+            assert!(model.done_of(call).is_empty(), "a task has failed after {deaths} deaths");
+            model.start(0);
+            model.dispatch();
+            assert_eq!(model.tasks_of(0)[0], 0);
+            model.lose(0, false);
+        }
+        model.collect();
+        assert_eq!((model.done_of(call), model.failed_of(call)), (vec![0], vec![0]));
+        model.settle();
+        model.check_all_done();
+    }
+}
+
+#[test]
 fn a_chunk_that_workers_get_on_with_costs_no_task_however_often_they_die() {
     for returns in [Return::Taken, Return::Never] {
         let mut model = Model::new(1, returns);
