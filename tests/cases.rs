@@ -5,7 +5,9 @@ mod common;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use poolmap::{Pool, pool_map, worker};
+use poolmap::{Pool, TaskErrorKind, pool_map, pool_try_map, worker};
+use serde::ser::{Error, SerializeTuple};
+use serde::{Deserialize, Serialize, Serializer};
 
 #[worker]
 fn collatz(start: u64) -> (u64, u32) {
@@ -93,6 +95,65 @@ fn results_of_every_size_come_back_whole() {
             assert_eq!(result.len(), length);
             assert!(result.iter().enumerate().all(|(place, &byte)| byte == place as u8 ^ (place >> 8) as u8));
         }
+    }
+}
+
+/// Bytes that may turn out not to be encoded, at their end.
+#[derive(Deserialize)]
+#[serde(from = "(Vec<u8>, bool)")]
+struct Load {
+    bytes: Vec<u8>,
+    is_refused: bool,
+}
+
+impl From<(Vec<u8>, bool)> for Load {
+    fn from((bytes, is_refused): (Vec<u8>, bool)) -> Self {
+        Self { bytes, is_refused }
+    }
+}
+
+impl Serialize for Load {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut tuple = serializer.serialize_tuple(2)?;
+        tuple.serialize_element(&self.bytes)?;
+        if self.is_refused {
+            return Err(Error::custom("too heavy"));
+        }
+        tuple.serialize_element(&self.is_refused)?;
+        tuple.end()
+    }
+}
+
+#[worker]
+fn unload(task: u64, load: Load) -> (u64, usize, bool) {
+    (task, load.bytes.len(), !load.is_refused && load.bytes.iter().step_by(61).all(|&byte| byte == task as u8))
+}
+
+#[poolmap::test]
+fn arguments_of_every_size_among_one_another_come_whole() {
+    let _guard = common::guard();
+    let pool = common::pool(2);
+    let length = |task: u64| match task {
+        700 | 2400 => 5 << 20,
+        1500 => 40 << 20,
+        _ if task.is_multiple_of(97) => 70_000,
+        _ if task.is_multiple_of(31) => (task * 13) as usize,
+        _ => (task * task % 211) as usize,
+    };
+    let is_refused = |task: u64| task.is_multiple_of(89);
+    let load = |task| Load { bytes: vec![task as u8; length(task)], is_refused: is_refused(task) };
+    for chunk_size in [1, 50, 1000] {
+        let outcomes = pool_try_map!(in &pool, unload, 0..3000, (0..3000).map(load); chunk_size = chunk_size).unwrap();
+        for (task, outcome) in (0..).zip(&outcomes) {
+            match outcome {
+                Ok(unloaded) => assert!(!is_refused(task) && *unloaded == (task, length(task), true), "{unloaded:?}"),
+                Err(error) => {
+                    assert!(is_refused(task) && error.to_string().contains("too heavy"), "task {task}: {error}");
+                    assert!(matches!(error.kind(), TaskErrorKind::Encode(_)));
+                }
+            }
+        }
+        assert_eq!(outcomes.len(), 3000);
     }
 }
 

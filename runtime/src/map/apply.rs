@@ -54,18 +54,20 @@ struct OneCall<F> {
 impl<F: WorkerFn> Columns for OneCall<F> {
     const COUNT: u32 = 1;
     const SHARED: u16 = 0;
+    type Row = ();
 
     fn lengths(&self, visit: &mut dyn FnMut(Length)) {
         visit(Length::Known(self.left));
     }
 
-    fn pull(&mut self, _shortest: bool) -> Pulled {
-        let has_one = self.left > 0;
-        self.left = 0;
-        Pulled::default().and(has_one)
+    fn pull(&mut self, _shortest: bool) -> std::result::Result<(), Pulled> {
+        match std::mem::take(&mut self.left) {
+            0 => Err(Pulled::default().and(false)),
+            _ => Ok(()),
+        }
     }
 
-    fn encode(&mut self, encoder: &mut Encoder<'_>) -> std::result::Result<(), CodecError> {
+    fn encode(&mut self, (): (), encoder: &mut Encoder<'_>) -> std::result::Result<(), CodecError> {
         self.call.__encode(encoder)
     }
 }

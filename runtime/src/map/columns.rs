@@ -38,7 +38,7 @@ impl<I: IntoIterator> Source<Iterates> for I {
     type Column<T> = Items<I::IntoIter, T>;
 
     fn into_column<T>(self) -> Items<I::IntoIter, T> {
-        Items { iterator: self.into_iter(), pulled: None, parameter: PhantomData }
+        Items { iterator: self.into_iter(), parameter: PhantomData }
     }
 }
 
@@ -77,13 +77,15 @@ impl<S: IsShared> Source<Repeats> for S {
 pub trait Column {
     /// Whether its arguments are names of a value that all tasks share.
     const IS_SHARED: bool = false;
+    /// An argument that was pulled.
+    type Item;
 
     /// How many there are.
     fn length(&self) -> Length;
-    /// Pulls the next argument and holds it; whether there was one.
-    fn pull(&mut self) -> bool;
-    /// Encodes the argument that was pulled, and lets it go.
-    fn encode(&mut self, encoder: &mut Encoder<'_>) -> Result<(), CodecError>;
+    /// Pulls the next argument.
+    fn pull(&mut self) -> Option<Self::Item>;
+    /// Encodes an argument that was pulled.
+    fn encode(&mut self, item: Self::Item, encoder: &mut Encoder<'_>) -> Result<(), CodecError>;
 }
 
 /// How long a column is.
@@ -111,7 +113,6 @@ impl Length {
 /// A column of an iterator's items.
 pub struct Items<I: Iterator, T> {
     iterator: I,
-    pulled: Option<I::Item>,
     parameter: PhantomData<fn() -> T>,
 }
 
@@ -120,19 +121,19 @@ where
     I: Iterator,
     I::Item: EncodeAs<T>,
 {
+    type Item = I::Item;
+
     fn length(&self) -> Length {
         Length::of(&self.iterator)
     }
 
     #[inline(always)]
-    fn pull(&mut self) -> bool {
-        self.pulled = self.iterator.next();
-        self.pulled.is_some()
+    fn pull(&mut self) -> Option<I::Item> {
+        self.iterator.next()
     }
 
     #[inline(always)]
-    fn encode(&mut self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
-        let item = self.pulled.take().expect("a row is encoded only when every column was pulled");
+    fn encode(&mut self, item: I::Item, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
         item.encode_as(encoder)
     }
 }
@@ -143,16 +144,22 @@ pub trait Columns {
     const COUNT: u32;
     /// Those that are shared: a bit for each, the first the lowest.
     const SHARED: u16;
+    /// One item of each.
+    type Row;
 
     /// Visits each column's length, in order.
     fn lengths(&self, visit: &mut dyn FnMut(Length));
     /// Pulls one item of each column, in order. With `shortest`, the columns behind the first that has ended are left alone.
-    fn pull(&mut self, shortest: bool) -> Pulled;
-    /// Encodes the row that was pulled.
-    fn encode(&mut self, encoder: &mut Encoder<'_>) -> Result<(), CodecError>;
+    ///
+    /// # Errors
+    ///
+    /// Some columns have ended.
+    fn pull(&mut self, shortest: bool) -> Result<Self::Row, Pulled>;
+    /// Encodes a row that was pulled.
+    fn encode(&mut self, row: Self::Row, encoder: &mut Encoder<'_>) -> Result<(), CodecError>;
 }
 
-/// What a pull of all columns gave: from the first column on, a bit for each.
+/// What a pull of all columns gave where some have ended: from the first column on, a bit for each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pulled {
     /// The columns that were asked.
@@ -162,33 +169,33 @@ pub struct Pulled {
 }
 
 impl Pulled {
+    /// So many columns were asked, and gave an item.
+    pub(crate) fn whole(columns: u32) -> Self {
+        let bits = (1 << columns) - 1;
+        Self { asked: bits, given: bits }
+    }
+
     /// Takes in that the next column was asked.
-    #[inline(always)]
     pub(crate) fn and(self, is_given: bool) -> Self {
         let bit = self.asked + 1;
         Self { asked: self.asked | bit, given: self.given | if is_given { bit } else { 0 } }
-    }
-
-    /// Whether every column that was asked gave an item.
-    #[inline(always)]
-    pub(crate) fn is_whole(self) -> bool {
-        self.asked == self.given
     }
 }
 
 impl Columns for () {
     const COUNT: u32 = 0;
     const SHARED: u16 = 0;
+    type Row = ();
 
     fn lengths(&self, _visit: &mut dyn FnMut(Length)) {}
 
     #[inline(always)]
-    fn pull(&mut self, _shortest: bool) -> Pulled {
-        Pulled::default()
+    fn pull(&mut self, _shortest: bool) -> Result<(), Pulled> {
+        Ok(())
     }
 
     #[inline(always)]
-    fn encode(&mut self, _encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
+    fn encode(&mut self, (): (), _encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
         Ok(())
     }
 }
@@ -196,6 +203,7 @@ impl Columns for () {
 impl<A: Columns, C: Column> Columns for (A, C) {
     const COUNT: u32 = A::COUNT + 1;
     const SHARED: u16 = A::SHARED | (C::IS_SHARED as u16) << A::COUNT;
+    type Row = (A::Row, C::Item);
 
     fn lengths(&self, visit: &mut dyn FnMut(Length)) {
         self.0.lengths(visit);
@@ -203,14 +211,20 @@ impl<A: Columns, C: Column> Columns for (A, C) {
     }
 
     #[inline(always)]
-    fn pull(&mut self, shortest: bool) -> Pulled {
-        let pulled = self.0.pull(shortest);
-        if shortest && !pulled.is_whole() { pulled } else { pulled.and(self.1.pull()) }
+    fn pull(&mut self, shortest: bool) -> Result<Self::Row, Pulled> {
+        match self.0.pull(shortest) {
+            Ok(row) => match self.1.pull() {
+                Some(item) => Ok((row, item)),
+                None => Err(Pulled::whole(A::COUNT).and(false)),
+            },
+            Err(pulled) if shortest => Err(pulled),
+            Err(pulled) => Err(pulled.and(self.1.pull().is_some())),
+        }
     }
 
     #[inline(always)]
-    fn encode(&mut self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
-        self.0.encode(encoder)?;
-        self.1.encode(encoder)
+    fn encode(&mut self, (row, item): Self::Row, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
+        self.0.encode(row, encoder)?;
+        self.1.encode(item, encoder)
     }
 }

@@ -2,6 +2,7 @@
 //! results, all on the calling thread.
 
 mod again;
+mod input;
 mod written;
 
 use std::collections::VecDeque;
@@ -10,32 +11,25 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::again::Again;
+use self::input::Stage;
 use super::columns::{Columns, Length};
 use super::options::Options;
 use super::replies::Replies;
-use super::rows::{Row, Rows};
-use crate::codec::{Encoder, Sink};
-use crate::error::{CodecError, Error, Kind, Result, TaskError, TaskErrorKind};
+use super::rows::Rows;
+use crate::error::{Error, Kind, Result, TaskError, TaskErrorKind};
 use crate::pool::{CallFailure, CallId, CallRules, Pace, Shared, Step};
 use crate::progress::{Ended, Shown};
-use crate::registry::{DROPS_OUTPUT, WorkerFn};
-use crate::shared;
+use crate::registry::WorkerFn;
 use crate::task::{Done, Output};
 use crate::trace;
-use crate::transport::{Chunk, ChunkHead, Sharing};
-use crate::wire::{LENGTH_BYTES, OVERHEAD_BYTES};
-use written::{FIRST_ATTEMPT, Then, Written, never_begun, not_encoded};
+use crate::transport::{Chunk, Sharing};
+use written::{FIRST_ATTEMPT, never_begun};
 
 /// The default window, in tasks.
 const WINDOW: usize = 1 << 16;
 /// Arguments and results that are held for a call. It goes on beyond that with one task for each worker, so that a single
 /// large value never stops it.
 const WINDOW_BYTES: usize = 64 << 20;
-/// A chunk is sent when it has so many bytes, whatever its number of tasks: what is written soon before it is read is still in
-/// the caches.
-const CHUNK_BYTES: usize = 64 * 1024;
-/// A chunk is sent when it has taken so long to read: items that come slowly do not wait for each other.
-const READ_TIME: Duration = Duration::from_micros(500);
 /// While results are at hand, the workers are looked after this often.
 const TOP_UP_INTERVAL: Duration = Duration::from_micros(200);
 /// The clock is asked at so many results, and at fewer at first.
@@ -89,6 +83,7 @@ pub(super) struct Engine<F: WorkerFn, A> {
     in_foreign_code: bool,
     /// The last chunk took long to read.
     slow_input: bool,
+    stage: Stage,
     last_step: Instant,
     /// The results given out since then.
     since_look: u32,
@@ -138,6 +133,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             has_failed: false,
             in_foreign_code: false,
             slow_input: false,
+            stage: Stage::default(),
             last_step: now,
             since_look: 0,
             shown,
@@ -324,114 +320,6 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             }
         }
         self.rows.end();
-    }
-
-    /// Reads up to so many rows, and sends them.
-    fn read_chunk(&mut self, tasks: usize) {
-        let started = Instant::now();
-        let mut most = tasks.min(self.window - self.outstanding);
-        while most > 0 {
-            let before = self.rows.pulled();
-            let goes_on = self.write_chunk(most, started);
-            most -= self.rows.pulled() - before;
-            if !goes_on {
-                break;
-            }
-        }
-        self.slow_input = started.elapsed() > READ_TIME;
-    }
-
-    /// Reads up to so many rows into one block, and sends them; tells whether more may be read now.
-    fn write_chunk(&mut self, most: usize, started: Instant) -> bool {
-        let head = ChunkHead {
-            function: F::__registration().index() | if F::__SENDS_OUTPUT { 0 } else { DROPS_OUTPUT },
-            attempt: FIRST_ATTEMPT,
-            first_index: self.rows.pulled() as u64,
-        };
-        let mut room = self.shared.arena().room();
-        let mut spill = Vec::new();
-        let sink = Sink::new(room.as_deref_mut().unwrap_or_default(), &mut spill);
-        let collecting = shared::collect();
-        let Written { count, end, then } = self.write_rows(sink, most, started);
-        let sharing = Sharing::new(A::SHARED, collecting.finish());
-        let alone = matches!(then, Then::SendAlone).then(|| spill.split_off(end));
-        if let Some(room) = room.filter(|_| count > 0) {
-            self.push(Chunk::new(head, count, room.into_block(end), end), sharing.clone());
-        }
-        match then {
-            Then::GoOn => return true,
-            Then::Stop | Then::SendAlone => {}
-            Then::GoOnBehind(error) => {
-                self.arrived(not_encoded(self.rows.pulled() - 1, error));
-                return true;
-            }
-        }
-        if let Some(bytes) = alone {
-            let first_index = head.first_index + u64::from(count);
-            self.send_alone(ChunkHead { first_index, ..head }, &bytes, sharing);
-        }
-        false
-    }
-
-    /// Reads up to so many rows, and encodes them one behind the other.
-    #[inline(always)]
-    fn write_rows(&mut self, sink: Sink<'_>, most: usize, started: Instant) -> Written {
-        let bytes_max = self.shared.frame_bytes_max() - OVERHEAD_BYTES;
-        let end_wanted = CHUNK_BYTES.min(WINDOW_BYTES.saturating_sub(self.outstanding_bytes));
-        let mut encoder = Encoder::new(sink, bytes_max);
-        let (mut count, mut end, mut looked_at) = (0, 0, 1);
-        let then = loop {
-            if count as usize == most {
-                break Then::GoOn;
-            }
-            match self.rows.pull() {
-                Ok(Row::Whole) => {}
-                Ok(Row::End) => break Then::Stop,
-                Err(mismatch) => {
-                    self.failure = Some(mismatch);
-                    break Then::Stop;
-                }
-            }
-            encoder.sink().write(&[0; LENGTH_BYTES]);
-            encoder.begin();
-            if let Err(error) = self.rows.encode(&mut encoder) {
-                encoder.sink().truncate(end);
-                break Then::GoOnBehind(error);
-            }
-            let sink = encoder.sink();
-            let row_end = sink.len();
-            let length_field =
-                u32::try_from(row_end - end - LENGTH_BYTES).expect("arguments are encoded with a limit under 4 GiB");
-            sink.write_at(end, &length_field.to_le_bytes());
-            if sink.has_spilled() {
-                self.outstanding_bytes += row_end - end;
-                break Then::SendAlone;
-            }
-            count += 1;
-            end = row_end;
-            // The clock is asked at 1, 2, 4, … tasks: a late look is late by no more than what was read before.
-            let is_look = count == looked_at;
-            looked_at <<= u32::from(is_look);
-            if (is_look && started.elapsed() > READ_TIME) || end >= end_wanted {
-                break Then::Stop;
-            }
-        };
-        self.outstanding += count as usize + usize::from(matches!(then, Then::GoOnBehind(_) | Then::SendAlone));
-        self.outstanding_bytes += end;
-        Written { count, end, then }
-    }
-
-    /// Sends one task that found no room in the arena.
-    fn send_alone(&mut self, head: ChunkHead, bytes: &[u8], sharing: Sharing) {
-        match self.shared.arena().own_block(bytes) {
-            Ok(block) => self.push(Chunk::new(head, 1, block, bytes.len()), sharing),
-            Err(error) => {
-                self.outstanding_bytes -= bytes.len();
-                let error = CodecError::no_memory(bytes.len(), &error);
-                let index = self.rows.pulled() - 1;
-                self.arrived(not_encoded(index, error));
-            }
-        }
     }
 
     fn push(&mut self, chunk: Chunk, sharing: Sharing) {

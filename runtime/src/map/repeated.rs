@@ -32,17 +32,18 @@ impl<I, T> Repeated<I, T> {
 
 impl<I: EncodeAs<T>, T> Column for Repeated<I, T> {
     const IS_SHARED: bool = true;
+    type Item = ();
 
     fn length(&self) -> Length {
         Length::Endless
     }
 
     #[inline]
-    fn pull(&mut self) -> bool {
-        true
+    fn pull(&mut self) -> Option<()> {
+        Some(())
     }
 
-    fn encode(&mut self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
+    fn encode(&mut self, (): (), encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
         match self.encoded.get_or_insert_with(|| encode_once(&self.item)) {
             Ok(Encoded::There { name, memory }) => {
                 memory.iter().for_each(shared::note);

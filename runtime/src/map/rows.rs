@@ -17,14 +17,6 @@ pub(super) struct Rows<A> {
     at_end: bool,
 }
 
-/// What a pull gave.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Row {
-    /// One item of each column, to be encoded.
-    Whole,
-    End,
-}
-
 impl<A: Columns> Rows<A> {
     /// Compares the lengths that are known.
     pub(super) fn new(columns: A, registration: &'static Registration, shortest: bool) -> Result<Self> {
@@ -76,7 +68,7 @@ impl<A: Columns> Rows<A> {
             return Ok(left);
         }
         let before = self.pulled;
-        while self.pull()? == Row::Whole {}
+        while self.pull()?.is_some() {}
         Ok(self.pulled - before)
     }
 
@@ -87,21 +79,22 @@ impl<A: Columns> Rows<A> {
 
     /// Pulls one item of each column. A panic of an iterator goes through, and nothing is pulled after it.
     #[inline(always)]
-    pub(super) fn pull(&mut self) -> Result<Row> {
+    pub(super) fn pull(&mut self) -> Result<Option<A::Row>> {
         // Set before, and taken back after: an iterator that panics is not asked again.
         self.at_end = true;
-        let pulled = self.columns.pull(self.shortest);
-        if !pulled.is_whole() {
-            return self.end_of(pulled);
+        match self.columns.pull(self.shortest) {
+            Ok(row) => {
+                self.pulled += 1;
+                self.at_end = false;
+                Ok(Some(row))
+            }
+            Err(pulled) => self.end_of(pulled).map(|()| None),
         }
-        self.pulled += 1;
-        self.at_end = false;
-        Ok(Row::Whole)
     }
 
     /// What it means that some columns have ended.
     #[cold]
-    fn end_of(&self, Pulled { asked, given }: Pulled) -> Result<Row> {
+    fn end_of(&self, Pulled { asked, given }: Pulled) -> Result<()> {
         let column = |bits: u32| (bits != 0).then(|| bits.trailing_zeros() as usize);
         let endless =
             (self.lengths.iter().rev()).fold(0, |bits, length| bits << 1 | u32::from(*length == Length::Endless));
@@ -113,14 +106,14 @@ impl<A: Columns> Rows<A> {
                 };
                 Err(self.mismatch(ended, self.pulled, longer, longer_length))
             }
-            _ => Ok(Row::End),
+            _ => Ok(()),
         }
     }
 
-    /// Encodes the row that was pulled last.
+    /// Encodes a row that was pulled.
     #[inline(always)]
-    pub(super) fn encode(&mut self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
-        self.columns.encode(encoder)
+    pub(super) fn encode(&mut self, row: A::Row, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
+        self.columns.encode(row, encoder)
     }
 
     fn compare_known_lengths(&self) -> Result<()> {

@@ -29,7 +29,6 @@ impl<'p, F: WorkerFn> Map<'p, F> {
         self.with_columns(Unpacked::<_, F> {
             tuples: tuples.into_iter(),
             encode: <I::Item as Tuple<F, TAKEN>>::encode,
-            pulled: None,
             function: PhantomData,
         })
     }
@@ -88,27 +87,25 @@ tuple!(12: 0 A, 1 B, 2 C, 3 D, 4 E, 5 G, 6 H, 7 I, 8 J, 9 K, 10 L, 11 M);
 pub struct Unpacked<I: Iterator, F> {
     tuples: I,
     encode: fn(&I::Item, &mut Encoder<'_>) -> Result<(), CodecError>,
-    pulled: Option<I::Item>,
     function: PhantomData<fn() -> F>,
 }
 
 impl<I: Iterator, F> Columns for Unpacked<I, F> {
     const COUNT: u32 = 1;
     const SHARED: u16 = 0;
+    type Row = I::Item;
 
     fn lengths(&self, visit: &mut dyn FnMut(Length)) {
         visit(Length::of(&self.tuples));
     }
 
     #[inline(always)]
-    fn pull(&mut self, _shortest: bool) -> Pulled {
-        self.pulled = self.tuples.next();
-        Pulled::default().and(self.pulled.is_some())
+    fn pull(&mut self, _shortest: bool) -> Result<I::Item, Pulled> {
+        self.tuples.next().ok_or(Pulled::default().and(false))
     }
 
     #[inline(always)]
-    fn encode(&mut self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
-        let tuple = self.pulled.take().expect("a row is encoded only when it was pulled");
+    fn encode(&mut self, tuple: I::Item, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
         (self.encode)(&tuple, encoder)
     }
 }

@@ -1,0 +1,213 @@
+//! Rows that are read, encoded one behind the other, and sent as chunks.
+//!
+//! Memory that a worker has read is in its processor's caches, and each line of it comes back with the first byte that is
+//! written there. Small stores one behind the other wait for that a few at a time, a copy for many lines at once: so short
+//! rows are written on a stage, and copied from there.
+
+use std::time::{Duration, Instant};
+
+use super::super::columns::Columns;
+use super::written::{FIRST_ATTEMPT, Then, Written, not_encoded};
+use super::{Engine, WINDOW_BYTES};
+use crate::codec::{Encoder, Sink};
+use crate::error::CodecError;
+use crate::registry::{DROPS_OUTPUT, WorkerFn};
+use crate::shared;
+use crate::transport::{Chunk, ChunkHead, Sharing};
+use crate::wire::{LENGTH_BYTES, OVERHEAD_BYTES};
+
+/// A chunk is sent when it has so many bytes, whatever its number of tasks: what is written soon before it is read is still in
+/// the caches.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// A chunk is sent when it has taken so long to read: items that come slowly do not wait for each other.
+const READ_TIME: Duration = Duration::from_micros(500);
+/// The stage stays in the first cache of the processor.
+const STAGE_BYTES: usize = 16 * 1024;
+/// Rows of more bytes are written where they are read.
+const STAGED_BYTES_MAX: usize = 512;
+/// As are fewer rows than these.
+const STAGED_ROWS_MIN: usize = 16;
+
+/// Where rows are written before they are copied.
+#[derive(Debug, Default)]
+pub(super) struct Stage {
+    /// It is made when the first row is.
+    bytes: Vec<u8>,
+    /// What the last rows took, each; nothing if there was none.
+    row_bytes: usize,
+}
+
+impl Stage {
+    /// Lends the stage for `rows` rows and as many more bytes than theirs as are free; none where it is no help.
+    fn lend(&mut self, rows: usize, free: usize) -> Option<Vec<u8>> {
+        let is_help =
+            (1..=STAGED_BYTES_MAX).contains(&self.row_bytes) && rows >= STAGED_ROWS_MIN && free >= STAGE_BYTES;
+        is_help.then(|| {
+            self.bytes.resize(STAGE_BYTES, 0);
+            std::mem::take(&mut self.bytes)
+        })
+    }
+}
+
+/// When rows are no more to be written in a row.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// So many tasks.
+    most: usize,
+    /// So many bytes in the chunk: it is sent then.
+    chunk_end: usize,
+    /// So many where they are written: they are copied then.
+    end: usize,
+    started: Instant,
+    /// So many tasks of the chunk are written already.
+    before: u32,
+}
+
+impl<F: WorkerFn, A: Columns> Engine<F, A> {
+    /// Reads up to so many rows, and sends them.
+    pub(super) fn read_chunk(&mut self, tasks: usize) {
+        let started = Instant::now();
+        let mut most = tasks.min(self.window - self.outstanding);
+        while most > 0 {
+            let before = self.rows.pulled();
+            let goes_on = self.write_chunk(most, started);
+            most -= self.rows.pulled() - before;
+            if !goes_on {
+                break;
+            }
+        }
+        self.slow_input = started.elapsed() > READ_TIME;
+    }
+
+    /// Reads up to so many rows into one block, and sends them; tells whether more may be read now.
+    fn write_chunk(&mut self, most: usize, started: Instant) -> bool {
+        let head = ChunkHead {
+            function: F::__registration().index() | if F::__SENDS_OUTPUT { 0 } else { DROPS_OUTPUT },
+            attempt: FIRST_ATTEMPT,
+            first_index: self.rows.pulled() as u64,
+        };
+        let mut room = self.shared.arena().room();
+        let mut spill = Vec::new();
+        let collecting = shared::collect();
+        let Written { count, end, then } =
+            self.write_all(room.as_deref_mut().unwrap_or_default(), &mut spill, most, started);
+        let sharing = Sharing::new(A::SHARED, collecting.finish());
+        if let Some(room) = room.filter(|_| count > 0) {
+            self.push(Chunk::new(head, count, room.into_block(end), end), sharing.clone());
+        }
+        match then {
+            Then::GoOn => return true,
+            Then::Stop => {}
+            Then::GoOnBehind(error) => {
+                self.arrived(not_encoded(self.rows.pulled() - 1, error));
+                return true;
+            }
+            Then::SendAlone => {
+                let first_index = head.first_index + u64::from(count);
+                self.send_alone(ChunkHead { first_index, ..head }, &spill, sharing);
+            }
+        }
+        false
+    }
+
+    /// Reads up to so many rows, and writes them one behind the other. One that finds no room stands in `spill` then.
+    fn write_all(&mut self, room: &mut [u8], spill: &mut Vec<u8>, most: usize, started: Instant) -> Written {
+        let chunk_end = CHUNK_BYTES.min(WINDOW_BYTES.saturating_sub(self.outstanding_bytes));
+        let mut all = Written { count: 0, end: 0, then: Then::GoOn };
+        while matches!(all.then, Then::GoOn) && (all.count as usize) < most {
+            let (most, chunk_end) = (most - all.count as usize, chunk_end.saturating_sub(all.end));
+            let free = &mut room[all.end..];
+            let mut stage = self.stage.lend(most, free.len());
+            let is_staged = stage.is_some();
+            let end = if is_staged { STAGE_BYTES - STAGED_BYTES_MAX } else { usize::MAX };
+            let limits = Limits { most, chunk_end, end, started, before: all.count };
+            let written = self.write_rows(Sink::new(stage.as_deref_mut().unwrap_or(free), spill), limits);
+            all.count += written.count;
+            all.then = written.then;
+            if written.count > 0 {
+                self.stage.row_bytes = written.end / written.count as usize;
+            }
+            if let Some(stage) = stage {
+                room[all.end..][..written.end].copy_from_slice(&stage[..written.end]);
+                self.stage.bytes = stage;
+            }
+            all.end += written.end;
+            if matches!(all.then, Then::SendAlone) {
+                spill.drain(..written.end);
+                if is_staged && spill.len() <= room.len() - all.end {
+                    // It was only too large for the stage.
+                    room[all.end..][..spill.len()].copy_from_slice(spill);
+                    self.stage.row_bytes = spill.len();
+                    all = Written { count: all.count + 1, end: all.end + spill.len(), then: Then::GoOn };
+                    spill.clear();
+                }
+            }
+        }
+        all
+    }
+
+    /// Reads rows, and encodes them one behind the other.
+    #[inline(always)]
+    fn write_rows(&mut self, sink: Sink<'_>, limits: Limits) -> Written {
+        let bytes_max = self.shared.frame_bytes_max() - OVERHEAD_BYTES;
+        let end_wanted = limits.chunk_end.min(limits.end);
+        let mut encoder = Encoder::new(sink, bytes_max);
+        let (mut count, mut end) = (0, 0);
+        let mut look_at = (limits.before + 1).next_power_of_two() - limits.before;
+        let then = loop {
+            if count as usize == limits.most {
+                break Then::GoOn;
+            }
+            let row = match self.rows.pull() {
+                Ok(Some(row)) => row,
+                Ok(None) => break Then::Stop,
+                Err(mismatch) => {
+                    self.failure = Some(mismatch);
+                    break Then::Stop;
+                }
+            };
+            encoder.sink().write(&[0; LENGTH_BYTES]);
+            encoder.begin();
+            if let Err(error) = self.rows.encode(row, &mut encoder) {
+                encoder.sink().truncate(end);
+                break Then::GoOnBehind(error);
+            }
+            let sink = encoder.sink();
+            let row_end = sink.len();
+            let length_field =
+                u32::try_from(row_end - end - LENGTH_BYTES).expect("arguments are encoded with a limit under 4 GiB");
+            sink.write_at(end, &length_field.to_le_bytes());
+            if sink.has_spilled() {
+                self.outstanding_bytes += row_end - end;
+                break Then::SendAlone;
+            }
+            count += 1;
+            end = row_end;
+            // The clock is asked at 1, 2, 4, … tasks: a late look is late by no more than what was read before.
+            let is_look = count == look_at;
+            look_at += if is_look { limits.before + count } else { 0 };
+            if (is_look && limits.started.elapsed() > READ_TIME) || end >= limits.chunk_end {
+                break Then::Stop;
+            }
+            if end >= end_wanted {
+                break Then::GoOn;
+            }
+        };
+        self.outstanding += count as usize + usize::from(matches!(then, Then::GoOnBehind(_) | Then::SendAlone));
+        self.outstanding_bytes += end;
+        Written { count, end, then }
+    }
+
+    /// Sends one task that found no room in the arena.
+    fn send_alone(&mut self, head: ChunkHead, bytes: &[u8], sharing: Sharing) {
+        match self.shared.arena().own_block(bytes) {
+            Ok(block) => self.push(Chunk::new(head, 1, block, bytes.len()), sharing),
+            Err(error) => {
+                self.outstanding_bytes -= bytes.len();
+                let error = CodecError::no_memory(bytes.len(), &error);
+                let index = self.rows.pulled() - 1;
+                self.arrived(not_encoded(index, error));
+            }
+        }
+    }
+}
