@@ -260,7 +260,6 @@ impl Queue {
             self.idle.retain(|&idle| idle != slot);
             self.busy.insert(slot);
             worker.call = Some(id);
-            worker.has_answered = false;
             call.workers.push(slot);
             self.served += 1;
             call.served = self.served;
@@ -349,7 +348,7 @@ impl Queue {
         if let (Some(call), Some((tasks, elapsed))) = (&mut call, taken.timed) {
             call.chunk_size.observe(tasks, elapsed);
         }
-        worker.has_answered = true;
+        worker.answered = worker.call;
         let mut left = taken.count as usize;
         self.finished += u64::from(taken.count);
         let mut records = Records::new(taken.records);

@@ -198,7 +198,7 @@ fn results_that_are_not_there_are_a_violation() {
     queue.answered(0, taken(0..1, Some((1, Duration::from_micros(1))))).unwrap();
     for first in [1, 3] {
         queue.push(call, model.chunk(first, &[1, 1]));
-        queue.workers[0].has_answered = true;
+        queue.workers[0].answered = Some(call);
         assert!(queue.assign().is_some());
     }
     // Two results are told of, of two chunks of which the first needs both; one stands there.
@@ -232,6 +232,32 @@ fn what_is_taken_back_goes_to_another_worker_that_is_free() {
     model.dispatch();
     assert_eq!(model.tasks_of(1 - holder), [0]);
     model.settle();
+    model.check_all_done();
+}
+
+#[test]
+fn a_worker_that_has_run_out_of_a_calls_tasks_is_given_several_again() {
+    let mut model = Model::new(1, Return::Taken);
+    let calls = [model.open(None), model.open(None)];
+    model.start(0);
+    for call in calls {
+        model.push(call, &[1; 1]);
+        model.push(call, &[1; 1]);
+        model.dispatch();
+        assert_eq!(model.tasks_of(0).len(), 1, "nobody knows how long they take");
+        model.claim(0, 1);
+        model.answer(0, 1, Duration::from_millis(1));
+        model.dispatch();
+        model.claim(0, 1);
+        model.answer(0, 1, Duration::from_millis(1));
+        assert!(model.tasks_of(0).is_empty());
+        (0..3).for_each(|_| model.push(call, &[1; 1]));
+        model.dispatch();
+        assert_eq!(model.tasks_of(0).len(), 3);
+        model.claim(0, 3);
+        model.answer(0, 3, Duration::from_millis(3));
+    }
+    model.collect();
     model.check_all_done();
 }
 

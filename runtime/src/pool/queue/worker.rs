@@ -17,8 +17,8 @@ pub(super) struct Worker {
     pub(super) chunks: VecDeque<Held>,
     /// The tasks of its chunks that have no result.
     pub(super) tasks: usize,
-    /// It has given a result since it was free. Before, nobody knows how long its tasks take.
-    pub(super) has_answered: bool,
+    /// The call that it has given a result of last. Of another, nobody knows how long its tasks take there.
+    pub(super) answered: Option<CallId>,
     /// How many tasks more it may be given, if that has an end.
     pub(super) quota: Option<usize>,
     /// It is given nothing more, whatever comes back from it.
@@ -57,7 +57,7 @@ impl Worker {
 
     /// Whether it takes another chunk behind those it has.
     pub(super) fn takes_more(&self, depth: usize) -> bool {
-        self.ready && self.quota != Some(0) && self.chunks.len() < if self.has_answered { depth } else { 1 }
+        self.ready && self.quota != Some(0) && self.chunks.len() < if self.answered == self.call { depth } else { 1 }
     }
 }
 
