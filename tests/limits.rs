@@ -136,12 +136,19 @@ fn short_tasks_keep_to_their_limit() {
 #[poolmap::test]
 fn results_that_nobody_takes_do_not_count_against_a_limit() {
     let _guard = common::guard();
-    let pool = Pool::builder().workers(1).build().unwrap();
     let limit = Duration::from_secs(1);
-    let mut results = pool_iter!(in &pool, large, 0..8, std::iter::repeat(3 << 20); timeout = limit).unwrap();
-    assert!(results.next().unwrap().is_ok());
+    let pools = [1, 1, 1].map(common::pool);
+    // There is room for one result until it is taken, so that a worker which has several tasks waits for more.
+    let begin = |(pool, chunk_size)| {
+        let bytes = std::iter::repeat(3 << 20);
+        pool_iter!(in pool, large, 0..8, bytes; timeout = limit, chunk_size = chunk_size).unwrap()
+    };
+    let mut all: Vec<_> = pools.iter().zip([1, 4, 8]).map(begin).collect();
+    for results in &mut all {
+        assert!(results.next().unwrap().is_ok());
+    }
     std::thread::sleep(3 * limit);
-    for result in results {
+    for result in all.into_iter().flatten() {
         assert_eq!(result.unwrap().len(), 3 << 20);
     }
 }

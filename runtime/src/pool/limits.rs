@@ -8,12 +8,14 @@
 //!    only then is it looked at once more: the task that is over its limit is the only one that can end with it.
 //! 3. A task that ends between that look and its worker's end has its result: what stands there is taken before the death is
 //!    judged.
+//! 4. A worker that waits for room for a result is at no task. So where it does not get on, and its caller takes nothing, the
+//!    supervisor takes what is finished.
 
 use std::time::{Duration, Instant};
 
 use super::core::Core;
 use super::queue::Slot;
-use super::seat::{Cause, State};
+use super::seat::{Cause, Live, State};
 use crate::sys;
 
 /// A limit is looked after so many times before it is over, within these bounds.
@@ -69,6 +71,13 @@ impl Stint {
     }
 }
 
+impl Live {
+    /// Whether it does not get on, and results stand there that nobody has taken.
+    fn stands_behind_results(&self) -> bool {
+        self.link.has_results() && self.stint.as_ref().is_some_and(|stint| stint.mark == self.link.mark())
+    }
+}
+
 fn interval(limit: Duration) -> Duration {
     (limit / LOOKS).clamp(LOOK_MIN, LOOK_MAX)
 }
@@ -81,6 +90,9 @@ impl Core {
 
     /// Ends a worker whose task is over its limit.
     pub(super) fn keep_to_limit(&mut self, slot: Slot, now: Instant) {
+        if self.seats[slot].worker.as_ref().is_some_and(Live::stands_behind_results) {
+            self.with_link(slot, |live, queue| live.take(slot, queue));
+        }
         let limits = self.queue.limits_of(slot);
         let Some(live) = &mut self.seats[slot].worker else {
             return;
