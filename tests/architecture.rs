@@ -5,7 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of the runtime, lowest first: a row uses the rows above it, never one below.
-const ROWS: [&[&str]; 19] = [
+const ROWS: [&[&str]; 21] = [
+    &["foreign"],
+    &["locks"],
     &["error"],
     &["trace"],
     &["task"],

@@ -2,7 +2,7 @@
 //! nothing of it is left.
 //!
 //! A subscriber is code of the program's, so events of workers are noted while the pool's lock is held ([`Log`]), and told by the
-//! pool's thread once it is not.
+//! pool's thread once it is not. A panic of the subscriber's ends neither that thread nor the call that is told of.
 
 use std::fmt::Debug;
 
@@ -12,7 +12,9 @@ use crate::error::{TaskError, TaskErrorKind};
 #[cfg(feature = "tracing")]
 macro_rules! tell {
     ($level:ident, $message:literal $(, $field:ident = $value:expr)*) => {
-        tracing::event!(target: "poolmap", tracing::Level::$level, $($field = $value,)* $message)
+        crate::foreign::run_quietly(|| {
+            tracing::event!(target: "poolmap", tracing::Level::$level, $($field = $value,)* $message);
+        })
     };
 }
 

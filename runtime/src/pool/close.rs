@@ -1,5 +1,6 @@
 //! The end of a pool: now, or once all is done.
 
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use super::core::{Core, Phase, Shared};
@@ -9,6 +10,7 @@ use super::seat::State;
 use super::submissions::LOOK_INTERVAL;
 use crate::death::Cause;
 use crate::error::Result;
+use crate::foreign;
 
 impl Pool {
     /// Takes no more calls: those that come later fail with [`Error::is_closed`](crate::Error::is_closed), and those that are open go
@@ -98,9 +100,18 @@ impl Pool {
         }
         drop(core);
         shared.supervisor.wake();
-        // If it panicked, what it says on its end has been done all the same.
-        let _ = supervisor.join();
+        // A subscriber of the program's, which runs on that thread, may be what ends the pool.
+        if supervisor.thread().id() != std::thread::current().id() {
+            end_of(supervisor);
+        }
         shared.end_submissions();
+    }
+}
+
+/// Waits for the end of a thread of the pool's. If it panicked, what it says on its end has been done all the same.
+pub(super) fn end_of(thread: JoinHandle<()>) {
+    if let Err(payload) = thread.join() {
+        foreign::dispose_payload(payload);
     }
 }
 

@@ -8,8 +8,8 @@
 //!    wait for room in a socket.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::chunk_size::Return;
@@ -19,6 +19,7 @@ use super::seat::{Cause, Live, Seat, State};
 use super::submissions::Submissions;
 use crate::error::{Error, Kind, StartFailure, TaskErrorKind};
 use crate::launch::{Entry, Start};
+use crate::locks::{Condition, Lock, Locked};
 use crate::output::Rest;
 use crate::registry::EncodedCall;
 use crate::sys::{self, Waker};
@@ -50,14 +51,14 @@ pub(crate) enum Transport {
 
 /// A pool, as its threads share it.
 pub(crate) struct Shared {
-    core: Mutex<Core>,
+    core: Lock<Core>,
     pub(super) arena: Arc<Arena>,
-    pub(super) changed: Condvar,
+    pub(super) changed: Condition,
     pub(super) driver: Waker,
     pub(super) supervisor: Waker,
     pub(super) settings: Settings,
     /// What the finalizers gave, until it is taken.
-    pub(super) finalized: Arc<Mutex<Vec<Done>>>,
+    pub(super) finalized: Arc<Lock<Vec<Done>>>,
     /// The number of workers, as it is read without the lock.
     pub(super) workers: AtomicUsize,
     pub(super) submissions: Submissions,
@@ -87,7 +88,7 @@ pub(super) struct Core {
     /// What becomes of what the workers print.
     pub(super) output: Output,
     /// What the finalizers gave, until it is taken.
-    pub(super) finalized: Arc<Mutex<Vec<Done>>>,
+    pub(super) finalized: Arc<Lock<Vec<Done>>>,
     /// Processes that were started, and those that died by themselves.
     pub(super) started: u64,
     pub(super) lost: u64,
@@ -149,7 +150,7 @@ impl Shared {
         queue.set_hooks(hooks.0, hooks.1);
         let finalized = Arc::default();
         Ok(Arc::new(Self {
-            core: Mutex::new(Core {
+            core: Lock::new(Core {
                 queue,
                 seats,
                 phase: Phase::Unstarted,
@@ -177,7 +178,7 @@ impl Shared {
             }),
             arena,
             finalized,
-            changed: Condvar::new(),
+            changed: Condition::new(),
             driver: Waker::new()?,
             supervisor: Waker::new()?,
             workers: AtomicUsize::new(settings.workers),
@@ -206,9 +207,9 @@ impl Shared {
         self.settings.start.output
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Core> {
+    pub(super) fn lock(&self) -> Locked<'_, Core> {
         // Nothing under the lock panics but for a broken invariant, and then dying workers must still be reaped.
-        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+        self.core.lock()
     }
 
     /// Opens a call.
@@ -262,7 +263,7 @@ impl Shared {
     }
 
     /// Ends what workers still run of a call, or lets them finish it.
-    fn end_held(&self, mut core: MutexGuard<'_, Core>, held: Vec<Slot>, running: Running) {
+    fn end_held(&self, mut core: Locked<'_, Core>, held: Vec<Slot>, running: Running) {
         for slot in held {
             match running {
                 Running::Kill => core.doom(slot, Cause::CallEnded),

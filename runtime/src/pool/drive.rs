@@ -2,13 +2,14 @@
 
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::core::{Core, Shared};
 use super::queue::{CallFailure, CallId, Queue, Slot};
 use super::seat::State;
 use crate::fault_points::{self, Point};
+use crate::locks::Locked;
 use crate::sys::{self, Watch};
 use crate::task::Done;
 use crate::transport::{Chunk, LOOK_AFTER};
@@ -78,8 +79,8 @@ impl Shared {
             core = if core.driving {
                 core.waiting += 1;
                 let mut core = match time_left {
-                    None => self.changed.wait(core).unwrap_or_else(PoisonError::into_inner),
-                    Some(left) => self.changed.wait_timeout(core, left).unwrap_or_else(PoisonError::into_inner).0,
+                    None => self.changed.wait(core),
+                    Some(left) => self.changed.wait_timeout(core, left),
                 };
                 core.waiting -= 1;
                 core
@@ -145,7 +146,7 @@ impl Shared {
     }
 
     /// Waits, as the driver, for the workers or a wake-up, and takes in what has arrived.
-    fn poll<'a>(&'a self, mut core: MutexGuard<'a, Core>, timeout: Option<Duration>) -> MutexGuard<'a, Core> {
+    fn poll<'a>(&'a self, mut core: Locked<'a, Core>, timeout: Option<Duration>) -> Locked<'a, Core> {
         let timeout = match timeout {
             Some(Duration::ZERO) => timeout,
             _ => core.look_after().into_iter().chain(timeout).min(),

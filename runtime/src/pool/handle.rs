@@ -1,7 +1,7 @@
 //! `Pool`, as its owner holds it.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use super::builder::Builder;
@@ -9,6 +9,7 @@ use super::core::{Core, Phase, Settings, Shared};
 use super::seat::State;
 use super::supervisor::{self, FAILED_STARTS_MAX};
 use crate::error::{Error, Kind, Result};
+use crate::locks::{Lock, Locked};
 use crate::shared::Look;
 use crate::task::{Done, Output, WorkerInfo};
 
@@ -40,9 +41,9 @@ use crate::task::{Done, Output, WorkerInfo};
 /// # Ok::<(), poolmap::Error>(())
 /// ```
 pub struct Pool {
-    inner: Mutex<Inner>,
+    inner: Lock<Inner>,
     /// What the finalizers gave, until it is taken; and which worker function that is.
-    finalized: Arc<Mutex<Vec<Done>>>,
+    finalized: Arc<Lock<Vec<Done>>>,
     finalizer: Option<u32>,
     output: Output,
     /// The process that made it.
@@ -79,7 +80,7 @@ impl Pool {
         })?;
         crate::shared::look_while_waiting(&shared);
         let finalized = Arc::clone(&shared.finalized);
-        let inner = Mutex::new(Inner { shared: Some(shared), supervisor: None });
+        let inner = Lock::new(Inner { shared: Some(shared), supervisor: None });
         Ok(Self { inner, finalized, finalizer, output, owner: std::process::id() })
     }
 
@@ -116,7 +117,7 @@ impl Pool {
 
     /// Takes what the finalizers gave.
     pub(crate) fn take_finalized(&self) -> Vec<Done> {
-        std::mem::take(&mut *self.finalized.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.finalized.lock())
     }
 
     /// What a call on the pool works with.
@@ -158,8 +159,8 @@ impl Pool {
             .collect()
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn lock(&self) -> Locked<'_, Inner> {
+        self.inner.lock()
     }
 }
 
@@ -198,7 +199,7 @@ impl Shared {
                 return value;
             }
             core.waiting += 1;
-            core = self.changed.wait(core).unwrap_or_else(PoisonError::into_inner);
+            core = self.changed.wait(core);
             core.waiting -= 1;
         }
     }

@@ -1,7 +1,5 @@
 //! What becomes of what each worker runs before its first task and after its last.
 
-use std::sync::PoisonError;
-
 use super::core::{Core, Phase};
 use super::queue::{Hook, Slot};
 use super::seat::State;
@@ -17,7 +15,7 @@ impl Core {
             match hook {
                 Hook::Initializer => self.initialized(slot, done),
                 Hook::Finalizer => {
-                    self.finalized.lock().unwrap_or_else(PoisonError::into_inner).push(done);
+                    self.finalized.lock().push(done);
                     self.dismiss(slot, if self.phase == Phase::Running { Cause::Retired } else { Cause::PoolClosed });
                 }
             }

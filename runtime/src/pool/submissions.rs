@@ -7,19 +7,23 @@
 //!    While a map is open it only looks now and then; who opens one or begins to wait wakes it.
 //! 4. Callbacks run on that thread alone, without a lock.
 //! 5. Locks are taken in this order: the state here, the core, the state of one task.
+//! 6. Wakers and callbacks are the program's code, and so are their clone and drop: each is taken out of what is locked, and runs
+//!    by `foreign` once nothing is. A waker may own another handle, whose drop takes these locks.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::thread::{JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
+use super::close::end_of;
 use super::core::{Core, Shared};
 use super::drive::Step;
 use super::queue::{CallFailure, CallId, CallRules, Queue, Running};
 use crate::error::{Error, Kind, Result, TaskErrorKind};
+use crate::foreign;
+use crate::locks::{Condition, Lock, Locked};
 use crate::task::Done;
 use crate::transport::Chunk;
 
@@ -35,9 +39,9 @@ pub(crate) type Callback = Box<dyn FnOnce(Outcome) + Send>;
 
 /// The submitted tasks of a pool.
 pub(super) struct Submissions {
-    state: Mutex<State>,
+    state: Lock<State>,
     /// The thread has something to do, or has ended.
-    changed: Condvar,
+    changed: Condition,
     /// The threads that wait for a handle, and drive.
     waiting: AtomicUsize,
     /// Changes with the call: who waits for one that is closed must look again.
@@ -65,7 +69,7 @@ pub(crate) struct Submitted {
     index: usize,
     /// Looked at where the state must not be locked.
     is_finished: AtomicBool,
-    progress: Mutex<Progress>,
+    progress: Lock<Progress>,
 }
 
 enum Progress {
@@ -77,6 +81,17 @@ enum Progress {
     Finished(Outcome),
     /// The outcome was given to its handle.
     Taken,
+}
+
+impl Progress {
+    /// Drops it, one waker after another: two panics at once would abort.
+    fn dispose(self) {
+        match self {
+            Self::Polled(wakers) => wakers.into_iter().for_each(foreign::dispose),
+            Self::Callback(callback) => foreign::dispose(callback),
+            Self::Pending | Self::Finished(_) | Self::Taken => {}
+        }
+    }
 }
 
 /// What is to be done once a task is finished.
@@ -105,14 +120,33 @@ impl Submitted {
 
     /// Wakes whoever waits once it is finished; false if it is already.
     pub(crate) fn wake_when_finished(&self, waker: &Waker) -> bool {
-        let mut progress = self.lock();
-        match &mut *progress {
-            Progress::Polled(known) if known.iter().any(|known| known.will_wake(waker)) => {}
-            Progress::Polled(known) => known.push(waker.clone()),
-            pending @ Progress::Pending => *pending = Progress::Polled(vec![waker.clone()]),
-            _ => return false,
+        if self.knows(waker) {
+            return true;
         }
-        true
+        // Rule 6: cloned before the lock is taken, and dropped after it is released, if nothing came of it.
+        let mut new = Some(waker.clone());
+        let mut progress = self.lock();
+        let is_kept = match &mut *progress {
+            // Another thread may have polled with the same meanwhile: it is woken twice, which is allowed.
+            Progress::Polled(known) => {
+                known.extend(new.take());
+                true
+            }
+            pending @ Progress::Pending => {
+                *pending = Progress::Polled(new.take().into_iter().collect());
+                true
+            }
+            _ => false,
+        };
+        drop(progress);
+        foreign::dispose(new);
+        is_kept
+    }
+
+    /// Whether this waker is woken already.
+    fn knows(&self, waker: &Waker) -> bool {
+        // It compares two addresses, and runs none of the program's code.
+        matches!(&*self.lock(), Progress::Polled(known) if known.iter().any(|known| known.will_wake(waker)))
     }
 
     /// Finishes it, and tells what is to be done then, without a lock.
@@ -130,15 +164,15 @@ impl Submitted {
         then
     }
 
-    fn lock(&self) -> MutexGuard<'_, Progress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> Locked<'_, Progress> {
+        self.progress.lock()
     }
 }
 
 impl Submissions {
     pub(super) fn new() -> Self {
         Self {
-            state: Mutex::new(State {
+            state: Lock::new(State {
                 call: None,
                 pending: BTreeMap::new(),
                 next_index: 0,
@@ -149,7 +183,7 @@ impl Submissions {
                 is_ending: false,
                 has_ended: false,
             }),
-            changed: Condvar::new(),
+            changed: Condition::new(),
             waiting: AtomicUsize::new(0),
             version: AtomicU64::new(0),
             is_driving: AtomicBool::new(false),
@@ -161,16 +195,16 @@ impl Submissions {
         self.is_driving.load(Ordering::SeqCst)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> Locked<'_, State> {
+        self.state.lock()
     }
 
-    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+    fn wait<'a>(&self, state: Locked<'a, State>) -> Locked<'a, State> {
+        self.changed.wait(state)
     }
 
-    fn wait_timeout<'a>(&self, state: MutexGuard<'a, State>, time: Duration) -> MutexGuard<'a, State> {
-        self.changed.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0
+    fn wait_timeout<'a>(&self, state: Locked<'a, State>, time: Duration) -> Locked<'a, State> {
+        self.changed.wait_timeout(state, time)
     }
 }
 
@@ -208,7 +242,7 @@ impl Shared {
             }
         };
         let submitted =
-            Arc::new(Submitted { index, is_finished: AtomicBool::new(false), progress: Mutex::new(Progress::Pending) });
+            Arc::new(Submitted { index, is_finished: AtomicBool::new(false), progress: Lock::new(Progress::Pending) });
         state.pending.insert(index, Arc::clone(&submitted));
         self.push(call, chunk);
         Ok(submitted)
@@ -267,22 +301,31 @@ impl Shared {
     /// Does something with the outcome of a submitted task on the pool's thread, once it is there.
     pub(crate) fn call_back(&self, submitted: &Submitted, callback: Callback) {
         let mut progress = submitted.lock();
-        match std::mem::replace(&mut *progress, Progress::Taken) {
-            Progress::Finished(outcome) => {
+        let before = match &mut *progress {
+            Progress::Pending | Progress::Polled(_) => {
+                let before = std::mem::replace(&mut *progress, Progress::Callback(callback));
                 drop(progress);
-                let mut state = self.submissions.lock();
-                if state.has_ended {
-                    // The pool has ended, and its thread: nobody else is left to run it.
-                    drop(state);
-                    run(callback, outcome);
-                    return;
-                }
-                state.callbacks.push_back((callback, outcome));
-                self.submissions.changed.notify_all();
+                // Rule 6: the wakers of who polled the handle before.
+                before.dispose();
+                return;
             }
-            Progress::Taken => {}
-            _ => *progress = Progress::Callback(callback),
+            _ => std::mem::replace(&mut *progress, Progress::Taken),
+        };
+        drop(progress);
+        let Progress::Finished(outcome) = before else {
+            before.dispose();
+            foreign::dispose(callback);
+            return;
+        };
+        let mut state = self.submissions.lock();
+        if state.has_ended {
+            // The pool has ended, and its thread: nobody else is left to run it.
+            drop(state);
+            run(callback, outcome);
+            return;
         }
+        state.callbacks.push_back((callback, outcome));
+        self.submissions.changed.notify_all();
     }
 
     /// Hands tasks that are done to their handles.
@@ -305,7 +348,7 @@ impl Shared {
     }
 
     /// Finishes tasks that are pending no more, and closes the call if none is.
-    fn finish(&self, mut state: MutexGuard<'_, State>, finished: Vec<(Arc<Submitted>, Outcome)>) {
+    fn finish(&self, mut state: Locked<'_, State>, finished: Vec<(Arc<Submitted>, Outcome)>) {
         let mut wakers = Vec::new();
         for (submitted, outcome) in finished {
             match submitted.finish(outcome) {
@@ -328,8 +371,7 @@ impl Shared {
         if self.submissions.waiting.load(Ordering::SeqCst) > 0 {
             self.wake_driver();
         }
-        // Wakers are the program's code.
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.into_iter().for_each(foreign::wake);
     }
 
     /// Whether this is the thread that runs the callbacks.
@@ -392,7 +434,7 @@ impl Shared {
             state = submissions.wait_timeout(state, left);
         }
         drop(state);
-        let _ = thread.join();
+        end_of(thread);
     }
 
     /// What the thread does, until the pool is shut down.
@@ -453,8 +495,7 @@ impl Core {
 }
 
 fn run(callback: Callback, outcome: Outcome) {
-    // A panic has been told by the hook; it is no one else's.
-    let _ = catch_unwind(AssertUnwindSafe(|| callback(outcome)));
+    foreign::run_quietly(|| callback(outcome));
 }
 
 fn spawn(shared: Arc<Shared>) -> Result<JoinHandle<()>> {

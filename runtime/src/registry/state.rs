@@ -19,9 +19,14 @@ pub fn with_state<T: 'static, R>(init: impl FnOnce() -> T, run: impl FnOnce(&mut
         STATES.with_borrow_mut(|states| states.iter_mut().find(|(of, _)| *of == id).and_then(|(_, kept)| kept.take()));
     let mut state = kept.and_then(|state| state.downcast().ok()).unwrap_or_else(|| Box::new(init()));
     let result = run(&mut state);
-    STATES.with_borrow_mut(|states| match states.iter_mut().find(|(of, _)| *of == id) {
-        Some((_, kept)) => *kept = Some(state),
-        None => states.push((id, Some(state))),
+    let before = STATES.with_borrow_mut(|states| match states.iter_mut().find(|(of, _)| *of == id) {
+        Some((_, kept)) => kept.replace(state),
+        None => {
+            states.push((id, Some(state)));
+            None
+        }
     });
+    // A task within this one has made another. Its Drop is the program's code, which may ask for a state too.
+    drop(before);
     result
 }

@@ -6,11 +6,11 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::segment::Memory;
+use crate::foreign;
 
 static RECEIVED: RwLock<BTreeMap<u64, Received>> = RwLock::new(BTreeMap::new());
 
@@ -81,7 +81,7 @@ pub(crate) fn remove(id: u64) {
     let received = RECEIVED.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
     let value = KEPT.with_borrow_mut(|kept| kept.remove(&id));
     // A value's Drop is the program's: its panic is no task's, and must not end the thread.
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(value)));
+    foreign::dispose(value);
     drop(received);
 }
 

@@ -1,11 +1,11 @@
 //! What a task's panic leaves: its message, place and backtrace, sent at the moment of the panic, because under
 //! `panic = "abort"` there is no later one.
 
-use std::any::Any;
 use std::backtrace::Backtrace;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
+use crate::foreign;
 use crate::sys;
 use crate::transport::{NotePad, Sender};
 use crate::wire::{self, PanicNote};
@@ -55,7 +55,7 @@ pub(super) fn install_hook(teller: Teller, printed: Printed) {
             return previous(info);
         }
         let note = PanicNote {
-            message: message(info.payload()),
+            message: foreign::message(info.payload()),
             location: info.location().map(ToString::to_string),
             backtrace: backtrace(),
         };
@@ -78,28 +78,11 @@ pub(super) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, PanicNote> {
     IN_TASK.set(false);
     result.map_err(|payload| {
         // A program's own hook, set in a task, takes the place of ours; the payload tells the message all the same.
-        let note = LAST.take().unwrap_or_else(|| PanicNote { message: message(&*payload), ..PanicNote::default() });
-        drop_quietly(payload);
+        let note =
+            LAST.take().unwrap_or_else(|| PanicNote { message: foreign::message(&*payload), ..PanicNote::default() });
+        foreign::dispose_payload(payload);
         note
     })
-}
-
-/// The payload's own drop may panic too.
-fn drop_quietly(payload: Box<dyn Any + Send>) {
-    let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(payload)));
-    if let Err(second) = dropped {
-        std::mem::forget(second);
-    }
-}
-
-fn message(payload: &(dyn Any + Send)) -> String {
-    if let Some(message) = payload.downcast_ref::<&str>() {
-        (*message).to_owned()
-    } else if let Some(message) = payload.downcast_ref::<String>() {
-        message.clone()
-    } else {
-        "a panic whose payload is no text".to_owned()
-    }
 }
 
 /// A backtrace where `RUST_BACKTRACE` asks for one, as for panics everywhere.
