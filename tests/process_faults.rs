@@ -31,13 +31,15 @@ fn a_process_that_dies_at_any_moment_is_an_error_unless_its_output_was_sent() {
         "uncounted:kill",
         "sent:kill@1",
         "sent:kill@2",
-        "sending:kill@3",
+        "sent:kill@3",
+        "sending:kill@4",
+        "sending:truncate@3",
     ];
     for fault in before_the_reply {
         assert_eq!(told(fault)[..2], [crashed.clone(), crashed.clone()], "{fault}");
     }
-    assert_eq!(told("sending:truncate@3")[..2], [crashed.clone(), crashed]);
-    for fault in ["finished:kill", "sent:kill@3", "closing:kill"] {
+    assert_eq!(told("sending:truncate@4")[..2], [crashed.clone(), crashed]);
+    for fault in ["finished:kill", "sent:kill@4", "closing:kill"] {
         assert_eq!(told(fault)[..2], [format!("ok true: {killed}"), format!("ok true: {killed}")], "{fault}");
     }
 }

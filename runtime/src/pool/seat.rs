@@ -82,6 +82,7 @@ impl Live {
             _ if !*said_hello => Err(Violation::new("it did not say hello first").into()),
             Event::Results(taken) => answers.take_in(slot, queue, taken),
             Event::Returned => Ok(queue.returned(slot)?),
+            Event::Decoded => Err(Violation::new("it told of arguments that nobody asked for").into()),
         })
     }
 

@@ -4,7 +4,10 @@
 //! 2. What comes is taken in whether or not somebody waits for it, so that the process never waits for a join.
 //! 3. A process has ended when the system says so, and not when its channel is closed: what it started may hold the channel
 //!    open, and it may close the channel and go on.
-//! 4. The lock is not held while a thread waits.
+//! 4. The lock is not held while a thread waits, nor while what the call holds is dropped.
+//! 5. The call's arguments are held until the process has decoded them, or has ended: if its parent's end of a channel went with the
+//!    call, and no other were open, the channel would end before the process had its own. The memory that it maps is held until it
+//!    has ended, as it may write there.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -17,6 +20,7 @@ use crate::death::{self, Cause};
 use crate::error::TaskErrorKind;
 use crate::launch::{self, Entry, STACK_BYTES, Start};
 use crate::registry;
+use crate::shared::Segment;
 use crate::sys::{self, End, Process, Watch};
 use crate::task::{Output, Role};
 use crate::transport::{Chunk, Event, Fault, Link};
@@ -43,6 +47,10 @@ struct State {
     process: Process,
     /// None once the process has ended.
     link: Option<Link>,
+    /// The call, until the process has decoded its arguments, and then the memory that it maps (rule 5).
+    call: Option<Chunk>,
+    mapped: Vec<Arc<Segment>>,
+    has_decoded: bool,
     /// The other end of the descriptor, where the system gives none for a process: it is closed at the process's end.
     end_teller: Option<UnixStream>,
     /// Whether something may still come.
@@ -94,7 +102,7 @@ impl Watched {
 
 impl Child {
     /// Starts the process, and sends it its call. The thread that calls it must live as long as the process may.
-    pub(super) fn start(entry: &Entry, role: Role, name: String, chunk: &Chunk) -> io::Result<Self> {
+    pub(super) fn start(entry: &Entry, role: Role, name: String, chunk: Chunk) -> io::Result<Self> {
         let start = Start {
             role,
             frame_bytes_max: FRAME_BYTES_MAX,
@@ -110,7 +118,7 @@ impl Child {
             None => (Arc::new(OwnedFd::from(ours)), Some(theirs)),
         };
         let mut cause = Cause::Closed;
-        let is_open = match link.assign(chunk, 0) {
+        let is_open = match link.assign(&chunk, 0) {
             Ok(()) | Err(Fault::Closed) => true,
             Err(fault) => {
                 process.kill();
@@ -122,6 +130,9 @@ impl Child {
         let state = State {
             process,
             link: Some(link),
+            call: Some(chunk),
+            mapped: Vec::new(),
+            has_decoded: false,
             end_teller,
             is_open,
             said_hello: false,
@@ -236,6 +247,13 @@ impl Child {
         let mut state = self.lock();
         let ended = state.process.try_reap();
         state.exchange();
+        if state.is_to_let_go(ended.is_some()) {
+            let released = state.let_go(ended.is_some());
+            drop(state);
+            // Before anyone learns of the end: who has joined the process finds nothing of it held here.
+            drop(released);
+            state = self.lock();
+        }
         if let Some(end) = ended {
             state.bury(end, &self.name);
         } else if !state.said_hello && state.start_deadline <= now && state.cause == Cause::Closed {
@@ -252,11 +270,13 @@ impl Child {
     pub(super) fn abandon(&self) {
         let mut state = self.lock();
         state.process.kill();
+        let released = state.let_go(true);
         if state.end.is_none() {
             let note = Some("the thread that looked after it ended, so it was killed".to_owned());
             state.end = Some(Ended::Died(TaskErrorKind::Crashed { signal: None, exit_code: None, note }, true));
         }
         drop(state);
+        drop(released);
         self.changed.notify_all();
     }
 
@@ -268,6 +288,21 @@ impl Child {
 impl State {
     fn wants_write(&self) -> bool {
         self.is_open && self.link.as_ref().is_some_and(Link::wants_write)
+    }
+
+    /// Whether something is held that the process needs no more.
+    fn is_to_let_go(&self, has_ended: bool) -> bool {
+        (has_ended || self.has_decoded) && self.call.is_some() || has_ended && !self.mapped.is_empty()
+    }
+
+    /// Takes out what the process needs no more, to be dropped without the lock.
+    fn let_go(&mut self, has_ended: bool) -> (Option<Chunk>, Vec<Arc<Segment>>) {
+        let call = self.call.take();
+        if has_ended {
+            return (call, std::mem::take(&mut self.mapped));
+        }
+        self.mapped = call.as_ref().map(Chunk::mapped_memory).unwrap_or_default();
+        (call, Vec::new())
     }
 
     /// Sends and receives, as far as there is something.
@@ -288,7 +323,7 @@ impl State {
 
     /// Takes in what has come; gives how many bytes it was.
     fn receive(&mut self) -> Result<usize, Fault> {
-        let Self { link, said_hello, is_wanted, result, .. } = self;
+        let Self { link, said_hello, is_wanted, result, has_decoded, .. } = self;
         let Some(link) = link else {
             return Err(Fault::Closed);
         };
@@ -301,6 +336,10 @@ impl State {
             _ if !*said_hello => Err(Violation::new("it did not say hello first").into()),
             Event::Results(taken) => {
                 *result = Some(if *is_wanted { taken.records } else { Vec::new() });
+                Ok(())
+            }
+            Event::Decoded => {
+                *has_decoded = true;
                 Ok(())
             }
             Event::Returned => Err(Violation::new("it gave back what it was not asked for").into()),

@@ -157,7 +157,7 @@ fn run(waker: &Waker) {
 
 fn carry_out(order: Order) {
     let Order { entry, role, name, chunk, answer } = order;
-    let started = Child::start(&entry, role, name, &chunk).map(Arc::new);
+    let started = Child::start(&entry, role, name, chunk).map(Arc::new);
     if let Ok(child) = &started {
         lock().children.push(Arc::clone(child));
     }

@@ -48,6 +48,8 @@ pub struct TaskCall<'a> {
     flush: Flush,
     /// No output goes into the sink; `flush` is then not later, so that a task of any other call looks at one thing.
     drops_output: bool,
+    /// Called when the arguments of a task are decoded, and its function is not called.
+    on_decoded: Option<&'a dyn Fn()>,
 }
 
 /// How far the tasks have come, for others to see.
@@ -143,12 +145,19 @@ impl<'a> TaskCall<'a> {
             violation,
             flush,
             drops_output: false,
+            on_decoded: None,
         }
     }
 
     /// Some of the arguments are shared: a bit for each parameter, the first the lowest.
     pub(crate) fn with_shared(mut self, shared: u16) -> Self {
         self.shared = shared;
+        self
+    }
+
+    /// Something is to be done whenever the arguments of a task are decoded.
+    pub(crate) fn on_decoded(mut self, on_decoded: Option<&'a dyn Fn()>) -> Self {
+        self.on_decoded = on_decoded;
         self
     }
 
@@ -392,7 +401,11 @@ impl<'a> TaskCall<'a> {
     #[inline(always)]
     pub fn end_of_arguments(&self) -> Result<(), Stop> {
         fault_points::reached(Point::Decoded);
-        self.arguments.end().map_err(|error| Stop::Decode(CodecError::new(format!("the arguments: {error}"))))
+        self.arguments.end().map_err(|error| Stop::Decode(CodecError::new(format!("the arguments: {error}"))))?;
+        if let Some(on_decoded) = self.on_decoded {
+            on_decoded();
+        }
+        Ok(())
     }
 
     /// Writes the output.

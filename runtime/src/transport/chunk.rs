@@ -127,6 +127,12 @@ impl Chunk {
         self.block.place().0.into_iter().chain(self.sharing.memory.iter().flat_map(|memory| memory.iter()))
     }
 
+    /// The part of that memory that a worker maps: it may be written there until the worker has ended. What is left out stands for
+    /// handles, which the worker holds itself once it has decoded them.
+    pub(crate) fn mapped_memory(&self) -> Vec<Arc<Segment>> {
+        self.memory().filter(|segment| segment.bytes > 0).cloned().collect()
+    }
+
     pub(crate) fn head(&self) -> ChunkHead {
         ChunkHead { function: self.function, attempt: self.attempt, first_index: self.first_index }
     }

@@ -30,6 +30,8 @@ pub(crate) struct Link {
 pub(crate) enum Event {
     Hello(Greeting),
     Results(Taken),
+    /// A process of one call has decoded its arguments.
+    Decoded,
     /// It has begun, and will begin, nothing more of what it was sent over the socket.
     Returned,
 }

@@ -148,6 +148,7 @@ impl SocketLink {
                 let event = match ToParent::parse(frame)? {
                     ToParent::Hello(greeting) => Some(Event::Hello(greeting)),
                     ToParent::Begun(chunk) => begun(&mut self.sent, chunk).map(|()| None)?,
+                    ToParent::Decoded(chunk) => decoded(&self.sent, chunk).map(|()| Some(Event::Decoded))?,
                     ToParent::Note(note) => {
                         self.note.panic = Some(note);
                         None
@@ -232,6 +233,12 @@ fn begun(sent: &mut VecDeque<Sent>, chunk: u64) -> Result<(), Violation> {
     let first = sent.front_mut().filter(|first| first.id == chunk && !first.begun);
     first.ok_or_else(|| Violation::new("it began a chunk that was not its next"))?.begun = true;
     Ok(())
+}
+
+/// Checks that the arguments are those of the chunk that the worker has begun.
+fn decoded(sent: &VecDeque<Sent>, chunk: u64) -> Result<(), Violation> {
+    let is_begun = sent.front().is_some_and(|first| first.begun && first.id == chunk);
+    if is_begun { Ok(()) } else { Err(Violation::new("it decoded arguments that were not its next")) }
 }
 
 /// Takes in a reply.

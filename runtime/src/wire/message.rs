@@ -19,6 +19,7 @@ const NOTE: u8 = 19;
 const RETURNED: u8 = 20;
 const BEGUN: u8 = 21;
 const CRASH: u8 = 22;
+const DECODED: u8 = 23;
 
 /// What each side says first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +88,8 @@ pub(crate) enum ToParent<'a> {
     Begun(u64),
     /// A signal is about to end the worker.
     Crash(Crash),
+    /// A process has decoded the arguments of its one call, which came as the chunk with this id.
+    Decoded(u64),
 }
 
 /// What is known of a panic.
@@ -155,6 +158,7 @@ impl<'a> ToParent<'a> {
             RETURNED => Ok(Self::Returned),
             BEGUN => fields.u64().map(Self::Begun),
             CRASH => crash(&mut fields).map(Self::Crash),
+            DECODED => fields.u64().map(Self::Decoded),
             other => Err(Violation::new(format!("a frame of unknown kind {other}"))),
         }
     }
@@ -252,6 +256,11 @@ pub(crate) fn forget(id: u64) -> Vec<u8> {
 /// The word that a chunk is begun.
 pub(crate) fn begun(chunk: u64) -> Vec<u8> {
     frame(BEGUN, |frame| frame.extend_from_slice(&chunk.to_le_bytes()))
+}
+
+/// The word that the arguments of a process's one call are decoded.
+pub(crate) fn decoded(chunk: u64) -> Vec<u8> {
+    frame(DECODED, |frame| frame.extend_from_slice(&chunk.to_le_bytes()))
 }
 
 /// The answer to [`revoke`].

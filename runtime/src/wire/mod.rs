@@ -20,7 +20,9 @@
 //!    worker sends after its `Hello` the parent takes nothing but that it came: whatever a task writes into the socket is
 //!    one bell more.
 //! 7. The end of the stream is the end of the pool: the worker exits when it has nothing to run.
-//! 8. A frame that breaks these rules is a [`Violation`]; whoever receives one kills or leaves the sender.
+//! 8. A process of one call sends `Decoded` between its `Begun` and its `Reply`, once it holds its arguments itself: up to then the
+//!    parent holds for it whatever lives by its holders.
+//! 9. A frame that breaks these rules is a [`Violation`]; whoever receives one kills or leaves the sender.
 
 mod buffer;
 mod chunk;
@@ -36,13 +38,13 @@ pub(crate) use fields::Violation;
 #[cfg(fuzzing)]
 pub(crate) use fuzzing::fuzz;
 pub(crate) use message::{
-    Greeting, PanicNote, ToParent, ToWorker, Welcome, around_crash, begun, bell, forget, hello, note, reply, returned,
-    revoke, segment, welcome,
+    Greeting, PanicNote, ToParent, ToWorker, Welcome, around_crash, begun, bell, decoded, forget, hello, note, reply,
+    returned, revoke, segment, welcome,
 };
 pub(crate) use record::{HEAD_BYTES, RECORD_BYTES_MAX, Records, Status, head, part_head, record, skip_head, skipped};
 
 /// Changes with every change of the frames.
-pub(crate) const PROTOCOL_VERSION: u32 = 6;
+pub(crate) const PROTOCOL_VERSION: u32 = 7;
 
 /// The length, the check and the kind.
 pub(crate) const HEADER_BYTES: usize = 9;

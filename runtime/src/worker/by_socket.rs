@@ -44,7 +44,16 @@ pub(super) fn serve_one(
     while server.wait()? {
         if let Some(chunk) = server.waiting.pop_front() {
             server.sender.send(&wire::begun(chunk.header.id))?;
-            return server.run_task(&chunk.header, 0, &chunk.tasks).map(|(_, status)| status);
+            // The frame of a crash must not stand inside of another: while this one is sent, no task is told to be running.
+            let Server { sender, running, .. } = &server;
+            let (sender, running) = (Arc::clone(sender), Arc::clone(running));
+            let tell = || {
+                let task = running.swap(0, Ordering::SeqCst);
+                // An error means that the parent is gone, which holds nothing any more.
+                let _ = sender.send(&wire::decoded(chunk.header.id));
+                running.store(task, Ordering::SeqCst);
+            };
+            return server.run_task(&chunk.header, 0, &chunk.tasks, Some(&tell)).map(|(_, status)| status);
         }
     }
     Err(Fault::Closed)
@@ -117,13 +126,20 @@ impl Server {
                 self.waiting.clear();
                 return Ok(());
             }
-            at += self.run_task(&chunk.header, position, &chunk.tasks[at..])?.0;
+            at += self.run_task(&chunk.header, position, &chunk.tasks[at..], None)?.0;
         }
         Ok(())
     }
 
-    /// Runs the first of some tasks; gives how many bytes it has, and what its result is.
-    fn run_task(&mut self, chunk: &ChunkHeader, position: u32, tasks: &[u8]) -> Result<(usize, Status), Fault> {
+    /// Runs the first of some tasks; gives how many bytes it has, and what its result is. `on_decoded` is called when it has its
+    /// arguments.
+    fn run_task(
+        &mut self,
+        chunk: &ChunkHeader,
+        position: u32,
+        tasks: &[u8],
+        on_decoded: Option<&dyn Fn()>,
+    ) -> Result<(usize, Status), Fault> {
         // How far a task has come is told by messages here.
         let [begun, finished, revoked] = [const { AtomicU64::new(0) }; 3];
         let progress = Progress { begun: &begun, finished: &finished, revoked: &revoked, count: Finished::default() };
@@ -131,7 +147,9 @@ impl Server {
         // Without room, the result is given back.
         let mut result = Vec::new();
         let results = Encoder::new(Sink::behind(&mut result), self.bytes_max);
-        let mut call = TaskCall::new(TaskFrames::of(tasks), 1, results, progress, self.flush).with_shared(chunk.shared);
+        let mut call = TaskCall::new(TaskFrames::of(tasks), 1, results, progress, self.flush)
+            .with_shared(chunk.shared)
+            .on_decoded(on_decoded);
         seed::set_tasks(chunk.seed, chunk.first_index + u64::from(position), 0);
         self.tasks += 1;
         self.running.store(self.tasks, Ordering::SeqCst);
