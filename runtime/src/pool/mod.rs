@@ -14,6 +14,7 @@ mod resize;
 mod retirement;
 mod seat;
 mod submissions;
+mod submitted;
 mod supervisor;
 
 pub(crate) use self::core::Shared;
@@ -25,4 +26,4 @@ pub(crate) use global::global_shared;
 pub use global::{global_pool, shutdown_global};
 pub use handle::{Pool, cpu_count};
 pub use resize::Stats;
-pub(crate) use submissions::{Outcome, Submitted};
+pub(crate) use submitted::{Outcome, Submitted};

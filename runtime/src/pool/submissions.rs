@@ -7,13 +7,11 @@
 //!    While a map is open it only looks now and then; who opens one or begins to wait wakes it.
 //! 4. Callbacks run on that thread alone, without a lock.
 //! 5. Locks are taken in this order: the state here, the core, the state of one task.
-//! 6. Wakers and callbacks are the program's code, and so are their clone and drop: each is taken out of what is locked, and runs
-//!    by `foreign` once nothing is. A waker may own another handle, whose drop takes these locks.
+//! 6. Wakers and callbacks are the program's code, and run under no lock (see `submitted`).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::task::Waker;
 use std::thread::{JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
@@ -21,6 +19,7 @@ use super::close::end_of;
 use super::core::{Core, Shared};
 use super::drive::Step;
 use super::queue::{CallFailure, CallId, CallRules, Queue, Running};
+use super::submitted::{Callback, Outcome, Submitted, Then};
 use crate::error::{Error, Kind, Result, TaskErrorKind};
 use crate::foreign;
 use crate::locks::{Condition, Lock, Locked};
@@ -31,11 +30,6 @@ use crate::transport::Chunk;
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 /// A pool that is shut down waits so long for a callback that is running.
 const CALLBACK_TIME_MAX: Duration = Duration::from_secs(5);
-
-/// What became of a submitted task.
-pub(crate) type Outcome = std::result::Result<Done, CallFailure>;
-/// What is done with it on the pool's thread.
-pub(crate) type Callback = Box<dyn FnOnce(Outcome) + Send>;
 
 /// The submitted tasks of a pool.
 pub(super) struct Submissions {
@@ -62,111 +56,6 @@ struct State {
     /// The pool is shut down: the thread ends once it has nothing to do.
     is_ending: bool,
     has_ended: bool,
-}
-
-/// A task that was submitted.
-pub(crate) struct Submitted {
-    index: usize,
-    /// Looked at where the state must not be locked.
-    is_finished: AtomicBool,
-    progress: Lock<Progress>,
-}
-
-enum Progress {
-    Pending,
-    /// Who polls its handle, or waits for one of several.
-    Polled(Vec<Waker>),
-    /// Nobody waits for it: this is done with its outcome.
-    Callback(Callback),
-    Finished(Outcome),
-    /// The outcome was given to its handle.
-    Taken,
-}
-
-impl Progress {
-    /// Drops it, one waker after another: two panics at once would abort.
-    fn dispose(self) {
-        match self {
-            Self::Polled(wakers) => wakers.into_iter().for_each(foreign::dispose),
-            Self::Callback(callback) => foreign::dispose(callback),
-            Self::Pending | Self::Finished(_) | Self::Taken => {}
-        }
-    }
-}
-
-/// What is to be done once a task is finished.
-enum Then {
-    Nothing,
-    Wake(Vec<Waker>),
-    CallBack(Callback, Outcome),
-}
-
-impl Submitted {
-    pub(crate) fn is_finished(&self) -> bool {
-        self.is_finished.load(Ordering::Acquire)
-    }
-
-    /// Its outcome, once.
-    pub(crate) fn take(&self) -> Option<Outcome> {
-        let mut progress = self.lock();
-        match std::mem::replace(&mut *progress, Progress::Taken) {
-            Progress::Finished(outcome) => Some(outcome),
-            other => {
-                *progress = other;
-                None
-            }
-        }
-    }
-
-    /// Wakes whoever waits once it is finished; false if it is already.
-    pub(crate) fn wake_when_finished(&self, waker: &Waker) -> bool {
-        if self.knows(waker) {
-            return true;
-        }
-        // Rule 6: cloned before the lock is taken, and dropped after it is released, if nothing came of it.
-        let mut new = Some(waker.clone());
-        let mut progress = self.lock();
-        let is_kept = match &mut *progress {
-            // Another thread may have polled with the same meanwhile: it is woken twice, which is allowed.
-            Progress::Polled(known) => {
-                known.extend(new.take());
-                true
-            }
-            pending @ Progress::Pending => {
-                *pending = Progress::Polled(new.take().into_iter().collect());
-                true
-            }
-            _ => false,
-        };
-        drop(progress);
-        foreign::dispose(new);
-        is_kept
-    }
-
-    /// Whether this waker is woken already.
-    fn knows(&self, waker: &Waker) -> bool {
-        // It compares two addresses, and runs none of the program's code.
-        matches!(&*self.lock(), Progress::Polled(known) if known.iter().any(|known| known.will_wake(waker)))
-    }
-
-    /// Finishes it, and tells what is to be done then, without a lock.
-    fn finish(&self, outcome: Outcome) -> Then {
-        let mut progress = self.lock();
-        let then = match std::mem::replace(&mut *progress, Progress::Taken) {
-            Progress::Callback(callback) => Then::CallBack(callback, outcome),
-            Progress::Taken => Then::Nothing,
-            before => {
-                *progress = Progress::Finished(outcome);
-                if let Progress::Polled(wakers) = before { Then::Wake(wakers) } else { Then::Nothing }
-            }
-        };
-        self.is_finished.store(true, Ordering::Release);
-        then
-    }
-
-    fn lock(&self) -> Locked<'_, Progress> {
-        self.progress.lock()
-    }
 }
 
 impl Submissions {
@@ -241,8 +130,7 @@ impl Shared {
                 call
             }
         };
-        let submitted =
-            Arc::new(Submitted { index, is_finished: AtomicBool::new(false), progress: Lock::new(Progress::Pending) });
+        let submitted = Arc::new(Submitted::new(index));
         state.pending.insert(index, Arc::clone(&submitted));
         self.push(call, chunk);
         Ok(submitted)
@@ -280,12 +168,12 @@ impl Shared {
             return false;
         }
         let mut state = self.submissions.lock();
-        let Some(call) = state.call.filter(|_| state.pending.contains_key(&submitted.index)) else {
+        let Some(call) = state.call.filter(|_| state.pending.contains_key(&submitted.index())) else {
             return false;
         };
         let done = {
             let mut core = self.lock();
-            let done = core.cancel(call, submitted.index, &TaskErrorKind::Cancelled);
+            let done = core.cancel(call, submitted.index(), &TaskErrorKind::Cancelled);
             core.dispatch();
             done
         };
@@ -293,28 +181,14 @@ impl Shared {
         let Some(done) = done else {
             return false;
         };
-        let finished = state.pending.remove(&submitted.index);
+        let finished = state.pending.remove(&submitted.index());
         self.finish(state, finished.map(|submitted| (submitted, Ok(done))).into_iter().collect());
         true
     }
 
     /// Does something with the outcome of a submitted task on the pool's thread, once it is there.
     pub(crate) fn call_back(&self, submitted: &Submitted, callback: Callback) {
-        let mut progress = submitted.lock();
-        let before = match &mut *progress {
-            Progress::Pending | Progress::Polled(_) => {
-                let before = std::mem::replace(&mut *progress, Progress::Callback(callback));
-                drop(progress);
-                // Rule 6: the wakers of who polled the handle before.
-                before.dispose();
-                return;
-            }
-            _ => std::mem::replace(&mut *progress, Progress::Taken),
-        };
-        drop(progress);
-        let Progress::Finished(outcome) = before else {
-            before.dispose();
-            foreign::dispose(callback);
+        let Some((callback, outcome)) = submitted.call_back(callback) else {
             return;
         };
         let mut state = self.submissions.lock();

@@ -1,0 +1,153 @@
+//! A submitted task, as its handle and the pool share it.
+//!
+//! Wakers and callbacks are the program's code, and so are their clone and drop: each is taken out of what is locked, and runs by
+//! `foreign` once nothing is. A waker may own another handle, whose drop takes the lock of the pool's submitted tasks, and behind
+//! that a task's.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Waker;
+
+use super::queue::CallFailure;
+use crate::foreign;
+use crate::locks::{Lock, Locked};
+use crate::task::Done;
+
+/// What became of a submitted task.
+pub(crate) type Outcome = std::result::Result<Done, CallFailure>;
+/// What is done with it on the pool's thread.
+pub(crate) type Callback = Box<dyn FnOnce(Outcome) + Send>;
+
+/// A task that was submitted.
+pub(crate) struct Submitted {
+    index: usize,
+    /// Looked at where the state must not be locked.
+    is_finished: AtomicBool,
+    progress: Lock<Progress>,
+}
+
+enum Progress {
+    Pending,
+    /// Who polls its handle, or waits for one of several.
+    Polled(Vec<Waker>),
+    /// Nobody waits for it: this is done with its outcome.
+    Callback(Callback),
+    Finished(Outcome),
+    /// The outcome was given to its handle.
+    Taken,
+}
+
+impl Progress {
+    /// Drops it, one waker after another: two panics at once would abort.
+    fn dispose(self) {
+        match self {
+            Self::Polled(wakers) => wakers.into_iter().for_each(foreign::dispose),
+            Self::Callback(callback) => foreign::dispose(callback),
+            Self::Pending | Self::Finished(_) | Self::Taken => {}
+        }
+    }
+}
+
+/// What is to be done once a task is finished.
+pub(super) enum Then {
+    Nothing,
+    Wake(Vec<Waker>),
+    CallBack(Callback, Outcome),
+}
+
+impl Submitted {
+    pub(super) fn new(index: usize) -> Self {
+        Self { index, is_finished: AtomicBool::new(false), progress: Lock::new(Progress::Pending) }
+    }
+
+    /// Its place among the submitted tasks.
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        self.is_finished.load(Ordering::Acquire)
+    }
+
+    /// Its outcome, once.
+    pub(crate) fn take(&self) -> Option<Outcome> {
+        let mut progress = self.lock();
+        match std::mem::replace(&mut *progress, Progress::Taken) {
+            Progress::Finished(outcome) => Some(outcome),
+            other => {
+                *progress = other;
+                None
+            }
+        }
+    }
+
+    /// Wakes whoever waits once it is finished; false if it is already.
+    pub(crate) fn wake_when_finished(&self, waker: &Waker) -> bool {
+        if self.knows(waker) {
+            return true;
+        }
+        // It is cloned before the lock is taken, and dropped after it is released, if nothing came of it.
+        let mut new = Some(waker.clone());
+        let mut progress = self.lock();
+        let is_kept = match &mut *progress {
+            // Another thread may have polled with the same meanwhile: it is woken twice, which is allowed.
+            Progress::Polled(known) => {
+                known.extend(new.take());
+                true
+            }
+            pending @ Progress::Pending => {
+                *pending = Progress::Polled(new.take().into_iter().collect());
+                true
+            }
+            _ => false,
+        };
+        drop(progress);
+        foreign::dispose(new);
+        is_kept
+    }
+
+    /// Sets what is done with its outcome. It is given back with the outcome, if that is there.
+    pub(super) fn call_back(&self, callback: Callback) -> Option<(Callback, Outcome)> {
+        let mut progress = self.lock();
+        if matches!(&*progress, Progress::Pending | Progress::Polled(_)) {
+            let before = std::mem::replace(&mut *progress, Progress::Callback(callback));
+            drop(progress);
+            before.dispose();
+            return None;
+        }
+        let before = std::mem::replace(&mut *progress, Progress::Taken);
+        drop(progress);
+        match before {
+            Progress::Finished(outcome) => Some((callback, outcome)),
+            other => {
+                other.dispose();
+                foreign::dispose(callback);
+                None
+            }
+        }
+    }
+
+    /// Whether this waker is woken already.
+    fn knows(&self, waker: &Waker) -> bool {
+        // It compares two addresses, and runs none of the program's code.
+        matches!(&*self.lock(), Progress::Polled(known) if known.iter().any(|known| known.will_wake(waker)))
+    }
+
+    /// Finishes it, and tells what is to be done then, without a lock.
+    pub(super) fn finish(&self, outcome: Outcome) -> Then {
+        let mut progress = self.lock();
+        let then = match std::mem::replace(&mut *progress, Progress::Taken) {
+            Progress::Callback(callback) => Then::CallBack(callback, outcome),
+            Progress::Taken => Then::Nothing,
+            before => {
+                *progress = Progress::Finished(outcome);
+                if let Progress::Polled(wakers) = before { Then::Wake(wakers) } else { Then::Nothing }
+            }
+        };
+        self.is_finished.store(true, Ordering::Release);
+        then
+    }
+
+    fn lock(&self) -> Locked<'_, Progress> {
+        self.progress.lock()
+    }
+}
