@@ -21,6 +21,8 @@ use serde::de::DeserializeOwned;
 
 use crate::error::CodecError;
 
+pub(crate) use deserializer::is_own_deserializer;
+pub(crate) use serializer::is_own_serializer;
 pub(crate) use sink::Sink;
 
 type Config = Configuration<LittleEndian, Fixint>;

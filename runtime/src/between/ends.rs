@@ -19,6 +19,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 use super::object::{Kind, Look, OPENED, Object, SLICE};
 use super::travel::{not_here, refused};
+use crate::codec;
 use crate::error::Result;
 use crate::shared::{self, Form, Segment};
 use crate::sys;
@@ -137,7 +138,7 @@ impl End {
     /// Notes the channel and the end for the worker, and writes their names.
     pub(super) fn serialize<S: Serializer>(self: &Arc<Self>, serializer: S) -> Result<S::Ok, S::Error> {
         let name = self.role.name();
-        match shared::form() {
+        match shared::form_for::<S>() {
             Form::Name => {
                 let segment = self.segment();
                 shared::note(self.ends.object.segment());
@@ -153,8 +154,11 @@ impl End {
 
     /// Finds the end that names stand for.
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(role: Role, deserializer: D) -> Result<Arc<Self>, D::Error> {
-        let (channel, end) = <(u64, u64)>::deserialize(deserializer)?;
         let missing = || not_here(role.name());
+        if !codec::is_own_deserializer::<D>() {
+            return Err(missing());
+        }
+        let (channel, end) = <(u64, u64)>::deserialize(deserializer)?;
         let ends = shared::find_made(channel, |descriptor| Object::join(Kind::Channel, descriptor).map(Ends::of));
         let ends = ends.ok_or_else(missing)?.map_err(de::Error::custom)?;
         Ok(ends.open(role, shared::find_open(end).ok_or_else(missing)?))

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 use super::object::{Kind, Object};
+use crate::codec;
 use crate::shared::{self, Form};
 
 /// Notes an object for the worker, and writes its name.
 pub(super) fn serialize<S: Serializer>(kind: Kind, object: &Object, serializer: S) -> Result<S::Ok, S::Error> {
-    match shared::form() {
+    match shared::form_for::<S>() {
         Form::Name | Form::KeptName => {
             shared::note(object.segment());
             object.segment().id.serialize(serializer)
@@ -20,6 +21,9 @@ pub(super) fn serialize<S: Serializer>(kind: Kind, object: &Object, serializer: 
 
 /// Finds the object that a name stands for.
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(kind: Kind, deserializer: D) -> Result<Arc<Object>, D::Error> {
+    if !codec::is_own_deserializer::<D>() {
+        return Err(not_here(kind.name()));
+    }
     let id = u64::deserialize(deserializer)?;
     let object = shared::find_made(id, |descriptor| Object::join(kind, descriptor));
     object.ok_or_else(|| not_here(kind.name()))?.map_err(de::Error::custom)

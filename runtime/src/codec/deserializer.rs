@@ -11,6 +11,7 @@ use bincode::serde::DecodeError as SerdeError;
 use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, Visitor};
 
 use super::{CONFIG, Config, plain};
+use crate::sys;
 
 /// Reads one value off the front, and gives what stands behind it.
 #[inline]
@@ -18,6 +19,12 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8]), De
     let mut decoder = DecoderImpl::new(Source { bytes }, CONFIG, ());
     let value = T::deserialize(Deserializer { decoder: &mut decoder })?;
     Ok((value, decoder.reader().bytes))
+}
+
+/// Whether a deserializer is this one, and neither another format nor a wrapper.
+#[inline]
+pub(crate) fn is_own_deserializer<D>() -> bool {
+    sys::type_id::<D>() == sys::type_id::<Deserializer<'static, 'static>>()
 }
 
 /// The bytes that were not read yet.

@@ -10,11 +10,18 @@ use bincode::serde::EncodeError as SerdeError;
 use serde::ser::{self, Serialize};
 
 use super::{CONFIG, Config, plain};
+use crate::sys;
 
 /// Writes one value.
 #[inline]
 pub(super) fn encode<T: Serialize + ?Sized, W: Writer>(value: &T, writer: W) -> Result<(), EncodeError> {
     value.serialize(Serializer { encoder: &mut EncoderImpl::new(writer, CONFIG) })
+}
+
+/// Whether a serializer is this one, as an [`Encoder`](super::Encoder) uses it, and neither another format nor a wrapper.
+#[inline]
+pub(crate) fn is_own_serializer<S>() -> bool {
+    sys::type_id::<S>() == sys::type_id::<Serializer<'static, super::Writer<'static, 'static>>>()
 }
 
 /// What it writes next, be it a value or the next part of one.

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::segment::Segment;
+use crate::codec;
 
 /// The memory that was noted, by its number.
 type Noted = BTreeMap<u64, Arc<Segment>>;
@@ -89,8 +90,14 @@ pub(crate) fn write_by_value() {
     MODE.set(Mode::ByValue);
 }
 
+/// How a value in shared memory is written by a serializer of this type on this thread now: by another than the codec's own not
+/// at all, whatever is being encoded meanwhile.
+pub(crate) fn form_for<S>() -> Form {
+    if codec::is_own_serializer::<S>() { form() } else { Form::Refused }
+}
+
 /// How a value in shared memory is written on this thread now.
-pub(crate) fn form() -> Form {
+pub(super) fn form() -> Form {
     MODE.with_borrow(|mode| match mode {
         Mode::Nothing => Form::Refused,
         Mode::ByValue => Form::Value,

@@ -2,6 +2,8 @@
 //! or the memory's descriptor, travels.
 
 mod collect;
+mod copied;
+mod file;
 mod lend;
 mod part;
 mod received;
@@ -11,7 +13,7 @@ mod slice_mut;
 mod value;
 mod waiting;
 
-pub(crate) use collect::{Form, by_value, collect, collect_kept, form, note, write_by_value};
+pub(crate) use collect::{Form, by_value, collect, collect_kept, form_for, note, write_by_value};
 pub(crate) use lend::has_parts;
 pub use part::{SharedChunksMut, SharedPart};
 pub(crate) use received::{add, find, find_made, find_open, keep, kept, remove};

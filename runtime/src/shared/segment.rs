@@ -8,7 +8,10 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use super::copied;
+use super::waiting::wait_until;
 use crate::sys::{self, Pages};
 
 /// Memory with a number that no other of this process has, which a worker gets once.
@@ -69,15 +72,30 @@ impl Memory {
         Ok((Self { pages, segment, populated: Once::new() }, filled))
     }
 
-    /// Memory that was written, and is not written any more. Where that cannot be sealed it is not shared.
-    pub(crate) fn written(pages: Pages, segment: Arc<Segment>) -> Self {
-        let sealed = sys::seal_against_writers(&segment.memory).is_ok();
-        Self { pages, segment: sealed.then_some(segment), populated: Once::new() }
+    /// Memory that was written, and is not written any more: itself, once nobody can write to it, or a copy where somebody still
+    /// could.
+    ///
+    /// # Errors
+    ///
+    /// There is no memory for the copy.
+    pub(crate) fn written(pages: Pages, segment: &Segment) -> io::Result<Self> {
+        let bytes = pages.len();
+        // A mapping that can be written keeps the memory from being sealed.
+        drop(pages);
+        let sealed = wait_until_sealed(&segment.memory);
+        if sealed && let Ok(pages) = Pages::filled(&segment.memory, bytes) {
+            // Under a new number: under the old one workers have been lent the memory to be written.
+            let segment = Segment::numbered(Arc::clone(&segment.memory), bytes, None);
+            return Ok(Self { pages, segment: Some(segment), populated: Once::new() });
+        }
+        let file = File::from(segment.memory.try_clone()?);
+        copied::copy_of(&file, bytes)
     }
 
-    /// A file, which is mapped to be read.
-    pub(crate) fn of_file(file: File, bytes: usize) -> io::Result<Self> {
-        Self::filled(file.into(), bytes)
+    /// A file that is mapped, and does not change.
+    pub(super) fn of_file(pages: Pages, file: File) -> Self {
+        let segment = Segment::new(file.into(), pages.len());
+        Self { pages, segment: Some(segment), populated: Once::new() }
     }
 
     /// Memory that another process has filled.
@@ -102,6 +120,20 @@ impl Memory {
         }
     }
 }
+
+/// Seals memory against all writers; tells whether that was possible in a moment.
+fn wait_until_sealed(memory: &OwnedFd) -> bool {
+    let mut is_sealed = false;
+    wait_until(SEAL_WAIT_MAX, || {
+        let sealed = sys::seal_against_all_writers(memory);
+        is_sealed = sealed.is_ok();
+        sealed.err().is_none_or(|error| error.kind() != io::ErrorKind::ResourceBusy)
+    });
+    is_sealed
+}
+
+/// A worker unmaps its parts right behind its last result, but on a busy machine it may be kept from that.
+const SEAL_WAIT_MAX: Duration = Duration::from_millis(20);
 
 /// New memory that processes share, and nobody but this mapping can write.
 fn shared(bytes: usize) -> io::Result<(Pages, OwnedFd)> {

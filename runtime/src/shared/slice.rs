@@ -1,20 +1,18 @@
 //! Numbers in shared memory: what a worker gets of them is a name, a place and a length.
 
 use std::fmt;
-use std::fs::File;
-use std::io;
 use std::marker::PhantomData;
 use std::ops::{Bound, Deref, RangeBounds};
-use std::path::Path;
 use std::sync::Arc;
 
 use serde::de::{self, DeserializeOwned, SeqAccess, Visitor};
 use serde::ser::{self, SerializeTuple};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::collect::{Form, form, note};
+use super::collect::{Form, form_for, note};
 use super::received;
 use super::segment::Memory;
+use crate::codec;
 use crate::sys::{Plain, for_each_plain};
 
 /// A number that a [`SharedSlice`] can hold: `u8` to `u128`, `i8` to `i128`, `f32`, `f64`, and, where they have 64 bits,
@@ -88,55 +86,6 @@ pub struct SharedSlice<T> {
 const CHECKED: &str = "the place was checked when the slice was made";
 
 impl<T: Number> SharedSlice<T> {
-    /// The numbers in a file, in the byte order of this machine: the file is mapped, and not read. Its length at this moment is
-    /// that of the slice.
-    ///
-    /// Nobody must change the file while there is a slice of it: the numbers would change too, under code that relies on them not
-    /// to. If it is cut off, whoever reads behind its new end is ended by SIGBUS: a worker, whose task is then
-    /// [`Crashed`](crate::TaskErrorKind::Crashed); or this process. To replace a file under a slice, write another, and rename
-    /// it: the slice keeps the old one.
-    ///
-    /// # Errors
-    ///
-    /// The file cannot be opened or mapped; it is no regular file (`InvalidInput`); its length is not a multiple of
-    /// `size_of::<T>()` (`InvalidData`).
-    ///
-    /// # Examples
-    ///
-    /// A file whose length does not fit:
-    ///
-    /// ```
-    /// # use poolmap::SharedSlice;
-    /// let path = std::env::temp_dir().join(format!("poolmap-{}", std::process::id()));
-    /// std::fs::write(&path, [1, 0, 2, 0, 3])?;
-    /// let error = SharedSlice::<u16>::from_file(&path).unwrap_err();
-    /// assert!(error.to_string().contains("5 bytes are not a multiple of 2"));
-    /// assert_eq!(SharedSlice::<u8>::from_file(&path)?.len(), 5);
-    /// # std::fs::remove_file(&path)?;
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn from_file(path: impl AsRef<Path>) -> io::Result<Self> {
-        let path = path.as_ref();
-        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-        let kinded = |kind, what: &str| named(io::Error::new(kind, what));
-        let file = File::open(path).map_err(named)?;
-        let metadata = file.metadata().map_err(named)?;
-        if !metadata.is_file() {
-            return Err(kinded(io::ErrorKind::InvalidInput, "only a regular file can be mapped"));
-        }
-        let bytes = usize::try_from(metadata.len()).map_err(|error| named(io::Error::other(error)))?;
-        let size = size_of::<T>();
-        if !bytes.is_multiple_of(size) {
-            let what = format!("{bytes} bytes are not a multiple of {size}, the size of a `{}`", short_name::<T>());
-            return Err(kinded(io::ErrorKind::InvalidData, &what));
-        }
-        if bytes == 0 {
-            return Ok(Self::empty());
-        }
-        let memory = Memory::of_file(file, bytes).map_err(named)?;
-        Ok(Self::of(memory, bytes / size))
-    }
-
     /// A part of it: the same memory.
     ///
     /// # Panics
@@ -351,7 +300,7 @@ const VALUE: u8 = 2;
 
 impl<T: Number> Serialize for SharedSlice<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let segment = match form() {
+        let segment = match form_for::<S>() {
             Form::Name | Form::KeptName => self.memory.as_ref().and_then(|memory| memory.segment()),
             Form::Value => None,
             Form::Refused => {
@@ -379,6 +328,11 @@ impl<T: Number> Serialize for SharedSlice<T> {
 
 impl<'de, T: Number> Deserialize<'de> for SharedSlice<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if !codec::is_own_deserializer::<D>() {
+            return Err(de::Error::custom(
+                "a SharedSlice is made by a call of a worker function only: deserialise a `Vec`",
+            ));
+        }
         deserializer.deserialize_tuple(4, NameVisitor(PhantomData))
     }
 }

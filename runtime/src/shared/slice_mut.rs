@@ -5,7 +5,6 @@ use std::io;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut, Range};
 use std::os::fd::AsFd;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de;
@@ -17,6 +16,7 @@ use super::part::{SharedChunksMut, SharedPart, divide};
 use super::received;
 use super::segment::{Memory, Segment};
 use super::slice::{Number, SharedSlice, short_name, write};
+use crate::codec;
 use crate::sys::{self, Pages, Part};
 
 /// Numbers in memory that workers write in place: one big result, filled in parts by many tasks, and copied by none.
@@ -220,12 +220,14 @@ impl<T: Number> SharedSliceMut<T> {
         self.room.as_ref().is_none_or(|room| room.lend.wait(limit))
     }
 
-    /// The same numbers to be read by workers, and written by nobody any more. It copies nothing; in a worker, whose part ends
-    /// with its task, it is a copy.
+    /// Makes them a [`SharedSlice`], to be read by workers, which nobody can write any more.
+    ///
+    /// The kernel sees to that, and nothing is copied. Where a process still has the memory mapped to be written, and in a worker,
+    /// whose part ends with its task, the slice is a copy.
     ///
     /// # Panics
     ///
-    /// Workers still have a part (see [`wait_timeout`](Self::wait_timeout)).
+    /// Workers still have a part (see [`wait_timeout`](Self::wait_timeout)); there is no memory for a copy.
     ///
     /// # Examples
     ///
@@ -254,9 +256,11 @@ impl<T: Number> SharedSliceMut<T> {
         self.settle();
         match self.room {
             Some(Room { pages, lend, .. }) if lend.is_own() => {
-                let segment =
-                    lend.segment().map(Arc::clone).expect("memory of this process has its number from the start");
-                SharedSlice::of(Memory::written(pages, segment), self.length)
+                let segment = lend.segment().expect("memory of this process has its number from the start");
+                match Memory::written(pages, segment) {
+                    Ok(memory) => SharedSlice::of(memory, self.length),
+                    Err(error) => panic!("there is no memory for a copy of {} numbers: {error}", self.length),
+                }
             }
             Some(_) => SharedSlice::from(&self[..]),
             None => SharedSlice::empty(),
@@ -430,6 +434,9 @@ impl<T: Number> Serialize for SharedSliceMut<T> {
 
 impl<'de, T: Number> Deserialize<'de> for SharedSliceMut<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if !codec::is_own_deserializer::<D>() {
+            return Err(de::Error::custom("a part of a SharedSliceMut is made by a call of a worker function only"));
+        }
         let (id, offset, length) = Deserialize::deserialize(deserializer)?;
         Self::named(id, offset, length)
     }

@@ -15,6 +15,7 @@ mod pages;
 mod plain;
 mod poll;
 mod process;
+mod seals;
 mod socket;
 mod stack;
 #[cfg(feature = "progress")]
@@ -40,6 +41,7 @@ pub(crate) use pages::{Pages, Part};
 pub(crate) use plain::{IsVec, Plain, for_each_plain, plain_bytes, type_id};
 pub(crate) use poll::{Watch, poll};
 pub(crate) use process::{CAN_TELL_CPU_TIME, End, Group, Process, cpu_time, resident_bytes};
+pub(crate) use seals::{seal_against_all_writers, seal_seals};
 pub(crate) use socket::{Wait, is_hung_up, pair, receive, receive_with_descriptors, send, send_with_descriptors};
 #[cfg(feature = "progress")]
 pub(crate) use terminal::terminal_columns;

@@ -28,8 +28,16 @@ impl Pages {
         Ok(Self { mapping: Mapping::private(bytes)?, access: Access::ReadWrite })
     }
 
-    /// Memory that another has filled, or a file. The other must not change it any more: the parent that sent it keeps to
-    /// that, and of a file `SharedSlice::from_file` asks it.
+    /// A file.
+    ///
+    /// # Safety
+    ///
+    /// Nobody changes the file's bytes, or makes it shorter, as long as the pages are there.
+    pub(crate) unsafe fn mapped(file: impl AsFd, bytes: usize) -> io::Result<Self> {
+        Ok(Self { mapping: Mapping::new(file, bytes, Access::Read)?, access: Access::Read })
+    }
+
+    /// Memory that another has filled. The other must not change it any more: the parent that sent it keeps to that.
     pub(crate) fn filled(memory: impl AsFd, bytes: usize) -> io::Result<Self> {
         Ok(Self { mapping: Mapping::new(memory, bytes, Access::Read)?, access: Access::Read })
     }

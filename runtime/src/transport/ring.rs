@@ -62,6 +62,7 @@ impl RingLink {
     /// The memory of a new worker, and its descriptor for the worker.
     pub(super) fn new(buffers: &Arc<Buffers>, frame_bytes_max: usize) -> io::Result<(Self, OwnedFd)> {
         let memory = sys::shared_memory(layout::BYTES)?;
+        sys::seal_seals(&memory)?;
         let link = Self {
             words: Words::new(&memory, layout::WORDS_BYTES, Access::ReadWrite)?,
             results: Ring::new(&memory, layout::RESULTS, layout::RESULTS_BYTES, Access::Read)?,

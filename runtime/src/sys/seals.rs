@@ -1,0 +1,88 @@
+//! Seals on memory that processes share: what the kernel keeps everybody from doing with it, whatever descriptor they have.
+
+use std::io;
+use std::os::fd::AsFd;
+
+/// Keeps the memory as it is: nobody can add a seal, such as one that keeps others from writing.
+#[cfg(poolmap_linux)]
+pub(crate) fn seal_seals(memory: impl AsFd) -> io::Result<()> {
+    add(memory, nix::libc::F_SEAL_SEAL)
+}
+
+/// Keeps everybody from writing from now on, also by mappings that there are.
+///
+/// # Errors
+///
+/// A process has a mapping that can be written (`ResourceBusy`); the system has no such seal.
+#[cfg(poolmap_linux)]
+pub(crate) fn seal_against_all_writers(memory: impl AsFd) -> io::Result<()> {
+    add(memory, nix::libc::F_SEAL_WRITE | nix::libc::F_SEAL_SEAL)
+}
+
+/// Whether nobody can map the memory to write to it, nor change its size: what was written there stays.
+#[cfg(poolmap_linux)]
+#[cfg_attr(not(test), expect(dead_code))]
+pub(crate) fn is_sealed_against_writers(memory: impl AsFd) -> bool {
+    use std::os::fd::AsRawFd;
+
+    use nix::libc::{F_GET_SEALS, F_SEAL_FUTURE_WRITE, F_SEAL_SHRINK, F_SEAL_WRITE, fcntl};
+
+    // SAFETY: the call takes integers and touches no memory of ours.
+    let seals = unsafe { fcntl(memory.as_fd().as_raw_fd(), F_GET_SEALS) };
+    seals >= 0 && seals & F_SEAL_SHRINK != 0 && seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE) != 0
+}
+
+#[cfg(poolmap_linux)]
+fn add(memory: impl AsFd, seals: nix::libc::c_int) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+
+    // SAFETY: the call takes integers and touches no memory of ours.
+    let result = unsafe { nix::libc::fcntl(memory.as_fd().as_raw_fd(), nix::libc::F_ADD_SEALS, seals) };
+    nix::errno::Errno::result(result)?;
+    Ok(())
+}
+
+#[cfg(not(poolmap_linux))]
+pub(crate) fn seal_seals(_memory: impl AsFd) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(not(poolmap_linux))]
+pub(crate) fn seal_against_all_writers(_memory: impl AsFd) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(not(poolmap_linux))]
+pub(crate) fn is_sealed_against_writers(_memory: impl AsFd) -> bool {
+    false
+}
+
+#[cfg(all(test, poolmap_linux))]
+mod tests {
+    use super::*;
+    use crate::sys::{CommonMemory, seal_against_writers, shared_memory};
+
+    #[test]
+    fn memory_that_somebody_can_write_is_not_sealed_against_all_writers() {
+        let memory = shared_memory(4096).unwrap();
+        let writer = CommonMemory::new(&memory, 4096).unwrap();
+        let error = seal_against_all_writers(&memory).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
+        assert!(!is_sealed_against_writers(&memory));
+        drop(writer);
+        seal_against_all_writers(&memory).unwrap();
+        assert!(is_sealed_against_writers(&memory));
+        assert!(CommonMemory::new(&memory, 4096).is_err());
+        // A second seal is refused, as all seals are from then on.
+        assert!(seal_seals(&memory).is_err());
+    }
+
+    #[test]
+    fn sealed_seals_stay() {
+        let memory = shared_memory(4096).unwrap();
+        seal_seals(&memory).unwrap();
+        assert!(seal_against_writers(&memory).is_err());
+        assert!(CommonMemory::new(&memory, 4096).is_ok());
+        assert!(!is_sealed_against_writers(&memory));
+    }
+}
