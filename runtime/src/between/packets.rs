@@ -32,10 +32,11 @@ thread_local! {
 /// Calls a function with this thread's buffer, which may hold anything.
 pub(super) fn with_buffer<R>(use_buffer: impl FnOnce(&mut Vec<u8>) -> R) -> R {
     // A value's own code may send or receive too: it finds another buffer then.
-    let mut buffer = BUFFER.take();
+    // As does a thread that has destroyed its own, at its end.
+    let mut buffer = BUFFER.try_with(Cell::take).unwrap_or_default();
     let result = use_buffer(&mut buffer);
     if buffer.capacity() <= 2 * (HEAD_BYTES + SMALL_BYTES_MAX) {
-        BUFFER.set(buffer);
+        let _ = BUFFER.try_with(|kept| kept.set(buffer));
     }
     result
 }

@@ -15,15 +15,19 @@ thread_local! {
 #[inline]
 pub fn with_state<T: 'static, R>(init: impl FnOnce() -> T, run: impl FnOnce(&mut T) -> R) -> R {
     let id = TypeId::of::<T>();
-    let kept =
-        STATES.with_borrow_mut(|states| states.iter_mut().find(|(of, _)| *of == id).and_then(|(_, kept)| kept.take()));
-    let mut state = kept.and_then(|state| state.downcast().ok()).unwrap_or_else(|| Box::new(init()));
+    let kept = STATES
+        .try_with(|states| states.borrow_mut().iter_mut().find(|(of, _)| *of == id).and_then(|(_, kept)| kept.take()));
+    // The thread may have destroyed them, at its end: then the state is made for this one call.
+    let mut state = kept.ok().flatten().and_then(|state| state.downcast().ok()).unwrap_or_else(|| Box::new(init()));
     let result = run(&mut state);
-    let before = STATES.with_borrow_mut(|states| match states.iter_mut().find(|(of, _)| *of == id) {
-        Some((_, kept)) => kept.replace(state),
-        None => {
-            states.push((id, Some(state)));
-            None
+    let before = STATES.try_with(|states| {
+        let mut states = states.borrow_mut();
+        match states.iter_mut().find(|(of, _)| *of == id) {
+            Some((_, kept)) => kept.replace(state),
+            None => {
+                states.push((id, Some(state)));
+                None
+            }
         }
     });
     // A task within this one has made another. Its Drop is the program's code, which may ask for a state too.

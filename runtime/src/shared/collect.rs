@@ -7,6 +7,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
 use super::segment::Segment;
@@ -31,7 +32,14 @@ enum Use {
 }
 
 thread_local! {
-    static MODE: RefCell<Mode> = const { RefCell::new(Mode::Nothing) };
+    /// A thread destroys what has a Drop at its end, and may map after that: in the Drop of another thread-local, or in a handler
+    /// of `atexit`. So this has none. What was noted is dropped by its [`Collecting`], which puts the mode before it back.
+    static MODE: RefCell<ManuallyDrop<Mode>> = const { RefCell::new(ManuallyDrop::new(Mode::Nothing)) };
+}
+
+/// Sets the mode of this thread, and gives the one before.
+fn replace(mode: Mode) -> Mode {
+    ManuallyDrop::into_inner(MODE.replace(ManuallyDrop::new(mode)))
 }
 
 /// How a value in shared memory is to be written.
@@ -52,17 +60,17 @@ pub(crate) struct Collecting {
 
 /// Begins to collect, for one task each.
 pub(crate) fn collect() -> Collecting {
-    Collecting { before: Some(MODE.replace(Mode::Collect(Noted::new(), Use::Once))) }
+    Collecting { before: Some(replace(Mode::Collect(Noted::new(), Use::Once))) }
 }
 
 /// Begins to collect, for a value that a worker may keep.
 pub(crate) fn collect_kept() -> Collecting {
-    Collecting { before: Some(MODE.replace(Mode::Collect(Noted::new(), Use::Kept))) }
+    Collecting { before: Some(replace(Mode::Collect(Noted::new(), Use::Kept))) }
 }
 
 /// Until what it gives is dropped, this thread writes values in shared memory as what they are.
 pub(crate) fn by_value() -> impl Drop {
-    Collecting { before: Some(MODE.replace(Mode::ByValue)) }
+    Collecting { before: Some(replace(Mode::ByValue)) }
 }
 
 impl Collecting {
@@ -75,7 +83,7 @@ impl Collecting {
     }
 
     fn end(&mut self) -> Option<Mode> {
-        self.before.take().map(|before| MODE.replace(before))
+        self.before.take().map(replace)
     }
 }
 
@@ -87,7 +95,7 @@ impl Drop for Collecting {
 
 /// From now on this thread writes values in shared memory as what they are, but while it collects.
 pub(crate) fn write_by_value() {
-    MODE.set(Mode::ByValue);
+    drop(replace(Mode::ByValue));
 }
 
 /// How a value in shared memory is written by a serializer of this type on this thread now: by another than the codec's own not
@@ -98,7 +106,7 @@ pub(crate) fn form_for<S>() -> Form {
 
 /// How a value in shared memory is written on this thread now.
 pub(super) fn form() -> Form {
-    MODE.with_borrow(|mode| match mode {
+    MODE.with_borrow(|mode| match &**mode {
         Mode::Nothing => Form::Refused,
         Mode::ByValue => Form::Value,
         Mode::Collect(_, Use::Once) => Form::Name,
@@ -109,7 +117,7 @@ pub(super) fn form() -> Form {
 /// Notes memory that a value names.
 pub(crate) fn note(segment: &Arc<Segment>) {
     MODE.with_borrow_mut(|mode| {
-        if let Mode::Collect(noted, _) = mode {
+        if let Mode::Collect(noted, _) = &mut **mode {
             noted.entry(segment.id).or_insert_with(|| Arc::clone(segment));
         }
     });

@@ -25,7 +25,8 @@ enum Received {
 }
 
 thread_local! {
-    /// Values need not be `Send`: they stay on the thread that runs the tasks.
+    /// Values need not be `Send`: they stay on the thread that runs the tasks. Once the thread has destroyed it, at its end,
+    /// nothing is kept.
     static KEPT: RefCell<BTreeMap<u64, Rc<dyn Any>>> = const { RefCell::new(BTreeMap::new()) };
 }
 
@@ -79,7 +80,7 @@ pub(crate) fn find_made<T: Any + Send + Sync, E>(
 /// Lets go of memory, and of the value out of it.
 pub(crate) fn remove(id: u64) {
     let received = RECEIVED.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
-    let value = KEPT.with_borrow_mut(|kept| kept.remove(&id));
+    let value = KEPT.try_with(|kept| kept.borrow_mut().remove(&id));
     // A value's Drop is the program's: its panic is no task's, and must not end the thread.
     foreign::dispose(value);
     drop(received);
@@ -87,13 +88,13 @@ pub(crate) fn remove(id: u64) {
 
 /// The value that this thread has kept of the memory with this number.
 pub(crate) fn kept<T: 'static>(id: u64) -> Option<Rc<T>> {
-    KEPT.with_borrow(|kept| kept.get(&id).cloned())?.downcast().ok()
+    KEPT.try_with(|kept| kept.borrow().get(&id).cloned()).ok()??.downcast().ok()
 }
 
 /// Keeps a value until its memory is let go of.
 pub(crate) fn keep<T: 'static>(id: u64, value: T) -> Rc<T> {
     let value = Rc::new(value);
-    let before = KEPT.with_borrow_mut(|kept| kept.insert(id, Rc::clone(&value) as Rc<dyn Any>));
+    let before = KEPT.try_with(|kept| kept.borrow_mut().insert(id, Rc::clone(&value) as Rc<dyn Any>));
     drop(before);
     value
 }

@@ -15,7 +15,7 @@ thread_local! {
     static IN_TASK: Cell<bool> = const { Cell::new(false) };
     /// Whether [`LAST`] holds one: looked at before each task, which must not take long.
     static HAS_LAST: Cell<bool> = const { Cell::new(false) };
-    /// The last panic of the running task.
+    /// The last panic of the running task. The thread destroys it at its end, unlike the two above.
     static LAST: RefCell<Option<PanicNote>> = const { RefCell::new(None) };
 }
 
@@ -60,8 +60,9 @@ pub(super) fn install_hook(teller: Teller, printed: Printed) {
             backtrace: backtrace(),
         };
         teller.tell(&note);
-        LAST.set(Some(note));
-        HAS_LAST.set(true);
+        if LAST.try_with(|last| last.replace(Some(note))).is_ok() {
+            HAS_LAST.set(true);
+        }
         if printed == Printed::All {
             previous(info);
         }
@@ -72,14 +73,14 @@ pub(super) fn install_hook(teller: Teller, printed: Printed) {
 pub(super) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, PanicNote> {
     IN_TASK.set(true);
     if HAS_LAST.replace(false) {
-        LAST.set(None);
+        let _ = LAST.try_with(RefCell::take);
     }
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
     IN_TASK.set(false);
     result.map_err(|payload| {
         // A program's own hook, set in a task, takes the place of ours; the payload tells the message all the same.
-        let note =
-            LAST.take().unwrap_or_else(|| PanicNote { message: foreign::message(&*payload), ..PanicNote::default() });
+        let note = LAST.try_with(RefCell::take).ok().flatten();
+        let note = note.unwrap_or_else(|| PanicNote { message: foreign::message(&*payload), ..PanicNote::default() });
         foreign::dispose_payload(payload);
         note
     })
