@@ -94,11 +94,18 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
+    /// A range that was just mapped.
+    fn of(start: NonNull<c_void>, bytes: usize) -> Self {
+        let mapping = Self { start, bytes };
+        mapping.keep_from_core_dumps();
+        mapping
+    }
+
     pub(super) fn new(memory: impl AsFd, bytes: usize, access: Access) -> io::Result<Self> {
         let length = NonZeroUsize::new(bytes).ok_or(io::ErrorKind::InvalidInput)?;
         // SAFETY: the kernel chooses a free address, so no memory of ours is replaced.
         let start = unsafe { mmap(None, length, access.flags(), MapFlags::MAP_SHARED, memory, 0) }?;
-        Ok(Self { start, bytes })
+        Ok(Self::of(start, bytes))
     }
 
     /// A part of memory, all of it about to be touched, which processes forked from this one do not get. `offset` is a multiple
@@ -108,7 +115,7 @@ impl Mapping {
         let offset = i64::try_from(offset).map_err(io::Error::other)?;
         // SAFETY: the kernel chooses a free address, so no memory of ours is replaced.
         let start = unsafe { mmap(None, length, access.flags(), MapFlags::MAP_SHARED | POPULATE, memory, offset) }?;
-        let mapping = Self { start, bytes };
+        let mapping = Self::of(start, bytes);
         mapping.keep_from_forks();
         Ok(mapping)
     }
@@ -119,7 +126,7 @@ impl Mapping {
         let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE;
         // SAFETY: the kernel chooses a free address, so no memory of ours is replaced.
         let start = unsafe { mmap_anonymous(None, length, Access::ReadWrite.flags(), flags) }?;
-        Ok(Self { start, bytes })
+        Ok(Self::of(start, bytes))
     }
 
     /// The bytes from `offset` on, twice, one behind the other: whatever begins in the first is in one piece.
@@ -138,7 +145,25 @@ impl Mapping {
             // SAFETY: what is replaced is a half of the address space reserved above, which nothing else knows.
             unsafe { mmap(address, length, access.flags(), flags, memory.as_fd(), file_offset) }?;
         }
+        // Each half has replaced what was advised before.
+        mapping.keep_from_core_dumps();
         Ok(mapping)
+    }
+
+    /// Leaves the memory out of core dumps. The kernel would read every page of it, and so make those that nobody has touched, and
+    /// a worker's core would hold the arguments of all other tasks.
+    fn keep_from_core_dumps(&self) {
+        #[cfg(target_os = "linux")]
+        let advice = Some(nix::sys::mman::MmapAdvise::MADV_DONTDUMP);
+        #[cfg(target_os = "freebsd")]
+        let advice = Some(nix::sys::mman::MmapAdvise::MADV_NOCORE);
+        #[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
+        let advice = None::<nix::sys::mman::MmapAdvise>;
+        if let Some(advice) = advice {
+            // SAFETY: the range is a mapping of ours, and the advice changes nothing but what a core dump holds. A kernel that
+            // does not know it changes nothing at all.
+            let _ = unsafe { nix::sys::mman::madvise(self.start, self.bytes, advice) };
+        }
     }
 
     #[cfg(poolmap_linux)]
