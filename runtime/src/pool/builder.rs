@@ -19,7 +19,11 @@ const STARTUP_TIMEOUT: Duration = Duration::from_secs(10);
 const STARTUP_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
 /// A backtrace of a panic needs about so much.
 const STACK_BYTES_MIN: usize = 64 << 10;
-const STACK_BYTES_MAX: usize = 1 << 40;
+/// 1 TiB; where addresses have 32 bits, 1 GiB.
+const STACK_BYTES_MAX: usize = match 1_usize.checked_shl(40) {
+    Some(bytes) => bytes,
+    None => 1 << 30,
+};
 /// What a worker of a small program takes beside the stack of its tasks, and twice as much to work with.
 const MEMORY_BYTES_MIN: u64 = 8 << 20;
 
@@ -96,7 +100,7 @@ impl Builder {
         self
     }
 
-    /// The stack of the thread that runs the tasks: 64 KiB to 1 TiB, 8 MiB by default.
+    /// The stack of the thread that runs the tasks: 64 KiB to 1 TiB (1 GiB on 32-bit systems), 8 MiB by default.
     pub fn stack_bytes(mut self, bytes: usize) -> Self {
         self.stack_bytes = bytes;
         self
@@ -246,8 +250,8 @@ impl Builder {
         let frame_bytes_max = self.frame_bytes_max;
         let most = u32::MAX as usize;
         in_range("frame_bytes_max", frame_bytes_max, wire::FRAME_BYTES_MIN, most, remedy)?;
-        let remedy = "64 KiB to 1 TiB are allowed";
-        in_range("stack_bytes", self.stack_bytes, STACK_BYTES_MIN, STACK_BYTES_MAX, remedy)?;
+        let remedy = format!("64 KiB to {} GiB are allowed", STACK_BYTES_MAX >> 30);
+        in_range("stack_bytes", self.stack_bytes, STACK_BYTES_MIN, STACK_BYTES_MAX, &remedy)?;
         if self.startup_timeout.is_zero() || self.startup_timeout > STARTUP_TIMEOUT_MAX {
             return Err(Error::invalid_option(format!(
                 "startup_timeout = {:?} is out of range: more than zero and up to a day are allowed, and 10 s are the \

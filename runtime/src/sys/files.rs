@@ -65,7 +65,7 @@ pub(crate) fn forget_before(file: &File, place: u64) -> bool {
     use nix::fcntl::{FallocateFlags, fallocate};
 
     let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
-    i64::try_from(place).is_ok_and(|place| fallocate(file, flags, 0, place).is_ok())
+    libc::off_t::try_from(place).is_ok_and(|place| fallocate(file, flags, 0, place).is_ok())
 }
 
 #[cfg(not(poolmap_linux))]

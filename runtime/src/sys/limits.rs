@@ -23,7 +23,8 @@ pub(crate) fn limit_memory(bytes: u64, more: u64) -> io::Result<u64> {
 
     prepare();
     let (_, most) = getrlimit(Resource::RLIMIT_DATA)?;
-    let limit = bytes.min(most);
+    #[allow(clippy::useless_conversion, reason = "the type of limits has 32 bits on some systems")]
+    let limit = bytes.min(u64::from(most));
     let needed = taken_bytes().unwrap_or(0).saturating_add(more).saturating_add(OWN_BYTES);
     if limit < needed {
         return Err(io::Error::other(format!(
@@ -31,7 +32,8 @@ pub(crate) fn limit_memory(bytes: u64, more: u64) -> io::Result<u64> {
              memory_limit, or allocate less before init()",
         )));
     }
-    setrlimit(Resource::RLIMIT_DATA, limit, limit)?;
+    let kept = libc::rlim_t::try_from(limit).unwrap_or(most);
+    setrlimit(Resource::RLIMIT_DATA, kept, kept)?;
     Ok(limit)
 }
 

@@ -12,7 +12,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use nix::libc::c_void;
+use nix::libc::{self, c_void};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
 /// What a mapping may be used for.
@@ -39,7 +39,7 @@ pub(crate) fn shared_memory(bytes: usize) -> io::Result<OwnedFd> {
     use nix::sys::memfd::{MFdFlags, memfd_create};
 
     let memory = memfd_create(c"poolmap", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
-    nix::unistd::ftruncate(&memory, i64::try_from(bytes).map_err(io::Error::other)?)?;
+    nix::unistd::ftruncate(&memory, libc::off_t::try_from(bytes).map_err(io::Error::other)?)?;
     fcntl(&memory, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW))?;
     Ok(memory)
 }
@@ -81,6 +81,12 @@ const POPULATE: MapFlags = MapFlags::MAP_POPULATE;
 #[cfg(not(poolmap_linux))]
 const POPULATE: MapFlags = MapFlags::empty();
 
+/// Address space that takes memory as it is touched. FreeBSD has no flag for that, and reserves nothing anyway.
+#[cfg(not(target_os = "freebsd"))]
+const RESERVED: MapFlags = MapFlags::MAP_PRIVATE.union(MapFlags::MAP_NORESERVE);
+#[cfg(target_os = "freebsd")]
+const RESERVED: MapFlags = MapFlags::MAP_PRIVATE;
+
 /// Mapped memory, unmapped when it is dropped.
 pub(super) struct Mapping {
     start: NonNull<c_void>,
@@ -112,7 +118,7 @@ impl Mapping {
     /// of the page's size.
     pub(super) fn part(memory: impl AsFd, offset: usize, bytes: usize, access: Access) -> io::Result<Self> {
         let length = NonZeroUsize::new(bytes).ok_or(io::ErrorKind::InvalidInput)?;
-        let offset = i64::try_from(offset).map_err(io::Error::other)?;
+        let offset = libc::off_t::try_from(offset).map_err(io::Error::other)?;
         // SAFETY: the kernel chooses a free address, so no memory of ours is replaced.
         let start = unsafe { mmap(None, length, access.flags(), MapFlags::MAP_SHARED | POPULATE, memory, offset) }?;
         let mapping = Self::of(start, bytes);
@@ -123,9 +129,8 @@ impl Mapping {
     /// Memory of this process alone.
     pub(super) fn private(bytes: usize) -> io::Result<Self> {
         let length = NonZeroUsize::new(bytes).ok_or(io::ErrorKind::InvalidInput)?;
-        let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE;
         // SAFETY: the kernel chooses a free address, so no memory of ours is replaced.
-        let start = unsafe { mmap_anonymous(None, length, Access::ReadWrite.flags(), flags) }?;
+        let start = unsafe { mmap_anonymous(None, length, Access::ReadWrite.flags(), RESERVED) }?;
         Ok(Self::of(start, bytes))
     }
 
@@ -133,10 +138,9 @@ impl Mapping {
     fn twice(memory: impl AsFd, offset: usize, bytes: usize, access: Access) -> io::Result<Self> {
         let length = NonZeroUsize::new(bytes).ok_or(io::ErrorKind::InvalidInput)?;
         let both = NonZeroUsize::new(bytes * 2).ok_or(io::ErrorKind::InvalidInput)?;
-        let file_offset = i64::try_from(offset).map_err(io::Error::other)?;
-        let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE;
+        let file_offset = libc::off_t::try_from(offset).map_err(io::Error::other)?;
         // SAFETY: the kernel chooses a free address, so no memory of ours is replaced.
-        let start = unsafe { mmap_anonymous(None, both, ProtFlags::PROT_NONE, flags) }?;
+        let start = unsafe { mmap_anonymous(None, both, ProtFlags::PROT_NONE, RESERVED) }?;
         // From here on it is unmapped as a whole, whatever fails.
         let mapping = Self { start, bytes: bytes * 2 };
         for half in 0..2 {

@@ -3,20 +3,20 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::Shutdown;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, recvmsg, sendmsg, setsockopt, shutdown, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 
-use super::socket::{CLOSE_ON_EXEC, NO_SIGNAL, Wait, from_three_on};
+use super::socket::{CLOSE_ON_EXEC, NO_SIGNAL, Wait, new_end, take_received};
 
 /// The end that sends and the end that receives. Whoever receives and waits, waits for `wait_at_most` at a time. The buffer is to
 /// hold `buffer_bytes`, if the system allows so many.
 pub(crate) fn packet_pair(buffer_bytes: usize, wait_at_most: Duration) -> io::Result<(OwnedFd, OwnedFd)> {
     let (sending, receiving) = pair()?;
-    let (sending, receiving) = (from_three_on(sending)?, from_three_on(receiving)?);
+    let (sending, receiving) = (new_end(sending)?, new_end(receiving)?);
     // Less than was asked for is enough.
     let _ = setsockopt(&sending, sockopt::SndBuf, &buffer_bytes);
     let _ = setsockopt(&receiving, sockopt::RcvBuf, &buffer_bytes);
@@ -80,8 +80,7 @@ pub(crate) fn receive_packet(
     let mut received = Vec::new();
     for control in message.cmsgs()? {
         if let ControlMessageOwned::ScmRights(descriptors) = control {
-            // SAFETY: the kernel has just made these descriptors for this process, and nothing else knows them.
-            received.extend(descriptors.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
+            received.extend(descriptors.into_iter().map(take_received));
         }
     }
     Ok((message.bytes, received.pop()))

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, fcntl};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recv, recvmsg, sendmsg};
 
 /// Whether a call may wait.
@@ -26,20 +26,50 @@ impl Wait {
     }
 }
 
-/// On Apple systems std sets `SO_NOSIGPIPE` on the sockets that it makes; there is no such flag there.
+/// Apple systems have no such flag: there the socket itself is told, by [`raise_no_signal`].
 #[cfg(not(target_vendor = "apple"))]
 pub(super) const NO_SIGNAL: MsgFlags = MsgFlags::MSG_NOSIGNAL;
 #[cfg(target_vendor = "apple")]
 pub(super) const NO_SIGNAL: MsgFlags = MsgFlags::empty();
 
+/// Keeps sending on a socket from raising SIGPIPE, where no flag of the call does: std sets this on the sockets that it connects,
+/// and not on those of a pair.
+#[cfg(target_vendor = "apple")]
+fn raise_no_signal(socket: &OwnedFd) -> io::Result<()> {
+    use nix::libc;
+
+    let on: libc::c_int = 1;
+    // SAFETY: the socket is open, and the pointer is to an integer of ours, of the size that is given, which lives through the
+    // call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_NOSIGPIPE,
+            (&raw const on).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    Errno::result(result)?;
+    Ok(())
+}
+
+#[cfg(not(target_vendor = "apple"))]
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere it can fail")]
+fn raise_no_signal(_socket: &OwnedFd) -> io::Result<()> {
+    Ok(())
+}
+
 /// A pair of connected sockets, close-on-exec, on descriptors from 3 on: a program that has closed its standard streams must
 /// not print into a channel.
 pub(crate) fn pair() -> io::Result<(UnixStream, UnixStream)> {
     let (one, other) = UnixStream::pair()?;
-    Ok((from_three_on(one.into())?.into(), from_three_on(other.into())?.into()))
+    Ok((new_end(one.into())?.into(), new_end(other.into())?.into()))
 }
 
-pub(super) fn from_three_on(socket: OwnedFd) -> io::Result<OwnedFd> {
+/// One end of a new pair, on a descriptor from 3 on, which raises no SIGPIPE.
+pub(super) fn new_end(socket: OwnedFd) -> io::Result<OwnedFd> {
+    raise_no_signal(&socket)?;
     if socket.as_raw_fd() > 2 {
         return Ok(socket);
     }
@@ -95,18 +125,29 @@ pub(crate) fn receive_with_descriptors(
         };
         for control in message.cmsgs()? {
             if let ControlMessageOwned::ScmRights(descriptors) = control {
-                // SAFETY: the kernel has just made these descriptors for this process, and nothing else knows them.
-                received.extend(descriptors.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
+                received.extend(descriptors.into_iter().map(take_received));
             }
         }
         return Ok(message.bytes);
     }
 }
 
-#[cfg(not(target_vendor = "apple"))]
+/// Received descriptors are close-on-exec from the start where the system can do that.
+#[cfg(poolmap_linux)]
 pub(super) const CLOSE_ON_EXEC: MsgFlags = MsgFlags::MSG_CMSG_CLOEXEC;
-#[cfg(target_vendor = "apple")]
+#[cfg(not(poolmap_linux))]
 pub(super) const CLOSE_ON_EXEC: MsgFlags = MsgFlags::empty();
+
+/// Takes a descriptor that has come with a message, and lets no program that this process starts inherit it.
+pub(super) fn take_received(descriptor: RawFd) -> OwnedFd {
+    // SAFETY: the kernel has just made this descriptor for this process, and nothing else knows it.
+    let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    if cfg!(not(poolmap_linux)) {
+        // It fails for what is no descriptor only.
+        let _ = fcntl(&descriptor, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
+    }
+    descriptor
+}
 
 /// Whether the other side has closed its end for good.
 pub(crate) fn is_hung_up(error: &io::Error) -> bool {
@@ -119,5 +160,26 @@ fn retried(mut call: impl FnMut() -> nix::Result<usize>) -> io::Result<usize> {
             Err(Errno::EINTR) => {}
             other => return other.map_err(io::Error::from),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn a_received_descriptor_is_closed_by_exec_and_a_lost_reader_raises_no_signal() {
+        let (one, other) = pair().unwrap();
+        let sent = send_with_descriptors(&one, b"x", &[other.as_fd()]).unwrap();
+        let mut received = Vec::new();
+        let came = receive_with_descriptors(&other, &mut [0; 8], Wait::No, &mut received).unwrap();
+        assert_eq!((sent, came, received.len()), (1, 1, 1));
+        let flags = FdFlag::from_bits_retain(fcntl(&received[0], FcntlArg::F_GETFD).unwrap());
+        assert!(flags.contains(FdFlag::FD_CLOEXEC));
+        drop((other, received));
+        // The test program ignores SIGPIPE, as Rust's programs do; what is asked for here is the error.
+        assert!(is_hung_up(&send(&one, b"x", Wait::No).unwrap_err()));
     }
 }
