@@ -14,7 +14,7 @@ use super::ends::{End, Ends, Found, Role};
 use super::object::{Look, Patience, SLICE};
 use super::packets::{self, BUFFER_BYTES, Came, HEAD_BYTES, Packet, VALUE_BYTES_MAX};
 use crate::codec;
-use crate::error::{Between, Error, Result};
+use crate::error::{Between, CodecError, Error, Result};
 use crate::shared;
 use crate::sys::{self, Wait, Watch};
 
@@ -264,8 +264,8 @@ impl<T: DeserializeOwned> Receiver<T> {
                 Error::between(Between::Unfit, format!("a value could not be received from a channel: {error}"))
             })?;
             let decoded = match came {
-                Came::Small(length) => codec::decode(&buffer[HEAD_BYTES..HEAD_BYTES + length]),
-                Came::Large(value) => codec::decode(&value),
+                Came::Small(length) => decode(&buffer[HEAD_BYTES..HEAD_BYTES + length]),
+                Came::Large(value) => decode(&value),
                 Came::End | Came::Nothing => {
                     if found != Found::Some {
                         return Err(no_sender(found));
@@ -299,6 +299,12 @@ impl<T: DeserializeOwned> Receiver<T> {
             _ => std::thread::sleep(slice),
         }
     }
+}
+
+/// Decodes a value, in which no handle is found, also where it is received by a value that is an argument itself.
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    let _closed = shared::closed_table();
+    codec::decode(bytes)
 }
 
 fn no_sender(found: Found) -> Error {

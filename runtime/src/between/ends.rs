@@ -21,7 +21,7 @@ use super::object::{Kind, Look, OPENED, Object, SLICE};
 use super::travel::{not_here, refused};
 use crate::codec;
 use crate::error::Result;
-use crate::shared::{self, Form, Segment};
+use crate::shared::{self, Form, Name, Right, Segment};
 use crate::sys;
 
 /// What an end is for.
@@ -32,6 +32,11 @@ pub(super) enum Role {
 }
 
 impl Role {
+    /// The number of its socket's kind in a grant, where no [`Kind`] has it.
+    fn kind(self) -> u32 {
+        0x100 + self as u32
+    }
+
     /// As users know it.
     fn name(self) -> &'static str {
         match self {
@@ -141,9 +146,10 @@ impl End {
         match shared::form_for::<S>() {
             Form::Name => {
                 let segment = self.segment();
-                shared::note(self.ends.object.segment());
-                shared::note(&segment);
-                (self.ends.object.segment().id, segment.id).serialize(serializer)
+                let grant =
+                    |segment, kind| shared::grant(segment, Right::Open, kind, (0, 0)).map_err(ser::Error::custom);
+                let channel = grant(self.ends.object.segment(), Kind::Channel as u32)?;
+                (channel, grant(&segment, self.role.kind())?).serialize(serializer)
             }
             Form::KeptName => Err(ser::Error::custom(format!(
                 "{name} in shared(…) would stay open in the workers after the call: pass std::iter::repeat(&it)"
@@ -158,7 +164,10 @@ impl End {
         if !codec::is_own_deserializer::<D>() {
             return Err(missing());
         }
-        let (channel, end) = <(u64, u64)>::deserialize(deserializer)?;
+        let (channel, end) = <(Name, Name)>::deserialize(deserializer)?;
+        let granted = |name, kind| shared::granted(name, Right::Open, kind).map(|grant| grant.segment);
+        let channel = granted(channel, Kind::Channel as u32).ok_or_else(missing)?;
+        let end = granted(end, role.kind()).ok_or_else(missing)?;
         let ends = shared::find_made(channel, |descriptor| Object::join(Kind::Channel, descriptor).map(Ends::of));
         let ends = ends.ok_or_else(missing)?.map_err(de::Error::custom)?;
         Ok(ends.open(role, shared::find_open(end).ok_or_else(missing)?))

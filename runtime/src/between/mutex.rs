@@ -178,6 +178,7 @@ fn read<T: DeserializeOwned>(object: &Object) -> Result<T> {
     let length = length.ok_or_else(|| spoilt(format!("it cannot have {claimed} bytes")))?;
     let mut bytes = Vec::new();
     object.memory().copy_out(VALUES + place * capacity(object), length, &mut bytes);
+    let _closed = shared::closed_table();
     codec::decode(&bytes).map_err(|error| spoilt(error.to_string()))
 }
 

@@ -1,4 +1,5 @@
-//! How a thing between processes travels: as a few numbers, by which a worker finds the descriptors that came before.
+//! How a thing between processes travels: as a name, which a task is granted, and by which its worker finds the descriptor that
+//! came before.
 
 use std::sync::Arc;
 
@@ -6,14 +7,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 use super::object::{Kind, Object};
 use crate::codec;
-use crate::shared::{self, Form};
+use crate::shared::{self, Form, Name, Right};
 
 /// Notes an object for the worker, and writes its name.
 pub(super) fn serialize<S: Serializer>(kind: Kind, object: &Object, serializer: S) -> Result<S::Ok, S::Error> {
     match shared::form_for::<S>() {
         Form::Name | Form::KeptName => {
-            shared::note(object.segment());
-            object.segment().id.serialize(serializer)
+            let name = shared::grant(object.segment(), Right::Open, kind as u32, (0, 0)).map_err(ser::Error::custom)?;
+            name.serialize(serializer)
         }
         Form::Value | Form::Refused => Err(refused(kind.name())),
     }
@@ -24,8 +25,9 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(kind: Kind, deserializer: D
     if !codec::is_own_deserializer::<D>() {
         return Err(not_here(kind.name()));
     }
-    let id = u64::deserialize(deserializer)?;
-    let object = shared::find_made(id, |descriptor| Object::join(kind, descriptor));
+    let name = Name::deserialize(deserializer)?;
+    let grant = shared::granted(name, Right::Open, kind as u32).ok_or_else(|| not_here(kind.name()))?;
+    let object = shared::find_made(grant.segment, |descriptor| Object::join(kind, descriptor));
     object.ok_or_else(|| not_here(kind.name()))?.map_err(de::Error::custom)
 }
 
@@ -39,7 +41,7 @@ pub(super) fn refused<E: ser::Error>(name: &str) -> E {
 
 /// It cannot be read here.
 pub(super) fn not_here<E: de::Error>(name: &str) -> E {
-    E::custom(format!("{name} that this process has not got: it travels as an argument of a worker function only"))
+    E::custom(format!("{name} that this task was not given: it travels as an argument of a worker function only"))
 }
 
 /// Implements for a handle on an object what it takes to travel, and to be cloned.

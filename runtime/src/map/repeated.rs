@@ -7,7 +7,7 @@ use super::columns::{Column, Length};
 use crate::codec::{Encoder, Sink};
 use crate::error::CodecError;
 use crate::registry::{EncodeAs, SharedName};
-use crate::shared::{self, Memory, Segment};
+use crate::shared::{self, Collected, Grant, Memory, Segment};
 
 /// A column that gives one item again and again.
 pub struct Repeated<I, T> {
@@ -19,7 +19,7 @@ pub struct Repeated<I, T> {
 /// What stands for the item.
 enum Encoded {
     /// Its encoding is in memory that the workers share, and names further memory.
-    There { name: SharedName, memory: Vec<Arc<Segment>> },
+    There { grant: Grant, memory: Vec<Arc<Segment>> },
     /// There is no such memory: it goes with each task.
     Inline,
 }
@@ -45,9 +45,9 @@ impl<I: EncodeAs<T>, T> Column for Repeated<I, T> {
 
     fn encode(&mut self, (): (), encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
         match self.encoded.get_or_insert_with(|| encode_once(&self.item)) {
-            Ok(Encoded::There { name, memory }) => {
-                memory.iter().for_each(shared::note);
-                encoder.value(name)
+            Ok(Encoded::There { grant, memory }) => {
+                shared::note_value(grant, memory);
+                encoder.value(&SharedName::of(grant))
             }
             Ok(Encoded::Inline) => {
                 encoder.value(&SharedName::inline())?;
@@ -62,18 +62,24 @@ fn encode_once<I: EncodeAs<T>, T>(item: &I) -> Result<Encoded, CodecError> {
     let collecting = shared::collect_kept();
     let mut bytes = Vec::new();
     item.encode_as(&mut Encoder::new(Sink::behind(&mut bytes), usize::MAX))?;
-    let mut memory = collecting.finish();
+    let Collected { mut memory, grants } = collecting.finish();
+    // What the value names is granted to whoever decodes it.
+    let table = shared::write_grants(&grants);
     // There is no memory of no bytes.
-    let filled = Memory::fill(bytes.len().max(1), |pages| {
-        pages.numbers_mut(0, bytes.len()).expect("the memory was made for so many bytes").copy_from_slice(&bytes);
+    let filled = Memory::fill((table.len() + bytes.len()).max(1), |pages| {
+        let mut write = |offset, part: &[u8]| {
+            pages.numbers_mut(offset, part.len()).expect("the memory was made for so many bytes").copy_from_slice(part);
+        };
+        write(0, &table);
+        write(table.len(), &bytes);
     });
     // Whoever has the segment can read it: this process need not.
     let segment = filled.ok().and_then(|(filled, ())| filled.segment().map(Arc::clone));
     Ok(match segment {
         Some(segment) => {
-            let name = SharedName::of(segment.id, bytes.len());
+            let grant = shared::value_grant(&segment, (table.len(), bytes.len()))?;
             memory.push(segment);
-            Encoded::There { name, memory }
+            Encoded::There { grant, memory }
         }
         None => Encoded::Inline,
     })

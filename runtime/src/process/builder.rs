@@ -159,9 +159,9 @@ impl<F> fmt::Debug for Process<F> {
 
 /// The chunk of the one task.
 fn encode<F: WorkerFn>(call: &F) -> std::result::Result<Chunk, CodecError> {
-    let EncodedCall { function, task, memory } = EncodedCall::new(call, FRAME_BYTES_MAX - OVERHEAD_BYTES)?;
+    let EncodedCall { function, task, collected } = EncodedCall::new(call, FRAME_BYTES_MAX - OVERHEAD_BYTES)?;
     let block = Block::private(&task)
         .map_err(|error| CodecError::new(format!("there is no memory for its {} bytes: {error}", task.len())))?;
     let head = ChunkHead { function: function.index(), attempt: 1, first_index: 0 };
-    Ok(Chunk::new(head, 1, block, task.len()).sharing(Sharing::new(0, memory)))
+    Ok(Chunk::new(head, 1, block, task.len()).sharing(Sharing::over_socket(collected)))
 }

@@ -10,7 +10,7 @@
 
 use std::error::Error;
 use std::io::Write;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use super::fold::{Folding, Outgrown};
 use super::function::WorkerFn;
 use super::held::{self, Held};
+use super::progress::{Finished, Progress};
 use crate::codec::{self, Decoder, Encoder};
 use crate::error::{CodecError, RemoteError, TypedValue};
 use crate::fault_points::{self, Point};
@@ -50,34 +51,8 @@ pub struct TaskCall<'a> {
     drops_output: bool,
     /// Called when the arguments of a task are decoded, and its function is not called.
     on_decoded: Option<&'a dyn Fn()>,
-}
-
-/// How far the tasks have come, for others to see.
-pub(crate) struct Progress<'a> {
-    pub(crate) begun: &'a AtomicU64,
-    pub(crate) finished: &'a AtomicU64,
-    /// Written by others: whether tasks are not to be begun any more.
-    pub(crate) revoked: &'a AtomicU64,
-    pub(crate) count: Finished,
-}
-
-/// What is finished: so many tasks, whose results end at this position. Both wrap around.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Finished {
-    pub(crate) position: u32,
-    pub(crate) tasks: u32,
-}
-
-impl Finished {
-    /// As the one word that others see.
-    #[inline]
-    pub(crate) fn pack(self) -> u64 {
-        u64::from(self.tasks) << 32 | u64::from(self.position)
-    }
-
-    pub(crate) fn unpack(word: u64) -> Self {
-        Self { position: word as u32, tasks: (word >> 32) as u32 }
-    }
+    /// Arguments name what the tasks are granted.
+    has_grants: bool,
 }
 
 /// Who writes out what the tasks printed.
@@ -146,12 +121,19 @@ impl<'a> TaskCall<'a> {
             flush,
             drops_output: false,
             on_decoded: None,
+            has_grants: false,
         }
     }
 
     /// Some of the arguments are shared: a bit for each parameter, the first the lowest.
     pub(crate) fn with_shared(mut self, shared: u16) -> Self {
         self.shared = shared;
+        self
+    }
+
+    /// Arguments name what the tasks are granted, in the table that was set.
+    pub(crate) fn with_grants(mut self) -> Self {
+        self.has_grants = true;
         self
     }
 
@@ -197,6 +179,9 @@ impl<'a> TaskCall<'a> {
             if self.progress.revoked.load(Ordering::Relaxed) == 0 {
                 self.progress.begun.store(u64::from(self.progress.count.tasks.wrapping_add(1)), Ordering::Release);
                 fault_points::reached(Point::Begun);
+                if self.has_grants {
+                    shared::open_table();
+                }
                 return true;
             }
             self.finish(Status::NotRun);
@@ -224,6 +209,7 @@ impl<'a> TaskCall<'a> {
 
     #[cold]
     fn stopped(&mut self, stop: Stop) -> Status {
+        shared::close_table();
         let (status, error) = match stop {
             Stop::Failed => return Status::Failure,
             Stop::Encode(error) => (Status::Encode, error),
@@ -235,6 +221,7 @@ impl<'a> TaskCall<'a> {
 
     /// Ends the task that is running with its panic.
     pub(crate) fn panicked(&mut self, note: &PanicNote) {
+        shared::close_table();
         self.replace(&note.encode(self.results.bytes_max()));
         self.finish(Status::Panic);
     }
@@ -401,6 +388,9 @@ impl<'a> TaskCall<'a> {
     #[inline(always)]
     pub fn end_of_arguments(&self) -> Result<(), Stop> {
         fault_points::reached(Point::Decoded);
+        if self.has_grants {
+            shared::close_table();
+        }
         self.arguments.end().map_err(|error| Stop::Decode(CodecError::new(format!("the arguments: {error}"))))?;
         if let Some(on_decoded) = self.on_decoded {
             on_decoded();

@@ -1,13 +1,12 @@
 //! One call of a worker function, encoded by itself: what is submitted, and what a pool runs in each of its workers.
 
 use std::fmt;
-use std::sync::Arc;
 
 use super::function::WorkerFn;
 use super::table::Registration;
 use crate::codec::{Encoder, Sink};
 use crate::error::CodecError;
-use crate::shared::{self, Segment};
+use crate::shared::{self, Collected};
 use crate::wire::LENGTH_BYTES;
 
 /// A call as bytes.
@@ -16,8 +15,8 @@ pub(crate) struct EncodedCall {
     pub(crate) function: &'static Registration,
     /// Its arguments, as they stand in a chunk.
     pub(crate) task: Vec<u8>,
-    /// The memory that they name.
-    pub(crate) memory: Vec<Arc<Segment>>,
+    /// The memory that they name, and what is granted of it.
+    pub(crate) collected: Collected,
 }
 
 impl fmt::Debug for EncodedCall {
@@ -36,6 +35,6 @@ impl EncodedCall {
         call.__encode(&mut encoder)?;
         let length = u32::try_from(task.len() - LENGTH_BYTES).expect("arguments are encoded with a limit under 4 GiB");
         task[..LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
-        Ok(Self { function: F::__registration(), task, memory: collecting.finish() })
+        Ok(Self { function: F::__registration(), task, collected: collecting.finish() })
     }
 }

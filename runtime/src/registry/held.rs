@@ -8,35 +8,33 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::Decoder;
 use crate::error::CodecError;
-use crate::shared::{self, Memory};
+use crate::shared::{self, Grant, Name, Right};
 
-/// What stands for a shared argument in the bytes of a task: the number of the memory that it fills, and its length.
+/// What stands for a shared argument in the bytes of a task: the name of what the task is granted of it. 0 says that the argument
+/// itself stands behind this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SharedName {
-    id: u64,
-    bytes: u64,
-}
+pub(crate) struct SharedName(Name);
 
 impl SharedName {
-    pub(crate) fn of(id: u64, bytes: usize) -> Self {
-        Self { id, bytes: bytes as u64 }
+    pub(crate) fn of(grant: &Grant) -> Self {
+        Self(grant.name)
     }
 
     /// Says that the argument itself stands behind this.
     pub(crate) fn inline() -> Self {
-        Self { id: 0, bytes: 0 }
+        Self(0)
     }
 }
 
 impl Serialize for SharedName {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (self.id, self.bytes).serialize(serializer)
+        self.0.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for SharedName {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Deserialize::deserialize(deserializer).map(|(id, bytes)| Self { id, bytes })
+        Deserialize::deserialize(deserializer).map(Self)
     }
 }
 
@@ -63,28 +61,39 @@ impl<T> Deref for Held<T> {
 /// Takes a shared argument, anew.
 #[cold]
 pub(super) fn take<T: DeserializeOwned>(arguments: &mut Decoder<'_>) -> Result<T, CodecError> {
-    let name: SharedName = arguments.value()?;
-    if name.id == 0 { arguments.value() } else { decode(name) }
+    let SharedName(name) = arguments.value()?;
+    if name == 0 { arguments.value() } else { decode(&granted(name)?) }
 }
 
 /// Borrows a shared argument. It is a call of its own: the arguments that are not shared have no part of it.
 #[inline(never)]
 pub(super) fn borrow<T: DeserializeOwned + 'static>(arguments: &mut Decoder<'_>) -> Result<Held<T>, CodecError> {
-    let name: SharedName = arguments.value()?;
-    if name.id == 0 {
+    let SharedName(name) = arguments.value()?;
+    if name == 0 {
         return arguments.value().map(Held::Own);
     }
-    match shared::kept(name.id) {
+    let grant = granted(name)?;
+    match shared::kept(grant.segment) {
         Some(value) => Ok(Held::Kept(value)),
-        None => Ok(Held::Kept(shared::keep(name.id, decode(name)?))),
+        None => Ok(Held::Kept(shared::keep(grant.segment, decode(&grant)?))),
     }
 }
 
-fn decode<T: DeserializeOwned>(name: SharedName) -> Result<T, CodecError> {
-    let memory = shared::find(name.id);
-    let bytes = memory.as_deref().map(Memory::pages).zip(usize::try_from(name.bytes).ok());
-    let bytes = bytes.and_then(|(pages, bytes)| pages.numbers::<u8>(0, bytes));
-    let mut decoder = Decoder::new(bytes.ok_or_else(|| CodecError::new("it is in memory that was not sent"))?);
+fn granted(name: Name) -> Result<Grant, CodecError> {
+    shared::granted(name, Right::Value, 0).ok_or_else(missing)
+}
+
+fn missing() -> CodecError {
+    CodecError::new("it is in memory that was not sent")
+}
+
+/// Decodes the value, before which the grants of what it names stand.
+fn decode<T: DeserializeOwned>(grant: &Grant) -> Result<T, CodecError> {
+    let (memory, offset, bytes) = shared::find_granted(grant).ok_or_else(missing)?;
+    let table = memory.pages().numbers::<u8>(0, offset).ok_or_else(missing)?;
+    let bytes = memory.pages().numbers::<u8>(offset, bytes).ok_or_else(missing)?;
+    let _table = shared::inner_table(table).ok_or_else(missing)?;
+    let mut decoder = Decoder::new(bytes);
     let value = decoder.value()?;
     decoder.end()?;
     Ok(value)

@@ -8,11 +8,12 @@ mod fold;
 mod function;
 mod held;
 mod outcome;
+mod progress;
 mod state;
 mod table;
 
 pub use arguments::EncodeAs;
-pub(crate) use call::{Finished, Flush, Progress};
+pub(crate) use call::Flush;
 pub use call::{Stop, TaskCall, run_tasks};
 pub(crate) use encoded::EncodedCall;
 pub use fallible::{ErrorProbe, Fallible, Typed, Untyped};
@@ -22,6 +23,7 @@ pub use function::{Argument, Named, Output, Parameter, Parameters, WorkerFailure
 pub use held::Held;
 pub(crate) use held::SharedName;
 pub(crate) use outcome::{NoOutput, decode_output, failure, take_captured, take_outcome};
+pub(crate) use progress::{Finished, Progress};
 pub use state::with_state;
 pub(crate) use table::{DROPS_OUTPUT, fingerprint, function};
 pub use table::{Entry, Identity, Registration};

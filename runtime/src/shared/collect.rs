@@ -1,20 +1,37 @@
-//! Which memory the values name that are being encoded. serde gives a value no way to say it, so each thread has a place for it.
+//! Which memory the values name that are being encoded, and what is granted of it. serde gives a value no way to say it, so each
+//! thread has a place for it.
 //!
-//! 1. Whoever encodes arguments collects meanwhile: values write names, and note the memory.
+//! 1. Whoever encodes arguments collects meanwhile: values write names, and what they stand for is noted.
 //! 2. A worker's task thread, which encodes results, has said so: values write themselves, as their parent cannot read the
 //!    worker's memory.
-//! 3. At all other times a name would mean nothing to whoever reads it, so it is an error.
+//! 3. At all other times a name would mean nothing to whoever reads it, so it is an error. So it is at any time for a serializer
+//!    that is not the codec's own: a value's `Serialize` may run another one inside, or stand one in between.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
+use super::grant::{Grant, Name, Right, fresh_name};
 use super::segment::Segment;
 use crate::codec;
+use crate::error::CodecError;
 
-/// The memory that was noted, by its number.
-type Noted = BTreeMap<u64, Arc<Segment>>;
+/// What was noted.
+#[derive(Default)]
+struct Noted {
+    /// The memory, by its number.
+    memory: BTreeMap<u64, Arc<Segment>>,
+    values: Vec<Grant>,
+    grants: Vec<Grant>,
+}
+
+/// What values have named.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Collected {
+    pub(crate) memory: Vec<Arc<Segment>>,
+    pub(crate) grants: Vec<Grant>,
+}
 
 enum Mode {
     Nothing,
@@ -60,12 +77,12 @@ pub(crate) struct Collecting {
 
 /// Begins to collect, for one task each.
 pub(crate) fn collect() -> Collecting {
-    Collecting { before: Some(replace(Mode::Collect(Noted::new(), Use::Once))) }
+    Collecting { before: Some(replace(Mode::Collect(Noted::default(), Use::Once))) }
 }
 
 /// Begins to collect, for a value that a worker may keep.
 pub(crate) fn collect_kept() -> Collecting {
-    Collecting { before: Some(replace(Mode::Collect(Noted::new(), Use::Kept))) }
+    Collecting { before: Some(replace(Mode::Collect(Noted::default(), Use::Kept))) }
 }
 
 /// Until what it gives is dropped, this thread writes values in shared memory as what they are.
@@ -75,10 +92,13 @@ pub(crate) fn by_value() -> impl Drop {
 
 impl Collecting {
     /// Ends it, and gives what was noted.
-    pub(crate) fn finish(mut self) -> Vec<Arc<Segment>> {
+    pub(crate) fn finish(mut self) -> Collected {
         match self.end() {
-            Some(Mode::Collect(noted, _)) => noted.into_values().collect(),
-            _ => Vec::new(),
+            Some(Mode::Collect(Noted { memory, mut values, grants }, _)) => {
+                values.extend(grants);
+                Collected { memory: memory.into_values().collect(), grants: values }
+            }
+            _ => Collected::default(),
         }
     }
 
@@ -114,11 +134,43 @@ pub(super) fn form() -> Form {
     })
 }
 
-/// Notes memory that a value names.
-pub(crate) fn note(segment: &Arc<Segment>) {
+/// Grants some bytes of a segment to the task whose arguments are being encoded, and gives the name to write.
+pub(crate) fn grant(
+    segment: &Arc<Segment>,
+    right: Right,
+    kind: u32,
+    (offset, bytes): (usize, usize),
+) -> Result<Name, CodecError> {
+    let name = fresh_name().map_err(|error| CodecError::new(format!("the system gives no random bytes: {error}")))?;
+    let grant = Grant { name, right, kind, segment: segment.id, offset: offset as u64, bytes: bytes as u64 };
     MODE.with_borrow_mut(|mode| {
         if let Mode::Collect(noted, _) = &mut **mode {
-            noted.entry(segment.id).or_insert_with(|| Arc::clone(segment));
+            noted.memory.entry(segment.id).or_insert_with(|| Arc::clone(segment));
+            noted.grants.push(grant);
+        }
+    });
+    Ok(name)
+}
+
+/// A grant that goes with no table yet: of a value that all tasks share.
+pub(crate) fn value_grant(segment: &Segment, (offset, bytes): (usize, usize)) -> Result<Grant, CodecError> {
+    let name = fresh_name().map_err(|error| CodecError::new(format!("the system gives no random bytes: {error}")))?;
+    let (offset, bytes) = (offset as u64, bytes as u64);
+    Ok(Grant { name, right: Right::Value, kind: 0, segment: segment.id, offset, bytes })
+}
+
+/// Notes a value that all tasks share, once, and the memory that it takes.
+pub(crate) fn note_value(value: &Grant, memory: &[Arc<Segment>]) {
+    MODE.with_borrow_mut(|mode| {
+        let Mode::Collect(noted, _) = &mut **mode else {
+            return;
+        };
+        if noted.values.iter().any(|noted| noted.name == value.name) {
+            return;
+        }
+        noted.values.push(*value);
+        for segment in memory {
+            noted.memory.entry(segment.id).or_insert_with(|| Arc::clone(segment));
         }
     });
 }
@@ -133,11 +185,12 @@ mod tests {
         let outer = collect_kept();
         drop(collect());
         assert_eq!(form(), Form::KeptName);
-        assert!(collect().finish().is_empty());
+        assert!(collect().finish().memory.is_empty());
         let by_value = by_value();
         assert_eq!(form(), Form::Value);
+        assert_eq!(form_for::<u8>(), Form::Refused);
         drop(by_value);
-        assert!(outer.finish().is_empty());
+        assert!(outer.finish().grants.is_empty());
         assert_eq!(form(), Form::Refused);
     }
 }

@@ -4,21 +4,27 @@
 mod collect;
 mod copied;
 mod file;
+mod grant;
 mod lend;
 mod part;
 mod received;
 mod segment;
 mod slice;
 mod slice_mut;
+mod table;
 mod value;
 mod waiting;
 
-pub(crate) use collect::{Form, by_value, collect, collect_kept, form_for, note, write_by_value};
+pub(crate) use collect::{
+    Collected, Form, by_value, collect, collect_kept, form_for, grant, note_value, value_grant, write_by_value,
+};
+pub(crate) use grant::{GRANT_BYTES, Grant, Name, Right, runs, write_grants};
 pub(crate) use lend::has_parts;
 pub use part::{SharedChunksMut, SharedPart};
-pub(crate) use received::{add, find, find_made, find_open, keep, kept, remove};
-pub(crate) use segment::{Memory, Segment};
+pub(crate) use received::{add, end_leases, find, find_granted, find_made, find_open, keep, kept, remove};
+pub(crate) use segment::{Memory, Segment, SegmentHead, SegmentKind};
 pub use slice::{Number, SharedChunks, SharedSlice};
 pub use slice_mut::SharedSliceMut;
+pub(crate) use table::{close_table, closed_table, granted, inner_table, open_table, set_table};
 pub use value::{Shared, shared};
 pub(crate) use waiting::{Look, look_while_waiting};

@@ -4,9 +4,11 @@ use std::fmt;
 use std::io;
 use std::iter::FusedIterator;
 use std::ops::{Deref, DerefMut, Range};
+use std::sync::Arc;
 
-use super::collect::{Form, form, note};
-use super::lend::Lend;
+use super::collect::{Form, form, grant};
+use super::grant::{Name, Right};
+use super::segment::Segment;
 use super::slice::Number;
 use crate::error::CodecError;
 use crate::sys::Part;
@@ -14,36 +16,37 @@ use crate::sys::Part;
 /// A part of a [`SharedSliceMut`](crate::SharedSliceMut): in a map, the argument for one task; before that, a mutable slice.
 pub struct SharedPart<'a, T> {
     numbers: Part<'a, T>,
-    /// None for no numbers.
-    lend: Option<&'a Lend>,
+    /// None for no numbers, and where there is no memory to lend them.
+    segment: Option<&'a Arc<Segment>>,
     /// Where they begin in the memory, in bytes.
     offset: usize,
 }
 
 impl<'a, T: Number> SharedPart<'a, T> {
-    pub(super) fn new(numbers: Part<'a, T>, lend: Option<&'a Lend>, offset: usize) -> Self {
-        Self { numbers, lend, offset }
+    pub(super) fn new(numbers: Part<'a, T>, segment: Option<&'a Arc<Segment>>, offset: usize) -> Self {
+        Self { numbers, segment, offset }
     }
 
     /// The first `count` of the numbers, and the others.
     pub(super) fn split_at(self, count: usize) -> (Self, Self) {
-        let Self { numbers, lend, offset } = self;
+        let Self { numbers, segment, offset } = self;
         let (first, rest) = numbers.split_at(count);
-        (Self { numbers: first, lend, offset }, Self { numbers: rest, lend, offset: offset + count * size_of::<T>() })
+        let behind = offset + count * size_of::<T>();
+        (Self { numbers: first, segment, offset }, Self { numbers: rest, segment, offset: behind })
     }
 
-    /// What a worker gets to know the part by: the memory's number, the offset and the length.
-    pub(crate) fn name(&self) -> Result<(u64, u64, u64), CodecError> {
+    /// Grants the part to the task whose arguments are being encoded; 0 is the name of no numbers.
+    pub(crate) fn name(&self) -> Result<Name, CodecError> {
         if form() != Form::Name {
             return Err(CodecError::new("a part of a SharedSliceMut travels as an argument of a worker function only"));
         }
-        let Some(lend) = self.lend.filter(|_| !self.numbers.is_empty()) else {
-            return Ok((0, 0, 0));
-        };
-        let segment =
-            lend.segment().map_err(|error| CodecError::new(format!("no descriptor for shared memory: {error}")))?;
-        note(segment);
-        Ok((segment.id, self.offset as u64, self.numbers.len() as u64))
+        if self.numbers.is_empty() {
+            return Ok(0);
+        }
+        let segment = self.segment.ok_or_else(|| {
+            CodecError::new("a worker had no memory for the copy of its part that its own workers are to fill")
+        })?;
+        grant(segment, Right::Write, 0, (self.offset, self.numbers.len() * size_of::<T>()))
     }
 }
 

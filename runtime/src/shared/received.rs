@@ -1,5 +1,7 @@
 //! What a worker has got: the parent's memory and descriptors by their number, and the values that it has decoded out of the
 //! memory, or made of a descriptor.
+//!
+//! Code of the program's looks nothing up by a number: a handle has a name, and the number stands in the grant of that name.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -7,10 +9,12 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use super::segment::Memory;
+use super::grant::Grant;
+use super::segment::{Memory, SegmentHead, SegmentKind};
 use crate::foreign;
+use crate::sys::{FromParent, Lease, Pages};
 
 static RECEIVED: RwLock<BTreeMap<u64, Received>> = RwLock::new(BTreeMap::new());
 
@@ -24,20 +28,66 @@ enum Received {
     },
 }
 
+/// The ranges of memory that are lent, for the chunk that is run and for those that wait.
+static LEASES: Mutex<Vec<Leased>> = Mutex::new(Vec::new());
+
+struct Leased {
+    segment: u64,
+    /// How many messages about memory had come with it.
+    message: u64,
+    lease: Lease,
+}
+
 thread_local! {
     /// Values need not be `Send`: they stay on the thread that runs the tasks. Once the thread has destroyed it, at its end,
     /// nothing is kept.
     static KEPT: RefCell<BTreeMap<u64, Rc<dyn Any>>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-/// Adds memory that the parent has sent, under the parent's number; a descriptor to be kept open, if it has no bytes.
-pub(crate) fn add(id: u64, memory: OwnedFd, bytes: usize) -> io::Result<()> {
-    let received = match bytes {
-        0 => Received::Open { descriptor: Arc::new(memory), made: None },
-        bytes => Received::Memory(Arc::new(Memory::filled(memory, bytes)?)),
+/// Adds what the parent has sent, by the message of this number.
+pub(crate) fn add(head: &SegmentHead, descriptor: FromParent, message: u64) -> io::Result<()> {
+    let bytes = usize::try_from(head.bytes).map_err(io::Error::other)?;
+    let received = match head.kind {
+        SegmentKind::Open => Received::Open { descriptor: Arc::new(descriptor.into_descriptor()), made: None },
+        SegmentKind::Sealed => Received::Memory(Arc::new(Memory::received(&descriptor, bytes, false)?)),
+        SegmentKind::Promised => Received::Memory(Arc::new(Memory::received(&descriptor, bytes, true)?)),
+        SegmentKind::Parts => return lease(head, &descriptor, message),
     };
-    RECEIVED.write().unwrap_or_else(PoisonError::into_inner).insert(id, received);
+    RECEIVED.write().unwrap_or_else(PoisonError::into_inner).insert(head.id, received);
     Ok(())
+}
+
+/// Reserves the ranges that are lent of some memory.
+fn lease(head: &SegmentHead, memory: &FromParent, message: u64) -> io::Result<()> {
+    for &(offset, bytes) in &head.runs {
+        let range = usize::try_from(offset).ok().zip(usize::try_from(bytes).ok());
+        let (offset, bytes) = range.ok_or(io::ErrorKind::OutOfMemory)?;
+        let lease = Lease::new(memory, offset, bytes)?;
+        LEASES.lock().unwrap_or_else(PoisonError::into_inner).push(Leased { segment: head.id, message, lease });
+    }
+    Ok(())
+}
+
+/// The part that is granted, and where it begins in its pages.
+pub(super) fn take_part(grant: &Grant) -> io::Result<(Pages, usize)> {
+    let range = usize::try_from(grant.offset).ok().zip(usize::try_from(grant.bytes).ok());
+    let (offset, bytes) = range.ok_or(io::ErrorKind::InvalidInput)?;
+    let leases = LEASES.lock().unwrap_or_else(PoisonError::into_inner);
+    // The oldest is that of the chunk that is run, as a rule.
+    let mut holding =
+        leases.iter().filter(|leased| leased.segment == grant.segment && leased.lease.holds(offset, bytes));
+    let mut taken = Err(io::ErrorKind::NotFound.into());
+    while taken.is_err()
+        && let Some(leased) = holding.next()
+    {
+        taken = leased.lease.take(offset, bytes);
+    }
+    taken
+}
+
+/// Gives up the ranges that were lent by the messages up to this one: their chunk is done.
+pub(crate) fn end_leases(message: u64) {
+    LEASES.lock().unwrap_or_else(PoisonError::into_inner).retain(|leased| leased.message > message);
 }
 
 /// The memory with this number of the parent's.
@@ -46,6 +96,14 @@ pub(crate) fn find(id: u64) -> Option<Arc<Memory>> {
         Some(Received::Memory(memory)) => Some(Arc::clone(memory)),
         _ => None,
     }
+}
+
+/// The bytes that are granted to be read or decoded, the memory that they stand in, and where.
+pub(crate) fn find_granted(grant: &Grant) -> Option<(Arc<Memory>, usize, usize)> {
+    let memory = find(grant.segment)?;
+    let (offset, bytes) = usize::try_from(grant.offset).ok().zip(usize::try_from(grant.bytes).ok())?;
+    memory.pages().numbers::<u8>(offset, bytes)?;
+    Some((memory, offset, bytes))
 }
 
 /// The descriptor with this number of the parent's.

@@ -1,25 +1,53 @@
 //! Memory with a number: what a process sends, and what it got. And other descriptors with one, which travel the same way.
 
 use std::any::Any;
+use std::fmt;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::sync::Arc;
-use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Once, OnceLock};
 use std::time::Duration;
 
 use super::copied;
 use super::waiting::wait_until;
-use crate::sys::{self, Pages};
+use crate::sys::{self, FromParent, Pages};
 
-/// Memory with a number that no other of this process has, which a worker gets once.
+/// How a worker takes a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SegmentKind {
+    /// Memory that nobody can write any more. It is mapped, to be read, and its descriptor closed.
+    Sealed = 1,
+    /// A file, of which the program has promised that it does not change. The same is done with it.
+    Promised = 2,
+    /// Memory that its owner lends in parts. The ranges that come with it are reserved, and its descriptor is closed: it comes anew
+    /// with each chunk.
+    Parts = 3,
+    /// A descriptor that is kept open.
+    Open = 4,
+}
+
+impl fmt::Debug for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Segment").field("id", &self.id).field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+impl SegmentKind {
+    /// The kind of this number.
+    pub(crate) fn of(number: u8) -> Option<Self> {
+        [Self::Sealed, Self::Promised, Self::Parts, Self::Open].into_iter().find(|kind| *kind as u8 == number)
+    }
+}
+
+/// Memory with a number that no other of this process has.
 pub(crate) struct Segment {
     pub(crate) id: u64,
     pub(crate) memory: Arc<OwnedFd>,
-    /// 0 for a descriptor that is not mapped to be read, but kept open for whoever asks for it by its number.
+    /// 0 for a descriptor that is kept open.
     pub(crate) bytes: usize,
+    pub(crate) kind: SegmentKind,
     /// What must not end while a task that has not run yet names this.
     _kept: Option<Arc<Kept>>,
 }
@@ -27,35 +55,60 @@ pub(crate) struct Segment {
 /// What a segment keeps.
 pub(crate) type Kept = dyn Any + Send + Sync + UnwindSafe + RefUnwindSafe;
 
+/// What goes before a segment's descriptor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentHead {
+    pub(crate) id: u64,
+    pub(crate) bytes: u64,
+    pub(crate) kind: SegmentKind,
+    /// The beginnings and the lengths of the ranges that are lent: of pages.
+    pub(crate) runs: Vec<(u64, u64)>,
+}
+
 impl Segment {
-    /// Gives memory a number. 0 is none: it stands for a pool's arena.
+    /// Gives memory that is sealed a number. 0 is none: it stands for a pool's arena.
     pub(crate) fn new(memory: OwnedFd, bytes: usize) -> Arc<Self> {
-        Self::numbered(Arc::new(memory), bytes, None)
+        Self::numbered(Arc::new(memory), bytes, SegmentKind::Sealed, None)
+    }
+
+    /// Gives memory a number that is lent in parts.
+    pub(super) fn lent(memory: OwnedFd, bytes: usize) -> Arc<Self> {
+        Self::numbered(Arc::new(memory), bytes, SegmentKind::Parts, None)
     }
 
     /// Gives a descriptor a number, and keeps something as long as anyone holds this.
     pub(crate) fn open(descriptor: Arc<OwnedFd>, kept: Option<Arc<Kept>>) -> Arc<Self> {
-        Self::numbered(descriptor, 0, kept)
+        Self::numbered(descriptor, 0, SegmentKind::Open, kept)
     }
 
-    fn numbered(memory: Arc<OwnedFd>, bytes: usize, kept: Option<Arc<Kept>>) -> Arc<Self> {
+    fn numbered(memory: Arc<OwnedFd>, bytes: usize, kind: SegmentKind, kept: Option<Arc<Kept>>) -> Arc<Self> {
         static LAST: AtomicU64 = AtomicU64::new(0);
-        Arc::new(Self { id: LAST.fetch_add(1, Ordering::Relaxed) + 1, memory, bytes, _kept: kept })
+        Arc::new(Self { id: LAST.fetch_add(1, Ordering::Relaxed) + 1, memory, bytes, kind, _kept: kept })
     }
 }
 
 /// Memory that is filled, and mapped in this process.
 pub(crate) struct Memory {
     pages: Pages,
-    /// What the workers of this process get of it; none where they cannot share it.
-    segment: Option<Arc<Segment>>,
+    /// What the workers of this process get of it.
+    segment: Sendable,
     populated: Once,
+}
+
+/// What the workers of a process get of memory.
+enum Sendable {
+    /// Itself; nothing where they cannot share it.
+    Itself(Option<Arc<Segment>>),
+    /// It is another process's, and its descriptor is closed: a copy, once it is made; nothing if there was no memory for it.
+    Copy(OnceLock<Option<Arc<Segment>>>),
 }
 
 /// Larger memory is not mapped as a whole: its pages would take a part of a second.
 const POPULATE_BYTES_MAX: usize = 1 << 30;
 /// For less, the pages are made as they are touched.
 const POPULATE_BYTES_MIN: usize = 1 << 20;
+/// So much of another process's memory goes to workers of this one by value; for more, all of the memory is copied, once.
+const BY_VALUE_BYTES_MAX: usize = 64 << 10;
 
 impl Memory {
     /// New memory that `fill` writes, for workers to share where the system has such memory.
@@ -69,7 +122,11 @@ impl Memory {
         }
         let filled = fill(&mut pages);
         let segment = descriptor.map(|memory| Segment::new(memory, bytes));
-        Ok((Self { pages, segment, populated: Once::new() }, filled))
+        Ok((Self::of(pages, Sendable::Itself(segment)), filled))
+    }
+
+    fn of(pages: Pages, segment: Sendable) -> Self {
+        Self { pages, segment, populated: Once::new() }
     }
 
     /// Memory that was written, and is not written any more: itself, once nobody can write to it, or a copy where somebody still
@@ -78,15 +135,15 @@ impl Memory {
     /// # Errors
     ///
     /// There is no memory for the copy.
-    pub(crate) fn written(pages: Pages, segment: &Segment) -> io::Result<Self> {
+    pub(super) fn written(pages: Pages, segment: &Segment) -> io::Result<Self> {
         let bytes = pages.len();
         // A mapping that can be written keeps the memory from being sealed.
         drop(pages);
         let sealed = wait_until_sealed(&segment.memory);
         if sealed && let Ok(pages) = Pages::filled(&segment.memory, bytes) {
             // Under a new number: under the old one workers have been lent the memory to be written.
-            let segment = Segment::numbered(Arc::clone(&segment.memory), bytes, None);
-            return Ok(Self { pages, segment: Some(segment), populated: Once::new() });
+            let segment = Segment::numbered(Arc::clone(&segment.memory), bytes, SegmentKind::Sealed, None);
+            return Ok(Self::of(pages, Sendable::Itself(Some(segment))));
         }
         let file = File::from(segment.memory.try_clone()?);
         copied::copy_of(&file, bytes)
@@ -94,23 +151,43 @@ impl Memory {
 
     /// A file that is mapped, and does not change.
     pub(super) fn of_file(pages: Pages, file: File) -> Self {
-        let segment = Segment::new(file.into(), pages.len());
-        Self { pages, segment: Some(segment), populated: Once::new() }
+        let segment = Segment::numbered(Arc::new(file.into()), pages.len(), SegmentKind::Promised, None);
+        Self::of(pages, Sendable::Itself(Some(segment)))
     }
 
-    /// Memory that another process has filled.
-    pub(crate) fn filled(memory: OwnedFd, bytes: usize) -> io::Result<Self> {
-        let pages = Pages::filled(&memory, bytes)?;
-        Ok(Self { pages, segment: Some(Segment::new(memory, bytes)), populated: Once::new() })
+    /// Memory of the parent's, to be read: sealed, or a file that it answers for. Its descriptor is closed.
+    pub(super) fn received(memory: &FromParent, bytes: usize, is_promised: bool) -> io::Result<Self> {
+        let pages =
+            if is_promised { Pages::promised(memory, bytes)? } else { Pages::filled(memory.descriptor(), bytes)? };
+        Ok(Self::of(pages, Sendable::Copy(OnceLock::new())))
     }
 
     pub(crate) fn pages(&self) -> &Pages {
         &self.pages
     }
 
-    /// What the workers of this process get of it; none where they cannot share it.
+    /// What the workers of this process get of memory that it has filled; none where they cannot share it.
     pub(crate) fn segment(&self) -> Option<&Arc<Segment>> {
-        self.segment.as_ref()
+        match &self.segment {
+            Sendable::Itself(segment) => segment.as_ref(),
+            Sendable::Copy(copy) => copy.get()?.as_ref(),
+        }
+    }
+
+    /// What the workers of this process get where so many bytes of it are named; none where these are to go by value.
+    pub(super) fn segment_for(&self, bytes: usize) -> Option<&Arc<Segment>> {
+        match &self.segment {
+            Sendable::Itself(segment) => segment.as_ref(),
+            Sendable::Copy(copy) if bytes > BY_VALUE_BYTES_MAX => copy.get_or_init(|| self.copy()).as_ref(),
+            Sendable::Copy(copy) => copy.get()?.as_ref(),
+        }
+    }
+
+    fn copy(&self) -> Option<Arc<Segment>> {
+        let all = self.pages.numbers::<u8>(0, self.pages.len())?;
+        let filled = Self::fill(all.len(), |pages| Some(pages.numbers_mut::<u8>(0, all.len())?.copy_from_slice(all)));
+        let (copy, written) = filled.ok()?;
+        written.and_then(|()| copy.segment().map(Arc::clone))
     }
 
     /// Maps its pages, once: memory that this process got is about to be read, and again by later tasks.
@@ -137,8 +214,7 @@ const SEAL_WAIT_MAX: Duration = Duration::from_millis(20);
 
 /// New memory that processes share, and nobody but this mapping can write.
 fn shared(bytes: usize) -> io::Result<(Pages, OwnedFd)> {
-    let memory = sys::shared_memory(bytes)?;
-    let pages = Pages::shared(memory.as_fd(), bytes)?;
+    let (pages, memory) = Pages::shared(bytes)?;
     sys::seal_against_writers(&memory)?;
     Ok((pages, memory))
 }

@@ -1,4 +1,4 @@
-//! Numbers in shared memory: what a worker gets of them is a name, a place and a length.
+//! Numbers in shared memory: what a worker gets of them is a name.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -9,9 +9,11 @@ use serde::de::{self, DeserializeOwned, SeqAccess, Visitor};
 use serde::ser::{self, SerializeTuple};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::collect::{Form, form_for, note};
-use super::received;
+use super::collect::{Form, form_for, grant};
+use super::grant::{Name, Right};
+use super::received::find_granted;
 use super::segment::Memory;
+use super::table::granted;
 use crate::codec;
 use crate::sys::{Plain, for_each_plain};
 
@@ -27,7 +29,7 @@ for_each_plain!(implement);
 /// Numbers in memory that all workers can read: as an argument they are never copied, however many they are.
 ///
 /// It is a slice: it dereferences to `[T]`. As an argument of a worker function, by itself or inside of another value, it travels
-/// as 25 bytes that say where it is; each worker maps the memory once, to be read, when it first gets a part of it. So a task
+/// as 17 bytes that name it; each worker maps the memory once, to be read, when it first gets a part of it. So a task
 /// costs the same with a slice of a gigabyte as with one of a hundred bytes. Clones, [`slice`](Self::slice) and
 /// [`chunks`](Self::chunks) are the same memory and cheap.
 ///
@@ -36,8 +38,9 @@ for_each_plain!(implement);
 ///
 /// # Limits
 ///
-/// The memory takes a descriptor here and in each worker that has got it, until the last `SharedSlice` of it is dropped; the
-/// workers let go of it with the next call that they are given. Memory of up to 1 GiB is mapped in a worker as a whole when it
+/// The memory takes a descriptor here, until the last `SharedSlice` of it is dropped, and none in the workers, which let go of it
+/// with the next call that they are given. So a worker that passes slices on to a pool of its own copies them: up to 64 KiB into
+/// the task's arguments, and for longer ones the memory as a whole, once. Memory of up to 1 GiB is mapped in a worker as a whole when it
 /// first gets a part of it (about 0.1 ms for each MiB); of more, each page as it is read. Where the system has no memory to
 /// share, or no descriptor is left, the numbers stay in this process, and travel by value.
 ///
@@ -135,19 +138,21 @@ impl<T: Number> SharedSlice<T> {
         Self { memory: Some(Arc::new(memory)), offset: 0, length, numbers: PhantomData }
     }
 
-    /// The part of received memory that a name tells of.
-    fn named<E: de::Error>(id: u64, offset: u64, length: u64) -> Result<Self, E> {
-        let memory = received::find(id).ok_or_else(|| {
-            E::custom("a shared slice in memory that this process has not got: it travels to workers only")
-        })?;
-        let place = usize::try_from(offset).ok().zip(usize::try_from(length).ok());
-        let (offset, length) = place
-            .filter(|&(offset, length)| memory.pages().numbers::<T>(offset, length).is_some())
-            .ok_or_else(|| E::custom("a shared slice behind the end of its memory"))?;
+    /// The part of received memory that a name stands for.
+    fn named<E: de::Error>(name: Name) -> Result<Self, E> {
+        let grant = granted(name, Right::Read, 0).ok_or_else(|| E::custom(NOT_GRANTED))?;
+        let (memory, offset, bytes) = find_granted(&grant).ok_or_else(|| E::custom(NOT_GRANTED))?;
+        let length = bytes / size_of::<T>();
+        if memory.pages().numbers::<T>(offset, length).is_none() {
+            return Err(E::custom("a shared slice of other numbers"));
+        }
         memory.populate();
         Ok(Self { memory: Some(memory), offset, length, numbers: PhantomData })
     }
 }
+
+const NOT_GRANTED: &str =
+    "a shared slice that this task was not given: it travels as an argument of a worker function only";
 
 /// The type as users know it.
 pub(super) fn short_name<T>() -> &'static str {
@@ -293,7 +298,7 @@ impl<T: Number> Iterator for SharedChunks<T> {
 
 impl<T: Number> ExactSizeIterator for SharedChunks<T> {}
 
-/// What follows is the name: the memory's number, the offset and the length.
+/// What follows is the name (see `grant`).
 const NAME: u8 = 1;
 /// What follows are the numbers.
 const VALUE: u8 = 2;
@@ -301,7 +306,9 @@ const VALUE: u8 = 2;
 impl<T: Number> Serialize for SharedSlice<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let segment = match form_for::<S>() {
-            Form::Name | Form::KeptName => self.memory.as_ref().and_then(|memory| memory.segment()),
+            Form::Name | Form::KeptName => {
+                self.memory.as_ref().and_then(|memory| memory.segment_for(size_of_val::<[T]>(self)))
+            }
             Form::Value => None,
             Form::Refused => {
                 return Err(ser::Error::custom(
@@ -316,12 +323,11 @@ impl<T: Number> Serialize for SharedSlice<T> {
             tuple.serialize_element(&**self)?;
             return tuple.end();
         };
-        note(segment);
-        let mut tuple = serializer.serialize_tuple(4)?;
+        let bytes = self.length * size_of::<T>();
+        let name = grant(segment, Right::Read, 0, (self.offset, bytes)).map_err(ser::Error::custom)?;
+        let mut tuple = serializer.serialize_tuple(2)?;
         tuple.serialize_element(&NAME)?;
-        for field in [segment.id, self.offset as u64, self.length as u64] {
-            tuple.serialize_element(&field)?;
-        }
+        tuple.serialize_element(&name)?;
         tuple.end()
     }
 }
@@ -333,7 +339,7 @@ impl<'de, T: Number> Deserialize<'de> for SharedSlice<T> {
                 "a SharedSlice is made by a call of a worker function only: deserialise a `Vec`",
             ));
         }
-        deserializer.deserialize_tuple(4, NameVisitor(PhantomData))
+        deserializer.deserialize_tuple(2, NameVisitor(PhantomData))
     }
 }
 
@@ -348,7 +354,7 @@ impl<'de, T: Number> Visitor<'de> for NameVisitor<T> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut fields: A) -> Result<SharedSlice<T>, A::Error> {
         match next(&mut fields)? {
-            NAME => SharedSlice::named(next(&mut fields)?, next(&mut fields)?, next(&mut fields)?),
+            NAME => SharedSlice::named(next(&mut fields)?),
             VALUE => Ok(SharedSlice::from(next::<Vec<T>, A>(&mut fields)?)),
             other => Err(de::Error::custom(format!("a shared slice cannot begin with {other}"))),
         }

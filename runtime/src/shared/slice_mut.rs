@@ -4,27 +4,28 @@ use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut, Range};
-use std::os::fd::AsFd;
 use std::time::Duration;
 
 use serde::de;
 use serde::ser;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::lend::{Lend, WAIT_MAX};
+use super::grant::{Name, Right};
+use super::lend::{Room, WAIT_MAX};
 use super::part::{SharedChunksMut, SharedPart, divide};
-use super::received;
-use super::segment::{Memory, Segment};
+use super::received::take_part;
+use super::segment::Memory;
 use super::slice::{Number, SharedSlice, short_name, write};
+use super::table::granted;
 use crate::codec;
-use crate::sys::{self, Pages, Part};
+use crate::sys::Part;
 
 /// Numbers in memory that workers write in place: one big result, filled in parts by many tasks, and copied by none.
 ///
 /// It is a slice: it dereferences to `[T]`, also mutably. Its parts go to the tasks of a map, as the arguments of a parameter that
 /// is a `SharedSliceMut<T>` too: there it is the part, which the function fills. [`chunks_mut`](Self::chunks_mut),
 /// [`split_at_mut`](Self::split_at_mut) and [`parts`](Self::parts) make parts, which never overlap; they borrow the array, as
-/// those of a slice do. A part travels as 24 bytes. Once the map has returned, the numbers stand in the array.
+/// those of a slice do. A part travels as 16 bytes. Once the map has returned, the numbers stand in the array.
 ///
 /// Made by [`zeroed`](Self::zeroed), by `SharedSliceMut::from(vec)`, which copies once, and by `collect()`, which writes the
 /// numbers straight into the memory if the iterator's `size_hint` is exact. [`into_shared`](Self::into_shared) makes a
@@ -36,7 +37,8 @@ use crate::sys::{self, Pages, Part};
 ///
 /// A part ends with its task. A worker that keeps one beyond that, in a static, in a thread that goes on, or by `mem::forget`,
 /// ends, and the task with it: [`Crashed`](crate::TaskErrorKind::Crashed), with a note that says so. A task may divide its part
-/// further, and fill it by threads, or by a pool of its own.
+/// further, and fill it by threads, or by a pool of its own; what [`chunks_mut`](Self::chunks_mut) and its kin divide there is a
+/// copy, which is written back when the part is dropped.
 ///
 /// Only parts travel, and only as an argument of their own: the whole array, a reference to a part, or an array inside of another
 /// value is an error of the task ([`Encode`](crate::TaskErrorKind::Encode)), or does not compile. A part is no result: it is
@@ -44,8 +46,8 @@ use crate::sys::{self, Pages, Part};
 ///
 /// # Limits
 ///
-/// The memory has no name and is gone with its last owner, however that ends. It takes a descriptor here and in each worker that
-/// has got a part, until the workers' next call after the array is dropped; memory is taken as it is touched, by a task for its
+/// The memory has no name and is gone with its last owner, however that ends. It takes a descriptor here, and none in a worker
+/// while a task runs; memory is taken as it is touched, by a task for its
 /// whole part. A worker maps a part for its task and no longer, which takes some 10 µs: make parts of 64 KiB and more. It works
 /// over every transport; where the system has no memory to share (not on Linux), there is none of it.
 ///
@@ -121,15 +123,6 @@ pub struct SharedSliceMut<T> {
     numbers: PhantomData<T>,
 }
 
-/// Where numbers stand.
-struct Room {
-    pages: Pages,
-    /// Where they begin in the pages, in bytes: a multiple of the alignment.
-    start: usize,
-    /// It goes behind the pages: a part is there as long as its pages are mapped.
-    lend: Lend,
-}
-
 const CHECKED: &str = "the place was checked when the array was made";
 
 impl<T: Number> SharedSliceMut<T> {
@@ -153,11 +146,7 @@ impl<T: Number> SharedSliceMut<T> {
             return Ok(Self { room: None, length, numbers: PhantomData });
         }
         let bytes = length.checked_mul(size_of::<T>()).filter(|&bytes| isize::try_from(bytes).is_ok());
-        let made = bytes.ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory)).and_then(|bytes| {
-            let memory = sys::shared_memory(bytes)?;
-            let pages = Pages::shared(memory.as_fd(), bytes)?;
-            Ok(Room { pages, start: 0, lend: Lend::own(Segment::new(memory, bytes)) })
-        });
+        let made = bytes.ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory)).and_then(Room::new);
         match made {
             Ok(room) => Ok(Self { room: Some(room), length, numbers: PhantomData }),
             Err(error) => Err(io::Error::new(error.kind(), without_room::<T>(length, &error))),
@@ -217,7 +206,7 @@ impl<T: Number> SharedSliceMut<T> {
     /// After a call that ended as a whole nothing is to be waited for. After one that ended early its workers are killed, which
     /// takes a millisecond; with `finish_running`, tasks go on that may take as long as they like.
     pub fn wait_timeout(&self, limit: Duration) -> bool {
-        self.room.as_ref().is_none_or(|room| room.lend.wait(limit))
+        self.room.as_ref().is_none_or(|room| room.wait(limit))
     }
 
     /// Makes them a [`SharedSlice`], to be read by workers, which nobody can write any more.
@@ -255,14 +244,11 @@ impl<T: Number> SharedSliceMut<T> {
     pub fn into_shared(self) -> SharedSlice<T> {
         self.settle();
         match self.room {
-            Some(Room { pages, lend, .. }) if lend.is_own() => {
-                let segment = lend.segment().expect("memory of this process has its number from the start");
-                match Memory::written(pages, segment) {
-                    Ok(memory) => SharedSlice::of(memory, self.length),
-                    Err(error) => panic!("there is no memory for a copy of {} numbers: {error}", self.length),
-                }
-            }
-            Some(_) => SharedSlice::from(&self[..]),
+            Some(Room::Own(own)) => match Memory::written(own.pages, &own.segment) {
+                Ok(memory) => SharedSlice::of(memory, self.length),
+                Err(error) => panic!("there is no memory for a copy of {} numbers: {error}", self.length),
+            },
+            Some(room) => SharedSlice::from(room.numbers(self.length).expect(CHECKED)),
             None => SharedSlice::empty(),
         }
     }
@@ -271,9 +257,9 @@ impl<T: Number> SharedSliceMut<T> {
     fn whole(&mut self) -> SharedPart<'_, T> {
         self.settle();
         match &mut self.room {
-            Some(Room { pages, start, lend }) => {
-                let numbers = pages.parts(*start, self.length).expect(CHECKED);
-                SharedPart::new(numbers, Some(lend), lend.base() + *start)
+            Some(room) => {
+                let (pages, start, segment) = room.to_divide();
+                SharedPart::new(pages.parts(start, self.length).expect(CHECKED), segment, start)
             }
             None => SharedPart::new(Part::empty(), None, 0),
         }
@@ -282,7 +268,7 @@ impl<T: Number> SharedSliceMut<T> {
     /// Waits until nobody else can write here.
     #[inline]
     fn settle(&self) {
-        if self.room.as_ref().is_some_and(|room| !room.lend.is_free()) {
+        if self.room.as_ref().is_some_and(|room| !room.is_free()) {
             self.settle_slowly();
         }
     }
@@ -296,23 +282,25 @@ impl<T: Number> SharedSliceMut<T> {
         );
     }
 
-    /// The part of received memory that a name tells of.
-    fn named<E: de::Error>(id: u64, offset: u64, length: u64) -> Result<Self, E> {
-        let place = usize::try_from(offset).ok().zip(usize::try_from(length).ok());
-        let (offset, length) = place.ok_or_else(|| E::custom(OUTSIDE))?;
-        if length == 0 {
-            return Ok(Self { room: None, length, numbers: PhantomData });
+    /// The part that a name stands for.
+    fn named<E: de::Error>(name: Name) -> Result<Self, E> {
+        if name == 0 {
+            return Ok(Self { room: None, length: 0, numbers: PhantomData });
         }
-        let memory = received::find(id).ok_or_else(|| E::custom("a part of memory that was not sent"))?;
-        // What reads as so many numbers has no more bytes than there are.
-        memory.pages().numbers::<T>(offset, length).ok_or_else(|| E::custom(OUTSIDE))?;
-        let (pages, start, lend) = Lend::part(memory, offset, length * size_of::<T>())
+        let grant = granted(name, Right::Write, 0)
+            .ok_or_else(|| E::custom("a part of a SharedSliceMut that this task was not given"))?;
+        let (pages, start) = take_part(&grant)
             .map_err(|error| E::custom(format!("a part of shared memory could not be mapped: {error}")))?;
-        Ok(Self { room: Some(Room { pages, start, lend }), length, numbers: PhantomData })
+        // It is mapped, so it has no more bytes than there can be.
+        let bytes = grant.bytes as usize;
+        let length = bytes / size_of::<T>();
+        let room = Room::part(pages, start, bytes);
+        match room.numbers::<T>(length) {
+            Some(_) => Ok(Self { room: Some(room), length, numbers: PhantomData }),
+            None => Err(E::custom("a part of other numbers")),
+        }
     }
 }
-
-const OUTSIDE: &str = "a part behind the end of its memory";
 
 fn without_room<T>(length: usize, error: &io::Error) -> String {
     match error.kind() {
@@ -332,7 +320,7 @@ impl<T: Number> Deref for SharedSliceMut<T> {
     fn deref(&self) -> &[T] {
         self.settle();
         match &self.room {
-            Some(room) => room.pages.numbers(room.start, self.length).expect(CHECKED),
+            Some(room) => room.numbers(self.length).expect(CHECKED),
             None => &[],
         }
     }
@@ -343,7 +331,7 @@ impl<T: Number> DerefMut for SharedSliceMut<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         self.settle();
         match &mut self.room {
-            Some(room) => room.pages.numbers_mut(room.start, self.length).expect(CHECKED),
+            Some(room) => room.numbers_mut(self.length).expect(CHECKED),
             None => &mut [],
         }
     }
@@ -437,7 +425,6 @@ impl<'de, T: Number> Deserialize<'de> for SharedSliceMut<T> {
         if !codec::is_own_deserializer::<D>() {
             return Err(de::Error::custom("a part of a SharedSliceMut is made by a call of a worker function only"));
         }
-        let (id, offset, length) = Deserialize::deserialize(deserializer)?;
-        Self::named(id, offset, length)
+        Self::named(Name::deserialize(deserializer)?)
     }
 }

@@ -15,6 +15,8 @@ use std::sync::atomic::AtomicU64;
 use nix::libc::{self, c_void};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
+use super::socket::FromParent;
+
 /// What a mapping may be used for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
@@ -75,12 +77,6 @@ pub(crate) fn seal_against_writers(_memory: &OwnedFd) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// The pages of a part are made all at once: one by one, as they are touched, they take twice as long as numbers to be filled in.
-#[cfg(poolmap_linux)]
-const POPULATE: MapFlags = MapFlags::MAP_POPULATE;
-#[cfg(not(poolmap_linux))]
-const POPULATE: MapFlags = MapFlags::empty();
-
 /// Address space that takes memory as it is touched. FreeBSD has no flag for that, and reserves nothing anyway.
 #[cfg(not(target_os = "freebsd"))]
 const RESERVED: MapFlags = MapFlags::MAP_PRIVATE.union(MapFlags::MAP_NORESERVE);
@@ -114,15 +110,51 @@ impl Mapping {
         Ok(Self::of(start, bytes))
     }
 
-    /// A part of memory, all of it about to be touched, which processes forked from this one do not get. `offset` is a multiple
-    /// of the page's size.
-    pub(super) fn part(memory: impl AsFd, offset: usize, bytes: usize, access: Access) -> io::Result<Self> {
+    /// Memory that is sealed against writers, to be read. It is mapped as private: a kernel before 6.7 refuses a shared mapping of
+    /// memory that nobody can write, and what is never written is the same in both.
+    pub(super) fn sealed(memory: impl AsFd, bytes: usize) -> io::Result<Self> {
+        let length = NonZeroUsize::new(bytes).ok_or(io::ErrorKind::InvalidInput)?;
+        // SAFETY: the kernel chooses a free address, so no memory of ours is replaced.
+        let start = unsafe { mmap(None, length, ProtFlags::PROT_READ, MapFlags::MAP_PRIVATE, memory, 0) }?;
+        Ok(Self::of(start, bytes))
+    }
+
+    /// A part of memory that can be neither read nor written, and which processes forked from this one do not get. `offset` is a
+    /// multiple of the page's size.
+    #[cfg(poolmap_linux)]
+    pub(super) fn reserved(memory: impl AsFd, offset: usize, bytes: usize) -> io::Result<Self> {
         let length = NonZeroUsize::new(bytes).ok_or(io::ErrorKind::InvalidInput)?;
         let offset = libc::off_t::try_from(offset).map_err(io::Error::other)?;
         // SAFETY: the kernel chooses a free address, so no memory of ours is replaced.
-        let start = unsafe { mmap(None, length, access.flags(), MapFlags::MAP_SHARED | POPULATE, memory, offset) }?;
+        let start = unsafe { mmap(None, length, ProtFlags::PROT_NONE, MapFlags::MAP_SHARED, memory, offset) }?;
         let mapping = Self::of(start, bytes);
         mapping.keep_from_forks();
+        Ok(mapping)
+    }
+
+    /// A second mapping of some of the pages, at another address, that can be written; all of it is about to be touched.
+    /// `offset` is a multiple of the page's size.
+    #[cfg(poolmap_linux)]
+    pub(super) fn writable_copy(&self, offset: usize, bytes: usize) -> io::Result<Self> {
+        use nix::errno::Errno;
+        use nix::libc::{MREMAP_MAYMOVE, mremap};
+        use nix::sys::mman::{MmapAdvise, mprotect};
+
+        let end = offset.checked_add(bytes).ok_or(io::ErrorKind::InvalidInput)?;
+        if bytes == 0 || end > self.bytes {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        // SAFETY: with an old length of 0 the call makes a second mapping of the pages from `offset` on, which are in this mapping
+        // (checked above), at an address that the kernel chooses, and leaves this one as it is (mremap(2)).
+        let start = unsafe { mremap(self.address(offset).cast(), 0, bytes, MREMAP_MAYMOVE) };
+        // It fails with -1, and address 0 is none that the kernel chooses.
+        let start = NonNull::new(start).filter(|start| start.addr() != NonZeroUsize::MAX).ok_or_else(Errno::last)?;
+        let mapping = Self::of(start, bytes);
+        // SAFETY: the range is the mapping just made, which nothing else knows.
+        unsafe { mprotect(start, bytes, Access::ReadWrite.flags()) }?;
+        mapping.keep_from_forks();
+        // One by one, as they are touched, they take twice as long as numbers to be filled in.
+        mapping.advise(MmapAdvise::MADV_POPULATE_WRITE);
         Ok(mapping)
     }
 
@@ -343,8 +375,8 @@ impl DerefMut for Region {
 pub(crate) struct View(Mapping);
 
 impl View {
-    pub(crate) fn new(memory: impl AsFd, bytes: usize) -> io::Result<Self> {
-        Mapping::new(memory, bytes, Access::Read).map(Self)
+    pub(crate) fn new(memory: &FromParent, bytes: usize) -> io::Result<Self> {
+        Mapping::new(memory.descriptor(), bytes, Access::Read).map(Self)
     }
 
     /// The word at an offset, a multiple of 8, which the other process writes at any time. It must not be written.
@@ -391,7 +423,8 @@ mod tests {
         let mut region = Region::shared(&memory, 1 << 12).unwrap();
         seal_against_writers(&memory).unwrap();
         region[7] = 42;
-        assert_eq!(View::new(&memory, 1 << 12).unwrap().bytes(7, 1), Some(&[42][..]));
+        let parent = FromParent::in_test(memory.try_clone().unwrap());
+        assert_eq!(View::new(&parent, 1 << 12).unwrap().bytes(7, 1), Some(&[42][..]));
         assert!(Words::new(&memory, 1 << 12, Access::ReadWrite).is_err());
         assert!(nix::unistd::ftruncate(&memory, 0).is_err());
         assert!(nix::unistd::write(&memory, b"x").is_err());

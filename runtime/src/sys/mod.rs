@@ -5,6 +5,7 @@ mod common;
 mod crash;
 mod environment;
 mod files;
+mod lease;
 mod limits;
 mod memory;
 mod oom_kills;
@@ -15,6 +16,7 @@ mod pages;
 mod plain;
 mod poll;
 mod process;
+mod random;
 mod seals;
 mod socket;
 mod stack;
@@ -30,6 +32,7 @@ pub(crate) use files::{
     WHOLE_BYTES_MAX, appended_file, file, flush_c_streams, forget_before, own_output, replace_output, unnamed_file,
     write_within,
 };
+pub(crate) use lease::Lease;
 pub(crate) use limits::{CAN_LIMIT_MEMORY, limit_memory};
 pub(crate) use memory::{
     Access, Region, Ring, View, Words, is_short_of_resources, seal_against_writers, shared_memory,
@@ -37,12 +40,15 @@ pub(crate) use memory::{
 #[cfg(feature = "__fault_points")]
 pub(crate) use own_end::{kill_self, stop_self};
 pub(crate) use packets::{is_too_long, packet_pair, receive_packet, send_packet, shut_down_packets};
-pub(crate) use pages::{Pages, Part};
+pub(crate) use pages::{Pages, Part, page_bytes};
 pub(crate) use plain::{IsVec, Plain, for_each_plain, plain_bytes, type_id};
 pub(crate) use poll::{Watch, poll};
 pub(crate) use process::{CAN_TELL_CPU_TIME, End, Group, Process, cpu_time, resident_bytes};
+pub(crate) use random::random;
 pub(crate) use seals::{seal_against_all_writers, seal_seals};
-pub(crate) use socket::{Wait, is_hung_up, pair, receive, receive_with_descriptors, send, send_with_descriptors};
+pub(crate) use socket::{
+    FromParent, Wait, is_hung_up, pair, receive, receive_with_descriptors, send, send_with_descriptors,
+};
 #[cfg(feature = "progress")]
 pub(crate) use terminal::terminal_columns;
 pub(crate) use waker::Waker;

@@ -4,11 +4,14 @@
 use std::io;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
 
-use super::memory::{Access, Mapping};
+use super::common::memory_bytes;
+use super::memory::{Access, Mapping, shared_memory};
 use super::plain::Plain;
+use super::seals::is_sealed_against_writers;
+use super::socket::FromParent;
 
 /// Memory that is written through `&mut` alone, by the one who made it, before anyone else has it.
 pub(crate) struct Pages {
@@ -17,10 +20,11 @@ pub(crate) struct Pages {
 }
 
 impl Pages {
-    /// New memory that processes share, to be filled.
-    pub(crate) fn shared(memory: impl AsFd, bytes: usize) -> io::Result<Self> {
-        let mapping = Mapping::new(memory, bytes, Access::ReadWrite)?;
-        Ok(Self { mapping, access: Access::ReadWrite })
+    /// New memory that processes share, to be filled, and its descriptor. Nobody else has it before this process sends it.
+    pub(crate) fn shared(bytes: usize) -> io::Result<(Self, OwnedFd)> {
+        let memory = shared_memory(bytes)?;
+        let mapping = Mapping::new(&memory, bytes, Access::ReadWrite)?;
+        Ok((Self { mapping, access: Access::ReadWrite }, memory))
     }
 
     /// New memory of this process alone, to be filled.
@@ -37,18 +41,28 @@ impl Pages {
         Ok(Self { mapping: Mapping::new(file, bytes, Access::Read)?, access: Access::Read })
     }
 
-    /// Memory that another has filled. The other must not change it any more: the parent that sent it keeps to that.
+    /// Memory that was filled, and that nobody can write any more: the kernel is asked whether it is so. Whoever had it mapped
+    /// before it was sealed is its maker alone, who sends it when it is filled.
+    ///
+    /// # Errors
+    ///
+    /// It is not sealed (`PermissionDenied`), or cannot be mapped.
     pub(crate) fn filled(memory: impl AsFd, bytes: usize) -> io::Result<Self> {
-        Ok(Self { mapping: Mapping::new(memory, bytes, Access::Read)?, access: Access::Read })
+        if !is_sealed_against_writers(&memory) || memory_bytes(&memory)? < bytes {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        Ok(Self { mapping: Mapping::sealed(&memory, bytes)?, access: Access::Read })
     }
 
-    /// Some bytes of memory of another process, to be written, and where they begin in what is mapped of it: the pages that
-    /// they stand in, which a process forked from this one does not get. The other must not touch these bytes as long as this
-    /// lives: the parent that lends them keeps to that.
-    pub(crate) fn lent(memory: impl AsFd, offset: usize, bytes: usize) -> io::Result<(Self, usize)> {
-        let start = offset % page_bytes();
-        let mapping = Mapping::part(memory, offset - start, start + bytes, Access::ReadWrite)?;
-        Ok((Self { mapping, access: Access::ReadWrite }, start))
+    /// A file of the parent's, which has mapped it too by [`mapped`](Self::mapped), whose caller answers for all processes.
+    pub(crate) fn promised(file: &FromParent, bytes: usize) -> io::Result<Self> {
+        // SAFETY: whoever mapped the file in the parent answers for it as long as the pages are there, in any process.
+        unsafe { Self::mapped(file.descriptor(), bytes) }
+    }
+
+    /// Pages that a `Lease` gave to nobody else.
+    pub(super) fn taken(mapping: Mapping) -> Self {
+        Self { mapping, access: Access::ReadWrite }
     }
 
     /// How many bytes there are.
@@ -168,7 +182,7 @@ impl<T: Plain> DerefMut for Part<'_, T> {
 }
 
 /// The size of a page.
-fn page_bytes() -> usize {
+pub(crate) fn page_bytes() -> usize {
     // SAFETY: it takes a number, and touches no memory of ours.
     let bytes = unsafe { nix::libc::sysconf(nix::libc::_SC_PAGESIZE) };
     usize::try_from(bytes).expect("the size of a page is known")
@@ -191,22 +205,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(poolmap_linux)]
-    fn what_is_lent_is_written_where_it_stands() {
-        let memory = crate::sys::shared_memory(1 << 20).unwrap();
-        let ours = Pages::shared(&memory, 1 << 20).unwrap();
-        for offset in [0, 8, 4096, (1 << 20) - 16] {
-            let (mut lent, start) = Pages::lent(&memory, offset, 16).unwrap();
-            lent.numbers_mut::<u64>(start, 2).unwrap().copy_from_slice(&[7, offset as u64]);
-            assert!(lent.numbers_mut::<u64>(start, 3).is_none());
-            drop(lent);
-            assert_eq!(ours.numbers::<u64>(offset, 2), Some(&[7, offset as u64][..]));
-        }
-        crate::sys::seal_against_writers(&memory).unwrap();
-        assert!(Pages::lent(&memory, 8, 16).is_err());
-    }
-
-    #[test]
     fn numbers_outside_or_unaligned_are_none() {
         let mut pages = Pages::private(4096).unwrap();
         pages.numbers_mut::<u32>(4, 2).unwrap().copy_from_slice(&[7, 9]);
@@ -221,12 +219,18 @@ mod tests {
 
     #[test]
     #[cfg(poolmap_linux)]
-    fn what_another_has_filled_is_read_alone() {
-        let memory = crate::sys::shared_memory(8).unwrap();
-        let mut ours = Pages::shared(&memory, 8).unwrap();
+    fn what_another_has_filled_is_read_once_nobody_can_write_it() {
+        let (mut ours, memory) = Pages::shared(8).unwrap();
         ours.numbers_mut::<u64>(0, 1).unwrap()[0] = 42;
+        assert!(Pages::filled(&memory, 8).is_err());
+        crate::sys::seal_against_writers(&memory).unwrap();
+        assert!(Pages::filled(&memory, 4097).is_err());
         let mut theirs = Pages::filled(&memory, 8).unwrap();
         assert_eq!(theirs.numbers::<u64>(0, 1), Some(&[42][..]));
         assert_eq!(theirs.numbers_mut::<u64>(0, 1), None);
+        let (ours, memory) = Pages::shared(8).unwrap();
+        drop(ours);
+        crate::sys::seal_against_all_writers(&memory).unwrap();
+        assert_eq!(Pages::filled(&memory, 8).unwrap().numbers::<u64>(0, 1), Some(&[0][..]));
     }
 }

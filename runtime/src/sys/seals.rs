@@ -21,7 +21,6 @@ pub(crate) fn seal_against_all_writers(memory: impl AsFd) -> io::Result<()> {
 
 /// Whether nobody can map the memory to write to it, nor change its size: what was written there stays.
 #[cfg(poolmap_linux)]
-#[cfg_attr(not(test), expect(dead_code))]
 pub(crate) fn is_sealed_against_writers(memory: impl AsFd) -> bool {
     use std::os::fd::AsRawFd;
 

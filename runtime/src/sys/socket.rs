@@ -1,7 +1,7 @@
 //! Bytes and descriptors over a socket pair. No call here raises SIGPIPE, whatever the program does with that signal.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
 use nix::errno::Errno;
@@ -107,12 +107,35 @@ pub(crate) fn send_with_descriptors(
     })
 }
 
-/// Reads some bytes, and takes the descriptors that came with them; 0 bytes is the end.
+/// A descriptor that has come from this process's parent, over the channel that it was started with. The parent keeps to what is
+/// agreed of the memory behind it: it trusts its workers with nothing, and they trust it.
+#[derive(Debug)]
+pub(crate) struct FromParent(OwnedFd);
+
+impl FromParent {
+    /// The descriptor.
+    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
+    /// The descriptor, to be kept.
+    pub(crate) fn into_descriptor(self) -> OwnedFd {
+        self.0
+    }
+
+    /// In a test, parent and worker are one process.
+    #[cfg(test)]
+    pub(crate) fn in_test(descriptor: OwnedFd) -> Self {
+        Self(descriptor)
+    }
+}
+
+/// Reads some bytes from the parent, and takes the descriptors that came with them; 0 bytes is the end.
 pub(crate) fn receive_with_descriptors(
     stream: &UnixStream,
     bytes: &mut [u8],
     wait: Wait,
-    received: &mut impl Extend<OwnedFd>,
+    received: &mut impl Extend<FromParent>,
 ) -> io::Result<usize> {
     let mut space = nix::cmsg_space!([RawFd; DESCRIPTORS_MAX]);
     let mut slices = [IoSliceMut::new(bytes)];
@@ -125,7 +148,7 @@ pub(crate) fn receive_with_descriptors(
         };
         for control in message.cmsgs()? {
             if let ControlMessageOwned::ScmRights(descriptors) = control {
-                received.extend(descriptors.into_iter().map(take_received));
+                received.extend(descriptors.into_iter().map(take_received).map(FromParent));
             }
         }
         return Ok(message.bytes);
@@ -165,8 +188,6 @@ fn retried(mut call: impl FnMut() -> nix::Result<usize>) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsFd;
-
     use super::*;
 
     #[test]
@@ -176,7 +197,7 @@ mod tests {
         let mut received = Vec::new();
         let came = receive_with_descriptors(&other, &mut [0; 8], Wait::No, &mut received).unwrap();
         assert_eq!((sent, came, received.len()), (1, 1, 1));
-        let flags = FdFlag::from_bits_retain(fcntl(&received[0], FcntlArg::F_GETFD).unwrap());
+        let flags = FdFlag::from_bits_retain(fcntl(received[0].descriptor(), FcntlArg::F_GETFD).unwrap());
         assert!(flags.contains(FdFlag::FD_CLOEXEC));
         drop((other, received));
         // The test program ignores SIGPIPE, as Rust's programs do; what is asked for here is the error.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::arena::{Arena, Block};
 use crate::error::TaskErrorKind;
 use crate::registry::EncodedCall;
-use crate::shared::Segment;
+use crate::shared::{self, Collected, GRANT_BYTES, Grant, Segment};
 use crate::task::{Done, Outcomes};
 use crate::wire;
 
@@ -39,13 +39,46 @@ pub(crate) struct Chunk {
 pub(crate) struct Sharing {
     /// The parameters whose arguments are shared: a bit for each, the first the lowest.
     pub(crate) parameters: u16,
-    /// The memory that the arguments name, if they do.
-    memory: Option<Arc<[Arc<Segment>]>>,
+    /// What the arguments name, if they do.
+    named: Option<Arc<Named>>,
+}
+
+/// What the arguments of some tasks name.
+struct Named {
+    memory: Vec<Arc<Segment>>,
+    grants: Vec<Grant>,
+    /// The grants again, where workers read them; none where they go over the socket.
+    table: Option<Block>,
 }
 
 impl Sharing {
-    pub(crate) fn new(parameters: u16, memory: Vec<Arc<Segment>>) -> Self {
-        Self { parameters, memory: (!memory.is_empty()).then(|| memory.into()) }
+    /// What tasks of a pool with this arena have, whose arguments name this.
+    pub(crate) fn new(parameters: u16, collected: Collected, arena: &Arc<Arena>) -> Self {
+        // A table that finds no room is missing: the tasks do not get what they name, which is an error of each.
+        let makes_table = arena.memory().is_some() && !collected.grants.is_empty();
+        let table = makes_table.then(|| block_of(arena, &shared::write_grants(&collected.grants)).ok()).flatten();
+        Self::of(parameters, collected, table)
+    }
+
+    /// What a task has that goes over the socket.
+    pub(crate) fn over_socket(collected: Collected) -> Self {
+        Self::of(0, collected, None)
+    }
+
+    fn of(parameters: u16, Collected { memory, grants }: Collected, table: Option<Block>) -> Self {
+        let named = (!memory.is_empty()).then(|| Arc::new(Named { memory, grants, table }));
+        Self { parameters, named }
+    }
+}
+
+/// A block with these bytes.
+fn block_of(arena: &Arc<Arena>, bytes: &[u8]) -> io::Result<Block> {
+    match arena.room() {
+        Some(mut room) if room.len() >= bytes.len() => {
+            room[..bytes.len()].copy_from_slice(bytes);
+            Ok(room.into_block(bytes.len()))
+        }
+        _ => arena.own_block(bytes),
     }
 }
 
@@ -81,15 +114,9 @@ impl Chunk {
     /// The chunk that is this one call, with an index.
     pub(crate) fn of_call(arena: &Arc<Arena>, call: &EncodedCall, index: u64) -> io::Result<Self> {
         let bytes = call.task.len();
-        let block = match arena.room() {
-            Some(mut room) if room.len() >= bytes => {
-                room[..bytes].copy_from_slice(&call.task);
-                room.into_block(bytes)
-            }
-            _ => arena.own_block(&call.task)?,
-        };
+        let block = block_of(arena, &call.task)?;
         let head = ChunkHead { function: call.function.index(), attempt: 1, first_index: index };
-        Ok(Self::new(head, 1, block, bytes).sharing(Sharing::new(0, call.memory.clone())))
+        Ok(Self::new(head, 1, block, bytes).sharing(Sharing::new(0, call.collected.clone(), arena)))
     }
 
     /// The chunk, with what its tasks share.
@@ -124,7 +151,25 @@ impl Chunk {
 
     /// The memory beside the arena that a worker must have to run its tasks.
     pub(crate) fn memory(&self) -> impl Iterator<Item = &Arc<Segment>> {
-        self.block.place().0.into_iter().chain(self.sharing.memory.iter().flat_map(|memory| memory.iter()))
+        let named = self.sharing.named.as_deref();
+        let of_table = named.and_then(|named| named.table.as_ref()).and_then(|table| table.place().0);
+        self.block.place().0.into_iter().chain(of_table).chain(named.into_iter().flat_map(|named| &named.memory))
+    }
+
+    /// What its tasks are granted.
+    pub(crate) fn grants(&self) -> &[Grant] {
+        self.sharing.named.as_deref().map_or(&[], |named| &named.grants)
+    }
+
+    /// Where that stands in the workers' memory: its bytes, its segment if it is not the arena, and where it begins there.
+    pub(crate) fn table(&self) -> (usize, Option<&Arc<Segment>>, usize) {
+        match self.sharing.named.as_deref().and_then(|named| named.table.as_ref()) {
+            Some(table) => {
+                let (segment, offset) = table.place();
+                (self.grants().len() * GRANT_BYTES, segment, offset)
+            }
+            None => (0, None, 0),
+        }
     }
 
     /// The part of that memory that a worker maps: it may be written there until the worker has ended. What is left out stands for

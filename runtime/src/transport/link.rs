@@ -102,10 +102,13 @@ impl Link {
     /// Gives the worker a chunk, of which it claims `grain` tasks at a time (0: as its clock tells).
     pub(crate) fn assign(&mut self, chunk: &Chunk, grain: u32) -> Result<(), Fault> {
         self.forget_unused()?;
-        for segment in self.memory.missing(chunk) {
-            self.socket.send_segment(segment)?;
+        for (segment, runs) in self.memory.missing(chunk) {
+            self.socket.send_segment(segment, runs)?;
         }
         let Some(ring) = &mut self.ring else {
+            for grants in wire::grants(chunk.grants()) {
+                self.socket.send(grants)?;
+            }
             return self.socket.assign(chunk);
         };
         if ring.assign(chunk, grain, self.memory.messages()) { self.socket.send(wire::bell()) } else { Ok(()) }

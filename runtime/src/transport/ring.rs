@@ -85,6 +85,7 @@ impl RingLink {
     pub(super) fn assign(&mut self, chunk: &Chunk, grain: u32, messages: u64) -> bool {
         assert!((self.entries.len() as u64) < layout::ENTRIES_MAX, "a worker is given fewer chunks at once");
         let (segment, offset) = chunk.place();
+        let (table_bytes, table_segment, table_offset) = chunk.table();
         let head = chunk.head();
         let entry = self.entry(self.next_entry);
         let fields = [
@@ -98,6 +99,9 @@ impl RingLink {
             u64::from(chunk.shared_parameters()) << MESSAGES_BITS | (messages & MESSAGES_MASK),
             chunk.seed(),
             chunk.merge().map_or(0, |merge| u64::from(merge) + 1),
+            table_bytes as u64,
+            table_segment.map_or(0, |segment| segment.id),
+            table_offset as u64,
         ];
         for (place, field) in fields.into_iter().enumerate() {
             self.words.word(entry + 8 * place).store(field, Ordering::Relaxed);
@@ -321,6 +325,10 @@ pub(super) const ENTRY_SHARED: usize = 7;
 pub(super) const ENTRY_SEED: usize = 8;
 /// The index of the function that outputs are folded by, and 1; 0 where they are not.
 pub(super) const ENTRY_MERGE: usize = 9;
+/// What its tasks are granted: the bytes of that, 0 if it is nothing, and where it stands.
+pub(super) const ENTRY_TABLE_BYTES: usize = 10;
+pub(super) const ENTRY_TABLE_SEGMENT: usize = 11;
+pub(super) const ENTRY_TABLE_OFFSET: usize = 12;
 pub(super) const MESSAGES_BITS: u32 = 48;
 pub(super) const MESSAGES_MASK: u64 = (1 << MESSAGES_BITS) - 1;
 

@@ -2,21 +2,21 @@
 //! writes results into the ring. It trusts the parent, and waits for it alone.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::ring::{
     ENTRY_BYTES, ENTRY_COUNT, ENTRY_FIRST, ENTRY_FUNCTION, ENTRY_INDEX, ENTRY_MERGE, ENTRY_OFFSET, ENTRY_SEED,
-    ENTRY_SEGMENT, ENTRY_SHARED, MESSAGES_BITS, MESSAGES_MASK,
+    ENTRY_SEGMENT, ENTRY_SHARED, ENTRY_TABLE_BYTES, ENTRY_TABLE_OFFSET, ENTRY_TABLE_SEGMENT, MESSAGES_BITS,
+    MESSAGES_MASK,
 };
 use super::{Fault, claims, layout, parking};
 use crate::codec::{Encoder, Sink};
 use crate::fault_points::{self, Point};
 use crate::registry::{Finished, Flush, Outgrown, Progress, TaskCall};
 use crate::shared;
-use crate::sys::{Access, CrashPad, Ring, View, Words};
+use crate::sys::{Access, CrashPad, FromParent, Ring, View, Words};
 use crate::wire::{self, HEAD_BYTES, PanicNote, Status, TaskFrames, Violation};
 
 /// A worker's queue and results, as the worker sees them.
@@ -26,6 +26,8 @@ pub(crate) struct RingEnd {
     arena: View,
     /// How many messages about memory have come.
     messages: u64,
+    /// The messages that had come before the entry whose tasks are granted something, while they are.
+    granted: Option<u64>,
     /// The number of the entry whose tasks are next, and how far its arguments are taken.
     entry: u64,
     cursor: usize,
@@ -63,6 +65,8 @@ pub(crate) struct Claimed {
     segment: u64,
     offset: usize,
     bytes: usize,
+    /// The bytes of what they are granted.
+    table_bytes: usize,
 }
 
 /// When the ring is empty, results go on at its start, if this much of it was used: few pages are touched, and stay in the
@@ -78,7 +82,8 @@ const FOLDED_TASKS_MAX: u32 = 4096;
 
 impl RingEnd {
     /// Opens the memory whose descriptors came with the greeting.
-    pub(crate) fn new(arena: &OwnedFd, arena_bytes: usize, own: &OwnedFd) -> io::Result<Self> {
+    pub(crate) fn new(arena: &FromParent, arena_bytes: usize, own: &FromParent) -> io::Result<Self> {
+        let own = own.descriptor();
         let words = Words::new(own, layout::WORDS_BYTES, Access::ReadWrite)?;
         let results = Ring::new(own, layout::RESULTS, layout::RESULTS_BYTES, Access::ReadWrite)?;
         words.keep_from_forks();
@@ -88,6 +93,7 @@ impl RingEnd {
             results,
             arena: View::new(arena, arena_bytes)?,
             messages: 0,
+            granted: None,
             entry: 0,
             cursor: 0,
             grain: 0,
@@ -99,9 +105,10 @@ impl RingEnd {
         })
     }
 
-    /// Counts a message about memory.
-    pub(crate) fn heard_of_memory(&mut self) {
+    /// Counts a message about memory, and tells its number.
+    pub(crate) fn heard_of_memory(&mut self) -> u64 {
         self.messages += 1;
+        self.messages
     }
 
     /// Whether all messages about memory have come that were sent before these tasks.
@@ -158,6 +165,7 @@ impl RingEnd {
             segment: self.field(ENTRY_SEGMENT),
             offset: self.field(ENTRY_OFFSET) as usize + self.cursor,
             bytes: self.field(ENTRY_BYTES) as usize - self.cursor,
+            table_bytes: self.field(ENTRY_TABLE_BYTES) as usize,
         })
     }
 
@@ -183,6 +191,9 @@ impl RingEnd {
         run: impl FnOnce(&mut TaskCall<'_>) -> Result<(), Violation>,
     ) -> Result<Option<Box<Outgrown>>, Fault> {
         self.restart();
+        if claimed.is_first {
+            self.begin_entry(claimed)?;
+        }
         let own = (claimed.segment != 0).then(|| shared::find(claimed.segment));
         let tasks = match &own {
             None => self.arena.bytes(claimed.offset, claimed.bytes),
@@ -202,6 +213,9 @@ impl RingEnd {
         let results = Encoder::new(Sink::new(room, &mut spill), bytes_max);
         let mut call =
             TaskCall::new(TaskFrames::of(tasks), claimed.count, results, progress, flush).with_shared(claimed.shared);
+        if claimed.table_bytes > 0 {
+            call = call.with_grants();
+        }
         run(&mut call)?;
         let run = call.into_run(tasks.len())?;
         self.last_bytes = run.finished.position.wrapping_sub(self.finished.position) as usize;
@@ -209,6 +223,49 @@ impl RingEnd {
         self.finished = run.finished;
         self.cursor += run.taken;
         Ok(run.outgrown)
+    }
+
+    /// Takes in what the tasks of an entry are granted, in the place of what those of the one before were.
+    #[inline]
+    fn begin_entry(&mut self, claimed: &Claimed) -> Result<(), Fault> {
+        self.end_grants();
+        if claimed.table_bytes == 0 { Ok(()) } else { self.take_grants(claimed) }
+    }
+
+    #[cold]
+    fn take_grants(&mut self, claimed: &Claimed) -> Result<(), Fault> {
+        let (segment, offset) = (self.field(ENTRY_TABLE_SEGMENT), self.field(ENTRY_TABLE_OFFSET) as usize);
+        let memory = if segment == 0 { None } else { shared::find(segment) };
+        let table = match (segment, &memory) {
+            (0, _) => self.arena.bytes(offset, claimed.table_bytes),
+            (_, Some(memory)) => memory.pages().numbers(offset, claimed.table_bytes),
+            (_, None) => None,
+        };
+        if !table.is_some_and(shared::set_table) {
+            return Err(Violation::new("what a chunk's tasks are granted is not there").into());
+        }
+        self.granted = Some(claimed.messages);
+        Ok(())
+    }
+
+    /// Gives up what the tasks of the entry that is done were granted.
+    #[inline]
+    fn end_grants(&mut self) {
+        if let Some(messages) = self.granted.take() {
+            shared::set_table(&[]);
+            shared::end_leases(messages);
+        }
+    }
+
+    /// Gives up what tasks were granted, if no task of their entry is left.
+    #[inline]
+    pub(crate) fn end_grants_if_done(&mut self) {
+        if self.granted.is_some() && self.claimed == self.finished.tasks {
+            let (first, count) = self.read_entry();
+            if self.finished.tasks.wrapping_sub(first) >= count {
+                self.end_grants();
+            }
+        }
     }
 
     /// The number of the next task.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 use super::Chunk;
-use crate::shared::Segment;
+use crate::shared::{self, Segment, SegmentKind};
 
 /// The memory that one worker has.
 #[derive(Default)]
@@ -15,12 +15,18 @@ pub(super) struct SentMemory {
 }
 
 impl SentMemory {
-    /// The memory that the worker must be sent before this chunk, each of which the caller does send.
-    pub(super) fn missing(&mut self, chunk: &Chunk) -> Vec<Arc<Segment>> {
+    /// The memory that the worker must be sent before this chunk, each of which the caller does send, with the ranges that are lent
+    /// of it.
+    pub(super) fn missing(&mut self, chunk: &Chunk) -> Vec<(Arc<Segment>, Vec<(u64, u64)>)> {
         let mut missing = Vec::new();
         for segment in chunk.memory() {
+            if segment.kind == SegmentKind::Parts {
+                // The worker keeps nothing of it behind the chunk.
+                missing.push((Arc::clone(segment), shared::runs(chunk.grants(), segment.id)));
+                continue;
+            }
             self.segments.entry(segment.id).or_insert_with(|| {
-                missing.push(Arc::clone(segment));
+                missing.push((Arc::clone(segment), Vec::new()));
                 Arc::downgrade(segment)
             });
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::{Chunk, Event, Fault, Note, Taken};
 use crate::fault_points::{self, Point};
-use crate::shared::Segment;
+use crate::shared::{Segment, SegmentHead};
 use crate::sys::{self, Wait};
 use crate::wire::{self, ChunkHeader, FrameBuffer, ToParent, Violation};
 
@@ -81,9 +81,10 @@ impl SocketLink {
         self.flush()
     }
 
-    /// Sends the descriptor of some memory.
-    pub(super) fn send_segment(&mut self, segment: Arc<Segment>) -> Result<(), Fault> {
-        let frame = wire::segment(segment.id, segment.bytes as u64).into();
+    /// Sends the descriptor of some memory, and the ranges that are lent of it.
+    pub(super) fn send_segment(&mut self, segment: Arc<Segment>, runs: Vec<(u64, u64)>) -> Result<(), Fault> {
+        let head = SegmentHead { id: segment.id, bytes: segment.bytes as u64, kind: segment.kind, runs };
+        let frame = wire::segment(&head).into();
         self.outbox.push_back(Outgoing { frame, segment: Some(segment) });
         self.flush()
     }

@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::Fault;
 use super::socket::fault;
 use crate::fault_points::{self, Point};
-use crate::sys::{self, CrashPad, Wait};
+use crate::sys::{self, CrashPad, FromParent, Wait};
 use crate::task::Role;
 use crate::wire::{self, FrameBuffer, ToWorker};
 
@@ -19,7 +18,7 @@ use crate::wire::{self, FrameBuffer, ToWorker};
 pub(crate) struct WorkerEnd {
     stream: UnixStream,
     inbox: FrameBuffer,
-    descriptors: VecDeque<OwnedFd>,
+    descriptors: VecDeque<FromParent>,
 }
 
 impl WorkerEnd {
@@ -61,7 +60,7 @@ impl WorkerEnd {
     }
 
     /// Takes the descriptor that came first.
-    pub(crate) fn descriptor(&mut self) -> Option<OwnedFd> {
+    pub(crate) fn descriptor(&mut self) -> Option<FromParent> {
         self.descriptors.pop_front()
     }
 

@@ -2,8 +2,9 @@
 
 use super::chunk::{ChunkHeader, TaskFrames};
 use super::fields::{Fields, Violation, finish};
-use super::{HEADER_BYTES, PROTOCOL_VERSION, TRAILER_BYTES};
+use super::{FRAME_BYTES_MIN, HEADER_BYTES, PROTOCOL_VERSION, TRAILER_BYTES};
 use crate::codec::{decode, encode};
+use crate::shared::{GRANT_BYTES, Grant, SegmentHead, SegmentKind};
 use crate::sys::{CRASH_WORDS, Crash};
 use crate::task::Output;
 
@@ -13,6 +14,7 @@ const REVOKE: u8 = 3;
 const BELL: u8 = 4;
 const SEGMENT: u8 = 5;
 const FORGET: u8 = 6;
+const GRANTS: u8 = 7;
 const HELLO: u8 = 17;
 const REPLY: u8 = 18;
 const NOTE: u8 = 19;
@@ -62,11 +64,10 @@ pub(crate) enum ToWorker<'a> {
     Revoke,
     /// There is something new in the shared memory.
     Bell,
-    /// The descriptor of memory with this name and so many bytes (0: not to be mapped) comes with this.
-    Segment {
-        id: u64,
-        bytes: u64,
-    },
+    /// The descriptor of memory, or another, comes with this.
+    Segment(SegmentHead),
+    /// What the tasks of the next chunk are granted, or a part of it.
+    Grants(&'a [u8]),
     /// The memory of this name is used no more.
     Forget(u64),
 }
@@ -136,7 +137,8 @@ impl<'a> ToWorker<'a> {
             CHUNK => TaskFrames::parse(payload).map(|(header, tasks)| Self::Chunk(header, tasks)),
             REVOKE => Ok(Self::Revoke),
             BELL => Ok(Self::Bell),
-            SEGMENT => Ok(Self::Segment { id: fields.u64()?, bytes: fields.u64()? }),
+            SEGMENT => segment_head(&mut fields).map(Self::Segment),
+            GRANTS => Ok(Self::Grants(payload)),
             FORGET => fields.u64().map(Self::Forget),
             other => Err(Violation::new(format!("a frame of unknown kind {other}"))),
         }
@@ -162,6 +164,16 @@ impl<'a> ToParent<'a> {
             other => Err(Violation::new(format!("a frame of unknown kind {other}"))),
         }
     }
+}
+
+fn segment_head(fields: &mut Fields<'_>) -> Result<SegmentHead, Violation> {
+    let (id, bytes) = (fields.u64()?, fields.u64()?);
+    let kind = SegmentKind::of(fields.u8()?).ok_or_else(|| Violation::new("a segment of a kind that is none"))?;
+    let mut runs = Vec::new();
+    while !fields.0.is_empty() {
+        runs.push((fields.u64()?, fields.u64()?));
+    }
+    Ok(SegmentHead { id, bytes, kind, runs })
 }
 
 fn crash(fields: &mut Fields<'_>) -> Result<Crash, Violation> {
@@ -240,12 +252,24 @@ pub(crate) fn bell() -> Vec<u8> {
     frame(BELL, |_| ())
 }
 
-/// The name of the memory whose descriptor is sent with it.
-pub(crate) fn segment(id: u64, bytes: u64) -> Vec<u8> {
+/// What goes with the descriptor of some memory.
+pub(crate) fn segment(head: &SegmentHead) -> Vec<u8> {
     frame(SEGMENT, |frame| {
-        frame.extend_from_slice(&id.to_le_bytes());
-        frame.extend_from_slice(&bytes.to_le_bytes());
+        frame.extend_from_slice(&head.id.to_le_bytes());
+        frame.extend_from_slice(&head.bytes.to_le_bytes());
+        frame.push(head.kind as u8);
+        for (offset, bytes) in &head.runs {
+            frame.extend_from_slice(&offset.to_le_bytes());
+            frame.extend_from_slice(&bytes.to_le_bytes());
+        }
     })
+}
+
+/// What the tasks of the next chunk are granted: as many frames as it takes, of which each is within any limit.
+pub(crate) fn grants(grants: &[Grant]) -> impl Iterator<Item = Vec<u8>> {
+    const GRANTS_MAX: usize = FRAME_BYTES_MIN / 2 / GRANT_BYTES;
+
+    grants.chunks(GRANTS_MAX).map(|some| frame(GRANTS, |frame| some.iter().for_each(|grant| grant.write(frame))))
 }
 
 /// The word that the memory of this name is used no more.
@@ -303,6 +327,22 @@ mod tests {
             panic!("no welcome");
         };
         assert_eq!(received, sent);
+    }
+
+    #[test]
+    fn memory_and_grants_come_back_as_they_went() {
+        use crate::shared::Right;
+
+        let sent = SegmentHead { id: 7, bytes: 9, kind: SegmentKind::Parts, runs: vec![(0, 4096), (1 << 40, 8192)] };
+        let frame = segment(&sent);
+        let parsed = ToWorker::parse(payload(&frame));
+        assert!(matches!(&parsed, Ok(ToWorker::Segment(head)) if *head == sent), "{parsed:?}");
+        assert!(ToWorker::parse((SEGMENT, &payload(&frame).1[..30])).is_err());
+        let grant = Grant { name: 5, right: Right::Read, kind: 0, segment: 1, offset: 2, bytes: 3 };
+        let frames: Vec<_> = grants(&[grant; 100]).collect();
+        assert!(frames.iter().all(|frame| frame.len() <= FRAME_BYTES_MIN));
+        let bytes: usize = frames.iter().map(|frame| payload(frame).1.len()).sum();
+        assert_eq!(bytes, 100 * GRANT_BYTES);
     }
 
     #[test]

@@ -15,7 +15,9 @@
 //! 4. `Revoke` asks the worker to begin no more tasks of the chunks sent so far. It answers with one `Returned` once the
 //!    task that it was running has its `Reply`; everything without a reply has not begun, and never will there.
 //! 5. Memory that tasks name, or stand in, goes to the worker as a `Segment` before the first chunk that needs it, and stays
-//!    until the parent lets the worker `Forget` it. So does a descriptor that is kept open, as a `Segment` of no bytes.
+//!    until the parent lets the worker `Forget` it. So does a descriptor that is kept open. Memory that is lent in parts goes
+//!    there before each chunk that has some, with the ranges of its parts, and stays until that chunk is done. Over the socket
+//!    alone, what a chunk's tasks are granted comes as `Grants` right before it.
 //! 6. With shared memory, chunks, results and notes stand there (see `transport`), and the parent sends `Bell`s. Of what the
 //!    worker sends after its `Hello` the parent takes nothing but that it came: whatever a task writes into the socket is
 //!    one bell more.
@@ -38,13 +40,13 @@ pub(crate) use fields::Violation;
 #[cfg(fuzzing)]
 pub(crate) use fuzzing::fuzz;
 pub(crate) use message::{
-    Greeting, PanicNote, ToParent, ToWorker, Welcome, around_crash, begun, bell, decoded, forget, hello, note, reply,
-    returned, revoke, segment, welcome,
+    Greeting, PanicNote, ToParent, ToWorker, Welcome, around_crash, begun, bell, decoded, forget, grants, hello, note,
+    reply, returned, revoke, segment, welcome,
 };
 pub(crate) use record::{HEAD_BYTES, RECORD_BYTES_MAX, Records, Status, head, part_head, record, skip_head, skipped};
 
 /// Changes with every change of the frames.
-pub(crate) const PROTOCOL_VERSION: u32 = 7;
+pub(crate) const PROTOCOL_VERSION: u32 = 8;
 
 /// The length, the check and the kind.
 pub(crate) const HEADER_BYTES: usize = 9;

@@ -137,6 +137,7 @@ impl Server {
             None => run_tasks(claimed.function, claimed.attempt, call),
             Some(merge) => fold_tasks(claimed.function, merge, claimed.attempt, call),
         })?;
+        self.ring.end_grants_if_done();
         let Some(outgrown) = outgrown else {
             return Ok(());
         };
@@ -161,6 +162,8 @@ impl Server {
     /// Waits for tasks; false at the end of the stream.
     fn wait(&mut self) -> Result<bool, Fault> {
         fault_points::reached(Point::Idle);
+        // What was left of the last entry may have been taken back.
+        self.ring.end_grants_if_done();
         // The parent that sleeps is told at once: there is nothing more to do here.
         if self.ring.must_wake_parent() {
             self.end.ring_bell()?;
@@ -189,7 +192,7 @@ impl Server {
 fn receive(end: &mut WorkerEnd, ring: &mut RingEnd) -> Result<bool, Fault> {
     let segment = end.receive(|message| match message {
         ToWorker::Bell => Ok(None),
-        ToWorker::Segment { id, bytes } => Ok(Some((id, bytes))),
+        ToWorker::Segment(head) => Ok(Some(head)),
         ToWorker::Forget(id) => {
             memory::forget(id);
             ring.heard_of_memory();
@@ -200,9 +203,9 @@ fn receive(end: &mut WorkerEnd, ring: &mut RingEnd) -> Result<bool, Fault> {
     let Some(segment) = segment.transpose()? else {
         return Ok(false);
     };
-    if let Some((id, bytes)) = segment {
-        memory::add(end, id, bytes)?;
-        ring.heard_of_memory();
+    if let Some(head) = segment {
+        let message = ring.heard_of_memory();
+        memory::add(end, &head, message)?;
     }
     Ok(true)
 }

@@ -13,6 +13,7 @@ use crate::codec::{Encoder, Sink};
 use crate::fault_points::{self, Point};
 use crate::output;
 use crate::registry::{Finished, Flush, Outgrown, Progress, TaskCall};
+use crate::shared::{self, SegmentHead};
 use crate::sys::{self, TaskLimits};
 use crate::transport::{Fault, Sender, WorkerEnd};
 use crate::wire::{self, ChunkHeader, Status, TaskFrames, ToWorker, Violation};
@@ -21,12 +22,12 @@ use crate::wire::{self, ChunkHeader, Status, TaskFrames, ToWorker, Violation};
 pub(super) fn serve(end: WorkerEnd, sender: Arc<Sender>, bytes_max: usize, limits: TaskLimits) -> Result<(), Fault> {
     let mut server = Server::new(end, sender, bytes_max, limits, Printed::OfOtherThreads);
     while server.wait()? {
-        while let Some(chunk) = server.waiting.pop_front() {
+        while let Some(chunk) = server.inbox.waiting.pop_front() {
             server.run_chunk(&chunk)?;
         }
         fault_points::reached(Point::Idle);
-        if server.revoked {
-            server.revoked = false;
+        if server.inbox.revoked {
+            server.inbox.revoked = false;
             server.sender.send(&wire::returned())?;
         }
     }
@@ -42,8 +43,9 @@ pub(super) fn serve_one(
 ) -> Result<Status, Fault> {
     let mut server = Server::new(end, sender, bytes_max, limits, Printed::All);
     while server.wait()? {
-        if let Some(chunk) = server.waiting.pop_front() {
+        if let Some(chunk) = server.inbox.waiting.pop_front() {
             server.sender.send(&wire::begun(chunk.header.id))?;
+            server.begin_grants(&chunk)?;
             // The frame of a crash must not stand inside of another: while this one is sent, no task is told to be running.
             let Server { sender, running, .. } = &server;
             let (sender, running) = (Arc::clone(sender), Arc::clone(running));
@@ -63,14 +65,27 @@ pub(super) fn serve_one(
 struct WaitingChunk {
     header: ChunkHeader,
     tasks: Vec<u8>,
+    /// What its tasks are granted, and how many messages about memory came before it.
+    grants: Vec<u8>,
+    messages: u64,
+}
+
+/// What has come.
+#[derive(Default)]
+struct Inbox {
+    waiting: VecDeque<WaitingChunk>,
+    /// The parent has asked for no more tasks to be begun, and has no answer yet.
+    revoked: bool,
+    /// What the tasks of the next chunk are granted.
+    grants: Vec<u8>,
+    /// How many messages about memory have come.
+    messages: u64,
 }
 
 struct Server {
     end: WorkerEnd,
     sender: Arc<Sender>,
-    waiting: VecDeque<WaitingChunk>,
-    /// The parent has asked for no more tasks to be begun, and has no answer yet.
-    revoked: bool,
+    inbox: Inbox,
     bytes_max: usize,
     /// How many tasks were begun.
     tasks: u64,
@@ -78,6 +93,8 @@ struct Server {
     running: Arc<AtomicU64>,
     /// What becomes of what tasks print.
     flush: Flush,
+    /// The chunk that is run grants its tasks something.
+    has_grants: bool,
 }
 
 impl Server {
@@ -88,19 +105,19 @@ impl Server {
             sys::leave_word_of_crashes(pad, limits);
         }
         let flush = if output::is_kept() { Flush::Kept } else { Flush::EachTask };
-        Self { end, sender, waiting: VecDeque::new(), revoked: false, bytes_max, tasks: 0, running, flush }
+        Self { end, sender, inbox: Inbox::default(), bytes_max, tasks: 0, running, flush, has_grants: false }
     }
 
     /// Waits for a message and takes it in; false at the end of the stream.
     fn wait(&mut self) -> Result<bool, Fault> {
         fault_points::reached(Point::Parked);
-        let Self { end, waiting, revoked, .. } = self;
-        let Some(taken) = end.receive(|message| take_in(message, waiting, revoked))? else {
+        let Self { end, inbox, .. } = self;
+        let Some(taken) = end.receive(|message| take_in(message, inbox))? else {
             return Ok(false);
         };
         fault_points::reached(Point::Woken);
-        if let Some((id, bytes)) = taken? {
-            memory::add(end, id, bytes)?;
+        if let Some(head) = taken? {
+            memory::add(end, &head, inbox.messages)?;
         }
         Ok(true)
     }
@@ -113,17 +130,41 @@ impl Server {
         Ok(())
     }
 
+    /// Takes in what the tasks of a chunk are granted, in the place of what those of the one before were.
+    fn begin_grants(&mut self, chunk: &WaitingChunk) -> Result<(), Fault> {
+        self.has_grants = !chunk.grants.is_empty();
+        if self.has_grants && !shared::set_table(&chunk.grants) {
+            return Err(Violation::new("what a chunk's tasks are granted is something else").into());
+        }
+        Ok(())
+    }
+
+    /// Gives that up.
+    fn end_grants(&mut self, chunk: &WaitingChunk) {
+        if std::mem::take(&mut self.has_grants) {
+            shared::set_table(&[]);
+            shared::end_leases(chunk.messages);
+        }
+    }
+
     fn run_chunk(&mut self, chunk: &WaitingChunk) -> Result<(), Fault> {
+        self.begin_grants(chunk)?;
+        let run = self.run_tasks(chunk);
+        self.end_grants(chunk);
+        run
+    }
+
+    fn run_tasks(&mut self, chunk: &WaitingChunk) -> Result<(), Fault> {
         fault_points::reached(Point::BeforeClaim);
         self.sender.send(&wire::begun(chunk.header.id))?;
         fault_points::reached(Point::Claimed);
         let mut at = 0;
         for position in 0..chunk.header.count {
-            if position > 0 || !self.waiting.is_empty() {
+            if position > 0 || !self.inbox.waiting.is_empty() {
                 self.poll()?;
             }
-            if self.revoked {
-                self.waiting.clear();
+            if self.inbox.revoked {
+                self.inbox.waiting.clear();
                 return Ok(());
             }
             at += self.run_task(&chunk.header, position, &chunk.tasks[at..], None)?.0;
@@ -150,6 +191,9 @@ impl Server {
         let mut call = TaskCall::new(TaskFrames::of(tasks), 1, results, progress, self.flush)
             .with_shared(chunk.shared)
             .on_decoded(on_decoded);
+        if self.has_grants {
+            call = call.with_grants();
+        }
         seed::set_tasks(chunk.seed, chunk.first_index + u64::from(position), 0);
         self.tasks += 1;
         self.running.store(self.tasks, Ordering::SeqCst);
@@ -169,19 +213,24 @@ impl Server {
     }
 }
 
-/// Takes a message in; what is given back is the number and the bytes of memory that has come.
-fn take_in(
-    message: ToWorker<'_>,
-    waiting: &mut VecDeque<WaitingChunk>,
-    revoked: &mut bool,
-) -> Result<Option<(u64, u64)>, Fault> {
+/// Takes a message in; what is given back tells of memory that has come.
+fn take_in(message: ToWorker<'_>, inbox: &mut Inbox) -> Result<Option<SegmentHead>, Fault> {
+    let Inbox { waiting, revoked, grants, messages } = inbox;
     match message {
-        ToWorker::Chunk(header, tasks) => waiting.push_back(WaitingChunk { header, tasks: tasks.rest().to_vec() }),
+        ToWorker::Chunk(header, tasks) => {
+            let (grants, tasks) = (std::mem::take(grants), tasks.rest().to_vec());
+            waiting.push_back(WaitingChunk { header, tasks, grants, messages: *messages });
+        }
         ToWorker::Revoke => {
             waiting.clear();
+            shared::end_leases(*messages);
             *revoked = true;
         }
-        ToWorker::Segment { id, bytes } => return Ok(Some((id, bytes))),
+        ToWorker::Segment(head) => {
+            *messages += 1;
+            return Ok(Some(head));
+        }
+        ToWorker::Grants(more) => grants.extend_from_slice(more),
         ToWorker::Forget(id) => memory::forget(id),
         _ => return Err(Violation::new("a message of the other channel").into()),
     }

@@ -1,16 +1,16 @@
 //! Memory that the parent sends, or wants back, over the socket.
 
 use crate::fault_points::{self, Point};
-use crate::shared;
+use crate::shared::{self, SegmentHead};
 use crate::transport::{Fault, WorkerEnd};
 use crate::wire::Violation;
 
-/// Takes in memory, whose descriptor has come with its name.
-pub(super) fn add(end: &mut WorkerEnd, id: u64, bytes: u64) -> Result<(), Fault> {
+/// Takes in memory, whose descriptor has come with this, as the message about memory of this number.
+pub(super) fn add(end: &mut WorkerEnd, head: &SegmentHead, message: u64) -> Result<(), Fault> {
     fault_points::reached(Point::MemoryCome);
     let memory = end.descriptor().ok_or_else(|| Violation::new("memory came without its descriptor"))?;
-    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-    shared::add(id, memory, bytes).map_err(|error| Fault::Broken(error.to_string()))
+    shared::add(head, memory, message)
+        .map_err(|error| Fault::Broken(format!("memory of {} bytes could not be mapped: {error}", head.bytes)))
 }
 
 /// Lets go of memory.

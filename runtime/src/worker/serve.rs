@@ -12,7 +12,7 @@ use crate::fault_points::{self, Point};
 use crate::output::{self, Files};
 use crate::registry::{self, DROPS_OUTPUT, Registration, TaskCall};
 use crate::shared;
-use crate::sys::{self, TaskLimits, Watch};
+use crate::sys::{self, FromParent, TaskLimits, Watch};
 use crate::task::{Output, Role};
 use crate::transport::{Fault, RingEnd, WorkerEnd};
 use crate::wire::{self, Greeting, OVERHEAD_BYTES, Status, ToWorker, Violation, Welcome};
@@ -57,10 +57,10 @@ fn enter(parent: u32, role: Role, leave: fn()) -> io::Result<UnixStream> {
     let mut descriptor = || end.descriptor().ok_or_else(|| io::Error::other("the parent sent no descriptor"));
     let memory = if welcome.arena_bytes > 0 { Some((descriptor()?, descriptor()?)) } else { None };
     if welcome.has_stdout {
-        sys::replace_stdout(&descriptor()?)?;
+        sys::replace_stdout(&descriptor()?.into_descriptor())?;
     }
     if welcome.output != Output::Inherited {
-        let files = [descriptor()?, descriptor()?, descriptor()?];
+        let files = [descriptor()?, descriptor()?, descriptor()?].map(FromParent::into_descriptor);
         output::start(Files::from_descriptors(welcome.output, files))?;
     }
     let limit = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);

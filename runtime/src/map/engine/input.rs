@@ -91,7 +91,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         let collecting = shared::collect();
         let Written { count, end, then } =
             self.write_all(room.as_deref_mut().unwrap_or_default(), &mut spill, most, started);
-        let sharing = Sharing::new(A::SHARED, collecting.finish());
+        let sharing = Sharing::new(A::SHARED, collecting.finish(), self.shared.arena());
         if let Some(room) = room.filter(|_| count > 0) {
             self.push(Chunk::new(head, count, room.into_block(end), end), sharing.clone());
         }

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::codec::Sink;
 use crate::registry::{Flush, TaskCall};
-use crate::shared::{self, Segment};
+use crate::shared::{self, Segment, SegmentHead};
+use crate::sys::FromParent;
 use crate::transport::sent::SentMemory;
 use crate::transport::{Arena, ChunkHead, Claimed, Fault, LOOK_AFTER, RingEnd};
 use crate::wire::{Records, Status};
@@ -27,7 +28,8 @@ fn ends() -> (Arc<Arena>, RingLink, RingEnd) {
     let arena = Arc::new(Arena::shared().unwrap());
     let (link, memory) = RingLink::new(&Arc::default(), BYTES_MAX).unwrap();
     let (arena_memory, bytes) = arena.memory().unwrap();
-    let end = RingEnd::new(arena_memory, bytes, &memory).unwrap();
+    let arena_memory = FromParent::in_test(arena_memory.try_clone().unwrap());
+    let end = RingEnd::new(&arena_memory, bytes, &FromParent::in_test(memory)).unwrap();
     (arena, link, end)
 }
 
@@ -183,8 +185,10 @@ fn receive(inbox: &Receiver<Message>, end: &mut RingEnd) -> bool {
     match inbox.recv_timeout(DEADLINE) {
         Ok(Message::Bell) => {}
         Ok(Message::Segment(segment)) => {
-            shared::add(segment.id, segment.memory.try_clone().unwrap(), segment.bytes).unwrap();
-            end.heard_of_memory();
+            let head =
+                SegmentHead { id: segment.id, bytes: segment.bytes as u64, kind: segment.kind, runs: Vec::new() };
+            let memory = FromParent::in_test(segment.memory.try_clone().unwrap());
+            shared::add(&head, memory, end.heard_of_memory()).unwrap();
         }
         Ok(Message::Forget(id)) => {
             shared::remove(id);
@@ -246,7 +250,7 @@ impl Parent {
         let Some(next) = next else {
             return;
         };
-        for segment in self.memory.missing(&next) {
+        for (segment, _) in self.memory.missing(&next) {
             self.send(Message::Segment(segment));
         }
         let grain = if self.random.one_in(3) { self.random.below(8) as u32 } else { 0 };
