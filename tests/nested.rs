@@ -35,9 +35,9 @@ fn expected(counts: impl Iterator<Item = u64>, workers: usize) -> Vec<(u64, usiz
 fn a_task_that_maps_has_one_worker_of_its_own_and_waits_for_no_other() {
     let _guard = common::guard();
     // More tasks than workers, all of which map, over the pool that they themselves are run by.
-    assert_eq!(pool_map!(sum_of_doubles, 0..20; chunk_size = 3).unwrap(), expected(0..20, 1));
+    assert_eq!(pool_map!(sum_of_doubles, 1..21; chunk_size = 3).unwrap(), expected(1..21, 1));
     let pool = Pool::builder().workers(2).build().unwrap();
-    assert_eq!(pool_map!(in &pool, sum_of_doubles, 0..20).unwrap(), expected(0..20, 1));
+    assert_eq!(pool_map!(in &pool, sum_of_doubles, 1..21).unwrap(), expected(1..21, 1));
     assert_eq!(pool_map!(in &pool, sum_in_a_pool_of_its_own, 0..6).unwrap(), expected(0..6, 2));
 }
 

@@ -30,6 +30,11 @@ impl<T> Lock<T> {
         Self(Mutex::new(value))
     }
 
+    /// The value, which nobody else can have.
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits until no other thread has it. A panic of another with the lock held is its own affair: what it changed stays.
     pub(crate) fn lock(&self) -> Locked<'_, T> {
         let value = self.0.lock().unwrap_or_else(PoisonError::into_inner);

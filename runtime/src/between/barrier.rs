@@ -116,7 +116,8 @@ impl Barrier {
     /// # Errors
     ///
     /// The barrier is broken, now or since before: a process ended while it waited ([`is_owner_died`](Error::is_owner_died)), or
-    /// the time of one who waited was over ([`is_timed_out`](Error::is_timed_out)).
+    /// the time of one who waited was over ([`is_timed_out`](Error::is_timed_out)). It is that of the process that this one was forked
+    /// from ([`is_forked`](Error::is_forked)).
     pub fn wait(&self) -> Result<BarrierWait> {
         self.wait_for(Patience::Endless)
     }
@@ -132,6 +133,7 @@ impl Barrier {
     }
 
     fn wait_for(&self, patience: Patience) -> Result<BarrierWait> {
+        self.object.check_process(Kind::Barrier)?;
         loop {
             let round = self.round()?;
             let came = self.come(round);

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::ends::{End, Ends, Found, Role};
-use super::object::{Look, Patience, SLICE};
+use super::object::{Kind, Look, Patience, SLICE};
 use super::packets::{self, BUFFER_BYTES, Came, HEAD_BYTES, Packet, VALUE_BYTES_MAX};
 use crate::codec;
 use crate::error::{Between, CodecError, Error, Result};
@@ -32,7 +32,8 @@ use crate::sys::{self, Wait, Watch};
 /// or three in each worker that has got an end; 4096 processes have it at once at most. An end does not travel in a task's
 /// result, nor through a channel or a mutex; nor in [`shared`](crate::shared()), where it would stay open after the call: pass
 /// `std::iter::repeat(&sender)`. A program that forks to become a daemon makes its channels, and all else of the kind, after
-/// that: to the workers the forked process is not the one that they know.
+/// that: to the workers the forked process is not the one that they know. There a call is an error ([`Error::is_forked`]), and a
+/// drop lets go of nothing.
 ///
 /// # The end
 ///
@@ -141,7 +142,9 @@ impl<T: Serialize> Sender<T> {
     }
 
     fn send_for(&self, value: T, patience: Patience) -> Result<(), SendError<T>> {
-        packets::with_buffer(|buffer| self.send_by(buffer, &value, patience))
+        let checked = self.end.ends.object.check_process(Kind::Channel);
+        checked
+            .and_then(|()| packets::with_buffer(|buffer| self.send_by(buffer, &value, patience)))
             .map_err(|error| SendError { error, value })
     }
 
@@ -247,6 +250,7 @@ impl<T: DeserializeOwned> Receiver<T> {
     }
 
     fn receive_for(&self, patience: Patience) -> Result<Option<T>> {
+        self.end.ends.object.check_process(Kind::Channel)?;
         packets::with_buffer(|buffer| self.receive_by(buffer, patience))
     }
 

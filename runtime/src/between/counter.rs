@@ -18,6 +18,8 @@ use crate::error::Result;
 /// It takes one descriptor and a few pages of memory here and in each worker that has got it; 4096 processes have it at once at
 /// most. It does not travel in a task's result, through a channel or a mutex: serialising it anywhere but in a call is an error.
 ///
+/// A fork of the process shares the number with it.
+///
 /// # Worker death
 ///
 /// What a worker has counted stays counted. A task that is run again (`attempts`) counts again.

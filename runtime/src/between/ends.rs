@@ -197,6 +197,10 @@ impl Ends {
 
 impl Drop for End {
     fn drop(&mut self) {
+        if !self.ends.object.is_here() {
+            // A fork's copy of an end is none.
+            return;
+        }
         self.ends.object.ends(self.role as usize).fetch_sub(1, Ordering::SeqCst);
         // Rule 4.
         if self.ends.find(self.role, Look::Quick) != Found::Some {

@@ -19,6 +19,8 @@ use crate::error::Result;
 /// It takes one descriptor and a few pages of memory here and in each worker that has got it; 4096 processes have it at once at
 /// most. It does not travel in a task's result, through a channel or a mutex.
 ///
+/// A fork of the process shares the event with it.
+///
 /// # Worker death
 ///
 /// Nobody owns an event, so nobody's death is told by it: a wait for what a dead worker was to set goes on. Where that can be,

@@ -117,7 +117,8 @@ impl<T: Serialize + DeserializeOwned> Mutex<T> {
     ///
     /// # Errors
     ///
-    /// The value does not decode, as another process has spoilt the memory: the mutex is free again then.
+    /// The value does not decode, as another process has spoilt the memory: the mutex is free again then. The mutex is that of the
+    /// process that this one was forked from ([`is_forked`](Error::is_forked)).
     pub fn lock(&self) -> Result<MutexGuard<'_, T>> {
         match self.lock_for(Patience::Endless)? {
             Some(guard) => Ok(guard),
@@ -144,6 +145,7 @@ impl<T: Serialize + DeserializeOwned> Mutex<T> {
     }
 
     fn lock_for(&self, patience: Patience) -> Result<Option<MutexGuard<'_, T>>> {
+        self.object.check_process(Kind::Mutex)?;
         let Some(held) = self.object.wait(patience, |look| take(&self.object, OWNER, look)) else {
             return Ok(None);
         };
@@ -238,6 +240,7 @@ impl<T: Serialize> MutexGuard<'_, T> {
     ///
     /// It takes more bytes than the mutex has room for, or does not encode; the mutex has the value of the last commit.
     pub fn commit(&mut self) -> Result<()> {
+        self.object.check_process(Kind::Mutex)?;
         write(self.object, &self.value)?;
         self.is_changed = false;
         Ok(())
@@ -262,7 +265,7 @@ impl<T: Serialize> DerefMut for MutexGuard<'_, T> {
 impl<T: Serialize> Drop for MutexGuard<'_, T> {
     fn drop(&mut self) {
         let held = self.held.take();
-        if self.is_changed && !std::thread::panicking() {
+        if self.is_changed && self.object.is_here() && !std::thread::panicking() {
             let committed = self.commit();
             drop(held);
             if let Err(error) = committed {

@@ -11,7 +11,8 @@
 //!    lost between processes that live; one that dies in between, or writes nonsense, costs a slice of sleep.
 //! 5. Nobody sleeps longer than a slice without a look at who is dead.
 //!
-//! A fork has its parent's memory and none of its locks: to the others it is nobody.
+//! A fork has its parent's memory and none of its locks: to the others it is nobody. So what waits or holds is an error there, and
+//! what it drops stays its parent's.
 //!
 //! Everything read here may be nonsense: it is copied, and then checked.
 
@@ -22,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Between, Error, Result};
 use crate::shared::Segment;
-use crate::sys::{self, CommonMemory};
+use crate::sys::{self, CommonMemory, ForkMark};
 
 /// So many processes have an object at once, its maker among them: more than a machine runs workers, and a table of 128 KiB, of
 /// which no more takes memory than is used.
@@ -128,6 +129,8 @@ pub(super) struct Object {
     slot: usize,
     /// This process, in the memory.
     pub(super) name: u64,
+    /// The same, as a fork of it does not see itself.
+    owner: ForkMark,
 }
 
 impl Object {
@@ -168,7 +171,17 @@ impl Object {
         memory.word(slot_word(slot)).store(u64::from(incarnation), Ordering::SeqCst);
         memory.word(SLOTS_USED).fetch_max(slot as u64 + 1, Ordering::SeqCst);
         let name = u64::from(incarnation) << SLOT_BITS | (slot as u64 + 1);
-        Ok(Self { memory, segment: Segment::open(descriptor, None), slot, name })
+        Ok(Self { memory, segment: Segment::open(descriptor, None), slot, name, owner: ForkMark::here() })
+    }
+
+    /// Whether this process has the slot, and not one that it was forked from.
+    pub(super) fn is_here(&self) -> bool {
+        self.owner.is_here()
+    }
+
+    /// The same, as an error; `what` is as in [`Kind::name`].
+    pub(super) fn check_process(&self, kind: Kind) -> Result<()> {
+        if self.is_here() { Ok(()) } else { Err(Error::forked(kind.name())) }
     }
 
     /// What tells workers of it.

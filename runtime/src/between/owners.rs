@@ -28,6 +28,9 @@ pub(super) fn take<'a>(object: &'a Object, offset: usize, look: Look) -> Option<
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
+        if !self.object.is_here() {
+            return;
+        }
         // If it is not ours any more, another has written nonsense, and it is not ours to mend.
         let word = self.object.word(self.offset);
         let _ = word.compare_exchange(self.object.name, FREE, Ordering::SeqCst, Ordering::SeqCst);

@@ -83,9 +83,9 @@ impl Semaphore {
     ///
     /// # Errors
     ///
-    /// None today; it is a `Result` as that of [`Mutex::lock`](crate::Mutex::lock).
+    /// The semaphore is that of the process that this one was forked from ([`is_forked`](Error::is_forked)).
     pub fn acquire(&self) -> Result<SemaphorePermit<'_>> {
-        let permit = self.acquire_for(Patience::Endless);
+        let permit = self.acquire_for(Patience::Endless)?;
         permit.ok_or_else(|| Error::between(Between::TimedOut, "a Semaphore had no permit at the end of time"))
     }
 
@@ -95,7 +95,7 @@ impl Semaphore {
     ///
     /// As those of [`acquire`](Self::acquire).
     pub fn try_acquire(&self) -> Result<Option<SemaphorePermit<'_>>> {
-        Ok(self.acquire_for(Patience::None))
+        self.acquire_for(Patience::None)
     }
 
     /// Waits for a permit, at most for so long.
@@ -104,12 +104,13 @@ impl Semaphore {
     ///
     /// As those of [`acquire`](Self::acquire).
     pub fn acquire_timeout(&self, timeout: Duration) -> Result<Option<SemaphorePermit<'_>>> {
-        Ok(self.acquire_for(Patience::of(timeout)))
+        self.acquire_for(Patience::of(timeout))
     }
 
-    fn acquire_for(&self, patience: Patience) -> Option<SemaphorePermit<'_>> {
+    fn acquire_for(&self, patience: Patience) -> Result<Option<SemaphorePermit<'_>>> {
+        self.object.check_process(Kind::Semaphore)?;
         let held = self.object.wait(patience, |look| self.take(look));
-        held.map(|held| SemaphorePermit { held })
+        Ok(held.map(|held| SemaphorePermit { held }))
     }
 
     fn take(&self, look: Look) -> Option<Held<'_>> {

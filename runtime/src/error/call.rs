@@ -45,6 +45,8 @@ pub(crate) enum Kind {
     Taken,
     /// The process of this name was joined before.
     Joined(String),
+    /// What it names was made by another process, of which this one was forked.
+    Forked(&'static str),
     /// The process of this name was started by another process, of which this one was forked.
     NotParent(String),
     Between(BetweenFailure),
@@ -89,6 +91,10 @@ impl Error {
 
     pub(crate) fn start(message: impl Into<String>) -> Self {
         Self::new(Kind::Start(StartFailure { message: message.into() }))
+    }
+
+    pub(crate) fn forked(what: &'static str) -> Self {
+        Self::new(Kind::Forked(what))
     }
 
     /// The error of the task that failed, where the call ended because one did.
@@ -139,6 +145,12 @@ impl Error {
         matches!(&*self.kind, Kind::Taken | Kind::Joined(_))
     }
 
+    /// Whether this process is a fork (a copy made by `fork`) of the one that made the pool, the handle or the iterator. A copy makes
+    /// its own: nothing of its parent's is touched.
+    pub fn is_forked(&self) -> bool {
+        matches!(&*self.kind, Kind::Forked(_) | Kind::NotParent(_))
+    }
+
     /// Whether the pool was closed or shut down.
     pub fn is_closed(&self) -> bool {
         matches!(&*self.kind, Kind::Closed)
@@ -185,6 +197,12 @@ impl fmt::Display for Error {
                 write!(
                     f,
                     "process `{name}` was joined before: its output is given once, so keep what the first join gave"
+                )
+            }
+            Kind::Forked(what) => {
+                write!(
+                    f,
+                    "{what} belongs to the process that this one was forked from: make one of its own in this process"
                 )
             }
             Kind::NotParent(name) => write!(

@@ -101,7 +101,8 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
         self.gather(Ok, |error| Ok(Err(error)))
     }
 
-    /// Runs it lazily: results in order, as the iterator is pulled. This is [`pool_iter!`](crate::pool_iter).
+    /// Runs it lazily: results in order, as the iterator is pulled. This is [`pool_iter!`](crate::pool_iter). The global pool is
+    /// started when the first item is pulled, not before.
     ///
     /// # Errors
     ///
@@ -163,14 +164,16 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
     }
 
     fn engine(self, unread: Unread) -> Result<Engine<F, A>> {
-        Engine::new(self.shared()?, self.columns, self.options, unread)
+        self.options.check()?;
+        let (shared, unstarted) = self.target()?;
+        Ok(Engine::new(shared, self.columns, self.options, unread)?.starting(unstarted))
     }
 
-    /// The pool that it runs on.
-    pub(super) fn shared(&self) -> Result<Arc<Shared>> {
+    /// The pool that it runs on, and the same again if that is to be started before the first task.
+    pub(super) fn target(&self) -> Result<(Arc<Shared>, Option<&'static Pool>)> {
         match self.pool {
-            Some(pool) => pool.shared(),
-            None => pool::global_shared(),
+            Some(pool) => Ok((pool.shared()?, None)),
+            None => pool::global_unstarted().map(|(pool, shared)| (shared, Some(pool))),
         }
     }
 }

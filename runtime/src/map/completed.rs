@@ -9,9 +9,10 @@ use std::thread::Thread;
 
 use super::handle::TaskHandle;
 use crate::error::Result;
+use crate::sys::ForkMark;
 
 /// Waits until one of the calls has ended, and gives its place among them: that of the first, if several have. `None` if there is
-/// no handle.
+/// no handle. In a fork of the process that submitted them they count as ended, each with an error ([`Error::is_forked`](crate::Error::is_forked)).
 ///
 /// # Examples
 ///
@@ -34,8 +35,12 @@ use crate::error::Result;
 pub fn wait_any<T>(handles: &[TaskHandle<T>]) -> Option<usize> {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     while !handles.is_empty() {
-        let finished = handles.iter().position(|handle| !handle.submitted().wake_when_finished(&waker));
+        let has_ended = |handle: &TaskHandle<T>| !handle.is_here() || !handle.submitted().wake_when_finished(&waker);
+        let finished = handles.iter().position(has_ended);
         if finished.is_some() {
+            // Else a handle that others finish before would have a waker for each call.
+            let ours = handles.iter().filter(|handle| handle.is_here());
+            ours.for_each(|handle| handle.submitted().forget_waker(&waker));
             return finished;
         }
         handles[0].wait_a_while(|time| time.map_or_else(std::thread::park, std::thread::park_timeout));
@@ -77,14 +82,14 @@ pub fn as_completed<T>(handles: impl IntoIterator<Item = TaskHandle<T>>) -> AsCo
     let (finished, places) = channel();
     let watch = |(place, handle): (usize, TaskHandle<T>)| {
         let waker = Waker::from(Arc::new(Tell { place, finished: finished.clone() }));
-        if !handle.submitted().wake_when_finished(&waker) {
+        if !handle.is_here() || !handle.submitted().wake_when_finished(&waker) {
             // The receiver is there as long as this runs.
             let _ = finished.send(place);
         }
         Some(handle)
     };
     let handles: Vec<_> = handles.into_iter().enumerate().map(watch).collect();
-    AsCompleted { left: handles.len(), handles, places }
+    AsCompleted { left: handles.len(), handles, places: Some(places), owner: ForkMark::here() }
 }
 
 struct Tell {
@@ -103,8 +108,44 @@ impl Wake for Tell {
 pub struct AsCompleted<T> {
     /// None where the output was given.
     handles: Vec<Option<TaskHandle<T>>>,
-    places: Receiver<usize>,
+    /// None once this is dropped.
+    places: Option<Receiver<usize>>,
     left: usize,
+    /// The process that made it.
+    owner: ForkMark,
+}
+
+impl<T> AsCompleted<T> {
+    /// The place of the next handle; none if no call will end any more.
+    fn next_place(&self) -> Option<usize> {
+        let (first_place, first) =
+            self.handles.iter().enumerate().find_map(|(place, handle)| Some((place, handle.as_ref()?)))?;
+        if !self.owner.is_here() {
+            // In a fork nobody tells of an end, and each handle has its error.
+            return Some(first_place);
+        }
+        let places = self.places.as_ref()?;
+        loop {
+            let received = first.wait_a_while(|time| match time {
+                None => places.recv().map_err(RecvTimeoutError::from),
+                Some(time) => places.recv_timeout(time),
+            });
+            match received {
+                Ok(place) => return Some(place),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+    }
+}
+
+impl<T> Drop for AsCompleted<T> {
+    fn drop(&mut self) {
+        if !self.owner.is_here() {
+            // A thread that is not there may have been sending.
+            std::mem::forget(self.places.take());
+        }
+    }
 }
 
 impl<T> Iterator for AsCompleted<T> {
@@ -112,16 +153,7 @@ impl<T> Iterator for AsCompleted<T> {
 
     fn next(&mut self) -> Option<Self::Item> {
         while self.left > 0 {
-            let first = self.handles.iter().flatten().next()?;
-            let received = first.wait_a_while(|time| match time {
-                None => self.places.recv().map_err(RecvTimeoutError::from),
-                Some(time) => self.places.recv_timeout(time),
-            });
-            let place = match received {
-                Ok(place) => place,
-                Err(RecvTimeoutError::Timeout) => continue,
-                Err(RecvTimeoutError::Disconnected) => return None,
-            };
+            let place = self.next_place()?;
             if let Some(handle) = self.handles[place].take() {
                 self.left -= 1;
                 return Some((place, handle.join()));

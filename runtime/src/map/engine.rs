@@ -17,7 +17,7 @@ use super::options::Options;
 use super::replies::Replies;
 use super::rows::Rows;
 use crate::error::{Error, Kind, Result, TaskError, TaskErrorKind};
-use crate::pool::{CallFailure, CallId, CallRules, Pace, Shared, Step};
+use crate::pool::{self, CallFailure, CallId, CallRules, Pace, Pool, Shared, Step};
 use crate::progress::{Ended, Shown};
 use crate::registry::WorkerFn;
 use crate::task::{Done, Output};
@@ -59,6 +59,8 @@ pub(super) type Indexed<T> = (usize, Result<T, TaskError>);
 /// A map that is running.
 pub(super) struct Engine<F: WorkerFn, A> {
     shared: Arc<Shared>,
+    /// The global pool, until it is started for the first task: what has none starts nothing.
+    unstarted: Option<&'static Pool>,
     call: CallId,
     rows: Rows<A>,
     options: Options,
@@ -118,6 +120,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         let shown = progress.then(|| Shown::new(function, length));
         Ok(Self {
             shared,
+            unstarted: None,
             call,
             rows,
             window: options.window.unwrap_or(WINDOW),
@@ -142,6 +145,12 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         })
     }
 
+    /// Has this pool started before the first task is sent.
+    pub(super) fn starting(mut self, unstarted: Option<&'static Pool>) -> Self {
+        self.unstarted = unstarted;
+        self
+    }
+
     /// What becomes of what the workers print.
     pub(super) fn output(&self) -> Output {
         self.shared.output()
@@ -155,6 +164,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     /// The next task that has its outcome, in any order; none after the last. It counts against the window until
     /// [`yielded`](Self::yielded) is called with its bytes.
     pub(super) fn next(&mut self, late: Late) -> Result<Option<(Indexed<F::Output>, usize)>> {
+        self.check_process()?;
         // An iterator, a Serialize or a Deserialize that panics leaves its task without an outcome: the map ends there.
         if std::mem::replace(&mut self.in_foreign_code, true) {
             return Ok(None);
@@ -190,6 +200,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     /// The next tasks that have their outcomes, in any order; none after the last. They count against the window until
     /// [`batch_yielded`](Self::batch_yielded) is called with their bytes.
     pub(super) fn next_batch(&mut self) -> Result<Option<Replies>> {
+        self.check_process()?;
         loop {
             if let Some(failure) = self.failure.take() {
                 return Err(failure);
@@ -268,12 +279,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     fn take_in(&mut self, step: Result<Step, CallFailure>) {
         let step = match step {
             Ok(step) => step,
-            Err(failure) => {
-                self.rows.end();
-                self.has_failed = true;
-                self.failure = Some(failure.into());
-                return;
-            }
+            Err(failure) => return self.fail(failure.into()),
         };
         self.outstanding_bytes += step.done.iter().map(Done::result_bytes).sum::<usize>();
         let at_hand = !step.done.is_empty();
@@ -291,6 +297,25 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             self.deadline = None;
             self.expire(limit);
         }
+    }
+
+    /// Ends the call as a whole.
+    fn fail(&mut self, failure: Error) {
+        self.rows.end();
+        self.has_failed = true;
+        self.failure = Some(failure);
+    }
+
+    /// An error in a process that was forked from the call's: once, and then there is nothing more.
+    #[inline]
+    fn check_process(&mut self) -> Result<()> {
+        if self.shared.is_here() { Ok(()) } else { self.leave_to_parent() }
+    }
+
+    #[cold]
+    fn leave_to_parent(&mut self) -> Result<()> {
+        self.rows.end();
+        if std::mem::replace(&mut self.has_failed, true) { Ok(()) } else { self.shared.check_process() }
     }
 
     /// Ends the call, whose time is over: every task without a result has timed out.
@@ -327,6 +352,11 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         if let Some(again) = &mut self.again {
             again.sent(&chunk);
         }
+        if let Some(pool) = self.unstarted.take()
+            && let Err(error) = pool::start_global(pool)
+        {
+            return self.fail(error);
+        }
         self.shared.push(self.call, chunk);
     }
 
@@ -361,6 +391,11 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
 
 impl<F: WorkerFn, A> Drop for Engine<F, A> {
     fn drop(&mut self) {
+        if !self.shared.is_here() {
+            // In a fork nothing of the call is let go of: not the pool, nor what of its memory is kept for tasks, nor the bar.
+            std::mem::forget((Arc::clone(&self.shared), self.again.take(), self.shown.take()));
+            return;
+        }
         self.shared.close(self.call, self.options.running());
         trace::call_closed(F::__registration().path(), self.outcomes);
         if let Some(shown) = &mut self.shown {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::captured::{self, Captured};
 use super::replies::Replies;
 use crate::error::{CodecError, Error, Kind, Result, TaskError, TaskErrorKind};
+use crate::foreign;
 use crate::pool::{Outcome, Pool, Shared, Submitted};
 use crate::registry::{EncodedCall, WorkerFn};
 use crate::task::{Done, Output};
@@ -69,6 +70,8 @@ impl Pool {
 /// decoded by the thread that takes it.
 ///
 /// Dropping the handle cancels the call if no worker has begun it; one that is running goes on, and its output is dropped.
+///
+/// In a fork of the process every way to the output returns an error at once ([`Error::is_forked`]), and a drop cancels nothing.
 ///
 /// # Worker death
 ///
@@ -134,6 +137,7 @@ impl<T> TaskHandle<T> {
     /// The task's own error ([`Error::task`]); no worker could be started; the pool was shut down before it ended; the output was
     /// taken before ([`join_timeout`](Self::join_timeout)).
     pub fn join(self) -> Result<T> {
+        self.shared.check_process()?;
         self.shared.wait_for_submitted(&self.submitted, None);
         self.take().unwrap_or_else(|| Err(Error::new(Kind::Taken)))
     }
@@ -163,6 +167,7 @@ impl<T> TaskHandle<T> {
     /// # Ok::<(), poolmap::Error>(())
     /// ```
     pub fn join_captured(self) -> Result<Captured<T>> {
+        self.shared.check_process()?;
         captured::check(self.shared.output(), "or wait with join()")?;
         self.shared.wait_for_submitted(&self.submitted, None);
         let outcome = self.submitted.take().ok_or_else(|| Error::new(Kind::Taken))?;
@@ -175,6 +180,7 @@ impl<T> TaskHandle<T> {
     ///
     /// Those of [`join`](Self::join).
     pub fn join_timeout(&mut self, time: Duration) -> Result<Option<T>> {
+        self.shared.check_process()?;
         // A time behind the end of the clock never comes.
         let until = Instant::now().checked_add(time);
         if !self.shared.wait_for_submitted(&self.submitted, until) {
@@ -183,7 +189,7 @@ impl<T> TaskHandle<T> {
         self.take().unwrap_or_else(|| Err(Error::new(Kind::Taken))).map(Some)
     }
 
-    /// Whether the call has ended, in whatever way.
+    /// Whether the call has ended, in whatever way. In a fork of the process: whether it had at the fork.
     pub fn is_finished(&self) -> bool {
         self.submitted.is_finished()
     }
@@ -193,19 +199,24 @@ impl<T> TaskHandle<T> {
     ///
     /// Where the workers share no memory, a worker has a task ahead, which counts as begun.
     pub fn cancel(&self) -> bool {
-        self.shared.cancel(&self.submitted)
+        self.is_here() && self.shared.cancel(&self.submitted)
     }
 
     /// Does something with the output once it is there, on a thread of the pool's (on this one, if the pool has ended), one callback
     /// after another. The call is no longer
     /// cancelled by a drop.
     ///
-    /// A panic of it is told by the panic hook, and harms nothing else. It may submit further calls. It should not take long:
-    /// others wait for it. A pool that is dropped waits up to 5 seconds for one that is running.
+    /// A panic in it, or in the drop of what it owns, is reported by the panic hook and otherwise ignored. The same holds for the
+    /// wakers that the handle was polled with. In a fork of the process it is called at once, with an error
+    /// ([`Error::is_forked`]). It may submit further calls. It should not take long:
+    /// others wait for it. If it forks, the copy ends when it returns. A pool that is dropped waits up to 5 seconds for one that is running.
     pub fn on_done(mut self, callback: impl FnOnce(Result<T>) + Send + 'static)
     where
         T: 'static,
     {
+        if let Err(error) = self.shared.check_process() {
+            return foreign::run_quietly(|| callback(Err(error)));
+        }
         self.is_detached = true;
         let (decode, shared) = (self.decode, Arc::downgrade(&self.shared));
         let callback = move |outcome| {
@@ -224,11 +235,16 @@ impl<T> TaskHandle<T> {
     /// Lets `wait` wait for a wake-up: in a callback, which keeps the pool's thread from its work, only for a while, after that work
     /// was done.
     pub(super) fn wait_a_while<R>(&self, wait: impl FnOnce(Option<Duration>) -> R) -> R {
-        wait(self.shared.work_in_callback())
+        wait(if self.is_here() { self.shared.work_in_callback() } else { None })
     }
 
     pub(super) fn submitted(&self) -> &Submitted {
         &self.submitted
+    }
+
+    /// Whether this process has made the call, and not one that it was forked from.
+    pub(super) fn is_here(&self) -> bool {
+        self.shared.is_here()
     }
 }
 
@@ -236,6 +252,9 @@ impl<T> Future for TaskHandle<T> {
     type Output = Result<T>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
+        if let Err(error) = self.shared.check_process() {
+            return Poll::Ready(Err(error));
+        }
         if self.submitted.wake_when_finished(context.waker()) {
             return Poll::Pending;
         }
@@ -245,7 +264,10 @@ impl<T> Future for TaskHandle<T> {
 
 impl<T> Drop for TaskHandle<T> {
     fn drop(&mut self) {
-        if !self.is_detached {
+        if !self.is_here() {
+            // What is counted once more is never let go of.
+            std::mem::forget((Arc::clone(&self.shared), Arc::clone(&self.submitted)));
+        } else if !self.is_detached {
             self.shared.cancel(&self.submitted);
         }
     }

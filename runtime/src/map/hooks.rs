@@ -97,7 +97,8 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// `F` is not the pool's finalizer ([`Error::is_invalid_option`]).
+    /// `F` is not the pool's finalizer ([`Error::is_invalid_option`]); the pool is that of the process that this one was forked
+    /// from.
     ///
     /// # Examples
     ///
@@ -133,7 +134,7 @@ impl Pool {
                 F::__registration().path(),
             )));
         }
-        Ok(self.take_finalized().into_iter().map(|done| decode_done::<F>(None, self.output(), done)).collect())
+        Ok(self.take_finalized()?.into_iter().map(|done| decode_done::<F>(None, self.output(), done)).collect())
     }
 
     /// Runs a call once in each worker that the pool has now, and waits for the outputs, in the order of the workers. A worker that is

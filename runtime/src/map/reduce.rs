@@ -51,7 +51,7 @@ impl<F: WorkerFn, A: Columns> Map<'_, F, A> {
         let is_of_outputs = function.merge().is_some_and(|merge| merge.is::<MergeOf<F>>());
         let runs_again =
             self.options.attempts.is_some_and(|attempts| attempts > 1) || self.options.retry.executions.is_some();
-        let shared = self.shared()?;
+        let (shared, _) = self.target()?;
         let is_alone = shared.output() != Output::Inherited || shared.arena().memory().is_none();
         Ok(is_of_outputs && !runs_again && !is_alone)
     }

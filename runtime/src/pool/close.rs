@@ -5,18 +5,20 @@ use std::time::Instant;
 
 use super::core::{Core, Phase, Shared};
 use super::handle::Pool;
-use super::queue::{CallRules, Pace, Queue, Running};
+use super::queue::{CallRules, POOL, Pace, Queue, Running};
 use super::seat::State;
 use super::submissions::LOOK_INTERVAL;
 use crate::death::Cause;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::foreign;
 
 impl Pool {
     /// Takes no more calls: those that come later fail with [`Error::is_closed`](crate::Error::is_closed), and those that are open go
     /// on. [`join`](Self::join) waits for them.
     pub fn close(&self) {
-        if let Some(shared) = &self.lock().shared {
+        if let Some(inner) = self.lock_here()
+            && let Some(shared) = &inner.shared
+        {
             shared.lock().refuses_calls = true;
         }
     }
@@ -33,7 +35,7 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// None so far.
+    /// The pool is that of the process that this one was forked from ([`Error::is_forked`](crate::Error::is_forked)).
     ///
     /// # Examples
     ///
@@ -57,8 +59,8 @@ impl Pool {
     pub fn join(&self) -> Result<()> {
         self.close();
         let shared = {
-            let inner = self.lock();
-            inner.shared.clone().filter(|_| inner.supervisor.is_some() && self.owner == std::process::id())
+            let inner = self.lock_here().ok_or_else(|| Error::new(Kind::Forked(POOL)))?;
+            inner.shared.clone().filter(|_| inner.supervisor.is_some())
         };
         if let Some(shared) = shared {
             shared.finish_calls();
@@ -83,17 +85,15 @@ impl Pool {
 
     /// Ends the pool: calls that are open fail, and no process is left.
     pub(super) fn shut_down(&self) {
-        let (shared, supervisor) = {
-            let mut inner = self.lock();
-            (inner.shared.take(), inner.supervisor.take())
+        // In a process that was forked from the pool's there are no such threads, and the workers are not its own.
+        let Some((shared, supervisor)) =
+            self.lock_here().map(|mut inner| (inner.shared.take(), inner.supervisor.take()))
+        else {
+            return;
         };
         let (Some(shared), Some(supervisor)) = (shared, supervisor) else {
             return;
         };
-        // In a process that was forked from the pool's there is no such thread, and the workers are not its own.
-        if self.owner != std::process::id() {
-            return;
-        }
         let mut core = shared.lock();
         if core.phase != Phase::Closed {
             core.phase = Phase::Closing;

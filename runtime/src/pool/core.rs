@@ -22,7 +22,7 @@ use crate::launch::{Entry, Start};
 use crate::locks::{Condition, Lock, Locked};
 use crate::output::Rest;
 use crate::registry::EncodedCall;
-use crate::sys::{self, Waker};
+use crate::sys::{self, ForkMark, Waker};
 use crate::task::{Done, Output};
 use crate::trace::{Event, Log};
 use crate::transport::{Arena, Chunk, Fault, Load};
@@ -51,6 +51,8 @@ pub(crate) enum Transport {
 
 /// A pool, as its threads share it.
 pub(crate) struct Shared {
+    /// The process that made it: see `sys::forks`.
+    pub(super) owner: ForkMark,
     core: Lock<Core>,
     pub(super) arena: Arc<Arena>,
     pub(super) changed: Condition,
@@ -150,6 +152,7 @@ impl Shared {
         queue.set_hooks(hooks.0, hooks.1);
         let finalized = Arc::default();
         Ok(Arc::new(Self {
+            owner: ForkMark::here(),
             core: Lock::new(Core {
                 queue,
                 seats,
@@ -214,6 +217,7 @@ impl Shared {
 
     /// Opens a call.
     pub(crate) fn open(&self, rules: CallRules) -> Result<CallId, Error> {
+        self.check_process()?;
         let mut core = self.lock();
         if core.is_closed() {
             return Err(Error::new(Kind::Closed));
@@ -256,6 +260,9 @@ impl Shared {
 
     /// Closes a call, whether it is done or not.
     pub(crate) fn close(&self, call: CallId, running: Running) {
+        if !self.is_here() {
+            return;
+        }
         let mut core = self.lock();
         core.take_back_all(call);
         let held = core.queue.close(call, running);
@@ -282,6 +289,9 @@ impl Shared {
 
     /// Ends every task of a call that has no result with this error. The call stays open.
     pub(crate) fn expire(&self, call: CallId, error: &TaskErrorKind, running: Running) {
+        if !self.is_here() {
+            return;
+        }
         let mut core = self.lock();
         core.take_back_all(call);
         let begun = core.lives().map(|(slot, live)| (slot, live.link.begun())).filter(|(_, begun)| *begun > 0);
@@ -296,6 +306,9 @@ impl Shared {
 
     /// Takes a worker out of service whose results make no sense.
     pub(crate) fn distrust(&self, (slot, pid): (Slot, u32), what: String) {
+        if !self.is_here() {
+            return;
+        }
         let mut core = self.lock();
         if core.seats[slot].worker.as_ref().is_some_and(|live| live.process.pid() == pid) {
             core.doom(slot, Cause::Faulty(what));

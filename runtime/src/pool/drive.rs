@@ -53,6 +53,9 @@ impl Shared {
         until: Option<Instant>,
         is_enough: impl Fn(&Queue) -> bool,
     ) -> Result<Step, CallFailure> {
+        if !self.is_here() {
+            return Err(CallFailure::Forked);
+        }
         let mut core = self.lock();
         let mut spun = 0;
         loop {
@@ -103,6 +106,9 @@ impl Shared {
 
     /// What the call can do now, without waiting; what has arrived is taken in first.
     pub(crate) fn try_step(&self, call: CallId, read: bool, left: Option<usize>) -> Result<Step, CallFailure> {
+        if !self.is_here() {
+            return Err(CallFailure::Forked);
+        }
         let mut core = self.lock();
         if !core.driving {
             core = self.poll(core, Some(Duration::ZERO));
@@ -114,6 +120,9 @@ impl Shared {
 
     /// Takes in what has arrived, without waiting, for a thread that waits for the end of tasks outside of any call.
     pub(super) fn look(&self) {
+        if !self.is_here() {
+            return;
+        }
         let mut core = self.lock();
         if !core.driving {
             core = self.poll(core, Some(Duration::ZERO));
@@ -123,6 +132,11 @@ impl Shared {
 
     /// Adds a chunk to a call, and sends it if a worker takes it.
     pub(crate) fn push(&self, call: CallId, chunk: Chunk) {
+        if !self.is_here() {
+            // An iterator has forked: its copy comes back with what was read before.
+            std::mem::forget(chunk);
+            return;
+        }
         let mut core = self.lock();
         core.queue.push(call, chunk);
         let assigned = core.dispatch();

@@ -1,27 +1,30 @@
 //! The pool of calls that name none.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::builder::{Builder, WORKERS_MAX};
 use super::core::Shared;
 use super::handle::Pool;
 use crate::error::{Error, Result};
 use crate::launch;
+use crate::locks::Lock;
+use crate::sys::PerProcess;
 
-static GLOBAL: Mutex<Option<&'static Pool>> = Mutex::new(None);
+/// Each process has its own: a fork makes it anew.
+static GLOBAL: PerProcess<Lock<Option<&'static Pool>>> = PerProcess::new();
 
 /// Sets the number of workers of the global pool.
 const WORKERS_VARIABLE: &str = "POOLMAP_WORKERS";
 
 /// The pool of calls that name none. It starts its workers at its first task: one for each CPU, or as many as the
-/// environment variable `POOLMAP_WORKERS` says. Inside a task it has one.
+/// environment variable `POOLMAP_WORKERS` says. Inside a task it has one. A map without tasks starts none.
 ///
 /// # Errors
 ///
 /// `POOLMAP_WORKERS` is no number from 1 to 4,096; this process never called [`init`](crate::init); pools inside the tasks
 /// of pools more than 4 deep.
 pub fn global_pool() -> Result<&'static Pool> {
-    let mut global = GLOBAL.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut global = GLOBAL.get().lock();
     if let Some(pool) = *global {
         return Ok(pool);
     }
@@ -38,20 +41,28 @@ pub fn global_pool() -> Result<&'static Pool> {
     Ok(pool)
 }
 
-/// The global pool, started.
-pub(crate) fn global_shared() -> Result<Arc<Shared>> {
+/// The global pool, whose workers may not be started: [`start_global`] comes before its first task.
+pub(crate) fn global_unstarted() -> Result<(&'static Pool, Arc<Shared>)> {
     let pool = global_pool()?;
-    pool.shared().inspect_err(|_| {
+    Ok((pool, of_global(pool, pool.unstarted_shared())?))
+}
+
+/// Starts the workers of the global pool, unless they are.
+pub(crate) fn start_global(pool: &'static Pool) -> Result<()> {
+    of_global(pool, pool.shared()).map(drop)
+}
+
+fn of_global<T>(pool: &'static Pool, result: Result<T>) -> Result<T> {
+    result.inspect_err(|_| {
         // It has ended itself: the next call makes another.
-        let mut global = GLOBAL.lock().unwrap_or_else(PoisonError::into_inner);
-        global.take_if(|current| std::ptr::eq(*current, pool));
+        GLOBAL.get().lock().take_if(|current| std::ptr::eq(*current, pool));
     })
 }
 
 /// Ends the global pool, if there is one: calls that are open on it fail ([`Error::is_closed`]), and no process is left. A
 /// later map starts another.
 pub fn shutdown_global() {
-    let pool = GLOBAL.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let pool = GLOBAL.get().lock().take();
     if let Some(pool) = pool {
         pool.shut_down();
     }

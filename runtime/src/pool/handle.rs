@@ -6,11 +6,13 @@ use std::thread::JoinHandle;
 
 use super::builder::Builder;
 use super::core::{Core, Phase, Settings, Shared};
+use super::queue::POOL;
 use super::seat::State;
 use super::supervisor::{self, FAILED_STARTS_MAX};
 use crate::error::{Error, Kind, Result};
 use crate::locks::{Lock, Locked};
 use crate::shared::Look;
+use crate::sys::{self, ForkMark};
 use crate::task::{Done, Output, WorkerInfo};
 
 /// Workers that a parent owns, and that run tasks for it.
@@ -23,6 +25,12 @@ use crate::task::{Done, Output, WorkerInfo};
 ///
 /// Dropping the pool ends it: its idle workers exit, those that run a task are killed. It takes milliseconds as a rule, and
 /// 5 seconds at most.
+///
+/// # Forks
+///
+/// A pool belongs to the process that made it. In one that is forked from that (`fork`, `daemon`, a pre-fork server) each method
+/// that returns a [`Result`] returns an error at once ([`Error::is_forked`]), the others do nothing, and neither they nor the drop
+/// touch the pool and its workers. The forked process makes a pool of its own, and has a global pool of its own.
 ///
 /// # Examples
 ///
@@ -47,7 +55,7 @@ pub struct Pool {
     finalizer: Option<u32>,
     output: Output,
     /// The process that made it.
-    pub(super) owner: u32,
+    owner: ForkMark,
 }
 
 pub(super) struct Inner {
@@ -81,12 +89,12 @@ impl Pool {
         crate::shared::look_while_waiting(&shared);
         let finalized = Arc::clone(&shared.finalized);
         let inner = Lock::new(Inner { shared: Some(shared), supervisor: None });
-        Ok(Self { inner, finalized, finalizer, output, owner: std::process::id() })
+        Ok(Self { inner, finalized, finalizer, output, owner: ForkMark::here() })
     }
 
     /// Starts the workers, unless they are, and waits until the system has made their processes.
     pub(super) fn start(&self) -> Result<Arc<Shared>> {
-        let mut inner = self.lock();
+        let mut inner = self.lock_here().ok_or_else(|| Error::new(Kind::Forked(POOL)))?;
         let shared = inner.shared.clone().ok_or_else(|| Error::new(Kind::Closed))?;
         if inner.supervisor.is_some() {
             drop(inner);
@@ -116,8 +124,17 @@ impl Pool {
     }
 
     /// Takes what the finalizers gave.
-    pub(crate) fn take_finalized(&self) -> Vec<Done> {
-        std::mem::take(&mut *self.finalized.lock())
+    pub(crate) fn take_finalized(&self) -> Result<Vec<Done>> {
+        if !self.owner.is_here() {
+            return Err(Error::new(Kind::Forked(POOL)));
+        }
+        Ok(std::mem::take(&mut *self.finalized.lock()))
+    }
+
+    /// What a call on the pool works with before it has a task: the workers may not be started.
+    pub(super) fn unstarted_shared(&self) -> Result<Arc<Shared>> {
+        let inner = self.lock_here().ok_or_else(|| Error::new(Kind::Forked(POOL)))?;
+        inner.shared.clone().ok_or_else(|| Error::new(Kind::Closed))
     }
 
     /// What a call on the pool works with.
@@ -147,9 +164,9 @@ impl Pool {
         })
     }
 
-    /// The workers that there are now, those that are starting included.
+    /// The workers that there are now, those that are starting included. None in a fork of the process.
     pub fn workers(&self) -> Vec<WorkerInfo> {
-        let Some(shared) = self.lock().shared.clone() else {
+        let Some(shared) = self.lock_here().and_then(|inner| inner.shared.clone()) else {
             return Vec::new();
         };
         let core = shared.lock();
@@ -159,14 +176,20 @@ impl Pool {
             .collect()
     }
 
-    pub(super) fn lock(&self) -> Locked<'_, Inner> {
-        self.inner.lock()
+    /// What it has, in the process that made it alone: see `sys::forks`.
+    pub(super) fn lock_here(&self) -> Option<Locked<'_, Inner>> {
+        self.owner.is_here().then(|| self.inner.lock())
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.shut_down();
+        if self.owner.is_here() {
+            self.shut_down();
+        } else {
+            let copied = Inner { shared: None, supervisor: None };
+            std::mem::forget(std::mem::replace(self.inner.get_mut(), copied));
+        }
     }
 }
 
@@ -183,6 +206,26 @@ impl Look for Shared {
 }
 
 impl Shared {
+    /// Whether it was made by this process, and not by one that this was forked from. Where it was not, nothing of it is locked, and
+    /// nothing is sent.
+    #[inline]
+    pub(crate) fn is_here(&self) -> bool {
+        self.owner.is_here()
+    }
+
+    /// The same, as an error.
+    pub(crate) fn check_process(&self) -> Result<(), Error> {
+        if self.is_here() { Ok(()) } else { Err(Error::new(Kind::Forked(POOL))) }
+    }
+
+    /// Ends the copy of the process that code of the program's has come back from, on a thread of the pool's: of the other threads
+    /// there is none.
+    pub(super) fn leave_copy(&self) {
+        if !self.is_here() {
+            sys::exit_fork();
+        }
+    }
+
     /// Waits until the system has made the processes, or has refused to.
     fn started(self: Arc<Self>) -> Result<Arc<Self>> {
         match self.wait(|core| core.first_round.clone()) {

@@ -71,11 +71,16 @@ const FIRST_WORKERS: usize = 8;
 /// What takes less is waited for without sleep.
 const SOON: Duration = Duration::from_micros(20);
 
+/// What an error calls a pool.
+pub(super) const POOL: &str = "the pool";
+
 /// Why a call as a whole has failed.
 #[derive(Clone)]
 pub(crate) enum CallFailure {
     Start(StartFailure),
     PoolClosed,
+    /// The pool is that of the process that this one was forked from.
+    Forked,
 }
 
 impl From<CallFailure> for Error {
@@ -83,6 +88,7 @@ impl From<CallFailure> for Error {
         Self::new(match failure {
             CallFailure::Start(failure) => Kind::Start(failure),
             CallFailure::PoolClosed => Kind::Closed,
+            CallFailure::Forked => Kind::Forked(POOL),
         })
     }
 }

@@ -50,9 +50,9 @@ impl Pool {
         Ok(())
     }
 
-    /// What the pool is doing, and what it has done so far. All zeros once it is shut down.
+    /// What the pool is doing, and what it has done so far. All zeros once it is shut down, and in a fork of the process.
     pub fn stats(&self) -> Stats {
-        let Some(shared) = self.lock().shared.clone() else {
+        let Some(shared) = self.lock_here().and_then(|inner| inner.shared.clone()) else {
             return Stats::default();
         };
         let core = shared.lock();

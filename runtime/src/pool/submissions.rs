@@ -320,6 +320,7 @@ impl Shared {
                 state.is_calling_back = true;
                 drop(state);
                 run(callback, outcome);
+                self.leave_copy();
                 state = submissions.lock();
                 state.is_calling_back = false;
                 submissions.changed.notify_all();
@@ -346,6 +347,7 @@ impl Shared {
             submissions.is_driving.store(false, Ordering::SeqCst);
             let is_idle = matches!(&step, Ok(step) if step.done.is_empty());
             self.hand_out(call, step);
+            self.leave_copy();
             state = submissions.lock();
             let others = submissions.waiting.load(Ordering::SeqCst) > 0;
             if is_idle && !others && state.callbacks.is_empty() && state.call == Some(call) {

@@ -132,6 +132,17 @@ impl Submitted {
         matches!(&*self.lock(), Progress::Polled(known) if known.iter().any(|known| known.will_wake(waker)))
     }
 
+    /// Wakes this waker no more.
+    pub(crate) fn forget_waker(&self, waker: &Waker) {
+        let mut progress = self.lock();
+        let forgotten: Vec<Waker> = match &mut *progress {
+            Progress::Polled(known) => known.extract_if(.., |known| known.will_wake(waker)).collect(),
+            _ => Vec::new(),
+        };
+        drop(progress);
+        forgotten.into_iter().for_each(foreign::dispose);
+    }
+
     /// Finishes it, and tells what is to be done then, without a lock.
     pub(super) fn finish(&self, outcome: Outcome) -> Then {
         let mut progress = self.lock();
@@ -149,5 +160,35 @@ impl Submitted {
 
     fn lock(&self) -> Locked<'_, Progress> {
         self.progress.lock()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::task::Wake;
+
+    use super::*;
+
+    struct Nobody;
+
+    impl Wake for Nobody {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    #[test]
+    fn a_waker_is_kept_once_and_until_it_is_forgotten() {
+        let submitted = Submitted::new(1);
+        let [ours, others] = [(); 2].map(|()| Arc::new(Nobody));
+        let [waker, other] = [&ours, &others].map(|arc| Waker::from(Arc::clone(arc)));
+        for _ in 0..3 {
+            assert!(submitted.wake_when_finished(&waker) && submitted.wake_when_finished(&other));
+        }
+        assert_eq!((Arc::strong_count(&ours), Arc::strong_count(&others)), (3, 3));
+        submitted.forget_waker(&waker);
+        assert_eq!((Arc::strong_count(&ours), Arc::strong_count(&others)), (2, 3));
+        assert!(submitted.call_back(Box::new(|_| ())).is_none());
+        assert_eq!(Arc::strong_count(&others), 2);
+        assert!(!submitted.wake_when_finished(&waker) && Arc::strong_count(&ours) == 2);
     }
 }

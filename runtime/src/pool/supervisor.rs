@@ -67,6 +67,7 @@ pub(super) fn run(shared: &Shared) {
         trace::pool_ended();
     });
     trace::pool_started(shared.workers());
+    shared.leave_copy();
     let mut closing_since = None;
     loop {
         start_vacant(shared);
@@ -93,6 +94,7 @@ pub(super) fn run(shared: &Shared) {
         drop(core);
         shared.wake_driver();
         log.tell();
+        shared.leave_copy();
         unwritten.into_iter().for_each(Rest::write_patiently);
     }
 }

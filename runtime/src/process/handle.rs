@@ -9,12 +9,16 @@ use std::time::{Duration, Instant};
 use super::child::{Child, Ended};
 use crate::error::{Error, Kind, Result, StartFailure, TaskError, TaskErrorKind};
 use crate::registry::NoOutput;
+use crate::sys::ForkMark;
 use crate::wire::Records;
 
 /// A started [`Process`](crate::Process), whose call gives a `T`.
 ///
 /// Dropping the handle lets the process go on by itself, or to its end: its output is dropped, and it is reaped when it ends,
 /// so that no zombie stays. ([`kill`](Self::kill) it first where it should not go on.)
+///
+/// It belongs to the process that started it: in a fork of that a join is an error ([`Error::is_forked`]), and neither a signal nor a
+/// drop does anything.
 ///
 /// It can be waited for together with other things: it is a descriptor ([`AsFd`]) that becomes readable when the process has
 /// ended, for `poll`, `epoll` and the reactors of async runtimes. Nothing is to be read from it.
@@ -48,7 +52,7 @@ pub struct ProcessHandle<T> {
     decode: fn(&mut Records) -> std::result::Result<T, NoOutput>,
     is_joined: bool,
     /// The process that started it.
-    owner: u32,
+    owner: ForkMark,
 }
 
 impl<T> ProcessHandle<T> {
@@ -57,7 +61,7 @@ impl<T> ProcessHandle<T> {
         function: &'static str,
         decode: fn(&mut Records) -> std::result::Result<T, NoOutput>,
     ) -> Self {
-        Self { child, function, decode, is_joined: false, owner: std::process::id() }
+        Self { child, function, decode, is_joined: false, owner: ForkMark::here() }
     }
 
     /// Its process id. Once it has ended, the system may give the number to another process.
@@ -112,19 +116,26 @@ impl<T> ProcessHandle<T> {
     /// Asks it to end, by a SIGTERM: it ends at once, unless the program does something else about that signal. Nothing
     /// happens if it has ended. What it has started itself goes on, unless it is a daemon.
     pub fn terminate(&self) {
-        self.child.terminate();
+        if self.owner.is_here() {
+            self.child.terminate();
+        }
     }
 
     /// Ends it, by a SIGKILL: at once, whatever it does, also if it is stopped. Nothing happens if it has ended. What it has
     /// started itself goes on, unless it is a daemon.
     pub fn kill(&self) {
-        self.child.kill();
+        if self.owner.is_here() {
+            self.child.kill();
+        }
     }
 
     /// How it ended, as the system says it: `None` while it runs, and also afterwards in a program that ignores SIGCHLD or
     /// reaps children that are not its own. It stays the same after a join.
     pub fn exit_status(&self) -> Option<ExitStatus> {
-        if self.owner == std::process::id() && !self.is_alive() {
+        if !self.owner.is_here() {
+            return None;
+        }
+        if !self.is_alive() {
             // The system tells once it is reaped, which is about to be done.
             self.child.wait(None);
         }
@@ -132,11 +143,11 @@ impl<T> ProcessHandle<T> {
     }
 
     fn check(&self) -> Result<()> {
+        if !self.owner.is_here() {
+            return Err(Error::new(Kind::NotParent(self.child.name.clone())));
+        }
         if self.is_joined {
             return Err(Error::new(Kind::Joined(self.child.name.clone())));
-        }
-        if self.owner != std::process::id() {
-            return Err(Error::new(Kind::NotParent(self.child.name.clone())));
         }
         Ok(())
     }
@@ -171,9 +182,11 @@ impl<T> AsFd for ProcessHandle<T> {
 
 impl<T> Drop for ProcessHandle<T> {
     fn drop(&mut self) {
-        // In a process that was forked from its owner, nobody looks after it.
-        if self.owner == std::process::id() {
+        if self.owner.is_here() {
             self.child.detach();
+        } else {
+            // What is counted once more is never let go of.
+            std::mem::forget(Arc::clone(&self.child));
         }
     }
 }

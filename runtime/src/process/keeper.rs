@@ -4,14 +4,15 @@
 //! The kernel ends a daemon when the thread that started it ends, and any thread of the program may end at any time; so this
 //! one starts them, and lives as long as one of them does.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::child::{Child, Watched};
 use crate::error::{Error, Result};
 use crate::launch::Entry;
-use crate::sys::{self, Waker, Watch};
+use crate::locks::{Condition, Lock, Locked};
+use crate::sys::{self, PerProcess, Waker, Watch};
 use crate::task::Role;
 use crate::transport::Chunk;
 
@@ -20,20 +21,22 @@ const REAP_INTERVAL: Duration = Duration::from_millis(10);
 /// Daemons are killed at the program's end; one that does not end (in uninterruptible sleep) is not waited for longer.
 const END_TIME_MAX: Duration = Duration::from_secs(5);
 
-static KEEPER: Mutex<Keeper> = Mutex::new(Keeper { thread: None, orders: Vec::new(), children: Vec::new() });
-/// Some process has ended.
-static CHANGED: Condvar = Condvar::new();
+/// A fork has no thread of its parent's, and none of its children: it begins anew.
+static KEEPER: PerProcess<Kept> = PerProcess::new();
 
-struct Keeper {
-    thread: Option<Thread>,
-    orders: Vec<Order>,
-    children: Vec<Arc<Child>>,
+#[derive(Default)]
+struct Kept {
+    keeper: Lock<Keeper>,
+    /// Some process has ended.
+    changed: Condition,
 }
 
-struct Thread {
-    waker: Arc<Waker>,
-    /// The process that it runs in: what is forked from that has a copy of this, and no thread.
-    owner: u32,
+#[derive(Default)]
+struct Keeper {
+    /// What wakes the thread, while it runs.
+    waker: Option<Arc<Waker>>,
+    orders: Vec<Order>,
+    children: Vec<Arc<Child>>,
 }
 
 /// A process to be started.
@@ -58,10 +61,9 @@ pub(super) fn start(entry: &Entry, role: Role, name: String, chunk: Chunk) -> Re
         }
     };
     let mut keeper = lock();
-    keeper.forget_those_of_others();
     keeper.orders.push(Order { entry: entry.clone(), role, name, chunk, answer });
-    match &keeper.thread {
-        Some(thread) => thread.waker.wake(),
+    match &keeper.waker {
+        Some(waker) => waker.wake(),
         None => {
             if let Err(error) = keeper.begin() {
                 keeper.orders.clear();
@@ -79,17 +81,14 @@ pub(super) fn start(entry: &Entry, role: Role, name: String, chunk: Chunk) -> Re
 
 /// The processes that are not reaped.
 pub(super) fn children() -> Vec<Arc<Child>> {
-    let mut keeper = lock();
-    keeper.forget_those_of_others();
-    keeper.children.clone()
+    lock().children.clone()
 }
 
 /// What a program does at its end: waits for every process that is no daemon, and ends the daemons.
 pub(crate) fn leave() {
     let mut keeper = lock();
-    keeper.forget_those_of_others();
     while !keeper.orders.is_empty() || keeper.children.iter().any(|child| !child.is_daemon() && !child.is_reaped()) {
-        keeper = CHANGED.wait(keeper).unwrap_or_else(PoisonError::into_inner);
+        keeper = KEEPER.get().changed.wait(keeper);
     }
     let daemons = keeper.children.clone();
     drop(keeper);
@@ -100,18 +99,11 @@ pub(crate) fn leave() {
     }
 }
 
-fn lock() -> MutexGuard<'static, Keeper> {
-    KEEPER.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock() -> Locked<'static, Keeper> {
+    KEEPER.get().keeper.lock()
 }
 
 impl Keeper {
-    /// In a process that was forked, the children are those of its parent, whose thread this one has not got.
-    fn forget_those_of_others(&mut self) {
-        if self.thread.as_ref().is_some_and(|thread| thread.owner != std::process::id()) {
-            *self = Self { thread: None, orders: Vec::new(), children: Vec::new() };
-        }
-    }
-
     /// Begins the thread.
     fn begin(&mut self) -> std::io::Result<()> {
         let waker = Arc::new(Waker::new()?);
@@ -120,7 +112,7 @@ impl Keeper {
             let _abandon = AbandonOnPanic;
             run(&of_thread);
         })?;
-        self.thread = Some(Thread { waker, owner: std::process::id() });
+        self.waker = Some(waker);
         Ok(())
     }
 }
@@ -132,14 +124,14 @@ fn run(waker: &Waker) {
             let mut keeper = lock();
             let orders = std::mem::take(&mut keeper.orders);
             if orders.is_empty() && keeper.children.is_empty() {
-                keeper.thread = None;
+                keeper.waker = None;
                 return;
             }
             (orders, keeper.children.clone())
         };
         if !orders.is_empty() {
             orders.into_iter().for_each(carry_out);
-            CHANGED.notify_all();
+            KEEPER.get().changed.notify_all();
             continue;
         }
         let attended = wait_for(waker, &children);
@@ -150,7 +142,7 @@ fn run(waker: &Waker) {
         }
         if has_ended {
             lock().children.retain(|child| !child.is_reaped());
-            CHANGED.notify_all();
+            KEEPER.get().changed.notify_all();
         }
     }
 }
@@ -209,10 +201,10 @@ impl Drop for AbandonOnPanic {
             return;
         }
         let mut keeper = lock();
-        keeper.thread = None;
+        keeper.waker = None;
         keeper.orders.clear();
         std::mem::take(&mut keeper.children).iter().for_each(|child| child.abandon());
         drop(keeper);
-        CHANGED.notify_all();
+        KEEPER.get().changed.notify_all();
     }
 }

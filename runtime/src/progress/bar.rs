@@ -1,13 +1,12 @@
 //! Progress as a bar on a terminal; the only owner of indicatif.
 
 use std::fmt::Write;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 use super::Ended;
-use crate::sys;
+use crate::sys::{self, PerProcess};
 
 /// The bar is drawn again this often, so that its times go on while tasks take long.
 const TICK: Duration = Duration::from_millis(250);
@@ -19,13 +18,13 @@ pub(super) struct Bar(ProgressBar);
 
 impl Bar {
     pub(super) fn new(name: &str, length: Option<usize>) -> Self {
-        // Calls of several threads each have a line.
-        static BARS: OnceLock<MultiProgress> = OnceLock::new();
+        // Calls of several threads each have a line. The lock of a fork's parent may be held by the thread that draws.
+        static BARS: PerProcess<MultiProgress> = PerProcess::new();
         let bar = match length {
             Some(length) => ProgressBar::new(length as u64),
             None => ProgressBar::no_length(),
         };
-        let bar = BARS.get_or_init(MultiProgress::new).add(bar);
+        let bar = BARS.get().add(bar);
         bar.set_style(style(None, length.is_some()));
         bar.set_prefix(name.chars().take(NAME_LETTERS_MAX).collect::<String>());
         bar.enable_steady_tick(TICK);

@@ -24,6 +24,7 @@ pub use held::Held;
 pub(crate) use held::SharedName;
 pub(crate) use outcome::{NoOutput, decode_output, failure, take_captured, take_outcome};
 pub(crate) use progress::{Finished, Progress};
+pub(crate) use state::forget_states;
 pub use state::with_state;
 pub(crate) use table::{DROPS_OUTPUT, fingerprint, function};
 pub use table::{Entry, Identity, Registration};

@@ -3,6 +3,8 @@
 use std::any::{Any, TypeId};
 use std::cell::RefCell;
 
+use crate::foreign;
+
 /// A state and its type; none while a task has it.
 type Kept = (TypeId, Option<Box<dyn Any>>);
 
@@ -33,4 +35,11 @@ pub fn with_state<T: 'static, R>(init: impl FnOnce() -> T, run: impl FnOnce(&mut
     // A task within this one has made another. Its Drop is the program's code, which may ask for a state too.
     drop(before);
     result
+}
+
+/// Drops every state of this thread, at the end of a worker: a panic in a Drop then ends nothing, where that of a thread-local
+/// would abort.
+pub(crate) fn forget_states() {
+    let states = STATES.try_with(|states| std::mem::take(&mut *states.borrow_mut())).unwrap_or_default();
+    states.into_iter().for_each(|(_, state)| foreign::dispose(state));
 }

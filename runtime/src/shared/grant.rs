@@ -7,9 +7,9 @@
 //!    tasks of the chunk that it came with: see `table` for how a worker looks it up.
 
 use std::io;
-use std::sync::{Mutex, PoisonError};
 
-use crate::sys;
+use crate::locks::Lock;
+use crate::sys::{self, PerProcess};
 
 /// What a handle is encoded as. 0 is no name.
 pub(crate) type Name = u128;
@@ -122,11 +122,18 @@ struct Batch {
     left: usize,
 }
 
-static BATCH: Mutex<Batch> = Mutex::new(Batch { bytes: [0; 4096], left: 0 });
+impl Default for Batch {
+    fn default() -> Self {
+        Self { bytes: [0; 4096], left: 0 }
+    }
+}
+
+/// A fork makes names that its parent does not make too.
+static BATCH: PerProcess<Lock<Batch>> = PerProcess::new();
 
 /// A name that nothing else has.
 pub(super) fn fresh_name() -> io::Result<Name> {
-    let mut batch = BATCH.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut batch = BATCH.get().lock();
     loop {
         let left = batch.left;
         if let Some((_, name)) = batch.bytes[..left].split_last_chunk() {

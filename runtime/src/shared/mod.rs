@@ -21,7 +21,7 @@ pub(crate) use collect::{
 pub(crate) use grant::{GRANT_BYTES, Grant, Name, Right, runs, write_grants};
 pub(crate) use lend::has_parts;
 pub use part::{SharedChunksMut, SharedPart};
-pub(crate) use received::{add, end_leases, find, find_granted, find_made, find_open, keep, kept, remove};
+pub(crate) use received::{add, end_leases, find, find_granted, find_made, find_open, forget_kept, keep, kept, remove};
 pub(crate) use segment::{Memory, Segment, SegmentHead, SegmentKind};
 pub use slice::{Number, SharedChunks, SharedSlice};
 pub use slice_mut::SharedSliceMut;

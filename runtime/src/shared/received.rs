@@ -156,3 +156,9 @@ pub(crate) fn keep<T: 'static>(id: u64, value: T) -> Rc<T> {
     drop(before);
     value
 }
+
+/// Lets go of every value that this thread has kept, at the end of a worker.
+pub(crate) fn forget_kept() {
+    let kept = KEPT.try_with(|kept| std::mem::take(&mut *kept.borrow_mut())).unwrap_or_default();
+    kept.into_values().for_each(foreign::dispose);
+}

@@ -1,8 +1,11 @@
 //! How this process waits for memory that it has lent: until those who run tasks with it are done, or gone. It knows them as
 //! somebody who can look after that.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
+
+use crate::locks::Lock;
+use crate::sys::PerProcess;
 
 /// Who takes in that tasks have ended, where nobody else does: after a call has ended, no caller reads the results of what
 /// still runs of it.
@@ -11,12 +14,13 @@ pub(crate) trait Look: Send + Sync {
     fn look(&self);
 }
 
-static LOOKERS: Mutex<Vec<Weak<dyn Look>>> = Mutex::new(Vec::new());
+/// A fork has none of its parent's.
+static LOOKERS: PerProcess<Lock<Vec<Weak<dyn Look>>>> = PerProcess::new();
 
 /// Has somebody look, as long as it is there, while a thread waits.
 pub(crate) fn look_while_waiting<L: Look + 'static>(looker: &Arc<L>) {
     let looker: Arc<dyn Look> = Arc::<L>::clone(looker);
-    let mut lookers = LOOKERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut lookers = LOOKERS.get().lock();
     lookers.retain(|other| other.strong_count() > 0);
     lookers.push(Arc::downgrade(&looker));
 }
@@ -33,8 +37,7 @@ pub(super) fn wait_until(limit: Duration, mut holds: impl FnMut() -> bool) -> bo
         let Some(left) = limit.checked_sub(start.elapsed()).filter(|left| !left.is_zero()) else {
             return false;
         };
-        let lookers: Vec<Arc<dyn Look>> =
-            LOOKERS.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect();
+        let lookers: Vec<Arc<dyn Look>> = LOOKERS.get().lock().iter().filter_map(Weak::upgrade).collect();
         lookers.iter().for_each(|looker| looker.look());
         drop(lookers);
         if holds() {

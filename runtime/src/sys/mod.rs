@@ -5,6 +5,7 @@ mod common;
 mod crash;
 mod environment;
 mod files;
+mod forks;
 mod lease;
 mod limits;
 mod memory;
@@ -32,6 +33,7 @@ pub(crate) use files::{
     WHOLE_BYTES_MAX, appended_file, file, flush_c_streams, forget_before, own_output, replace_output, unnamed_file,
     write_within,
 };
+pub(crate) use forks::{ForkMark, PerProcess, exit_fork, is_fork};
 pub(crate) use lease::Lease;
 pub(crate) use limits::{CAN_LIMIT_MEMORY, limit_memory};
 pub(crate) use memory::{
@@ -52,6 +54,4 @@ pub(crate) use socket::{
 #[cfg(feature = "progress")]
 pub(crate) use terminal::terminal_columns;
 pub(crate) use waker::Waker;
-pub(crate) use worker_setup::{
-    become_worker, exit_fork, is_fork, keep_freed_memory, kill_own_group, replace_stdout, stdout,
-};
+pub(crate) use worker_setup::{become_worker, keep_freed_memory, kill_own_group, replace_stdout, stdout};

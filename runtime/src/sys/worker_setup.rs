@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
@@ -33,7 +32,7 @@ pub(crate) fn become_worker(parent: u32, role: Role) -> io::Result<UnixStream> {
     close_all_but(socket.as_raw_fd());
     prefer_for_oom_killer();
     set_signals(role);
-    mark_forks();
+    super::forks::mark_worker();
     Ok(UnixStream::from(socket))
 }
 
@@ -170,31 +169,6 @@ pub(crate) fn keep_freed_memory() {
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(crate) fn keep_freed_memory() {}
-
-static IS_FORK: AtomicBool = AtomicBool::new(false);
-
-/// From now on a process that is forked from this one knows that it is no worker.
-fn mark_forks() {
-    extern "C" fn mark() {
-        IS_FORK.store(true, Ordering::Relaxed);
-    }
-
-    // SAFETY: the handler stores to an atomic, which is allowed after a fork at any moment. It fails when memory is out; the
-    // memory that a fork does not get is the second line then.
-    unsafe { libc::pthread_atfork(None, None, Some(mark)) };
-}
-
-/// Whether this process was forked from a worker.
-#[inline]
-pub(crate) fn is_fork() -> bool {
-    IS_FORK.load(Ordering::Relaxed)
-}
-
-/// Ends this process without anything of the program's being run: it was forked from a worker, and is none.
-pub(crate) fn exit_fork() -> ! {
-    // SAFETY: it takes a number, and does not come back.
-    unsafe { libc::_exit(0) }
-}
 
 /// This process's standard output.
 pub(crate) fn stdout() -> BorrowedFd<'static> {

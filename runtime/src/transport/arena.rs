@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{layout, parking};
 use crate::shared::Segment;
-use crate::sys::{self, Access, Region, Words};
+use crate::sys::{self, Access, ForkMark, Region, Words};
 
 /// The address space of an arena. Memory is taken as it is touched, and then kept: the first touch of a page costs more than
 /// the copy that fills it.
@@ -27,6 +27,8 @@ const ALIGN: usize = 64;
 
 /// The arguments' memory of a pool.
 pub(crate) struct Arena {
+    /// The process that made it.
+    owner: ForkMark,
     /// The free parts, by their place.
     free: Mutex<Vec<Region>>,
     /// None where the workers cannot share it.
@@ -71,12 +73,18 @@ impl Arena {
         let mut whole = Region::shared(&memory, ARENA_BYTES)?;
         sys::seal_against_writers(&memory)?;
         let blocks = whole.split_off(HEAD_BYTES);
-        Ok(Self { free: Mutex::new(vec![blocks]), shared: Some(Shared { memory, head }), buffers: Arc::default() })
+        Ok(Self {
+            owner: ForkMark::here(),
+            free: Mutex::new(vec![blocks]),
+            shared: Some(Shared { memory, head }),
+            buffers: Arc::default(),
+        })
     }
 
     /// An arena of this process alone.
     pub(crate) fn private() -> io::Result<Self> {
-        Ok(Self { free: Mutex::new(vec![Region::private(ARENA_BYTES)?]), shared: None, buffers: Arc::default() })
+        let free = Mutex::new(vec![Region::private(ARENA_BYTES)?]);
+        Ok(Self { owner: ForkMark::here(), free, shared: None, buffers: Arc::default() })
     }
 
     /// The memory, for the workers to read, and its bytes.
@@ -131,6 +139,10 @@ impl Arena {
     }
 
     fn give_back(&self, mut region: Region) {
+        if !self.owner.is_here() {
+            // In a fork nothing is used again, and another thread may have held the lock.
+            return std::mem::forget(region);
+        }
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let place = free.partition_point(|other| other.offset() < region.offset());
         if place < free.len()

@@ -6,6 +6,8 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::parent_id;
+use std::time::Duration;
 
 use super::{by_memory, by_socket, current, panic};
 use crate::fault_points::{self, Point};
@@ -16,6 +18,9 @@ use crate::sys::{self, FromParent, TaskLimits, Watch};
 use crate::task::{Output, Role};
 use crate::transport::{Fault, RingEnd, WorkerEnd};
 use crate::wire::{self, Greeting, OVERHEAD_BYTES, Status, ToWorker, Violation, Welcome};
+
+/// Where the kernel does not end a worker with its parent, the worker looks this often whether the parent is there.
+const PARENT_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How a worker exits that its parent, or the protocol, failed.
 const EXIT_FAILED: i32 = 70;
@@ -29,7 +34,7 @@ const EXIT_NO_OUTPUT: i32 = 1;
 pub(crate) fn run(parent: u32, role: Role, leave: fn()) -> ! {
     fault_points::reached(Point::Entered);
     match enter(parent, role, leave) {
-        Ok(socket) if role.ends_with_parent() => watch(&socket),
+        Ok(socket) if role.ends_with_parent() => watch(&socket, parent),
         Ok(_) => loop {
             std::thread::park();
         },
@@ -84,6 +89,8 @@ fn enter(parent: u32, role: Role, leave: fn()) -> io::Result<UnixStream> {
     std::thread::Builder::new().name("poolmap-task".to_owned()).stack_size(limit(welcome.stack_bytes)).spawn(
         move || {
             let code = serve(end, ring, &welcome, limits, role).unwrap_or(EXIT_FAILED);
+            shared::forget_kept();
+            registry::forget_states();
             if role != Role::Worker {
                 leave();
             }
@@ -130,11 +137,16 @@ fn exit_code(status: Status) -> i32 {
 
 /// Waits until the parent has closed the channel, and then ends this process and what its task started. Where the kernel ends
 /// a worker with its parent, it does so before, and what a task started goes on.
-fn watch(socket: &UnixStream) -> ! {
+///
+/// The parent's end of the channel may be held open when the parent has ended: by what was forked from it. So where the kernel does
+/// not end the worker, the worker looks whose child it is.
+fn watch(socket: &UnixStream, parent: u32) -> ! {
+    let is_child = parent_id() == parent;
+    let interval = (is_child && cfg!(not(poolmap_linux))).then_some(PARENT_INTERVAL);
     loop {
         let mut watches = [Watch::hang_up(socket.as_fd())];
-        let polled = sys::poll(&mut watches, None);
-        if polled.is_err() || watches[0].ready {
+        let polled = sys::poll(&mut watches, interval);
+        if polled.is_err() || watches[0].ready || (is_child && parent_id() != parent) {
             sys::kill_own_group();
         }
     }

@@ -68,7 +68,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     pub(super) fn read_chunk(&mut self, tasks: usize) {
         let started = Instant::now();
         let mut most = tasks.min(self.window - self.outstanding);
-        while most > 0 {
+        while most > 0 && !self.has_failed {
             let before = self.rows.pulled();
             let goes_on = self.write_chunk(most, started);
             most -= self.rows.pulled() - before;
