@@ -23,7 +23,7 @@ fn main() -> poolmap::Result<()> {
     for outcome in pool_try_map!(divide, std::iter::repeat(100), 10..=15)? {
         match outcome {
             Ok(quotient) => println!("{quotient}"),
-            Err(error) => println!("{error}"),
+            Err(error) => println!("{error:#}"),
         }
     }
     println!("still here: {:?}", poolmap::pool_map!(divide, [100], [25])?);

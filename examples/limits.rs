@@ -33,7 +33,7 @@ fn main() -> poolmap::Result<()> {
     for (task, outcome) in tasks.iter().zip(&outcomes) {
         match outcome {
             Ok(output) => println!("{task}: {output}"),
-            Err(error) => println!("{task}: {error}"),
+            Err(error) => println!("{task}: {error:#}"),
         }
     }
     let error = outcomes[1].as_ref().unwrap_err();

@@ -28,7 +28,7 @@ fn main() -> poolmap::Result<()> {
         glutton.terminate();
     }
     let error = glutton.join().expect_err("it was ended");
-    println!("{error}; {}", glutton.exit_status().expect("it has ended"));
+    println!("{error:#}; {}", glutton.exit_status().expect("it has ended"));
     let crashed = |kind: &TaskErrorKind| matches!(kind, TaskErrorKind::Crashed { signal: Some(15), .. });
     assert!(error.task().is_some_and(|task| crashed(task.kind())));
 

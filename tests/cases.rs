@@ -148,7 +148,7 @@ fn arguments_of_every_size_among_one_another_come_whole() {
             match outcome {
                 Ok(unloaded) => assert!(!is_refused(task) && *unloaded == (task, length(task), true), "{unloaded:?}"),
                 Err(error) => {
-                    assert!(is_refused(task) && error.to_string().contains("too heavy"), "task {task}: {error}");
+                    assert!(is_refused(task) && format!("{error:#}").contains("too heavy"), "task {task}: {error}");
                     assert!(matches!(error.kind(), TaskErrorKind::Encode(_)));
                 }
             }

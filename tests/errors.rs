@@ -85,7 +85,11 @@ fn a_returned_error_keeps_message_chain_and_debug_text() {
     let task = outcomes[1].as_ref().unwrap_err();
     assert_eq!((task.index(), task.function(), task.attempts()), (1, "errors::parse", 1));
     assert!(task.worker_pid().is_some());
-    assert_eq!(task.to_string(), "task 1 of `errors::parse` failed: the line is no number");
+    // What failed is its text, and why is its source: each is shown once, whoever prints the chain.
+    assert_eq!(task.to_string(), "task 1 of `errors::parse` failed");
+    let chain = "task 1 of `errors::parse` failed: the line is no number: invalid digit found in string";
+    assert_eq!(format!("{task:#}"), chain);
+    assert_eq!(format!("{:#}", anyhow::Error::from(task.clone())), chain);
 }
 
 #[poolmap::test]
@@ -107,10 +111,13 @@ fn anyhow_errors_keep_their_context() {
     let TaskErrorKind::Failed(remote) = error.task().unwrap().kind() else { panic!("{error}") };
     assert_eq!(remote.message(), "cannot open /nowhere/at/all");
     assert!(remote.source().unwrap().to_string().contains("No such file"));
+    let line = "task 0 of `errors::open` failed: cannot open /nowhere/at/all: No such file or directory (os error 2)";
+    assert_eq!(format!("{error:#}"), line);
     let shown = format!("{error:?}");
+    assert_eq!(format!("{:#}", anyhow::Error::from(error)), line);
     assert_eq!(
         shown,
-        "task 0 of `errors::open` failed: cannot open /nowhere/at/all\n  caused by: No such file or directory (os error 2)"
+        "task 0 of `errors::open` failed\n  caused by: cannot open /nowhere/at/all\n  caused by: No such file or directory (os error 2)"
     );
 }
 
@@ -216,7 +223,7 @@ fn give_flattened(a: i32) -> Flattened {
 /// The error of a map whose value cannot travel names the task, the type and the way out.
 #[track_caller]
 fn assert_names_the_way_out(error: &poolmap::Error, type_name: &str) {
-    let text = error.to_string();
+    let text = format!("{error:#}");
     for part in
         ["task 0 of `errors::", type_name, "bincode cannot carry", "String or as bytes that you encode yourself"]
     {
@@ -280,7 +287,7 @@ fn values_that_fail_to_encode_or_decode_are_that_tasks_error_and_the_others_go_o
         let outcomes = pool_try_map!(in &pool, give, 0..8; chunk_size = chunk_size).unwrap();
         let kinds: Vec<&str> = outcomes.iter().map(|outcome| kind(outcome)).collect();
         assert_eq!(kinds, ["decode", "encode", "decode", "ok", "ok", "ok", "ok", "ok"]);
-        assert!(outcomes[1].as_ref().unwrap_err().to_string().contains("it does not want to"));
+        assert!(format!("{:#}", outcomes[1].as_ref().unwrap_err()).contains("it does not want to"));
     }
 }
 
@@ -305,6 +312,6 @@ fn one_call_takes_its_arguments_by_name() {
     assert_eq!(pool.apply(check { value: 3 }).unwrap(), 3);
     assert_eq!(pool.apply(nothing {}).unwrap(), 7);
     let error = pool.apply(check { value: 30 }).unwrap_err();
-    assert_eq!((error.task().unwrap().index(), error.to_string().ends_with("30 is more than 10")), (0, true));
-    assert!(pool.apply(echo { value: Liar(1) }).unwrap_err().to_string().contains("it does not want to"));
+    assert_eq!((error.task().unwrap().index(), format!("{error:#}").ends_with("30 is more than 10")), (0, true));
+    assert!(format!("{:#}", pool.apply(echo { value: Liar(1) }).unwrap_err()).contains("it does not want to"));
 }

@@ -249,5 +249,5 @@ fn arguments_of_a_hook_that_do_not_encode_are_an_error_of_build() {
     let call = fail_as_told { how: "fine".into(), counter: path.into() };
     let error = Pool::builder().workers(1).initializer(call).build().unwrap_err();
     assert!(error.is_invalid_option(), "{error}");
-    assert!(error.to_string().contains("initializer: the arguments of `hooks::fail_as_told`"), "{error}");
+    assert!(format!("{error:#}").contains("initializer: the arguments of `hooks::fail_as_told`"), "{error}");
 }

@@ -71,7 +71,7 @@ fn a_task_that_becomes_another_program_has_crashed() {
         let arguments = (std::iter::repeat(program), std::iter::repeat(argument));
         let outcomes = pool_try_map!(in &pool, become_another, 0..10, arguments.0, arguments.1).unwrap();
         assert!(outcomes[ODD].is_err());
-        check(&pool, &outcomes, |error| error.to_string().contains(said));
+        check(&pool, &outcomes, |error| format!("{error:#}").contains(said));
     }
 }
 
@@ -108,7 +108,7 @@ fn random_bytes_on_the_channel_cost_the_task_that_wrote_them_at_most() {
             bytes.iter_mut().skip(1).take(7).for_each(|byte| *byte = 0);
         }
         let outcomes = pool_try_map!(in &pool, write_bytes, 0..10, std::iter::repeat(&bytes); chunk_size = 3).unwrap();
-        check(&pool, &outcomes, |error| error.to_string().contains("it broke the protocol"));
+        check(&pool, &outcomes, |error| format!("{error:#}").contains("it broke the protocol"));
     }
 }
 

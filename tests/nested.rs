@@ -45,9 +45,11 @@ fn a_task_that_maps_has_one_worker_of_its_own_and_waits_for_no_other() {
 #[worker]
 fn nest(depth: u32) -> Result<u32, String> {
     match Pool::builder().workers(1).build() {
-        Ok(pool) => pool_map!(in &pool, nest, [depth + 1]).map(|depths| depths[0]).map_err(|error| error.to_string()),
+        Ok(pool) => {
+            pool_map!(in &pool, nest, [depth + 1]).map(|depths| depths[0]).map_err(|error| format!("{error:#}"))
+        }
         Err(error) if error.is_nested_too_deep() => Ok(depth),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(format!("{error:#}")),
     }
 }
 

@@ -379,9 +379,9 @@ fn take(value: Stuck) -> String {
 #[worker]
 fn nest(depth: u32) -> Result<u32, String> {
     match Process::new(nest { depth: depth + 1 }).start() {
-        Ok(mut process) => process.join().map_err(|error| error.to_string()),
+        Ok(mut process) => process.join().map_err(|error| format!("{error:#}")),
         Err(error) if error.is_nested_too_deep() => Ok(depth),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(format!("{error:#}")),
     }
 }
 

@@ -350,7 +350,7 @@ fn a_failure_is_the_same_one_wherever_outputs_are_folded() {
                 chunk_size = size, attempts = attempts);
             let error = unread.unwrap_err();
             assert!(matches!(error.task().unwrap().kind(), TaskErrorKind::Decode(_)), "{error}");
-            assert!(error.to_string().contains("the result: `reduce::Unreadable`: never"), "{error}");
+            assert!(format!("{error:#}").contains("the result: `reduce::Unreadable`: never"), "{error}");
         }
     }
 }
@@ -363,7 +363,7 @@ fn a_fold_that_cannot_be_sent_is_an_error_of_its_last_task() {
     if common::shares_memory() {
         let error = folded.unwrap_err();
         assert!(matches!(error.task().unwrap().kind(), TaskErrorKind::Encode(_)), "{error}");
-        assert!(error.to_string().contains("it is not alone"), "{error}");
+        assert!(format!("{error:#}").contains("it is not alone"), "{error}");
     } else {
         assert_eq!(folded.unwrap().0, 40);
     }

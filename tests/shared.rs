@@ -256,7 +256,7 @@ fn outside_of_a_call_it_is_not_serialised() {
     let _guard = common::guard();
     let numbers = SharedSlice::from(vec![1, 2]);
     let error = serde_json::to_string(&numbers).unwrap_err();
-    assert!(error.to_string().contains("serialise the numbers"), "{error}");
+    assert!(format!("{error:#}").contains("serialise the numbers"), "{error}");
     assert_eq!(serde_json::to_string(&*numbers).unwrap(), "[1,2]");
     assert!(serde_json::from_str::<SharedSlice<u8>>("[1, 5, 0, 3]").is_err());
 }
@@ -392,6 +392,6 @@ fn a_value_that_does_not_encode_is_an_error_of_each_task() {
     for outcome in outcomes {
         let error = outcome.unwrap_err();
         assert!(matches!(error.kind(), TaskErrorKind::Encode(_)), "{error}");
-        assert!(error.to_string().contains("it does not want to"), "{error}");
+        assert!(format!("{error:#}").contains("it does not want to"), "{error}");
     }
 }

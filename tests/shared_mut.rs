@@ -196,7 +196,7 @@ fn only_parts_travel_and_only_to_a_worker() {
         pool.apply(fill { part: zeros(10), first: 0 }).unwrap_err(),
     ] {
         assert!(matches!(error.task().unwrap().kind(), TaskErrorKind::Encode(_)), "{error}");
-        assert!(error.to_string().contains("in parts only"), "{error}");
+        assert!(format!("{error:#}").contains("in parts only"), "{error}");
     }
     // Called directly, it is a function like any other.
     fill(array, 0);

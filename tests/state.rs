@@ -111,7 +111,7 @@ fn a_state_that_cannot_be_made_is_each_tasks_panic_until_it_can() {
     }
     let pool = Pool::builder().workers(1).build().unwrap();
     let error = pool.apply(bytes_of { _task: 0 }).unwrap_err();
-    assert!(error.to_string().contains("there is no model"), "{error}");
+    assert!(format!("{error:#}").contains("there is no model"), "{error}");
     std::fs::write(&path, [0; 17]).unwrap();
     assert_eq!(pool.apply(bytes_of { _task: 0 }).unwrap(), 17);
 }

@@ -90,7 +90,7 @@ fn parse_call(input: ParseStream, mistakes: &mut Mistakes) -> syn::Result<Option
     let pool = parse_pool(input, &macro_name, mistakes)?;
     if input.is_empty() || input.peek(Token![;]) {
         let message = format!(
-            "a worker function is missing, and an iterator for each of its parameters: `{macro_name}!(f, xs, ys)`",
+            "`{macro_name}!` takes a worker function and an iterator for each of its parameters: `{macro_name}!(f, xs, ys)`",
         );
         mistakes.at(input.span(), message);
         skip(input);
@@ -124,13 +124,13 @@ fn parse_pool(
     }
     let keyword: Token![in] = input.parse()?;
     if input.is_empty() || input.peek(Token![,]) || input.peek(Token![;]) {
-        mistakes.on(keyword, format_args!("a pool is missing after `in`: `{macro_name}!(in &pool, f, xs)`"));
+        mistakes.on(keyword, format_args!("`in` takes a pool: `{macro_name}!(in &pool, f, xs)`"));
         input.parse::<Option<Token![,]>>()?;
         return Ok(None);
     }
     let pool: Expr = input.parse()?;
     if input.is_empty() {
-        let message = format!("a worker function is missing after the pool: `{macro_name}!(in &pool, f, xs)`");
+        let message = format!("the worker function stands after the pool: `{macro_name}!(in &pool, f, xs)`");
         return Err(syn::Error::new_spanned(&pool, message));
     }
     parse_comma(input, "then the worker function")?;
@@ -171,6 +171,15 @@ fn parse_function(input: ParseStream, macro_name: &Ident, mistakes: &mut Mistake
         Expr::Call(call) => mistakes.on(
             call,
             format_args!("a map calls the function itself: give its name alone, then the iterators, `{macro_name}!(f, xs, ys)`"),
+        ),
+        Expr::Struct(call) => mistakes.on(
+            call,
+            format_args!("a map makes the calls itself: give the function's name alone, then the iterators, `{macro_name}!(f, xs, ys)`; \
+                 one call is `pool.apply(f {{ … }})`"),
+        ),
+        reference @ Expr::Reference(_) => mistakes.on(
+            reference,
+            format_args!("the name of a worker function is needed here; a pool stands first, after `in`: `{macro_name}!(in &pool, f, xs)`"),
         ),
         other => mistakes.on(
             other,
@@ -282,7 +291,7 @@ fn parse_options(
         let name = input.call(Ident::parse_any)?;
         let value = match input.parse::<Option<Token![=]>>()? {
             Some(equals) if input.is_empty() || input.peek(Token![,]) => {
-                mistakes.on(equals, format_args!("a value is missing: `{name} = …`"));
+                mistakes.on(equals, format_args!("`{name}` takes a value: write it after the `=`"));
                 None
             }
             Some(_) => Some(input.parse::<Expr>()?),

@@ -6,9 +6,9 @@ pub use crate::error::CodecError;
 pub use crate::map::{Column, Columns, Length, Position, Pulled, Source, Tuple, Unpacked, call, call_tuples, merger};
 pub use crate::progress::ShowProgress;
 pub use crate::registry::{
-    Argument, EncodeAs, Entry, ErrorProbe, Fallible, Held, Identity, Merge, Named, Output, Parameter, Parameters,
-    Registration, Stop, TaskCall, Typed, Untyped, WorkerFailure, fold_tasks, not_a_worker_function, run_tasks,
-    with_state,
+    Argument, EncodeAs, EncodeOwned, Entry, ErrorProbe, Fallible, Folding, Given, Held, Identity, Item, Itself, Merge,
+    Named, Output, Parameter, ParameterOf, Parameters, Registration, Stop, TaskCall, Typed, Untyped, WorkerFailure,
+    fold_tasks, not_a_merger, not_a_worker_function, run_tasks, with_state,
 };
 pub use inventory;
 pub use poolmap_macros::__call as expand_call;

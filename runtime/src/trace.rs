@@ -49,7 +49,7 @@ pub(crate) fn call_closed(function: &str, outcomes: usize) {
 #[cold]
 pub(crate) fn task_failed(error: &TaskError) {
     let (function, index, attempts) = (error.function(), error.index(), error.attempts());
-    let (pid, text) = (error.worker_pid(), error.to_string());
+    let (pid, text) = (error.worker_pid(), format!("{error:#}"));
     match error.kind() {
         TaskErrorKind::Failed(_) | TaskErrorKind::Cancelled => {
             tell!(

@@ -23,9 +23,9 @@ fn no_other_way_is_silent() {
     let _guard = common::guard();
     let event = Event::new().unwrap();
     let error = pool_map!(give_back, [&event]).unwrap_err();
-    assert!(error.to_string().contains("not in a result"), "{error}");
+    assert!(format!("{error:#}").contains("not in a result"), "{error}");
     let error = serde_json::to_string(&event).unwrap_err();
-    assert!(error.to_string().contains("argument of a worker function"), "{error}");
+    assert!(format!("{error:#}").contains("argument of a worker function"), "{error}");
     assert!(serde_json::from_str::<Event>("1").is_err());
     let (sender, receiver) = channel().unwrap();
     let error = pool_try_map!(take, shared(&sender); shortest);
@@ -46,7 +46,7 @@ fn a_sender_for_all_tasks_is_an_error_that_says_what_to_pass() {
     let _guard = common::guard();
     let (sender, _receiver) = channel().unwrap();
     let error = pool_map!(take_each, 0..3, shared(&sender)).unwrap_err();
-    assert!(error.to_string().contains("std::iter::repeat"), "{error}");
+    assert!(format!("{error:#}").contains("std::iter::repeat"), "{error}");
 }
 
 #[worker]

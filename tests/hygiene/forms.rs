@@ -148,7 +148,7 @@ fn other_forms_of_functions_work() {
 #[poolmap::test]
 fn every_result_can_fail() {
     assert_eq!(pool_map!(by_anyhow, [1]).unwrap(), [1]);
-    assert!(pool_map!(by_anyhow, [2]).unwrap_err().to_string().contains("2 is too large"));
+    assert!(format!("{:#}", pool_map!(by_anyhow, [2]).unwrap_err()).contains("2 is too large"));
     assert!(pool_map!(by_io, [Path::new("/no such file")]).is_err());
     assert!(pool_map!(by_box, ["x"]).is_err());
     assert!(pool_map!(by_static_text, [2]).is_err());

@@ -15,5 +15,6 @@ mod forms;
 mod items;
 mod names;
 mod nested;
+mod no_prelude;
 mod places;
 mod shadowed;

@@ -14,5 +14,6 @@ fn main() {
     let _ = pool_map!(in &pool add, 0..3, 0..3);
     let _ = pool_map!(add, in &pool, 0..3, 0..3);
     let _ = pool_map!(in &pool, 0..3, 0..3);
+    let _ = pool_map!(&pool, add, 0..3, 0..3);
     let _ = pool_map!(in 4, add, 0..3, 0..3);
 }

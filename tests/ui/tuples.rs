@@ -12,4 +12,7 @@ fn main() {
     let _ = pool_map!(add, *triples);
     let _ = pool_map!(add, *[(1i64, "two")]);
     let _ = pool_map!(add, *[1i64, 2]);
+    let pairs = vec![(1i64, 'b')];
+    let _ = pool_map!(add, *&pairs);
+    let _ = pool_map!(add, *[(1i64,)]);
 }

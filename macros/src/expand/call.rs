@@ -1,9 +1,9 @@
 //! What the map macros write: a chain of methods of `Map`, each on the token that it is about.
 //!
-//! The function's path is imported under a name of ours, `use f as __poolmap_function`, beside everything of
-//! `not_a_worker_function`. An import by name wins over a glob, for types and values each by themselves: for a worker
-//! function the name is its struct, and for a plain function, which has no type, it is the type that says so. Only the
-//! import stands in a block: what the user wrote stays outside, where its temporaries live as long as in a call.
+//! The function's path is imported under a name of ours, `use f as __poolmap_function`, in a block inside of one that imports
+//! everything of `not_a_worker_function`, where what the path does not name is found, a type or a value: for a worker function the name is
+//! its struct, and for a plain function, which has no type, it is the type that says so. Only the imports stand in blocks: what the
+//! user wrote stays outside, where its temporaries live as long as in a call.
 
 use proc_macro2::{Ident, Literal, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
@@ -45,12 +45,15 @@ fn expression(call: &Call) -> TokenStream {
     quote!(#start #on #(#arguments)* #tuples #(#options)* .#finish(#fold))
 }
 
+/// More than any worker function has parameters: what is given beyond it is refused all the same.
+const ITERATORS_MAX: usize = 13;
+
 fn start(call: &Call) -> TokenStream {
     let krate = &call.krate;
     let path = import_path(&call.function);
     let last = Place::of(&call.function).last;
     let name = Ident::new("__poolmap_function", last);
-    let given = Literal::usize_suffixed(call.iterators.len());
+    let given = Literal::usize_suffixed(call.iterators.len().min(ITERATORS_MAX));
     let (function, arguments) = match &call.tuples {
         None => ("call", quote_spanned!(last=> #name, #given, _, _, _, _)),
         Some(_) => ("call_tuples", quote_spanned!(last=> #name, _, _, _)),
@@ -60,9 +63,11 @@ fn start(call: &Call) -> TokenStream {
     let start = quote_spanned!(last=> __poolmap_call::<#arguments>(#name));
     quote! {
         ({
-            use #path as #name;
             use #krate::__private::{#function as __poolmap_call, not_a_worker_function::*};
-            #start
+            {
+                use #path as #name;
+                #start
+            }
         })
     }
 }
@@ -75,9 +80,11 @@ fn merger(krate: &TokenStream, path: &Path) -> TokenStream {
     let merger = quote_spanned!(last=> __poolmap_merger::<#name, _, _>(|one, other| #name(one, other)));
     quote! {
         ({
-            use #path as #name;
-            use #krate::__private::{merger as __poolmap_merger, not_a_worker_function::*};
-            #merger
+            use #krate::__private::{merger as __poolmap_merger, not_a_merger::*};
+            {
+                use #path as #name;
+                #merger
+            }
         })
     }
 }

@@ -78,7 +78,13 @@ fn implementation(function: &Function, krate: &TokenStream) -> TokenStream {
     });
     let run = run(function, krate);
     quote! {
-        #[diagnostic::do_not_recommend]
+        #[doc(hidden)]
+        impl #krate::__private::Itself for #name {
+            type Type = Self;
+            fn itself(self) -> Self {
+                self
+            }
+        }
         impl #krate::WorkerFn for #name {
             type Output = #output;
             fn __registration() -> &'static #krate::__private::Registration {
@@ -219,17 +225,26 @@ fn parameters(function: &Function, krate: &TokenStream) -> TokenStream {
     let each = (function.parameters.iter().enumerate()).map(|(position, parameter)| {
         let position = Literal::usize_suffixed(position);
         let owned = owned(parameter);
+        let written = &parameter.shown;
+        let encode = Bound::argument(parameter, krate).associated("encode");
         quote! {
             #[doc(hidden)]
-            #[diagnostic::do_not_recommend]
             impl #krate::__private::Parameter<#position> for #name {
                 type Owned = #owned;
+                type Written<'__poolmap> = #written;
+                type Function = Self;
+                #[inline(always)]
+                fn encode(
+                    __poolmap_argument: &#owned,
+                    __poolmap_encoder: &mut #krate::__private::Encoder<'_>,
+                ) -> ::core::result::Result<(), #krate::__private::CodecError> {
+                    #encode(__poolmap_argument, __poolmap_encoder)
+                }
             }
         }
     });
     quote! {
         #[doc(hidden)]
-        #[diagnostic::do_not_recommend]
         impl #krate::__private::Parameters<#count> for #name {
             type Function = Self;
         }

@@ -163,6 +163,7 @@ fn parameters(signature: &Signature, mistakes: &mut Mistakes) -> (Option<State>,
                 owned,
                 passing,
                 written: parameter.ty.to_token_stream(),
+                shown: owned::shown(&parameter.ty),
             }
         })
         .collect();

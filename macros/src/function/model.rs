@@ -38,6 +38,8 @@ pub(crate) struct Parameter {
     pub(crate) passing: Passing,
     /// The type as the user wrote it: errors about it stand here.
     pub(crate) written: TokenStream,
+    /// The type with `'__poolmap` for every lifetime: errors about an item name it.
+    pub(crate) shown: Type,
 }
 
 /// The type that holds an argument on its way to the worker.

@@ -47,6 +47,15 @@ pub(super) fn inferred(ty: &Type) -> Type {
     with_lifetimes(ty, "'_")
 }
 
+/// The type as an implementation with a lifetime of ours can name it: with that for every lifetime, written or not.
+pub(super) fn shown(ty: &Type) -> Type {
+    let mut ty = with_lifetimes(ungrouped(ty), "'__poolmap");
+    if let Type::Reference(reference) = &mut ty {
+        reference.lifetime = Some(Lifetime::new("'__poolmap", Span::call_site()));
+    }
+    ty
+}
+
 fn with_lifetimes(ty: &Type, lifetime: &str) -> Type {
     let mut ty = ty.clone();
     let mut substitution = Substitution { lifetime: Lifetime::new(lifetime, Span::call_site()) };
@@ -92,7 +101,7 @@ pub(super) fn suggestion(referent: &Type) -> String {
 }
 
 /// A type as people write it.
-fn text(ty: &impl ToTokens) -> String {
+pub(super) fn text(ty: &impl ToTokens) -> String {
     let text = ty.to_token_stream().to_string();
     [(" < ", "<"), ("< ", "<"), (" >", ">"), (" :: ", "::"), (" ,", ","), ("& ", "&"), (" ;", ";")]
         .iter()

@@ -28,7 +28,10 @@ pub(super) fn part<'a>(parameters: Vec<&'a PatType>, mistakes: &mut Mistakes) ->
             arguments.push(parameter);
         } else if position > 0 {
             let mark = parameter.attrs.iter().find(|attribute| is_mark(attribute));
-            mistakes.on(mark, "the state of a worker function is its first parameter, and there is one: move it there");
+            mistakes.on(
+                mark,
+                "the state of a worker function is its first parameter, and it has one state: move this to the front",
+            );
         } else {
             state = read(parameter, mistakes);
         }

@@ -31,12 +31,28 @@ pub(super) fn check_parameter(parameter: &Type, mistakes: &mut Mistakes) {
     if let Some(mutability) = &reference.mutability {
         let mut tokens = reference.and_token.to_token_stream();
         mutability.to_tokens(&mut tokens);
-        mistakes.on(
-            tokens,
-            "a worker has a copy, so what it changes through `&mut` would be lost: take the value and return the new one",
-        );
+        if is_part(&reference.elem) {
+            let part = owned::text(&reference.elem);
+            mistakes.on(
+                tokens,
+                format_args!("a part of an array is the task's own, and what is written there reaches the parent: take it by value, \
+                     `mut part: {part}`"),
+            );
+        } else {
+            mistakes.on(
+                tokens,
+                "a worker has a copy, so what it changes through `&mut` would be lost: take the value and return the new one \
+                 (what a worker keeps from task to task is `#[state]`, the first parameter)",
+            );
+        }
     }
     check(&reference.elem, Place::Parameter, mistakes);
+}
+
+/// Whether it is the type of a part of an array that tasks fill.
+fn is_part(ty: &Type) -> bool {
+    let Type::Path(path) = owned::ungrouped(ty) else { return false };
+    (path.path.segments.last()).is_some_and(|segment| segment.ident == "SharedSliceMut")
 }
 
 /// Checks a type and all types in it.

@@ -8,8 +8,9 @@ use super::{BetweenFailure, TaskError};
 /// Why a call failed.
 ///
 /// Predicates tell the ways apart; [`task`](Error::task) gives the task's own error where one task failed. It displays as
-/// one line that names what, where and what to do, and its `Debug` is the same text followed by the chain of its
-/// sources, because that is what a `main` that returns it prints.
+/// one line that names what failed, where and what to do. Why a worker function failed is its
+/// [`source`](std::error::Error::source): `{error:#}` adds the chain of sources to the line, as anyhow does, and the `Debug` text has each on
+/// a line of its own, because that is what a `main` that returns the error prints.
 ///
 /// # Examples
 ///
@@ -24,6 +25,22 @@ use super::{BetweenFailure, TaskError};
 /// poolmap::init();
 /// let error = pool_map!(add, [1, 2, 3], [1, 2]).unwrap_err();
 /// assert!(error.is_length_mismatch());
+/// ```
+///
+/// What failed, and why:
+///
+/// ```
+/// use poolmap::{pool_map, worker};
+///
+/// #[worker]
+/// fn parse(text: &str) -> Result<u32, std::num::ParseIntError> {
+///     text.parse()
+/// }
+///
+/// poolmap::init();
+/// let error = pool_map!(parse, ["1", "two"]).unwrap_err();
+/// assert!(error.to_string().ends_with("parse` failed"));
+/// assert!(format!("{error:#}").ends_with("parse` failed: invalid digit found in string"));
 /// ```
 pub struct Error {
     kind: Box<Kind>,
@@ -173,7 +190,7 @@ impl fmt::Display for Error {
             Kind::NestedTooDeep { depth, depth_max } => write!(
                 f,
                 "a pool or a Process inside the task of another, {depth} levels deep, is more than the {depth_max} allowed: \
-                 look for a worker function that maps over itself, or starts itself, without an end",
+                 check for a worker function that recurses through a pool",
             ),
             Kind::InvalidOption(message) => f.write_str(message),
             Kind::LengthMismatch(mismatch) => mismatch.fmt(f),
@@ -240,9 +257,8 @@ impl fmt::Display for Place {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)?;
-        // The task's message ends with that of its first source, so the chain goes on behind it.
-        let mut source = std::error::Error::source(self).and_then(std::error::Error::source);
+        write!(f, "{self}")?;
+        let mut source = std::error::Error::source(self);
         while let Some(cause) = source {
             write!(f, "\n  caused by: {cause}")?;
             source = cause.source();

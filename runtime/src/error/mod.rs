@@ -2,6 +2,7 @@
 
 mod between;
 mod call;
+mod chain;
 mod codec;
 mod remote;
 mod signal;

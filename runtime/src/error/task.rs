@@ -5,9 +5,12 @@ use std::fmt;
 use std::time::Duration;
 
 use super::signal::Signal;
-use super::{CodecError, RemoteError};
+use super::{CodecError, RemoteError, chain};
 
 /// The error of one task.
+///
+/// It displays as one line that says which task failed, and how; the error that the worker function returned, or why a value could not be
+/// encoded, is its [`source`](std::error::Error::source). `{error:#}` adds the chain of its sources to the line.
 ///
 /// # Worker death
 ///
@@ -197,7 +200,7 @@ impl fmt::Display for TaskError {
         if self.inner.attempts > 1 {
             write!(f, " (it was executed {} times)", self.inner.attempts)?;
         }
-        Ok(())
+        if f.alternate() { chain::write_sources(self, f) } else { Ok(()) }
     }
 }
 
@@ -206,19 +209,20 @@ struct WithoutIndex<'a>(&'a TaskError);
 impl fmt::Display for WithoutIndex<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}` ", self.0.inner.function)?;
-        self.0.write_kind(f)
+        self.0.write_kind(f)?;
+        chain::write_sources(self.0, f)
     }
 }
 
 impl TaskError {
-    /// What it says of a call that is no task of a map.
+    /// What it says of a call that is no task of a map, with its sources.
     pub(crate) fn without_index(&self) -> impl fmt::Display {
         WithoutIndex(self)
     }
 
     fn write_kind(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.inner.kind {
-            TaskErrorKind::Failed(error) => write!(f, "failed: {error}"),
+            TaskErrorKind::Failed(_) => f.write_str("failed"),
             TaskErrorKind::Panicked { message, location, .. } => {
                 f.write_str("panicked")?;
                 if let Some(location) = location {
@@ -234,9 +238,7 @@ impl TaskError {
                 }
                 note.iter().try_for_each(|note| write!(f, "; {note}"))
             }
-            TaskErrorKind::TimedOut { limit } => {
-                write!(f, "was ended by its time limit of {limit:?}")
-            }
+            TaskErrorKind::TimedOut { limit } => write!(f, "timed out after {limit:?}"),
             TaskErrorKind::CpuLimit { limit } => {
                 write!(f, "was ended by its limit of {limit:?} of processor time")
             }
@@ -249,8 +251,8 @@ impl TaskError {
                     " could not get more memory; raise the limit (Pool::builder().memory_limit(…)), or give a task less to do",
                 )
             }
-            TaskErrorKind::Encode(error) => write!(f, "could not be encoded: {error}"),
-            TaskErrorKind::Decode(error) => write!(f, "could not be decoded: {error}"),
+            TaskErrorKind::Encode(_) => f.write_str("could not be encoded"),
+            TaskErrorKind::Decode(_) => f.write_str("could not be decoded"),
             TaskErrorKind::Cancelled => f.write_str("was cancelled before a worker had begun it"),
         }
     }
@@ -261,7 +263,7 @@ fn write_end(f: &mut fmt::Formatter<'_>, signal: Option<i32>, code: Option<i32>)
     match (signal, code) {
         (Some(signal), _) => write!(f, "was killed by {}", Signal(signal)),
         (None, Some(code)) => write!(f, "exited with code {code}"),
-        (None, None) => f.write_str("ended in a way that could not be learnt"),
+        (None, None) => f.write_str("ended for an unknown reason"),
     }
 }
 

@@ -13,7 +13,7 @@ use super::options::Options;
 use crate::error::{Error, Kind, Result, TaskError};
 use crate::pool::{self, Pool, Shared};
 use crate::progress::ShowProgress;
-use crate::registry::{EncodeAs, Named, Parameter, WorkerFn};
+use crate::registry::{Given, Item, Named, WorkerFn};
 
 /// A map before it runs: what [`pool_map!`](crate::pool_map) and its kin build.
 ///
@@ -43,9 +43,10 @@ where
 /// The parameter at place `N`, from 0.
 pub struct Position<const N: usize>;
 
-/// A worker function with `TAKEN` parameters, called with `GIVEN` iterators.
+/// A worker function with `TAKEN` parameters, called with `GIVEN` iterators, which are enough. One that is too many is refused where
+/// it is added.
 #[diagnostic::on_unimplemented(
-    message = "wrong number of iterators: this worker function takes {TAKEN}, and {GIVEN} are given",
+    message = "too few iterators: this worker function takes {TAKEN}, and {GIVEN} is given",
     label = "takes {TAKEN}, one for each parameter"
 )]
 pub trait Call<const GIVEN: usize, const TAKEN: usize> {
@@ -56,13 +57,36 @@ pub trait Call<const GIVEN: usize, const TAKEN: usize> {
     fn map<'p>() -> Self::Map<'p>;
 }
 
-#[diagnostic::do_not_recommend]
-impl<F: WorkerFn, const TAKEN: usize> Call<TAKEN, TAKEN> for F {
-    type Map<'p> = Map<'p, F>;
+/// For each number of parameters, the numbers of iterators that are enough; 13 stands for all that is more than there can be.
+macro_rules! enough {
+    ($($taken:literal: $($given:literal)+;)+) => {
+        $($(
+            #[diagnostic::do_not_recommend]
+            impl<F: WorkerFn> Call<$given, $taken> for F {
+                type Map<'p> = Map<'p, F>;
 
-    fn map<'p>() -> Map<'p, F> {
-        Map::new()
-    }
+                fn map<'p>() -> Map<'p, F> {
+                    Map::new()
+                }
+            }
+        )+)+
+    };
+}
+
+enough! {
+    0: 0 1 2 3 4 5 6 7 8 9 10 11 12 13;
+    1: 1 2 3 4 5 6 7 8 9 10 11 12 13;
+    2: 2 3 4 5 6 7 8 9 10 11 12 13;
+    3: 3 4 5 6 7 8 9 10 11 12 13;
+    4: 4 5 6 7 8 9 10 11 12 13;
+    5: 5 6 7 8 9 10 11 12 13;
+    6: 6 7 8 9 10 11 12 13;
+    7: 7 8 9 10 11 12 13;
+    8: 8 9 10 11 12 13;
+    9: 9 10 11 12 13;
+    10: 10 11 12 13;
+    11: 11 12 13;
+    12: 12 13;
 }
 
 impl<'p, F: WorkerFn> Map<'p, F> {
@@ -75,16 +99,20 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
     /// Adds the iterator of a parameter. Everything is inferred: an error about a type that a macro wrote would stand on
     /// the macro's token, and not on the iterator.
     #[doc(hidden)]
-    pub fn argument<const N: usize, S, K, T, C>(self, _parameter: Position<N>, source: S) -> Map<'p, F, (A, C)>
+    pub fn argument<'w, const N: usize, S, K, T, E, C, O, G>(
+        self,
+        _parameter: Position<N>,
+        source: S,
+    ) -> Map<'p, G, (A, C)>
     where
-        F: Parameter<N>,
+        S: Given<F, N, Owned = O, Function = G>,
         S: Source<K>,
-        S::Item: EncodeAs<<F as Parameter<N>>::Owned, Parameter = T>,
-        S: Source<K, Column<T> = C>,
+        S::Item: Item<O, <S as Given<F, N>>::Written<'w>, <S as Given<F, N>>::EncodedBy, Parameter = T, EncodedBy = E>,
+        S: Source<K, Column<T, E> = C>,
         C: Column,
     {
         let Self { pool, columns, options, on_error, .. } = self;
-        Map { pool, columns: (columns, source.into_column::<T>()), options, on_error, function: PhantomData }
+        Map { pool, columns: (columns, source.into_column::<T, E>()), options, on_error, function: PhantomData }
     }
 
     pub(super) fn with_columns<C>(self, columns: C) -> Map<'p, F, C> {

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use super::repeated::Repeated;
 use crate::codec::Encoder;
 use crate::error::CodecError;
-use crate::registry::EncodeAs;
+use crate::registry::{EncodeAs, EncodeOwned};
 use crate::shared::Shared;
 
 /// What can stand in the place of an iterator.
@@ -22,11 +22,11 @@ use crate::shared::Shared;
 pub trait Source<Kind> {
     /// What it gives for a task.
     type Item;
-    /// What it is pulled through, for a parameter whose owned type is `T`.
-    type Column<T>;
+    /// What it is pulled through, for a parameter whose owned type is `T`, which `E` encodes.
+    type Column<T, E>;
 
     /// Turns it into that.
-    fn into_column<T>(self) -> Self::Column<T>;
+    fn into_column<T, E>(self) -> Self::Column<T, E>;
 }
 
 /// An iterator, or what turns into one.
@@ -35,9 +35,9 @@ pub struct Iterates;
 #[diagnostic::do_not_recommend]
 impl<I: IntoIterator> Source<Iterates> for I {
     type Item = I::Item;
-    type Column<T> = Items<I::IntoIter, T>;
+    type Column<T, E> = Items<I::IntoIter, T, E>;
 
-    fn into_column<T>(self) -> Items<I::IntoIter, T> {
+    fn into_column<T, E>(self) -> Items<I::IntoIter, T, E> {
         Items { iterator: self.into_iter(), parameter: PhantomData }
     }
 }
@@ -66,9 +66,9 @@ impl<'a, V: ?Sized> IsShared for Shared<'a, V> {
 #[diagnostic::do_not_recommend]
 impl<S: IsShared> Source<Repeats> for S {
     type Item = S::Item;
-    type Column<T> = Repeated<S::Item, T>;
+    type Column<T, E> = Repeated<S::Item, T, E>;
 
-    fn into_column<T>(self) -> Repeated<S::Item, T> {
+    fn into_column<T, E>(self) -> Repeated<S::Item, T, E> {
         Repeated::new(self.item())
     }
 }
@@ -111,15 +111,16 @@ impl Length {
 }
 
 /// A column of an iterator's items.
-pub struct Items<I: Iterator, T> {
+pub struct Items<I: Iterator, T, E> {
     iterator: I,
-    parameter: PhantomData<fn() -> T>,
+    parameter: PhantomData<fn() -> (T, E)>,
 }
 
-impl<I, T> Column for Items<I, T>
+impl<I, T, E> Column for Items<I, T, E>
 where
     I: Iterator,
     I::Item: EncodeAs<T>,
+    E: EncodeOwned<T>,
 {
     type Item = I::Item;
 
@@ -134,7 +135,7 @@ where
 
     #[inline(always)]
     fn encode(&mut self, item: I::Item, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
-        item.encode_as(encoder)
+        item.encode_as::<E>(encoder)
     }
 }
 

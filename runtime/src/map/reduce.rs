@@ -8,16 +8,16 @@ use super::columns::Columns;
 use super::engine::{Engine, Late};
 use crate::codec::{Decoder, Encoder};
 use crate::error::{CodecError, Result};
-use crate::registry::{Folded, MergeOf, Registration, Stop, TaskCall, WorkerFn};
+use crate::registry::{Folded, Folding, Itself, MergeOf, Registration, Stop, TaskCall, WorkerFn};
 use crate::task::Output;
 
 /// The function that merges two outputs, if it is that of the worker function `G`.
 pub fn merger<G, T, C>(merge: C) -> Merger<C>
 where
-    G: WorkerFn<Output = T>,
+    G: Folding<Output = T>,
     C: FnMut(T, T) -> T,
 {
-    Merger { merge, function: G::__registration() }
+    Merger { merge, function: G::registration() }
 }
 
 /// What [`pool_reduce!`](crate::pool_reduce) folds with: a worker function.
@@ -164,6 +164,14 @@ impl<T, M: FnMut(T, T) -> T> Ranges<T, M> {
 
 /// The worker function `F`, whose outputs stay in the worker.
 struct Silent<F>(PhantomData<fn() -> F>);
+
+impl<F: WorkerFn> Itself for Silent<F> {
+    type Type = Self;
+
+    fn itself(self) -> Self {
+        self
+    }
+}
 
 impl<F: WorkerFn> WorkerFn for Silent<F> {
     type Output = ();

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use super::columns::{Column, Length};
 use crate::codec::{Encoder, Sink};
 use crate::error::CodecError;
-use crate::registry::{EncodeAs, SharedName};
+use crate::registry::{EncodeAs, EncodeOwned, SharedName};
 use crate::shared::{self, Collected, Grant, Memory, Segment};
 
 /// A column that gives one item again and again.
-pub struct Repeated<I, T> {
+pub struct Repeated<I, T, E> {
     item: I,
     encoded: Option<Result<Encoded, CodecError>>,
-    parameter: PhantomData<fn() -> T>,
+    parameter: PhantomData<fn() -> (T, E)>,
 }
 
 /// What stands for the item.
@@ -24,13 +24,13 @@ enum Encoded {
     Inline,
 }
 
-impl<I, T> Repeated<I, T> {
+impl<I, T, E> Repeated<I, T, E> {
     pub(super) fn new(item: I) -> Self {
         Self { item, encoded: None, parameter: PhantomData }
     }
 }
 
-impl<I: EncodeAs<T>, T> Column for Repeated<I, T> {
+impl<I: EncodeAs<T>, T, E: EncodeOwned<T>> Column for Repeated<I, T, E> {
     const IS_SHARED: bool = true;
     type Item = ();
 
@@ -44,24 +44,24 @@ impl<I: EncodeAs<T>, T> Column for Repeated<I, T> {
     }
 
     fn encode(&mut self, (): (), encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
-        match self.encoded.get_or_insert_with(|| encode_once(&self.item)) {
+        match self.encoded.get_or_insert_with(|| encode_once::<I, T, E>(&self.item)) {
             Ok(Encoded::There { grant, memory }) => {
                 shared::note_value(grant, memory);
                 encoder.value(&SharedName::of(grant))
             }
             Ok(Encoded::Inline) => {
                 encoder.value(&SharedName::inline())?;
-                self.item.encode_as(encoder)
+                self.item.encode_as::<E>(encoder)
             }
             Err(error) => Err(error.clone()),
         }
     }
 }
 
-fn encode_once<I: EncodeAs<T>, T>(item: &I) -> Result<Encoded, CodecError> {
+fn encode_once<I: EncodeAs<T>, T, E: EncodeOwned<T>>(item: &I) -> Result<Encoded, CodecError> {
     let collecting = shared::collect_kept();
     let mut bytes = Vec::new();
-    item.encode_as(&mut Encoder::new(Sink::behind(&mut bytes), usize::MAX))?;
+    item.encode_as::<E>(&mut Encoder::new(Sink::behind(&mut bytes), usize::MAX))?;
     let Collected { mut memory, grants } = collecting.finish();
     // What the value names is granted to whoever decodes it.
     let table = shared::write_grants(&grants);

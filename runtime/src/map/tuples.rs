@@ -6,7 +6,7 @@ use super::builder::Map;
 use super::columns::{Columns, Length, Pulled};
 use crate::codec::Encoder;
 use crate::error::CodecError;
-use crate::registry::{EncodeAs, Named, Parameter, Parameters, WorkerFn};
+use crate::registry::{Item, Named, Parameter, ParameterOf, Parameters, WorkerFn};
 
 /// A map of `F`, to which an iterator of tuples will be added; `_value` is what the name of `F` is as a value.
 pub fn call_tuples<'p, F, const TAKEN: usize, V, G>(_value: V) -> Map<'p, G>
@@ -23,47 +23,70 @@ impl<'p, F: WorkerFn> Map<'p, F> {
     pub fn tuples<const TAKEN: usize, I>(self, tuples: I) -> Map<'p, F, Unpacked<I::IntoIter, F>>
     where
         F: Parameters<TAKEN>,
-        I: IntoIterator,
-        I::Item: Tuple<F, TAKEN>,
+        I: IntoIterator<Item: TupleOf<TAKEN>>,
+        <I::Item as TupleOf<TAKEN>>::Tuple: Tuple<F, TAKEN>,
     {
         self.with_columns(Unpacked::<_, F> {
             tuples: tuples.into_iter(),
-            encode: <I::Item as Tuple<F, TAKEN>>::encode,
+            encode: |tuple, encoder| tuple.tuple().encode(encoder),
             function: PhantomData,
         })
     }
 }
 
-/// A tuple with an argument for each of the `TAKEN` parameters of the worker function `F`, or a reference to one.
+/// A tuple of so many elements, or a reference to one.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no tuple with an argument for each parameter: this worker function takes {TAKEN}",
+    message = "`{Self}` is not a tuple of {TAKEN}: this worker function takes {TAKEN} arguments",
     label = "gives items of type `{Self}`",
-    note = "`*tuples` takes an iterator of tuples, each with as many elements as the function has parameters, of types that can be \
-            their arguments; a tuple of one is written `(x,)`"
+    note = "`*tuples` takes an iterator of tuples, each with as many elements as the function has parameters; a tuple of one is \
+            written `(x,)`"
 )]
+pub trait TupleOf<const TAKEN: usize> {
+    /// Itself: a type unknown to the compiler for any other, so that it finds no further errors.
+    type Tuple;
+
+    /// The tuple.
+    fn tuple(&self) -> &Self::Tuple;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: TupleOf<TAKEN>, const TAKEN: usize> TupleOf<TAKEN> for &T {
+    type Tuple = T::Tuple;
+
+    #[inline(always)]
+    fn tuple(&self) -> &T::Tuple {
+        (**self).tuple()
+    }
+}
+
+/// A tuple with an argument for each of the `TAKEN` parameters of the worker function `F`.
 pub trait Tuple<F, const TAKEN: usize> {
     /// Appends the bytes of the arguments.
     fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), CodecError>;
 }
 
-#[diagnostic::do_not_recommend]
-impl<F, T: Tuple<F, TAKEN>, const TAKEN: usize> Tuple<F, TAKEN> for &T {
-    #[inline(always)]
-    fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
-        (**self).encode(encoder)
-    }
-}
-
+// The compiler goes on to the bounds of an implementation that has the right number of elements: it then says which element does not
+// fit, and not that the number does not.
 macro_rules! tuple {
     ($taken:literal: $($position:tt $item:ident),+) => {
         #[diagnostic::do_not_recommend]
-        impl<F, $($item),+> Tuple<F, $taken> for ($($item,)+)
+        impl<$($item),+> TupleOf<$taken> for ($($item,)+) {
+            type Tuple = Self;
+
+            #[inline(always)]
+            fn tuple(&self) -> &Self {
+                self
+            }
+        }
+
+        impl<'w, F, $($item),+> Tuple<F, $taken> for ($($item,)+)
         where
-            $(F: Parameter<$position>, $item: EncodeAs<<F as Parameter<$position>>::Owned>,)+
+            $(F: Parameter<$position>,)+
+            $($item: Item<<F as Parameter<$position>>::Owned, <F as Parameter<$position>>::Written<'w>, ()>,)+
         {
             #[inline(always)]
             fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
-                $(self.$position.encode_as(encoder)?;)+
+                $(self.$position.encode_as::<ParameterOf<F, $position>>(encoder)?;)+
                 Ok(())
             }
         }

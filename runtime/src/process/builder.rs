@@ -7,7 +7,7 @@ use super::handle::ProcessHandle;
 use super::keeper;
 use crate::error::{CodecError, Error, Kind, Result, TaskError, TaskErrorKind};
 use crate::launch;
-use crate::registry::{EncodedCall, WorkerFn, take_outcome};
+use crate::registry::{EncodedCall, Itself, WorkerFn, take_outcome};
 use crate::task::Role;
 use crate::transport::{Block, Chunk, ChunkHead, Sharing};
 use crate::wire::{FRAME_BYTES_MAX, OVERHEAD_BYTES};
@@ -101,8 +101,8 @@ pub struct Process<F> {
 
 impl<F: WorkerFn> Process<F> {
     /// A process for this call, with its arguments by name: `f { x: 1, y: 2 }`.
-    pub fn new(call: F) -> Self {
-        Self { call, name: None, role: Role::Plain }
+    pub fn new<C: Itself<Type = F>>(call: C) -> Self {
+        Self { call: call.itself(), name: None, role: Role::Plain }
     }
 
     /// Its name, for people: in errors, and in [`active_children`](crate::active_children). By default `Process-1`,

@@ -5,49 +5,110 @@
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, OsStr, OsString};
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::function::Parameter;
 use crate::codec::Encoder;
 use crate::error::CodecError;
 use crate::shared::{Number, SharedPart, SharedSliceMut};
 
-/// An item that can stand for a parameter whose owned type is `T`: it encodes to the same bytes.
+/// An item that can stand for a parameter whose owned type is `T`, and which the function has as a `W`.
 #[diagnostic::on_unimplemented(
-    message = "an item of type `{Self}` cannot be the argument for a parameter of type `{T}`",
+    message = "an item of type `{Self}` cannot be the argument for a parameter of type `{W}`",
     label = "gives items of type `{Self}`",
     note = "the items may be `T`, `&T`, `Box<T>`, `Rc<T>` or `Arc<T>`; `&str` for `String`; slices and arrays for `Vec<T>`; \
             `&Path` for `PathBuf`; `&OsStr` for `OsString`"
 )]
-pub trait EncodeAs<T> {
+pub trait Item<T, W, E>: EncodeAs<T> {
     /// `T`, for an item that can stand for it; a type unknown to the compiler for any other, so that it finds no further
     /// errors after the one.
     type Parameter;
-
-    /// Appends the bytes of the argument.
-    fn encode_as(&self, encoder: &mut Encoder<'_>) -> Result<(), CodecError>;
+    /// `E`, likewise.
+    type EncodedBy;
 }
 
 #[diagnostic::do_not_recommend]
-impl<T: Serialize> EncodeAs<T> for T {
-    type Parameter = T;
+impl<I: EncodeAs<T>, T, W, E> Item<T, W, E> for I {
+    type Parameter = I::Parameter;
+    type EncodedBy = I::EncodedBy<E>;
+}
 
+/// An item that encodes to the same bytes as a `T`.
+#[diagnostic::on_unimplemented(
+    message = "an item of type `{Self}` cannot be the argument for a parameter of type `{T}`",
+    label = "gives items of type `{Self}`"
+)]
+pub trait EncodeAs<T> {
+    /// [`Item::Parameter`].
+    type Parameter;
+    /// [`Item::EncodedBy`].
+    type EncodedBy<E>;
+
+    /// Appends the bytes of the argument; `E` knows how a `T` is encoded.
+    fn encode_as<E: EncodeOwned<T>>(&self, encoder: &mut Encoder<'_>) -> Result<(), CodecError>;
+}
+
+/// How the argument for a parameter is encoded in its owned form.
+pub trait EncodeOwned<T> {
+    /// Appends its bytes.
+    fn encode(argument: &T, encoder: &mut Encoder<'_>) -> Result<(), CodecError>;
+}
+
+/// The parameter at place `N` of `F`.
+pub struct ParameterOf<F, const N: usize>(PhantomData<F>);
+
+impl<F: Parameter<N>, const N: usize> EncodeOwned<F::Owned> for ParameterOf<F, N> {
     #[inline(always)]
-    fn encode_as(&self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
-        encoder.value(self)
+    fn encode(argument: &F::Owned, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
+        F::encode(argument, encoder)
     }
 }
+
+#[diagnostic::do_not_recommend]
+impl<T> EncodeAs<T> for T {
+    type Parameter = T;
+    type EncodedBy<E> = E;
+
+    #[inline(always)]
+    fn encode_as<E: EncodeOwned<T>>(&self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
+        E::encode(self, encoder)
+    }
+}
+
+/// For a parameter of any type, every pointer to its owned form.
+macro_rules! encode_pointers {
+    ($($item:ty),*) => {
+        $(
+            #[diagnostic::do_not_recommend]
+            impl<T> EncodeAs<T> for $item {
+                type Parameter = T;
+                type EncodedBy<E> = E;
+
+                #[inline(always)]
+                fn encode_as<E: EncodeOwned<T>>(&self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
+                    let argument: &T = self;
+                    E::encode(argument, encoder)
+                }
+            }
+        )*
+    };
+}
+
+encode_pointers!(&T, &&T, &mut T, Box<T>, Rc<T>, Arc<T>, &Box<T>, &Rc<T>, &Arc<T>);
 
 /// Not for a reference: a part has one task.
 #[diagnostic::do_not_recommend]
 impl<T: Number> EncodeAs<SharedSliceMut<T>> for SharedPart<'_, T> {
     type Parameter = SharedSliceMut<T>;
+    type EncodedBy<E> = E;
 
     #[inline]
-    fn encode_as(&self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
+    fn encode_as<E: EncodeOwned<SharedSliceMut<T>>>(&self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
         encoder.value(&self.name()?)
     }
 }
@@ -74,9 +135,10 @@ macro_rules! encode_items {
         #[diagnostic::do_not_recommend]
         impl<$($generics)*> EncodeAs<$owned> for $item {
             type Parameter = $owned;
+            type EncodedBy<E> = E;
 
             #[inline(always)]
-            fn encode_as(&self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
+            fn encode_as<E: EncodeOwned<$owned>>(&self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
                 let target: &$target = self;
                 let borrowed: &$borrowed = target;
                 encoder.value(borrowed)
@@ -85,7 +147,6 @@ macro_rules! encode_items {
     };
 }
 
-encode_pointers_to!([T: Serialize] T => T);
 encode_pointers_to!([] str => String);
 encode_pointers_to!([] Path => PathBuf);
 encode_pointers_to!([] OsStr => OsString);

@@ -11,7 +11,7 @@ use std::io::Write;
 use std::marker::PhantomData;
 
 use super::call::{Stop, TaskCall};
-use super::function::WorkerFn;
+use super::function::{Itself, WorkerFn};
 use super::table::Registration;
 use crate::codec::{Decoder, Encoder};
 use crate::error::CodecError;
@@ -204,6 +204,14 @@ impl Folding {
 
 /// The worker function `F`, whose outputs are folded: a run's first task gives what they are folded into, and the others nothing.
 pub(crate) struct Folded<F>(PhantomData<fn() -> F>);
+
+impl<F: WorkerFn> Itself for Folded<F> {
+    type Type = Self;
+
+    fn itself(self) -> Self {
+        self
+    }
+}
 
 impl<F: WorkerFn> WorkerFn for Folded<F> {
     type Output = Option<F::Output>;

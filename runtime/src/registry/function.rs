@@ -5,6 +5,7 @@ use std::error::Error;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::arguments::ParameterOf;
 use super::call::{Stop, TaskCall};
 use super::held::Held;
 use super::table::Registration;
@@ -30,11 +31,12 @@ use crate::error::CodecError;
 /// assert_eq!(repeat(&call.text, call.times), "abab");
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "this is not a worker function",
-    label = "not a worker function",
-    note = "put `#[worker]` above the function, and name the function itself here"
+    message = "this is not a call of a worker function: its name and its arguments by name, in braces, are needed here",
+    label = "write `f {{ x: 1, y: 2 }}`, or `f {{}}` for a function without parameters",
+    note = "`f(1, 2)` runs the function here, and `f` alone has no arguments: `#[worker]` above a function makes the struct of its \
+            name, which holds them until a worker runs the call"
 )]
-pub trait WorkerFn: Sized + 'static {
+pub trait WorkerFn: Itself<Type = Self> + Sized + 'static {
     /// What a call gives: what the function returns, or the `T` of the `Result<T, E>` that it returns.
     type Output: 'static;
 
@@ -55,6 +57,22 @@ pub trait WorkerFn: Sized + 'static {
 
     #[doc(hidden)]
     fn __decode_output(decoder: &mut Decoder<'_>) -> Result<Self::Output, CodecError>;
+}
+
+/// A call, as it stands in what is made of it. There, what is no call is of a type unknown to the compiler, which then finds no further
+/// errors in what is done with it.
+#[diagnostic::on_unimplemented(
+    message = "this is not a call of a worker function: its name and its arguments by name, in braces, are needed here",
+    label = "write `f {{ x: 1, y: 2 }}`, or `f {{}}` for a function without parameters",
+    note = "`f(1, 2)` runs the function here, and `f` alone has no arguments: `#[worker]` above a function makes the struct of its \
+            name, which holds them until a worker runs the call"
+)]
+pub trait Itself {
+    /// The type of the call.
+    type Type;
+
+    /// The call.
+    fn itself(self) -> Self::Type;
 }
 
 /// The worker function has `TAKEN` parameters: it has one such implementation, so the compiler finds the number.
@@ -83,6 +101,63 @@ impl<V, F: Parameters<TAKEN>, const TAKEN: usize> Named<F, TAKEN> for V {
 pub trait Parameter<const N: usize> {
     /// Its owned form, as the worker decodes it.
     type Owned;
+    /// Its type as the function has it, for what the compiler says of it.
+    type Written<'a>;
+    /// The worker function itself.
+    type Function;
+
+    /// Appends the bytes of an argument: by [`Argument::encode`], which is asked for where the function stands. A type that is not serde
+    /// is one error then, there, and none in each map.
+    fn encode(argument: &Self::Owned, encoder: &mut Encoder<'_>) -> Result<(), CodecError>;
+}
+
+/// What is given for the parameter at place `N` of `F`. It is `Self` that a parameter is missed for: the compiler then says so of
+/// the iterator, and not of the function.
+#[diagnostic::on_unimplemented(
+    message = "one iterator too many: this worker function takes {N}",
+    label = "the function has no parameter for this",
+    note = "a map takes one iterator for each parameter; a function without parameters is called with `pool.apply(f {{}})`"
+)]
+pub trait Given<F, const N: usize> {
+    /// [`Parameter::Owned`].
+    type Owned;
+    /// [`Parameter::Written`].
+    type Written<'a>;
+    /// `F` itself: a type unknown to the compiler where there is no such parameter, so that it finds no further errors.
+    type Function;
+    /// What encodes its owned form.
+    type EncodedBy;
+}
+
+#[diagnostic::do_not_recommend]
+impl<S, F: Parameter<N>, const N: usize> Given<F, N> for S {
+    type Owned = F::Owned;
+    type Written<'a> = F::Written<'a>;
+    type Function = F::Function;
+    type EncodedBy = ParameterOf<F::Function, N>;
+}
+
+/// A worker function that a reduction folds with, named by its struct.
+#[diagnostic::on_unimplemented(
+    message = "this is not a worker function",
+    label = "not a worker function",
+    note = "put `#[worker]` above the function, and name the function itself here"
+)]
+pub trait Folding {
+    /// What it makes of two.
+    type Output;
+
+    /// Its entry in the table.
+    fn registration() -> &'static Registration;
+}
+
+#[diagnostic::do_not_recommend]
+impl<G: WorkerFn> Folding for G {
+    type Output = G::Output;
+
+    fn registration() -> &'static Registration {
+        G::__registration()
+    }
 }
 
 /// A type that can be the argument of a worker function.
@@ -173,10 +248,26 @@ impl<E: Into<Box<dyn Error + Send + Sync>> + 'static> WorkerFailure for E {
 
 /// What the name of a worker function falls back to where it names a plain function.
 ///
-/// A map imports the name under one of ours, `use f as __poolmap_function`, and everything below by a glob. An import by
-/// name wins over a glob, for each namespace by itself: a plain function leaves the type to the glob.
+/// A map imports the name under one of ours, `use f as __poolmap_function`, in a block inside of one that imports what stands below. Names
+/// are looked up from the inside out, for types and values each by themselves: a plain function leaves the type to the outer block,
+/// and a type that is no worker function's the value. A name that does not exist leaves nothing: the compiler takes both for known.
 pub mod not_a_worker_function {
-    /// Stands for a function without `#[worker]`.
-    #[expect(non_camel_case_types, reason = "it is found by the name that a map looks up")]
-    pub enum __poolmap_function {}
+    /// Stands for the type of a function without `#[worker]`.
+    pub enum NoWorkerFunction {}
+
+    pub use NoWorkerFunction as __poolmap_function;
+
+    /// Stands for the function of a type that is no worker function's.
+    #[expect(non_upper_case_globals, reason = "it is found by the name that a map looks up")]
+    pub const __poolmap_function: Option<NoWorkerFunction> = None;
+}
+
+/// The same, for what a reduction folds with: its value is called.
+pub mod not_a_merger {
+    pub use super::not_a_worker_function::NoWorkerFunction as __poolmap_function;
+
+    /// Stands for the function of a type that is no worker function's.
+    pub fn __poolmap_function<T>(one: T, _other: T) -> T {
+        one
+    }
 }

@@ -12,14 +12,17 @@ mod progress;
 mod state;
 mod table;
 
-pub use arguments::EncodeAs;
+pub use arguments::{EncodeAs, EncodeOwned, Item, ParameterOf};
 pub(crate) use call::Flush;
 pub use call::{Stop, TaskCall, run_tasks};
 pub(crate) use encoded::EncodedCall;
 pub use fallible::{ErrorProbe, Fallible, Typed, Untyped};
 pub(crate) use fold::{Folded, MergeOf, Outgrown};
 pub use fold::{Merge, fold_tasks};
-pub use function::{Argument, Named, Output, Parameter, Parameters, WorkerFailure, WorkerFn, not_a_worker_function};
+pub use function::{
+    Argument, Folding, Given, Itself, Named, Output, Parameter, Parameters, WorkerFailure, WorkerFn, not_a_merger,
+    not_a_worker_function,
+};
 pub use held::Held;
 pub(crate) use held::SharedName;
 pub(crate) use outcome::{NoOutput, decode_output, failure, take_captured, take_outcome};
