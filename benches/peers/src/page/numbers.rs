@@ -23,11 +23,11 @@ pub fn mebibytes(bytes: f64) -> String {
     format!("{:.1} MiB", bytes / f64::from(1 << 20))
 }
 
-/// What is said of a figure and its floor. What counts is the figure as it is shown: to two decimals.
-pub fn verdict(value: Option<f64>, floor: f64) -> &'static str {
+/// What is said of a figure and its aim. What counts is the figure as it is shown: to two decimals.
+pub fn verdict(value: Option<f64>, aim: f64) -> &'static str {
     match value {
         None => "**missed** (no figure)",
-        Some(value) if (value * 100.0).round() <= (floor * 100.0).round() => "reached",
+        Some(value) if (value * 100.0).round() <= (aim * 100.0).round() => "reached",
         Some(_) => "**missed**",
     }
 }

@@ -35,7 +35,7 @@ pub fn memory(measures: &Measures) -> String {
     let part = |name: &str| cell(measures.get(&format!("memory worker {name}")), mebibytes);
     format!(
         "## Memory\n\nResident memory as Linux counts it, shared memory included.\n\n\
-         | what | figure | floor | the floor is |\n|---|--:|--:|---|\n\
+         | what | figure | aim | the aim is |\n|---|--:|--:|---|\n\
          | the parent's peak in W10, a million items, over its pool's idle state | {} | 16 MiB | {} |\n\
          | a worker before its first task | {} | 4 MiB | {} |\n\
          | more in a process after {:.0} million tasks than before them | {} | 1 MiB | {} |\n\n\
@@ -62,7 +62,7 @@ pub fn scaling(figures: &Figures, measures: &Measures) -> String {
         "## More workers than processors\n\nThe same workloads with 8 workers, as a ratio to 2 workers in the same run: none \
          may lose more than a tenth.\n\n{}\n\
          The parent's own CPU time for a task of no work, with 1,000 workers as a ratio to 2: it may be twice as much.\n\n\
-         | | 2 workers | 1,000 workers | ratio | floor | the floor is |\n|---|--:|--:|--:|--:|---|\n",
+         | | 2 workers | 1,000 workers | ratio | aim | the aim is |\n|---|--:|--:|--:|--:|---|\n",
         tables::crowded(figures),
     );
     for (kind, what) in [("chunks", "chunks by default"), ("single", "`chunk_size = 1`")] {
@@ -75,16 +75,16 @@ pub fn scaling(figures: &Figures, measures: &Measures) -> String {
     }
     section.push_str(
         "\n## A pool that waits\n\nCPU time as a part of one processor, over 2 s. Less than 0.05 % counts as none.\n\n\
-         | | parent | its workers together | floor | the floor is |\n|---|--:|--:|--:|---|\n",
+         | | parent | its workers together | aim | the aim is |\n|---|--:|--:|--:|---|\n",
     );
     let percent = |part: f64| format!("{:.2} %", part * 100.0);
-    for (name, what, floor, shown) in
+    for (name, what, aim, shown) in
         [("long", "while its tasks sleep for 2 s", 0.01, "under 1 %"), ("idle", "without tasks", 0.0005, "0")]
     {
         let parent = measures.get(&format!("waiting {name} parent"));
         let workers = measures.get(&format!("waiting {name} workers"));
-        // In parts of the floor: it is under it, and not at it.
-        let most = parent.zip(workers).map(|(parent, workers)| (parent + workers) / floor);
+        // In parts of the aim: it is under it, and not at it.
+        let most = parent.zip(workers).map(|(parent, workers)| (parent + workers) / aim);
         let (parent, workers) = (cell(parent, percent), cell(workers, percent));
         let _ = writeln!(section, "| {what} | {parent} | {workers} | {shown} | {} |", verdict(most, 0.99));
     }

@@ -24,7 +24,7 @@ fn x(ratio: f64) -> f64 {
 /// The whole picture.
 pub fn plot(figures: &Figures) -> String {
     let shown = |row: &&Workload| COLUMNS.iter().any(|library| figures.cell(row, library).is_some());
-    let rows: Vec<&Workload> = WORKLOADS.iter().filter(|row| row.floor.is_some()).filter(shown).collect();
+    let rows: Vec<&Workload> = WORKLOADS.iter().filter(|row| row.aim.is_some()).filter(shown).collect();
     let bottom = TOP + rows.len() as f64 * BAND;
     let bands: String = rows.iter().enumerate().map(|(at, row)| band(figures, row, TOP + at as f64 * BAND)).collect();
     let height = bottom + 30.0;
@@ -49,7 +49,7 @@ fn legend() -> String {
     }
     let _ =
         writeln!(legend, "<line x1=\"{at}\" y1=\"39\" x2=\"{at}\" y2=\"53\" stroke=\"#d55e00\" stroke-width=\"2\"/>");
-    let _ = writeln!(legend, "<text x=\"{}\" y=\"50\">poolmap's floor</text>", at + 8.0);
+    let _ = writeln!(legend, "<text x=\"{}\" y=\"50\">poolmap's aim</text>", at + 8.0);
     legend
 }
 
@@ -80,8 +80,8 @@ fn band(figures: &Figures, row: &Workload, y: f64) -> String {
     let _ = writeln!(band, "<text x=\"12\" y=\"{}\" font-weight=\"bold\">{}</text>", y + 20.0, row.name);
     let what = row.what.replace('`', "");
     let _ = writeln!(band, "<text x=\"46\" y=\"{}\" font-size=\"9.5\">{what}</text>", y + 20.0);
-    if let Some(floor) = row.floor {
-        let at = x(floor);
+    if let Some(aim) = row.aim {
+        let at = x(aim);
         let _ = writeln!(
             band,
             "<line x1=\"{at:.1}\" y1=\"{}\" x2=\"{at:.1}\" y2=\"{}\" stroke=\"#d55e00\" stroke-width=\"2\"/>",

@@ -1,4 +1,4 @@
-//! The tables of the workloads: poolmap against its floors, and all libraries.
+//! The tables of the workloads: poolmap against its aims, and all libraries.
 
 use std::fmt::Write as _;
 
@@ -6,34 +6,33 @@ use super::numbers::{cell, ratio, time, verdict};
 use crate::figures::Figures;
 use crate::workloads::{COLUMNS, CROWDED, WORKLOADS, Workload};
 
-/// poolmap against its floors.
-pub fn floors(figures: &Figures) -> String {
+/// poolmap against its aims.
+pub fn aims(figures: &Figures) -> String {
     let mut table = String::from(
-        "| | workload | base, a task | poolmap, a task | ratio | floor | prototype | the floor is |\n\
-         |---|---|--:|--:|--:|--:|--:|---|\n",
+        "| | workload | base, a task | poolmap, a task | ratio | aim | the aim is |\n\
+         |---|---|--:|--:|--:|--:|---|\n",
     );
     for row in WORKLOADS {
         let own = figures.cell(row, "poolmap");
         let _ = writeln!(
             table,
-            "| {} | {} | {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} |",
             row.name,
             row.what,
             cell(figures.seconds(row.name, row.base), time),
             cell(figures.seconds(row.name, "poolmap"), time),
             cell(own, ratio),
-            cell(row.floor, ratio),
-            cell(row.prototype, ratio),
-            row.floor.map_or("–", |floor| verdict(own, floor)),
+            cell(row.aim, ratio),
+            row.aim.map_or("–", |aim| verdict(own, aim)),
         );
     }
     table
 }
 
-/// How many floors there are, and how many are reached.
+/// How many aims there are, and how many are reached.
 pub fn reached(figures: &Figures) -> (usize, usize) {
-    let floors = WORKLOADS.iter().filter_map(|row| Some((row, row.floor?)));
-    let verdicts: Vec<&str> = floors.map(|(row, floor)| verdict(figures.cell(row, "poolmap"), floor)).collect();
+    let aims = WORKLOADS.iter().filter_map(|row| Some((row, row.aim?)));
+    let verdicts: Vec<&str> = aims.map(|(row, aim)| verdict(figures.cell(row, "poolmap"), aim)).collect();
     (verdicts.iter().filter(|verdict| **verdict == "reached").count(), verdicts.len())
 }
 
@@ -86,7 +85,7 @@ pub fn crowded(figures: &Figures) -> String {
     let ratios: Vec<String> = rows.iter().map(|(_, value)| cell(*value, ratio)).collect();
     let verdicts: Vec<&str> = rows.iter().map(|(_, value)| verdict(*value, 1.1)).collect();
     format!(
-        "| | {} |\n|---|{}\n| 8 workers to 2 | {} |\n| the floor of 1.10 is | {} |\n",
+        "| | {} |\n|---|{}\n| 8 workers to 2 | {} |\n| the aim of 1.10 is | {} |\n",
         head.join(" | "),
         "--:|".repeat(rows.len()),
         ratios.join(" | "),

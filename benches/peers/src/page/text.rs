@@ -18,7 +18,7 @@ fn page(figures: &Figures, measures: &Measures, runs: usize) -> String {
     let sections = [
         opening(figures, measures),
         method(measures, runs),
-        format!("## poolmap and its floors\n\n{FLOORS}\n\n{}", tables::floors(figures)),
+        format!("## poolmap and its aims\n\n{AIMS}\n\n{}", tables::aims(figures)),
         format!(
             "## All libraries\n\n![the ratios of the table as points on a logarithmic scale](performance.svg)\n\n\
              {LIBRARIES}\n\n{}\n{PROCSPAWN}\n",
@@ -35,16 +35,15 @@ fn page(figures: &Figures, measures: &Measures, runs: usize) -> String {
 }
 
 fn opening(figures: &Figures, measures: &Measures) -> String {
-    let (reached, floors) = tables::reached(figures);
+    let (reached, aims) = tables::reached(figures);
     let (serial, threads) = model::break_even(measures);
     format!(
         "# Performance\n\npoolmap runs tasks in worker processes, so that a crash costs one task and not the program. This page \
          says what that costs beside threads (rayon) and beside other libraries that use processes, on the same workloads, on \
          one machine, in one run.\n\n\
-         - {reached} of the {floors} floors of the workloads are reached.\n\
+         - {reached} of the {aims} aims of the workloads are reached.\n\
          - A task of no work in a long map takes {}, and one call with a single task {}.\n\
-         - Two worker processes beat a plain loop from tasks of {serial} of CPU time on, and are within 5 % of two threads from \
-         {threads} on.\n",
+         - Two worker processes beat a plain loop from tasks of {serial} of CPU time on, {threads}.\n",
         cell(figures.seconds("W2", "poolmap"), time),
         cell(measures.get("latency poolmap back median"), time),
     )
@@ -74,10 +73,10 @@ fn method(measures: &Measures, runs: usize) -> String {
     )
 }
 
-/// What rayon is given, and what a floor is.
-const FLOORS: &str = "A floor is what poolmap set itself to reach, and a floor that is missed is shown as missed. The \
-prototype is what an earlier, throw-away program had reached. Rows that begin with a dash compare the row above with another \
-form of the same work over threads; they have no floor, and are here so that the choice of the form hides nothing.
+/// What rayon is given, and what an aim is.
+const AIMS: &str = "An aim is what poolmap set itself to reach, and an aim that is missed is shown as missed. Rows that begin \
+with a dash compare the row above with another form of the same work over threads; they have no aim, and are here so that the \
+choice of the form hides nothing.
 
 What rayon is given:
 
