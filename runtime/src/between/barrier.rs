@@ -105,7 +105,7 @@ impl Barrier {
     /// descriptor is left.
     pub fn new(members: usize) -> Result<Self> {
         if members == 0 || members > MEMBERS_MAX {
-            let what = format!("a Barrier for {members} cannot be: give it 1 to {MEMBERS_MAX}");
+            let what = format!("a Barrier needs 1 to {MEMBERS_MAX} participants, got {members}");
             return Err(Error::invalid_option(what));
         }
         Ok(Self { object: Object::new(Kind::Barrier, 16 * members, |_| ())? })
@@ -235,7 +235,7 @@ impl Barrier {
         let (cause, what) = match how {
             BY_DEATH => (Between::OwnerDied, "a process that waited at it has ended"),
             BY_TIME => (Between::TimedOut, "not all came in time"),
-            _ => (Between::Unfit, "its memory was spoilt, by a task that writes at random"),
+            _ => (Between::Unfit, "it is corrupted (a task wrote to its memory)"),
         };
         Error::between(cause, format!("the Barrier for {members} is broken, as {what}: make another"))
     }
@@ -312,7 +312,7 @@ mod tests {
         for nonsense in [7 << NAME_BITS, u64::MAX] {
             let barrier = Barrier::new(3).unwrap();
             barrier.object.word(BODY + 16).store(nonsense, Ordering::SeqCst);
-            assert!(barrier.wait().unwrap_err().to_string().contains("spoilt"));
+            assert!(barrier.wait().unwrap_err().to_string().contains("corrupted"));
         }
         let barrier = Barrier::new(3).unwrap();
         barrier.object.word(BODY + 16).store(99, Ordering::SeqCst);

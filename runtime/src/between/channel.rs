@@ -315,7 +315,7 @@ fn no_sender(found: Found) -> Error {
     match found {
         Found::NoneByDeath => Error::between(
             Between::DisconnectedByDeath,
-            "the channel has ended before its time: a process that could send has ended, and may have had more to say",
+            "channel closed: a process holding a Sender died, and may have had more to send",
         ),
         _ => Error::between(Between::Disconnected, "the channel has ended: all senders were dropped"),
     }

@@ -169,7 +169,7 @@ fn read<T: DeserializeOwned>(object: &Object) -> Result<T> {
     let spoilt = |what: String| {
         Error::between(
             Between::Unfit,
-            format!("the value of a Mutex was spoilt, by a task that writes at random: {what}"),
+            format!("the value of a Mutex is corrupted (a task wrote to its memory): {what}"),
         )
     };
     let valid = object.word(VALID).load(Ordering::SeqCst);
@@ -292,7 +292,7 @@ mod tests {
         let length = LENGTHS + 8 * valid as usize;
         for (word, nonsense) in [(VALID, 2), (VALID, u64::MAX), (length, u64::MAX), (length, 1 << 20), (length, 3)] {
             let before = mutex.object.word(word).swap(nonsense, Ordering::SeqCst);
-            assert!(mutex.lock().unwrap_err().to_string().contains("spoilt"));
+            assert!(mutex.lock().unwrap_err().to_string().contains("corrupted"));
             mutex.object.word(word).store(before, Ordering::SeqCst);
             assert_eq!(*mutex.try_lock().unwrap().unwrap(), "text");
         }

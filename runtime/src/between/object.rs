@@ -313,11 +313,11 @@ fn take_slot(descriptor: &OwnedFd) -> Result<usize> {
             Ok(true) => return Ok(slot),
             Ok(false) => {}
             Err(error) => {
-                return Err(Error::between(Between::Unfit, format!("a process could not show that it lives: {error}")));
+                return Err(Error::between(Between::Unfit, format!("could not take the liveness lock: {error}")));
             }
         }
     }
-    Err(Error::between(Between::Unfit, format!("{SLOTS} processes have it already, and more cannot")))
+    Err(Error::between(Between::Unfit, format!("at most {SLOTS} processes can share it")))
 }
 
 fn slot_word(slot: usize) -> usize {

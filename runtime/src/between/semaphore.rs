@@ -73,7 +73,7 @@ impl Semaphore {
     /// descriptor is left.
     pub fn new(permits: usize) -> Result<Self> {
         if permits == 0 || permits > PERMITS_MAX {
-            let what = format!("a Semaphore of {permits} permits cannot be: give it 1 to {PERMITS_MAX}");
+            let what = format!("a Semaphore needs 1 to {PERMITS_MAX} permits, got {permits}");
             return Err(Error::invalid_option(what));
         }
         Ok(Self { object: Object::new(Kind::Semaphore, 8 * permits, |_| ())? })

@@ -39,7 +39,7 @@ impl Options {
         for (option, is_zero, what) in zeros {
             if is_zero {
                 return Err(Error::invalid_option(format!(
-                    "{option} = 0 allows {what}: give it more than that, or leave it out",
+                    "{option} = 0 allows {what}: it must be greater than zero, or left out",
                 )));
             }
         }

@@ -178,13 +178,13 @@ fn segment_head(fields: &mut Fields<'_>) -> Result<SegmentHead, Violation> {
 
 fn crash(fields: &mut Fields<'_>) -> Result<Crash, Violation> {
     let words = [fields.u64()?, fields.u64()?, fields.u64()?];
-    Crash::from_words(words).ok_or_else(|| Violation::new("a crash that is none"))
+    Crash::from_words(words).ok_or_else(|| Violation::new("invalid crash record"))
 }
 
 const OUTPUTS: [Output; 3] = [Output::Inherited, Output::Tagged, Output::Captured];
 
 fn output(place: u8) -> Result<Output, Violation> {
-    OUTPUTS.get(usize::from(place)).copied().ok_or_else(|| Violation::new("a way to print that is none"))
+    OUTPUTS.get(usize::from(place)).copied().ok_or_else(|| Violation::new("invalid output mode"))
 }
 
 fn greeting(fields: &mut Fields<'_>) -> Result<Greeting, Violation> {
