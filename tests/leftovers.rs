@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
@@ -39,7 +40,7 @@ fn workers_are_gone_after_a_sigkill_of_their_parent_busy_idle_or_starting() {
     }
     eprintln!("the slowest took {slowest:?}");
     assert!(slowest < SOON);
-    assert!(files(folder.path()).is_empty());
+    assert_eq!(files(folder.path()), BTreeSet::new(), "files are left");
 }
 
 #[test]
@@ -65,7 +66,7 @@ fn workers_are_gone_after_any_other_end_of_their_parent() {
         child.0.wait().unwrap();
         wait_until("the workers are gone", || !pids.iter().any(|&pid| is_alive(pid)));
     }
-    assert!(files(folder.path()).is_empty());
+    assert_eq!(files(folder.path()), BTreeSet::new(), "files are left");
 }
 
 /// Longer than a parent and its workers, and theirs, take to start.
@@ -98,7 +99,7 @@ fn no_process_is_left_whenever_a_parent_is_killed() {
     }
     eprintln!("the slowest of {kills} took {slowest:?}");
     assert!(slowest < SOON, "{slowest:?}");
-    assert!(files(folder.path()).is_empty());
+    assert_eq!(files(folder.path()), BTreeSet::new(), "files are left");
 }
 
 fn kill_group(leader: u32) {

@@ -116,7 +116,7 @@ fn random_bytes_on_the_channel_cost_the_task_that_wrote_them_at_most() {
 fn a_flood_of_errors_is_passed_on_and_does_not_hurt() {
     let _guard = common::guard();
     let output = run(program(env!("CARGO_BIN_EXE_scenario")).args(["flood", "1000", "60000"]));
-    assert!(output.status.success());
+    assert!(output.status.success(), "{}: {}", output.status, text(&output.stdout));
     assert_eq!(text(&output.stdout), "Ok(1000)\n".repeat(4));
     assert_eq!(output.stderr.len(), 4 * 1000 * 1024);
 }
@@ -130,7 +130,7 @@ fn tasks_whose_flood_nobody_reads_are_ended_by_their_limit() {
     command.args(["flood", "1000", "300"]).stdout(Stdio::piped()).stderr(stderr);
     let output = command.spawn().unwrap().wait_with_output().unwrap();
     drop((unread, command));
-    assert!(output.status.success());
     let stdout = text(&output.stdout);
+    assert!(output.status.success(), "{}: {stdout}", output.status);
     assert_eq!(stdout.matches("TimedOut").count(), 4, "{stdout}");
 }

@@ -161,10 +161,24 @@ fn close_standard_streams() {
     }
 }
 
+/// How many descriptors this program was started with, beside the first three, that count for a limit of so many: each takes a number
+/// below it, and so each lets it rise by one.
+fn inherited_below(most: u64) -> u64 {
+    let is_open = |number: u64| std::path::Path::new(&format!("/proc/self/fd/{number}")).symlink_metadata().is_ok();
+    let mut inherited = 0;
+    for number in 3.. {
+        if number >= most + inherited {
+            break;
+        }
+        inherited += u64::from(is_open(number));
+    }
+    inherited
+}
+
 /// Asks for more workers than there are descriptors for, and then for as many as there are.
 fn few_descriptors(most: u64) {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("it has no way to fail");
-    setrlimit(Resource::RLIMIT_NOFILE, most, hard).expect("a limit may be lowered");
+    setrlimit(Resource::RLIMIT_NOFILE, most + inherited_below(most), hard).expect("a limit may be lowered");
     let error = Pool::builder().workers(64).build().expect_err("there are too few descriptors");
     println!("{} {error}", error.is_start_failure());
     let pool = Pool::builder().workers(2).build().expect("the descriptors were given back");

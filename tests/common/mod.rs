@@ -183,10 +183,14 @@ pub(crate) fn limits_memory() -> bool {
     cfg!(target_os = "linux") && option_env!("POOLMAP_PORTABLE").is_none()
 }
 
-/// A program of tests/bin.
+/// A program of tests/bin, with nothing of the caller's that it could be told by: not his terminal, nor what of his environment
+/// changes what is printed or how many workers there are.
 pub(crate) fn program(path: &str) -> Command {
     let mut command = Command::new(path);
-    command.stdin(Stdio::null()).env_remove("POOLMAP_WORKERS");
+    command.stdin(Stdio::null());
+    for variable in ["POOLMAP_WORKERS", "RUST_BACKTRACE", "RUST_LIB_BACKTRACE"] {
+        command.env_remove(variable);
+    }
     command
 }
 
