@@ -10,5 +10,8 @@ pub mod ffi {}
 #[doc = include_str!("../docs/coming_from_python_continued.md")]
 pub mod coming_from_python {}
 
+#[doc = include_str!("../docs/in_practice.md")]
+pub mod in_practice {}
+
 #[doc = include_str!("../docs/threads_or_processes.md")]
 pub mod threads_or_processes {}

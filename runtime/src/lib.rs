@@ -1,4 +1,16 @@
 #![doc = include_str!("../README.md")]
+//! ## Where to look in this documentation
+//!
+//! - Functions and calls: [`worker`](macro@worker), [`WorkerFn`], [`main`](macro@main), [`test`](macro@test), [`init`].
+//! - Maps: [`pool_map!`], [`pool_try_map!`], [`pool_iter!`], [`pool_iter_unordered!`], [`pool_for_each!`], [`pool_reduce!`],
+//!   [`pool_map_captured!`]; their options are the methods of [`Map`].
+//! - Pools: [`Pool`], [`Builder`], [`TaskHandle`], [`wait_any`], [`as_completed`].
+//! - Single processes: [`Process`], [`ProcessHandle`].
+//! - Memory: [`shared()`], [`SharedSlice`], [`SharedSliceMut`].
+//! - Between processes: [`channel`], [`Mutex`], [`Semaphore`], [`Event`], [`Barrier`], [`Counter`].
+//! - Errors: [`Error`], [`TaskError`], [`TaskErrorKind`], [`RemoteError`].
+//! - The [`guide`]: [from Python](guide::coming_from_python), [threads or processes](guide::threads_or_processes),
+//!   [C libraries](guide::ffi), [logging, async code, tests and benchmarks](guide::in_practice).
 #![deny(unsafe_code)]
 
 // A row may use the rows above it, and none below.

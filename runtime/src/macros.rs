@@ -178,7 +178,6 @@ pub use poolmap_macros::test;
 /// ```
 ///
 /// It gives a [`Result`](crate::Result)`<Vec<Output>>`, and stops at the first task that is seen to fail.
-///
 /// - *Pool*: a [`&Pool`](crate::Pool); without it, the global one, made at first use.
 /// - *Function*: the path of a function marked [`#[worker]`](crate::worker). A closure cannot be sent to another process.
 /// - *Iterators*: as many as the function has parameters. The items for a parameter of type `T` are `T`, `&T`, `Box<T>`,
@@ -349,7 +348,8 @@ macro_rules! pool_map_captured {
 /// It takes what [`pool_map!`](crate::pool_map) takes, and gives a [`Result`](crate::Result) of a
 /// [`PoolIter`](crate::PoolIter), whose items are `Result<Output, Error>`. Input is read and sent while a result is pulled, as far as the
 /// `window` allows, so an endless iterator will do, and a worker may have nothing to do while nobody pulls. Dropping the iterator
-/// stops the work.
+/// stops the work. An input that waits for a result of the same call blocks for ever, as this thread reads both: submit calls whose
+/// outputs lead to further calls ([`wait_any`](crate::wait_any) has an example).
 ///
 /// # Errors
 ///
@@ -384,7 +384,7 @@ macro_rules! pool_iter {
 /// Maps lazily: an iterator of indices and results, as they finish.
 ///
 /// It is [`pool_iter!`](crate::pool_iter) without the order: its items are `Result<(usize, Output), Error>`, the task's index
-/// and its output.
+/// and its output. Its input cannot be fed by its results, either: see there.
 ///
 /// # Errors
 ///

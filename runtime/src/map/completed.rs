@@ -32,6 +32,31 @@ use crate::sys::ForkMark;
 /// assert_eq!(handles.swap_remove(first).join()?, 1);
 /// # Ok::<(), poolmap::Error>(())
 /// ```
+///
+/// Outputs that lead to further calls, as in a crawler: the set of handles grows while it is waited for. (An input of
+/// [`pool_iter_unordered!`](crate::pool_iter_unordered) cannot be fed by its results.)
+///
+/// ```
+/// use poolmap::{Pool, wait_any, worker};
+///
+/// #[worker]
+/// fn links(page: u32) -> Vec<u32> {
+///     if page < 8 { vec![page * 2, page * 2 + 1] } else { Vec::new() }
+/// }
+///
+/// poolmap::init();
+/// let pool = Pool::builder().workers(2).build()?;
+/// let mut open = vec![pool.submit(links { page: 1 })?];
+/// let mut seen = 0;
+/// while let Some(first) = wait_any(&open) {
+///     seen += 1;
+///     for page in open.swap_remove(first).join()? {
+///         open.push(pool.submit(links { page })?);
+///     }
+/// }
+/// assert_eq!(seen, 15);
+/// # Ok::<(), poolmap::Error>(())
+/// ```
 pub fn wait_any<T>(handles: &[TaskHandle<T>]) -> Option<usize> {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     while !handles.is_empty() {

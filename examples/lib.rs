@@ -1,0 +1,1 @@
+//! Nothing: a package of examples alone needs a target of its own.
