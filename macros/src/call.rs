@@ -6,6 +6,7 @@ use syn::parse::{ParseStream, Parser};
 use syn::{Expr, ExprUnary, Path, PathArguments, Token, UnOp};
 
 use crate::mistakes::Mistakes;
+use crate::variables::{self, Variable};
 
 /// A call that keeps all the rules.
 pub(crate) struct Call {
@@ -146,6 +147,9 @@ fn parse_comma(input: ParseStream, next: &str) -> syn::Result<()> {
     Err(input.error(format_args!("a `,` is needed here, {next}")))
 }
 
+const CLOSURE: &str = "a closure cannot be sent to a worker: move it into a function marked `#[worker]`, and pass what it \
+                       captures as an argument";
+
 fn parse_function(input: ParseStream, macro_name: &Ident, mistakes: &mut Mistakes) -> syn::Result<Option<Path>> {
     let written: Expr = input.parse()?;
     match ungrouped(&written) {
@@ -161,13 +165,20 @@ fn parse_function(input: ParseStream, macro_name: &Ident, mistakes: &mut Mistake
                 );
                 return Ok(None);
             }
-            return Ok(Some(path.path.clone()));
+            let variable = path.path.get_ident().and_then(variables::find);
+            match variable {
+                None => return Ok(Some(path.path.clone())),
+                Some(Variable::Closure) => mistakes.on(path, CLOSURE),
+                Some(Variable::Other) => mistakes.on(
+                    path,
+                    format_args!(
+                        "this is a variable, and the name of a worker function is needed here; a pool stands first, after `in`: \
+                         `{macro_name}!(in &pool, f, xs)`"
+                    ),
+                ),
+            }
         }
-        Expr::Closure(closure) => mistakes.on(
-            closure,
-            "a closure cannot be sent to a worker: move it into a function marked `#[worker]`, and pass what it captures \
-             as an argument",
-        ),
+        Expr::Closure(closure) => mistakes.on(closure, CLOSURE),
         Expr::Call(call) => mistakes.on(
             call,
             format_args!("a map calls the function itself: give its name alone, then the iterators, `{macro_name}!(f, xs, ys)`"),

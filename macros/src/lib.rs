@@ -12,6 +12,7 @@ mod expand;
 mod function;
 mod mistakes;
 mod options;
+mod variables;
 
 /// Marks a function that workers can run.
 #[proc_macro_attribute]
