@@ -70,7 +70,7 @@ fn an_argument_or_a_result_over_the_limit_is_that_tasks_error() {
         if task == 2 {
             for error in [outcomes[2].as_ref().unwrap_err(), results[2].as_ref().unwrap_err()] {
                 assert!(matches!(error.kind(), TaskErrorKind::Encode(_)), "{error}");
-                let said = error.to_string();
+                let said = format!("{error:#}");
                 assert!(said.contains("frame_bytes_max") && said.contains("`alloc::vec::Vec<u8>`"), "{said}");
             }
         } else {

@@ -1,6 +1,7 @@
 //! The call of a map: `[in POOL,] FUNCTION, ITERATOR, … [; OPTION [= VALUE], …]`, as all map macros take it.
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
+use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::{Expr, ExprUnary, Path, PathArguments, Token, UnOp};
@@ -172,8 +173,9 @@ fn parse_function(input: ParseStream, macro_name: &Ident, mistakes: &mut Mistake
                 Some(Variable::Other) => mistakes.on(
                     path,
                     format_args!(
-                        "this is a variable, and the name of a worker function is needed here; a pool stands first, after `in`: \
-                         `{macro_name}!(in &pool, f, xs)`"
+                        "`{0}` is a variable, and the name of a worker function is needed here; a pool stands first, after `in`: \
+                         `{macro_name}!(in &{0}, f, xs)`",
+                        path.to_token_stream(),
                     ),
                 ),
             }
