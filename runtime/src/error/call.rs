@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{BetweenFailure, TaskError, TaskErrorKind};
+use super::{BetweenFailure, TaskError};
 
 /// Why a call failed.
 ///
@@ -152,13 +152,9 @@ impl Error {
         matches!(&*self.kind, Kind::Deadline(_))
     }
 
-    /// Whether no worker could be started: for the call, or for its task ([`TaskErrorKind::NotStarted`]).
+    /// Whether no worker could be started.
     pub fn is_start_failure(&self) -> bool {
-        match &*self.kind {
-            Kind::Start(_) => true,
-            Kind::Task(task) => matches!(task.kind(), TaskErrorKind::NotStarted { .. }),
-            _ => false,
-        }
+        matches!(&*self.kind, Kind::Start(_))
     }
 
     /// Whether the output of a call was asked for that had been taken before.

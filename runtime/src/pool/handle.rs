@@ -8,8 +8,7 @@ use super::builder::Builder;
 use super::core::{Core, Phase, Settings, Shared};
 use super::queue::POOL;
 use super::seat::State;
-use super::starts::{FAILED_STARTS_MAX, KILLED_STARTS_MAX};
-use super::supervisor;
+use super::supervisor::{self, FAILED_STARTS_MAX};
 use crate::error::{Error, Kind, Result};
 use crate::locks::{Lock, Locked};
 use crate::shared::Look;
@@ -147,15 +146,13 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// Workers could not be started, 5 times in a row, or were killed from outside before they were ready, 100 times in a row; the
-    /// pool was shut down.
+    /// Workers could not be started, 5 times in a row; the pool was shut down.
     pub fn ready(&self) -> Result<()> {
         let shared = self.start()?;
         shared.resume(&mut shared.lock())?;
         shared.wait(|core| {
             // An open call may have been told already; who waits here has not.
-            let have_failed = core.failed_starts >= FAILED_STARTS_MAX || core.killed_starts >= KILLED_STARTS_MAX;
-            if core.halted || have_failed {
+            if core.halted || core.failed_starts >= FAILED_STARTS_MAX {
                 core.start_failure = None;
                 let failure = core.last_failure.clone()?;
                 return Some(Err(Error::new(Kind::Start(failure))));

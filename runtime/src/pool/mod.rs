@@ -1,6 +1,5 @@
 //! The pool: the workers that a parent owns, and the bytes that move between it and them. It knows no types of values.
 
-mod balance;
 mod builder;
 mod chunk_size;
 mod close;
@@ -14,7 +13,6 @@ mod queue;
 mod resize;
 mod retirement;
 mod seat;
-mod starts;
 mod submissions;
 mod submitted;
 mod supervisor;

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::grant::Grant;
@@ -30,6 +31,9 @@ enum Received {
 
 /// The ranges of memory that are lent, for the chunk that is run and for those that wait.
 static LEASES: Mutex<Vec<Leased>> = Mutex::new(Vec::new());
+
+/// How many they are. The thread that adds some asks for it.
+static LEASED: AtomicUsize = AtomicUsize::new(0);
 
 struct Leased {
     segment: u64,
@@ -63,7 +67,9 @@ fn lease(head: &SegmentHead, memory: &FromParent, message: u64) -> io::Result<()
         let range = usize::try_from(offset).ok().zip(usize::try_from(bytes).ok());
         let (offset, bytes) = range.ok_or(io::ErrorKind::OutOfMemory)?;
         let lease = Lease::new(memory, offset, bytes)?;
-        LEASES.lock().unwrap_or_else(PoisonError::into_inner).push(Leased { segment: head.id, message, lease });
+        let mut leases = LEASES.lock().unwrap_or_else(PoisonError::into_inner);
+        leases.push(Leased { segment: head.id, message, lease });
+        LEASED.store(leases.len(), Ordering::Relaxed);
     }
     Ok(())
 }
@@ -87,7 +93,13 @@ pub(super) fn take_part(grant: &Grant) -> io::Result<(Pages, usize)> {
 
 /// Gives up the ranges that were lent by the messages up to this one: their chunk is done.
 pub(crate) fn end_leases(message: u64) {
-    LEASES.lock().unwrap_or_else(PoisonError::into_inner).retain(|leased| leased.message > message);
+    // Each chunk asks, and most have none.
+    if LEASED.load(Ordering::Relaxed) == 0 {
+        return;
+    }
+    let mut leases = LEASES.lock().unwrap_or_else(PoisonError::into_inner);
+    leases.retain(|leased| leased.message > message);
+    LEASED.store(leases.len(), Ordering::Relaxed);
 }
 
 /// The memory with this number of the parent's.

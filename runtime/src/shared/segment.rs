@@ -140,7 +140,7 @@ impl Memory {
         // A mapping that can be written keeps the memory from being sealed.
         drop(pages);
         let sealed = wait_until_sealed(&segment.memory);
-        if sealed && let Ok(pages) = Pages::filled(&segment.memory, bytes) {
+        if sealed && let Ok(pages) = Pages::sealed(&segment.memory, bytes) {
             // Under a new number: under the old one workers have been lent the memory to be written.
             let segment = Segment::numbered(Arc::clone(&segment.memory), bytes, SegmentKind::Sealed, None);
             return Ok(Self::of(pages, Sendable::Itself(Some(segment))));
@@ -157,8 +157,7 @@ impl Memory {
 
     /// Memory of the parent's, to be read: sealed, or a file that it answers for. Its descriptor is closed.
     pub(super) fn received(memory: &FromParent, bytes: usize, is_promised: bool) -> io::Result<Self> {
-        let pages =
-            if is_promised { Pages::promised(memory, bytes)? } else { Pages::filled(memory.descriptor(), bytes)? };
+        let pages = if is_promised { Pages::promised(memory, bytes)? } else { Pages::filled(memory, bytes)? };
         Ok(Self::of(pages, Sendable::Copy(OnceLock::new())))
     }
 
@@ -217,4 +216,30 @@ fn shared(bytes: usize) -> io::Result<(Pages, OwnedFd)> {
     let (pages, memory) = Pages::shared(bytes)?;
     sys::seal_against_writers(&memory)?;
     Ok((pages, memory))
+}
+
+#[cfg(all(test, poolmap_linux))]
+mod tests {
+    use super::*;
+
+    /// Memory that was lent, with a number in it.
+    fn lent() -> (Pages, Arc<Segment>) {
+        let (mut pages, memory) = Pages::shared(4096).unwrap();
+        pages.numbers_mut::<u64>(0, 1).unwrap()[0] = 7;
+        (pages, Segment::lent(memory, 4096))
+    }
+
+    #[test]
+    fn written_memory_is_itself_once_nobody_can_write_it_and_else_a_copy() {
+        let (pages, segment) = lent();
+        let written = Memory::written(pages, &segment).unwrap();
+        let itself = written.segment().unwrap();
+        assert!(Arc::ptr_eq(&itself.memory, &segment.memory) && itself.id != segment.id);
+        let (pages, segment) = lent();
+        let writer = sys::CommonMemory::new(&*segment.memory, 4096).unwrap();
+        let written = Memory::written(pages, &segment).unwrap();
+        assert!(!Arc::ptr_eq(&written.segment().unwrap().memory, &segment.memory));
+        writer.word(0).store(9, Ordering::SeqCst);
+        assert_eq!(written.pages().numbers::<u64>(0, 1), Some(&[7][..]));
+    }
 }

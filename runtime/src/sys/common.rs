@@ -15,6 +15,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
 use super::memory::{Access, Mapping};
+use super::racing::copy_to;
 
 /// Memory of so many bytes, zeros at first, without a name, for any number of processes to read and write.
 #[cfg(poolmap_linux)]
@@ -73,10 +74,10 @@ impl CommonMemory {
     pub(crate) fn copy_in(&self, offset: usize, from: &[u8]) {
         let end = offset.checked_add(from.len()).expect("a length in memory");
         assert!(end <= self.0.len(), "a copy of bytes behind the mapping");
-        // SAFETY: the target is mapped to be written (checked above), no reference to it is ever made, and the source is
-        // memory of our own, so they do not overlap. What others write there meanwhile spoils bytes, which whoever reads
-        // them takes for anything.
-        unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), self.0.address(offset), from.len()) };
+        // SAFETY: the target is mapped to be written (checked above), no reference to it is ever made, and the source is borrowed
+        // memory of our own, so they do not overlap. What others write there meanwhile spoils bytes, which whoever reads them
+        // takes for anything.
+        unsafe { copy_to(from.as_ptr(), self.0.address(offset), from.len()) };
     }
 
     /// Sleeps until another wakes whoever sleeps at this word, at most for so long; not at all if the lower half of the word is

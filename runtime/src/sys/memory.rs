@@ -10,11 +10,12 @@ use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::libc::{self, c_void};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
+use super::racing::copy_from;
 use super::socket::FromParent;
 
 /// What a mapping may be used for.
@@ -110,9 +111,14 @@ impl Mapping {
         Ok(Self::of(start, bytes))
     }
 
-    /// Memory that is sealed against writers, to be read. It is mapped as private: a kernel before 6.7 refuses a shared mapping of
-    /// memory that nobody can write, and what is never written is the same in both.
+    /// Memory that is sealed against writers, to be read.
     pub(super) fn sealed(memory: impl AsFd, bytes: usize) -> io::Result<Self> {
+        match Self::new(&memory, bytes, Access::Read) {
+            // A kernel before 6.7 refuses this for memory that not even its maker can write any more. Nobody writes it, so a private
+            // mapping of it is the same.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            mapped => return mapped,
+        }
         let length = NonZeroUsize::new(bytes).ok_or(io::ErrorKind::InvalidInput)?;
         // SAFETY: the kernel chooses a free address, so no memory of ours is replaced.
         let start = unsafe { mmap(None, length, ProtFlags::PROT_READ, MapFlags::MAP_PRIVATE, memory, 0) }?;
@@ -156,6 +162,11 @@ impl Mapping {
         // One by one, as they are touched, they take twice as long as numbers to be filled in.
         mapping.advise(MmapAdvise::MADV_POPULATE_WRITE);
         Ok(mapping)
+    }
+
+    #[cfg(not(poolmap_linux))]
+    pub(super) fn writable_copy(&self, _offset: usize, _bytes: usize) -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// Memory of this process alone.
@@ -241,11 +252,11 @@ impl Mapping {
         let end = offset.checked_add(bytes).expect("a length in memory");
         assert!(end <= self.bytes, "a copy of bytes behind the mapping");
         to.reserve(bytes);
-        // SAFETY: the source is mapped (checked above), and no reference to it exists; the target was reserved in a Vec of
-        // our own, so they do not overlap, and `set_len` covers what was reserved and is written now.
+        // SAFETY: the source is mapped to be read (checked above); the target was reserved in a Vec of our own, so they do not
+        // overlap, and `set_len` covers what was reserved and is written now.
         unsafe {
             let target = to.as_mut_ptr().add(to.len());
-            std::ptr::copy_nonoverlapping(self.address(offset).cast_const(), target, bytes);
+            copy_from(self.address(offset).cast_const(), target, bytes);
             to.set_len(to.len() + bytes);
         }
     }
@@ -379,10 +390,10 @@ impl View {
         Mapping::new(memory.descriptor(), bytes, Access::Read).map(Self)
     }
 
-    /// The word at an offset, a multiple of 8, which the other process writes at any time. It must not be written.
+    /// The word at an offset, a multiple of 8, which the other process writes at any time.
     #[inline]
-    pub(crate) fn word(&self, offset: usize) -> &AtomicU64 {
-        self.0.word(offset)
+    pub(crate) fn word(&self, offset: usize) -> ReadWord<'_> {
+        ReadWord(self.0.word(offset))
     }
 
     /// Some of the bytes; none if they are not all there.
@@ -394,6 +405,18 @@ impl View {
         // SAFETY: the range is mapped (checked above) and lives as long as `self`; that it does not change while it is
         // borrowed is what this type asks for.
         Some(unsafe { std::slice::from_raw_parts(self.0.address(offset), bytes) })
+    }
+}
+
+/// A word that is read here, and written by another process: the memory is mapped to be read.
+#[derive(Clone, Copy)]
+pub(crate) struct ReadWord<'a>(&'a AtomicU64);
+
+impl ReadWord<'_> {
+    /// What stands there.
+    #[inline]
+    pub(crate) fn load(self, ordering: Ordering) -> u64 {
+        self.0.load(ordering)
     }
 }
 

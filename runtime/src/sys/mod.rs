@@ -17,6 +17,7 @@ mod pages;
 mod plain;
 mod poll;
 mod process;
+mod racing;
 mod random;
 mod seals;
 mod socket;
@@ -37,7 +38,7 @@ pub(crate) use forks::{ForkMark, PerProcess, exit_fork, is_fork};
 pub(crate) use lease::Lease;
 pub(crate) use limits::{CAN_LIMIT_MEMORY, limit_memory};
 pub(crate) use memory::{
-    Access, Region, Ring, View, Words, is_short_of_resources, seal_against_writers, shared_memory,
+    Access, ReadWord, Region, Ring, View, Words, is_short_of_resources, seal_against_writers, shared_memory,
 };
 #[cfg(feature = "__fault_points")]
 pub(crate) use own_end::{kill_self, stop_self};

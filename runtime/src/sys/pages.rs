@@ -1,16 +1,16 @@
 //! Memory that is filled and then only read, by this process and by others: as bytes, and as the numbers that they are. It knows
 //! nothing of what stands in it, and nothing of who else has it.
 
-use std::io;
+use std::io::{self, ErrorKind::PermissionDenied};
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 
 use super::common::memory_bytes;
 use super::memory::{Access, Mapping, shared_memory};
 use super::plain::Plain;
-use super::seals::is_sealed_against_writers;
+use super::seals::{is_sealed_against_all_writers, is_sealed_against_writers};
 use super::socket::FromParent;
 
 /// Memory that is written through `&mut` alone, by the one who made it, before anyone else has it.
@@ -41,17 +41,36 @@ impl Pages {
         Ok(Self { mapping: Mapping::new(file, bytes, Access::Read)?, access: Access::Read })
     }
 
-    /// Memory that was filled, and that nobody can write any more: the kernel is asked whether it is so. Whoever had it mapped
-    /// before it was sealed is its maker alone, who sends it when it is filled.
+    /// Memory that the parent has filled, and that nobody else can write: the kernel is asked whether it is so. The parent sends it
+    /// when it is filled, and writes nothing that is granted to anybody.
     ///
     /// # Errors
     ///
-    /// It is not sealed (`PermissionDenied`), or cannot be mapped.
-    pub(crate) fn filled(memory: impl AsFd, bytes: usize) -> io::Result<Self> {
-        if !is_sealed_against_writers(&memory) || memory_bytes(&memory)? < bytes {
-            return Err(io::ErrorKind::PermissionDenied.into());
+    /// It is not sealed (`PermissionDenied`), is shorter, or cannot be mapped.
+    pub(crate) fn filled(memory: &FromParent, bytes: usize) -> io::Result<Self> {
+        let memory = memory.descriptor();
+        if is_sealed_against_writers(memory) { Self::to_read(memory, bytes) } else { Err(PermissionDenied.into()) }
+    }
+
+    /// Memory that nobody can write any more, this process included: the kernel is asked whether it is so.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`filled`](Self::filled).
+    pub(crate) fn sealed(memory: &OwnedFd, bytes: usize) -> io::Result<Self> {
+        if is_sealed_against_all_writers(memory) {
+            Self::to_read(memory.as_fd(), bytes)
+        } else {
+            Err(PermissionDenied.into())
         }
-        Ok(Self { mapping: Mapping::sealed(&memory, bytes)?, access: Access::Read })
+    }
+
+    /// Sealed memory.
+    fn to_read(memory: BorrowedFd<'_>, bytes: usize) -> io::Result<Self> {
+        if memory_bytes(memory)? < bytes {
+            return Err(PermissionDenied.into());
+        }
+        Ok(Self { mapping: Mapping::sealed(memory, bytes)?, access: Access::Read })
     }
 
     /// A file of the parent's, which has mapped it too by [`mapped`](Self::mapped), whose caller answers for all processes.
@@ -222,15 +241,18 @@ mod tests {
     fn what_another_has_filled_is_read_once_nobody_can_write_it() {
         let (mut ours, memory) = Pages::shared(8).unwrap();
         ours.numbers_mut::<u64>(0, 1).unwrap()[0] = 42;
-        assert!(Pages::filled(&memory, 8).is_err());
+        let sent = FromParent::in_test(memory.try_clone().unwrap());
+        assert!(Pages::filled(&sent, 8).is_err());
         crate::sys::seal_against_writers(&memory).unwrap();
-        assert!(Pages::filled(&memory, 4097).is_err());
-        let mut theirs = Pages::filled(&memory, 8).unwrap();
+        assert!(Pages::filled(&sent, 4097).is_err());
+        // Its maker could still write it.
+        assert!(Pages::sealed(&memory, 8).is_err());
+        let mut theirs = Pages::filled(&sent, 8).unwrap();
         assert_eq!(theirs.numbers::<u64>(0, 1), Some(&[42][..]));
         assert_eq!(theirs.numbers_mut::<u64>(0, 1), None);
         let (ours, memory) = Pages::shared(8).unwrap();
         drop(ours);
         crate::sys::seal_against_all_writers(&memory).unwrap();
-        assert_eq!(Pages::filled(&memory, 8).unwrap().numbers::<u64>(0, 1), Some(&[0][..]));
+        assert_eq!(Pages::sealed(&memory, 8).unwrap().numbers::<u64>(0, 1), Some(&[0][..]));
     }
 }

@@ -22,13 +22,28 @@ pub(crate) fn seal_against_all_writers(memory: impl AsFd) -> io::Result<()> {
 /// Whether nobody can map the memory to write to it, nor change its size: what was written there stays.
 #[cfg(poolmap_linux)]
 pub(crate) fn is_sealed_against_writers(memory: impl AsFd) -> bool {
+    use nix::libc::{F_SEAL_FUTURE_WRITE, F_SEAL_SHRINK, F_SEAL_WRITE};
+
+    let seals = seals(memory);
+    seals & F_SEAL_SHRINK != 0 && seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE) != 0
+}
+
+/// Whether nobody can write to the memory at all, its maker included, nor change its size.
+#[cfg(poolmap_linux)]
+pub(crate) fn is_sealed_against_all_writers(memory: impl AsFd) -> bool {
+    use nix::libc::{F_SEAL_SHRINK, F_SEAL_WRITE};
+
+    seals(memory) & (F_SEAL_SHRINK | F_SEAL_WRITE) == F_SEAL_SHRINK | F_SEAL_WRITE
+}
+
+/// The seals; none of what has no seals.
+#[cfg(poolmap_linux)]
+fn seals(memory: impl AsFd) -> nix::libc::c_int {
     use std::os::fd::AsRawFd;
 
-    use nix::libc::{F_GET_SEALS, F_SEAL_FUTURE_WRITE, F_SEAL_SHRINK, F_SEAL_WRITE, fcntl};
-
     // SAFETY: the call takes integers and touches no memory of ours.
-    let seals = unsafe { fcntl(memory.as_fd().as_raw_fd(), F_GET_SEALS) };
-    seals >= 0 && seals & F_SEAL_SHRINK != 0 && seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE) != 0
+    let seals = unsafe { nix::libc::fcntl(memory.as_fd().as_raw_fd(), nix::libc::F_GET_SEALS) };
+    seals.max(0)
 }
 
 #[cfg(poolmap_linux)]
@@ -56,6 +71,11 @@ pub(crate) fn is_sealed_against_writers(_memory: impl AsFd) -> bool {
     false
 }
 
+#[cfg(not(poolmap_linux))]
+pub(crate) fn is_sealed_against_all_writers(_memory: impl AsFd) -> bool {
+    false
+}
+
 #[cfg(all(test, poolmap_linux))]
 mod tests {
     use super::*;
@@ -67,10 +87,10 @@ mod tests {
         let writer = CommonMemory::new(&memory, 4096).unwrap();
         let error = seal_against_all_writers(&memory).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
-        assert!(!is_sealed_against_writers(&memory));
+        assert!(!is_sealed_against_writers(&memory) && !is_sealed_against_all_writers(&memory));
         drop(writer);
         seal_against_all_writers(&memory).unwrap();
-        assert!(is_sealed_against_writers(&memory));
+        assert!(is_sealed_against_writers(&memory) && is_sealed_against_all_writers(&memory));
         assert!(CommonMemory::new(&memory, 4096).is_err());
         // A second seal is refused, as all seals are from then on.
         assert!(seal_seals(&memory).is_err());

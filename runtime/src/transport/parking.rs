@@ -18,6 +18,8 @@
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::Duration;
 
+use crate::sys::ReadWord;
+
 /// A worker tells the parent of results, if it sleeps, after so long: a result leaves its worker within 10 ms, and the
 /// parent is not woken for each.
 pub(super) const TELL_AFTER: Duration = Duration::from_millis(4);
@@ -25,21 +27,39 @@ pub(super) const TELL_AFTER: Duration = Duration::from_millis(4);
 pub(crate) const LOOK_AFTER: Duration = Duration::from_millis(5);
 
 /// What the rules need of a word; a model of it in tests.
-pub(super) trait Word {
-    fn get(&self) -> u64;
+pub(super) trait Word: Readable {
     fn set(&self, value: u64);
+}
+
+/// A word that this side reads.
+pub(super) trait Readable {
+    fn get(&self) -> u64;
     fn fence();
 }
 
 impl Word for AtomicU64 {
+    #[inline]
+    fn set(&self, value: u64) {
+        self.store(value, Ordering::Relaxed);
+    }
+}
+
+impl Readable for AtomicU64 {
     #[inline]
     fn get(&self) -> u64 {
         self.load(Ordering::Relaxed)
     }
 
     #[inline]
-    fn set(&self, value: u64) {
-        self.store(value, Ordering::Relaxed);
+    fn fence() {
+        fence(Ordering::SeqCst);
+    }
+}
+
+impl Readable for ReadWord<'_> {
+    #[inline]
+    fn get(&self) -> u64 {
+        self.load(Ordering::Relaxed)
     }
 
     #[inline]
@@ -85,7 +105,7 @@ pub(super) fn unpark_parent<W: Word>(word: &W) {
 }
 
 /// A worker has changed something: whether it must ring. `rung` is the number for which it did last.
-pub(super) fn must_wake_parent<W: Word>(word: &W, rung: &mut u64) -> bool {
+pub(super) fn must_wake_parent<W: Readable>(word: &W, rung: &mut u64) -> bool {
     W::fence();
     let number = word.get();
     let must = number & 1 == 1 && number != *rung;

@@ -229,7 +229,12 @@ impl RingEnd {
     #[inline]
     fn begin_entry(&mut self, claimed: &Claimed) -> Result<(), Fault> {
         self.end_grants();
-        if claimed.table_bytes == 0 { Ok(()) } else { self.take_grants(claimed) }
+        if claimed.table_bytes > 0 {
+            return self.take_grants(claimed);
+        }
+        // Those of an entry that was taken back before it was begun.
+        shared::end_leases(claimed.messages);
+        Ok(())
     }
 
     #[cold]
@@ -391,7 +396,7 @@ impl RingEnd {
 
     /// Whether the parent sleeps, and was not rung for.
     pub(crate) fn must_wake_parent(&mut self) -> bool {
-        parking::must_wake_parent(self.arena.word(layout::PARENT_PARKED), &mut self.rung)
+        parking::must_wake_parent(&self.arena.word(layout::PARENT_PARKED), &mut self.rung)
     }
 
     /// Says that this side is about to sleep; it must look once more at what it waits for (rule 1 of `parking`).

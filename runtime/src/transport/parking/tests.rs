@@ -25,12 +25,14 @@ trait Side: Word + 'static {
 macro_rules! side {
     ($side:ident, $fence:expr) => {
         impl Word for $side {
-            fn get(&self) -> u64 {
-                self.0.load(Ordering::Relaxed)
-            }
-
             fn set(&self, value: u64) {
                 self.0.store(value, Ordering::Relaxed);
+            }
+        }
+
+        impl Readable for $side {
+            fn get(&self) -> u64 {
+                self.0.load(Ordering::Relaxed)
             }
 
             fn fence() {
