@@ -1,4 +1,4 @@
-//! Counts the words of files (64 MiB of what cargo has fetched, or of the folders given) in one process, then on all CPUs. A task
+//! Counts the words of files (32 MiB of what cargo has fetched, or of the folders given) in one process, then on all CPUs. A task
 //! has many files: what it sends back is little beside its work.
 
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ fn find_and_read(path: &Path, files: &mut Vec<PathBuf>, bytes: &mut usize) -> io
     if path.is_dir() {
         return fs::read_dir(path)?.try_for_each(|entry| find_and_read(&entry?.path(), files, bytes));
     }
-    if *bytes < 64 << 20 {
+    if *bytes < 32 << 20 {
         *bytes += fs::read(path)?.len();
         files.push(path.to_owned());
     }

@@ -236,11 +236,24 @@ fn workers_that_get_on_may_die_without_end() {
 fn workers_that_never_get_to_a_task_fail_the_call() {
     let _guard = common::guard();
     for (channel, _) in channels() {
-        let faults = ["entered:kill", "before-hello:kill", "after-hello:kill", "before-claim:kill"];
+        let faults = ["entered:abort", "before-hello:abort", "after-hello:abort", "before-claim:abort"];
         let cases: Vec<String> = faults.iter().map(|fault| case(fault, "short", 2, 0, 40)).collect();
         for came in run(channel, &cases) {
             let ended = came.ended.unwrap_or_else(|| panic!("{} gave results", came.case));
-            assert!(ended.contains("ended before it was ready, killed by signal 9"), "{ended}");
+            assert!(ended.contains("ended before it was ready, killed by signal 6"), "{ended}");
+        }
+    }
+}
+
+#[test]
+fn workers_that_are_killed_before_they_get_to_a_task_cost_nothing() {
+    let _guard = common::guard();
+    for (channel, _) in channels() {
+        // Nothing tells a process's own SIGKILL from that of another.
+        let faults = ["entered:kill", "before-hello:kill", "after-hello:kill", "before-claim:kill"];
+        let cases: Vec<String> = faults.iter().map(|fault| case(fault, "short", 2, 0, 40)).collect();
+        for came in run(channel, &cases) {
+            assert_eq!((came.failed, came.errors, &came.ended), (40, 0, &None), "{}", came.case);
         }
     }
 }

@@ -1,10 +1,12 @@
 //! What a worker's end means: the one place that decides it.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::error::TaskErrorKind;
 use crate::sys::{Crash, End, Reason};
+use crate::task::Origin;
 use crate::transport::{Fault, Note};
 use crate::wire::PanicNote;
 
@@ -142,26 +144,77 @@ fn crashed(signal: Option<i32>, exit_code: Option<i32>, note: Option<&str>) -> T
     TaskErrorKind::Crashed { signal, exit_code, note: note.map(str::to_owned) }
 }
 
-/// Why a worker that never said hello ended; `longer` is how to give it more time, behind a comma.
-pub(crate) fn start_failure(who: &str, cause: &Cause, end: End, startup_timeout: Duration, longer: &str) -> String {
-    let remedy = "a worker runs this program's `main` up to poolmap::init(): call init() first in `main`, or put \
-                  #[poolmap::main] above it";
+/// Signals that a process gets for what it does itself, where nothing says that another process sent it: SIGILL, SIGTRAP, SIGABRT,
+/// SIGFPE, SIGSEGV, SIGPIPE, SIGALRM, SIGXCPU, SIGXFSZ, SIGVTALRM and SIGPROF, whose numbers are equal on all Unix systems.
+const OWN_SIGNALS: [i32; 11] = [4, 5, SIGABRT, 8, 11, 13, 14, 24, 25, 26, 27];
+/// The same where the numbers differ: SIGBUS, SIGSTKFLT and SIGSYS; SIGEMT, SIGBUS and SIGSYS.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const OWN_SIGNALS_HERE: [i32; 3] = [7, 16, 31];
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const OWN_SIGNALS_HERE: [i32; 3] = [7, 10, 12];
+
+/// Returns where the cause of a death lies. `pid` is the dead process.
+///
+/// A SIGKILL that this process did not send may be the dead one's own; nothing reports that, and it counts as one from outside.
+pub(crate) fn origin(cause: &Cause, end: End, note: &Note, pid: u32) -> Origin {
+    let is_outside = match (cause, end) {
+        // It was stopped, or had no processor: had it begun a task, that was ended by its limit, and is no start.
+        (Cause::TimedOut(_) | Cause::CpuLimit(_), _) | (Cause::Closed, End::OutOfMemory) => true,
+        (Cause::Closed, End::Signaled(signal)) => match note.crash.filter(|crash| belongs(crash.signal, signal)) {
+            Some(Crash { reason: Reason::SentBy(sender), .. }) => sender != u64::from(pid),
+            Some(_) => false,
+            None => !OWN_SIGNALS.contains(&signal) && !OWN_SIGNALS_HERE.contains(&signal),
+        },
+        _ => false,
+    };
+    if is_outside { Origin::Outside } else { Origin::Itself }
+}
+
+/// Whether some process of this program has said hello: its `main` gets to `init()`.
+static HAS_GREETED: AtomicBool = AtomicBool::new(false);
+
+/// Notes that a process of this program has said hello.
+pub(crate) fn greeted() {
+    HAS_GREETED.store(true, Ordering::Relaxed);
+}
+
+/// Returns why a process that never became ready ended; `longer` is how to give it more time, behind a comma.
+pub(crate) fn start_failure(
+    who: &str,
+    (cause, end, origin): (&Cause, End, Origin),
+    startup_timeout: Duration,
+    longer: &str,
+) -> String {
+    // Where another process got there, `init()` is not what is missing.
+    let remedy = if HAS_GREETED.load(Ordering::Relaxed) {
+        "look at what it printed, and at what `main` does before poolmap::init()"
+    } else {
+        "a worker runs this program's `main` up to poolmap::init(): call init() first in `main`, or put \
+         #[poolmap::main] above it"
+    };
     match (cause, end) {
         (Cause::Late, _) => {
             format!("{who} was not ready within {startup_timeout:?}, so it was killed: {remedy}{longer}",)
         }
         (Cause::NotInitialized(message), _) => message.clone(),
         (Cause::Faulty(fault), _) => format!("{who} could not be used: {fault}: {remedy}"),
+        (_, End::OutOfMemory) => format!("{who} ended before it was ready: {OUT_OF_MEMORY}"),
+        (_, End::Signaled(signal)) if origin == Origin::Outside => {
+            format!("{who} ended before it was ready, killed by signal {signal}: {FROM_OUTSIDE}")
+        }
+        (_, _) if origin == Origin::Outside => format!("{who} did not begin its first task in time, so it was killed"),
         (_, End::Exited(code)) => {
             format!("{who} ended before it was ready, with exit code {code}: {remedy}")
         }
         (_, End::Signaled(signal)) => {
             format!("{who} ended before it was ready, killed by signal {signal}: {remedy}")
         }
-        (_, End::OutOfMemory) => format!("{who} ended before it was ready: {OUT_OF_MEMORY}"),
         _ => format!("{who} ended before it was ready: {remedy}"),
     }
 }
+
+const FROM_OUTSIDE: &str =
+    "another process sent it (an operator, a supervisor, a container that stops), or the kernel did";
 
 #[cfg(test)]
 mod tests {
@@ -201,6 +254,33 @@ mod tests {
             told(End::Signaled(11), panic(), Some((11, Reason::SentBy(7)))),
             "11: the signal was sent by process 7"
         );
+    }
+
+    #[test]
+    fn a_signal_that_nothing_in_a_process_raises_comes_from_outside() {
+        let sent = |reason| Note { crash: Some(Crash { signal: 11, reason }), ..Note::default() };
+        let of = |end, note: &Note| origin(&Cause::Closed, end, note, 7);
+        for signal in [1, 2, 3, SIGKILL, 15, 40] {
+            assert_eq!(of(End::Signaled(signal), &Note::default()), Origin::Outside, "{signal}");
+        }
+        assert_eq!(of(End::OutOfMemory, &Note::default()), Origin::Outside);
+        assert_eq!(of(End::Signaled(11), &sent(Reason::SentBy(8))), Origin::Outside);
+        for signal in OWN_SIGNALS.into_iter().chain(OWN_SIGNALS_HERE) {
+            assert_eq!(of(End::Signaled(signal), &Note::default()), Origin::Itself, "{signal}");
+        }
+        assert_eq!(of(End::Signaled(11), &sent(Reason::SentBy(7))), Origin::Itself);
+        assert_eq!(of(End::Exited(0), &Note::default()), Origin::Itself);
+        for cause in [Cause::ClosedAlive, Cause::Late, Cause::Faulty(String::new())] {
+            // What this process kills for a fault of it is no death from outside.
+            assert_eq!(origin(&cause, End::Signaled(SIGKILL), &Note::default(), 7), Origin::Itself);
+        }
+    }
+
+    #[test]
+    fn a_death_from_outside_blames_no_init() {
+        let killed = (&Cause::Closed, End::Signaled(SIGKILL), Origin::Outside);
+        let said = start_failure("worker 0", killed, Duration::ZERO, "");
+        assert!(said.contains("killed by signal 9") && !said.contains("init()"), "{said}");
     }
 
     #[test]

@@ -37,6 +37,15 @@ impl WorkerInfo {
     }
 }
 
+/// Where the cause of a process's death lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// In what the process did: it exited, aborted, faulted, broke the protocol or was too slow.
+    Itself,
+    /// In a signal that neither this process nor the dead one is known to have sent: an operator's, the out-of-memory killer's.
+    Outside,
+}
+
 /// What a process of this program was started as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {

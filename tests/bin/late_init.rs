@@ -1,5 +1,8 @@
 //! A program whose `main` does something before `poolmap::init()` that a worker does not survive.
 
+#[path = "../common/mod.rs"]
+mod common;
+
 use std::time::{Duration, Instant};
 
 use poolmap::{Pool, Process, pool_map, worker};
@@ -20,6 +23,7 @@ fn main() {
         "exit" | "process" if is_second => std::process::exit(3),
         "some" if is_third => std::process::exit(3),
         "abort" if is_second => std::process::abort(),
+        "killed" if is_second => common::kill(std::process::id(), "KILL"),
         "sleep" if is_second => std::thread::sleep(Duration::from_secs(600)),
         _ => {}
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{BetweenFailure, TaskError};
+use super::{BetweenFailure, TaskError, TaskErrorKind};
 
 /// Why a call failed.
 ///
@@ -152,9 +152,13 @@ impl Error {
         matches!(&*self.kind, Kind::Deadline(_))
     }
 
-    /// Whether no worker could be started.
+    /// Whether no worker could be started: for the call, or for its task ([`TaskErrorKind::NotStarted`]).
     pub fn is_start_failure(&self) -> bool {
-        matches!(&*self.kind, Kind::Start(_))
+        match &*self.kind {
+            Kind::Start(_) => true,
+            Kind::Task(task) => matches!(task.kind(), TaskErrorKind::NotStarted { .. }),
+            _ => false,
+        }
     }
 
     /// Whether the output of a call was asked for that had been taken before.

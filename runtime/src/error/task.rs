@@ -98,6 +98,13 @@ pub enum TaskErrorKind {
     Decode(CodecError),
     /// The task was cancelled before a worker had begun it.
     Cancelled,
+    /// No worker could be started for the task any more, after others of its call had results
+    /// ([`Error::is_start_failure`](crate::Error::is_start_failure)).
+    #[non_exhaustive]
+    NotStarted {
+        /// Why the last worker could not be started, and what to do.
+        message: String,
+    },
 }
 
 impl TaskError {
@@ -254,6 +261,7 @@ impl TaskError {
             TaskErrorKind::Encode(_) => f.write_str("could not be encoded"),
             TaskErrorKind::Decode(_) => f.write_str("could not be decoded"),
             TaskErrorKind::Cancelled => f.write_str("was cancelled before a worker had begun it"),
+            TaskErrorKind::NotStarted { message } => write!(f, "has no worker: {message}"),
         }
     }
 }

@@ -216,6 +216,9 @@ impl<'p, F: WorkerFn, A: Columns, P> Map<'p, F, A, P> {
     /// How many tasks travel together: 1 or more. By default it follows the measured time of the tasks: it starts at 1,
     /// at most doubles, and aims at half a millisecond of work, or ten where outputs are folded.
     ///
+    /// With 1, tasks are served in order of their index: a worker is given what it can begin at once, and more only while tasks are
+    /// known to take some microseconds; what waits behind one that turns out to be long goes to the next worker that is free.
+    ///
     /// A crash costs one task whatever the size, but where outputs are folded. Zero is an error when the map runs.
     pub fn chunk_size(mut self, tasks: usize) -> Self {
         self.options.chunk_size = Some(tasks);
@@ -273,8 +276,8 @@ impl<'p, F: WorkerFn, A: Columns, P> Map<'p, F, A, P> {
     /// again alone; after the last, its error has the causes of all ([`TaskError::causes`]).
     ///
     /// A task that fails, panics (but under `panic = "abort"`) or runs into a time limit is not executed again. With more than
-    /// 1, what a task does before its worker dies is done more than once. A task that 4 workers in turn died with before they
-    /// began it counts as executed once.
+    /// 1, what a task does before its worker dies is done more than once. A task counts as executed once, too, if 3 workers in turn
+    /// ended by themselves before they began it, each of them alone with it; or if 100 were killed from outside like that.
     pub fn attempts(mut self, executions: u32) -> Self {
         self.options.attempts = Some(executions);
         self

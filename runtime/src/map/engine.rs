@@ -20,7 +20,7 @@ use crate::error::{Error, Kind, Result, TaskError, TaskErrorKind};
 use crate::pool::{self, CallFailure, CallId, CallRules, Pace, Pool, Shared, Step};
 use crate::progress::{Ended, Shown};
 use crate::registry::WorkerFn;
-use crate::task::{Done, Output};
+use crate::task::{Done, Outcomes, Output};
 use crate::trace;
 use crate::transport::{Chunk, Sharing};
 use written::{FIRST_ATTEMPT, never_begun};
@@ -79,6 +79,8 @@ pub(super) struct Engine<F: WorkerFn, A> {
     /// The tasks of the batch that was given out last.
     in_batch: usize,
     failure: Option<Error>,
+    /// A worker has given a result, which is not lost with the workers.
+    has_results: bool,
     /// The call has failed as a whole: what has no outcome gets none any more.
     has_failed: bool,
     /// An iterator, a Serialize or a Deserialize of the program's is running, or has panicked.
@@ -133,6 +135,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             outstanding_bytes: 0,
             in_batch: 0,
             failure: None,
+            has_results: false,
             has_failed: false,
             in_foreign_code: false,
             slow_input: false,
@@ -279,11 +282,14 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     fn take_in(&mut self, step: Result<Step, CallFailure>) {
         let step = match step {
             Ok(step) => step,
+            Err(CallFailure::Start(failure)) if std::mem::take(&mut self.has_results) => {
+                let error = TaskErrorKind::NotStarted { message: failure.message.clone() };
+                return self.expire(&error, CallFailure::Start(failure).into());
+            }
             Err(failure) => return self.fail(failure.into()),
         };
-        self.outstanding_bytes += step.done.iter().map(Done::result_bytes).sum::<usize>();
         let at_hand = !step.done.is_empty();
-        step.done.into_iter().for_each(|done| self.arrived(done));
+        self.all_arrived(step.done);
         // Results do not wait for an input that is slow.
         if let Some(tasks) = step.wanted.filter(|_| !(at_hand && self.slow_input)) {
             self.read_chunk(tasks);
@@ -295,7 +301,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             && self.last_step >= until
         {
             self.deadline = None;
-            self.expire(limit);
+            self.expire(&TaskErrorKind::TimedOut { limit }, Error::new(Kind::Deadline(limit)));
         }
     }
 
@@ -318,33 +324,38 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         if std::mem::replace(&mut self.has_failed, true) { Ok(()) } else { self.shared.check_process() }
     }
 
-    /// Ends the call, whose time is over: every task without a result has timed out.
-    fn expire(&mut self, limit: Duration) {
-        let error = TaskErrorKind::TimedOut { limit };
-        self.shared.expire(self.call, &error, self.options.running());
+    /// Ends the call, whose time is over or which has no workers: every task without a result ends with this error, and what was
+    /// not read, where that is lazy, with this failure.
+    fn expire(&mut self, error: &TaskErrorKind, failure: Error) {
+        self.shared.expire(self.call, error, self.options.running());
         if let Ok(step) = self.shared.try_step(self.call, false, None) {
-            self.outstanding_bytes += step.done.iter().map(Done::result_bytes).sum::<usize>();
-            step.done.into_iter().for_each(|done| self.arrived(done));
+            self.all_arrived(step.done);
         }
-        self.expire_waiting(limit);
+        self.expire_waiting(error);
         if self.rows.is_at_end() {
             return;
         }
         match self.unread {
-            Unread::Failed => self.failure = Some(Error::new(Kind::Deadline(limit))),
+            Unread::Failed => self.failure = Some(failure),
             Unread::TimedOut => {
                 let first_index = self.rows.pulled();
                 match self.rows.skip() {
                     Ok(0) => {}
                     Ok(count) => {
                         self.outstanding += count;
-                        self.arrived(never_begun(first_index, count, error));
+                        self.arrived(never_begun(first_index, count, error.clone()));
                     }
                     Err(mismatch) => self.failure = Some(mismatch),
                 }
             }
         }
         self.rows.end();
+    }
+
+    fn all_arrived(&mut self, done: Vec<Done>) {
+        self.outstanding_bytes += done.iter().map(Done::result_bytes).sum::<usize>();
+        self.has_results |= done.iter().any(|done| matches!(done.outcomes, Outcomes::Records(_)));
+        done.into_iter().for_each(|done| self.arrived(done));
     }
 
     fn push(&mut self, chunk: Chunk, sharing: Sharing) {

@@ -18,7 +18,9 @@ impl Builder {
     /// # Worker death
     ///
     /// One that fails, panics or dies ends its worker, and another is started a little later, up to 5 in a row: then the calls that
-    /// wait for workers fail, and so does [`Pool::ready`], with an error that says why ([`Error::is_start_failure`]).
+    /// wait for workers fail, and so does [`Pool::ready`], with an error that says why ([`Error::is_start_failure`]). One that is
+    /// killed from outside (by an operator, or the out-of-memory killer) does not count towards that: it is run again, up to 20 times
+    /// in a row.
     ///
     /// # Examples
     ///

@@ -87,7 +87,10 @@ impl Builder {
     }
 
     /// How long a worker may take from its start to its hello: more than zero and up to a day, 10 seconds by default. One
-    /// that takes longer is killed and started again; when 5 in a row fail, the calls that wait for them do.
+    /// that takes longer is killed and started again; when 5 in a row fail, the calls that wait for them do
+    /// ([`Error::is_start_failure`]). Results that are there are kept: of a call that has some, each task without one ends as
+    /// [`NotStarted`](crate::TaskErrorKind::NotStarted). A worker that is killed from outside while it starts is no failure: it is
+    /// started again, up to 100 times in a row.
     pub fn startup_timeout(mut self, timeout: Duration) -> Self {
         self.startup_timeout = timeout;
         self

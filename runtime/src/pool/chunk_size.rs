@@ -12,7 +12,15 @@ pub(super) const TARGET_FOLDED: Duration = Duration::from_millis(10);
 const AHEAD: Duration = Duration::from_millis(4);
 
 /// Behind a chunk that takes longer nothing waits: the time until the next one comes is little against it.
-const LONG: Duration = Duration::from_millis(20);
+const LONG: Duration = Duration::from_millis(1);
+
+/// Nothing waits behind a chunk before so many tasks are timed: the first say little of the next.
+const KNOWN_TASKS: usize = 16;
+
+/// Where tasks were asked to go one by one, they are given ahead only once so many in a row are timed, and only while they take no
+/// longer than this: then what waits behind another is begun as soon as a message would bring it to a free worker.
+const KNOWN_TASKS_SINGLE: usize = 64;
+const SHORT_SINGLE: Duration = Duration::from_micros(10);
 
 /// So many chunks are at a worker at once, at most.
 const DEPTH_MAX: usize = 8;
@@ -36,6 +44,20 @@ pub(super) enum Return {
     Never,
 }
 
+/// How it is learnt that a worker is at a task for long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// It has given no result for so long.
+    Since(Duration),
+    /// It begins no other task while it is watched for so long, which is no longer than a message takes.
+    Watched(Duration),
+}
+
+/// A worker is not taken to be at a task for long before this.
+const PATIENCE_MIN: Duration = Duration::from_micros(100);
+/// A task that is known to take no time is given so much.
+const WATCHED_MIN: Duration = Duration::from_micros(1);
+
 /// The chunk size of one call.
 #[derive(Clone, Debug)]
 pub(super) struct ChunkSize {
@@ -43,7 +65,7 @@ pub(super) struct ChunkSize {
     fixed: Option<usize>,
     /// The time that is aimed at.
     target: Duration,
-    /// How many tasks were timed, and what one takes by the last of them.
+    /// How many tasks were timed (since a worker has stalled, where they go one by one), and what one takes by the last of them.
     timed: usize,
     per_task: Option<Duration>,
 }
@@ -71,6 +93,10 @@ impl ChunkSize {
             (Some(fixed), Return::Taken) => return (self.fitting() / fixed).max(1).saturating_mul(fixed),
             _ => {}
         }
+        // What cannot be taken back must be known to be short.
+        if returns == Return::Never && self.timed < KNOWN_TASKS {
+            return 1;
+        }
         // Smaller towards the end, so that the workers end together.
         let share = left.map_or(TASKS_MAX, |left| left.div_ceil(2 * workers.max(1)));
         self.fitting().min(share).max(1)
@@ -79,16 +105,39 @@ impl ChunkSize {
     /// As many as take the time that is aimed at. At most twice as many as were timed: a few short tasks at the start say
     /// little of the others.
     fn fitting(&self) -> usize {
-        let Some(per_task) = self.per_task else {
+        let Some(per_task) = self.per_task.filter(|_| self.may_look_ahead()) else {
             return 1;
         };
         let fitting = self.target.as_nanos() / per_task.as_nanos().max(1);
         usize::try_from(fitting).unwrap_or(TASKS_MAX).clamp(1, TASKS_MAX).min(self.timed * 2).max(1)
     }
 
+    /// Whether a worker may be given tasks that it cannot begin at once: not where they were asked to go one by one, unless they are
+    /// known to be short.
+    fn may_look_ahead(&self) -> bool {
+        let is_short = self.per_task.is_some_and(|per_task| per_task <= SHORT_SINGLE);
+        self.fixed != Some(1) || self.timed >= KNOWN_TASKS_SINGLE && is_short
+    }
+
+    /// A worker is at a task for long that had others behind it. Where they go one by one, they are not given ahead until many were
+    /// short again.
+    pub(super) fn stalled(&mut self) {
+        if self.fixed == Some(1) {
+            self.timed = 0;
+        }
+    }
+
+    /// How long a worker may be at a task before it is taken to be at it for long.
+    pub(super) fn patience(&self) -> Patience {
+        match self.per_task {
+            Some(per_task) if self.fixed == Some(1) => Patience::Watched(per_task * 2 + WATCHED_MIN),
+            per_task => Patience::Since((per_task.unwrap_or_default() * 4).max(PATIENCE_MIN)),
+        }
+    }
+
     /// How many chunks a worker may have at once.
     pub(super) fn depth(&self, returns: Return) -> usize {
-        let Some(per_task) = self.per_task else {
+        let Some(per_task) = self.per_task.filter(|_| self.timed >= KNOWN_TASKS && self.may_look_ahead()) else {
             return 1;
         };
         let tasks = self.next(None, 1, returns);
@@ -132,9 +181,28 @@ mod tests {
     fn it_starts_at_one_and_at_most_doubles() {
         for returns in [Return::Taken, Return::Never] {
             assert_eq!(observed(&[]).next(None, 2, returns), 1);
-            assert_eq!(observed(&[(1, Duration::from_nanos(10))]).next(None, 2, returns), 2);
             assert_eq!(observed(&[(64, Duration::from_nanos(10))]).next(None, 2, returns), 128);
         }
+        assert_eq!(observed(&[(1, Duration::from_nanos(10))]).next(None, 2, Return::Taken), 2);
+        assert_eq!(observed(&[(1, Duration::from_nanos(10))]).next(None, 2, Return::Never), 1, "it is not taken back");
+    }
+
+    #[test]
+    fn tasks_that_are_to_go_one_by_one_are_given_ahead_only_while_they_are_known_to_be_short() {
+        let mut size = ChunkSize::new(Some(1), TARGET);
+        let given = |size: &ChunkSize| (size.next(None, 2, Return::Taken), size.depth(Return::Taken));
+        for _ in 0..KNOWN_TASKS_SINGLE {
+            assert_eq!(given(&size), (1, 1));
+            size.observe(1, Duration::from_micros(1));
+        }
+        assert_eq!(given(&size), (128, 8));
+        size.stalled();
+        assert_eq!(given(&size), (1, 1), "one was long");
+        size.observe(64, Duration::from_micros(64));
+        assert!(given(&size).0 > 1);
+        size.observe(1, Duration::from_millis(1));
+        assert_eq!(given(&size), (1, 1), "they are not short");
+        assert_eq!(size.next(None, 2, Return::Never), 1);
     }
 
     #[test]

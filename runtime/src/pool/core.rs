@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::chunk_size::Return;
-use super::queue::{Assignment, CallId, CallRules, Queue, Running, Slot};
+use super::queue::{CallId, CallRules, Queue, Running, Slot};
 use super::retirement::Retirement;
 use super::seat::{Cause, Live, Seat, State};
 use super::submissions::Submissions;
@@ -25,7 +25,7 @@ use crate::registry::EncodedCall;
 use crate::sys::{self, ForkMark, Waker};
 use crate::task::{Done, Output};
 use crate::trace::{Event, Log};
-use crate::transport::{Arena, Chunk, Fault, Load};
+use crate::transport::{Arena, Chunk, Fault};
 use crate::wire::Greeting;
 
 /// What a pool was built with.
@@ -103,6 +103,8 @@ pub(super) struct Core {
     pub(super) last_failure: Option<StartFailure>,
     /// Processes in a row that ended before they had given a result.
     pub(super) failed_starts: u32,
+    /// What processes count for in a row that were killed from outside before they were ready.
+    pub(super) killed_starts: u32,
     /// No process is started until the next call, because too many have failed.
     pub(super) halted: bool,
     /// What became of the first round of starts, once it is over.
@@ -125,11 +127,6 @@ pub(super) struct Core {
 
 /// A worker whose channel is closed, by itself or by the pool, has so long to end by itself: so it is learnt how it ended.
 const END_GRACE: Duration = Duration::from_millis(500);
-
-/// Tasks that take less than this together are not taken back from a worker that is at work.
-const MOVE_WORTH: Duration = Duration::from_micros(100);
-/// A worker that has given no result for so long may be in a task that takes long.
-const STALLED: Duration = Duration::from_millis(2);
 
 impl Shared {
     pub(super) fn new(settings: Settings) -> std::io::Result<Arc<Self>> {
@@ -161,6 +158,7 @@ impl Shared {
                 start_failure: None,
                 last_failure: None,
                 failed_starts: 0,
+                killed_starts: 0,
                 halted: false,
                 first_round: None,
                 driving: false,
@@ -247,7 +245,7 @@ impl Shared {
         }
         let mut has_vacant = std::mem::take(&mut core.halted);
         if has_vacant {
-            core.failed_starts = 0;
+            (core.failed_starts, core.killed_starts) = (0, 0);
         }
         for seat in &mut core.seats {
             has_vacant |= std::mem::take(&mut seat.is_dormant);
@@ -330,20 +328,6 @@ impl Shared {
 }
 
 impl Core {
-    /// Sends the chunks that wait to the workers that take them; tells whether there was one.
-    pub(super) fn dispatch(&mut self) -> bool {
-        let mut any = false;
-        while let Some(assignment) = self.queue.assign() {
-            self.assign(assignment);
-            any = true;
-        }
-        any
-    }
-
-    fn assign(&mut self, Assignment { slot, chunk, grain }: Assignment) {
-        self.with_link(slot, |live, _| live.link.assign(&chunk, grain));
-    }
-
     /// Takes in what a worker has sent, and sends it what waits.
     pub(super) fn exchange(&mut self, slot: Slot) {
         let greeting = self.greeting;
@@ -353,6 +337,9 @@ impl Core {
             live.link.flush()
         });
         if let (None, Some(pid)) = (was_ready, self.has_said_hello(slot)) {
+            if !self.queue.is_initializing(slot) {
+                self.start_succeeded();
+            }
             self.log.note(Event::Ready { worker: slot, pid });
         }
     }
@@ -374,48 +361,6 @@ impl Core {
             self.with_link(slot, |live, queue| live.take(slot, queue));
         }
         !with_results.is_empty()
-    }
-
-    /// Takes back what the workers of a call have not claimed.
-    pub(super) fn take_back_all(&mut self, call: CallId) {
-        for slot in self.queue.workers_of(call).to_vec() {
-            self.with_link(slot, |live, queue| {
-                live.take(slot, queue)?;
-                live.take_back(slot, queue, u32::MAX)
-            });
-        }
-    }
-
-    /// Takes back tasks of a call for a worker that is free, from the worker that has the most (rule 6 of the queue);
-    /// tells whether one was given some.
-    pub(super) fn rebalance(&mut self, call: CallId) -> bool {
-        if !self.queue.is_short_of_chunks(call) {
-            return false;
-        }
-        let mut most = Load::default();
-        let mut from = None;
-        for slot in self.queue.workers_of(call).to_vec() {
-            self.with_link(slot, |live, _| {
-                let load = live.link.load()?;
-                if load.open > most.open {
-                    most = load;
-                    from = Some((slot, live.answers.last.elapsed() > STALLED));
-                }
-                Ok(())
-            });
-        }
-        let Some((slot, is_stalled)) = from else {
-            return false;
-        };
-        let is_short = self.queue.time_of(call, most.open).is_some_and(|time| time < MOVE_WORTH);
-        if is_short && !is_stalled {
-            return false;
-        }
-        self.with_link(slot, |live, queue| live.take_back(slot, queue, most.open.div_ceil(2)));
-        let assignment = self.queue.assign_to_idle(call);
-        let was_idle = assignment.is_some();
-        assignment.into_iter().for_each(|assignment| self.assign(assignment));
-        self.dispatch() || was_idle
     }
 
     /// Does something with the channel of a worker that is in service, and dooms it if that fails.

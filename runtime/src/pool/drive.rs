@@ -256,6 +256,9 @@ impl Core {
 
     /// How long the driver may sleep, and asks the workers to tell in time (rule 6 of `transport::parking`).
     fn look_after(&mut self) -> Option<Duration> {
+        if self.look_for_stalled() {
+            self.dispatch();
+        }
         let mut several = false;
         for slot in self.queue.busy().filter(|&slot| self.queue.has_several(slot)).collect::<Vec<_>>() {
             several = true;

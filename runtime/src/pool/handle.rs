@@ -8,7 +8,8 @@ use super::builder::Builder;
 use super::core::{Core, Phase, Settings, Shared};
 use super::queue::POOL;
 use super::seat::State;
-use super::supervisor::{self, FAILED_STARTS_MAX};
+use super::starts::{FAILED_STARTS_MAX, KILLED_STARTS_MAX};
+use super::supervisor;
 use crate::error::{Error, Kind, Result};
 use crate::locks::{Lock, Locked};
 use crate::shared::Look;
@@ -146,13 +147,15 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// Workers could not be started, 5 times in a row; the pool was shut down.
+    /// Workers could not be started, 5 times in a row, or were killed from outside before they were ready, 100 times in a row; the
+    /// pool was shut down.
     pub fn ready(&self) -> Result<()> {
         let shared = self.start()?;
         shared.resume(&mut shared.lock())?;
         shared.wait(|core| {
             // An open call may have been told already; who waits here has not.
-            if core.halted || core.failed_starts >= FAILED_STARTS_MAX {
+            let have_failed = core.failed_starts >= FAILED_STARTS_MAX || core.killed_starts >= KILLED_STARTS_MAX;
+            if core.halted || have_failed {
                 core.start_failure = None;
                 let failure = core.last_failure.clone()?;
                 return Some(Err(Error::new(Kind::Start(failure))));

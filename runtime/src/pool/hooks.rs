@@ -37,7 +37,10 @@ impl Core {
             return;
         }
         match registry::failure(records, self.output) {
-            None => self.queue.put_into_service(slot),
+            None => {
+                self.queue.put_into_service(slot);
+                self.start_succeeded();
+            }
             Some(kind) => {
                 let message = initializer_failure(slot, pid, self.initializer, kind);
                 self.doom(slot, Cause::NotInitialized(message));

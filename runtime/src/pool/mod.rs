@@ -1,5 +1,6 @@
 //! The pool: the workers that a parent owns, and the bytes that move between it and them. It knows no types of values.
 
+mod balance;
 mod builder;
 mod chunk_size;
 mod close;
@@ -13,6 +14,7 @@ mod queue;
 mod resize;
 mod retirement;
 mod seat;
+mod starts;
 mod submissions;
 mod submitted;
 mod supervisor;

@@ -10,14 +10,23 @@
 //!    to be short, its workers get more before another is woken; and while nothing is known of them, some get one each, and
 //!    the others once these have taken a while.
 //! 6. No task waits behind a long one while a worker is free: what a worker has not claimed is taken back from it, and where
-//!    that cannot be done a worker gets no more than what is short.
+//!    that cannot be done a worker gets no more than what is short. Nothing is given behind a chunk of a millisecond or more, nor,
+//!    where tasks were asked to go one by one, behind a task that is not known to take a few microseconds.
 //! 7. The arguments of tasks, and the memory that they name, are held here as long as a worker may run one of them: until its
 //!    results are there, or it is reaped. So it never reads others in their place, and whoever else holds the memory knows by
 //!    that when nobody writes there any more.
+//! 8. First come, first served: what waits is in the order of its tasks, and the first of it goes to the worker that is free next.
+//!    Before that is given what waits, what a worker has not claimed is taken back from one that is at a task for long, and goes
+//!    first. What a worker claims at once is its own: one task where they were asked to go one by one or have a limit, else no
+//!    more than takes 50 µs by its clock.
+//! 9. Blame needs evidence. A death before a task is begun counts against it only if its worker has finished nothing since it was
+//!    given it, and had nothing before it. Then the task is a suspect, and is tried alone: by itself, on a worker that has nothing
+//!    else and gets nothing behind it. It is blamed only for deaths in which it was alone, and after several of them (one execution).
 
 mod call;
 mod ends;
 mod hooks;
+mod order;
 mod placed;
 mod worker;
 
@@ -57,10 +66,6 @@ pub(crate) enum Running {
     Kill,
     Finish,
 }
-
-/// A chunk that more workers than this died with before they began it is taken for the cause, and its first task gets the
-/// blame: that costs it one of its executions.
-const MOVES_MAX: u32 = 3;
 
 /// A worker is woken when those that a call has are busy for so long: a wake-up costs the waker 10 µs, and takes 40.
 const WAKE_WORTH: Duration = Duration::from_micros(50);
@@ -232,7 +237,7 @@ impl Queue {
     /// Adds a chunk to a call's backlog.
     pub(super) fn push(&mut self, id: CallId, chunk: Chunk) {
         if let Some(call) = self.calls.get_mut(&id) {
-            call.backlog.push_back(chunk);
+            call.line_up(chunk);
         }
     }
 
@@ -258,12 +263,17 @@ impl Queue {
         let worker = &mut self.workers[slot];
         if let Some(quota) = &mut worker.quota {
             if chunk.len() > *quota {
-                call.backlog.push_front(chunk.split(*quota));
+                call.line_up(chunk.split(*quota));
             }
             *quota -= chunk.len();
         }
-        if worker.chunks.is_empty() {
-            self.idle.retain(|&idle| idle != slot);
+        let is_first = worker.chunks.is_empty();
+        if is_first {
+            if self.idle.back() == Some(&slot) {
+                self.idle.pop_back();
+            } else {
+                self.idle.retain(|&idle| idle != slot);
+            }
             self.busy.insert(slot);
             worker.call = Some(id);
             call.workers.push(slot);
@@ -271,7 +281,7 @@ impl Queue {
             call.served = self.served;
         }
         worker.tasks += chunk.len();
-        worker.chunks.push_back(Held { chunk: chunk.clone(), next: 0 });
+        worker.chunks.push_back(Held { chunk: chunk.clone(), next: 0, is_first });
         let grain = match call.rules.limits.shortest() {
             // Only the task that is running must be the worker's when it is ended.
             Some(_) => 1,
@@ -332,7 +342,8 @@ impl Queue {
         if starving {
             return None;
         }
-        self.calls.iter().filter(|(_, call)| !call.backlog.is_empty()).find_map(|(&id, call)| {
+        let takes_its_turn = |call: &Call| !call.backlog.is_empty() && !call.next_goes_alone();
+        self.calls.iter().filter(|(_, call)| takes_its_turn(call)).find_map(|(&id, call)| {
             let depth = call.chunk_size.depth(self.returns);
             let slot = call
                 .workers
@@ -355,6 +366,7 @@ impl Queue {
             call.chunk_size.observe(tasks, elapsed);
         }
         worker.answered = worker.call;
+        worker.is_stalled = false;
         let mut left = taken.count as usize;
         self.finished += u64::from(taken.count);
         let mut records = Records::new(taken.records);
@@ -392,7 +404,7 @@ impl Queue {
                 worker.chunks.pop_back();
             }
             if let Some(call) = &mut call {
-                call.backlog.push_front(back);
+                call.line_up(back);
             }
         }
         worker.give_back(count);

@@ -18,6 +18,8 @@ pub(super) struct Seat {
     pub(super) is_dormant: bool,
     /// The process that held it before.
     pub(super) pid_before: Option<u32>,
+    /// How many processes in a row were killed from outside before they gave a result.
+    pub(super) killed: u32,
 }
 
 /// A process that was started and is not reaped yet.
@@ -28,6 +30,8 @@ pub(super) struct Live {
     /// Whether its start has succeeded.
     pub(super) said_hello: bool,
     pub(super) answers: Answers,
+    /// When it was last given something while it had nothing.
+    pub(super) given: Instant,
     /// How long it is at the task that it runs, where that has a limit.
     pub(super) stint: Option<Stint>,
 }
@@ -57,7 +61,7 @@ pub(super) enum State {
 impl Seat {
     /// One whose process may be started from this moment on.
     pub(super) fn vacant(not_before: Instant) -> Self {
-        Self { worker: None, not_before, is_dormant: false, pid_before: None }
+        Self { worker: None, not_before, is_dormant: false, pid_before: None, killed: 0 }
     }
 }
 
@@ -73,6 +77,7 @@ impl Live {
                 if std::mem::replace(said_hello, true) {
                     return Err(Violation::new("it said hello twice").into());
                 }
+                crate::death::greeted();
                 if matches!(state, State::Starting { .. }) {
                     *state = State::Ready;
                     queue.add_worker(slot, process.pid());

@@ -12,19 +12,16 @@ use super::core::{Core, Phase, Shared};
 use super::hooks::initializer_failure;
 use super::queue::{CallFailure, Slot};
 use super::seat::{Answers, Cause, Live, State};
+use super::starts::KILLED_INITIALIZER;
 use crate::death;
 use crate::error::StartFailure;
 use crate::fault_points::{self, Point};
 use crate::launch;
 use crate::output::Rest;
 use crate::sys::{self, End, Watch};
+use crate::task::Origin;
 use crate::trace::{self, Event};
 
-/// So many processes in a row that end before they are ready fail the calls that wait for them.
-pub(super) const FAILED_STARTS_MAX: u32 = 5;
-/// After a failed start the next waits so long, and twice as long each time, up to the second.
-const BACKOFF_MIN: Duration = Duration::from_millis(10);
-const BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// A shutdown takes no longer than this, even if the kernel cannot end a process (in uninterruptible sleep).
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(5);
 /// A process that was killed and has not ended is looked at again after this.
@@ -129,6 +126,7 @@ fn start_vacant(shared: &Shared) {
                     state: State::Starting { deadline: Instant::now() + settings.startup_timeout },
                     said_hello: false,
                     answers: Answers { any: false, last: Instant::now() },
+                    given: Instant::now(),
                     stint: None,
                 });
                 // The pool was made smaller meanwhile.
@@ -347,7 +345,9 @@ impl Core {
         self.lost += u64::from(!in_order);
         let begun = live.link.begun();
         let has_begun = begun > 0;
-        let mut error = death::task_error(&cause, end, live.link.note());
+        let note = live.link.note();
+        let origin = death::origin(&cause, end, &note, live.process.pid());
+        let mut error = death::task_error(&cause, end, note);
         if let Some(words) = live.link.last_words() {
             // Before the caller is told of the death; what nobody reads at the moment waits.
             self.unwritten.extend(words.rest.and_then(Rest::write_now));
@@ -358,37 +358,23 @@ impl Core {
         let is_initializing = has_begun && self.queue.is_initializing(slot);
         let failed_start = !live.answers.any && (!has_begun || is_initializing) && !in_order;
         let in_initializer = error.clone().filter(|_| is_initializing);
-        self.queue.lost(slot, begun, error);
+        self.queue.lost(slot, begun, error.map(|error| (error, origin)));
         self.attend_hooks();
-        if failed_start {
-            let message = match in_initializer {
-                Some(kind) => initializer_failure(slot, live.process.pid(), self.initializer, kind),
-                None => {
-                    let longer = ", or give it more time with Pool::builder().startup_timeout(…)";
-                    death::start_failure(&format!("worker {slot}"), &cause, end, startup_timeout, longer)
-                }
-            };
-            self.start_failed(slot, message);
-        }
-    }
-
-    /// Counts a process that could not be started or ended before it was ready.
-    fn start_failed(&mut self, slot: Slot, message: String) {
-        let backoff = BACKOFF_MIN * 2u32.saturating_pow(self.failed_starts.min(10));
-        self.failed_starts += 1;
-        self.seats[slot].not_before = Instant::now() + backoff.min(BACKOFF_MAX);
-        let failure = StartFailure { message };
-        self.last_failure = Some(failure.clone());
-        if self.failed_starts < FAILED_STARTS_MAX {
+        if !failed_start {
+            self.seats[slot].killed = 0;
             return;
         }
-        if self.lives().any(|(slot, live)| matches!(live.state, State::Ready) && !self.queue.is_hooked(slot)) {
-            self.queue.fail_placed(&CallFailure::Start(failure));
-            return;
-        }
-        self.halted = true;
-        if !self.queue.fail_calls(&CallFailure::Start(failure.clone())) {
-            self.start_failure = Some(failure);
+        let weight = if is_initializing { KILLED_INITIALIZER } else { u32::from(!live.said_hello) };
+        let message = match in_initializer {
+            Some(kind) => initializer_failure(slot, live.process.pid(), self.initializer, kind),
+            None => {
+                let longer = ", or give it more time with Pool::builder().startup_timeout(…)";
+                death::start_failure(&format!("worker {slot}"), (&cause, end, origin), startup_timeout, longer)
+            }
+        };
+        match origin {
+            Origin::Itself => self.start_failed(slot, message),
+            Origin::Outside => self.start_killed(slot, message, weight),
         }
     }
 

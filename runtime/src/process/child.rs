@@ -22,7 +22,7 @@ use crate::launch::{self, Entry, STACK_BYTES, Start};
 use crate::registry;
 use crate::shared::Segment;
 use crate::sys::{self, End, Process, Watch};
-use crate::task::{Output, Role};
+use crate::task::{Origin, Output, Role};
 use crate::transport::{Chunk, Event, Fault, Link};
 use crate::wire::{FRAME_BYTES_MAX, Greeting, Violation};
 
@@ -332,7 +332,10 @@ impl State {
                 Err(Violation::new("it is another program").into())
             }
             Event::Hello(_) if std::mem::replace(said_hello, true) => Err(Violation::new("it said hello twice").into()),
-            Event::Hello(_) => Ok(()),
+            Event::Hello(_) => {
+                death::greeted();
+                Ok(())
+            }
             _ if !*said_hello => Err(Violation::new("it did not say hello first").into()),
             Event::Results(taken) => {
                 *result = Some(if *is_wanted { taken.records } else { Vec::new() });
@@ -365,12 +368,14 @@ impl State {
         let Some(link) = self.link.take() else {
             return;
         };
-        let is_failed_start = !self.said_hello && !self.is_signalled;
+        let origin = death::origin(&self.cause, end, &link.note(), self.process.pid());
+        // One that somebody ends is no failed start, whoever that is.
+        let is_failed_start = !self.said_hello && !self.is_signalled && origin == Origin::Itself;
         self.end = Some(if let Some(result) = self.result.take() {
             Ended::Result(result)
         } else if is_failed_start {
             let who = format!("process `{name}`");
-            Ended::NotStarted(death::start_failure(&who, &self.cause, end, STARTUP_TIME_MAX, ""))
+            Ended::NotStarted(death::start_failure(&who, (&self.cause, end, origin), STARTUP_TIME_MAX, ""))
         } else {
             let kind = death::task_error(&self.cause, end, link.note());
             let kind = kind.expect("the causes without an error are those of pools");

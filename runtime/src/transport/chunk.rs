@@ -8,7 +8,7 @@ use super::arena::{Arena, Block};
 use crate::error::TaskErrorKind;
 use crate::registry::EncodedCall;
 use crate::shared::{self, Collected, GRANT_BYTES, Grant, Segment};
-use crate::task::{Done, Outcomes};
+use crate::task::{Done, Origin, Outcomes};
 use crate::wire;
 
 /// Tasks whose arguments stand one behind the other in a block.
@@ -28,11 +28,24 @@ pub(crate) struct Chunk {
     merge: Option<u32>,
     /// The bytes that its tasks without a result count for, against the call's window.
     pub(crate) weight: usize,
-    /// How often it was sent to a worker that died before it began it.
-    moves: u32,
+    /// Whether it is suspected of ending workers before they begin it. Such a chunk has one task.
+    suspicion: Option<Suspicion>,
     /// What the executions before this one died of; such a chunk has one task.
     earlier: Option<Arc<[TaskErrorKind]>>,
 }
+
+/// How often workers that held a task alone died before they began it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Suspicion {
+    by_itself: u32,
+    from_outside: u32,
+}
+
+/// A task that so many workers died with by themselves, each alone with it and before it began, is blamed.
+pub(crate) const SOLITARY_DEATHS_MAX: u32 = 3;
+/// Deaths from outside are no evidence one by one: whoever kills workers may kill any of them. But where they have no end, the
+/// task may be what draws them (the memory of its arguments, and the out-of-memory killer).
+pub(crate) const SOLITARY_KILLS_MAX: u32 = 100;
 
 /// What the tasks of a chunk have in memory beside their arguments.
 #[derive(Clone, Default)]
@@ -106,7 +119,7 @@ impl Chunk {
             seed: 0,
             merge: None,
             weight: bytes,
-            moves: 0,
+            suspicion: None,
             earlier: None,
         }
     }
@@ -210,14 +223,14 @@ impl Chunk {
     /// The same task to be executed again, after it died of this.
     pub(crate) fn again(self, cause: TaskErrorKind) -> Self {
         let earlier = self.earlier().iter().cloned().chain([cause]).collect();
-        Self { attempt: self.attempt + 1, earlier: Some(earlier), moves: 0, ..self }
+        Self { attempt: self.attempt + 1, earlier: Some(earlier), suspicion: None, ..self }
     }
 
     /// The task at a position alone, to be executed again after executions that ended like this.
     pub(crate) fn alone_again(&self, position: usize, attempts: u32, causes: Arc<[TaskErrorKind]>) -> Self {
         let mut alone = self.clone().split_off(position);
         alone.split_off(1);
-        Self { attempt: attempts + 1, earlier: Some(causes), moves: 0, ..alone }
+        Self { attempt: attempts + 1, earlier: Some(causes), suspicion: None, ..alone }
     }
 
     /// Its tasks, which end with this error before they have begun.
@@ -245,15 +258,26 @@ impl Chunk {
         (segment, offset + self.start)
     }
 
-    /// Notes that a worker died before it began the chunk, and tells how often that was.
-    pub(crate) fn moved(&mut self) -> u32 {
-        self.moves += 1;
-        self.moves
+    /// Suspects the chunk, which must be one task, of ending workers before they begin it.
+    pub(crate) fn suspect(&mut self) {
+        self.suspicion.get_or_insert_default();
     }
 
-    /// Forgets the deaths so far: its first task has its outcome.
-    pub(crate) fn stayed(&mut self) {
-        self.moves = 0;
+    /// Whether the chunk is a suspect: it is given to a worker that has nothing else, and nothing is given behind it.
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.suspicion.is_some()
+    }
+
+    /// Counts the death of a worker that was alone with the suspect and had not begun it; returns whether the task is blamed.
+    pub(crate) fn died_alone(&mut self, origin: Origin) -> bool {
+        let Some(suspicion) = &mut self.suspicion else {
+            return false;
+        };
+        match origin {
+            Origin::Itself => suspicion.by_itself += 1,
+            Origin::Outside => suspicion.from_outside += 1,
+        }
+        suspicion.by_itself >= SOLITARY_DEATHS_MAX || suspicion.from_outside >= SOLITARY_KILLS_MAX
     }
 
     /// Takes the tasks from `position` on out of it, with their share of the weight.
@@ -277,6 +301,7 @@ impl Chunk {
             sharing: self.sharing.clone(),
             earlier: self.earlier.clone(),
             weight: 0,
+            suspicion: self.suspicion.filter(|_| position == 0),
             ..*self
         };
         self.count = position as u32;

@@ -16,6 +16,8 @@ mod worker_end;
 
 pub(crate) use arena::{Arena, Block};
 pub(crate) use chunk::{Chunk, ChunkHead, Sharing};
+#[cfg(test)]
+pub(crate) use chunk::{SOLITARY_DEATHS_MAX, SOLITARY_KILLS_MAX};
 pub(crate) use fault::Fault;
 pub(crate) use link::{Event, Link, Load, Note};
 pub(crate) use parking::LOOK_AFTER;

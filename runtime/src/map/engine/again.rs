@@ -4,10 +4,10 @@
 //! 2. Outcomes that arrive take along the chunk that they are of, until they are decoded: only then is it known which have failed.
 //! 3. A task that is executed again is cut out of it as a chunk of its own. It stays one of the tasks that are read and not yet
 //!    yielded, with its bytes and those of its earlier outcomes, so the window, the order and the end of the call hold.
-//! 4. Once the call's time is over nothing is executed again, and what waits has timed out.
+//! 4. Once the call's time is over, or no worker can be started, nothing is executed again, and what waits ends with that.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{Engine, Replies};
 use crate::error::{TaskError, TaskErrorKind};
@@ -24,7 +24,7 @@ pub(super) struct Again {
     sent_again: BTreeMap<usize, Chunk>,
     /// Tasks that wait until they are sent again, by the time and their index.
     waiting: BTreeMap<(Instant, usize), Chunk>,
-    /// The call's time is over.
+    /// The call's time is over, or it has no workers.
     is_over: bool,
 }
 
@@ -113,14 +113,14 @@ impl<F: WorkerFn, A> Engine<F, A> {
         }
     }
 
-    /// Ends the tasks that wait, as the call's time is over.
-    pub(super) fn expire_waiting(&mut self, limit: Duration) {
+    /// Ends the tasks that wait with this error: nothing is executed again.
+    pub(super) fn expire_waiting(&mut self, error: &TaskErrorKind) {
         let Some(again) = &mut self.again else {
             return;
         };
         again.is_over = true;
         for chunk in std::mem::take(&mut again.waiting).into_values() {
-            self.arrived(chunk.not_begun(TaskErrorKind::TimedOut { limit }));
+            self.arrived(chunk.not_begun(error.clone()));
         }
     }
 }

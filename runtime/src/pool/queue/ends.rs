@@ -1,9 +1,9 @@
 //! Ends, as the queue sees them: of a worker, and of a call.
 
-use super::{CallFailure, CallId, Held, MOVES_MAX, Queue, Running, Slot};
+use super::{CallFailure, CallId, Held, Queue, Running, Slot};
 use crate::error::{Printed, TaskErrorKind};
 use crate::pool::chunk_size::Return;
-use crate::task::{Done, Outcomes};
+use crate::task::{Done, Origin, Outcomes};
 
 impl Queue {
     /// Closes a call: its chunks that wait are dropped. The workers that still hold some of its chunks are given back; they are
@@ -82,9 +82,10 @@ impl Queue {
     /// Takes in that a worker is gone. If it had begun its next task, that gets this error; without one, it goes with its
     /// call, and where the call allows it and it died by itself, it is executed again, alone. The tasks behind it move on, in
     /// halves of their chunks. Had it begun more than one, to give their results together, they all get the error, the last first,
-    /// which was running.
-    pub(in crate::pool) fn lost(&mut self, slot: Slot, begun: u32, error: Option<TaskErrorKind>) {
+    /// which was running. If it had begun none, its first task is suspected at most (rule 9).
+    pub(in crate::pool) fn lost(&mut self, slot: Slot, begun: u32, death: Option<(TaskErrorKind, Origin)>) {
         let has_begun = begun > 0;
+        let (error, origin) = death.unzip();
         let mut worker = std::mem::take(&mut self.workers[slot]);
         self.busy.remove(&slot);
         self.idle.retain(|&idle| idle != slot);
@@ -96,13 +97,13 @@ impl Queue {
         let mut chunks = worker.chunks;
         let mut suspect = None;
         if let Some(first) = chunks.front_mut()
-            && (has_begun || error.is_some() && first.chunk.moved() > MOVES_MAX)
+            && (has_begun || origin.is_some_and(|origin| first.is_first && first.chunk.died_alone(origin)))
         {
             let may_run_again = deaths(first.chunk.earlier()) + 1 < call.rules.attempts;
             match error {
                 Some(error) if may_run_again && is_death(&error) => {
                     if let Some(mut rest) = chunks.pop_front().and_then(Held::into_rest) {
-                        chunks.push_front(Held { chunk: rest.split(1), next: 0 });
+                        chunks.push_front(Held::behind(rest.split(1)));
                         suspect = Some(rest.again(error));
                     }
                 }
@@ -115,15 +116,21 @@ impl Queue {
                 }
                 None => first.next += (begun as usize).min(first.left()),
             }
+        } else if origin.is_some() && chunks.front().is_some_and(|first| first.is_first && !first.chunk.is_suspect()) {
+            suspect = chunks.pop_front().and_then(Held::into_rest).map(|mut first| {
+                chunks.push_front(Held::behind(first.split(1)));
+                first.suspect();
+                first
+            });
         }
-        for mut chunk in chunks.into_iter().rev().filter_map(Held::into_rest) {
+        for mut chunk in chunks.into_iter().filter_map(Held::into_rest) {
             if chunk.len() > 1 {
-                call.backlog.push_front(chunk.split(chunk.len() / 2));
+                call.line_up(chunk.split(chunk.len() / 2));
             }
-            call.backlog.push_front(chunk);
+            call.line_up(chunk);
         }
         if let Some(suspect) = suspect {
-            call.backlog.push_front(suspect);
+            call.line_up(suspect);
         }
     }
 

@@ -71,7 +71,7 @@ impl Queue {
         let worker = &mut self.workers[slot];
         worker.hook = Some(hook);
         worker.tasks = 1;
-        worker.chunks.push_back(Held { chunk: chunk.clone(), next: 0 });
+        worker.chunks.push_back(Held::behind(chunk.clone()));
         self.busy.insert(slot);
         Some(Assignment { slot, chunk, grain: 1 })
     }

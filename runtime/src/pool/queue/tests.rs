@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::error::TaskErrorKind;
-use crate::transport::{Arena, ChunkHead};
+use crate::task::Origin;
+use crate::transport::{Arena, ChunkHead, SOLITARY_DEATHS_MAX, SOLITARY_KILLS_MAX};
 
 mod model;
 
@@ -39,7 +40,7 @@ fn tasks_that_come_back_from_several_chunks_keep_their_order() {
     queue.add_worker(0, 1);
     queue.push(call, model.chunk(0, &[1]));
     assert!(queue.assign().is_some());
-    queue.answered(0, taken(0..1, Some((1, Duration::from_micros(10))))).unwrap();
+    queue.answered(0, taken(0..1, Some((16, Duration::from_micros(160))))).unwrap();
     for (first, tasks) in [(1, 4), (5, 3)] {
         queue.push(call, model.chunk(first, &vec![1; tasks]));
     }
@@ -91,7 +92,7 @@ fn a_death_costs_all_tasks_that_were_to_give_their_results_together_and_the_runn
     assert_eq!(queue.assign().map(|given| given.grain), Some(10));
     queue.answered(0, taken(0..2, None)).unwrap();
     queue.take_done(call);
-    queue.lost(0, 3, Some(crash()));
+    queue.lost(0, 3, Some((crash(), Origin::Itself)));
     let ended: Vec<_> = queue.take_done(call).iter().map(|done| (done.first_index, done.count)).collect();
     assert_eq!(ended, [(4, 1), (2, 2)]);
     let waiting: Vec<_> = queue.calls[&call].backlog.iter().map(|chunk| (chunk.index(0), chunk.len())).collect();
@@ -122,7 +123,7 @@ fn a_chunk_that_workers_keep_dying_with_costs_its_first_task() {
         let mut model = Model::new(1, returns);
         let call = model.open(Some(4));
         model.push(call, &[1; 4]);
-        for deaths in 0..=MOVES_MAX {
+        for deaths in 0..=SOLITARY_DEATHS_MAX {
             model.collect();
             assert!(model.done_of(call).is_empty(), "a task was blamed after {deaths} deaths");
             model.start(0);
@@ -142,7 +143,7 @@ fn workers_that_die_before_they_begin_a_chunk_cost_an_execution_together() {
         let mut model = Model::new(1, returns);
         let call = model.open_for(CallRules { chunk_size: Some(4), attempts: 3, ..CallRules::default() });
         model.push(call, &[1; 4]);
-        for deaths in 0..3 * (MOVES_MAX + 1) {
+        for deaths in 0..3 * (SOLITARY_DEATHS_MAX + 1) {
             model.collect();
             assert!(model.done_of(call).is_empty(), "a task has failed after {deaths} deaths");
             model.start(0);
@@ -177,6 +178,73 @@ fn a_chunk_that_workers_get_on_with_costs_no_task_however_often_they_die() {
 }
 
 #[test]
+fn a_task_that_never_began_is_not_blamed_for_workers_that_get_on() {
+    for returns in [Return::Taken, Return::Never] {
+        let mut model = Model::new(2, returns);
+        let call = model.open(Some(1));
+        (0..30).for_each(|_| model.push(call, &[1]));
+        // Each finishes a task of another chunk, and dies with the next one before it begins that.
+        for _ in 0..20 {
+            model.start(0);
+            model.dispatch();
+            model.claim(0, 1);
+            model.answer(0, 1, Duration::from_nanos(100));
+            model.dispatch();
+            model.lose(0, false);
+        }
+        model.settle();
+        model.check_all_done();
+        assert_eq!(model.failed_of(call), Vec::<usize>::new());
+    }
+}
+
+#[test]
+fn a_suspect_is_alone_at_its_worker_and_kills_from_outside_are_hardly_evidence() {
+    for returns in [Return::Taken, Return::Never] {
+        let mut model = Model::new(1, returns);
+        let call = model.open(Some(4));
+        (0..2).for_each(|_| model.push(call, &[1; 4]));
+        for deaths in 0..=SOLITARY_KILLS_MAX {
+            model.collect();
+            assert!(model.failed_of(call).is_empty(), "a task was blamed after {deaths} deaths");
+            model.start(0);
+            model.dispatch();
+            if deaths > 0 {
+                assert_eq!(model.tasks_of(0), [0], "nothing behind it");
+            }
+            model.lose_by(0, false, Origin::Outside);
+        }
+        model.collect();
+        assert_eq!(model.failed_of(call), [0]);
+        model.settle();
+        model.check_all_done();
+        assert_eq!(model.failed_of(call), [0]);
+    }
+}
+
+#[test]
+fn what_a_stalled_worker_has_not_claimed_goes_before_what_waits() {
+    let mut model = Model::new(2, Return::Taken);
+    let call = model.open(None);
+    model.start(0);
+    model.push(call, &[1]);
+    model.claim(0, 1);
+    model.answer(0, 1, Duration::from_micros(10));
+    model.push(call, &[1; 5]);
+    model.claim(0, 1);
+    model.push(call, &[1; 5]);
+    model.start(1);
+    assert_eq!(model.queue.holders_before_next().map(|(_, _, holders)| holders), Some(vec![0]));
+    model.queue.stalled(0);
+    model.take_back(0, 4);
+    assert!(model.queue.holders_before_next().is_none());
+    model.dispatch();
+    assert_eq!((model.tasks_of(0), model.tasks_of(1)[0]), (vec![1], 2));
+    model.settle();
+    model.check_all_done();
+}
+
+#[test]
 fn results_without_a_task_are_a_violation() {
     let mut model = Model::new(1, Return::Never);
     let call = model.open(Some(1));
@@ -195,7 +263,7 @@ fn results_that_are_not_there_are_a_violation() {
     queue.add_worker(0, 1);
     queue.push(call, model.chunk(0, &[1]));
     assert!(queue.assign().is_some());
-    queue.answered(0, taken(0..1, Some((1, Duration::from_micros(1))))).unwrap();
+    queue.answered(0, taken(0..1, Some((16, Duration::from_micros(16))))).unwrap();
     for first in [1, 3] {
         queue.push(call, model.chunk(first, &[1, 1]));
         queue.workers[0].answered = Some(call);
@@ -241,21 +309,27 @@ fn a_worker_that_has_run_out_of_a_calls_tasks_is_given_several_again() {
     let calls = [model.open(None), model.open(None)];
     model.start(0);
     for call in calls {
-        model.push(call, &[1; 1]);
-        model.push(call, &[1; 1]);
-        model.dispatch();
-        assert_eq!(model.tasks_of(0).len(), 1, "nobody knows how long they take");
-        model.claim(0, 1);
-        model.answer(0, 1, Duration::from_millis(1));
-        model.dispatch();
-        model.claim(0, 1);
-        model.answer(0, 1, Duration::from_millis(1));
-        assert!(model.tasks_of(0).is_empty());
+        for _ in 0..8 {
+            model.push(call, &[1; 1]);
+            model.push(call, &[1; 1]);
+            model.dispatch();
+            assert_eq!(model.tasks_of(0).len(), 1, "nobody knows how long they take");
+            model.claim(0, 1);
+            model.answer(0, 1, Duration::from_micros(100));
+            if model.tasks_of(0).len() == 1 {
+                model.claim(0, 1);
+                model.answer(0, 1, Duration::from_micros(100));
+            }
+            assert!(model.tasks_of(0).is_empty());
+            model.dispatch();
+            model.claim(0, 1);
+            model.answer(0, 1, Duration::from_micros(100));
+        }
         (0..3).for_each(|_| model.push(call, &[1; 1]));
         model.dispatch();
         assert_eq!(model.tasks_of(0).len(), 3);
         model.claim(0, 3);
-        model.answer(0, 3, Duration::from_millis(3));
+        model.answer(0, 3, Duration::from_micros(300));
     }
     model.collect();
     model.check_all_done();

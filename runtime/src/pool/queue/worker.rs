@@ -23,6 +23,8 @@ pub(super) struct Worker {
     pub(super) quota: Option<usize>,
     /// It is given nothing more, whatever comes back from it.
     pub(super) is_exhausted: bool,
+    /// What it had not claimed was taken back, because it is at a task for long. It gets nothing behind that.
+    pub(super) is_stalled: bool,
     /// It was asked to begin nothing more, and has not answered.
     pub(super) revoked: bool,
     /// What it runs, if that is no call's.
@@ -57,7 +59,16 @@ impl Worker {
 
     /// Whether it takes another chunk behind those it has.
     pub(super) fn takes_more(&self, depth: usize) -> bool {
-        self.ready && self.quota != Some(0) && self.chunks.len() < if self.answered == self.call { depth } else { 1 }
+        let is_alone = self.is_stalled || self.chunks.front().is_some_and(|held| held.chunk.is_suspect());
+        let depth = if self.answered == self.call && !is_alone { depth } else { 1 };
+        self.ready && self.quota != Some(0) && self.chunks.len() < depth
+    }
+
+    /// The index of the task behind the one that it is at.
+    pub(super) fn first_index(&self) -> Option<usize> {
+        let first = self.chunks.front()?;
+        let second = || self.chunks.get(1).map(|held| held.chunk.index(held.next));
+        if first.left() > 1 { Some(first.chunk.index(first.next + 1)) } else { second() }
     }
 }
 
@@ -67,9 +78,16 @@ pub(super) struct Held {
     pub(super) chunk: Chunk,
     /// The position of the first task without a result.
     pub(super) next: usize,
+    /// The worker had nothing else when it was given the chunk, and has finished no task since.
+    pub(super) is_first: bool,
 }
 
 impl Held {
+    /// A chunk behind others, or one whose place says nothing.
+    pub(super) fn behind(chunk: Chunk) -> Self {
+        Self { chunk, next: 0, is_first: false }
+    }
+
     pub(super) fn left(&self) -> usize {
         self.chunk.len() - self.next
     }
@@ -79,7 +97,7 @@ impl Held {
         let argument_bytes = self.take_weight(count);
         let first_index = self.chunk.index(self.next);
         self.next += count;
-        self.chunk.stayed();
+        self.is_first = false;
         Done {
             first_index,
             count,

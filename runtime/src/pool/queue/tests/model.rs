@@ -12,8 +12,8 @@ use proptest::prelude::*;
 use crate::error::TaskErrorKind;
 use crate::pool::chunk_size::Return;
 use crate::pool::queue::{Assignment, CallId, CallRules, Queue, Running, Slot};
-use crate::task::{Done, Outcomes};
-use crate::transport::{Arena, Chunk, ChunkHead, Taken};
+use crate::task::{Done, Origin, Outcomes};
+use crate::transport::{Arena, Chunk, ChunkHead, SOLITARY_DEATHS_MAX, SOLITARY_KILLS_MAX, Taken};
 use crate::wire::{self, Records, Status};
 
 const SLOTS: usize = 4;
@@ -27,10 +27,14 @@ enum Event {
     Answer { slot: Slot, count: usize, nanos: u64 },
     TakeBack { slot: Slot, count: usize },
     AssignToIdle { call: usize },
-    Lose { slot: Slot, has_begun: bool },
+    Lose { slot: Slot, has_begun: bool, origin: Origin },
     Suspend { slot: Slot },
     Start { slot: Slot },
     Close { call: usize, running: Running },
+}
+
+fn origin() -> impl Strategy<Value = Origin> {
+    prop_oneof![Just(Origin::Itself), Just(Origin::Outside)]
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -44,7 +48,8 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(slot, count, nanos)| Event::Answer { slot, count, nanos }),
         3 => (slot.clone(), 1..20usize).prop_map(|(slot, count)| Event::TakeBack { slot, count }),
         1 => (0..6usize).prop_map(|call| Event::AssignToIdle { call }),
-        2 => (slot.clone(), any::<bool>()).prop_map(|(slot, has_begun)| Event::Lose { slot, has_begun }),
+        4 => (slot.clone(), any::<bool>(), origin())
+            .prop_map(|(slot, has_begun, origin)| Event::Lose { slot, has_begun, origin }),
         1 => slot.clone().prop_map(|slot| Event::Suspend { slot }),
         3 => slot.prop_map(|slot| Event::Start { slot }),
         1 => (0..6usize, running).prop_map(|(call, running)| Event::Close { call, running }),
@@ -65,6 +70,8 @@ struct ModelWorker {
     claimed: usize,
     /// The tasks that it has given results of.
     served: usize,
+    /// All that it was given since it last had nothing is one task.
+    is_alone: bool,
 }
 
 /// What a worker dies of.
@@ -81,9 +88,11 @@ struct ModelCall {
     bytes_done: usize,
     done: BTreeSet<usize>,
     failed: BTreeSet<usize>,
-    /// The process that gave each result, and tasks that a worker died with.
+    /// The process that gave each result.
     finished_by: BTreeMap<usize, u32>,
-    died_with: BTreeSet<usize>,
+    /// How many workers died that had begun a task, and how many that were alone with it and had not.
+    died_with: BTreeMap<usize, u32>,
+    died_alone: BTreeMap<(usize, bool), u32>,
 }
 
 pub(super) struct Model {
@@ -176,6 +185,7 @@ impl Model {
         );
         assert!(given.chunk.len() > 0, "a chunk without tasks");
         worker.call = Some(call);
+        worker.is_alone = worker.tasks.is_empty() && given.chunk.len() == 1;
         worker.tasks.extend((0..given.chunk.len()).map(|position| given.chunk.index(position)));
         if self.returns == Return::Never {
             worker.claimed = worker.tasks.len();
@@ -223,6 +233,10 @@ impl Model {
     }
 
     pub(super) fn lose(&mut self, slot: Slot, has_begun: bool) {
+        self.lose_by(slot, has_begun, Origin::Itself);
+    }
+
+    pub(super) fn lose_by(&mut self, slot: Slot, has_begun: bool, origin: Origin) {
         let worker = std::mem::take(&mut self.workers[slot]);
         if !worker.alive {
             return;
@@ -231,9 +245,13 @@ impl Model {
         if let (Some(first), Some(known)) =
             (worker.tasks.front(), worker.call.and_then(|call| self.calls.get_mut(&call)))
         {
-            known.died_with.insert(*first);
+            if has_begun {
+                *known.died_with.entry(*first).or_default() += 1;
+            } else if worker.is_alone {
+                *known.died_alone.entry((*first, origin == Origin::Itself)).or_default() += 1;
+            }
         }
-        self.queue.lost(slot, u32::from(has_begun), Some(crash()));
+        self.queue.lost(slot, u32::from(has_begun), Some((crash(), origin)));
     }
 
     pub(super) fn start(&mut self, slot: Slot) {
@@ -305,7 +323,7 @@ impl Model {
                     self.assigned(&given);
                 }
             }
-            Event::Lose { slot, has_begun } => self.lose(slot, has_begun),
+            Event::Lose { slot, has_begun, origin } => self.lose_by(slot, has_begun, origin),
             Event::Suspend { slot } => self.suspend(slot),
             Event::Start { slot } => self.start(slot),
             Event::Close { call, running } => {
@@ -346,6 +364,10 @@ impl Model {
             assert_eq!(idle, usize::from(is_free), "worker {slot} is idle {idle} times");
             let calls = self.queue.calls.values().filter(|call| call.workers.contains(&slot)).count();
             assert_eq!(calls, usize::from(known.call.is_some()), "worker {slot} is of {calls} calls");
+        }
+        for call in self.queue.calls.values() {
+            let waiting: Vec<usize> = call.backlog.iter().map(|chunk| chunk.index(0)).collect();
+            assert!(waiting.is_sorted(), "what waits is not in order: {waiting:?}");
         }
         let starved = self.queue.calls.values().any(|call| !call.backlog.is_empty() && call.workers.is_empty());
         assert!(!starved || self.queue.idle.is_empty(), "a call waits, and a worker is free");
@@ -415,7 +437,11 @@ impl ModelCall {
                 assert_eq!(done.count, 1);
                 assert!(done.attempts <= self.rules.attempts, "task {} runs too often", done.first_index);
                 assert_eq!(done.earlier.len() + 1, done.attempts as usize, "the causes of task {}", done.first_index);
-                assert!(self.died_with.contains(&done.first_index), "no worker died with task {}", done.first_index);
+                let index = done.first_index;
+                let count = |by_itself| self.died_alone.get(&(index, by_itself)).copied().unwrap_or_default();
+                let solitary = count(true) / SOLITARY_DEATHS_MAX + count(false) / SOLITARY_KILLS_MAX;
+                let begun = self.died_with.get(&index).copied().unwrap_or_default();
+                assert!(begun + solitary >= done.attempts, "task {index} is blamed without evidence");
                 self.failed.insert(done.first_index);
             }
         }
@@ -427,6 +453,36 @@ impl ModelCall {
 }
 
 proptest! {
+    #[test]
+    fn deaths_before_a_task_begins_never_cost_it_unless_it_was_alone(
+        taken in any::<bool>(),
+        tasks in 1..40usize,
+        chunk in 1..9usize,
+        deaths in vec((0..SLOTS, 0..4usize, origin()), 0..if cfg!(miri) { 20 } else { 200 }),
+    ) {
+        let mut model = Model::new(SLOTS, if taken { Return::Taken } else { Return::Never });
+        let call = model.open(Some(chunk));
+        let mut left = tasks;
+        while left > 0 {
+            let count = left.min(chunk);
+            model.push(call, &vec![1; count]);
+            left -= count;
+        }
+        for (slot, finished, origin) in deaths {
+            (0..SLOTS).for_each(|slot| model.start(slot));
+            model.dispatch();
+            model.claim(slot, finished);
+            model.answer(slot, finished, Duration::from_millis(1));
+            // It dies between two tasks.
+            model.lose_by(slot, false, origin);
+            model.dispatch();
+            model.check();
+            model.collect();
+        }
+        model.settle();
+        model.check_all_done();
+    }
+
     #[test]
     fn every_task_has_one_outcome_in_any_order_of_events(
         taken in any::<bool>(),
