@@ -11,8 +11,14 @@ use crate::{pool, process, sys, worker};
 /// What is called so by hand ends as any program does: at the end of `main` nobody waits for a [`Process`](crate::Process), so
 /// what is to be waited for is joined; its daemons and workers end with it.
 ///
-/// A worker closes every descriptor but 0, 1, 2 and its channel, takes a variable out of its environment, and has `/dev/null` as
-/// its standard input. So threads that use descriptors or the environment by C functions must not be started before.
+/// A worker is started with `/dev/null` as its standard input, with the standard output and error of its parent, with its
+/// channel as descriptor 3, and with no other descriptor of its parent's; `init` closes none. It takes a variable out of the
+/// environment, so threads that use the environment by C functions must not be started before. It gives up the controlling
+/// terminal: a task that reads the terminal gets an error. (A [`Process`](crate::Process) that is no daemon keeps it.)
+///
+/// A process in which the variable of a worker is set, and which the process named there did not start, prints why it is no
+/// worker and exits with code 70. A program that runs with more rights than its user has (set-user-ID, set-group-ID, file
+/// capabilities) takes nothing of this crate's from its environment, is never a worker, and can make no pools.
 ///
 /// # Examples
 ///
@@ -60,12 +66,12 @@ pub fn enter_test(path: &'static str) {
 }
 
 fn enter(entry: Entry) {
-    launch::set_entry(entry);
+    launch::set_entry(entry, init as fn() as usize);
     let Some(marker) = sys::take_variable(launch::MARKER) else {
         return;
     };
-    if let Some(Marker { parent, depth, role }) = marker.to_str().and_then(Marker::parse) {
+    if let Some(Marker { parent, depth, role, folder }) = marker.to_str().and_then(Marker::parse) {
         launch::set_depth(depth);
-        worker::run(parent, role, process::leave);
+        worker::run(parent, role, folder, process::leave);
     }
 }

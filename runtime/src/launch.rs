@@ -1,23 +1,24 @@
 //! The parent's side of a worker's start: how this program enters as a worker, and one worker started that way. When to
 //! start one, and what its end means, is decided in `pool`.
 
-use std::ffi::OsString;
+use std::ffi::CString;
 use std::fmt;
 use std::io;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
+use crate::error::{Error, Kind, Result};
 use crate::output::Files;
 use crate::registry;
-use crate::sys::{self, Group, Process};
+use crate::sys::{self, Folder, Group, Process, Spawn, Stdout, Surroundings};
 use crate::task::{Output, Role};
 use crate::transport::{Arena, Link};
 use crate::wire::{Greeting, Welcome};
 
 /// The environment variable that says to a process that it is a worker: a [`Marker`].
-pub(crate) const MARKER: &str = "_POOLMAP_WORKER_OF";
+pub(crate) use crate::sys::WORKER_VARIABLE as MARKER;
 
 /// What a process that this program started is told before it can be greeted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +28,11 @@ pub(crate) struct Marker {
     /// How deep it stands in pools inside pools.
     pub(crate) depth: u32,
     pub(crate) role: Role,
+    pub(crate) folder: Folder,
 }
+
+/// The word of a marker for [`Folder::Given`].
+const FOLDER_WORD: &str = "folder";
 
 impl Marker {
     /// Reads a marker; none if it is someone else's variable.
@@ -36,13 +41,22 @@ impl Marker {
         let (parent, depth) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
         let word = words.next()?;
         let role = [Role::Worker, Role::Daemon, Role::Plain].into_iter().find(|role| role_word(*role) == word)?;
-        Some(Self { parent, depth, role })
+        let folder = match words.next() {
+            None => Folder::Inherited,
+            Some(FOLDER_WORD) => Folder::Given,
+            Some(_) => return None,
+        };
+        words.next().is_none().then_some(Self { parent, depth, role, folder })
     }
 }
 
 impl fmt::Display for Marker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.parent, self.depth, role_word(self.role))
+        write!(f, "{} {} {}", self.parent, self.depth, role_word(self.role))?;
+        match self.folder {
+            Folder::Inherited => Ok(()),
+            Folder::Given => write!(f, " {FOLDER_WORD}"),
+        }
     }
 }
 
@@ -70,14 +84,42 @@ static DEPTH: AtomicU32 = AtomicU32::new(0);
 /// Pools stand inside the tasks of pools at most so deep: a worker function that maps over itself would fill the machine.
 pub(crate) const DEPTH_MAX: u32 = 4;
 
-/// Notes that this process has entered, and how another can. The first entry stands: any of a program's is as good.
-pub(crate) fn set_entry(entry: Entry) {
+/// The address of a public function of this crate.
+static CODE: AtomicUsize = AtomicUsize::new(0);
+
+/// Notes that this process has entered, and how another can. The first entry stands: any of a program's is as good. `code` is
+/// the address of a public function of this crate.
+pub(crate) fn set_entry(entry: Entry, code: usize) {
+    CODE.store(code, Ordering::Relaxed);
     let _ = ENTRY.set(entry);
 }
 
-/// How a worker enters; none if this process never did.
-pub(crate) fn entry() -> Option<&'static Entry> {
-    ENTRY.get()
+/// How a worker of this process enters.
+///
+/// # Errors
+///
+/// This process may start no workers: it never entered, it stands too deep in pools, it has more rights than its user, or
+/// there is no file to start it from.
+pub(crate) fn entry() -> Result<&'static Entry> {
+    let entry = ENTRY.get().ok_or_else(|| Error::new(Kind::NotInitialized))?;
+    let depth = depth();
+    if depth >= DEPTH_MAX {
+        return Err(Error::new(Kind::NestedTooDeep { depth: depth + 1, depth_max: DEPTH_MAX }));
+    }
+    if sys::is_secure() {
+        return Err(Error::start(
+            "this program runs with more rights than its user has (set-user-ID, set-group-ID or file capabilities), and takes \
+             nothing from its environment then, so its workers could not learn that they are workers: give the rights up and \
+             execute it anew, or start pools in another program",
+        ));
+    }
+    program().map_err(Error::start)?;
+    Ok(entry)
+}
+
+/// The path that this program is started by.
+fn program() -> std::result::Result<&'static CString, &'static str> {
+    sys::own_program(CODE.load(Ordering::Relaxed))
 }
 
 /// How many pools this process stands in.
@@ -102,10 +144,48 @@ pub(crate) struct Start {
     pub(crate) output: Output,
 }
 
+/// Why a process was not started: what failed, and how.
+#[derive(Debug)]
+pub(crate) enum StartError {
+    /// Its channel, its memory or its files.
+    Channel(io::Error),
+    Null(io::Error),
+    Program(&'static CString, io::Error),
+    NoProgram(&'static str),
+}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> Self {
+        Self::Channel(error)
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Channel(error) => f.write_str(&sys::explained(error)),
+            Self::Null(error) if error.kind() == io::ErrorKind::NotFound => {
+                write!(f, "could not open /dev/null: {error}: it is a worker's standard input, so it must be there")
+            }
+            Self::Null(error) => write!(f, "could not open /dev/null: {}", sys::explained(error)),
+            Self::Program(path, error) => {
+                write!(f, "could not run {}: {}", path.to_string_lossy(), sys::explained(error))
+            }
+            Self::NoProgram(why) => f.write_str(why),
+        }
+    }
+}
+
 /// Starts the worker with this index: the process, and the channel to it, on which it has been greeted.
 ///
 /// It must be called by a thread that lives as long as the worker may: the kernel ends the worker with it.
-pub(crate) fn start(entry: &Entry, start: &Start, arena: Option<&Arena>, index: usize) -> io::Result<(Process, Link)> {
+pub(crate) fn start(
+    entry: &Entry,
+    start: &Start,
+    surroundings: &Surroundings,
+    arena: Option<&Arena>,
+    index: usize,
+) -> std::result::Result<(Process, Link), StartError> {
     let (mut link, worker_end, memory) = Link::new(arena, start.frame_bytes_max)?;
     let welcome = Welcome {
         greeting: Greeting::new(registry::fingerprint()),
@@ -119,46 +199,53 @@ pub(crate) fn start(entry: &Entry, start: &Start, arena: Option<&Arena>, index: 
     };
     let stdout = matches!(entry, Entry::Test(_)).then(sys::stdout);
     link.greet(welcome, arena, memory.as_ref(), stdout, Files::new(start.output)?)?;
-    let mut command = command(entry)?;
-    let marker = Marker { parent: std::process::id(), depth: depth() + 1, role: start.role };
-    command.env(MARKER, marker.to_string()).stdin(worker_end);
-    if start.memory_limit.is_some() {
-        // std holds a lock while it makes a backtrace, and waits for it again where there is no memory for that.
-        command.env("RUST_BACKTRACE", "0");
-    }
-    let group = if start.role.ends_with_parent() { Group::Own } else { Group::OfParent };
-    // The command, and with it our copy of the worker's end of the socket, is dropped when this returns.
-    let process = Process::spawn(&mut command, group)?;
+    // It was sent, and each descriptor counts where they are few.
+    drop(memory);
+    let process = spawn(entry, start, surroundings, worker_end)?;
     Ok((process, link))
 }
 
-/// The command that runs this program again. What runs now is started, also when its file was replaced or deleted.
-fn command(entry: &Entry) -> io::Result<Command> {
-    let mut command = Command::new(own_program()?);
-    let mut arguments = std::env::args_os();
-    command.arg0(arguments.next().unwrap_or_else(|| OsString::from("worker")));
+/// Starts this program again, with its end of the channel.
+fn spawn(
+    entry: &Entry,
+    start: &Start,
+    surroundings: &Surroundings,
+    channel: OwnedFd,
+) -> std::result::Result<Process, StartError> {
+    let program = program().map_err(StartError::NoProgram)?;
+    let folder = if surroundings.leaves_folder_to_process() { Folder::Given } else { Folder::Inherited };
+    let marker = Marker { parent: std::process::id(), depth: depth() + 1, role: start.role, folder };
+    // std holds a lock while it makes a backtrace, and waits for it again where there is no memory for that.
+    let backtrace = start.memory_limit.and_then(|_| sys::assignment("RUST_BACKTRACE", "0"));
+    let variables: Vec<CString> = sys::assignment(MARKER, marker.to_string()).into_iter().chain(backtrace).collect();
+    let (arguments, stdout) = arguments(entry);
+    let spawn = Spawn {
+        program,
+        arguments: &arguments,
+        surroundings,
+        variables: &variables,
+        null: sys::open_null(stdout).map_err(StartError::Null)?,
+        channel,
+        stdout,
+        group: if start.role.ends_with_parent() { Group::Own } else { Group::OfParent },
+    };
+    Process::spawn(spawn).map_err(|error| StartError::Program(program, error))
+}
+
+/// What this program is started with, its name first, and what becomes of its standard output.
+fn arguments(entry: &Entry) -> (Vec<CString>, Stdout) {
+    let text = |text: &str| CString::new(text).ok();
+    // What this process was given holds no zero byte, nor does the name of a function.
+    let mut own = std::env::args_os().filter_map(|argument| CString::new(argument.into_vec()).ok());
+    let name = own.next().or_else(|| text("worker"));
     match entry {
-        Entry::Main => {
-            command.args(arguments);
-        }
-        Entry::Test(name) => {
+        Entry::Main => (name.into_iter().chain(own).collect(), Stdout::Inherited),
+        Entry::Test(test) => {
             // libtest announces the test on its standard output, so the worker gets the real one by the socket.
-            command
-                .args([name, "--exact", "--nocapture", "--include-ignored", "--test-threads=1"])
-                .stdout(Stdio::null());
+            let options = [test, "--exact", "--nocapture", "--include-ignored", "--test-threads=1"];
+            (name.into_iter().chain(options.into_iter().filter_map(text)).collect(), Stdout::Null)
         }
     }
-    Ok(command)
-}
-
-#[cfg(poolmap_linux)]
-fn own_program() -> io::Result<&'static str> {
-    Ok("/proc/self/exe")
-}
-
-#[cfg(not(poolmap_linux))]
-fn own_program() -> io::Result<std::path::PathBuf> {
-    std::env::current_exe()
 }
 
 #[cfg(test)]
@@ -168,10 +255,12 @@ mod tests {
     #[test]
     fn a_marker_comes_back_as_it_went_and_others_are_none() {
         for role in [Role::Worker, Role::Daemon, Role::Plain] {
-            let marker = Marker { parent: 7, depth: 2, role };
-            assert_eq!(Marker::parse(&marker.to_string()), Some(marker));
+            for folder in [Folder::Inherited, Folder::Given] {
+                let marker = Marker { parent: 7, depth: 2, role, folder };
+                assert_eq!(Marker::parse(&marker.to_string()), Some(marker));
+            }
         }
-        for other in ["", "7", "7 2", "7 2 else", "x 2 worker", "someone else's"] {
+        for other in ["", "7", "7 2", "7 2 else", "x 2 worker", "someone else's", "7 2 plain x", "7 2 plain folder x"] {
             assert_eq!(Marker::parse(other), None, "{other}");
         }
     }

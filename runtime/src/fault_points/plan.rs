@@ -79,7 +79,7 @@ pub(crate) fn cut(point: Point, frame: &[u8]) -> &[u8] {
 fn plan() -> Option<&'static Plan> {
     static PLAN: OnceLock<Option<Plan>> = OnceLock::new();
     let read = || {
-        let text = std::env::var(VARIABLE).ok().filter(|text| !text.is_empty())?;
+        let text = crate::sys::variable(VARIABLE)?.into_string().ok().filter(|text| !text.is_empty())?;
         let plan = Plan::parse(&text);
         Some(plan.unwrap_or_else(|| panic!("{VARIABLE}={text} is not understood: see fault_points/plan.rs")))
     };

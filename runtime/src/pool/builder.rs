@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::core::{Settings, Transport};
 use super::handle::{Pool, cpu_count};
 use super::retirement::Retirement;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::launch::{self, Start};
 use crate::registry::EncodedCall;
 use crate::sys;
@@ -225,10 +225,15 @@ impl Builder {
 
     /// Builds the pool. It starts the workers and does not wait until they are ready; [`Pool::ready`] does.
     ///
+    /// All workers of the pool, those that are started later too, have the environment and the current folder that this process
+    /// has now. The pool holds 6 descriptors, and 2 for each worker.
+    ///
     /// # Errors
     ///
     /// An option that is out of its range; a process that never called [`init`](crate::init); pools inside the tasks of
-    /// pools more than 4 deep; a worker that the system does not start (those started before are ended).
+    /// pools more than 4 deep; a worker that the system does not start (those started before are ended); a program with more
+    /// rights than its user has (set-user-ID, file capabilities), or in which this crate is a library that a foreign program has
+    /// loaded.
     pub fn build(self) -> Result<Pool> {
         let pool = Pool::unstarted(self.settings()?)?;
         pool.start()?;
@@ -236,15 +241,11 @@ impl Builder {
     }
 
     pub(super) fn settings(self) -> Result<Settings> {
-        let entry = launch::entry().ok_or_else(|| Error::new(Kind::NotInitialized))?;
-        let depth = launch::depth();
-        if depth >= launch::DEPTH_MAX {
-            return Err(Error::new(Kind::NestedTooDeep { depth: depth + 1, depth_max: launch::DEPTH_MAX }));
-        }
+        let entry = launch::entry()?;
         if let Some(mistake) = self.mistake {
             return Err(Error::invalid_option(mistake));
         }
-        let workers = self.workers.unwrap_or_else(|| match depth {
+        let workers = self.workers.unwrap_or_else(|| match launch::depth() {
             0 => cpu_count(),
             _ => 1,
         });
@@ -289,7 +290,7 @@ impl Builder {
 const TRANSPORT_VARIABLE: &str = "POOLMAP_TRANSPORT";
 
 fn transport_from_environment() -> Result<Transport> {
-    match std::env::var_os(TRANSPORT_VARIABLE) {
+    match sys::variable(TRANSPORT_VARIABLE) {
         None => Ok(Transport::SharedMemory),
         Some(value) if value == "socket" => Ok(Transport::Socket),
         Some(value) if value == "memory" => Ok(Transport::SharedMemory),

@@ -8,7 +8,7 @@ use super::handle::Pool;
 use crate::error::{Error, Result};
 use crate::launch;
 use crate::locks::Lock;
-use crate::sys::PerProcess;
+use crate::sys::{self, PerProcess};
 
 /// Each process has its own: a fork makes it anew.
 static GLOBAL: PerProcess<Lock<Option<&'static Pool>>> = PerProcess::new();
@@ -17,7 +17,8 @@ static GLOBAL: PerProcess<Lock<Option<&'static Pool>>> = PerProcess::new();
 const WORKERS_VARIABLE: &str = "POOLMAP_WORKERS";
 
 /// The pool of calls that name none. It starts its workers at its first task: one for each CPU, or as many as the
-/// environment variable `POOLMAP_WORKERS` says. Inside a task it has one. A map without tasks starts none.
+/// environment variable `POOLMAP_WORKERS` says. Inside a task it has one. A map without tasks starts none. Its workers have the
+/// environment and the current folder of that first task's moment.
 ///
 /// # Errors
 ///
@@ -69,7 +70,7 @@ pub fn shutdown_global() {
 }
 
 fn workers_from_environment() -> Result<Option<usize>> {
-    let Some(value) = std::env::var_os(WORKERS_VARIABLE) else {
+    let Some(value) = sys::variable(WORKERS_VARIABLE) else {
         return Ok(None);
     };
     match value.to_str().and_then(|value| value.trim().parse().ok()) {

@@ -13,7 +13,7 @@ use super::supervisor;
 use crate::error::{Error, Kind, Result};
 use crate::locks::{Lock, Locked};
 use crate::shared::Look;
-use crate::sys::{self, ForkMark};
+use crate::sys::{self, ForkMark, Surroundings};
 use crate::task::{Done, Output, WorkerInfo};
 
 /// Workers that a parent owns, and that run tasks for it.
@@ -84,9 +84,7 @@ impl Pool {
     pub(super) fn unstarted(settings: Settings) -> Result<Self> {
         let output = settings.start.output;
         let finalizer = settings.finalizer.as_ref().map(|call| call.function.index());
-        let shared = Shared::new(settings).map_err(|error| {
-            Error::start(format!("a pool could not be made: {error}; it takes 5 descriptors, so look at `ulimit -n`"))
-        })?;
+        let shared = Shared::new(settings).map_err(|error| Error::start(sys::start_error("a pool", &error)))?;
         crate::shared::look_while_waiting(&shared);
         let finalized = Arc::clone(&shared.finalized);
         let inner = Lock::new(Inner { shared: Some(shared), supervisor: None });
@@ -101,14 +99,14 @@ impl Pool {
             drop(inner);
             return shared.started();
         }
+        // Workers that are started later get the same.
+        let surroundings = Surroundings::capture().map_err(|error| Error::start(sys::start_error("a pool", &error)))?;
         shared.lock().phase = Phase::Running;
         let of_supervisor = Arc::clone(&shared);
         let spawned = std::thread::Builder::new()
             .name("poolmap-pool".to_owned())
-            .spawn(move || supervisor::run(&of_supervisor))
-            .map_err(|error| {
-                Error::start(format!("the pool's thread could not be started: {error}; look at `ulimit -u`"))
-            })?;
+            .spawn(move || supervisor::run(&of_supervisor, &surroundings))
+            .map_err(|error| Error::start(sys::start_error("the pool's thread", &error)))?;
         inner.supervisor = Some(spawned);
         drop(inner);
         shared.started().inspect_err(|_| self.shut_down())

@@ -23,6 +23,7 @@ use super::submitted::{Callback, Outcome, Submitted, Then};
 use crate::error::{Error, Kind, Result, TaskErrorKind};
 use crate::foreign;
 use crate::locks::{Condition, Lock, Locked};
+use crate::sys;
 use crate::task::Done;
 use crate::transport::Chunk;
 
@@ -377,9 +378,7 @@ fn run(callback: Callback, outcome: Outcome) {
 fn spawn(shared: Arc<Shared>) -> Result<JoinHandle<()>> {
     let spawned =
         std::thread::Builder::new().name("poolmap-done".to_owned()).spawn(move || shared.attend_submissions());
-    spawned.map_err(|error| {
-        Error::start(format!("the thread for submitted calls could not be started: {error}; look at `ulimit -u`"))
-    })
+    spawned.map_err(|error| Error::start(sys::start_error("the thread for submitted calls", &error)))
 }
 
 /// A thread that waits for a handle, and drives meanwhile.

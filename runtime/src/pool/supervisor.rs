@@ -18,7 +18,7 @@ use crate::error::StartFailure;
 use crate::fault_points::{self, Point};
 use crate::launch;
 use crate::output::Rest;
-use crate::sys::{self, End, Watch};
+use crate::sys::{self, End, Surroundings, Watch};
 use crate::task::Origin;
 use crate::trace::{self, Event};
 
@@ -33,8 +33,8 @@ const ATTEND_INTERVAL: Duration = Duration::from_millis(2);
 /// At its own end the supervisor looks so often for the end of each process that it has just killed.
 const REAP_ROUNDS_MAX: u32 = 10;
 
-/// Runs until the pool is closed and no process is left.
-pub(super) fn run(shared: &Shared) {
+/// Runs until the pool is closed and no process is left. All workers are started in the same surroundings.
+pub(super) fn run(shared: &Shared, surroundings: &Surroundings) {
     // Whatever ends this thread, nobody waits for it after that.
     let _closed = OnEnd(|| {
         let mut core = shared.lock();
@@ -67,7 +67,7 @@ pub(super) fn run(shared: &Shared) {
     shared.leave_copy();
     let mut closing_since = None;
     loop {
-        start_vacant(shared);
+        start_vacant(shared, surroundings);
         let (watched, timeout) = {
             let core = shared.lock();
             let closing = core.phase == Phase::Closing;
@@ -97,7 +97,7 @@ pub(super) fn run(shared: &Shared) {
 }
 
 /// Starts a process for each empty seat whose time has come. The first failure of the pool's first round ends the round.
-fn start_vacant(shared: &Shared) {
+fn start_vacant(shared: &Shared, surroundings: &Surroundings) {
     let mut first_failure = None;
     loop {
         let mut core = shared.lock();
@@ -112,7 +112,7 @@ fn start_vacant(shared: &Shared) {
         };
         drop(core);
         let settings = &shared.settings;
-        let started = launch::start(&settings.entry, &settings.start, Some(&shared.arena), slot);
+        let started = launch::start(&settings.entry, &settings.start, surroundings, Some(&shared.arena), slot);
         let mut core = shared.lock();
         match started {
             Ok((process, link)) => {
@@ -135,11 +135,7 @@ fn start_vacant(shared: &Shared) {
                 }
             }
             Err(error) => {
-                let message = format!(
-                    "worker {slot} of {} could not be started: {error}; each takes a process and 2 descriptors, so look \
-                     at `ulimit -n` and `ulimit -u`, or use fewer workers",
-                    shared.workers(),
-                );
+                let message = format!("worker {slot} of {} could not be started: {error}", shared.workers());
                 if core.first_round.is_none() {
                     first_failure = Some(StartFailure { message: message.clone() });
                 }

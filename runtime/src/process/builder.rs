@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::handle::ProcessHandle;
 use super::keeper;
-use crate::error::{CodecError, Error, Kind, Result, TaskError, TaskErrorKind};
+use crate::error::{CodecError, Error, Result, TaskError, TaskErrorKind};
 use crate::launch;
 use crate::registry::{EncodedCall, Itself, WorkerFn, take_outcome};
 use crate::task::Role;
@@ -121,6 +121,8 @@ impl<F: WorkerFn> Process<F> {
     /// Starts the process. It does not wait until the call has begun, but until the process needs its parent no more: what
     /// of the arguments is more than a socket holds (some 100 KiB) is handed over first.
     ///
+    /// The process has the environment and the current folder that this process has now.
+    ///
     /// A running process takes 2 descriptors here (3 where the system has no pidfd); after its end the handle holds 1.
     ///
     /// # Errors
@@ -132,11 +134,7 @@ impl<F: WorkerFn> Process<F> {
     pub fn start(self) -> Result<ProcessHandle<F::Output>> {
         static STARTED: AtomicUsize = AtomicUsize::new(0);
 
-        let entry = launch::entry().ok_or_else(|| Error::new(Kind::NotInitialized))?;
-        let depth = launch::depth();
-        if depth >= launch::DEPTH_MAX {
-            return Err(Error::new(Kind::NestedTooDeep { depth: depth + 1, depth_max: launch::DEPTH_MAX }));
-        }
+        let entry = launch::entry()?;
         let function = F::__registration();
         let number = STARTED.fetch_add(1, Ordering::Relaxed) + 1;
         let name = self.name.unwrap_or_else(|| format!("Process-{number}"));

@@ -9,7 +9,6 @@
 //!    call, and no other were open, the channel would end before the process had its own. The memory that it maps is held until it
 //!    has ended, as it may write there.
 
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitStatus;
@@ -18,10 +17,10 @@ use std::time::{Duration, Instant};
 
 use crate::death::{self, Cause};
 use crate::error::TaskErrorKind;
-use crate::launch::{self, Entry, STACK_BYTES, Start};
+use crate::launch::{self, Entry, STACK_BYTES, Start, StartError};
 use crate::registry;
 use crate::shared::Segment;
-use crate::sys::{self, End, Process, Watch};
+use crate::sys::{self, End, Process, Surroundings, Watch};
 use crate::task::{Origin, Output, Role};
 use crate::transport::{Chunk, Event, Fault, Link};
 use crate::wire::{FRAME_BYTES_MAX, Greeting, Violation};
@@ -102,7 +101,13 @@ impl Watched {
 
 impl Child {
     /// Starts the process, and sends it its call. The thread that calls it must live as long as the process may.
-    pub(super) fn start(entry: &Entry, role: Role, name: String, chunk: Chunk) -> io::Result<Self> {
+    pub(super) fn start(
+        entry: &Entry,
+        role: Role,
+        surroundings: &Surroundings,
+        name: String,
+        chunk: Chunk,
+    ) -> Result<Self, StartError> {
         let start = Start {
             role,
             frame_bytes_max: FRAME_BYTES_MAX,
@@ -112,7 +117,7 @@ impl Child {
         };
         // Made before the process: from its start on, nothing may fail.
         let (ours, theirs) = sys::pair()?;
-        let (mut process, mut link) = launch::start(entry, &start, None, 0)?;
+        let (mut process, mut link) = launch::start(entry, &start, surroundings, None, 0)?;
         let (descriptor, end_teller) = match process.descriptor() {
             Some(pidfd) => (pidfd, None),
             None => (Arc::new(OwnedFd::from(ours)), Some(theirs)),

@@ -12,7 +12,7 @@ use super::child::{Child, Watched};
 use crate::error::{Error, Result};
 use crate::launch::Entry;
 use crate::locks::{Condition, Lock, Locked};
-use crate::sys::{self, PerProcess, Waker, Watch};
+use crate::sys::{self, PerProcess, Surroundings, Waker, Watch};
 use crate::task::Role;
 use crate::transport::Chunk;
 
@@ -45,6 +45,7 @@ struct Order {
     role: Role,
     name: String,
     chunk: Chunk,
+    surroundings: Surroundings,
     answer: Sender<std::result::Result<Arc<Child>, String>>,
 }
 
@@ -53,21 +54,18 @@ pub(super) fn start(entry: &Entry, role: Role, name: String, chunk: Chunk) -> Re
     let (answer, answered) = channel();
     let failed = {
         let name = name.clone();
-        move |why: &str| {
-            Error::start(format!(
-                "process `{name}` could not be started: {why}; it takes a process and 5 descriptors, so look at `ulimit -n` \
-                 and `ulimit -u`",
-            ))
-        }
+        move |why: &str| Error::start(format!("process `{name}` could not be started: {why}"))
     };
+    // Of this moment, and not of that in which the keeper gets to it.
+    let surroundings = Surroundings::capture().map_err(|error| failed(&sys::explained(&error)))?;
     let mut keeper = lock();
-    keeper.orders.push(Order { entry: entry.clone(), role, name, chunk, answer });
+    keeper.orders.push(Order { entry: entry.clone(), role, name, chunk, surroundings, answer });
     match &keeper.waker {
         Some(waker) => waker.wake(),
         None => {
             if let Err(error) = keeper.begin() {
                 keeper.orders.clear();
-                return Err(failed(&error.to_string()));
+                return Err(failed(&sys::explained(&error)));
             }
         }
     }
@@ -148,8 +146,10 @@ fn run(waker: &Waker) {
 }
 
 fn carry_out(order: Order) {
-    let Order { entry, role, name, chunk, answer } = order;
-    let started = Child::start(&entry, role, name, chunk).map(Arc::new);
+    let Order { entry, role, name, chunk, surroundings, answer } = order;
+    let started = Child::start(&entry, role, &surroundings, name, chunk).map(Arc::new);
+    // Before who asked can count descriptors.
+    drop(surroundings);
     if let Ok(child) = &started {
         lock().children.push(Arc::clone(child));
     }

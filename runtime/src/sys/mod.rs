@@ -14,22 +14,25 @@ mod oom_kills;
 mod own_end;
 mod packets;
 mod pages;
+mod peer;
 mod plain;
 mod poll;
 mod process;
+mod program;
 mod racing;
 mod random;
+mod refusal;
 mod seals;
 mod socket;
+mod spawn;
 mod stack;
-#[cfg(feature = "progress")]
 mod terminal;
 mod waker;
 mod worker_setup;
 
 pub(crate) use common::{CommonMemory, common_memory, is_locked_by_another, lock_byte, memory_bytes, unlock_byte};
 pub(crate) use crash::{CRASH_WORDS, Crash, CrashPad, Reason, TaskLimits, leave_word_of_crashes};
-pub(crate) use environment::take_variable;
+pub(crate) use environment::{WORKER_VARIABLE, is_secure, take_variable, variable};
 pub(crate) use files::{
     WHOLE_BYTES_MAX, appended_file, file, flush_c_streams, forget_before, own_output, replace_output, unnamed_file,
     write_within,
@@ -47,12 +50,15 @@ pub(crate) use pages::{Pages, Part, page_bytes};
 pub(crate) use plain::{IsVec, Plain, for_each_plain, plain_bytes, type_id};
 pub(crate) use poll::{Watch, poll};
 pub(crate) use process::{CAN_TELL_CPU_TIME, End, Group, Process, cpu_time, resident_bytes};
+pub(crate) use program::own_program;
 pub(crate) use random::random;
+pub(crate) use refusal::{explained, start_error};
 pub(crate) use seals::{seal_against_all_writers, seal_seals};
 pub(crate) use socket::{
     FromParent, Wait, is_hung_up, pair, receive, receive_with_descriptors, send, send_with_descriptors,
 };
+pub(crate) use spawn::{Spawn, Stdout, Surroundings, assignment, open_null};
 #[cfg(feature = "progress")]
 pub(crate) use terminal::terminal_columns;
 pub(crate) use waker::Waker;
-pub(crate) use worker_setup::{become_worker, keep_freed_memory, kill_own_group, replace_stdout, stdout};
+pub(crate) use worker_setup::{Folder, become_worker, keep_freed_memory, kill_own_group, replace_stdout, stdout};

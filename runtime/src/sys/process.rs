@@ -5,8 +5,8 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Command, ExitStatus};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::sync::Arc;
 
 use nix::errno::Errno;
@@ -15,6 +15,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use super::oom_kills::OomKills;
+use super::spawn::Spawn;
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,13 +53,10 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts a process.
-    pub(crate) fn spawn(command: &mut Command, group: Group) -> io::Result<Self> {
+    pub(crate) fn spawn(spawn: Spawn<'_>) -> io::Result<Self> {
         let oom_kills = OomKills::now();
-        if group == Group::Own {
-            command.process_group(0);
-        }
-        let child = command.spawn()?;
-        let pid = Pid::from_raw(child.id().cast_signed());
+        let group = spawn.group;
+        let pid = super::spawn::spawn(spawn)?;
         let pidfd = pidfd_open(pid).map(Arc::new);
         Ok(Self { pid, group, pidfd, end: None, status: None, is_killed: false, oom_kills })
     }

@@ -1,39 +1,56 @@
 //! What a worker does to itself before its first task, after exec: nothing is done between fork and exec, which would
 //! keep std from using posix_spawn (with a 2 GB parent 0.15 ms against 239 ms).
 
-use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
 
+use super::spawn::FOLDER;
+use super::{peer, terminal};
 use crate::task::Role;
 
-/// Makes this process the worker of `parent`, and gives the socket that it was started with as standard input.
-///
-/// Descriptors other than 0, 1, 2 and that socket are closed: they are what the parent happened to leave open.
+/// Makes this process the worker of `parent`, and gives the channel that it was started with.
 ///
 /// # Errors
 ///
-/// There is no such socket, or the parent is gone already.
-pub(crate) fn become_worker(parent: u32, role: Role) -> io::Result<UnixStream> {
+/// This process was not started by `parent`, or the parent is gone already.
+pub(crate) fn become_worker(parent: u32, role: Role, folder: Folder) -> io::Result<UnixStream> {
+    let channel = peer::take_channel(parent)?;
     if role.ends_with_parent() {
         die_with_parent();
         // Asked after the line above: a parent that died before it sends no signal any more.
-        if std::os::unix::process::parent_id() != parent {
-            return Err(io::ErrorKind::NotConnected.into());
-        }
+        peer::check_parent(parent, &channel)?;
+        terminal::give_up_terminal();
+    }
+    if folder == Folder::Given {
+        change_to_given_folder()?;
     }
     show_own_name();
-    let socket = take_stdin()?;
-    close_all_but(socket.as_raw_fd());
     prefer_for_oom_killer();
     set_signals(role);
     super::forks::mark_worker();
-    Ok(UnixStream::from(socket))
+    Ok(channel)
+}
+
+/// Where a worker's folder comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Folder {
+    /// It was started in it.
+    Inherited,
+    /// It was given as a descriptor, and the worker changes to it.
+    Given,
+}
+
+/// Changes to the folder that this process was given as a descriptor.
+fn change_to_given_folder() -> io::Result<()> {
+    // SAFETY: the parent, which is who it should be, has put the folder under this number before the program could open
+    // anything, and says so; so nothing else owns it.
+    let folder = unsafe { OwnedFd::from_raw_fd(FOLDER) };
+    nix::unistd::fchdir(&folder)?;
+    Ok(())
 }
 
 /// The kernel kills this process when the thread that started it ends.
@@ -64,58 +81,6 @@ fn show_own_name() {
 #[cfg(not(poolmap_linux))]
 fn show_own_name() {}
 
-/// Moves standard input off descriptor 0, and puts `/dev/null` there.
-fn take_stdin() -> io::Result<OwnedFd> {
-    // A high number first: a program's thread that was started before `init()` and goes on using descriptors of its own,
-    // which are closed here, does not find the channel under their numbers.
-    let moved = fcntl(io::stdin(), FcntlArg::F_DUPFD_CLOEXEC(200))
-        .or_else(|_| fcntl(io::stdin(), FcntlArg::F_DUPFD_CLOEXEC(3)))?;
-    // SAFETY: fcntl has just made this descriptor, and nothing else knows it.
-    let socket = unsafe { OwnedFd::from_raw_fd(moved) };
-    nix::unistd::dup2_stdin(File::open("/dev/null")?)?;
-    Ok(socket)
-}
-
-/// Closes every descriptor from 3 on but `keep`.
-fn close_all_but(keep: RawFd) {
-    let keep = keep.cast_unsigned();
-    if close_range(3, keep.saturating_sub(1)) && close_range(keep + 1, libc::c_uint::MAX) {
-        return;
-    }
-    for directory in ["/proc/self/fd", "/dev/fd"] {
-        let Ok(entries) = std::fs::read_dir(directory) else {
-            continue;
-        };
-        let open: Vec<libc::c_uint> =
-            entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
-        for descriptor in open {
-            if descriptor > 2 && descriptor != keep {
-                let descriptor = descriptor.cast_signed();
-                // SAFETY: closing a descriptor touches no memory. That nothing of the program owns it any more is what
-                // `init()` asks for. That of the directory listing is closed already, and closing it twice fails.
-                unsafe { libc::close(descriptor) };
-            }
-        }
-        return;
-    }
-}
-
-/// Closes the descriptors from `first` to `last`; false where the system has no such call.
-#[cfg(poolmap_linux)]
-fn close_range(first: libc::c_uint, last: libc::c_uint) -> bool {
-    if first > last {
-        return true;
-    }
-    // SAFETY: closing descriptors touches no memory. That nothing of the program owns one any more is what `init()` asks for.
-    let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
-    result == 0
-}
-
-#[cfg(not(poolmap_linux))]
-fn close_range(_first: libc::c_uint, _last: libc::c_uint) -> bool {
-    false
-}
-
 /// Without it the kernel's OOM killer takes the larger process, which is the parent more often than not.
 fn prefer_for_oom_killer() {
     // Everyone may raise it. Where there is no such file there is no such killer.
@@ -124,7 +89,8 @@ fn prefer_for_oom_killer() {
 
 /// No signal blocked. What ends with its parent has a process group of its own, in the background: SIGINT (a Ctrl-C is the
 /// parent's to act on) is caught by a handler that does nothing, and not ignored, which programs that a task starts would
-/// inherit; writing to the terminal is allowed also under `stty tostop`. Other processes stand beside their parent, and do
+/// inherit; should it still have a terminal, writing to it is allowed also under `stty tostop`, and reading it is an error and
+/// does not stop it for ever. Other processes stand beside their parent, and do
 /// about signals what any program does.
 fn set_signals(role: Role) {
     extern "C" fn do_nothing(_signal: libc::c_int) {}
@@ -139,6 +105,7 @@ fn set_signals(role: Role) {
     unsafe {
         let _ = sigaction(Signal::SIGINT, &nothing);
         let _ = sigaction(Signal::SIGTTOU, &ignore);
+        let _ = sigaction(Signal::SIGTTIN, &ignore);
     }
 }
 
@@ -178,5 +145,7 @@ pub(crate) fn stdout() -> BorrowedFd<'static> {
 
 /// Makes `descriptor` this process's standard output.
 pub(crate) fn replace_stdout(descriptor: &OwnedFd) -> io::Result<()> {
-    nix::unistd::dup2_stdout(descriptor.as_fd()).map_err(io::Error::from)
+    nix::unistd::dup2_stdout(descriptor.as_fd())?;
+    terminal::make_streams_write_only();
+    Ok(())
 }

@@ -3,7 +3,7 @@
 //! Two threads: tasks run on one with a stack of a known size, and the process's first thread watches the socket, so that
 //! the parent's end is seen in the middle of a task too, by what ends with its parent.
 
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::parent_id;
@@ -14,7 +14,7 @@ use crate::fault_points::{self, Point};
 use crate::output::{self, Files};
 use crate::registry::{self, DROPS_OUTPUT, Registration, TaskCall};
 use crate::shared;
-use crate::sys::{self, FromParent, TaskLimits, Watch};
+use crate::sys::{self, Folder, FromParent, TaskLimits, Watch};
 use crate::task::{Output, Role};
 use crate::transport::{Fault, RingEnd, WorkerEnd};
 use crate::wire::{self, Greeting, OVERHEAD_BYTES, Status, ToWorker, Violation, Welcome};
@@ -31,9 +31,9 @@ const EXIT_PANICKED: i32 = 101;
 const EXIT_NO_OUTPUT: i32 = 1;
 
 /// Serves as a worker of `parent`, and ends the process. One that runs one call runs `leave` behind it.
-pub(crate) fn run(parent: u32, role: Role, leave: fn()) -> ! {
+pub(crate) fn run(parent: u32, role: Role, folder: Folder, leave: fn()) -> ! {
     fault_points::reached(Point::Entered);
-    match enter(parent, role, leave) {
+    match enter(parent, role, folder, leave) {
         Ok(socket) if role.ends_with_parent() => watch(&socket, parent),
         Ok(_) => loop {
             std::thread::park();
@@ -41,7 +41,8 @@ pub(crate) fn run(parent: u32, role: Role, leave: fn()) -> ! {
         Err(error) => {
             // Nobody is left to tell when the parent is gone, and a Ctrl-C is no reason to print.
             if error.kind() != io::ErrorKind::UnexpectedEof && !sys::is_hung_up(&error) {
-                eprintln!("poolmap: a worker could not start: {error}");
+                // There may be no standard error, which is no reason to panic.
+                let _ = writeln!(io::stderr(), "poolmap: a worker could not start: {error}");
             }
             std::process::exit(EXIT_FAILED)
         }
@@ -49,8 +50,8 @@ pub(crate) fn run(parent: u32, role: Role, leave: fn()) -> ! {
 }
 
 /// Becomes a worker and starts the task thread; the socket is to be watched.
-fn enter(parent: u32, role: Role, leave: fn()) -> io::Result<UnixStream> {
-    let mut end = WorkerEnd::new(sys::become_worker(parent, role)?);
+fn enter(parent: u32, role: Role, folder: Folder, leave: fn()) -> io::Result<UnixStream> {
+    let mut end = WorkerEnd::new(sys::become_worker(parent, role, folder)?);
     let welcome = match end.receive(|message| match message {
         ToWorker::Welcome(welcome) => Some(welcome),
         _ => None,

@@ -1,0 +1,111 @@
+//! Who is at the other end of this process's channel: a worker runs what comes from there, so it must be the process that
+//! started it, of the same user. The kernel says who it is; nothing that the other end says is asked for.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::libc;
+use nix::sys::socket::{SockType, UnixAddr, getpeername, getsockopt, sockopt};
+
+use super::environment::WORKER_VARIABLE;
+use super::poll::{Watch, poll};
+use super::spawn::CHANNEL;
+
+/// The end of a dead parent's channel is closed within this.
+const HANG_UP_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// Takes the channel that `parent` has started this process with.
+///
+/// # Errors
+///
+/// There is none: the variable was inherited, or set by someone else.
+pub(super) fn take_channel(parent: u32) -> io::Result<UnixStream> {
+    let refuse = |why: &dyn fmt::Display| {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!(
+                "{WORKER_VARIABLE} says that this is a worker of process {parent}, but {why}: if no pool started this \
+                 process, unset the variable",
+            ),
+        )
+    };
+    // SAFETY: the call asks for the flags of a number, whether it is open or not.
+    if unsafe { libc::fcntl(CHANNEL, libc::F_GETFD) } < 0 {
+        return Err(refuse(&format_args!("descriptor {CHANNEL} is not open")));
+    }
+    // SAFETY: the descriptor is open (asked above), and borrowed for the questions below alone. Nothing closes it meanwhile:
+    // `init()` is the first thing that a program does with its descriptors.
+    let channel = unsafe { BorrowedFd::borrow_raw(CHANNEL) };
+    if getsockopt(&channel, sockopt::SockType) != Ok(SockType::Stream)
+        || getpeername::<UnixAddr>(channel.as_raw_fd()).is_err()
+    {
+        return Err(refuse(&format_args!("descriptor {CHANNEL} is no connected stream socket of this machine")));
+    }
+    let Peer { pid, uid } = peer(channel)?;
+    // SAFETY: the call has no arguments and cannot fail.
+    let own = unsafe { libc::geteuid() };
+    if let Some(pid) = pid.filter(|&pid| pid != parent) {
+        return Err(refuse(&format_args!("process {pid} is at the other end of descriptor {CHANNEL}")));
+    }
+    if let Some(uid) = uid.filter(|&uid| uid != own) {
+        return Err(refuse(&format_args!("user {uid} is at the other end of descriptor {CHANNEL}, not user {own}")));
+    }
+    if (pid, uid) == (None, None) {
+        return Err(refuse(&"this system does not tell who is at the other end"));
+    }
+    // What a task starts must not hold the channel open.
+    fcntl(channel, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    // SAFETY: it is the socket that the parent made for this process and put under this number (asked above), before the
+    // program could open anything, so nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(CHANNEL) }.into())
+}
+
+/// Checks that this process is a child of `parent`, to whose life it is bound.
+///
+/// # Errors
+///
+/// `NotConnected`: the parent has ended. Any other: it has not, and did not start this process.
+pub(super) fn check_parent(parent: u32, channel: &UnixStream) -> io::Result<()> {
+    let actual = std::os::unix::process::parent_id();
+    if actual == parent {
+        return Ok(());
+    }
+    let mut watches = [Watch::hang_up(channel.as_fd())];
+    poll(&mut watches, Some(HANG_UP_TIME_MAX))?;
+    if watches[0].ready {
+        return Err(io::ErrorKind::NotConnected.into());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("{WORKER_VARIABLE} says that this is a worker of process {parent}, but process {actual} started it"),
+    ))
+}
+
+/// The other end of a socket, as far as the system tells.
+struct Peer {
+    pid: Option<u32>,
+    uid: Option<u32>,
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn peer(socket: BorrowedFd<'_>) -> io::Result<Peer> {
+    let credentials = getsockopt(&socket, sockopt::PeerCredentials)?;
+    Ok(Peer { pid: Some(credentials.pid().cast_unsigned()), uid: Some(credentials.uid()) })
+}
+
+/// Some systems tell nothing of a pair's other end, or the process alone.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn peer(socket: BorrowedFd<'_>) -> io::Result<Peer> {
+    let (mut uid, mut gid) = (0, 0);
+    // SAFETY: the descriptor is open while it is borrowed, and both pointers are to numbers of ours.
+    let result = unsafe { libc::getpeereid(socket.as_raw_fd(), &raw mut uid, &raw mut gid) };
+    #[cfg(target_vendor = "apple")]
+    let pid = getsockopt(&socket, sockopt::LocalPeerPid).ok().and_then(|pid| u32::try_from(pid).ok());
+    #[cfg(not(target_vendor = "apple"))]
+    let pid = None;
+    Ok(Peer { pid, uid: (result == 0).then_some(uid) })
+}
