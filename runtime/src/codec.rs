@@ -9,10 +9,14 @@
 
 #[cfg(test)]
 mod against_bincode;
+mod depth;
 mod deserializer;
 mod plain;
 mod serializer;
+mod shape;
 mod sink;
+#[cfg(test)]
+mod tests;
 
 use bincode::config::{Configuration, Fixint, LittleEndian};
 use bincode::error::{DecodeError, EncodeError};
@@ -20,6 +24,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::CodecError;
+use crate::foreign::{self, Panic};
 
 pub(crate) use deserializer::is_own_deserializer;
 pub(crate) use serializer::is_own_serializer;
@@ -28,6 +33,10 @@ pub(crate) use sink::Sink;
 type Config = Configuration<LittleEndian, Fixint>;
 
 const CONFIG: Config = bincode::config::standard().with_fixed_int_encoding();
+
+/// The elements of sequences that take no bytes, such as `()`, in one value: no limit of bytes ends them. Read, each counts as its
+/// size in memory.
+const EMPTY_ELEMENTS_MAX: usize = 1 << 26;
 
 /// Appends encoded values to a sink, up to a limit.
 pub struct Encoder<'a> {
@@ -104,6 +113,13 @@ impl bincode::enc::write::Writer for Writer<'_, '_> {
     }
 }
 
+impl serializer::CountingWriter for Writer<'_, '_> {
+    #[inline(always)]
+    fn written(&self) -> usize {
+        self.0.sink.len()
+    }
+}
+
 /// Appends one value to `buffer`, in at most `bytes_max` bytes. If that fails, the buffer is as before.
 pub fn encode<T: Serialize + ?Sized>(value: &T, buffer: &mut Vec<u8>, bytes_max: usize) -> Result<(), CodecError> {
     let before = buffer.len();
@@ -144,11 +160,7 @@ impl<'a> Decoder<'a> {
     pub(crate) fn end(&self) -> Result<(), CodecError> {
         match self.bytes.len() {
             0 => Ok(()),
-            left => Err(CodecError::new(format!(
-                "{left} bytes were left over: what its Serialize writes is not what its Deserialize reads, as with \
-                 `skip_serializing_if`; remove such attributes, or send the value as a String or as bytes that you \
-                 encode yourself",
-            ))),
+            left => Err(CodecError::new(format!("{left} bytes were left over: {ASYMMETRIC}"))),
         }
     }
 }
@@ -159,6 +171,43 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     let value = decoder.value::<T>()?;
     decoder.end().map_err(|error| CodecError::new(format!("`{}`: {error}", std::any::type_name::<T>())))?;
     Ok(value)
+}
+
+/// Why a value was read otherwise than it was written.
+const ASYMMETRIC: &str = "what its Serialize writes is not what its Deserialize reads, as with `skip_serializing`, \
+                          `skip_deserializing` or `skip_serializing_if`; remove such attributes, or send the value as a \
+                          String or as bytes that you encode yourself";
+
+/// The error of a value with more than [`EMPTY_ELEMENTS_MAX`].
+#[cold]
+fn too_many_empty() -> String {
+    format!(
+        "it has more than {EMPTY_ELEMENTS_MAX} elements that take no bytes, such as `()`, as many as a value may have (a large \
+         one counts as its size in memory): send their number",
+    )
+}
+
+/// [`encode`], where a Serialize that panics is an error too.
+pub(crate) fn encode_caught<T: Serialize + ?Sized>(
+    value: &T,
+    buffer: &mut Vec<u8>,
+    bytes_max: usize,
+) -> Result<(), CodecError> {
+    let before = buffer.len();
+    foreign::run(|| encode(value, buffer, bytes_max)).unwrap_or_else(|panic| {
+        buffer.truncate(before);
+        Err(panicked::<T>("Serialize", &panic))
+    })
+}
+
+/// [`decode`], where a Deserialize that panics is an error too.
+pub(crate) fn decode_caught<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    foreign::run(|| decode(bytes)).unwrap_or_else(|panic| Err(panicked::<T>("Deserialize", &panic)))
+}
+
+#[cold]
+fn panicked<T: ?Sized>(which: &str, panic: &Panic) -> CodecError {
+    CodecError::new(format!("`{}`: its {which} panicked: {panic}", std::any::type_name::<T>()))
 }
 
 const SELF_DESCRIBING: &str = "bincode cannot carry types that describe themselves (`untagged`, `flatten`, internally \
@@ -175,6 +224,7 @@ fn encode_error<T: ?Sized>(error: &EncodeError, start: usize, bytes_max: usize) 
              parts, or raise the limit with Pool::builder().frame_bytes_max(n)",
         ),
         EncodeError::Serde(Serde::SequenceMustHaveLength) => format!("`{name}`: {SELF_DESCRIBING}"),
+        EncodeError::Other(message) => format!("`{name}`: {message}"),
         EncodeError::OtherString(message) => format!("`{name}`: {message}"),
         other => format!("`{name}`: {other}"),
     })
@@ -188,50 +238,9 @@ fn decode_error<T>(error: &DecodeError) -> CodecError {
         DecodeError::Serde(Serde::AnyNotSupported | Serde::IdentifierNotSupported | Serde::IgnoredAnyNotSupported) => {
             format!("`{name}`: {SELF_DESCRIBING}")
         }
-        DecodeError::UnexpectedEnd { .. } => format!(
-            "`{name}`: its bytes ended too soon: what its Serialize writes is not what its Deserialize reads, as with \
-             `skip_serializing_if`; remove such attributes, or send the value as a String or as bytes that you encode \
-             yourself",
-        ),
+        DecodeError::UnexpectedEnd { .. } => format!("`{name}`: its bytes ended too soon: {ASYMMETRIC}"),
+        DecodeError::Other(message) => format!("`{name}`: {message}"),
         DecodeError::OtherString(message) => format!("`{name}`: {message}"),
         other => format!("`{name}`: {other}"),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn round_trip<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(value: &T) {
-        let mut bytes = Vec::new();
-        encode(value, &mut bytes, 1 << 24).unwrap();
-        assert_eq!(decode::<T>(&bytes).as_ref(), Ok(value));
-    }
-
-    #[test]
-    fn values_come_back_as_they_went() {
-        round_trip(&(i64::MIN, u8::MAX, "ä".to_owned(), Some(1.5f64), vec![(); 3]));
-        // The interpreter takes minutes for so many.
-        if !cfg!(miri) {
-            round_trip(&vec![7u8; (1 << 20) + 1]);
-        }
-    }
-
-    #[test]
-    fn a_value_over_the_limit_is_an_error_that_names_the_limit() {
-        let error = encode(&vec![0u8; 200], &mut Vec::new(), 100).unwrap_err();
-        assert!(error.message().contains("100 bytes"), "{error}");
-    }
-
-    #[test]
-    fn a_claimed_length_is_not_believed() {
-        let claim = u64::MAX.to_le_bytes();
-        assert!(decode::<Vec<u8>>(&claim).is_err());
-        assert!(decode::<String>(&(1u64 << 40).to_le_bytes()).is_err());
-    }
-
-    #[test]
-    fn bytes_left_over_are_an_error() {
-        assert!(decode::<u8>(&[1, 2]).is_err());
-    }
 }

@@ -153,7 +153,7 @@ impl<T: Serialize> Sender<T> {
         buffer.clear();
         buffer.resize(HEAD_BYTES, 0);
         let by_value = shared::by_value();
-        let encoded = codec::encode(value, buffer, VALUE_BYTES_MAX);
+        let encoded = codec::encode_caught(value, buffer, VALUE_BYTES_MAX);
         drop(by_value);
         encoded.map_err(|error| Error::between(Between::Unfit, format!("a value does not encode: {error}")))?;
         let mut packet = Packet::new(buffer).map_err(failed)?;
@@ -308,7 +308,7 @@ impl<T: DeserializeOwned> Receiver<T> {
 /// Decodes a value, in which no handle is found, also where it is received by a value that is an argument itself.
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     let _closed = shared::closed_table();
-    codec::decode(bytes)
+    codec::decode_caught(bytes)
 }
 
 fn no_sender(found: Found) -> Error {

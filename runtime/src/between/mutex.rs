@@ -181,14 +181,14 @@ fn read<T: DeserializeOwned>(object: &Object) -> Result<T> {
     let mut bytes = Vec::new();
     object.memory().copy_out(VALUES + place * capacity(object), length, &mut bytes);
     let _closed = shared::closed_table();
-    codec::decode(&bytes).map_err(|error| spoilt(error.to_string()))
+    codec::decode_caught(&bytes).map_err(|error| spoilt(error.to_string()))
 }
 
 fn write<T: Serialize>(object: &Object, value: &T) -> Result<()> {
     let capacity = capacity(object);
     let mut bytes = Vec::new();
     let by_value = shared::by_value();
-    let encoded = codec::encode(value, &mut bytes, usize::MAX);
+    let encoded = codec::encode_caught(value, &mut bytes, usize::MAX);
     drop(by_value);
     encoded
         .map_err(|error| Error::between(Between::Unfit, format!("the value of a Mutex does not encode: {error}")))?;

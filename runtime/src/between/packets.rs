@@ -127,12 +127,18 @@ fn parse(packet: &[u8], memory: Option<OwnedFd>) -> io::Result<Came> {
 
 /// Reads a large value.
 fn read(memory: OwnedFd, length: usize) -> io::Result<Vec<u8>> {
+    let broken = |what: &str| io::Error::new(ErrorKind::InvalidData, format!("a packet is broken: its memory {what}"));
     // What is no memory could keep a reader waiting.
     if sys::memory_bytes(&memory)? != length {
-        return Err(io::Error::new(ErrorKind::InvalidData, "a packet is broken: its memory has another length"));
+        return Err(broken("has another length"));
+    }
+    // Holes cost their sender nothing, and could be made while this reads: a claim costs its sender what it costs here.
+    if sys::CAN_SEAL && !(sys::is_sealed_against_writers(&memory) && sys::filled_bytes(&memory)? >= length) {
+        return Err(broken("is not filled, or not sealed"));
     }
     let memory = File::from(memory);
     let mut value = Vec::new();
+    value.try_reserve_exact(length).map_err(io::Error::other)?;
     while value.len() < length {
         let read = value.len();
         value.resize(length.min(read + READ_BYTES), 0);
@@ -171,6 +177,12 @@ mod tests {
     #[test]
     fn what_anyone_sends_is_an_error_and_no_more() {
         let memory = || Some(sys::common_memory(100).unwrap());
+        let sealed = || {
+            let memory = File::from(sys::common_memory(100).unwrap());
+            memory.write_all_at(&[7; 100], 0).unwrap();
+            assert_eq!(sys::seal_against_all_writers(&memory).is_ok(), sys::CAN_SEAL);
+            Some(OwnedFd::from(memory))
+        };
         let (socket, _other) = sys::pair().unwrap();
         for (packet, memory) in [
             (vec![SMALL], None),
@@ -186,6 +198,15 @@ mod tests {
         ] {
             assert_eq!(parse(&packet, memory).unwrap_err().kind(), ErrorKind::InvalidData, "{packet:?}");
         }
-        assert!(matches!(parse(&packet(LARGE, 100, b""), memory()), Ok(Came::Large(value)) if value == [0; 100]));
+        assert!(matches!(parse(&packet(LARGE, 100, b""), sealed()), Ok(Came::Large(value)) if value == [7; 100]));
+        if sys::CAN_SEAL {
+            let sparse = sys::common_memory(1 << 30).unwrap();
+            sys::seal_against_all_writers(&sparse).unwrap();
+            for memory in [memory().unwrap(), sparse] {
+                let length = sys::memory_bytes(&memory).unwrap() as u64;
+                let error = parse(&packet(LARGE, length, b""), Some(memory)).unwrap_err();
+                assert!(error.to_string().contains("not filled"), "{error}");
+            }
+        }
     }
 }

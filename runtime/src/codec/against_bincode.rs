@@ -1,5 +1,5 @@
 //! Tests alone: any value has the bytes that bincode's own serde support gives it, and any bytes are the value, or the error,
-//! that they are to it.
+//! that they are to it; but for the sum behind structs and the tags of enums, which come back as they went.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::CONFIG;
-use super::deserializer::decode;
+use super::deserializer::{decode, decode_without_sum};
+use super::shape::SUM_BYTES;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Whole {
@@ -17,9 +18,9 @@ struct Whole {
     letter: char,
     text: String,
     option: Option<Vec<u16>>,
-    array: [Choice; 2],
+    array: [Newtype; 2],
     map: BTreeMap<String, (i8, usize)>,
-    choices: Vec<Choice>,
+    newtypes: Vec<Newtype>,
     path: std::path::PathBuf,
     unit: (),
 }
@@ -62,7 +63,8 @@ fn whole() -> impl Strategy<Value = Whole> {
         prop::option::of(prop::collection::vec(any::<u16>(), 0..4)),
         prop::collection::btree_map(text(), any::<(i8, usize)>(), 0..4),
     );
-    (scalars, parts, prop::collection::vec(choice(), 0..4)).prop_map(|(scalars, parts, choices)| Whole {
+    let newtypes = prop::collection::vec(any::<isize>().prop_map(Newtype), 0..4);
+    (scalars, parts, newtypes).prop_map(|(scalars, parts, newtypes)| Whole {
         integers: scalars.0,
         floats: (scalars.1 as f32, scalars.1),
         truth: scalars.2,
@@ -70,9 +72,9 @@ fn whole() -> impl Strategy<Value = Whole> {
         path: parts.0.clone().into(),
         text: parts.0,
         option: parts.1,
-        array: [Choice::Unit, choices.last().cloned().unwrap_or(Choice::Unit)],
+        array: [Newtype(7), newtypes.last().cloned().unwrap_or(Newtype(8))],
         map: parts.2,
-        choices,
+        newtypes,
         unit: (),
     })
 }
@@ -98,10 +100,19 @@ proptest! {
 
     #[test]
     fn a_value_is_what_bincode_makes_of_it(value in whole()) {
-        let bytes = ours(&value);
+        let mut bytes = ours(&value);
+        prop_assert_eq!(decode::<Whole>(&bytes).unwrap(), (value.clone(), &[][..]));
+        bytes.truncate(bytes.len() - SUM_BYTES);
         prop_assert_eq!(&bytes, &bincode::serde::encode_to_vec(&value, CONFIG).unwrap());
-        prop_assert_eq!(theirs(&bytes), Some((value.clone(), bytes.len())));
-        prop_assert_eq!(decode::<Whole>(&bytes).unwrap(), (value, &[][..]));
+        prop_assert_eq!(theirs(&bytes), Some((value, bytes.len())));
+        prop_assert!(decode::<Whole>(&bytes).is_err());
+    }
+
+    #[test]
+    fn enums_come_back_as_they_went(choices in prop::collection::vec(choice(), 0..8)) {
+        let mut bytes = Vec::new();
+        super::encode(&choices, &mut bytes, usize::MAX).unwrap();
+        prop_assert_eq!(decode::<Vec<Choice>>(&bytes).unwrap(), (choices, &[][..]));
     }
 
     #[test]
@@ -118,7 +129,8 @@ proptest! {
                 bytes[at] = byte;
             }
         }
-        let ours = decode::<Whole>(&bytes).ok().map(|(value, left)| (value, bytes.len() - left.len()));
+        let ours = decode_without_sum::<Whole>(&bytes, u64::MAX).ok();
+        let ours = ours.map(|(value, left)| (value, bytes.len() - left.len()));
         // As text, in which a NaN is equal to itself.
         prop_assert_eq!(format!("{ours:?}"), format!("{:?}", theirs(&bytes)));
     }

@@ -1,5 +1,12 @@
-//! Bytes to values: serde's calls, each as bincode decodes it, and sequences of numbers as a whole. Lengths are not
-//! believed: memory follows the bytes that are there.
+//! Bytes to values: serde's calls, each much as bincode decodes it, and sequences of numbers as a whole. No bytes are believed:
+//!
+//! 1. Memory follows the bytes that are there, and not what a length claims. That is all for elements that take bytes and are
+//!    small in memory. What a large one takes counts against [`MEMORY_MAX`] and [`MEMORY_PER_BYTE`].
+//! 2. Elements that take no bytes count against [`EMPTY_ELEMENTS_MAX`], by their size.
+//! 3. A value is not nested too deep ([`depth`](super::depth)).
+//! 4. A type that reads other fields or variants than were written is an error ([`shape`]).
+//!
+//! So it ends soon, in bounded memory, whatever stands there: the time limits of tasks need not cover it.
 //!
 //! It stands in the place of bincode's own deserializer, over the same decoder. That one holds lengths against a limit,
 //! which must be a constant and is counted with each scalar; here they are held against the bytes that are left.
@@ -8,17 +15,52 @@ use bincode::de::read::{BorrowReader, Reader};
 use bincode::de::{BorrowDecode, Decode, Decoder as _, DecoderImpl};
 use bincode::error::{AllowedEnumVariants, DecodeError};
 use bincode::serde::DecodeError as SerdeError;
+use serde::de::value::{StrDeserializer, U32Deserializer};
 use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, Visitor};
 
-use super::{CONFIG, Config, plain};
+use super::depth::Depth;
+use super::shape::{self, Found, SUM_BYTES, Tag};
+use super::{ASYMMETRIC, CONFIG, Config, EMPTY_ELEMENTS_MAX, plain};
 use crate::sys;
+
+/// Elements, and structs in boxes, of so many bytes in memory need not be counted: no more of them can come than there are bytes.
+const SMALL_BYTES: usize = 64;
+/// What is larger may take so much memory for each byte of the whole value …
+const MEMORY_PER_BYTE: u64 = 64;
+/// … and so much in any case, as a frame by default: a value that is honest and larger has more bytes, too.
+const MEMORY_MAX: u64 = 1 << 31;
+/// An element without bytes counts so often as one with them.
+const EMPTY_COST: u64 = MEMORY_MAX / EMPTY_ELEMENTS_MAX as u64;
+/// A visitor that reserves without asking for more is told no greater length.
+const HINT_MAX: usize = 1 << 16;
 
 /// Reads one value off the front, and gives what stands behind it.
 #[inline]
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8]), DecodeError> {
-    let mut decoder = DecoderImpl::new(Source { bytes }, CONFIG, ());
-    let value = T::deserialize(Deserializer { decoder: &mut decoder })?;
-    Ok((value, decoder.reader().bytes))
+    let memory_max = (bytes.len() as u64).saturating_mul(MEMORY_PER_BYTE).saturating_add(MEMORY_MAX);
+    let (value, mut source) = read(bytes, memory_max)?;
+    if source.sum != 0 {
+        source.check_sum()?;
+    }
+    Ok((value, source.bytes))
+}
+
+/// Reads one value, but for the sum behind it.
+#[inline]
+fn read<T: DeserializeOwned>(bytes: &[u8], memory_left: u64) -> Result<(T, Source<'_>), DecodeError> {
+    let mut decoder = DecoderImpl::new(Source { bytes, sum: 0, memory_left }, CONFIG, ());
+    let value = T::deserialize(Deserializer { decoder: &mut decoder, depth: Depth::outermost() })?;
+    let &mut Source { bytes, sum, memory_left } = decoder.reader();
+    Ok((value, Source { bytes, sum, memory_left }))
+}
+
+/// Reads a value that stands without its sum, as bincode writes one without an enum, and may take so much memory.
+#[cfg(test)]
+pub(super) fn decode_without_sum<T: DeserializeOwned>(
+    bytes: &[u8],
+    memory_max: u64,
+) -> Result<(T, &[u8]), DecodeError> {
+    read(bytes, memory_max).map(|(value, source)| (value, source.bytes))
 }
 
 /// Whether a deserializer is this one, and neither another format nor a wrapper.
@@ -27,9 +69,46 @@ pub(crate) fn is_own_deserializer<D>() -> bool {
     sys::type_id::<D>() == sys::type_id::<Deserializer<'static, 'static>>()
 }
 
-/// The bytes that were not read yet.
+/// The bytes that were not read yet, and what is known of those that were.
 struct Source<'de> {
     bytes: &'de [u8],
+    /// That of the structs so far.
+    sum: u32,
+    /// What the value may still take.
+    memory_left: u64,
+}
+
+impl Source<'_> {
+    /// Compares the sum behind a value.
+    #[inline(always)]
+    fn check_sum(&mut self) -> Result<(), DecodeError> {
+        match self.bytes.split_first_chunk::<SUM_BYTES>() {
+            Some((sum, left)) if u32::from_le_bytes(*sum) == self.sum => {
+                self.bytes = left;
+                Ok(())
+            }
+            _ => Err(DecodeError::Other(ASYMMETRIC)),
+        }
+    }
+
+    #[inline(always)]
+    fn charge(&mut self, bytes: u64) -> Result<(), DecodeError> {
+        match self.memory_left.checked_sub(bytes) {
+            Some(left) => {
+                self.memory_left = left;
+                Ok(())
+            }
+            None => Err(too_large()),
+        }
+    }
+}
+
+#[cold]
+fn too_large() -> DecodeError {
+    DecodeError::OtherString(format!(
+        "it would take more memory than a value may: {} MiB, and {MEMORY_PER_BYTE} bytes for each of its own; send it in parts",
+        MEMORY_MAX >> 20,
+    ))
 }
 
 impl<'de> BorrowReader<'de> for Source<'de> {
@@ -54,19 +133,46 @@ impl Reader for Source<'_> {
 /// What it reads next, be it a value or the next part of one.
 struct Deserializer<'a, 'de> {
     decoder: &'a mut DecoderImpl<Source<'de>, Config, ()>,
+    depth: Depth,
 }
 
 impl<'a, 'de> Deserializer<'a, 'de> {
-    /// So many parts, as the bytes claim.
+    /// The same place, for a `V` that has a level of its own.
+    #[inline(always)]
+    fn nested<V>(self) -> Result<Self, DecodeError> {
+        let depth = self.depth.deeper().map_err(DecodeError::OtherString)?;
+        if size_of::<V>() > SMALL_BYTES {
+            self.decoder.reader().charge(size_of::<V>() as u64)?;
+        }
+        Ok(Self { depth, ..self })
+    }
+
+    /// So many elements, as the bytes claim.
     #[inline]
-    fn parts(self, length: usize) -> Parts<'a, 'de> {
-        let is_bounded = length <= self.decoder.reader().bytes.len();
-        Parts { deserializer: self, left: length, is_bounded }
+    fn elements(self, length: usize) -> Parts<'a, 'de> {
+        let bytes_before = self.decoder.reader().bytes.len();
+        Parts { deserializer: self, length, left: length, bytes_before, is_bounded: length <= bytes_before }
+    }
+
+    /// So many fields, as the type says.
+    #[inline]
+    fn fields(self, length: usize) -> Parts<'a, 'de> {
+        Parts { deserializer: self, length, left: length, bytes_before: usize::MAX, is_bounded: true }
+    }
+
+    /// A struct, whose fields count for the sum behind the value.
+    #[inline]
+    fn counted_fields<V: Visitor<'de>>(self, most: usize, visitor: V) -> Result<V::Value, DecodeError> {
+        let mut parts = self.nested::<V::Value>()?.fields(most);
+        let value = visitor.visit_seq(&mut parts)?;
+        let source = parts.deserializer.decoder.reader();
+        source.sum = source.sum.wrapping_add(shape::of_fields(most - parts.left));
+        Ok(value)
     }
 
     #[inline]
     fn part<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, DecodeError> {
-        seed.deserialize(Deserializer { decoder: self.decoder })
+        seed.deserialize(Deserializer { decoder: self.decoder, depth: self.depth })
     }
 
     #[inline]
@@ -148,8 +254,12 @@ impl<'de> de::Deserializer<'de> for Deserializer<'_, 'de> {
     #[inline]
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match u8::decode(self.decoder)? {
+            0 if size_of::<V::Value>() > SMALL_BYTES => {
+                self.decoder.reader().charge(size_of::<V::Value>() as u64)?;
+                visitor.visit_none()
+            }
             0 => visitor.visit_none(),
-            1 => visitor.visit_some(self),
+            1 => visitor.visit_some(self.nested::<V::Value>()?),
             other => Err(DecodeError::UnexpectedVariant {
                 found: other.into(),
                 allowed: &AllowedEnumVariants::Range { min: 0, max: 1 },
@@ -170,7 +280,7 @@ impl<'de> de::Deserializer<'de> for Deserializer<'_, 'de> {
 
     #[inline]
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, DecodeError> {
-        visitor.visit_newtype_struct(self)
+        visitor.visit_newtype_struct(self.nested::<V::Value>()?)
     }
 
     #[inline]
@@ -178,13 +288,13 @@ impl<'de> de::Deserializer<'de> for Deserializer<'_, 'de> {
         let length = usize::decode(self.decoder)?;
         match plain::visit(visitor, length, |bytes| self.decoder.reader().take_bytes(bytes)) {
             Ok(value) => value,
-            Err(visitor) => visitor.visit_seq(self.parts(length)),
+            Err(visitor) => visitor.visit_seq(self.nested::<V::Value>()?.elements(length)),
         }
     }
 
     #[inline]
     fn deserialize_tuple<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value, DecodeError> {
-        visitor.visit_seq(Parts { deserializer: self, left: length, is_bounded: true })
+        visitor.visit_seq(self.nested::<V::Value>()?.fields(length))
     }
 
     #[inline]
@@ -194,13 +304,13 @@ impl<'de> de::Deserializer<'de> for Deserializer<'_, 'de> {
         length: usize,
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
-        self.deserialize_tuple(length, visitor)
+        self.counted_fields(length, visitor)
     }
 
     #[inline]
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         let length = usize::decode(self.decoder)?;
-        visitor.visit_map(self.parts(length))
+        visitor.visit_map(self.nested::<V::Value>()?.elements(length))
     }
 
     #[inline]
@@ -210,17 +320,17 @@ impl<'de> de::Deserializer<'de> for Deserializer<'_, 'de> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
-        self.deserialize_tuple(fields.len(), visitor)
+        self.counted_fields(fields.len(), visitor)
     }
 
     #[inline]
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _: &'static str,
-        _: &'static [&'static str],
+        variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
-        visitor.visit_enum(self)
+        visitor.visit_enum(Enum { deserializer: self.nested::<V::Value>()?, variants })
     }
 
     #[inline]
@@ -232,7 +342,10 @@ impl<'de> de::Deserializer<'de> for Deserializer<'_, 'de> {
 /// So many elements, fields or entries.
 struct Parts<'a, 'de> {
     deserializer: Deserializer<'a, 'de>,
+    length: usize,
     left: usize,
+    /// The bytes before the first; of fields, which are as many as the type says, more than there can be.
+    bytes_before: usize,
     /// No more than the type says, or than there are bytes.
     is_bounded: bool,
 }
@@ -243,14 +356,27 @@ impl<'de> Parts<'_, 'de> {
         if self.left == 0 {
             return Ok(None);
         }
+        if self.left == self.length.wrapping_sub(1)
+            && self.deserializer.decoder.reader().bytes.len() == self.bytes_before
+        {
+            self.count_empty(size_of::<S::Value>())?;
+        }
         self.left -= 1;
         self.deserializer.part(seed).map(Some)
+    }
+
+    /// Takes in that the first element took no bytes: so will the others, of which there can be any number.
+    #[cold]
+    fn count_empty(&mut self, element_bytes: usize) -> Result<(), DecodeError> {
+        let cost = (self.length as u64).saturating_mul(element_bytes.max(1) as u64).saturating_mul(EMPTY_COST);
+        let charged = self.deserializer.decoder.reader().charge(cost);
+        charged.map_err(|_| DecodeError::OtherString(super::too_many_empty()))
     }
 
     /// What a visitor may reserve. Parts that take no bytes can be more, which none needs to know beforehand.
     #[inline]
     fn hint(&self) -> Option<usize> {
-        self.is_bounded.then_some(self.left)
+        self.is_bounded.then_some(self.left.min(HINT_MAX))
     }
 }
 
@@ -287,33 +413,77 @@ impl<'de> de::MapAccess<'de> for Parts<'_, 'de> {
     }
 }
 
-impl<'de> de::EnumAccess<'de> for Deserializer<'_, 'de> {
+/// The value of an enum.
+struct Enum<'a, 'de> {
+    deserializer: Deserializer<'a, 'de>,
+    /// The names of the variants, and the aliases of each.
+    variants: &'static [&'static str],
+}
+
+impl<'a, 'de> de::EnumAccess<'de> for Enum<'a, 'de> {
     type Error = DecodeError;
-    type Variant = Self;
+    type Variant = Variant<'a, 'de>;
 
     #[inline]
-    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), DecodeError> {
-        let index = u32::decode(self.decoder)?;
-        Ok((seed.deserialize(index.into_deserializer())?, self))
+    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Variant<'a, 'de>), DecodeError> {
+        let Self { deserializer, variants } = self;
+        let tag = Tag(u32::decode(deserializer.decoder)?);
+        let variant = match tag.find(variants) {
+            Found::AtIndex => seed.deserialize(index(tag))?,
+            Found::Named(name) => seed.deserialize(named(name))?,
+            Found::Nowhere => return Err(DecodeError::Other(ASYMMETRIC)),
+        };
+        Ok((variant, Variant { deserializer, tag }))
     }
 }
 
-impl<'de> de::VariantAccess<'de> for Deserializer<'_, 'de> {
+#[inline]
+fn index(tag: Tag) -> U32Deserializer<DecodeError> {
+    tag.index().into_deserializer()
+}
+
+fn named(name: &str) -> StrDeserializer<'_, DecodeError> {
+    name.into_deserializer()
+}
+
+/// What a variant has.
+struct Variant<'a, 'de> {
+    deserializer: Deserializer<'a, 'de>,
+    tag: Tag,
+}
+
+impl<'a, 'de> Variant<'a, 'de> {
+    /// Its parts, if it was written with so many.
+    #[inline]
+    fn with(self, fields: usize) -> Result<Deserializer<'a, 'de>, DecodeError> {
+        if self.tag.has_fields(fields) { Ok(self.deserializer) } else { Err(DecodeError::Other(ASYMMETRIC)) }
+    }
+
+    #[inline]
+    fn fields<V: Visitor<'de>>(self, most: usize, visitor: V) -> Result<V::Value, DecodeError> {
+        let Self { deserializer, tag } = self;
+        let mut parts = deserializer.fields(most);
+        let value = visitor.visit_seq(&mut parts)?;
+        if tag.has_fields(most - parts.left) { Ok(value) } else { Err(DecodeError::Other(ASYMMETRIC)) }
+    }
+}
+
+impl<'de> de::VariantAccess<'de> for Variant<'_, 'de> {
     type Error = DecodeError;
 
     #[inline]
     fn unit_variant(self) -> Result<(), DecodeError> {
-        Ok(())
+        self.with(0).map(drop)
     }
 
     #[inline]
-    fn newtype_variant_seed<S: DeserializeSeed<'de>>(mut self, seed: S) -> Result<S::Value, DecodeError> {
-        self.part(seed)
+    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, DecodeError> {
+        self.with(1)?.part(seed)
     }
 
     #[inline]
     fn tuple_variant<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value, DecodeError> {
-        de::Deserializer::deserialize_tuple(self, length, visitor)
+        self.fields(length, visitor)
     }
 
     #[inline]
@@ -322,70 +492,9 @@ impl<'de> de::VariantAccess<'de> for Deserializer<'_, 'de> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
-        de::Deserializer::deserialize_tuple(self, fields.len(), visitor)
+        self.fields(fields.len(), visitor)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-    use std::fmt;
-
-    use serde::Deserialize;
-
-    use super::*;
-
-    /// What the length of a sequence or of a map is said to be.
-    #[derive(Debug, PartialEq)]
-    struct Told<const MAP: bool>(Option<usize>);
-
-    impl<'de, const MAP: bool> Visitor<'de> for Told<MAP> {
-        type Value = Self;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("parts")
-        }
-
-        fn visit_seq<A: de::SeqAccess<'de>>(self, sequence: A) -> Result<Self::Value, A::Error> {
-            Ok(Told(sequence.size_hint()))
-        }
-
-        fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-            Ok(Told(map.size_hint()))
-        }
-    }
-
-    impl<'de, const MAP: bool> Deserialize<'de> for Told<MAP> {
-        fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            if MAP { deserializer.deserialize_map(Told(None)) } else { deserializer.deserialize_seq(Told(None)) }
-        }
-    }
-
-    #[test]
-    fn a_visitor_is_told_no_length_that_cannot_be() {
-        let claim = |length: u64| [&length.to_le_bytes()[..], &[0; 4]].concat();
-        assert_eq!(decode::<Told<false>>(&claim(4)).unwrap().0, Told(Some(4)));
-        assert_eq!(decode::<Told<false>>(&claim(5)).unwrap().0, Told(None));
-        assert_eq!(decode::<Told<true>>(&claim(4)).unwrap().0, Told(Some(4)));
-        assert_eq!(decode::<Told<true>>(&claim(u64::MAX)).unwrap().0, Told(None));
-        assert_eq!(decode::<Vec<()>>(&claim(5)).unwrap().0.len(), 5);
-        assert_eq!(decode::<HashSet<u8>>(&claim(4)).unwrap().0.len(), 1);
-        assert!(decode::<HashSet<u8>>(&claim(5)).is_err());
-    }
-
-    #[test]
-    fn text_and_bytes_are_lent_to_who_borrows() {
-        struct Borrowed(Vec<u8>);
-
-        impl<'de> Deserialize<'de> for Borrowed {
-            fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let bytes = <&'de [u8]>::deserialize(deserializer)?;
-                Ok(Self(bytes.to_vec()))
-            }
-        }
-        let mut bytes = Vec::new();
-        super::super::encode("ab", &mut bytes, usize::MAX).unwrap();
-        assert_eq!(decode::<Borrowed>(&bytes).unwrap().0.0, b"ab");
-        assert!(decode::<String>(&[1, 0, 0, 0, 0, 0, 0, 0, 0xff]).is_err());
-    }
-}
+mod tests;

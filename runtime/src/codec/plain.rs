@@ -226,6 +226,12 @@ mod tests {
         }
     }
 
+    impl serializer::CountingWriter for &mut Writes {
+        fn written(&self) -> usize {
+            self.0
+        }
+    }
+
     fn writes<T: Serialize + ?Sized>(value: &T) -> usize {
         let mut writes = Writes(0);
         serializer::encode(value, &mut writes).unwrap();
@@ -243,7 +249,7 @@ mod tests {
         assert_eq!(writes(&vec![0.5f64; 100]), 2);
         assert_eq!(writes(&[0u8; 100][..]), 2);
         assert_eq!(writes(&vec![vec![0i128; 100]; 3]), 1 + 3 * 2);
-        assert_eq!(writes(&Signal { samples: vec![0.5; 100], bytes: Box::new([0; 100]) }), 2 + 2);
+        assert_eq!(writes(&Signal { samples: vec![0.5; 100], bytes: Box::new([0; 100]) }), 2 + 2 + 1);
         assert_eq!(writes(&vec![true; 100]), 1 + 100);
     }
 

@@ -1,7 +1,12 @@
-//! Values to bytes: serde's calls, each as bincode encodes it, and sequences of numbers as a whole. It knows no limit: the
-//! writer does.
+//! Values to bytes: serde's calls, each much as bincode encodes it, and sequences of numbers as a whole. It knows no limit of
+//! bytes: the writer does.
 //!
-//! It stands in the place of bincode's own serializer, over the same encoder; the tests hold both to the same bytes.
+//! It stands in the place of bincode's own serializer, over the same encoder; the tests hold both to the same bytes, but for what
+//! says of the types what they are ([`shape`]). A value that could not be read again is refused here, where its type is known:
+//!
+//! 1. A field that is left out (`skip_serializing_if`), and parts that are more or fewer than was said before them.
+//! 2. A value that is nested too deep ([`depth`](super::depth)).
+//! 3. More elements without a byte than [`EMPTY_ELEMENTS_MAX`], which no limit of bytes would ever end.
 
 use bincode::enc::write::Writer;
 use bincode::enc::{Encode, Encoder as _, EncoderImpl};
@@ -9,13 +14,28 @@ use bincode::error::EncodeError;
 use bincode::serde::EncodeError as SerdeError;
 use serde::ser::{self, Serialize};
 
-use super::{CONFIG, Config, plain};
+use super::depth::Depth;
+use super::shape::{self, Tag};
+use super::{CONFIG, Config, EMPTY_ELEMENTS_MAX, plain};
 use crate::sys;
+
+/// A writer that knows how much was written.
+pub(super) trait CountingWriter: Writer {
+    /// The bytes so far. It may begin anywhere.
+    fn written(&self) -> usize;
+}
 
 /// Writes one value.
 #[inline]
-pub(super) fn encode<T: Serialize + ?Sized, W: Writer>(value: &T, writer: W) -> Result<(), EncodeError> {
-    value.serialize(Serializer { encoder: &mut EncoderImpl::new(writer, CONFIG) })
+pub(super) fn encode<T: Serialize + ?Sized, W: CountingWriter>(value: &T, writer: W) -> Result<(), EncodeError> {
+    let encoder = EncoderImpl::new(writer, CONFIG);
+    let mut state = State { encoder, sum: 0, empty_elements: 0 };
+    value.serialize(Serializer { state: &mut state, depth: Depth::outermost() })?;
+    // By rule 1 of `shape`.
+    if state.sum != 0 {
+        state.encoder.writer().write(&state.sum.to_le_bytes())?;
+    }
+    Ok(())
 }
 
 /// Whether a serializer is this one, as an [`Encoder`](super::Encoder) uses it, and neither another format nor a wrapper.
@@ -24,21 +44,38 @@ pub(crate) fn is_own_serializer<S>() -> bool {
     sys::type_id::<S>() == sys::type_id::<Serializer<'static, super::Writer<'static, 'static>>>()
 }
 
-/// What it writes next, be it a value or the next part of one.
-struct Serializer<'a, W: Writer> {
-    encoder: &'a mut EncoderImpl<W, Config>,
+/// What all parts of a value have in common.
+struct State<W: Writer> {
+    encoder: EncoderImpl<W, Config>,
+    /// That of the structs so far.
+    sum: u32,
+    /// The elements so far that took no bytes.
+    empty_elements: usize,
 }
 
-impl<W: Writer> Serializer<'_, W> {
+/// What it writes next, be it a value or the next part of one.
+struct Serializer<'a, W: Writer> {
+    state: &'a mut State<W>,
+    depth: Depth,
+}
+
+impl<'a, W: CountingWriter> Serializer<'a, W> {
     #[inline]
     fn part<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
-        value.serialize(Serializer { encoder: self.encoder })
+        value.serialize(Serializer { state: self.state, depth: self.depth })
+    }
+
+    /// The same place, for what has a level of its own.
+    #[inline(always)]
+    fn nested(self) -> Result<Self, EncodeError> {
+        let depth = self.depth.deeper().map_err(EncodeError::OtherString)?;
+        Ok(Self { depth, ..self })
     }
 
     /// Bytes as they stand. It is how bincode encodes numbers of fixed width, too, but by calls that are not inlined.
     #[inline(always)]
     fn bytes(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
-        self.encoder.writer().write(bytes)
+        self.state.encoder.writer().write(bytes)
     }
 
     #[inline(always)]
@@ -53,16 +90,31 @@ impl<W: Writer> Serializer<'_, W> {
         self.bytes(bytes)
     }
 
+    /// Elements, or keys and values: `per_element` parts each.
     #[inline]
-    fn counted(mut self, length: Option<usize>) -> Result<Self, EncodeError> {
-        self.length(length.ok_or(EncodeError::Serde(SerdeError::SequenceMustHaveLength))?)?;
-        Ok(self)
+    fn elements(self, length: Option<usize>, per_element: usize) -> Result<Elements<'a, W>, EncodeError> {
+        let length = length.ok_or(EncodeError::Serde(SerdeError::SequenceMustHaveLength))?;
+        let mut serializer = self.nested()?;
+        serializer.length(length)?;
+        let left = length.saturating_mul(per_element);
+        let begun_at = serializer.written();
+        Ok(Elements { serializer, length, left, second: left.wrapping_sub(per_element), begun_at })
     }
 
     #[inline]
-    fn variant(mut self, index: u32) -> Result<Self, EncodeError> {
-        self.bytes(&index.to_le_bytes())?;
-        Ok(self)
+    fn fields(self, name: &'static str, fields: usize) -> Result<Fields<'a, W>, EncodeError> {
+        Ok(Fields { serializer: self.nested()?, name, fields, left: fields })
+    }
+
+    #[inline(always)]
+    fn variant(&mut self, index: u32, fields: usize, name: &'static str) -> Result<(), EncodeError> {
+        let Tag(tag) = Tag::new(index, fields, name).ok_or(EncodeError::Other("it has more than 65536 variants"))?;
+        self.bytes(&tag.to_le_bytes())
+    }
+
+    #[inline(always)]
+    fn written(&mut self) -> usize {
+        self.state.encoder.writer().written()
     }
 }
 
@@ -76,16 +128,16 @@ macro_rules! numbers {
     )*};
 }
 
-impl<W: Writer> ser::Serializer for Serializer<'_, W> {
+impl<'a, W: CountingWriter> ser::Serializer for Serializer<'a, W> {
     type Ok = ();
     type Error = EncodeError;
-    type SerializeSeq = Self;
-    type SerializeTuple = Self;
-    type SerializeTupleStruct = Self;
-    type SerializeTupleVariant = Self;
-    type SerializeMap = Self;
-    type SerializeStruct = Self;
-    type SerializeStructVariant = Self;
+    type SerializeSeq = Elements<'a, W>;
+    type SerializeTuple = Fields<'a, W>;
+    type SerializeTupleStruct = Struct<'a, W>;
+    type SerializeTupleVariant = Fields<'a, W>;
+    type SerializeMap = Elements<'a, W>;
+    type SerializeStruct = Struct<'a, W>;
+    type SerializeStructVariant = Fields<'a, W>;
 
     numbers! {
         serialize_i8: i8,
@@ -104,12 +156,12 @@ impl<W: Writer> ser::Serializer for Serializer<'_, W> {
 
     #[inline]
     fn serialize_bool(self, value: bool) -> Result<(), EncodeError> {
-        value.encode(self.encoder)
+        value.encode(&mut self.state.encoder)
     }
 
     #[inline]
     fn serialize_char(self, value: char) -> Result<(), EncodeError> {
-        value.encode(self.encoder)
+        value.encode(&mut self.state.encoder)
     }
 
     #[inline]
@@ -130,7 +182,7 @@ impl<W: Writer> ser::Serializer for Serializer<'_, W> {
     #[inline]
     fn serialize_some<T: Serialize + ?Sized>(mut self, value: &T) -> Result<(), EncodeError> {
         self.bytes(&[1])?;
-        value.serialize(self)
+        value.serialize(self.nested()?)
     }
 
     #[inline]
@@ -144,29 +196,30 @@ impl<W: Writer> ser::Serializer for Serializer<'_, W> {
     }
 
     #[inline]
-    fn serialize_unit_variant(self, _: &'static str, index: u32, _: &'static str) -> Result<(), EncodeError> {
-        self.variant(index).map(drop)
+    fn serialize_unit_variant(mut self, _: &'static str, index: u32, name: &'static str) -> Result<(), EncodeError> {
+        self.variant(index, 0, name)
     }
 
     #[inline]
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<(), EncodeError> {
-        value.serialize(self)
+        value.serialize(self.nested()?)
     }
 
     #[inline]
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
-        self,
+        mut self,
         _: &'static str,
         index: u32,
-        _: &'static str,
+        name: &'static str,
         value: &T,
     ) -> Result<(), EncodeError> {
-        value.serialize(self.variant(index)?)
+        self.variant(index, 1, name)?;
+        value.serialize(self.nested()?)
     }
 
     #[inline]
-    fn serialize_seq(self, length: Option<usize>) -> Result<Self, EncodeError> {
-        self.counted(length)
+    fn serialize_seq(self, length: Option<usize>) -> Result<Elements<'a, W>, EncodeError> {
+        self.elements(length, 1)
     }
 
     #[inline]
@@ -182,50 +235,53 @@ impl<W: Writer> ser::Serializer for Serializer<'_, W> {
             (least, Some(most)) if least == most => Some(least),
             _ => None,
         };
-        let mut serializer = self.counted(length)?;
-        elements.try_for_each(|element| serializer.part(&element))
+        let mut parts = self.elements(length, 1)?;
+        elements.try_for_each(|element| parts.next(&element))?;
+        parts.end_parts()
     }
 
     #[inline]
-    fn serialize_tuple(self, _: usize) -> Result<Self, EncodeError> {
-        Ok(self)
+    fn serialize_tuple(self, fields: usize) -> Result<Fields<'a, W>, EncodeError> {
+        self.fields("a tuple", fields)
     }
 
     #[inline]
-    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Self, EncodeError> {
-        Ok(self)
+    fn serialize_tuple_struct(self, name: &'static str, fields: usize) -> Result<Struct<'a, W>, EncodeError> {
+        self.fields(name, fields).map(Struct)
     }
 
     #[inline]
     fn serialize_tuple_variant(
-        self,
+        mut self,
         _: &'static str,
         index: u32,
-        _: &'static str,
-        _: usize,
-    ) -> Result<Self, EncodeError> {
-        self.variant(index)
+        name: &'static str,
+        fields: usize,
+    ) -> Result<Fields<'a, W>, EncodeError> {
+        self.variant(index, fields, name)?;
+        self.fields(name, fields)
     }
 
     #[inline]
-    fn serialize_map(self, length: Option<usize>) -> Result<Self, EncodeError> {
-        self.counted(length)
+    fn serialize_map(self, length: Option<usize>) -> Result<Elements<'a, W>, EncodeError> {
+        self.elements(length, 2)
     }
 
     #[inline]
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self, EncodeError> {
-        Ok(self)
+    fn serialize_struct(self, name: &'static str, fields: usize) -> Result<Struct<'a, W>, EncodeError> {
+        self.fields(name, fields).map(Struct)
     }
 
     #[inline]
     fn serialize_struct_variant(
-        self,
+        mut self,
         _: &'static str,
         index: u32,
-        _: &'static str,
-        _: usize,
-    ) -> Result<Self, EncodeError> {
-        self.variant(index)
+        name: &'static str,
+        fields: usize,
+    ) -> Result<Fields<'a, W>, EncodeError> {
+        self.variant(index, fields, name)?;
+        self.fields(name, fields)
     }
 
     #[inline]
@@ -234,32 +290,146 @@ impl<W: Writer> ser::Serializer for Serializer<'_, W> {
     }
 }
 
-/// What has parts is written part after part, and has no end.
+/// The elements of a sequence, or the keys and values of a map.
+struct Elements<'a, W: Writer> {
+    serializer: Serializer<'a, W>,
+    /// How many elements, or pairs, were announced.
+    length: usize,
+    /// How many parts are left of them.
+    left: usize,
+    /// How many are left when the first element, or pair, is written.
+    second: usize,
+    /// Where they begin.
+    begun_at: usize,
+}
+
+impl<W: CountingWriter> Elements<'_, W> {
+    #[inline(always)]
+    fn next<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
+        if self.left == self.second && self.serializer.written() == self.begun_at {
+            self.count_empty()?;
+        }
+        self.left = self.left.checked_sub(1).ok_or_else(|| wrong_length(self.length))?;
+        self.serializer.part(value)
+    }
+
+    /// Takes in that the elements take no bytes.
+    #[cold]
+    fn count_empty(&mut self) -> Result<(), EncodeError> {
+        let count = &mut self.serializer.state.empty_elements;
+        *count = count.saturating_add(self.length);
+        if *count > EMPTY_ELEMENTS_MAX {
+            return Err(EncodeError::OtherString(super::too_many_empty()));
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn end_parts(self) -> Result<(), EncodeError> {
+        if self.left == 0 { Ok(()) } else { Err(wrong_length(self.length)) }
+    }
+}
+
+#[cold]
+fn wrong_length(length: usize) -> EncodeError {
+    EncodeError::OtherString(format!(
+        "its Serialize says that a sequence or a map has {length} elements, and writes more or fewer: a format without an end of \
+         a sequence cannot carry that; let it say how many it writes",
+    ))
+}
+
+/// The fields of a tuple or of a variant.
+struct Fields<'a, W: Writer> {
+    serializer: Serializer<'a, W>,
+    /// What they are the fields of.
+    name: &'static str,
+    /// How many were announced, and how many are left of them.
+    fields: usize,
+    left: usize,
+}
+
+impl<W: CountingWriter> Fields<'_, W> {
+    #[inline(always)]
+    fn next<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
+        self.left = self.left.checked_sub(1).ok_or_else(|| wrong_fields(self.name, self.fields))?;
+        self.serializer.part(value)
+    }
+
+    #[cold]
+    fn left_out(&self, field: &str) -> EncodeError {
+        EncodeError::OtherString(format!(
+            "the field `{field}` of `{}` is left out (`skip_serializing_if`), which only a format with names can carry: remove \
+             that attribute, or send the value as a String or as bytes that you encode yourself",
+            self.name,
+        ))
+    }
+
+    #[inline(always)]
+    fn end_parts(self) -> Result<(), EncodeError> {
+        if self.left == 0 { Ok(()) } else { Err(wrong_fields(self.name, self.fields)) }
+    }
+}
+
+#[cold]
+fn wrong_fields(name: &str, fields: usize) -> EncodeError {
+    EncodeError::OtherString(format!(
+        "the Serialize of `{name}` says that it has {fields} fields, and writes more or fewer: let it say how many it writes",
+    ))
+}
+
+/// The fields of a struct, which count for the sum behind the value.
+struct Struct<'a, W: Writer>(Fields<'a, W>);
+
+impl<W: CountingWriter> Struct<'_, W> {
+    #[inline(always)]
+    fn next<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
+        self.0.next(value)
+    }
+
+    #[cold]
+    fn left_out(&self, field: &str) -> EncodeError {
+        self.0.left_out(field)
+    }
+
+    #[inline(always)]
+    fn end_parts(self) -> Result<(), EncodeError> {
+        let Self(fields) = self;
+        let sum = &mut fields.serializer.state.sum;
+        *sum = sum.wrapping_add(shape::of_fields(fields.fields));
+        fields.end_parts()
+    }
+}
+
+/// What has parts is written part after part; a field that is left out is an error.
 macro_rules! parts {
-    ($($of:ident: $($method:ident($($key:ty)?)),*;)*) => {$(
-        impl<W: Writer> ser::$of for Serializer<'_, W> {
+    ($($of:ident for $parts:ident: $($method:ident($($key:ty)?)),* $(or $skip:ident)?;)*) => {$(
+        impl<W: CountingWriter> ser::$of for $parts<'_, W> {
             type Ok = ();
             type Error = EncodeError;
 
             $(#[inline]
             fn $method<T: Serialize + ?Sized>(&mut self, $(_: $key,)? value: &T) -> Result<(), EncodeError> {
-                self.part(value)
+                self.next(value)
             })*
+
+            $(fn $skip(&mut self, field: &'static str) -> Result<(), EncodeError> {
+                Err(self.left_out(field))
+            })?
 
             #[inline]
             fn end(self) -> Result<(), EncodeError> {
-                Ok(())
+                self.end_parts()
             }
         }
     )*};
 }
 
 parts! {
-    SerializeSeq: serialize_element();
-    SerializeTuple: serialize_element();
-    SerializeTupleStruct: serialize_field();
-    SerializeTupleVariant: serialize_field();
-    SerializeMap: serialize_key(), serialize_value();
-    SerializeStruct: serialize_field(&'static str);
-    SerializeStructVariant: serialize_field(&'static str);
+    SerializeSeq for Elements: serialize_element();
+    SerializeTuple for Fields: serialize_element();
+    SerializeTupleStruct for Struct: serialize_field();
+    SerializeTupleVariant for Fields: serialize_field();
+    SerializeMap for Elements: serialize_key(), serialize_value();
+    SerializeStruct for Struct: serialize_field(&'static str) or skip_field;
+    SerializeStructVariant for Fields: serialize_field(&'static str) or skip_field;
 }

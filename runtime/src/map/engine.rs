@@ -83,7 +83,7 @@ pub(super) struct Engine<F: WorkerFn, A> {
     has_results: bool,
     /// The call has failed as a whole: what has no outcome gets none any more.
     has_failed: bool,
-    /// An iterator, a Serialize or a Deserialize of the program's is running, or has panicked.
+    /// An iterator or another part of the program is running, or has panicked.
     in_foreign_code: bool,
     /// The last chunk took long to read.
     slow_input: bool,
@@ -168,7 +168,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     /// [`yielded`](Self::yielded) is called with its bytes.
     pub(super) fn next(&mut self, late: Late) -> Result<Option<(Indexed<F::Output>, usize)>> {
         self.check_process()?;
-        // An iterator, a Serialize or a Deserialize that panics leaves its task without an outcome: the map ends there.
+        // An iterator that panics leaves its task without an outcome: the map ends there.
         if std::mem::replace(&mut self.in_foreign_code, true) {
             return Ok(None);
         }

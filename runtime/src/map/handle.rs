@@ -53,7 +53,7 @@ impl Pool {
             let encoded = EncodedCall::new(&call, shared.frame_bytes_max() - OVERHEAD_BYTES);
             let chunk = encoded.and_then(|encoded| {
                 let bytes = encoded.task.len();
-                Chunk::of_call(shared.arena(), &encoded, index).map_err(|error| CodecError::no_memory(bytes, &error))
+                Chunk::of_call(shared.arena(), encoded, index).map_err(|error| CodecError::no_memory(bytes, &error))
             });
             chunk.map_err(|error| {
                 let kind = TaskErrorKind::Encode(error);

@@ -177,7 +177,7 @@ impl Pool {
         let encoded = EncodedCall::new(&call, shared.frame_bytes_max() - OVERHEAD_BYTES).map_err(fail)?;
         let workers = shared.workers();
         let chunks: Vec<Chunk> = (0..workers)
-            .map(|worker| Chunk::of_call(shared.arena(), &encoded, worker as u64))
+            .map(|worker| Chunk::of_call(shared.arena(), encoded.clone(), worker as u64))
             .collect::<std::io::Result<_>>()
             .map_err(|error| fail(CodecError::no_memory(encoded.task.len(), &error)))?;
         let rules = CallRules { placement: Placement::OneForEach, ..CallRules::default() };

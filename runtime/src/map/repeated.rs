@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::columns::{Column, Length};
 use crate::codec::{Encoder, Sink};
 use crate::error::CodecError;
-use crate::registry::{EncodeAs, EncodeOwned, SharedName};
+use crate::foreign;
+use crate::registry::{EncodeAs, EncodeOwned, SharedName, serialize_panicked};
 use crate::shared::{self, Collected, Grant, Memory, Segment};
 
 /// A column that gives one item again and again.
@@ -61,7 +62,8 @@ impl<I: EncodeAs<T>, T, E: EncodeOwned<T>> Column for Repeated<I, T, E> {
 fn encode_once<I: EncodeAs<T>, T, E: EncodeOwned<T>>(item: &I) -> Result<Encoded, CodecError> {
     let collecting = shared::collect_kept();
     let mut bytes = Vec::new();
-    item.encode_as::<E>(&mut Encoder::new(Sink::behind(&mut bytes), usize::MAX))?;
+    foreign::run(|| item.encode_as::<E>(&mut Encoder::new(Sink::behind(&mut bytes), usize::MAX)))
+        .unwrap_or_else(|panic| Err(serialize_panicked(&panic)))?;
     let Collected { mut memory, grants } = collecting.finish();
     // What the value names is granted to whoever decodes it.
     let table = shared::write_grants(&grants);

@@ -1,9 +1,15 @@
 //! The outcomes of some tasks, as they came from a worker, decoded one by one on the calling thread.
+//!
+//! A Deserialize is the program's code, and may panic: that is the error of its task. To catch it takes a nanosecond or two and
+//! keeps the loop from being one, so many outputs are caught at once, and the panic is known to be of the next.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::engine::Indexed;
 use crate::codec::Decoder;
 use crate::error::{Printed, TaskError, TaskErrorKind};
-use crate::registry::{NoOutput, WorkerFn, decode_output, take_captured, take_outcome};
+use crate::foreign::Panic;
+use crate::registry::{NoOutput, WorkerFn, decode_output, deserialize_panicked, take_captured, take_outcome};
 use crate::task::{Done, Outcomes, Output};
 use crate::trace;
 use crate::transport::Chunk;
@@ -21,6 +27,8 @@ pub(super) struct Replies {
     argument_bytes: usize,
     argument_bytes_over: usize,
     fault: Option<String>,
+    /// The next output was being decoded, and its Deserialize panicked.
+    panic: Option<Panic>,
     /// What the task taken last has printed, where that is captured.
     printed: Option<Box<Printed>>,
     /// The chunk of the tasks, while those that fail may be executed again.
@@ -51,6 +59,7 @@ impl Replies {
             argument_bytes: done.argument_bytes / done.count.max(1),
             argument_bytes_over: done.argument_bytes % done.count.max(1),
             fault: None,
+            panic: None,
             printed: done.printed,
             chunk: None,
         }
@@ -84,22 +93,36 @@ impl Replies {
             return 0;
         };
         let (before, had) = (records.taken(), self.left);
-        let mut left = had;
-        // The last is left to `next`, which also takes what should not be there.
-        while left > 1 {
-            let at = records.taken();
-            let Some(output) = records.next_output() else {
-                break;
-            };
-            let mut decoder = Decoder::new(output);
-            match F::__decode_output(&mut decoder) {
-                Ok(output) if decoder.is_at_end() => give(output),
-                _ => {
-                    records.back_to(at);
+        let (mut left, mut at, mut is_decoding) = (had, before, false);
+        let caught = catch_unwind(AssertUnwindSafe(|| {
+            // The last is left to `next`, which also takes what should not be there.
+            while left > 1 {
+                at = records.taken();
+                let Some(output) = records.next_output() else {
                     break;
+                };
+                let mut decoder = Decoder::new(output);
+                is_decoding = true;
+                let decoded = F::__decode_output(&mut decoder);
+                is_decoding = false;
+                match decoded {
+                    Ok(output) if decoder.is_at_end() => give(output),
+                    _ => {
+                        records.back_to(at);
+                        break;
+                    }
                 }
+                left -= 1;
             }
-            left -= 1;
+        }));
+        match caught {
+            Ok(()) => {}
+            Err(payload) if is_decoding => {
+                records.back_to(at);
+                self.panic = Some(Panic::from_payload(payload));
+            }
+            // It is of the code that is given the outputs, which is the caller's.
+            Err(payload) => resume_unwind(payload),
         }
         let count = had - left;
         self.left = left;
@@ -120,9 +143,10 @@ impl Replies {
         let outcome = match &mut self.outcomes {
             Source::Records(records) => {
                 let before = records.taken();
-                let outcome = match records.next_output() {
-                    Some(output) => decode_output::<F>(output),
-                    None => take_outcome::<F>(records),
+                let outcome = match (records.next_output(), self.panic.take()) {
+                    (Some(_), Some(panic)) => Err(deserialize_panicked(&panic)),
+                    (Some(output), None) => decode_output::<F>(output),
+                    (None, _) => take_outcome::<F>(records),
                 };
                 bytes += records.taken() - before;
                 outcome

@@ -98,6 +98,13 @@ impl Builder {
 
     /// The most bytes that the arguments of a task, or its result, may take: 4 KiB to 4 GiB − 1 byte, 2 GiB by default. A
     /// larger one is that task's error ([`TaskErrorKind::Encode`](crate::TaskErrorKind::Encode)).
+    ///
+    /// Other limits of a value cannot be changed; beyond them it is an error of its task, too. It is nested at most 2,048 levels
+    /// deep (a sequence, map, tuple, struct, enum, newtype or `Some` is a level), and less deep where the stack of the thread that
+    /// encodes or decodes it has no room: a worker's is [`stack_bytes`](Self::stack_bytes). Elements that take no bytes, such as
+    /// `()`, are at most 2²⁶, each counted by its size in memory where it is decoded. Decoded, what takes more than 64 bytes in
+    /// memory by itself (a large struct, array or `Option`) takes at most 2 GiB in all, and 64 bytes for each byte of the value.
+    /// So decoding ends soon, and no time limit covers it.
     pub fn frame_bytes_max(mut self, bytes: usize) -> Self {
         self.frame_bytes_max = bytes;
         self

@@ -143,7 +143,8 @@ impl Shared {
         let returns = if arena.memory().is_some() { Return::Taken } else { Return::Never };
         let seats = (0..settings.workers).map(|_| Seat::vacant(now)).collect();
         let arena = Arc::new(arena);
-        let hook = |call: &Option<EncodedCall>| call.as_ref().map(|call| Chunk::of_call(&arena, call, 0)).transpose();
+        let hook =
+            |call: &Option<EncodedCall>| call.as_ref().map(|call| Chunk::of_call(&arena, call.clone(), 0)).transpose();
         let hooks = (hook(&settings.initializer)?, hook(&settings.finalizer)?);
         let mut queue = Queue::new(settings.workers, returns, settings.retirement.tasks_max);
         queue.set_hooks(hooks.0, hooks.1);

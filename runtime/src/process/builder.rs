@@ -158,8 +158,8 @@ impl<F> fmt::Debug for Process<F> {
 /// The chunk of the one task.
 fn encode<F: WorkerFn>(call: &F) -> std::result::Result<Chunk, CodecError> {
     let EncodedCall { function, task, collected } = EncodedCall::new(call, FRAME_BYTES_MAX - OVERHEAD_BYTES)?;
-    let block = Block::private(&task)
-        .map_err(|error| CodecError::new(format!("there is no memory for its {} bytes: {error}", task.len())))?;
+    let bytes = task.len();
+    let block = Block::private(task).map_err(|error| CodecError::no_memory(bytes, &error))?;
     let head = ChunkHead { function: function.index(), attempt: 1, first_index: 0 };
-    Ok(Chunk::new(head, 1, block, task.len()).sharing(Sharing::over_socket(collected)))
+    Ok(Chunk::new(head, 1, block, bytes).sharing(Sharing::over_socket(collected)))
 }

@@ -8,7 +8,6 @@
 //! 3. A task that is finished writes nowhere any more: a part of a `SharedSliceMut` that is still there ends this process first.
 //! 4. A result that outgrows the sink's room is not counted as finished: whoever runs the tasks brings it to its place first.
 
-use std::error::Error;
 use std::io::Write;
 use std::sync::atomic::Ordering;
 
@@ -19,8 +18,9 @@ use super::fold::{Folding, Outgrown};
 use super::function::WorkerFn;
 use super::held::{self, Held};
 use super::progress::{Finished, Progress};
-use crate::codec::{self, Decoder, Encoder};
-use crate::error::{CodecError, RemoteError, TypedValue};
+use super::returned::{TEXT_PART, cut};
+use crate::codec::{Decoder, Encoder};
+use crate::error::CodecError;
 use crate::fault_points::{self, Point};
 use crate::output;
 use crate::shared;
@@ -37,7 +37,7 @@ pub struct TaskCall<'a> {
     shared: u16,
     /// The same for those whose arguments are left.
     shared_left: u16,
-    results: Encoder<'a>,
+    pub(super) results: Encoder<'a>,
     /// Where the result of the current task begins.
     record: usize,
     pub(super) progress: Progress<'a>,
@@ -49,10 +49,24 @@ pub struct TaskCall<'a> {
     flush: Flush,
     /// No output goes into the sink; `flush` is then not later, so that a task of any other call looks at one thing.
     drops_output: bool,
+    stage: Stage,
     /// Called when the arguments of a task are decoded, and its function is not called.
     on_decoded: Option<&'a dyn Fn()>,
     /// Arguments name what the tasks are granted.
     has_grants: bool,
+}
+
+/// Whose code of the program's is running, should it panic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The Deserialize of an argument.
+    Arguments,
+    /// The function, or whatever is none of the others.
+    Function,
+    /// The Serialize of the output.
+    Output,
+    /// The Deserialize of the output, where outputs are folded.
+    Folded,
 }
 
 /// Who writes out what the tasks printed.
@@ -75,17 +89,6 @@ pub enum Stop {
     /// The function returned an `Err`.
     Failed,
 }
-
-/// Texts of an error are cut here, and at a part of the frame, so that an error always fits into it.
-const TEXT_BYTES_MAX: usize = 64 * 1024;
-/// The part of a frame for the message, the debug text and the type's name, each.
-const TEXT_PART: usize = 8;
-/// The part of a frame for the error as a value.
-const TYPED_PART: usize = 4;
-/// The part of a frame for one link of the chain of sources: all of them take a quarter, their lengths included.
-const LINK_PART: usize = 5 * CHAIN_LENGTH_MAX;
-/// A chain of sources is cut here; one that points to itself would have no end.
-const CHAIN_LENGTH_MAX: usize = 32;
 
 /// Runs every task that is left. It stands in the table of worker functions, compiled for each.
 pub fn run_tasks<F: WorkerFn>(call: &mut TaskCall<'_>) {
@@ -120,6 +123,7 @@ impl<'a> TaskCall<'a> {
             violation,
             flush,
             drops_output: false,
+            stage: Stage::Function,
             on_decoded: None,
             has_grants: false,
         }
@@ -175,6 +179,7 @@ impl<'a> TaskCall<'a> {
             self.left -= 1;
             self.arguments = Decoder::new(arguments);
             self.shared_left = self.shared;
+            self.stage = Stage::Arguments;
             self.begin_result();
             if self.progress.revoked.load(Ordering::Relaxed) == 0 {
                 self.progress.begun.store(u64::from(self.progress.count.tasks.wrapping_add(1)), Ordering::Release);
@@ -219,11 +224,29 @@ impl<'a> TaskCall<'a> {
         status
     }
 
-    /// Ends the task that is running with its panic.
+    /// Ends the task that is running with its panic: of the function, or of what encodes and decodes for it.
     pub(crate) fn panicked(&mut self, note: &PanicNote) {
         shared::close_table();
-        self.replace(&note.encode(self.results.bytes_max()));
-        self.finish(Status::Panic);
+        let (status, whose) = match std::mem::replace(&mut self.stage, Stage::Function) {
+            Stage::Function => {
+                self.replace(&note.encode(self.results.bytes_max()));
+                return self.finish(Status::Panic);
+            }
+            // It stays here, as an output does that does not encode.
+            Stage::Output if self.drops_output => return self.finish(Status::Output),
+            Stage::Output => (Status::Encode, "the result: its Serialize"),
+            Stage::Folded => (Status::Decode, "the result: its Deserialize"),
+            Stage::Arguments => (Status::Decode, "the arguments: the Deserialize of one"),
+        };
+        let place = note.location.as_ref().map_or(String::new(), |location| format!(" at {location}"));
+        let text = format!("{whose} panicked{place}: {}", note.message);
+        self.replace(cut(&text, self.results.bytes_max() / TEXT_PART).as_bytes());
+        self.finish(status);
+    }
+
+    /// Tells whose code of the program's runs from now on.
+    pub(super) fn enter(&mut self, stage: Stage) {
+        self.stage = stage;
     }
 
     /// Puts other bytes in the place of the result so far.
@@ -351,7 +374,7 @@ impl<'a> TaskCall<'a> {
 
     /// Runs every task that is left by a function of a test: from its one argument to the bytes of its result.
     #[cfg(test)]
-    pub(crate) fn run_each(&mut self, mut run: impl FnMut(u64, &mut codec::Sink<'a>)) {
+    pub(crate) fn run_each(&mut self, mut run: impl FnMut(u64, &mut crate::codec::Sink<'a>)) {
         while self.begin() {
             let argument = self.argument("argument");
             let result = argument.map(|argument| run(argument, self.results.sink()));
@@ -386,8 +409,9 @@ impl<'a> TaskCall<'a> {
 
     /// Checks that every argument was taken.
     #[inline(always)]
-    pub fn end_of_arguments(&self) -> Result<(), Stop> {
+    pub fn end_of_arguments(&mut self) -> Result<(), Stop> {
         fault_points::reached(Point::Decoded);
+        self.stage = Stage::Function;
         if self.has_grants {
             shared::close_table();
         }
@@ -402,38 +426,16 @@ impl<'a> TaskCall<'a> {
     #[inline(always)]
     pub(super) fn output<T: Serialize>(&mut self, output: &T) -> Result<(), Stop> {
         fault_points::reached(Point::Returned);
-        self.results.value(output).or_else(|error| self.unsent(&error))
+        self.stage = Stage::Output;
+        let encoded = self.results.value(output);
+        self.stage = Stage::Function;
+        encoded.or_else(|error| self.unsent(&error))
     }
 
     /// What it means that the output did not encode: nothing, where it stays here.
     #[cold]
     fn unsent(&self, error: &CodecError) -> Result<(), Stop> {
         if self.drops_output { Ok(()) } else { Err(Stop::Encode(CodecError::new(format!("the result: {error}")))) }
-    }
-
-    /// How large an error may be as a value.
-    pub fn failure_bytes_max(&self) -> usize {
-        self.results.bytes_max() / TYPED_PART
-    }
-
-    /// Writes the error that the function returned, and itself as a value where it is serde.
-    pub(super) fn failed(
-        &mut self,
-        type_name: &str,
-        error: &(dyn Error + Send + Sync),
-        typed: Option<(u64, Vec<u8>)>,
-    ) -> Stop {
-        let bytes_max = self.results.bytes_max();
-        let chain: Vec<String> = std::iter::successors(error.source(), |&cause| cause.source())
-            .take(CHAIN_LENGTH_MAX)
-            .map(|cause| cut(&cause.to_string(), bytes_max / LINK_PART))
-            .collect();
-        let text = |text: &str| cut(text, bytes_max / TEXT_PART);
-        let failure = (text(&error.to_string()), chain, text(&format!("{error:?}")), text(type_name), typed);
-        match self.results.value(&failure) {
-            Ok(()) => Stop::Failed,
-            Err(error) => Stop::Encode(CodecError::new(format!("the returned error: {error}"))),
-        }
     }
 }
 
@@ -461,21 +463,4 @@ fn end_with_parts() -> ! {
 #[cold]
 fn wrong_argument(name: &str, error: &CodecError) -> Stop {
     Stop::Decode(CodecError::new(format!("argument `{name}`: {error}")))
-}
-
-/// Reads what [`TaskCall::failed`] wrote.
-pub(super) fn decode_failure(bytes: &[u8]) -> Result<RemoteError, CodecError> {
-    type Failure = (String, Vec<String>, String, String, Option<(u64, Vec<u8>)>);
-    let (message, chain, debug, type_name, typed): Failure = codec::decode(bytes)?;
-    let typed = typed.map(|(type_hash, bytes)| TypedValue { type_hash, bytes });
-    Ok(RemoteError::new(message, chain, debug, type_name, typed))
-}
-
-/// Cuts a text at so many bytes, and at [`TEXT_BYTES_MAX`].
-fn cut(text: &str, bytes_max: usize) -> String {
-    let bytes_max = bytes_max.min(TEXT_BYTES_MAX);
-    if text.len() <= bytes_max {
-        return text.to_owned();
-    }
-    format!("{} …", &text[..text.floor_char_boundary(bytes_max)])
 }

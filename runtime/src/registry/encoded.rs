@@ -3,9 +3,11 @@
 use std::fmt;
 
 use super::function::WorkerFn;
+use super::outcome::serialize_panicked;
 use super::table::Registration;
 use crate::codec::{Encoder, Sink};
 use crate::error::CodecError;
+use crate::foreign;
 use crate::shared::{self, Collected};
 use crate::wire::LENGTH_BYTES;
 
@@ -32,7 +34,7 @@ impl EncodedCall {
         let mut task = vec![0; LENGTH_BYTES];
         let mut encoder = Encoder::new(Sink::behind(&mut task), bytes_max);
         encoder.begin();
-        call.__encode(&mut encoder)?;
+        foreign::run(|| call.__encode(&mut encoder)).unwrap_or_else(|panic| Err(serialize_panicked(&panic)))?;
         let length = u32::try_from(task.len() - LENGTH_BYTES).expect("arguments are encoded with a limit under 4 GiB");
         task[..LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
         Ok(Self { function: F::__registration(), task, collected: collecting.finish() })

@@ -41,14 +41,14 @@ pub struct ErrorProbe<'a, E>(pub &'a E);
 
 /// An error that can travel as itself.
 pub trait Typed {
-    /// Its type and its bytes; none if it fails to encode or is larger than `bytes_max`.
+    /// Its type and its bytes; none if it fails to encode, panics or is larger than `bytes_max`.
     fn typed(&self, bytes_max: usize) -> Option<(u64, Vec<u8>)>;
 }
 
 impl<E: Serialize + 'static> Typed for ErrorProbe<'_, E> {
     fn typed(&self, bytes_max: usize) -> Option<(u64, Vec<u8>)> {
         let mut bytes = Vec::new();
-        codec::encode(self.0, &mut bytes, bytes_max).ok()?;
+        codec::encode_caught(self.0, &mut bytes, bytes_max).ok()?;
         Some((type_hash::<E>(), bytes))
     }
 }
@@ -103,6 +103,6 @@ impl RemoteError {
         if *type_hash != self::type_hash::<E>() {
             return None;
         }
-        codec::decode(bytes).ok()
+        codec::decode_caught(bytes).ok()
     }
 }

@@ -10,7 +10,7 @@ use std::any::Any;
 use std::io::Write;
 use std::marker::PhantomData;
 
-use super::call::{Stop, TaskCall};
+use super::call::{Stage, Stop, TaskCall};
 use super::function::{Itself, WorkerFn};
 use super::table::Registration;
 use crate::codec::{Decoder, Encoder};
@@ -133,10 +133,11 @@ impl TaskCall<'_> {
 
     /// Takes the output of the task that is running, which it has written.
     fn take_output<F: WorkerFn>(&mut self) -> Result<F::Output, Stop> {
+        self.enter(Stage::Folded);
         let mut decoder = Decoder::new(self.written());
-        F::__decode_output(&mut decoder)
-            .and_then(|output| decoder.end().map(|()| output))
-            .map_err(|error| Stop::Decode(CodecError::new(format!("the result: {error}"))))
+        let decoded = F::__decode_output(&mut decoder).and_then(|output| decoder.end().map(|()| output));
+        self.enter(Stage::Function);
+        decoded.map_err(|error| Stop::Decode(CodecError::new(format!("the result: {error}"))))
     }
 
     /// Ends a task without an output, and with it the run.

@@ -9,6 +9,7 @@ mod function;
 mod held;
 mod outcome;
 mod progress;
+mod returned;
 mod state;
 mod table;
 
@@ -25,7 +26,9 @@ pub use function::{
 };
 pub use held::Held;
 pub(crate) use held::SharedName;
-pub(crate) use outcome::{NoOutput, decode_output, failure, take_captured, take_outcome};
+pub(crate) use outcome::{
+    NoOutput, decode_output, deserialize_panicked, failure, serialize_panicked, take_captured, take_outcome,
+};
 pub(crate) use progress::{Finished, Progress};
 pub(crate) use state::forget_states;
 pub use state::with_state;

@@ -1,9 +1,10 @@
 //! What became of a task, out of the record that its worker wrote: the output, or why there is none.
 
-use super::call::decode_failure;
 use super::function::WorkerFn;
+use super::returned::decode_failure;
 use crate::codec::Decoder;
 use crate::error::{CodecError, Printed, TaskErrorKind};
+use crate::foreign::{self, Panic};
 use crate::output;
 use crate::task::Output;
 use crate::wire::{PanicNote, Records, Status, Violation};
@@ -18,16 +19,34 @@ pub(crate) enum NoOutput {
 #[inline]
 pub(crate) fn decode_output<F: WorkerFn>(output: &[u8]) -> Result<F::Output, NoOutput> {
     let mut decoder = Decoder::new(output);
-    F::__decode_output(&mut decoder)
-        .and_then(|value| decoder.end().map(|()| value))
-        .map_err(|error| NoOutput::Task(TaskErrorKind::Decode(CodecError::new(format!("the result: {error}")))))
+    match foreign::run(|| F::__decode_output(&mut decoder).and_then(|value| decoder.end().map(|()| value))) {
+        Ok(decoded) => decoded.map_err(|error| not_decoded(&error)),
+        Err(panic) => Err(deserialize_panicked(&panic)),
+    }
+}
+
+#[cold]
+fn not_decoded(error: &CodecError) -> NoOutput {
+    NoOutput::Task(TaskErrorKind::Decode(CodecError::new(format!("the result: {error}"))))
+}
+
+/// What it means that the Deserialize of an output has panicked in this process.
+#[cold]
+pub(crate) fn deserialize_panicked(panic: &Panic) -> NoOutput {
+    not_decoded(&CodecError::new(format!("its Deserialize panicked: {panic}")))
+}
+
+/// What it means that the Serialize of an argument has panicked in this process.
+#[cold]
+pub(crate) fn serialize_panicked(panic: &Panic) -> CodecError {
+    CodecError::new(format!("the Serialize of an argument panicked: {panic}"))
 }
 
 /// Why the one task of some records has no output; none if it has one. Where what it has printed is captured, that is left out.
 pub(crate) fn failure(records: Vec<u8>, output: Output) -> Option<TaskErrorKind> {
     match Records::new(records).next().and_then(|(status, payload)| match status {
         Status::Output => Ok(None),
-        status => match failed::<()>(status, without_captured(&payload, output)?) {
+        status => match failed::<()>(status, without_captured(payload, output)?) {
             Err(NoOutput::Task(kind)) => Ok(Some(kind)),
             Err(NoOutput::Violation(violation)) => Err(violation),
             Ok(()) => Ok(None),
@@ -54,13 +73,13 @@ fn without_captured(payload: &[u8], output: Output) -> Result<&[u8], Violation> 
 #[inline(never)]
 pub(crate) fn take_outcome<F: WorkerFn>(records: &mut Records) -> Result<F::Output, NoOutput> {
     let (status, payload) = records.next().map_err(NoOutput::Violation)?;
-    outcome::<F>(status, &payload)
+    outcome::<F>(status, payload)
 }
 
 /// Takes the next result, behind which stands what its task has printed.
 pub(crate) fn take_captured<F: WorkerFn>(records: &mut Records) -> (Result<F::Output, NoOutput>, Printed) {
     let taken = records.next().and_then(|(status, payload)| {
-        let (payload, printed) = output::split(&payload)?;
+        let (payload, printed) = output::split(payload)?;
         Ok((outcome::<F>(status, payload), printed))
     });
     taken.unwrap_or_else(|violation| (Err(NoOutput::Violation(violation)), Printed::default()))

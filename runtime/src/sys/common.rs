@@ -47,6 +47,13 @@ pub(crate) fn memory_bytes(memory: impl AsFd) -> io::Result<usize> {
     usize::try_from(status.st_size).map_err(io::Error::other)
 }
 
+/// The bytes of some memory that were ever written, and so are there: no holes among them.
+pub(crate) fn filled_bytes(memory: impl AsFd) -> io::Result<usize> {
+    // Its unit is 512 bytes, whatever the file system's blocks are (stat(3type)).
+    let bytes = nix::sys::stat::fstat(memory)?.st_blocks.saturating_mul(512);
+    usize::try_from(bytes).map_err(io::Error::other)
+}
+
 /// Memory that other processes write at any time.
 pub(crate) struct CommonMemory(Mapping);
 

@@ -26,11 +26,14 @@ mod seals;
 mod socket;
 mod spawn;
 mod stack;
+mod stack_room;
 mod terminal;
 mod waker;
 mod worker_setup;
 
-pub(crate) use common::{CommonMemory, common_memory, is_locked_by_another, lock_byte, memory_bytes, unlock_byte};
+pub(crate) use common::{
+    CommonMemory, common_memory, filled_bytes, is_locked_by_another, lock_byte, memory_bytes, unlock_byte,
+};
 pub(crate) use crash::{CRASH_WORDS, Crash, CrashPad, Reason, TaskLimits, leave_word_of_crashes};
 pub(crate) use environment::{WORKER_VARIABLE, is_secure, take_variable, variable};
 pub(crate) use files::{
@@ -53,11 +56,12 @@ pub(crate) use process::{CAN_TELL_CPU_TIME, End, Group, Process, cpu_time, resid
 pub(crate) use program::own_program;
 pub(crate) use random::random;
 pub(crate) use refusal::{explained, start_error};
-pub(crate) use seals::{seal_against_all_writers, seal_seals};
+pub(crate) use seals::{CAN_SEAL, is_sealed_against_writers, seal_against_all_writers, seal_seals};
 pub(crate) use socket::{
     FromParent, Wait, is_hung_up, pair, receive, receive_with_descriptors, send, send_with_descriptors,
 };
 pub(crate) use spawn::{Spawn, Stdout, Surroundings, assignment, open_null};
+pub(crate) use stack_room::{StackRoom, stack_room};
 #[cfg(feature = "progress")]
 pub(crate) use terminal::terminal_columns;
 pub(crate) use waker::Waker;

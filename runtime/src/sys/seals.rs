@@ -3,6 +3,9 @@
 use std::io;
 use std::os::fd::AsFd;
 
+/// Whether memory can be sealed here.
+pub(crate) const CAN_SEAL: bool = cfg!(poolmap_linux);
+
 /// Keeps the memory as it is: nobody can add a seal, such as one that keeps others from writing.
 #[cfg(poolmap_linux)]
 pub(crate) fn seal_seals(memory: impl AsFd) -> io::Result<()> {

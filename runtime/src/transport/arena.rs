@@ -22,6 +22,10 @@ const HEAD_BYTES: usize = 4096;
 const ROOM_BYTES_MAX: usize = 32 << 20;
 /// No room is smaller.
 const ROOM_BYTES_MIN: usize = 64 * 1024;
+/// What is moved is there twice by no more than an eighth. An allocator that copies what shrinks does so seven times.
+const MOVE_STEPS: usize = 8;
+/// Less is moved at once.
+const MOVE_BYTES_MIN: usize = 1 << 20;
 /// Blocks begin at cache lines.
 const ALIGN: usize = 64;
 
@@ -125,16 +129,17 @@ impl Arena {
         Some(Room { region: Some(lent), arena: Arc::clone(self) })
     }
 
-    /// A block with these bytes, in memory of its own.
-    pub(crate) fn own_block(self: &Arc<Self>, bytes: &[u8]) -> io::Result<Block> {
+    /// A block with these bytes, in memory of its own. They are there once all the while, not twice.
+    pub(crate) fn own_block(self: &Arc<Self>, bytes: Vec<u8>) -> io::Result<Block> {
         if self.shared.is_none() {
             return Block::private(bytes);
         }
         let memory = sys::shared_memory(bytes.len())?;
         let mut region = Region::shared(&memory, bytes.len())?;
         sys::seal_against_writers(&memory)?;
-        region.copy_from_slice(bytes);
-        let segment = Segment::new(memory, bytes.len());
+        let length = bytes.len();
+        move_into(bytes, &mut region);
+        let segment = Segment::new(memory, length);
         Ok(Block { region: Some(region), home: Home::Own(Some(segment)) })
     }
 
@@ -204,6 +209,17 @@ impl Drop for Room {
     }
 }
 
+/// Moves bytes into a region of their length, the last first, and gives back their memory on the way.
+fn move_into(mut bytes: Vec<u8>, region: &mut [u8]) {
+    let step = (bytes.len() / MOVE_STEPS).max(MOVE_BYTES_MIN);
+    while !bytes.is_empty() {
+        let at = bytes.len().saturating_sub(step);
+        region[at..bytes.len()].copy_from_slice(&bytes[at..]);
+        bytes.truncate(at);
+        bytes.shrink_to_fit();
+    }
+}
+
 /// Bytes that were written, and do not change any more.
 pub(crate) struct Block {
     region: Option<Region>,
@@ -217,9 +233,9 @@ enum Home {
 
 impl Block {
     /// A block with these bytes, which nobody shares.
-    pub(crate) fn private(bytes: &[u8]) -> io::Result<Self> {
+    pub(crate) fn private(bytes: Vec<u8>) -> io::Result<Self> {
         let mut region = Region::private(bytes.len())?;
-        region.copy_from_slice(bytes);
+        move_into(bytes, &mut region);
         Ok(Self { region: Some(region), home: Home::Own(None) })
     }
 
@@ -298,6 +314,6 @@ mod tests {
             room[0] = value as u8;
         }
         assert!(rooms.iter().enumerate().all(|(value, room)| room[0] == value as u8));
-        assert_eq!(&arena.own_block(b"abc").unwrap()[..], b"abc");
+        assert_eq!(&arena.own_block(b"abc".to_vec()).unwrap()[..], b"abc");
     }
 }

@@ -69,7 +69,7 @@ impl Sharing {
     pub(crate) fn new(parameters: u16, collected: Collected, arena: &Arc<Arena>) -> Self {
         // A table that finds no room is missing: the tasks do not get what they name, which is an error of each.
         let makes_table = arena.memory().is_some() && !collected.grants.is_empty();
-        let table = makes_table.then(|| block_of(arena, &shared::write_grants(&collected.grants)).ok()).flatten();
+        let table = makes_table.then(|| block_of(arena, shared::write_grants(&collected.grants)).ok()).flatten();
         Self::of(parameters, collected, table)
     }
 
@@ -85,10 +85,10 @@ impl Sharing {
 }
 
 /// A block with these bytes.
-fn block_of(arena: &Arc<Arena>, bytes: &[u8]) -> io::Result<Block> {
+fn block_of(arena: &Arc<Arena>, bytes: Vec<u8>) -> io::Result<Block> {
     match arena.room() {
         Some(mut room) if room.len() >= bytes.len() => {
-            room[..bytes.len()].copy_from_slice(bytes);
+            room[..bytes.len()].copy_from_slice(&bytes);
             Ok(room.into_block(bytes.len()))
         }
         _ => arena.own_block(bytes),
@@ -125,11 +125,12 @@ impl Chunk {
     }
 
     /// The chunk that is this one call, with an index.
-    pub(crate) fn of_call(arena: &Arc<Arena>, call: &EncodedCall, index: u64) -> io::Result<Self> {
-        let bytes = call.task.len();
-        let block = block_of(arena, &call.task)?;
-        let head = ChunkHead { function: call.function.index(), attempt: 1, first_index: index };
-        Ok(Self::new(head, 1, block, bytes).sharing(Sharing::new(0, call.collected.clone(), arena)))
+    pub(crate) fn of_call(arena: &Arc<Arena>, call: EncodedCall, index: u64) -> io::Result<Self> {
+        let EncodedCall { function, task, collected } = call;
+        let bytes = task.len();
+        let block = block_of(arena, task)?;
+        let head = ChunkHead { function: function.index(), attempt: 1, first_index: index };
+        Ok(Self::new(head, 1, block, bytes).sharing(Sharing::new(0, collected, arena)))
     }
 
     /// The chunk, with what its tasks share.
@@ -324,7 +325,7 @@ mod tests {
         let arena = Arc::new(Arena::private().unwrap());
         for position in 0..=4 {
             let head = ChunkHead { function: 3, attempt: 1, first_index: 100 };
-            let mut first = Chunk::new(head, 4, arena.own_block(&tasks).unwrap(), tasks.len());
+            let mut first = Chunk::new(head, 4, arena.own_block(tasks.clone()).unwrap(), tasks.len());
             let rest = first.split_off(position);
             assert_eq!((first.len(), rest.len(), rest.index(0)), (position, 4 - position, 100 + position));
             assert_eq!([first.tasks(), rest.tasks()].concat(), tasks);

@@ -12,7 +12,7 @@ use super::{Arena, Chunk, Fault};
 use crate::output::{Files, LastWords};
 use crate::registry;
 use crate::sys::Crash;
-use crate::wire::{self, Greeting, PanicNote, Welcome};
+use crate::wire::{self, Greeting, PanicNote, Violation, Welcome};
 
 /// The parent's end of a worker's channel.
 pub(crate) struct Link {
@@ -111,13 +111,13 @@ impl Link {
             }
             return self.socket.assign(chunk);
         };
-        if ring.assign(chunk, grain, self.memory.messages()) { self.socket.send(wire::bell()) } else { Ok(()) }
+        if ring.assign(chunk, grain, self.memory.messages()) { self.socket.ring_bell() } else { Ok(()) }
     }
 
     /// Lets the worker let go of the memory that nobody holds any more.
     fn forget_unused(&mut self) -> Result<(), Fault> {
         for segment in self.memory.unused() {
-            self.socket.send(wire::forget(segment))?;
+            self.socket.send_forget(segment)?;
         }
         Ok(())
     }
@@ -195,13 +195,16 @@ impl Link {
         let Some((taken, must_wake)) = ring.take()? else {
             return Ok(0);
         };
+        if ring.messages_had() > self.socket.memory_messages() {
+            return Err(Violation::new("it has finished tasks whose memory it has not been sent yet").into());
+        }
         let bytes = taken.records.len() + 1;
         if taken.count > 0 {
             on_results(taken)?;
         }
         self.forget_unused()?;
         if must_wake {
-            self.socket.send(wire::bell())?;
+            self.socket.ring_bell()?;
         }
         Ok(bytes)
     }

@@ -36,6 +36,8 @@ pub(super) struct RingLink {
     only_skipped: bool,
     /// The tasks taken since the worker has last told of its time.
     untimed: u32,
+    /// The messages about memory that the worker must have taken in to have finished what it has.
+    messages_had: u64,
 }
 
 /// A chunk that the worker was told of.
@@ -46,6 +48,8 @@ struct Entry {
     left: u32,
     /// Its tasks have their results together, so that several may be begun.
     is_folded: bool,
+    /// The messages about memory that the worker takes in before its first task.
+    messages: u64,
 }
 
 /// Results that were taken.
@@ -76,6 +80,7 @@ impl RingLink {
             busy_nanos: 0,
             only_skipped: false,
             untimed: 0,
+            messages_had: 0,
         };
         Ok((link, memory))
     }
@@ -107,7 +112,7 @@ impl RingLink {
             self.words.word(entry + 8 * place).store(field, Ordering::Relaxed);
         }
         let is_folded = chunk.merge().is_some();
-        self.entries.push_back(Entry { count: chunk.count(), left: chunk.count(), is_folded });
+        self.entries.push_back(Entry { count: chunk.count(), left: chunk.count(), is_folded, messages });
         self.next_entry += 1;
         self.words.word(layout::REVOKED).store(0, Ordering::Relaxed);
         fault_points::reached(Point::ParentEntry);
@@ -223,6 +228,11 @@ impl RingLink {
         Ok(skipped.is_some())
     }
 
+    /// How many messages about memory the worker must have taken in to have finished what was taken.
+    pub(super) fn messages_had(&self) -> u64 {
+        self.messages_had
+    }
+
     fn finish_entries(&mut self, count: u32) -> Result<(), Violation> {
         let mut left = count;
         while left > 0 {
@@ -230,6 +240,7 @@ impl RingLink {
             let of_first = left.min(first.left);
             first.left -= of_first;
             left -= of_first;
+            self.messages_had = first.messages;
             if first.left == 0 {
                 self.entries.pop_front();
             }

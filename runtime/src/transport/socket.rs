@@ -18,10 +18,46 @@ use crate::wire::{self, ChunkHeader, FrameBuffer, ToParent, Violation};
 /// One call of [`SocketLink::receive`] takes about so much, so that no worker keeps the parent from the others.
 const RECEIVE_BYTES_MAX: usize = 1 << 20;
 
+/// Tasks of more bytes are sent from where they stand: a copy of what is small takes less than two calls more.
+const COPIED_BYTES_MAX: usize = 1 << 20;
+
 /// A frame to be sent, and the memory whose descriptor goes with it.
 struct Outgoing {
-    frame: Arc<[u8]>,
+    frame: Vec<u8>,
+    /// What follows of it, if it is not as a whole above: the chunk's tasks, and what stands behind them.
+    rest: Option<(Chunk, Vec<u8>)>,
     segment: Option<Arc<Segment>>,
+    kind: Kind,
+}
+
+impl Outgoing {
+    fn new(frame: Vec<u8>, kind: Kind) -> Self {
+        Self { frame, rest: None, segment: None, kind }
+    }
+
+    /// What is to be sent behind the first `sent` bytes: nothing at the end, and not always all.
+    fn behind(&self, sent: usize) -> &[u8] {
+        let Some(left) = sent.checked_sub(self.frame.len()) else {
+            return &self.frame[sent..];
+        };
+        let Some((chunk, tail)) = &self.rest else {
+            return &[];
+        };
+        let tasks = chunk.tasks();
+        match left.checked_sub(tasks.len()) {
+            None => &tasks[left..],
+            Some(left) => tail.get(left..).unwrap_or_default(),
+        }
+    }
+}
+
+/// What a frame is to the worker.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Bell,
+    /// It tells of memory, of which the worker counts the messages.
+    Memory,
+    Other,
 }
 
 /// A chunk that went over the socket.
@@ -36,7 +72,14 @@ struct Sent {
 pub(super) struct SocketLink {
     stream: Arc<UnixStream>,
     inbox: FrameBuffer,
+    /// It is bounded, also where the worker never reads: chunks are no more than are assigned to it; messages about memory are one for
+    /// each of those, and one more when it is let go, and a worker that finishes tasks whose messages it has not had is killed
+    /// ([`memory_messages`](Self::memory_messages)); and one bell stands for all.
     outbox: VecDeque<Outgoing>,
+    /// A bell is among them.
+    has_bell: bool,
+    /// The messages about memory that the socket has taken.
+    memory_messages: u64,
     /// How much of the outbox's first frame is sent.
     sent_bytes: usize,
     sent: VecDeque<Sent>,
@@ -55,6 +98,8 @@ impl SocketLink {
             stream: Arc::new(ours),
             inbox: FrameBuffer::new(frame_bytes_max),
             outbox: VecDeque::new(),
+            has_bell: false,
+            memory_messages: 0,
             sent_bytes: 0,
             sent: VecDeque::new(),
             last_id: 0,
@@ -77,16 +122,38 @@ impl SocketLink {
     /// Sends a frame: as much as the socket takes now, the rest by [`flush`](Self::flush).
     pub(super) fn send(&mut self, frame: Vec<u8>) -> Result<(), Fault> {
         fault_points::reached(Point::ParentSending);
-        self.outbox.push_back(Outgoing { frame: frame.into(), segment: None });
+        self.push(Outgoing::new(frame, Kind::Other))
+    }
+
+    /// Rings the worker's bell. One that is not wholly sent yet rings after this, and so for this too.
+    pub(super) fn ring_bell(&mut self) -> Result<(), Fault> {
+        fault_points::reached(Point::ParentSending);
+        if std::mem::replace(&mut self.has_bell, true) {
+            return self.flush();
+        }
+        self.push(Outgoing::new(wire::bell(), Kind::Bell))
+    }
+
+    /// Tells the worker that the memory of this name is used no more.
+    pub(super) fn send_forget(&mut self, segment: u64) -> Result<(), Fault> {
+        self.push(Outgoing::new(wire::forget(segment), Kind::Memory))
+    }
+
+    /// How many messages about memory the socket has taken.
+    pub(super) fn memory_messages(&self) -> u64 {
+        self.memory_messages
+    }
+
+    fn push(&mut self, outgoing: Outgoing) -> Result<(), Fault> {
+        self.outbox.push_back(outgoing);
         self.flush()
     }
 
     /// Sends the descriptor of some memory, and the ranges that are lent of it.
     pub(super) fn send_segment(&mut self, segment: Arc<Segment>, runs: Vec<(u64, u64)>) -> Result<(), Fault> {
         let head = SegmentHead { id: segment.id, bytes: segment.bytes as u64, kind: segment.kind, runs };
-        let frame = wire::segment(&head).into();
-        self.outbox.push_back(Outgoing { frame, segment: Some(segment) });
-        self.flush()
+        let frame = wire::segment(&head);
+        self.push(Outgoing { segment: Some(segment), ..Outgoing::new(frame, Kind::Memory) })
     }
 
     /// Sends a chunk.
@@ -103,7 +170,13 @@ impl SocketLink {
             seed: chunk.seed(),
         };
         self.sent.push_back(Sent { id: header.id, begun: false, next: 0, count: header.count });
-        self.send(wire::chunk(&header, chunk.tasks()))
+        let tasks = chunk.tasks();
+        if tasks.len() <= COPIED_BYTES_MAX {
+            return self.send(wire::chunk(&header, tasks));
+        }
+        fault_points::reached(Point::ParentSending);
+        let (head, tail) = wire::around_chunk(&header, tasks.len());
+        self.push(Outgoing { rest: Some((chunk.clone(), tail)), ..Outgoing::new(head, Kind::Other) })
     }
 
     /// Whether something waits for room in the socket.
@@ -113,10 +186,10 @@ impl SocketLink {
 
     /// Sends what waits, as far as there is room.
     pub(super) fn flush(&mut self) -> Result<(), Fault> {
-        while let Some(Outgoing { frame, segment }) = self.outbox.front() {
-            let left = &frame[self.sent_bytes..];
+        while let Some(outgoing) = self.outbox.front() {
+            let left = outgoing.behind(self.sent_bytes);
             // A descriptor goes with the first byte.
-            let sent = match segment.as_ref().filter(|_| self.sent_bytes == 0) {
+            let sent = match outgoing.segment.as_ref().filter(|_| self.sent_bytes == 0) {
                 Some(segment) => sys::send_with_descriptors(&self.stream, left, &[segment.memory.as_fd()]),
                 None => sys::send(&self.stream, left, Wait::No),
             };
@@ -125,7 +198,12 @@ impl SocketLink {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(fault(&error)),
             }
-            if self.sent_bytes == frame.len() {
+            if outgoing.behind(self.sent_bytes).is_empty() {
+                match outgoing.kind {
+                    Kind::Bell => self.has_bell = false,
+                    Kind::Memory => self.memory_messages += 1,
+                    Kind::Other => {}
+                }
                 self.outbox.pop_front();
                 self.sent_bytes = 0;
             }
@@ -169,6 +247,8 @@ impl SocketLink {
                         Some(Event::Returned)
                     }
                 };
+                // What a large frame stood in is not kept beside the value that comes of it.
+                self.inbox.release();
                 if let Some(event) = event {
                     on_event(event)?;
                 }

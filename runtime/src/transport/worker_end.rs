@@ -75,8 +75,10 @@ impl WorkerEnd {
             }
         }
         let frame = self.inbox.next()?;
-        let message = frame.map(ToWorker::parse).transpose()?;
-        Ok(message.map(on_message))
+        let message = frame.map(ToWorker::parse).transpose()?.map(on_message);
+        // What a large frame stood in is not kept beside the values that come of it.
+        self.inbox.release();
+        Ok(message)
     }
 
     /// Takes in what has arrived, without waiting, and tells whether a whole message is there.

@@ -27,6 +27,25 @@ impl FrameBuffer {
 
     /// Room for more bytes; [`filled`](Self::filled) says how many came.
     pub(crate) fn room(&mut self) -> &mut [u8] {
+        self.release();
+        if self.bytes.len() - self.end < FIRST_BYTES / 2 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+            if self.bytes.len() - self.end < FIRST_BYTES / 2 {
+                // What is large already grows by a quarter: it is there as a whole while a value is made of it.
+                let length = self.bytes.len();
+                let grown = if length < KEPT_BYTES_MAX { length * 2 } else { length + length / 4 };
+                let grown = grown.max(FIRST_BYTES);
+                self.bytes.reserve_exact(grown - length);
+                self.bytes.resize(grown, 0);
+            }
+        }
+        &mut self.bytes[self.end..]
+    }
+
+    /// Begins anew if nothing is waiting, and gives back what is too large to be kept.
+    pub(crate) fn release(&mut self) {
         if self.start == self.end {
             self.start = 0;
             self.end = 0;
@@ -34,16 +53,6 @@ impl FrameBuffer {
                 self.bytes = Vec::new();
             }
         }
-        if self.bytes.len() - self.end < FIRST_BYTES / 2 {
-            self.bytes.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.start = 0;
-            if self.bytes.len() - self.end < FIRST_BYTES / 2 {
-                let doubled = (self.bytes.len() * 2).max(FIRST_BYTES);
-                self.bytes.resize(doubled, 0);
-            }
-        }
-        &mut self.bytes[self.end..]
     }
 
     /// Takes in the first `count` bytes of [`room`](Self::room).

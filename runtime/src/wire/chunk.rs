@@ -5,7 +5,7 @@
 //! each parameter whose arguments are shared (`u16`), the first the lowest; and what the seeds of its call's tasks are made from
 //! (`u64`). The indices of a chunk's tasks follow one another.
 
-use super::fields::{Fields, Violation, finish};
+use super::fields::{Fields, Violation, finish, finish_around};
 use super::message::{CHUNK, begin};
 
 /// The bytes of a length.
@@ -23,6 +23,20 @@ pub(crate) fn bytes_of(tasks: &[u8], count: usize) -> usize {
 
 /// The frame of a chunk with these tasks.
 pub(crate) fn chunk(header: &ChunkHeader, tasks: &[u8]) -> Vec<u8> {
+    let mut frame = begun(header);
+    frame.extend_from_slice(tasks);
+    finish(&mut frame);
+    frame
+}
+
+/// What stands before and behind so many bytes of tasks in their frame.
+pub(crate) fn around_chunk(header: &ChunkHeader, tasks_bytes: usize) -> (Vec<u8>, Vec<u8>) {
+    let mut head = begun(header);
+    let tail = finish_around(&mut head, tasks_bytes);
+    (head, tail.to_vec())
+}
+
+fn begun(header: &ChunkHeader) -> Vec<u8> {
     let mut frame = Vec::new();
     begin(&mut frame, CHUNK);
     frame.extend_from_slice(&header.id.to_le_bytes());
@@ -32,8 +46,6 @@ pub(crate) fn chunk(header: &ChunkHeader, tasks: &[u8]) -> Vec<u8> {
     frame.extend_from_slice(&header.count.to_le_bytes());
     frame.extend_from_slice(&header.shared.to_le_bytes());
     frame.extend_from_slice(&header.seed.to_le_bytes());
-    frame.extend_from_slice(tasks);
-    finish(&mut frame);
     frame
 }
 

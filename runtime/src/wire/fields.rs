@@ -19,11 +19,17 @@ pub(super) fn check(length: u32) -> [u8; 4] {
 
 /// Ends the one frame that `frame` holds: writes its length and its checks.
 pub(super) fn finish(frame: &mut Vec<u8>) {
-    let length =
-        u32::try_from(frame.len() - HEADER_BYTES).expect("every frame is bounded by its limit, which is under 4 GiB");
+    let tail = finish_around(frame, 0);
+    frame.extend_from_slice(&tail);
+}
+
+/// The same where so many bytes follow what `frame` holds; gives what stands behind them.
+pub(super) fn finish_around(frame: &mut [u8], bytes: usize) -> [u8; 4] {
+    let length = u32::try_from(frame.len() - HEADER_BYTES + bytes)
+        .expect("every frame is bounded by its limit, which is under 4 GiB");
     frame[..4].copy_from_slice(&length.to_le_bytes());
     frame[4..8].copy_from_slice(&check(length));
-    frame.extend_from_slice(&check(length));
+    check(length)
 }
 
 /// Takes numbers off the front of a payload.

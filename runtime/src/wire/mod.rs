@@ -35,7 +35,7 @@ mod message;
 mod record;
 
 pub(crate) use buffer::FrameBuffer;
-pub(crate) use chunk::{ChunkHeader, LENGTH_BYTES, TaskFrames, bytes_of, chunk};
+pub(crate) use chunk::{ChunkHeader, LENGTH_BYTES, TaskFrames, around_chunk, bytes_of, chunk};
 pub(crate) use fields::Violation;
 #[cfg(fuzzing)]
 pub(crate) use fuzzing::fuzz;

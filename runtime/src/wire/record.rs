@@ -4,8 +4,6 @@
 //! large for the memory between the two processes comes in parts: its payload is that of all parts and of the record behind
 //! them, which says what it is.
 
-use std::borrow::Cow;
-
 use super::fields::{Fields, Violation};
 
 /// What a result's payload is.
@@ -116,19 +114,15 @@ impl Records {
     }
 
     /// Takes the next result.
-    pub(crate) fn next(&mut self) -> Result<(Status, Cow<'_, [u8]>), Violation> {
-        let (kind, start, end) = self.step()?;
-        if kind != PART {
-            return Ok((status(kind)?, Cow::Borrowed(&self.bytes[start..end])));
+    pub(crate) fn next(&mut self) -> Result<(Status, &[u8]), Violation> {
+        let (mut kind, start, mut end) = self.step()?;
+        while kind == PART {
+            // Parts are brought together where they stand: a large result is not there twice.
+            let (next_kind, next_start, next_end) = self.step()?;
+            self.bytes.copy_within(next_start..next_end, end);
+            (kind, end) = (next_kind, end + (next_end - next_start));
         }
-        let mut whole = self.bytes[start..end].to_vec();
-        loop {
-            let (kind, start, end) = self.step()?;
-            whole.extend_from_slice(&self.bytes[start..end]);
-            if kind != PART {
-                return Ok((status(kind)?, Cow::Owned(whole)));
-            }
-        }
+        Ok((status(kind)?, &self.bytes[start..end]))
     }
 
     /// Takes out the next `count` results, as bytes.
@@ -222,9 +216,9 @@ mod tests {
     #[test]
     fn results_come_out_whole() {
         let mut records = Records::new(written());
-        assert_eq!(records.next(), Ok((Status::Output, Cow::Borrowed(&b"one"[..]))));
-        assert_eq!(records.next(), Ok((Status::Failure, Cow::Borrowed(&b"two!"[..]))));
-        assert_eq!(records.next(), Ok((Status::Panic, Cow::Borrowed(&b""[..]))));
+        assert_eq!(records.next(), Ok((Status::Output, &b"one"[..])));
+        assert_eq!(records.next(), Ok((Status::Failure, &b"two!"[..])));
+        assert_eq!(records.next(), Ok((Status::Panic, &b""[..])));
         assert!(records.next().is_err());
     }
 

@@ -211,7 +211,12 @@ impl Server {
         let outgrown = run.outgrown.ok_or_else(|| Violation::new("a task gave nothing"))?;
         let Outgrown { status, bytes: result, .. } = *outgrown;
         fault_points::reached(Point::Uncounted);
-        self.sender.send(&wire::reply(chunk.id, position, elapsed, &wire::record(status, &result)))?;
+        // A large result stands here once while its frame is made, and not beside each step.
+        let record = wire::record(status, &result);
+        drop(result);
+        let reply = wire::reply(chunk.id, position, elapsed, &record);
+        drop(record);
+        self.sender.send(&reply)?;
         fault_points::reached(Point::Finished);
         Ok((run.taken, status))
     }

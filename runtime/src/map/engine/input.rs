@@ -4,6 +4,7 @@
 //! written there. Small stores one behind the other wait for that a few at a time, a copy for many lines at once: so short
 //! rows are written on a stage, and copied from there.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
 use super::super::columns::Columns;
@@ -11,7 +12,8 @@ use super::written::{FIRST_ATTEMPT, Then, Written, not_encoded};
 use super::{Engine, WINDOW_BYTES};
 use crate::codec::{Encoder, Sink};
 use crate::error::CodecError;
-use crate::registry::{DROPS_OUTPUT, WorkerFn};
+use crate::foreign::Panic;
+use crate::registry::{DROPS_OUTPUT, WorkerFn, serialize_panicked};
 use crate::shared;
 use crate::transport::{Chunk, ChunkHead, Sharing};
 use crate::wire::{LENGTH_BYTES, OVERHEAD_BYTES};
@@ -104,7 +106,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             }
             Then::SendAlone => {
                 let first_index = head.first_index + u64::from(count);
-                self.send_alone(ChunkHead { first_index, ..head }, &spill, sharing);
+                self.send_alone(ChunkHead { first_index, ..head }, spill, sharing);
             }
         }
         false
@@ -146,15 +148,33 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         all
     }
 
-    /// Reads rows, and encodes them one behind the other.
+    /// Reads rows, and encodes them one behind the other. A Serialize that panics is the error of its row; the panic of an iterator
+    /// goes through. It is caught once for many rows: to catch it takes a nanosecond or two.
     #[inline(always)]
     fn write_rows(&mut self, sink: Sink<'_>, limits: Limits) -> Written {
+        let mut written = (0, 0);
+        let caught = catch_unwind(AssertUnwindSafe(|| self.write_rows_until(sink, limits, &mut written)));
+        let then = match caught {
+            Ok(then) => then,
+            // No row was given: the iterator was being asked for it.
+            Err(payload) if self.rows.is_at_end() => resume_unwind(payload),
+            Err(payload) => Then::GoOnBehind(serialize_panicked(&Panic::from_payload(payload))),
+        };
+        let (count, end) = written;
+        self.outstanding += count as usize + usize::from(matches!(then, Then::GoOnBehind(_) | Then::SendAlone));
+        self.outstanding_bytes += end;
+        Written { count, end, then }
+    }
+
+    /// Tells how many rows were written, and where they end, after each.
+    #[inline(always)]
+    fn write_rows_until(&mut self, sink: Sink<'_>, limits: Limits, written: &mut (u32, usize)) -> Then {
         let bytes_max = self.shared.frame_bytes_max() - OVERHEAD_BYTES;
         let end_wanted = limits.chunk_end.min(limits.end);
         let mut encoder = Encoder::new(sink, bytes_max);
         let (mut count, mut end) = (0, 0);
         let mut look_at = (limits.before + 1).next_power_of_two() - limits.before;
-        let then = loop {
+        loop {
             if count as usize == limits.most {
                 break Then::GoOn;
             }
@@ -183,6 +203,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             }
             count += 1;
             end = row_end;
+            *written = (count, end);
             // The clock is asked at 1, 2, 4, … tasks: a late look is late by no more than what was read before.
             let is_look = count == look_at;
             look_at += if is_look { limits.before + count } else { 0 };
@@ -192,19 +213,17 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             if end >= end_wanted {
                 break Then::GoOn;
             }
-        };
-        self.outstanding += count as usize + usize::from(matches!(then, Then::GoOnBehind(_) | Then::SendAlone));
-        self.outstanding_bytes += end;
-        Written { count, end, then }
+        }
     }
 
     /// Sends one task that found no room in the arena.
-    fn send_alone(&mut self, head: ChunkHead, bytes: &[u8], sharing: Sharing) {
+    fn send_alone(&mut self, head: ChunkHead, bytes: Vec<u8>, sharing: Sharing) {
+        let length = bytes.len();
         match self.shared.arena().own_block(bytes) {
-            Ok(block) => self.push(Chunk::new(head, 1, block, bytes.len()), sharing),
+            Ok(block) => self.push(Chunk::new(head, 1, block, length), sharing),
             Err(error) => {
-                self.outstanding_bytes -= bytes.len();
-                let error = CodecError::no_memory(bytes.len(), &error);
+                self.outstanding_bytes -= length;
+                let error = CodecError::no_memory(length, &error);
                 let index = self.rows.pulled() - 1;
                 self.arrived(not_encoded(index, error));
             }

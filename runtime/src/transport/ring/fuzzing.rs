@@ -104,7 +104,7 @@ fn look(link: &mut RingLink) {
 /// A chunk of tasks without arguments.
 fn chunk(arena: &Arc<Arena>, count: u32) -> Chunk {
     let tasks = vec![0; 4 * count as usize];
-    let block = arena.own_block(&tasks).expect("the system has memory for a few tasks");
+    let block = arena.own_block(tasks.clone()).expect("the system has memory for a few tasks");
     Chunk::new(ChunkHead { function: 0, attempt: 1, first_index: 0 }, count, block, tasks.len())
 }
 

@@ -41,7 +41,7 @@ fn chunk(arena: &Arc<Arena>, arguments: &[u64], own: bool) -> Chunk {
         tasks.extend(argument.to_le_bytes());
     }
     let block = if own {
-        arena.own_block(&tasks).unwrap()
+        arena.own_block(tasks.clone()).unwrap()
     } else {
         let mut room = arena.room().unwrap();
         room[..tasks.len()].copy_from_slice(&tasks);
@@ -388,7 +388,7 @@ fn parts_behind_a_finished_result_are_kept_for_the_one_they_are_of() {
             return;
         };
         let mut records = Records::new(taken.records);
-        results.borrow_mut().extend((0..taken.count).map(|_| records.next().unwrap().1.into_owned()));
+        results.borrow_mut().extend((0..taken.count).map(|_| records.next().unwrap().1.to_vec()));
         assert_eq!(records.drop_rest(), 0);
     };
     while let Some(claimed) = end.next(2) {

@@ -1,0 +1,62 @@
+//! The error that a worker function returned, as it travels: texts that are cut where they are long, and the error as a value.
+
+use std::error::Error;
+
+use super::call::{Stop, TaskCall};
+use crate::codec;
+use crate::error::{CodecError, RemoteError, TypedValue};
+
+/// Texts of an error are cut here, and at a part of the frame, so that an error always fits into it.
+const TEXT_BYTES_MAX: usize = 64 * 1024;
+/// The part of a frame for the message, the debug text and the type's name, each.
+pub(super) const TEXT_PART: usize = 8;
+/// The part of a frame for the error as a value.
+const TYPED_PART: usize = 4;
+/// The part of a frame for one link of the chain of sources: all of them take a quarter, their lengths included.
+const LINK_PART: usize = 5 * CHAIN_LENGTH_MAX;
+/// A chain of sources is cut here; one that points to itself would have no end.
+const CHAIN_LENGTH_MAX: usize = 32;
+
+impl TaskCall<'_> {
+    /// How large an error may be as a value.
+    pub fn failure_bytes_max(&self) -> usize {
+        self.results.bytes_max() / TYPED_PART
+    }
+
+    /// Writes the error that the function returned, and itself as a value where it is serde.
+    pub(super) fn failed(
+        &mut self,
+        type_name: &str,
+        error: &(dyn Error + Send + Sync),
+        typed: Option<(u64, Vec<u8>)>,
+    ) -> Stop {
+        let bytes_max = self.results.bytes_max();
+        let chain: Vec<String> = std::iter::successors(error.source(), |&cause| cause.source())
+            .take(CHAIN_LENGTH_MAX)
+            .map(|cause| cut(&cause.to_string(), bytes_max / LINK_PART))
+            .collect();
+        let text = |text: &str| cut(text, bytes_max / TEXT_PART);
+        let failure = (text(&error.to_string()), chain, text(&format!("{error:?}")), text(type_name), typed);
+        match self.results.value(&failure) {
+            Ok(()) => Stop::Failed,
+            Err(error) => Stop::Encode(CodecError::new(format!("the returned error: {error}"))),
+        }
+    }
+}
+
+/// Reads what [`TaskCall::failed`] wrote.
+pub(super) fn decode_failure(bytes: &[u8]) -> Result<RemoteError, CodecError> {
+    type Failure = (String, Vec<String>, String, String, Option<(u64, Vec<u8>)>);
+    let (message, chain, debug, type_name, typed): Failure = codec::decode(bytes)?;
+    let typed = typed.map(|(type_hash, bytes)| TypedValue { type_hash, bytes });
+    Ok(RemoteError::new(message, chain, debug, type_name, typed))
+}
+
+/// Cuts a text at so many bytes, and at [`TEXT_BYTES_MAX`].
+pub(super) fn cut(text: &str, bytes_max: usize) -> String {
+    let bytes_max = bytes_max.min(TEXT_BYTES_MAX);
+    if text.len() <= bytes_max {
+        return text.to_owned();
+    }
+    format!("{} …", &text[..text.floor_char_boundary(bytes_max)])
+}
