@@ -14,6 +14,9 @@ use crate::task::Output;
 
 /// So much of a dead worker's standard error stands in the note of its death: the last.
 const TAIL_BYTES_MAX: u64 = 2 * 1024;
+/// Where files must not have so many bytes, what workers print is not kept: that of a task and what is kept of those before it find
+/// no room.
+const FILE_BYTES_MIN: u64 = 4 * KEPT_BYTES_MAX as u64;
 /// What a dead worker printed is written so long at most, once it cannot be written at once: nobody may be reading.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -43,6 +46,7 @@ impl Files {
         if output == Output::Inherited {
             return Ok(None);
         }
+        sys::check_file_bytes(FILE_BYTES_MIN)?;
         let (stdout, stderr) = (sys::appended_file()?, sys::appended_file()?);
         Ok(Some(Self { output, stdout, stderr, marks: sys::unnamed_file()? }))
     }

@@ -28,6 +28,8 @@ struct Keeper {
     targets: [File; 2],
     state: Mutex<State>,
     begun: Condvar,
+    /// How large the files may become, if that is limited: then they begin anew between tasks, as their length is what counts.
+    file_bytes_max: Option<u64>,
 }
 
 #[derive(Default)]
@@ -44,9 +46,13 @@ struct State {
 /// From now on this worker prints into files.
 pub(crate) fn start(files: Files) -> io::Result<()> {
     let (stdout, stderr) = sys::own_output()?;
+    // A task that prints more than a file may have gets an error from its printing.
+    sys::fail_behind_file_limit();
     sys::replace_output(&files.stdout, &files.stderr)?;
     let state = Mutex::new(State { tag: "[worker] ".to_owned(), ..State::default() });
-    let keeper = KEEPER.get_or_init(|| Keeper { files, targets: [stdout, stderr], state, begun: Condvar::new() });
+    let file_bytes_max = sys::file_bytes_max();
+    let keeper = Keeper { files, targets: [stdout, stderr], state, begun: Condvar::new(), file_bytes_max };
+    let keeper = KEEPER.get_or_init(|| keeper);
     let thread = std::thread::Builder::new().name("poolmap-output".to_owned()).stack_size(STACK_BYTES);
     thread.spawn(|| keeper.run())?;
     Ok(())
@@ -155,15 +161,16 @@ impl Keeper {
     fn cut(&self, state: &mut State) {
         let Self { files, .. } = self;
         let is_tagged = files.output == Output::Tagged;
+        let worth = self.file_bytes_max.map_or(CUT_BYTES, |most| CUT_BYTES.min(most / 4));
         for (stream, file) in files.both().into_iter().enumerate() {
             let end = size(file);
             let done = if is_tagged { state.marks.written[stream] } else { end };
             // The end of it may be asked for when the worker dies.
             let until = done.saturating_sub(KEPT_BYTES_MAX as u64);
-            if until.saturating_sub(state.cut[stream]) < CUT_BYTES {
+            if until.saturating_sub(state.cut[stream]) < worth {
                 continue;
             }
-            if sys::forget_before(file, until) {
+            if self.file_bytes_max.is_none() && sys::forget_before(file, until) {
                 state.cut[stream] = until;
             } else if !state.is_running && done == end && file.set_len(0).is_ok() {
                 state.cut[stream] = 0;

@@ -136,8 +136,8 @@ impl Shared {
             Transport::Socket => Err(std::io::ErrorKind::Unsupported.into()),
         };
         let arena = match shared {
-            // Where the system has no such memory, the socket serves by itself; where it is short of it, nothing does.
-            Err(error) if !sys::is_short_of_resources(&error) => Arena::private(),
+            // Where the system has no such memory, or gives none, the socket serves by itself; without descriptors nothing does.
+            Err(error) if !sys::is_short_of_descriptors(&error) => Arena::private(),
             shared => shared,
         }?;
         let returns = if arena.memory().is_some() { Return::Taken } else { Return::Never };

@@ -140,6 +140,9 @@ fn start_vacant(shared: &Shared, surroundings: &Surroundings) {
                     first_failure = Some(StartFailure { message: message.clone() });
                 }
                 core.start_failed(slot, message);
+                drop(core);
+                // A driver sleeps for calls that may have failed with it, and no worker is left that would wake it.
+                shared.wake_driver();
             }
         }
     }

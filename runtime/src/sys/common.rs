@@ -30,6 +30,7 @@ pub(crate) fn common_memory(bytes: usize) -> io::Result<OwnedFd> {
     use std::os::unix::fs::OpenOptionsExt;
 
     let length = u64::try_from(bytes).map_err(io::Error::other)?;
+    super::limits::check_file_bytes(length)?;
     let name = format!("poolmap-{}-{:016x}", std::process::id(), RandomState::new().hash_one(bytes));
     let path = std::env::temp_dir().join(name);
     let file = std::fs::OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;

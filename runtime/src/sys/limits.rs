@@ -1,9 +1,11 @@
-//! What a worker may take of the machine.
+//! What this process and its workers may take of the machine.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use nix::errno::Errno;
 use nix::libc;
+use nix::sys::resource::{Resource, getrlimit};
 
 /// Whether the system can limit the memory of one process.
 pub(crate) const CAN_LIMIT_MEMORY: bool = cfg!(poolmap_linux);
@@ -16,7 +18,7 @@ pub(crate) const CAN_LIMIT_MEMORY: bool = cfg!(poolmap_linux);
 /// The process has taken so much already that there is not `more` left, and something beside.
 #[cfg(poolmap_linux)]
 pub(crate) fn limit_memory(bytes: u64, more: u64) -> io::Result<u64> {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    use nix::sys::resource::setrlimit;
 
     /// What a worker takes for itself, beside the stack of its tasks.
     const OWN_BYTES: u64 = 1 << 20;
@@ -40,6 +42,69 @@ pub(crate) fn limit_memory(bytes: u64, more: u64) -> io::Result<u64> {
 #[cfg(not(poolmap_linux))]
 pub(crate) fn limit_memory(_bytes: u64, _more: u64) -> io::Result<u64> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+/// The limit that holds now; none if there is none.
+fn limit(resource: Resource) -> Option<u64> {
+    let (now, _) = getrlimit(resource).ok()?;
+    #[allow(clippy::useless_conversion, reason = "systems differ in the type of a limit")]
+    let bytes = u64::try_from(now).ok();
+    bytes.filter(|_| now != libc::RLIM_INFINITY)
+}
+
+/// Fails where a file must not have so many bytes. It is asked before a file grows: the system answers that by a signal, SIGXFSZ,
+/// which ends the program.
+pub(crate) fn check_file_bytes(bytes: u64) -> io::Result<()> {
+    match file_bytes_max() {
+        Some(most) if bytes > most => Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!(
+                "a file (or shared memory) of {bytes} bytes is over RLIMIT_FSIZE, which is {most}: raise the limit for files (`ulimit -f`)"
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The bytes that a file may have; none if there is no limit.
+pub(crate) fn file_bytes_max() -> Option<u64> {
+    limit(Resource::RLIMIT_FSIZE)
+}
+
+/// Where files are limited, lets a write behind the limit fail, which ends this process otherwise; processes that it starts are ended
+/// all the same. Nothing changes where the program has made other arrangements.
+pub(crate) fn fail_behind_file_limit() {
+    use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+
+    extern "C" fn nothing(_signal: libc::c_int) {}
+
+    if file_bytes_max().is_none() {
+        return;
+    }
+    let action = SigAction::new(SigHandler::Handler(nothing), SaFlags::SA_RESTART, SigSet::empty());
+    // SAFETY: the handler does nothing, at whatever moment.
+    let before = unsafe { sigaction(Signal::SIGXFSZ, &action) };
+    if let Ok(before) = before
+        && !matches!(before.handler(), SigHandler::SigDfl)
+    {
+        // SAFETY: it is what was there a moment before.
+        let _ = unsafe { sigaction(Signal::SIGXFSZ, &before) };
+    }
+}
+
+/// The address space that this process may take; none if it has no limit.
+pub(crate) fn address_space_bytes() -> Option<u64> {
+    limit(Resource::RLIMIT_AS)
+}
+
+/// Says why memory could not be mapped, where a limit is the cause.
+pub(super) fn not_mapped(error: Errno, bytes: usize) -> io::Error {
+    let cause = match (error, address_space_bytes()) {
+        (Errno::ENOMEM, Some(most)) => format!("the address space is limited to {most} bytes: raise `ulimit -v`"),
+        (Errno::EAGAIN, _) => "it would be locked (mlockall), and that much must not be: raise `ulimit -l`".to_owned(),
+        _ => return error.into(),
+    };
+    io::Error::new(io::ErrorKind::OutOfMemory, format!("could not map {bytes} bytes: {cause}"))
 }
 
 static PAGE_BYTES: AtomicU64 = AtomicU64::new(0);

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use nix::libc::{self, c_void};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
+use super::limits::not_mapped;
 use super::racing::copy_from;
 use super::socket::FromParent;
 
@@ -41,6 +42,7 @@ pub(crate) fn shared_memory(bytes: usize) -> io::Result<OwnedFd> {
     use nix::fcntl::{FcntlArg, SealFlag, fcntl};
     use nix::sys::memfd::{MFdFlags, memfd_create};
 
+    super::limits::check_file_bytes(bytes as u64)?;
     let memory = memfd_create(c"poolmap", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
     nix::unistd::ftruncate(&memory, libc::off_t::try_from(bytes).map_err(io::Error::other)?)?;
     fcntl(&memory, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW))?;
@@ -52,11 +54,11 @@ pub(crate) fn shared_memory(_bytes: usize) -> io::Result<OwnedFd> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Whether a call failed for want of memory or descriptors, and not because the system cannot do it.
-pub(crate) fn is_short_of_resources(error: &io::Error) -> bool {
+/// Whether a call failed for want of descriptors, and not because the system cannot do it.
+pub(crate) fn is_short_of_descriptors(error: &io::Error) -> bool {
     use nix::errno::Errno;
 
-    let short = [Errno::EMFILE, Errno::ENFILE, Errno::ENOMEM];
+    let short = [Errno::EMFILE, Errno::ENFILE];
     error.raw_os_error().is_some_and(|number| short.contains(&Errno::from_raw(number)))
 }
 
@@ -107,7 +109,8 @@ impl Mapping {
     pub(super) fn new(memory: impl AsFd, bytes: usize, access: Access) -> io::Result<Self> {
         let length = NonZeroUsize::new(bytes).ok_or(io::ErrorKind::InvalidInput)?;
         // SAFETY: the kernel chooses a free address, so no memory of ours is replaced.
-        let start = unsafe { mmap(None, length, access.flags(), MapFlags::MAP_SHARED, memory, 0) }?;
+        let start = unsafe { mmap(None, length, access.flags(), MapFlags::MAP_SHARED, memory, 0) };
+        let start = start.map_err(|error| not_mapped(error, bytes))?;
         Ok(Self::of(start, bytes))
     }
 
@@ -121,7 +124,8 @@ impl Mapping {
         }
         let length = NonZeroUsize::new(bytes).ok_or(io::ErrorKind::InvalidInput)?;
         // SAFETY: the kernel chooses a free address, so no memory of ours is replaced.
-        let start = unsafe { mmap(None, length, ProtFlags::PROT_READ, MapFlags::MAP_PRIVATE, memory, 0) }?;
+        let start = unsafe { mmap(None, length, ProtFlags::PROT_READ, MapFlags::MAP_PRIVATE, memory, 0) };
+        let start = start.map_err(|error| not_mapped(error, bytes))?;
         Ok(Self::of(start, bytes))
     }
 
@@ -132,7 +136,8 @@ impl Mapping {
         let length = NonZeroUsize::new(bytes).ok_or(io::ErrorKind::InvalidInput)?;
         let offset = libc::off_t::try_from(offset).map_err(io::Error::other)?;
         // SAFETY: the kernel chooses a free address, so no memory of ours is replaced.
-        let start = unsafe { mmap(None, length, ProtFlags::PROT_NONE, MapFlags::MAP_SHARED, memory, offset) }?;
+        let start = unsafe { mmap(None, length, ProtFlags::PROT_NONE, MapFlags::MAP_SHARED, memory, offset) };
+        let start = start.map_err(|error| not_mapped(error, bytes))?;
         let mapping = Self::of(start, bytes);
         mapping.keep_from_forks();
         Ok(mapping)
@@ -173,7 +178,8 @@ impl Mapping {
     pub(super) fn private(bytes: usize) -> io::Result<Self> {
         let length = NonZeroUsize::new(bytes).ok_or(io::ErrorKind::InvalidInput)?;
         // SAFETY: the kernel chooses a free address, so no memory of ours is replaced.
-        let start = unsafe { mmap_anonymous(None, length, Access::ReadWrite.flags(), RESERVED) }?;
+        let start = unsafe { mmap_anonymous(None, length, Access::ReadWrite.flags(), RESERVED) };
+        let start = start.map_err(|error| not_mapped(error, bytes))?;
         Ok(Self::of(start, bytes))
     }
 
@@ -183,14 +189,16 @@ impl Mapping {
         let both = NonZeroUsize::new(bytes * 2).ok_or(io::ErrorKind::InvalidInput)?;
         let file_offset = libc::off_t::try_from(offset).map_err(io::Error::other)?;
         // SAFETY: the kernel chooses a free address, so no memory of ours is replaced.
-        let start = unsafe { mmap_anonymous(None, both, ProtFlags::PROT_NONE, RESERVED) }?;
+        let start = unsafe { mmap_anonymous(None, both, ProtFlags::PROT_NONE, RESERVED) };
+        let start = start.map_err(|error| not_mapped(error, both.get()))?;
         // From here on it is unmapped as a whole, whatever fails.
         let mapping = Self { start, bytes: bytes * 2 };
         for half in 0..2 {
             let address = NonZeroUsize::new(start.as_ptr().addr() + half * bytes);
             let flags = MapFlags::MAP_SHARED | MapFlags::MAP_FIXED;
             // SAFETY: what is replaced is a half of the address space reserved above, which nothing else knows.
-            unsafe { mmap(address, length, access.flags(), flags, memory.as_fd(), file_offset) }?;
+            let half = unsafe { mmap(address, length, access.flags(), flags, memory.as_fd(), file_offset) };
+            half.map_err(|error| not_mapped(error, bytes))?;
         }
         // Each half has replaced what was advised before.
         mapping.keep_from_core_dumps();

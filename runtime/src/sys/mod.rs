@@ -42,9 +42,11 @@ pub(crate) use files::{
 };
 pub(crate) use forks::{ForkMark, PerProcess, exit_fork, is_fork};
 pub(crate) use lease::Lease;
-pub(crate) use limits::{CAN_LIMIT_MEMORY, limit_memory};
+pub(crate) use limits::{
+    CAN_LIMIT_MEMORY, address_space_bytes, check_file_bytes, fail_behind_file_limit, file_bytes_max, limit_memory,
+};
 pub(crate) use memory::{
-    Access, ReadWord, Region, Ring, View, Words, is_short_of_resources, seal_against_writers, shared_memory,
+    Access, ReadWord, Region, Ring, View, Words, is_short_of_descriptors, seal_against_writers, shared_memory,
 };
 #[cfg(feature = "__fault_points")]
 pub(crate) use own_end::{kill_self, stop_self};

@@ -1,25 +1,38 @@
 //! Where a pool's arguments stand: memory that the parent writes and all workers read, given out in blocks. Who reads a block,
 //! and when, is not known here; it is free again when the last who holds it lets it go.
 //!
+//! It consists of *pieces*, each memory of its own, of which every worker has the first. A further piece is made when no free part is
+//! as large as what is wanted: as large as all before it together, or smaller where the system gives less. Workers get it with the
+//! first chunk that stands in it, as they get any memory, and it stays as long as the pool: its pages are touched once.
+//!
 //! The memory is sealed before any worker has it, so that none can change another's arguments. The lowest free bytes are
 //! given out first: what is used soon after one another stays in few pages, and in the caches.
 
 use std::io;
 use std::ops::{Deref, DerefMut};
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{layout, parking};
 use crate::shared::Segment;
 use crate::sys::{self, Access, ForkMark, Region, Words};
 
-/// The address space of an arena. Memory is taken as it is touched, and then kept: the first touch of a page costs more than
-/// the copy that fills it.
+/// An arena has no more, in all its pieces. Memory is taken as it is touched, and then kept: the first touch of a page costs more
+/// than the copy that fills it.
 const ARENA_BYTES: usize = 256 << 20;
+/// The first piece: room for the arguments of short tasks. A program that locks its memory has all of it at once.
+const FIRST_BYTES: usize = 4 << 20;
+/// With less there is no arena.
+const FIRST_BYTES_MIN: usize = 256 << 10;
+/// A piece takes no larger share of the address space than this, where that is limited: each worker maps it too.
+const ADDRESS_SPACE_SHARE: u64 = 16;
 /// The first page holds the words that all workers read.
 const HEAD_BYTES: usize = 4096;
 /// The most that one writer is lent; what is larger gets memory of its own.
 const ROOM_BYTES_MAX: usize = 32 << 20;
+/// What a writer is lent that wants no more: rows are read until there are 64 KiB of them, or one.
+const ROOM_BYTES: usize = 1 << 20;
 /// No room is smaller.
 const ROOM_BYTES_MIN: usize = 64 * 1024;
 /// What is moved is there twice by no more than an eighth. An allocator that copies what shrinks does so seven times.
@@ -33,11 +46,45 @@ const ALIGN: usize = 64;
 pub(crate) struct Arena {
     /// The process that made it.
     owner: ForkMark,
-    /// The free parts, by their place.
-    free: Mutex<Vec<Region>>,
+    parts: Mutex<Parts>,
+    /// The bytes of all pieces. It is locked while one is made, and `parts` is not: that takes long where memory is locked.
+    bytes: Mutex<usize>,
+    /// The largest of the rows that were written elsewhere first, for want of room.
+    largest: AtomicUsize,
     /// None where the workers cannot share it.
     shared: Option<Shared>,
     buffers: Arc<Buffers>,
+}
+
+/// What is free of the pieces.
+struct Parts {
+    /// By piece and place.
+    free: Vec<Part>,
+    /// What workers get of each piece, where it is not the first, which they have.
+    segments: Vec<Option<Arc<Segment>>>,
+}
+
+/// A part of a piece that nobody else has.
+struct Part {
+    piece: usize,
+    region: Region,
+}
+
+impl Part {
+    fn place(&self) -> (usize, usize) {
+        (self.piece, self.region.offset())
+    }
+
+    /// Takes what stands from `at` on out of it.
+    fn split_off(&mut self, at: usize) -> Self {
+        Self { piece: self.piece, region: self.region.split_off(at) }
+    }
+
+    /// Takes back the part that begins where this one ends; another is given back.
+    fn join(&mut self, next: Self) -> Result<(), Self> {
+        let piece = next.piece;
+        self.region.join(next.region).map_err(|region| Self { piece, region })
+    }
 }
 
 /// Buffers that results were copied into, to be used again: the allocator would give large ones back to the system each time,
@@ -65,35 +112,51 @@ impl Buffers {
 }
 
 struct Shared {
+    /// The first piece, and its bytes.
     memory: OwnedFd,
+    bytes: usize,
     head: Words,
 }
 
 impl Arena {
     /// An arena that workers can read.
     pub(crate) fn shared() -> io::Result<Self> {
-        let memory = sys::shared_memory(ARENA_BYTES)?;
+        // Where files must be smaller than a room, arguments of any size still go over the socket, which has no such limit.
+        sys::check_file_bytes(ROOM_BYTES_MAX as u64)?;
+        let (memory, mut region) = first(|bytes| {
+            let memory = sys::shared_memory(bytes)?;
+            let region = Region::shared(&memory, bytes)?;
+            Ok((memory, region))
+        })?;
+        let bytes = region.len();
         let head = Words::new(&memory, HEAD_BYTES, Access::ReadWrite)?;
-        let mut whole = Region::shared(&memory, ARENA_BYTES)?;
         sys::seal_against_writers(&memory)?;
-        let blocks = whole.split_off(HEAD_BYTES);
-        Ok(Self {
-            owner: ForkMark::here(),
-            free: Mutex::new(vec![blocks]),
-            shared: Some(Shared { memory, head }),
-            buffers: Arc::default(),
-        })
+        let blocks = region.split_off(HEAD_BYTES);
+        Ok(Self::of(blocks, bytes, Some(Shared { memory, bytes, head })))
     }
 
     /// An arena of this process alone.
     pub(crate) fn private() -> io::Result<Self> {
-        let free = Mutex::new(vec![Region::private(ARENA_BYTES)?]);
-        Ok(Self { owner: ForkMark::here(), free, shared: None, buffers: Arc::default() })
+        let region = first(Region::private)?;
+        let bytes = region.len();
+        Ok(Self::of(region, bytes, None))
     }
 
-    /// The memory, for the workers to read, and its bytes.
+    fn of(blocks: Region, bytes: usize, shared: Option<Shared>) -> Self {
+        let parts = Parts { free: vec![Part { piece: 0, region: blocks }], segments: vec![None] };
+        Self {
+            owner: ForkMark::here(),
+            parts: Mutex::new(parts),
+            bytes: Mutex::new(bytes),
+            largest: AtomicUsize::new(0),
+            shared,
+            buffers: Arc::default(),
+        }
+    }
+
+    /// The memory that every worker has of it, to read, and its bytes.
     pub(crate) fn memory(&self) -> Option<(&OwnedFd, usize)> {
-        self.shared.as_ref().map(|shared| (&shared.memory, ARENA_BYTES))
+        self.shared.as_ref().map(|shared| (&shared.memory, shared.bytes))
     }
 
     /// The buffers for results.
@@ -115,18 +178,94 @@ impl Arena {
         }
     }
 
-    /// Room to write into; none if all is given out.
-    pub(crate) fn room(self: &Arc<Self>) -> Option<Room> {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = free.iter().position(|region| region.len() >= ROOM_BYTES_MIN)?;
-        let region = &mut free[place];
-        let lent = if region.len() > ROOM_BYTES_MAX {
-            let rest = region.split_off(ROOM_BYTES_MAX);
-            std::mem::replace(region, rest)
+    /// Room to write rows into of which nothing is known yet: for as large ones as found no room before, if it is free.
+    pub(crate) fn first_room(self: &Arc<Self>) -> Option<Room> {
+        let largest = self.largest.load(Ordering::Relaxed);
+        let room = (largest > 0).then(|| self.lend(largest)).flatten();
+        room.or_else(|| self.room(ROOM_BYTES_MIN))
+    }
+
+    /// Room to write into, for `wanted` bytes as far as that can be; none if all is given out.
+    pub(crate) fn room(self: &Arc<Self>, wanted: usize) -> Option<Room> {
+        let wanted = wanted.clamp(ROOM_BYTES_MIN, ROOM_BYTES_MAX);
+        if let Some(room) = self.lend(wanted) {
+            return Some(room);
+        }
+        self.grow(wanted);
+        self.lend(wanted).or_else(|| self.lend(ROOM_BYTES_MIN))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Parts> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lends the lowest free part that has so many bytes.
+    fn lend(self: &Arc<Self>, least: usize) -> Option<Room> {
+        let mut parts = self.lock();
+        let place = parts.free.iter().position(|part| part.region.len() >= least)?;
+        let bytes = least.max(ROOM_BYTES);
+        let part = &mut parts.free[place];
+        let lent = if part.region.len() > bytes {
+            let rest = part.split_off(bytes);
+            std::mem::replace(part, rest)
         } else {
-            free.remove(place)
+            parts.free.remove(place)
         };
-        Some(Room { region: Some(lent), arena: Arc::clone(self) })
+        let segment = parts.segments[lent.piece].clone();
+        Some(Room { part: Some(lent), segment, arena: Arc::clone(self) })
+    }
+
+    /// Makes another piece, with room for `wanted` bytes, unless there is none to be had.
+    fn grow(&self, wanted: usize) {
+        let mut all = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.lock().free.iter().any(|part| part.region.len() >= wanted) {
+            // Another thread has made one meanwhile.
+            return;
+        }
+        let most = ARENA_BYTES.saturating_sub(*all).min(share_of_address_space());
+        let mut bytes = wanted.next_power_of_two().max(*all).min(most);
+        while bytes >= wanted {
+            if let Ok((region, segment)) = self.new_piece(bytes) {
+                *all += bytes;
+                let mut parts = self.lock();
+                let piece = parts.segments.len();
+                parts.segments.push(segment);
+                parts.free.push(Part { piece, region });
+                return;
+            }
+            bytes /= 2;
+        }
+    }
+
+    /// New memory, and what workers get of it.
+    fn new_piece(&self, bytes: usize) -> io::Result<(Region, Option<Arc<Segment>>)> {
+        if self.shared.is_none() {
+            return Ok((Region::private(bytes)?, None));
+        }
+        let memory = sys::shared_memory(bytes)?;
+        let region = Region::shared(&memory, bytes)?;
+        sys::seal_against_writers(&memory)?;
+        Ok((region, Some(Segment::new(memory, bytes))))
+    }
+
+    /// A block with these bytes: in a room, or in memory of its own if there is none so large.
+    pub(crate) fn block(self: &Arc<Self>, bytes: Vec<u8>) -> io::Result<Block> {
+        let room = (bytes.len() <= ROOM_BYTES_MAX).then(|| self.room(bytes.len())).flatten();
+        match room.filter(|room| room.len() >= bytes.len()) {
+            Some(mut room) => {
+                room[..bytes.len()].copy_from_slice(&bytes);
+                Ok(room.into_block(bytes.len()))
+            }
+            None => self.own_block(bytes),
+        }
+    }
+
+    /// The same, for a row that was written elsewhere for want of room: the next is to find some.
+    pub(crate) fn block_of_row(self: &Arc<Self>, bytes: Vec<u8>) -> io::Result<Block> {
+        if bytes.len() <= ROOM_BYTES_MAX {
+            self.largest.fetch_max(bytes.len(), Ordering::Relaxed);
+        }
+        self.block(bytes)
     }
 
     /// A block with these bytes, in memory of its own. They are there once all the while, not twice.
@@ -140,35 +279,57 @@ impl Arena {
         let length = bytes.len();
         move_into(bytes, &mut region);
         let segment = Segment::new(memory, length);
-        Ok(Block { region: Some(region), home: Home::Own(Some(segment)) })
+        Ok(Block { part: Some(Part { piece: 0, region }), segment: Some(segment), arena: None })
     }
 
-    fn give_back(&self, mut region: Region) {
+    fn give_back(&self, mut part: Part) {
         if !self.owner.is_here() {
             // In a fork nothing is used again, and another thread may have held the lock.
-            return std::mem::forget(region);
+            return std::mem::forget(part);
         }
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = free.partition_point(|other| other.offset() < region.offset());
+        let mut parts = self.lock();
+        let free = &mut parts.free;
+        let place = free.partition_point(|other| other.place() < part.place());
         if place < free.len()
-            && let Err(next) = region.join(free.remove(place))
+            && let Err(next) = part.join(free.remove(place))
         {
             free.insert(place, next);
         }
         match place.checked_sub(1) {
             Some(before) => {
-                if let Err(region) = free[before].join(region) {
-                    free.insert(place, region);
+                if let Err(part) = free[before].join(part) {
+                    free.insert(place, part);
                 }
             }
-            None => free.insert(0, region),
+            None => free.insert(0, part),
         }
     }
 }
 
+/// Makes the first piece, smaller where there is less memory.
+fn first<T>(make: impl Fn(usize) -> io::Result<T>) -> io::Result<T> {
+    let mut bytes = FIRST_BYTES;
+    while bytes > FIRST_BYTES_MIN.max(share_of_address_space()) {
+        bytes /= 2;
+    }
+    loop {
+        match make(bytes) {
+            Err(error) if bytes > FIRST_BYTES_MIN && !sys::is_short_of_descriptors(&error) => bytes /= 2,
+            made => return made,
+        }
+    }
+}
+
+/// The most that a piece may take of the address space.
+fn share_of_address_space() -> usize {
+    let share = sys::address_space_bytes().map(|bytes| bytes / ADDRESS_SPACE_SHARE);
+    share.map_or(usize::MAX, |share| usize::try_from(share).unwrap_or(usize::MAX))
+}
+
 /// A part of an arena that is being written.
 pub(crate) struct Room {
-    region: Option<Region>,
+    part: Option<Part>,
+    segment: Option<Arc<Segment>>,
     arena: Arc<Arena>,
 }
 
@@ -177,13 +338,13 @@ const WHOLE: &str = "a room or a block has its region until it is dropped";
 impl Room {
     /// The first `bytes` of it as a block; the rest goes back.
     pub(crate) fn into_block(mut self, bytes: usize) -> Block {
-        let mut region = self.region.take().expect(WHOLE);
-        let used = bytes.next_multiple_of(ALIGN).min(region.len());
-        let rest = region.split_off(used);
-        if !rest.is_empty() {
+        let mut part = self.part.take().expect(WHOLE);
+        let used = bytes.next_multiple_of(ALIGN).min(part.region.len());
+        let rest = part.split_off(used);
+        if !rest.region.is_empty() {
             self.arena.give_back(rest);
         }
-        Block { region: Some(region), home: Home::Arena(Arc::clone(&self.arena)) }
+        Block { part: Some(part), segment: self.segment.take(), arena: Some(Arc::clone(&self.arena)) }
     }
 }
 
@@ -191,20 +352,20 @@ impl Deref for Room {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        self.region.as_ref().expect(WHOLE)
+        &self.part.as_ref().expect(WHOLE).region
     }
 }
 
 impl DerefMut for Room {
     fn deref_mut(&mut self) -> &mut [u8] {
-        self.region.as_mut().expect(WHOLE)
+        &mut self.part.as_mut().expect(WHOLE).region
     }
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        if let Some(region) = self.region.take() {
-            self.arena.give_back(region);
+        if let Some(part) = self.part.take() {
+            self.arena.give_back(part);
         }
     }
 }
@@ -222,13 +383,11 @@ fn move_into(mut bytes: Vec<u8>, region: &mut [u8]) {
 
 /// Bytes that were written, and do not change any more.
 pub(crate) struct Block {
-    region: Option<Region>,
-    home: Home,
-}
-
-enum Home {
-    Arena(Arc<Arena>),
-    Own(Option<Arc<Segment>>),
+    part: Option<Part>,
+    /// What a worker must have to read it, if that is not the arena's first piece.
+    segment: Option<Arc<Segment>>,
+    /// Where it comes from; none if it has memory of its own.
+    arena: Option<Arc<Arena>>,
 }
 
 impl Block {
@@ -236,15 +395,12 @@ impl Block {
     pub(crate) fn private(bytes: Vec<u8>) -> io::Result<Self> {
         let mut region = Region::private(bytes.len())?;
         move_into(bytes, &mut region);
-        Ok(Self { region: Some(region), home: Home::Own(None) })
+        Ok(Self { part: Some(Part { piece: 0, region }), segment: None, arena: None })
     }
 
-    /// The memory of its own that it stands in, and where in its memory it begins.
+    /// The memory that it stands in, if that is not the arena's first piece, and where it begins there.
     pub(crate) fn place(&self) -> (Option<&Arc<Segment>>, usize) {
-        match &self.home {
-            Home::Arena(_) => (None, self.region.as_ref().expect(WHOLE).offset()),
-            Home::Own(segment) => (segment.as_ref(), 0),
-        }
+        (self.segment.as_ref(), self.part.as_ref().expect(WHOLE).region.offset())
     }
 }
 
@@ -252,68 +408,17 @@ impl Deref for Block {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        self.region.as_ref().expect(WHOLE)
+        &self.part.as_ref().expect(WHOLE).region
     }
 }
 
 impl Drop for Block {
     fn drop(&mut self) {
-        if let (Some(region), Home::Arena(arena)) = (self.region.take(), &self.home) {
-            arena.give_back(region);
+        if let (Some(part), Some(arena)) = (self.part.take(), &self.arena) {
+            arena.give_back(part);
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn free(arena: &Arena) -> Vec<(usize, usize)> {
-        arena.free.lock().unwrap().iter().map(|region| (region.offset(), region.len())).collect()
-    }
-
-    proptest! {
-        #[test]
-        fn blocks_keep_their_bytes_and_all_comes_back(
-            steps in proptest::collection::vec((0..3u8, 0..200_000usize, any::<u8>()), 1..100),
-        ) {
-            let arena = Arc::new(Arena::private().unwrap());
-            let before = free(&arena);
-            let mut blocks: Vec<(Block, usize, u8)> = Vec::new();
-            for (step, number, value) in steps {
-                match step {
-                    0 if !blocks.is_empty() => {
-                        let (block, bytes, value) = blocks.swap_remove(number % blocks.len());
-                        prop_assert!(block[..bytes].iter().all(|&byte| byte == value));
-                    }
-                    1 => drop(arena.room()),
-                    _ => {
-                        let mut room = arena.room().unwrap();
-                        let bytes = number.min(room.len());
-                        room[..bytes].fill(value);
-                        blocks.push((room.into_block(bytes), bytes, value));
-                    }
-                }
-            }
-            for (block, bytes, value) in &blocks {
-                prop_assert!(block[..*bytes].iter().all(|byte| byte == value));
-            }
-            drop(blocks);
-            prop_assert_eq!(free(&arena), before);
-        }
-    }
-
-    #[test]
-    fn all_that_is_lent_at_once_is_room_of_ones_own() {
-        let arena = Arc::new(Arena::private().unwrap());
-        let mut rooms: Vec<Room> = std::iter::from_fn(|| arena.room()).collect();
-        assert_eq!(rooms.len(), ARENA_BYTES / ROOM_BYTES_MAX);
-        for (value, room) in rooms.iter_mut().enumerate() {
-            room[0] = value as u8;
-        }
-        assert!(rooms.iter().enumerate().all(|(value, room)| room[0] == value as u8));
-        assert_eq!(&arena.own_block(b"abc".to_vec()).unwrap()[..], b"abc");
-    }
-}
+mod tests;

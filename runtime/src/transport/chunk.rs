@@ -69,7 +69,7 @@ impl Sharing {
     pub(crate) fn new(parameters: u16, collected: Collected, arena: &Arc<Arena>) -> Self {
         // A table that finds no room is missing: the tasks do not get what they name, which is an error of each.
         let makes_table = arena.memory().is_some() && !collected.grants.is_empty();
-        let table = makes_table.then(|| block_of(arena, shared::write_grants(&collected.grants)).ok()).flatten();
+        let table = makes_table.then(|| arena.block(shared::write_grants(&collected.grants)).ok()).flatten();
         Self::of(parameters, collected, table)
     }
 
@@ -81,17 +81,6 @@ impl Sharing {
     fn of(parameters: u16, Collected { memory, grants }: Collected, table: Option<Block>) -> Self {
         let named = (!memory.is_empty()).then(|| Arc::new(Named { memory, grants, table }));
         Self { parameters, named }
-    }
-}
-
-/// A block with these bytes.
-fn block_of(arena: &Arc<Arena>, bytes: Vec<u8>) -> io::Result<Block> {
-    match arena.room() {
-        Some(mut room) if room.len() >= bytes.len() => {
-            room[..bytes.len()].copy_from_slice(&bytes);
-            Ok(room.into_block(bytes.len()))
-        }
-        _ => arena.own_block(bytes),
     }
 }
 
@@ -128,7 +117,7 @@ impl Chunk {
     pub(crate) fn of_call(arena: &Arc<Arena>, call: EncodedCall, index: u64) -> io::Result<Self> {
         let EncodedCall { function, task, collected } = call;
         let bytes = task.len();
-        let block = block_of(arena, task)?;
+        let block = arena.block(task)?;
         let head = ChunkHead { function: function.index(), attempt: 1, first_index: index };
         Ok(Self::new(head, 1, block, bytes).sharing(Sharing::new(0, collected, arena)))
     }

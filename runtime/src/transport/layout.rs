@@ -44,6 +44,11 @@ pub(super) const WORDS_BYTES: usize = ENTRIES + ENTRY_BYTES * ENTRIES_MAX as usi
 /// the largest size that a system has.
 pub(super) const RESULTS: usize = WORDS_BYTES.next_multiple_of(64 * 1024);
 pub(super) const RESULTS_BYTES: usize = 4 << 20;
+/// Where there is less memory the ring is smaller, by halves and halves again, down to this: so a place in it is still a position
+/// without its upper bits.
+pub(super) const RESULTS_BYTES_MIN: usize = 256 << 10;
 
-/// All of it.
-pub(super) const BYTES: usize = RESULTS + RESULTS_BYTES;
+/// All of it, with a ring of so many bytes.
+pub(super) const fn bytes(results: usize) -> usize {
+    RESULTS + results
+}

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::arena::Buffers;
 use super::claims::Ledger;
-use super::ring_end::PART_BYTES_MAX;
+use super::ring_end::part_bytes_max;
 use super::{Chunk, layout, parking};
 use crate::fault_points::{self, Point};
 use crate::registry::Finished;
@@ -65,11 +65,11 @@ pub(crate) struct Taken {
 impl RingLink {
     /// The memory of a new worker, and its descriptor for the worker.
     pub(super) fn new(buffers: &Arc<Buffers>, frame_bytes_max: usize) -> io::Result<(Self, OwnedFd)> {
-        let memory = sys::shared_memory(layout::BYTES)?;
+        let (memory, results) = new_ring()?;
         sys::seal_seals(&memory)?;
         let link = Self {
             words: Words::new(&memory, layout::WORDS_BYTES, Access::ReadWrite)?,
-            results: Ring::new(&memory, layout::RESULTS, layout::RESULTS_BYTES, Access::Read)?,
+            results,
             ledger: Ledger::default(),
             entries: VecDeque::new(),
             next_entry: 0,
@@ -203,7 +203,7 @@ impl RingLink {
             return Ok(Vec::new());
         }
         let come = std::mem::take(&mut self.parts);
-        if come.len() <= PART_BYTES_MAX {
+        if come.len() <= part_bytes_max(&self.results) {
             // There is no part among them: each but a result's last, which is a record, is as large as it may be.
             return Ok(come);
         }
@@ -319,6 +319,28 @@ impl RingLink {
 
     fn entry(&self, number: u64) -> usize {
         layout::ENTRIES + (number % layout::ENTRIES_MAX) as usize * layout::ENTRY_BYTES
+    }
+}
+
+/// The share of the address space that a ring may take, where that is limited: each is mapped twice, here and in its worker.
+const ADDRESS_SPACE_SHARE: u64 = 64;
+
+/// New memory for a worker, and its ring: as large as is usual, or as there is memory for.
+fn new_ring() -> io::Result<(OwnedFd, Ring)> {
+    let most = sys::address_space_bytes().map_or(u64::MAX, |bytes| bytes / ADDRESS_SPACE_SHARE);
+    let mut bytes = layout::RESULTS_BYTES;
+    while bytes as u64 > most && bytes > layout::RESULTS_BYTES_MIN {
+        bytes /= 2;
+    }
+    loop {
+        let made = sys::shared_memory(layout::bytes(bytes)).and_then(|memory| {
+            let ring = Ring::new(&memory, layout::RESULTS, bytes, Access::Read)?;
+            Ok((memory, ring))
+        });
+        match made {
+            Err(error) if bytes > layout::RESULTS_BYTES_MIN && !sys::is_short_of_descriptors(&error) => bytes /= 2,
+            made => return made,
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::codec::{Encoder, Sink};
 use crate::fault_points::{self, Point};
 use crate::registry::{Finished, Flush, Outgrown, Progress, TaskCall};
 use crate::shared;
-use crate::sys::{Access, CrashPad, FromParent, Ring, View, Words};
+use crate::sys::{self, Access, CrashPad, FromParent, Ring, View, Words};
 use crate::wire::{self, HEAD_BYTES, PanicNote, Status, TaskFrames, Violation};
 
 /// A worker's queue and results, as the worker sees them.
@@ -74,18 +74,22 @@ pub(crate) struct Claimed {
 const RESTART_BYTES: usize = 256 * 1024;
 /// That much of it is used again so soon while results are smaller than this together.
 const SMALL_BYTES: usize = 64 * 1024;
-/// A result that does not fit is brought over in parts of so many bytes, and a record with the rest.
-pub(super) const PART_BYTES_MAX: usize = layout::RESULTS_BYTES / 4;
-
 /// So many outputs are folded into one at most: the heads of their results must find room in the ring together.
 const FOLDED_TASKS_MAX: u32 = 4096;
+
+/// A result that does not fit is brought over in parts of so many bytes, and a record with the rest.
+pub(super) fn part_bytes_max(results: &Ring) -> usize {
+    results.capacity() / 4
+}
 
 impl RingEnd {
     /// Opens the memory whose descriptors came with the greeting.
     pub(crate) fn new(arena: &FromParent, arena_bytes: usize, own: &FromParent) -> io::Result<Self> {
         let own = own.descriptor();
         let words = Words::new(own, layout::WORDS_BYTES, Access::ReadWrite)?;
-        let results = Ring::new(own, layout::RESULTS, layout::RESULTS_BYTES, Access::ReadWrite)?;
+        let bytes = sys::memory_bytes(own)?.checked_sub(layout::RESULTS).filter(|bytes| bytes.is_power_of_two());
+        let bytes = bytes.ok_or_else(|| io::Error::other("the parent sent memory without a ring"))?;
+        let results = Ring::new(own, layout::RESULTS, bytes, Access::ReadWrite)?;
         words.keep_from_forks();
         results.keep_from_forks();
         Ok(Self {
@@ -335,7 +339,7 @@ impl RingEnd {
         self.append(&before, &[], 0);
         let mut left = &outgrown.bytes[..];
         loop {
-            let (part, rest) = left.split_at(left.len().min(PART_BYTES_MAX));
+            let (part, rest) = left.split_at(left.len().min(part_bytes_max(&self.results)));
             let needed = part.len() + HEAD_BYTES + behind.len();
             while !self.has_room(needed) {
                 wait(self, needed)?;

@@ -37,9 +37,16 @@ pub(super) struct Stage {
     bytes: Vec<u8>,
     /// What the last rows took, each; nothing if there was none.
     row_bytes: usize,
+    /// The most that the rows of a chunk took so far, which others are to find room for; none before the first.
+    room_bytes: Option<usize>,
 }
 
 impl Stage {
+    /// Notes how much the rows of a chunk took.
+    fn note_chunk(&mut self, bytes: usize) {
+        self.room_bytes = Some(self.room_bytes.unwrap_or(0).max(bytes));
+    }
+
     /// Lends the stage for `rows` rows and as many more bytes than theirs as are free; none where it is no help.
     fn lend(&mut self, rows: usize, free: usize) -> Option<Vec<u8>> {
         let is_help =
@@ -88,12 +95,16 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             attempt: FIRST_ATTEMPT,
             first_index: self.rows.pulled() as u64,
         };
-        let mut room = self.shared.arena().room();
+        let arena = self.shared.arena();
+        let mut room = self.stage.room_bytes.map_or_else(|| arena.first_room(), |bytes| arena.room(bytes));
         let mut spill = Vec::new();
         let collecting = shared::collect();
         let Written { count, end, then } =
             self.write_all(room.as_deref_mut().unwrap_or_default(), &mut spill, most, started);
         let sharing = Sharing::new(A::SHARED, collecting.finish(), self.shared.arena());
+        if count > 0 {
+            self.stage.note_chunk(end);
+        }
         if let Some(room) = room.filter(|_| count > 0) {
             self.push(Chunk::new(head, count, room.into_block(end), end), sharing.clone());
         }
@@ -219,7 +230,9 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     /// Sends one task that found no room in the arena.
     fn send_alone(&mut self, head: ChunkHead, bytes: Vec<u8>, sharing: Sharing) {
         let length = bytes.len();
-        match self.shared.arena().own_block(bytes) {
+        // Rows before it may stand in the same room.
+        self.stage.note_chunk(CHUNK_BYTES + length);
+        match self.shared.arena().block_of_row(bytes) {
             Ok(block) => self.push(Chunk::new(head, 1, block, length), sharing),
             Err(error) => {
                 self.outstanding_bytes -= length;

@@ -365,7 +365,7 @@ fn the_arguments_of_a_worker_that_is_to_be_killed_stand_until_it_is_gone() {
     let arena = Arc::new(Arena::private().unwrap());
     // One task without arguments.
     let block = || {
-        let mut room = arena.room().unwrap();
+        let mut room = arena.first_room().unwrap();
         room[..4].fill(0);
         room.into_block(4)
     };

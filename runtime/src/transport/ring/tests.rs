@@ -43,7 +43,7 @@ fn chunk(arena: &Arc<Arena>, arguments: &[u64], own: bool) -> Chunk {
     let block = if own {
         arena.own_block(tasks.clone()).unwrap()
     } else {
-        let mut room = arena.room().unwrap();
+        let mut room = arena.first_room().unwrap();
         room[..tasks.len()].copy_from_slice(&tasks);
         room.into_block(tasks.len())
     };

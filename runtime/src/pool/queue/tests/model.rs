@@ -149,7 +149,7 @@ impl Model {
             tasks.extend(u32::try_from(weight).unwrap().to_le_bytes());
             tasks.resize(tasks.len() + weight, 0);
         }
-        let mut room = self.arena.room().expect("chunks are small");
+        let mut room = self.arena.first_room().expect("chunks are small");
         room[..tasks.len()].copy_from_slice(&tasks);
         let head = ChunkHead { function: 0, attempt: 1, first_index: first as u64 };
         Chunk::new(head, weights.len() as u32, room.into_block(tasks.len()), tasks.len())
