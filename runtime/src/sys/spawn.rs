@@ -82,7 +82,7 @@ fn current_folder() -> io::Result<Option<OwnedFd>> {
     let access = OFlag::O_RDONLY;
     let flags = access | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     match nix::fcntl::open(c".", flags, nix::sys::stat::Mode::empty()) {
-        Ok(folder) => at_least(CHANNEL, folder).map(Some),
+        Ok(folder) => at_least(FOLDER + 1, folder).map(Some),
         Err(error @ (Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)) => Err(error.into()),
         Err(_) => Ok(None),
     }
