@@ -28,8 +28,8 @@ pub(super) fn give_up_terminal() {
     match opened {
         Ok(terminal) => disconnect(&terminal),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            disconnect(&io::stdout());
-            disconnect(&io::stderr());
+            disconnect(io::stdout());
+            disconnect(io::stderr());
         }
         Err(_) => {}
     }
