@@ -120,7 +120,11 @@ fn by_signal(signal: i32, reason: Reason) -> TaskErrorKind {
         Reason::Bus(address) => format!("bus error at address {address:#x}"),
         Reason::Arithmetic(address) => format!("division by zero or another arithmetic fault at {address:#x}"),
         Reason::Instruction(address) => format!("illegal instruction at {address:#x}"),
+        Reason::SentBy(0) => {
+            "the signal was sent by a process that it cannot see (of another PID namespace)".to_owned()
+        }
         Reason::SentBy(pid) => format!("the signal was sent by process {pid}"),
+        Reason::Raised => "it raised the signal itself".to_owned(),
     };
     crashed(Some(signal), None, Some(&note))
 }

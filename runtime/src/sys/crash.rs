@@ -2,13 +2,18 @@
 //! of it. The parent finds it there; what it means for the task is decided in `death`.
 //!
 //! 1. A handler does nothing but what is allowed at any moment (signal-safety(7)), and takes no memory.
-//! 2. It puts back what was there before, for its signal, and lets the signal come again: so the process ends by the signal
-//!    that it would have ended by, and std's handler tells of a stack overflow as ever.
+//! 2. It then passes the signal on to the handler that was there before: so std's handler reports a stack overflow as ever, and
+//!    a program's own handler that fixes the fault returns to the task. Without one, or where that one set the default action
+//!    and returned (as std's does), the process ends by the signal: a fault comes again by itself, and a signal that was sent
+//!    is raised again. std alone would ignore the first one that is sent. A thread that the program started has so small a
+//!    stack for handlers that one inside of another does not fit: there the one that was before is put back, and meets with the
+//!    fault when that comes again. Should the process survive even that, ours are set again before the next tasks.
 //! 3. The word names the task that ran. A signal that the process survives leaves a word that nobody reads once the task has
 //!    a result.
 //! 4. Only the worker leaves word. What was forked from it, or shares its memory for a moment before it becomes another
 //!    program, does not.
-//! 5. A program that sets handlers of its own in a task has its way: ours are gone then, and there is no word.
+//! 5. A program that sets handlers of its own in a task has its way: ours are gone then, and there is no word. Nothing else takes
+//!    them away while the worker lives.
 
 use std::ops::Range;
 use std::os::unix::net::UnixStream;
@@ -44,8 +49,10 @@ pub(crate) enum Reason {
     Bus(u64),
     Arithmetic(u64),
     Instruction(u64),
-    /// Another process sent it.
+    /// Another process sent it; 0 is one that this process cannot see.
     SentBy(u64),
+    /// The process sent it to itself, and not by an abort.
+    Raised,
 }
 
 /// How many words a crash takes.
@@ -64,6 +71,7 @@ impl Crash {
             Reason::Arithmetic(address) => (8, address),
             Reason::Instruction(address) => (9, address),
             Reason::SentBy(pid) => (10, pid),
+            Reason::Raised => (11, 0),
         };
         [u64::from(self.signal.cast_unsigned()), kind, value]
     }
@@ -81,6 +89,7 @@ impl Crash {
             8 => Reason::Arithmetic(value),
             9 => Reason::Instruction(value),
             10 => Reason::SentBy(value),
+            11 => Reason::Raised,
             _ => return None,
         };
         Some(Self { signal: i32::try_from(signal).ok()?, reason })
@@ -101,12 +110,22 @@ const FRAME_BYTES_MAX: usize = 64;
 static NOTED: AtomicU64 = AtomicU64::new(u64::MAX);
 
 impl CrashPad {
-    /// Leaves word, if there is none of the running task: what comes first is the cause of what comes next.
-    fn leave(&self, crash: Crash) {
-        let running = match self {
+    /// The number of the running task.
+    fn running(&self) -> u64 {
+        match self {
             Self::Memory { words, running, .. } => words.word(*running).load(Ordering::Relaxed),
             Self::Socket { running, .. } => running.load(Ordering::SeqCst),
-        };
+        }
+    }
+
+    /// Whether word of the running task was left: what comes first is the cause of what comes next.
+    fn has_word(&self) -> bool {
+        NOTED.load(Ordering::Relaxed) == self.running()
+    }
+
+    /// Leaves word, if there is none of the running task.
+    fn leave(&self, crash: Crash) {
+        let running = self.running();
         if NOTED.swap(running, Ordering::Relaxed) == running {
             return;
         }
@@ -139,113 +158,161 @@ pub(crate) struct TaskLimits {
     pub(crate) memory_bytes: Option<u64>,
 }
 
+/// SIGABRT is the last.
 const SIGNALS: [c_int; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGABRT];
 
-/// What the handler needs to know.
+/// What the handler needs to know from the start.
 struct Watch {
-    pad: CrashPad,
-    limits: TaskLimits,
     pid: libc::pid_t,
-    /// Where what overflows the stack of the thread that runs the tasks ends up.
-    guard: Range<usize>,
     /// What was there for each of the signals before.
     previous: [libc::sigaction; SIGNALS.len()],
 }
 
+/// What it needs to know to leave word.
+struct Post {
+    pad: CrashPad,
+    limits: TaskLimits,
+    /// Where what overflows the stack of the thread that runs the tasks ends up.
+    guard: Range<usize>,
+}
+
 static WATCH: OnceLock<Watch> = OnceLock::new();
+static POST: OnceLock<Post> = OnceLock::new();
 /// The handler of an abort is walking up the stack, which may be broken.
 static WALKING: AtomicBool = AtomicBool::new(false);
+
+/// Handlers that were there before were put back.
+static IS_PUT_BACK: AtomicBool = AtomicBool::new(false);
+
+/// Sets the handlers: from now on each of these signals ends this process that would end any, the first time it comes.
+pub(crate) fn watch_crashes() {
+    let previous = SIGNALS.map(|signal| exchange(signal, None));
+    if WATCH.set(Watch { pid: nix::unistd::getpid().as_raw(), previous }).is_ok() {
+        set_handlers();
+    }
+}
+
+/// Sets the handlers again, if others were put back.
+#[inline]
+pub(crate) fn watch_crashes_again() {
+    if IS_PUT_BACK.load(Ordering::Relaxed) && IS_PUT_BACK.swap(false, Ordering::Relaxed) {
+        forget_word();
+        set_handlers();
+    }
+}
+
+fn set_handlers() {
+    let previous = WATCH.get().map(|watch| watch.previous).into_iter().flatten();
+    for (signal, previous) in SIGNALS.iter().zip(previous) {
+        let mut ours = default_action();
+        ours.sa_sigaction = on_signal as extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) as *const () as usize;
+        ours.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+        ours.sa_mask = previous.sa_mask;
+        exchange(*signal, Some(&ours));
+    }
+}
 
 /// From now on a signal that ends this process leaves word of it. It is called once, by the thread that runs the tasks; where the
 /// system refuses something, there is no word.
 pub(crate) fn leave_word_of_crashes(pad: CrashPad, limits: TaskLimits) {
     limits::prepare();
-    if stack::use_alternate_stack().is_err() {
-        return;
+    if stack::use_alternate_stack().is_ok() {
+        let _ = POST.set(Post { pad, limits, guard: stack::guard().unwrap_or_default() });
     }
-    let watch = Watch {
-        pad,
-        limits,
-        pid: nix::unistd::getpid().as_raw(),
-        guard: stack::guard().unwrap_or_default(),
-        previous: SIGNALS.map(|signal| exchange(signal, None)),
-    };
-    if WATCH.set(watch).is_err() {
-        return;
-    }
-    // SAFETY: all zeros is a valid value of this C structure: no flags, an empty mask.
-    let mut ours: libc::sigaction = unsafe { std::mem::zeroed() };
-    ours.sa_sigaction = on_signal as extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) as *const () as usize;
-    ours.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-    for signal in SIGNALS {
-        exchange(signal, Some(&ours));
-    }
+}
+
+fn default_action() -> libc::sigaction {
+    // SAFETY: all zeros is a valid value of this C structure: the default action, no flags, an empty mask.
+    unsafe { std::mem::zeroed() }
 }
 
 /// Sets what a signal does, if that is given, and gives what it did before.
 fn exchange(signal: c_int, action: Option<&libc::sigaction>) -> libc::sigaction {
     let action = action.map_or(std::ptr::null(), std::ptr::from_ref);
-    // SAFETY: as above.
-    let mut previous: libc::sigaction = unsafe { std::mem::zeroed() };
-    // SAFETY: both pointers are to structures that live through the call, or null, which is allowed. An action is what was
-    // there before, or our own handler, which does nothing but what is allowed in one. It fails for numbers that are no
-    // signals only.
+    let mut previous = default_action();
+    // SAFETY: both pointers are to structures that live through the call, or null, which is allowed. An action is the default, or
+    // our own handler, which does nothing but what is allowed in one. It fails for numbers that are no signals only.
     unsafe { libc::sigaction(signal, action, &raw mut previous) };
     previous
 }
 
-extern "C" fn on_signal(signal: c_int, details: *mut libc::siginfo_t, _context: *mut c_void) {
+extern "C" fn on_signal(signal: c_int, details: *mut libc::siginfo_t, context: *mut c_void) {
     let errno = Errno::last_raw();
     let Some(watch) = WATCH.get() else {
         return;
     };
     if WALKING.load(Ordering::Relaxed) && signal != libc::SIGABRT {
-        watch.go_on_aborting(signal);
+        go_on_aborting(signal);
         return;
     }
     // SAFETY: the handler was set with SA_SIGINFO, so the system gives details that live through the call.
-    let details = unsafe { &*details };
+    let seen = unsafe { &*details };
     // Asked of the system: no memory tells a process from one that shares it for a moment.
-    if nix::unistd::getpid().as_raw() == watch.pid
-        && let Some(reason) = watch.reason(signal, details, errno)
+    let post = POST.get().filter(|post| nix::unistd::getpid().as_raw() == watch.pid && !post.pad.has_word());
+    if let Some(post) = post
+        && let Some(reason) = watch.reason(post, signal, seen, errno)
     {
-        watch.pad.leave(Crash { signal, reason });
+        post.pad.leave(Crash { signal, reason });
     }
-    watch.put_back(signal);
-    if is_sent(details) {
-        // It is blocked while its handler runs, and comes when this returns. A fault comes again by itself.
-        raise(signal);
-    } else {
-        // std's handler tells of a stack overflow, and aborts; of that there is nothing more to say.
-        watch.put_back(libc::SIGABRT);
-    }
+    watch.pass_on(signal, details, context);
     Errno::set_raw(errno);
 }
 
+/// Ends the process by the abort whose handler has met with another signal.
+fn go_on_aborting(signal: c_int) {
+    exchange(signal, Some(&default_action()));
+    let abort = nix::sys::signal::SigSet::from(nix::sys::signal::Signal::SIGABRT);
+    exchange(libc::SIGABRT, Some(&default_action()));
+    let _ = abort.thread_unblock();
+    raise(libc::SIGABRT);
+}
+
 impl Watch {
-    fn put_back(&self, signal: c_int) {
-        for (ours, previous) in SIGNALS.iter().zip(&self.previous) {
-            if *ours == signal {
+    /// Gives a signal to the handler that was there before, and ends the process where that one would have it ended (rule 2).
+    fn pass_on(&self, signal: c_int, details: *mut libc::siginfo_t, context: *mut c_void) {
+        let Some((_, previous)) = SIGNALS.iter().zip(&self.previous).find(|(ours, _)| **ours == signal) else {
+            return;
+        };
+        // SAFETY: as in `on_signal`.
+        let is_sent = is_sent(unsafe { &*details });
+        match previous.sa_sigaction {
+            libc::SIG_IGN if is_sent => forget_word(),
+            libc::SIG_DFL | libc::SIG_IGN => end_by(signal, is_sent),
+            // std's handler aborts where it meets with a stack overflow: nothing more is to be known of that.
+            _ if !is_sent && !stack::has_room_for_handlers() => {
+                IS_PUT_BACK.store(true, Ordering::Relaxed);
                 exchange(signal, Some(previous));
+                exchange(libc::SIGABRT, self.previous.last());
+            }
+            handler => {
+                // SAFETY: the address is that of the handler that was set for this signal, and it is given what the system gave.
+                // The flag says which of both forms the handler has.
+                unsafe {
+                    if previous.sa_flags & libc::SA_SIGINFO == 0 {
+                        std::mem::transmute::<usize, extern "C" fn(c_int)>(handler)(signal);
+                    } else {
+                        type Handler = extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
+                        std::mem::transmute::<usize, Handler>(handler)(signal, details, context);
+                    }
+                }
+                if exchange(signal, None).sa_sigaction == libc::SIG_DFL {
+                    end_by(signal, is_sent);
+                } else {
+                    forget_word();
+                }
             }
         }
     }
 
-    /// Ends the process by the abort whose handler has met with another signal.
-    fn go_on_aborting(&self, signal: c_int) {
-        self.put_back(signal);
-        self.put_back(libc::SIGABRT);
-        let abort = nix::sys::signal::SigSet::from(nix::sys::signal::Signal::SIGABRT);
-        let _ = abort.thread_unblock();
-        raise(libc::SIGABRT);
-    }
-
-    fn reason(&self, signal: c_int, details: &libc::siginfo_t, errno: c_int) -> Option<Reason> {
-        if let Some(sender) = sender(details).filter(|sender| *sender != self.pid) {
-            return Some(Reason::SentBy(u64::try_from(sender).ok()?));
+    fn reason(&self, post: &Post, signal: c_int, details: &libc::siginfo_t, errno: c_int) -> Option<Reason> {
+        match sender(details) {
+            Some(sender) if sender != self.pid => return Some(Reason::SentBy(u64::try_from(sender).ok()?)),
+            // An abort is raised, too.
+            Some(_) if signal != libc::SIGABRT => return Some(Reason::Raised),
+            _ => {}
         }
         if signal == libc::SIGABRT {
-            return self.reason_of_abort(errno);
+            return post.reason_of_abort(errno);
         }
         if is_sent(details) {
             return None;
@@ -254,8 +321,8 @@ impl Watch {
         let address = unsafe { details.si_addr() }.addr();
         let shown = address as u64;
         match (signal, details.si_code) {
-            (libc::SIGSEGV, _) if self.guard.contains(&address) => Some(Reason::StackOverflow(self.limits.stack_bytes)),
-            (libc::SIGSEGV, NOT_MAPPED) if address < NULL_BYTES && self.is_out_of_memory(errno) => self.out_of_memory(),
+            (libc::SIGSEGV, _) if post.guard.contains(&address) => Some(Reason::StackOverflow(post.limits.stack_bytes)),
+            (libc::SIGSEGV, NOT_MAPPED) if address < NULL_BYTES && post.is_out_of_memory(errno) => post.out_of_memory(),
             (libc::SIGSEGV, NOT_MAPPED) => Some(Reason::NotMapped(shown)),
             (libc::SIGSEGV, PROTECTED) => Some(Reason::Protected(shown)),
             // The second is a stack's: the address is reckoned from a stack register (#SS).
@@ -266,7 +333,23 @@ impl Watch {
             _ => None,
         }
     }
+}
 
+/// Ends the process by a signal that is being handled, once its handler returns: by the default action. A fault comes again by
+/// itself.
+fn end_by(signal: c_int, is_sent: bool) {
+    exchange(signal, Some(&default_action()));
+    if is_sent {
+        raise(signal);
+    }
+}
+
+/// The process survives its signal: what is left of that is no word of a later one.
+fn forget_word() {
+    NOTED.store(u64::MAX, Ordering::Relaxed);
+}
+
+impl Post {
     /// Rust ends a process in which an allocation fails by an abort, and C++ so does.
     fn reason_of_abort(&self, errno: c_int) -> Option<Reason> {
         WALKING.store(true, Ordering::Relaxed);
@@ -294,28 +377,34 @@ const NULL_BYTES: usize = 64 << 10;
 const NOT_MAPPED: c_int = 1;
 const PROTECTED: c_int = 2;
 const REFUSED: c_int = 0x80;
-/// The code of a signal that `kill` sent.
-const SENT_BY_KILL: c_int = if cfg!(target_vendor = "apple") { 0x10001 } else { 0 };
+/// The codes of signals that name their sender: those of `kill`, and on Linux also of `sigqueue` and `tgkill`.
+const WITH_SENDER: &[c_int] =
+    if cfg!(any(target_os = "linux", target_os = "android")) { &[0, -1, -6] } else { &[0x10001, 0] };
 
 /// Whether a process sent the signal, and no fault made it.
 fn is_sent(details: &libc::siginfo_t) -> bool {
-    details.si_code <= 0 || details.si_code == SENT_BY_KILL
+    details.si_code <= 0 || WITH_SENDER.contains(&details.si_code)
 }
 
-/// Who sent the signal, where that is told; 0 stands for a process that this one cannot see.
+/// The process that sent the signal, where that is known; 0 is one that this process cannot see.
 fn sender(details: &libc::siginfo_t) -> Option<libc::pid_t> {
-    if details.si_code != SENT_BY_KILL {
-        return None;
-    }
-    // SAFETY: a signal that `kill` sent has a sender.
-    Some(unsafe { details.si_pid() }).filter(|pid| *pid > 0)
+    // SAFETY: a signal of these codes has a sender.
+    WITH_SENDER.contains(&details.si_code).then(|| unsafe { details.si_pid() })
 }
 
+/// Sends a signal to this thread; where the system refuses that, to this process; and ends it where that is refused too.
 fn raise(signal: c_int) {
-    // SAFETY: it sends a signal to this thread, and touches no memory of ours. What the signal does is what the program, or
-    // std, has set.
-    unsafe { libc::raise(signal) };
+    // SAFETY: both send a signal to this process, whose default action was set, and touch no memory of ours; the third takes a
+    // number, and does not return. All three are allowed in a handler.
+    unsafe {
+        if libc::raise(signal) != 0 && libc::kill(libc::getpid(), signal) != 0 {
+            libc::_exit(SHELL_SIGNALED + signal);
+        }
+    }
 }
+
+/// What a shell adds to the number of a signal that ended a program.
+const SHELL_SIGNALED: c_int = 128;
 
 #[cfg(test)]
 mod tests {
@@ -334,12 +423,13 @@ mod tests {
             Reason::Arithmetic(1),
             Reason::Instruction(2),
             Reason::SentBy(42),
+            Reason::Raised,
         ];
         for reason in reasons {
             let crash = Crash { signal: libc::SIGSEGV, reason };
             assert_eq!(Crash::from_words(crash.to_words()), Some(crash));
         }
-        assert_eq!(Crash::from_words([11, 0, 0]), None);
+        assert_eq!(Crash::from_words([12, 0, 0]), None);
         assert_eq!(Crash::from_words([u64::MAX, 1, 0]), None);
     }
 }

@@ -34,7 +34,9 @@ mod worker_setup;
 pub(crate) use common::{
     CommonMemory, common_memory, filled_bytes, is_locked_by_another, lock_byte, memory_bytes, unlock_byte,
 };
-pub(crate) use crash::{CRASH_WORDS, Crash, CrashPad, Reason, TaskLimits, leave_word_of_crashes};
+pub(crate) use crash::{
+    CRASH_WORDS, Crash, CrashPad, Reason, TaskLimits, leave_word_of_crashes, watch_crashes, watch_crashes_again,
+};
 pub(crate) use environment::{WORKER_VARIABLE, is_secure, take_variable, variable};
 pub(crate) use files::{
     WHOLE_BYTES_MAX, appended_file, file, flush_c_streams, forget_before, own_output, replace_output, unnamed_file,

@@ -28,6 +28,14 @@ pub(super) fn use_alternate_stack() -> io::Result<()> {
     Ok(())
 }
 
+/// Whether the handler that calls this may call another: not on the small stack that std gives a thread for handlers.
+pub(super) fn has_room_for_handlers() -> bool {
+    let mut stack = libc::stack_t { ss_sp: std::ptr::null_mut(), ss_flags: 0, ss_size: 0 };
+    // SAFETY: it writes to a place of ours, and a null pointer is allowed for the stack that is not to be changed.
+    let result = unsafe { libc::sigaltstack(std::ptr::null(), &raw mut stack) };
+    result == 0 && (stack.ss_flags & libc::SS_ONSTACK == 0 || stack.ss_size >= ALTERNATE_BYTES)
+}
+
 fn page_bytes() -> usize {
     // SAFETY: it takes a number, and touches no memory of ours.
     let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };

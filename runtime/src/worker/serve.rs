@@ -51,6 +51,7 @@ pub(crate) fn run(parent: u32, role: Role, folder: Folder, leave: fn()) -> ! {
 
 /// Becomes a worker and starts the task thread; the socket is to be watched.
 fn enter(parent: u32, role: Role, folder: Folder, leave: fn()) -> io::Result<UnixStream> {
+    sys::watch_crashes();
     let mut end = WorkerEnd::new(sys::become_worker(parent, role, folder)?);
     let welcome = match end.receive(|message| match message {
         ToWorker::Welcome(welcome) => Some(welcome),
@@ -166,6 +167,7 @@ pub(super) fn run_tasks(function: u32, attempt: u32, call: &mut TaskCall<'_>) ->
         call.drop_output();
     }
     let function = registry::function(function & !DROPS_OUTPUT).ok_or_else(no_function)?;
+    sys::watch_crashes_again();
     current::set_attempt(attempt);
     while !call.is_over() {
         if let Err(note) = panic::catch(|| function.run(call)) {
@@ -183,6 +185,7 @@ pub(super) fn fold_tasks(function: u32, merge: u32, attempt: u32, call: &mut Tas
     let merge = registry::function(merge).and_then(Registration::merge);
     let merge = merge.ok_or_else(|| Violation::new("a chunk names no function to fold outputs by"))?;
     call.fold();
+    sys::watch_crashes_again();
     current::set_attempt(attempt);
     while !call.is_over() && !call.is_folded() {
         if let Err(note) = panic::catch(|| function.fold(call, merge)) {
