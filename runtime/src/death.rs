@@ -73,9 +73,11 @@ pub(crate) fn task_error(cause: &Cause, end: End, note: Note) -> Option<TaskErro
         (Cause::Closed, End::Signaled(signal), _) => crashed(Some(signal), None, None),
         (Cause::Closed, End::OutOfMemory, _) => crashed(Some(SIGKILL), None, Some(OUT_OF_MEMORY)),
         (Cause::Closed, End::Exited(code), _) => crashed(None, Some(code), Some(EXITED)),
-        (Cause::Closed, End::Unknown, _) => {
-            crashed(None, None, Some("this program ignores SIGCHLD, or reaps children that are not its own"))
-        }
+        (Cause::Closed, End::Unknown, _) => crashed(
+            None,
+            None,
+            Some("this program ignores SIGCHLD, reaps children that are not its own, or may not wait for any"),
+        ),
         (Cause::ClosedAlive, ..) => crashed(None, None, Some("it closed its channel and went on, so it was killed")),
         (Cause::Faulty(fault), ..) => crashed(None, None, Some(&format!("{fault}, so it was killed"))),
         (Cause::TimedOut(limit), ..) => TaskErrorKind::TimedOut { limit: *limit },

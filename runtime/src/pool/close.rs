@@ -103,6 +103,7 @@ impl Pool {
         // A subscriber of the program's, which runs on that thread, may be what ends the pool.
         if supervisor.thread().id() != std::thread::current().id() {
             end_of(supervisor);
+            shared.leave_unended();
         }
         shared.end_submissions();
     }

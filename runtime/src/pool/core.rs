@@ -244,6 +244,9 @@ impl Shared {
         if let Some(failure) = core.start_failure.take() {
             return Err(Error::new(Kind::Start(failure)));
         }
+        if let Some(failure) = core.unended_all() {
+            return Err(Error::new(Kind::Start(failure)));
+        }
         let mut has_vacant = std::mem::take(&mut core.halted);
         if has_vacant {
             (core.failed_starts, core.killed_starts) = (0, 0);

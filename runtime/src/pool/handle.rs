@@ -145,8 +145,8 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// Workers could not be started, 5 times in a row, or were killed from outside before they were ready, 100 times in a row; the
-    /// pool was shut down.
+    /// Workers could not be started, 5 times in a row, or were killed from outside before they were ready, 100 times in a row; one
+    /// could not be ended, and so not replaced; the pool was shut down.
     pub fn ready(&self) -> Result<()> {
         let shared = self.start()?;
         shared.resume(&mut shared.lock())?;
@@ -160,6 +160,9 @@ impl Pool {
             }
             if matches!(core.phase, Phase::Closing | Phase::Closed) {
                 return Some(Err(Error::new(Kind::Closed)));
+            }
+            if let Some(failure) = core.unended_any() {
+                return Some(Err(Error::new(Kind::Start(failure))));
             }
             core.are_all_ready().then_some(Ok(()))
         })

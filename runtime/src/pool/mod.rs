@@ -18,6 +18,7 @@ mod starts;
 mod submissions;
 mod submitted;
 mod supervisor;
+mod unended;
 
 pub(crate) use self::core::Shared;
 pub(crate) use self::drive::Step;

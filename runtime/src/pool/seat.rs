@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::limits::Stint;
 use super::queue::{Queue, Slot};
+use super::unended::Unended;
 pub(super) use crate::death::Cause;
 use crate::sys::Process;
 use crate::transport::{Event, Fault, Link, Taken};
@@ -12,6 +13,8 @@ use crate::wire::{Greeting, Violation};
 /// A place in the pool.
 pub(super) struct Seat {
     pub(super) worker: Option<Live>,
+    /// The process that held it before, if that could not be ended: it gets no other one meanwhile.
+    pub(super) unended: Option<Unended>,
     /// A process for an empty seat is not started before this.
     pub(super) not_before: Instant,
     /// Its worker had nothing to do for long: the next one is started for the next call.
@@ -61,7 +64,12 @@ pub(super) enum State {
 impl Seat {
     /// One whose process may be started from this moment on.
     pub(super) fn vacant(not_before: Instant) -> Self {
-        Self { worker: None, not_before, is_dormant: false, pid_before: None, killed: 0 }
+        Self { worker: None, unended: None, not_before, is_dormant: false, pid_before: None, killed: 0 }
+    }
+
+    /// Whether no process holds it.
+    pub(super) fn is_vacant(&self) -> bool {
+        self.worker.is_none() && self.unended.is_none()
     }
 }
 

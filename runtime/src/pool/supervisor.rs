@@ -30,8 +30,6 @@ const KILL_AGAIN: Duration = Duration::from_secs(1);
 const REAP_INTERVAL: Duration = Duration::from_millis(10);
 /// What a worker gives while no caller takes it is looked for this often.
 const ATTEND_INTERVAL: Duration = Duration::from_millis(2);
-/// At its own end the supervisor looks so often for the end of each process that it has just killed.
-const REAP_ROUNDS_MAX: u32 = 10;
 
 /// Runs until the pool is closed and no process is left. All workers are started in the same surroundings.
 pub(super) fn run(shared: &Shared, surroundings: &Surroundings) {
@@ -44,21 +42,7 @@ pub(super) fn run(shared: &Shared, surroundings: &Surroundings) {
             let message = "the pool's thread ended before it had started the workers".to_owned();
             Err(StartFailure { message })
         });
-        for slot in 0..core.seats.len() {
-            if let Some(mut live) = core.seats[slot].worker.take() {
-                live.process.kill();
-                // One that is killed ends at once, or (in uninterruptible sleep) nobody knows when.
-                let has_ended = (0..REAP_ROUNDS_MAX).any(|round| {
-                    if round > 0 {
-                        std::thread::sleep(REAP_INTERVAL);
-                    }
-                    live.process.try_reap().is_some()
-                });
-                if !has_ended {
-                    core.queue.abandon(slot);
-                }
-            }
-        }
+        core.end_all();
         drop(core);
         shared.wake_driver();
         trace::pool_ended();
@@ -213,7 +197,7 @@ impl Core {
             return None;
         }
         let seats = self.seats.iter().take(self.size);
-        seats.into_iter().position(|seat| seat.worker.is_none() && !seat.is_dormant && seat.not_before <= now)
+        seats.into_iter().position(|seat| seat.is_vacant() && !seat.is_dormant && seat.not_before <= now)
     }
 
     /// What is to be waited for, and how long at most.
@@ -225,6 +209,13 @@ impl Core {
         self.look_interval().into_iter().for_each(|interval| until(now + interval));
         self.next_retirement(now).into_iter().for_each(&mut until);
         for (slot, seat) in self.seats.iter().enumerate() {
+            if let Some(unended) = &seat.unended {
+                match unended.process.descriptor() {
+                    Some(pidfd) => watched.push(Watched::Process(slot, pidfd)),
+                    None => until(now + REAP_INTERVAL),
+                }
+                continue;
+            }
             let Some(live) = &seat.worker else {
                 if slot < self.size && !self.halted && !seat.is_dormant && self.phase == Phase::Running {
                     until(seat.not_before);
@@ -268,6 +259,7 @@ impl Core {
             self.notice(slot, of_slot, now);
             self.keep_to_limit(slot, now);
             self.end(slot, now, startup_timeout);
+            self.reap_unended(slot);
         }
         self.unattended = false;
     }
@@ -308,25 +300,24 @@ impl Core {
         };
         fault_points::reached(Point::ParentReaping);
         match live.process.try_reap() {
-            Some(end) => self.bury(slot, end, startup_timeout),
+            Some(end) => drop(self.bury(slot, end, startup_timeout)),
             None if *kill_at <= now => {
-                live.process.kill();
                 *kill_at = now + KILL_AGAIN;
                 if *cause == Cause::Closed {
                     *cause = Cause::ClosedAlive;
                 }
+                live.kill();
+                self.give_up(slot, startup_timeout);
             }
             None => {}
         }
     }
 
-    /// Decides what a worker's end means, now that it is reaped.
-    fn bury(&mut self, slot: Slot, end: End, startup_timeout: Duration) {
-        let Some(mut live) = self.seats[slot].worker.take() else {
-            return;
-        };
+    /// Decides what a worker's end means, now that it is reaped, or given up; gives what is left of it.
+    pub(super) fn bury(&mut self, slot: Slot, end: End, startup_timeout: Duration) -> Option<Live> {
+        let mut live = self.seats[slot].worker.take()?;
         let State::Doomed { cause, .. } = live.state else {
-            return;
+            return None;
         };
         live.state = State::Ready;
         // What it had finished before is kept.
@@ -361,7 +352,7 @@ impl Core {
         self.attend_hooks();
         if !failed_start {
             self.seats[slot].killed = 0;
-            return;
+            return Some(live);
         }
         let weight = if is_initializing { KILLED_INITIALIZER } else { u32::from(!live.said_hello) };
         let message = match in_initializer {
@@ -375,6 +366,7 @@ impl Core {
             Origin::Itself => self.start_failed(slot, message),
             Origin::Outside => self.start_killed(slot, message, weight),
         }
+        Some(live)
     }
 
     /// Ends every worker: the idle ones by the end of their channel, the others at once.

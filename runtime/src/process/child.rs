@@ -57,7 +57,7 @@ struct State {
     said_hello: bool,
     start_deadline: Instant,
     cause: Cause,
-    /// Whether this process has sent it a signal.
+    /// Whether this process has sent it a signal, or tried to.
     is_signalled: bool,
     /// Whether somebody may ask for the output.
     is_wanted: bool,
@@ -126,7 +126,7 @@ impl Child {
         let is_open = match link.assign(&chunk, 0) {
             Ok(()) | Err(Fault::Closed) => true,
             Err(fault) => {
-                process.kill();
+                let _ = process.kill();
                 cause = Cause::from(fault);
                 false
             }
@@ -167,21 +167,27 @@ impl Child {
         if polled.is_ok() { watches[0].ready } else { self.is_reaped() }
     }
 
-    /// Whether the keeper is done with it.
+    /// Whether the keeper is done with it, or has given it up.
     pub(super) fn is_reaped(&self) -> bool {
         self.lock().end.is_some()
+    }
+
+    /// Whether there is nothing left to look after.
+    pub(super) fn is_gone(&self) -> bool {
+        self.lock().process.is_ended()
     }
 
     pub(super) fn kill(&self) {
         let mut state = self.lock();
         state.is_signalled = true;
-        state.process.kill();
+        state.kill();
     }
 
     pub(super) fn terminate(&self) {
         let mut state = self.lock();
         state.is_signalled = true;
-        state.process.terminate();
+        // An error is one of a filter of system calls: nobody can be told of it here, and a join has a time limit.
+        let _ = state.process.terminate();
     }
 
     /// Nobody will ask for the output any more.
@@ -243,7 +249,7 @@ impl Child {
             stream: link.map(|link| Arc::clone(link.stream())),
             process: state.process.descriptor(),
             wants_write: state.wants_write(),
-            deadline: is_starting.then_some(state.start_deadline),
+            deadline: is_starting.then_some(state.start_deadline).into_iter().chain(state.reach_deadline()).min(),
         }
     }
 
@@ -263,7 +269,9 @@ impl Child {
             state.bury(end, &self.name);
         } else if !state.said_hello && state.start_deadline <= now && state.cause == Cause::Closed {
             state.cause = Cause::Late;
-            state.process.kill();
+            state.kill();
+        } else if let Some(why) = state.process.out_of_reach() {
+            state.give_up(&why);
         }
         let has_ended = state.end.is_some();
         drop(state);
@@ -274,7 +282,7 @@ impl Child {
     /// The keeper is gone: nobody will look after the process any more.
     pub(super) fn abandon(&self) {
         let mut state = self.lock();
-        state.process.kill();
+        state.kill();
         let released = state.let_go(true);
         if state.end.is_none() {
             let note = Some("the thread that looked after it ended, so it was killed".to_owned());
@@ -308,6 +316,30 @@ impl State {
         }
         self.mapped = call.as_ref().map(Chunk::mapped_memory).unwrap_or_default();
         (call, Vec::new())
+    }
+
+    /// Kills the process. Where the system refuses that, it is asked to end, by the end of its channel: one that ends with its
+    /// parent does. The keeper gives up one that lives on.
+    fn kill(&mut self) {
+        if self.process.kill().is_err()
+            && let Some(link) = &mut self.link
+        {
+            link.hang_up();
+        }
+    }
+
+    /// When the process is given up if it was to be killed, and lives.
+    fn reach_deadline(&self) -> Option<Instant> {
+        self.process.reach_deadline().filter(|_| self.end.is_none())
+    }
+
+    /// Ends the call of a process that was to be killed and lives on. It is reaped when it ends.
+    fn give_up(&mut self, why: &str) {
+        let note = Some(format!("it was to be killed, and could not be: {why}"));
+        let kind = TaskErrorKind::Crashed { signal: None, exit_code: None, note };
+        self.end.get_or_insert(Ended::Died(kind, true));
+        self.is_open = false;
+        self.link = None;
     }
 
     /// Sends and receives, as far as there is something.
@@ -359,7 +391,7 @@ impl State {
         self.is_open = false;
         if fault != Fault::Closed && self.result.is_none() {
             self.cause = Cause::from(fault);
-            self.process.kill();
+            self.kill();
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::child::{Child, Ended};
+use super::keeper;
 use crate::error::{Error, Kind, Result, StartFailure, TaskError, TaskErrorKind};
 use crate::registry::NoOutput;
 use crate::sys::ForkMark;
@@ -123,9 +124,13 @@ impl<T> ProcessHandle<T> {
 
     /// Ends it, by a SIGKILL: at once, whatever it does, also if it is stopped. Nothing happens if it has ended. What it has
     /// started itself goes on, unless it is a daemon.
+    ///
+    /// Where the system refuses every signal to it (a filter of system calls does), a daemon is asked to end by way of its
+    /// channel; a process that is alive 2 seconds later is given up: [`join`](Self::join) returns an error that says why.
     pub fn kill(&self) {
         if self.owner.is_here() {
             self.child.kill();
+            keeper::look();
         }
     }
 

@@ -82,6 +82,11 @@ pub(super) fn children() -> Vec<Arc<Child>> {
     lock().children.clone()
 }
 
+/// Has the keeper look after a process that was to be killed: that may have failed.
+pub(super) fn look() {
+    lock().waker.iter().for_each(|waker| waker.wake());
+}
+
 /// What a program does at its end: waits for every process that is no daemon, and ends the daemons.
 pub(crate) fn leave() {
     let mut keeper = lock();
@@ -91,6 +96,7 @@ pub(crate) fn leave() {
     let daemons = keeper.children.clone();
     drop(keeper);
     daemons.iter().for_each(|daemon| daemon.kill());
+    look();
     let deadline = Instant::now() + END_TIME_MAX;
     for daemon in daemons {
         daemon.wait(Some(deadline));
@@ -139,7 +145,7 @@ fn run(waker: &Waker) {
             has_ended |= child.attend(now);
         }
         if has_ended {
-            lock().children.retain(|child| !child.is_reaped());
+            lock().children.retain(|child| !child.is_gone());
             KEEPER.get().changed.notify_all();
         }
     }

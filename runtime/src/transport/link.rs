@@ -250,4 +250,13 @@ impl Link {
     pub(crate) fn close_write(&self) {
         self.socket.close_write();
     }
+
+    /// Shuts the channel down in both directions, at which a worker's watch thread ends its process; and has the worker begin
+    /// nothing more.
+    pub(crate) fn hang_up(&mut self) {
+        if let Some(ring) = &mut self.ring {
+            ring.revoke();
+        }
+        self.socket.hang_up();
+    }
 }

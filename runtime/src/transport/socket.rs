@@ -297,6 +297,12 @@ impl SocketLink {
         // An error means that the worker is gone already.
         let _ = self.stream.shutdown(Shutdown::Write);
     }
+
+    /// Shuts the channel down in both directions.
+    pub(super) fn hang_up(&self) {
+        // As above.
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
 }
 
 /// Reads what is there; none if there is nothing.

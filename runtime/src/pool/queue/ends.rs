@@ -4,6 +4,7 @@ use super::{CallFailure, CallId, Held, Queue, Running, Slot};
 use crate::error::{Printed, TaskErrorKind};
 use crate::pool::chunk_size::Return;
 use crate::task::{Done, Origin, Outcomes};
+use crate::transport::Chunk;
 
 impl Queue {
     /// Closes a call: its chunks that wait are dropped. The workers that still hold some of its chunks are given back; they are
@@ -134,11 +135,11 @@ impl Queue {
         }
     }
 
-    /// Takes in that nobody knows when a worker will be gone: what it was lent is never given back.
-    pub(in crate::pool) fn abandon(&mut self, slot: Slot) {
+    /// What a worker holds, be it of calls that it is killed for. It is to be kept for as long as the worker lives.
+    pub(in crate::pool) fn lent(&mut self, slot: Slot) -> Vec<Chunk> {
         let worker = &mut self.workers[slot];
-        worker.drop_chunks();
-        std::mem::forget(std::mem::take(&mut worker.lent));
+        let held = worker.chunks.iter().map(|held| held.chunk.clone());
+        held.chain(std::mem::take(&mut worker.lent)).collect()
     }
 
     /// Fails every open call; tells whether there was one.

@@ -1,0 +1,133 @@
+//! Workers that cannot be ended: the system refuses every signal to them (a filter of system calls does), or they are in
+//! uninterruptible sleep. Nobody waits for them.
+//!
+//! 1. A worker that cannot be killed is asked to end: its channel is shut down in both directions, at which the worker's own
+//!    watch thread ends it. That fails only where the worker is stopped, or its watch thread is gone.
+//! 2. A worker that lives on is *unended*: its task gets the outcome that it was to be killed for, its other tasks go to
+//!    other workers, and the memory that it was lent stays lent until it has ended.
+//! 3. Its seat gets no other process until it has ended. So there are never more processes than the pool is to have, and once
+//!    every seat has an unended worker, calls fail with an error that says why.
+//! 4. The kernel ends a worker with the thread that started it (Linux). So what is unended when the pool ends is reaped behind the
+//!    end of that thread, for a moment; what lives even then is left alone.
+
+use std::time::{Duration, Instant};
+
+use super::core::{Core, Shared};
+use super::queue::{CallFailure, Slot};
+use super::seat::Live;
+use crate::error::StartFailure;
+use crate::sys::{End, Process};
+use crate::transport::Chunk;
+
+/// At a pool's end, the end of processes that were just killed is looked for this often, and so many times.
+const REAP_INTERVAL: Duration = Duration::from_millis(10);
+const REAP_ROUNDS_MAX: u32 = 20;
+
+/// A worker that could not be ended.
+pub(super) struct Unended {
+    pub(super) process: Process,
+    why: String,
+    /// What it may still read, and write where that allows it.
+    lent: Vec<Chunk>,
+}
+
+impl Unended {
+    fn failure(&self, slot: Slot) -> StartFailure {
+        let pid = self.process.pid();
+        let message =
+            format!("worker {slot} cannot be replaced: its process (pid {pid}) could not be ended: {}", self.why);
+        StartFailure { message }
+    }
+
+    /// The process is left to itself: what it was lent is never given back.
+    fn leave(self) {
+        std::mem::forget(self.lent);
+    }
+}
+
+impl Live {
+    /// Kills the worker, or asks it to end where the system refuses that (rule 1).
+    pub(super) fn kill(&mut self) {
+        if self.process.kill().is_err() {
+            self.link.hang_up();
+        }
+    }
+}
+
+impl Core {
+    /// Gives up a worker that was to be killed, if that has failed for too long.
+    pub(super) fn give_up(&mut self, slot: Slot, startup_timeout: Duration) {
+        let Some(why) = self.seats[slot].worker.as_ref().and_then(|live| live.process.out_of_reach()) else {
+            return;
+        };
+        let lent = self.queue.lent(slot);
+        let Some(live) = self.bury(slot, End::Unknown, startup_timeout) else {
+            return;
+        };
+        let unended = Unended { process: live.process, why, lent };
+        let failure = CallFailure::Start(unended.failure(slot));
+        self.seats[slot].unended = Some(unended);
+        if self.unended_all().is_some() {
+            self.queue.fail_calls(&failure);
+        } else {
+            self.queue.fail_placed(&failure);
+        }
+    }
+
+    /// Reaps an unended worker that has ended after all: its seat is free again.
+    pub(super) fn reap_unended(&mut self, slot: Slot) {
+        let unended = &mut self.seats[slot].unended;
+        if unended.as_mut().is_some_and(|unended| unended.process.try_reap().is_some()) {
+            *unended = None;
+            self.seats[slot].not_before = Instant::now();
+        }
+    }
+
+    /// Why a worker cannot be replaced, if there is one.
+    pub(super) fn unended_any(&self) -> Option<StartFailure> {
+        let seats = self.seats.iter().take(self.size).enumerate();
+        seats.into_iter().find_map(|(slot, seat)| Some(seat.unended.as_ref()?.failure(slot)))
+    }
+
+    /// Why no worker is left, where none can be replaced.
+    pub(super) fn unended_all(&self) -> Option<StartFailure> {
+        let is_all = self.seats.iter().take(self.size).all(|seat| seat.unended.is_some());
+        if is_all { self.unended_any() } else { None }
+    }
+
+    /// Kills every process that is left, and waits for its end, for a moment.
+    pub(super) fn end_all(&mut self) {
+        for slot in 0..self.seats.len() {
+            if let Some(mut live) = self.seats[slot].worker.take() {
+                live.kill();
+                let lent = self.queue.lent(slot);
+                let unended = Unended { process: live.process, why: String::new(), lent };
+                self.seats[slot].unended = Some(unended);
+            }
+        }
+        self.await_unended();
+    }
+
+    /// Waits for the end of every unended worker, for a moment.
+    fn await_unended(&mut self) {
+        // One that is killed ends at once, or (in uninterruptible sleep) nobody knows when.
+        for round in 0..REAP_ROUNDS_MAX {
+            if round > 0 {
+                std::thread::sleep(REAP_INTERVAL);
+            }
+            (0..self.seats.len()).for_each(|slot| self.reap_unended(slot));
+            if self.seats.iter().all(|seat| seat.unended.is_none()) {
+                return;
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Reaps what the end of the supervisor has ended (rule 4). Nobody else uses the pool any more.
+    pub(super) fn leave_unended(&self) {
+        let mut core = self.lock();
+        core.await_unended();
+        core.seats.iter_mut().filter_map(|seat| seat.unended.take()).for_each(Unended::leave);
+    }
+}
