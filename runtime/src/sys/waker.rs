@@ -1,8 +1,10 @@
 //! Wakes a thread that waits in `poll`.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+
+use super::socket::{Wait, receive, send};
 
 /// A pair of sockets: a byte in it wakes whoever polls it. Nothing is lost if no one polls at the moment.
 pub(crate) struct Waker {
@@ -21,13 +23,13 @@ impl Waker {
     /// Wakes the waiting thread, or the next that waits.
     pub(crate) fn wake(&self) {
         // A full buffer means that a wake-up is under way already.
-        let _ = (&self.write).write(&[0]);
+        let _ = send(&self.write, &[0], Wait::No);
     }
 
     /// Takes back the wake-ups so far.
     pub(crate) fn clear(&self) {
         let mut bytes = [0; 64];
-        while matches!((&self.read).read(&mut bytes), Ok(read) if read == bytes.len()) {}
+        while matches!(receive(&self.read, &mut bytes, Wait::No), Ok(read) if read == bytes.len()) {}
     }
 }
 

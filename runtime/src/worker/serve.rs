@@ -59,6 +59,7 @@ fn enter(parent: u32, role: Role, folder: Folder, leave: fn()) -> io::Result<Uni
     }) {
         Ok(Some(Some(welcome))) => welcome,
         Ok(None) => return Err(io::ErrorKind::UnexpectedEof.into()),
+        Err(Fault::Broken(why)) => return Err(io::Error::other(why)),
         _ => return Err(io::Error::other("the parent did not greet")),
     };
     let mut descriptor = || end.descriptor().ok_or_else(|| io::Error::other("the parent sent no descriptor"));
