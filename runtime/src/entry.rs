@@ -1,7 +1,7 @@
 //! Where a process of the program turns out to be a worker, or goes on as itself.
 
 use crate::launch::{self, Entry, Marker};
-use crate::{pool, process, sys, worker};
+use crate::{pool, process, registry, sys, worker};
 
 /// Lets this program's workers in: in a worker it serves tasks and never returns; otherwise it returns at once.
 ///
@@ -60,9 +60,7 @@ impl Drop for Main {
 
 /// What `#[poolmap::test]` puts first; `path` is `module_path!()` and the function's name.
 pub fn enter_test(path: &'static str) {
-    // libtest names a test by its path without the crate.
-    let name = path.split_once("::").map_or(path, |(_crate, name)| name);
-    enter(Entry::Test(name));
+    enter(Entry::Test(registry::test_name(path)));
 }
 
 fn enter(entry: Entry) {

@@ -94,14 +94,25 @@ pub(crate) fn set_entry(entry: Entry, code: usize) {
     let _ = ENTRY.set(entry);
 }
 
+/// The way that this process has entered, or that its tests offer: so a plain `#[test]` beside a `#[poolmap::test]` has workers
+/// whichever of them runs first, and also in a process of its own.
+fn entered() -> Option<&'static Entry> {
+    static OFFERED: OnceLock<Option<Entry>> = OnceLock::new();
+    match ENTRY.get() {
+        Some(test @ Entry::Test(_)) => Some(test),
+        // A test that calls `init()` may be one of many, each of which a worker would run up to there.
+        entered => OFFERED.get_or_init(|| registry::first_test().map(Entry::Test)).as_ref().or(entered),
+    }
+}
+
 /// How a worker of this process enters.
 ///
 /// # Errors
 ///
-/// This process may start no workers: it never entered, it stands too deep in pools, it has more rights than its user, or
-/// there is no file to start it from.
+/// This process may start no workers: it never entered and has no `#[poolmap::test]`, it stands too deep in pools, it has more
+/// rights than its user, or there is no file to start it from.
 pub(crate) fn entry() -> Result<&'static Entry> {
-    let entry = ENTRY.get().ok_or_else(|| Error::new(Kind::NotInitialized))?;
+    let entry = entered().ok_or_else(|| Error::new(Kind::NotInitialized))?;
     let depth = depth();
     if depth >= DEPTH_MAX {
         return Err(Error::new(Kind::NestedTooDeep { depth: depth + 1, depth_max: DEPTH_MAX }));
@@ -119,7 +130,12 @@ pub(crate) fn entry() -> Result<&'static Entry> {
 
 /// The path that this program is started by.
 fn program() -> std::result::Result<&'static CString, &'static str> {
-    sys::own_program(CODE.load(Ordering::Relaxed))
+    let code = match CODE.load(Ordering::Relaxed) {
+        // It has not entered: a test that did offers its entry.
+        0 => depth as fn() -> u32 as usize,
+        code => code,
+    };
+    sys::own_program(code)
 }
 
 /// How many pools this process stands in.

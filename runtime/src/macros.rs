@@ -149,9 +149,9 @@ pub use poolmap_macros::main;
 
 /// Marks a test that uses workers, in place of `#[test]`.
 ///
-/// It works under `cargo test` and under nextest, with `-> Result`, `#[ignore]` and `#[should_panic]`, and needs no other
-/// set-up. A worker is the test program, started again for this one test. `#[poolmap::test(crate = path)]` is for a crate
-/// that knows this one by another name.
+/// It works under `cargo test` and nextest, with `-> Result`, `#[ignore]`, `#[should_panic]`, and above `#[tokio::test]` or another
+/// runtime's attribute: a worker, the test program started again, starts none. A plain `#[test]` has workers if its program has a
+/// `#[poolmap::test]`. `#[poolmap::test(crate = path)]` is for a crate that knows this one by another name.
 ///
 /// # Examples
 ///

@@ -17,6 +17,7 @@ pub(crate) fn main(options: TokenStream, item: &TokenStream) -> TokenStream {
 
 pub(crate) fn test(options: TokenStream, item: &TokenStream) -> TokenStream {
     match entry::parse_test(options, item.clone()) {
+        Ok(entry) if entry.has_test_runtime() => wrapped_test(&entry),
         Ok(entry) => entered_test(&entry),
         Err(errors) => refused::item(&errors, item),
     }
@@ -44,16 +45,57 @@ fn entered_test(entry: &Entry) -> TokenStream {
     let krate = place::krate(entry.krate.as_ref());
     let Entry { attributes, visibility, signature, body, .. } = entry;
     let (inner, body) = split_inner(body.stream());
-    let name = signature.ident.to_string();
+    let (registration, enter) = (registration(entry, &krate), enter(entry, &krate));
     quote! {
         #[::core::prelude::v1::test]
         #(#attributes)*
         #visibility #signature {
             #(#inner)*
-            #krate::__private::enter_test(::core::concat!(::core::module_path!(), "::", #name));
+            #registration
+            #enter
             #body
         }
     }
+}
+
+/// A test inside of a test: what is put first comes before a runtime that an attribute of the inner one starts.
+fn wrapped_test(entry: &Entry) -> TokenStream {
+    let krate = place::krate(entry.krate.as_ref());
+    let (outer_attributes, inner_attributes) = (entry.outer_attributes_of_test(), entry.inner_attributes_of_test());
+    let Entry { visibility, signature, body, .. } = entry;
+    let output = &signature.output;
+    let name = place::own(&signature.ident);
+    let (registration, enter) = (registration(entry, &krate), enter(entry, &krate));
+    quote! {
+        #[::core::prelude::v1::test]
+        #(#outer_attributes)*
+        // The attribute of the runtime makes the inner function a test, too, which the harness does not see.
+        #[allow(unnameable_test_items)]
+        #visibility fn #name() #output {
+            #registration
+            #(#inner_attributes)*
+            #signature #body
+            #enter
+            #name()
+        }
+    }
+}
+
+/// The test's path, which the harness knows it by.
+fn path(entry: &Entry) -> TokenStream {
+    let name = entry.signature.ident.to_string();
+    quote!(::core::concat!(::core::module_path!(), "::", #name))
+}
+
+/// What makes the test known to others of its binary. It stands inside of the test, so that it is there whenever the test is.
+fn registration(entry: &Entry, krate: &TokenStream) -> TokenStream {
+    let path = path(entry);
+    quote!(#krate::__private::inventory::submit! { #krate::__private::Test(#path) })
+}
+
+fn enter(entry: &Entry, krate: &TokenStream) -> TokenStream {
+    let path = path(entry);
+    quote!(#krate::__private::enter_test(#path);)
 }
 
 /// The attributes at the start of a body, which must stay there, and the rest.

@@ -32,5 +32,5 @@ pub(crate) use outcome::{
 pub(crate) use progress::{Finished, Progress};
 pub(crate) use state::forget_states;
 pub use state::with_state;
-pub(crate) use table::{DROPS_OUTPUT, fingerprint, function};
-pub use table::{Entry, Identity, Registration};
+pub(crate) use table::{DROPS_OUTPUT, fingerprint, first_test, function, test_name};
+pub use table::{Entry, Identity, Registration, Test};

@@ -1,4 +1,5 @@
-//! The table of worker functions; the only owner of inventory. It knows nothing of how a function is called.
+//! The table of worker functions, and the names of the tests that workers can enter by; the only owner of inventory. It knows
+//! nothing of how a function is called.
 //!
 //! A worker function's index in the sorted table is what travels. Both processes run one binary, so both make one table;
 //! the hello compares the fingerprints all the same.
@@ -117,6 +118,21 @@ pub(crate) fn table() -> &'static [&'static Registration] {
         }
         table
     })
+}
+
+/// The path of a `#[poolmap::test]`, crate and modules included.
+pub struct Test(pub &'static str);
+
+inventory::collect!(Test);
+
+/// The name that libtest gives a test: its path without the crate.
+pub(crate) fn test_name(path: &'static str) -> &'static str {
+    path.split_once("::").map_or(path, |(_crate, name)| name)
+}
+
+/// The first test of this binary, by its name, that workers can enter by.
+pub(crate) fn first_test() -> Option<&'static str> {
+    inventory::iter::<Test>().map(|test| test_name(test.0)).min()
 }
 
 /// The function at a place of the table.
