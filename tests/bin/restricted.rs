@@ -81,7 +81,12 @@ fn main() {
         let time = started.elapsed().as_millis();
         match outcome {
             Ok(said) => println!("{use_of} ({time} ms): ok {said}"),
-            Err(error) => println!("{use_of} ({time} ms): error: {error}"),
+            Err(error) => {
+                print!("{use_of} ({time} ms): error: {error}");
+                let causes = std::iter::successors(error.source(), |cause| cause.source());
+                causes.for_each(|cause| print!(": {cause}"));
+                println!();
+            }
         }
     }
 }
