@@ -1,0 +1,179 @@
+//! A worker that runs its attacker's code: it writes anything, at any moment, into the memory that it shares with its parent and
+//! into its channel. The parent goes on, its other pools give right results, and its memory stays within a bound.
+//!
+//! `POOLMAP_HOSTILE_SECONDS` says how long it goes on (4 by default); `POOLMAP_TRANSPORT=socket` attacks the socket alone.
+
+mod common;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::libc;
+use poolmap::{Output, Pool, pool_map, pool_try_map, worker};
+use serde::{Deserialize, Serialize, Serializer};
+
+/// The largest argument or result of the attacked pools.
+const FRAME_BYTES_MAX: usize = 16 << 20;
+/// The parent may take so much more than before: twice the largest result for each of 2 workers, budgets and freed pages.
+const GROWTH_BYTES_MAX: u64 = 256 << 20;
+
+/// Random numbers of splitmix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    /// A word that is likely to mean something: small, large, a power of two, or anything.
+    fn word(&mut self) -> u64 {
+        match self.below(5) {
+            0 => self.below(8),
+            1 => u64::MAX - self.below(8),
+            2 => 1 << self.below(64),
+            3 => self.below(1 << 32) << 32 | self.below(1 << 16),
+            _ => self.next(),
+        }
+    }
+}
+
+/// The memory that this process shares and can write: where it begins, and how many bytes it has.
+fn shared_memory() -> Vec<(usize, usize)> {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let ours = maps.lines().filter(|line| line.contains("memfd:poolmap") && line.contains("rw-s"));
+    ours.map(|line| {
+        let (start, end) = line.split(' ').next().unwrap().split_once('-').unwrap();
+        let [start, end] = [start, end].map(|address| usize::from_str_radix(address, 16).unwrap());
+        (start, end - start)
+    })
+    .collect()
+}
+
+#[allow(unsafe_code, reason = "the attack is what the test is about")]
+fn word(address: usize) -> &'static AtomicU64 {
+    // SAFETY: the address lies in memory that stays mapped while a task runs; all that touches it is atomic.
+    unsafe { AtomicU64::from_ptr(std::ptr::with_exposed_provenance_mut(address)) }
+}
+
+/// Writes words anywhere: mostly into the first pages, where the protocol's own stand.
+fn spoil_memory(random: &mut Random) {
+    let memory = shared_memory();
+    for _ in 0..random.below(2000) {
+        let Some(&(start, bytes)) = memory.get(random.below(memory.len().max(1) as u64) as usize) else {
+            return;
+        };
+        let bytes = if random.below(4) > 0 { bytes.min(600) } else { bytes };
+        let place = start + random.below(bytes as u64 / 8) as usize * 8;
+        match random.below(3) {
+            0 => word(place).store(random.word(), Ordering::SeqCst),
+            1 => drop(word(place).fetch_add(random.word(), Ordering::SeqCst)),
+            _ => drop(word(place).fetch_xor(1 << random.below(64), Ordering::SeqCst)),
+        }
+    }
+}
+
+#[allow(unsafe_code, reason = "the attack is what the test is about")]
+fn send(bytes: &[u8]) {
+    for descriptor in 3..8 {
+        // SAFETY: the pointer and the length are those of bytes that live through the call.
+        unsafe { libc::send(descriptor, bytes.as_ptr().cast(), bytes.len(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) };
+    }
+}
+
+/// A frame that passes the first checks, with anything in it.
+fn frame(random: &mut Random) -> Vec<u8> {
+    let length = [0, 8, 20, 24, 100, 5000][random.below(6) as usize] as u32;
+    let claimed = if random.below(4) == 0 { random.word() as u32 } else { length };
+    let check = (claimed ^ 0x9e37_79b9).rotate_left(16).to_le_bytes();
+    let mut frame = [claimed.to_le_bytes(), check].concat();
+    frame.push(17 + random.below(8) as u8);
+    frame.extend((0..length.div_ceil(8)).flat_map(|_| random.word().to_le_bytes()).take(length as usize));
+    frame.extend(check);
+    frame
+}
+
+/// A result whose bytes claim what is not there.
+#[derive(Deserialize)]
+enum Claim {
+    _Never(Vec<Vec<u64>>, Vec<()>, Option<Box<Claim>>),
+}
+
+impl Serialize for Claim {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut random = Random(std::process::id().into());
+        let words: Vec<u64> = (0..2 + random.below(30)).map(|_| random.word()).collect();
+        serializer.serialize_newtype_variant("Claim", 0, "_Never", &words)
+    }
+}
+
+/// Attacks for a moment, and then gives nonsense.
+#[worker]
+fn attack(seed: u64) -> Vec<Claim> {
+    let mut random = Random(seed);
+    let end = Instant::now() + Duration::from_millis(random.below(30));
+    loop {
+        match random.below(4) {
+            0 => spoil_memory(&mut random),
+            1 => send(&frame(&mut random)),
+            2 => send(&(0..random.below(300)).map(|_| random.next() as u8).collect::<Vec<_>>()),
+            _ => (0..random.below(200)).for_each(|_| send(&frame(&mut random))),
+        }
+        if Instant::now() >= end {
+            return (0..random.below(4)).map(|_| Claim::_Never(Vec::new(), Vec::new(), None)).collect();
+        }
+    }
+}
+
+#[worker]
+fn square(x: u64) -> u64 {
+    x * x
+}
+
+/// The most memory that this process has had, in bytes.
+fn peak_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap() * 1024
+}
+
+#[poolmap::test]
+fn the_parent_of_a_hostile_worker_goes_on_within_its_memory() {
+    let guard = common::guard();
+    let seconds = common::asked("POOLMAP_HOSTILE_SECONDS", 4);
+    guard.allow(Duration::from_secs(seconds));
+    let honest = common::ready_pool(1);
+    let squares: Vec<u64> = (0..1000).map(|x| x * x).collect();
+    assert_eq!(pool_map!(in &honest, square, 0..1000).unwrap(), squares);
+    let (before, start) = (peak_bytes(), Instant::now());
+    let (mut seed, mut given, mut failed) = (0, 0, 0);
+    while start.elapsed() < Duration::from_secs(seconds) {
+        // What the attacked runtime panics with is nobody's to read.
+        let builder = Pool::builder().workers(2).frame_bytes_max(FRAME_BYTES_MAX);
+        let attacked = builder.output(Output::Captured).build().unwrap();
+        for _ in 0..20 {
+            seed += 10;
+            let outcomes = pool_try_map!(in &attacked, attack, seed - 10..seed; timeout = Duration::from_secs(1));
+            match outcomes {
+                Ok(outcomes) => {
+                    assert_eq!(outcomes.len(), 10);
+                    let ok = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+                    (given, failed) = (given + ok, failed + 10 - ok);
+                }
+                // Workers that are ended again and again before they are ready may fail the call.
+                Err(error) => assert!(error.is_start_failure(), "{error}"),
+            }
+        }
+        assert_eq!(pool_map!(in &honest, square, 0..1000).unwrap(), squares);
+    }
+    let grown = peak_bytes().saturating_sub(before);
+    println!("{given} attacks gave a result, {failed} failed; the parent grew by {} MiB", grown >> 20);
+    assert!(failed > 0, "no attack did anything");
+    assert!(grown < GROWTH_BYTES_MAX, "the parent grew by {grown} bytes");
+}
