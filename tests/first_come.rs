@@ -100,16 +100,14 @@ fn what_waits_behind_a_long_task_is_run_by_the_others_however_short_it_is() {
         let finished = Counter::new(0).unwrap();
         let started = Instant::now();
         let results = pool_iter_unordered!(in &pool, nap, &naps, poolmap::shared(&finished); chunk_size = 1).unwrap();
-        let (mut count, mut at_long) = (0, None);
+        let mut count = 0;
+        // The long one tells whether the others have finished before its time was over; their results may come behind its own.
         for result in results {
             let (index, is_whole) = result.unwrap();
-            assert!(is_whole, "task {index}");
+            assert!(is_whole, "task {index} waited {:?} for the others", started.elapsed());
             count += 1;
-            if index == 3000 {
-                at_long = Some(count);
-            }
         }
-        assert_eq!((count, at_long), (6001, Some(6001)), "it took {:?}", started.elapsed());
+        assert_eq!(count, 6001);
     }
 }
 
