@@ -144,7 +144,7 @@ impl Process {
             _ if self.is_over() => Err(Errno::ESRCH),
             _ => kill(self.pid, signal).or_else(|denied| match denied {
                 Errno::ESRCH => Err(denied),
-                _ => thread_signal(self.pid, signal),
+                _ => thread_signal(self.pid, signal).map_err(|_| denied),
             }),
         };
         match by_pidfd.or_else(|denied| if denied == Errno::ESRCH { Err(denied) } else { by_number() }) {
