@@ -9,7 +9,7 @@ use poolmap::{
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use std::iter::repeat;
+use std::iter::{repeat, repeat_n};
 
 /// Writes bytes that it chooses, and is read as whatever `T` is.
 struct Forged<T> {
@@ -315,8 +315,7 @@ fn handles_that_were_given_work_everywhere() {
     let slices = vec![numbers.slice(..1), numbers.slice(1..), numbers.slice(..0)];
     // In a value for all tasks, in sequences, and each time anew when a task is tried again.
     for attempts in [1, 3] {
-        let sums =
-            pool_map!(in &pool, take_twice, repeat(&slices).take(50), shared(&job); attempts = attempts, shortest);
+        let sums = pool_map!(in &pool, take_twice, repeat_n(&slices, 50), shared(&job); attempts = attempts, shortest);
         assert!(sums.unwrap().iter().all(|(sum, _)| *sum == 4950));
     }
     assert_eq!(job.0.get(), 100);
@@ -338,7 +337,7 @@ fn look_into(value: Either, abort: bool) -> u32 {
         Either::Nothing => 0,
         Either::Slice(slice) => slice.map_or(1, |slice| slice.iter().sum()),
         Either::Both { slice, counter } => {
-            slice.len() as u32 + counter.iter().map(|one| one.add(1) as u32 * 0 + 1).sum::<u32>()
+            slice.len() as u32 + counter.iter().map(|one| u32::from(one.add(1) >= 0)).sum::<u32>()
         }
     }
 }

@@ -19,9 +19,7 @@ fn add(x: i64, y: i64) -> i64 {
 
 /// Whose argument does not encode.
 #[worker]
-fn take(value: Refuses) {
-    drop(value);
-}
+fn take(_value: Refuses) {}
 
 #[derive(serde::Deserialize)]
 struct Refuses;

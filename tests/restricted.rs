@@ -96,7 +96,7 @@ fn faults(restriction: &str, output: &Output) -> Vec<String> {
             return faults;
         };
         let is_named = CAUSES.iter().any(|cause| line.contains(cause) || stderr.contains(cause));
-        if !line.contains(": ok") && !(line.contains(": error: ") && is_named) {
+        if !(line.contains(": ok") || line.contains(": error: ") && is_named) {
             faults.push(format!("{restriction}: {line}"));
         }
     }

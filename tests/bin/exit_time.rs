@@ -68,7 +68,7 @@ fn use_it(what: &str) -> poolmap::Result<bool> {
         }
         "mutex" => {
             let text = Mutex::new(String::new())?;
-            pool_map!(lock, std::iter::repeat(&text).take(2))?;
+            pool_map!(lock, std::iter::repeat_n(&text, 2))?;
             *text.lock()? == "xx"
         }
         "process" => Process::new(add { x: 1, base: 2 }).start()?.join()? == 3,

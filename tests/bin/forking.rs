@@ -198,7 +198,7 @@ fn entries(made: Made, process: poolmap::ProcessHandle<u64>) {
 fn own() -> poolmap::Result<()> {
     let pool = Pool::builder().workers(2).build()?;
     check("a pool of its own", works(&pool) && pool.apply(square { x: 3 })? == 9);
-    check("a global pool of its own", works_globally() && global_pool()?.workers().len() > 0);
+    check("a global pool of its own", works_globally() && !global_pool()?.workers().is_empty());
     check("a handle of its own", pool.submit(square { x: 4 })?.join()? == 16);
     check("a process of its own", Process::new(square { x: 5 }).start()?.join()? == 25);
     let (sender, receiver) = poolmap::channel::<u64>()?;

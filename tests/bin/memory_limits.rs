@@ -89,7 +89,7 @@ const USES: [Use; 9] = [
     }),
     ("mutex", |pool| {
         let text = Mutex::new(String::new())?;
-        pool_map!(in pool, push, std::iter::repeat(&text).take(2))?;
+        pool_map!(in pool, push, std::iter::repeat_n(&text, 2))?;
         Ok(*text.lock()? == "xx")
     }),
     ("process", |_| {

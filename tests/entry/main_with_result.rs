@@ -13,6 +13,6 @@ fn parse(text: &str) -> Result<u64, std::num::ParseIntError> {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     assert_eq!(pool_map!(parse, ["1", "2"])?, [1, 2]);
     let error = pool_map!(parse, ["x"]).unwrap_err();
-    assert!(error.to_string().contains("invalid digit"), "{error}");
+    assert!(format!("{error:#}").contains("invalid digit"), "{error:#}");
     Ok(())
 }

@@ -107,7 +107,7 @@ impl Room {
 
     /// The pages, where the numbers begin there, and what workers of this process get of them: none where there is no memory that
     /// they can share.
-    pub(super) fn to_divide(&mut self) -> (&mut Pages, usize, Option<&Arc<Segment>>) {
+    pub(super) fn divisible(&mut self) -> (&mut Pages, usize, Option<&Arc<Segment>>) {
         if let Self::Part(part) = self {
             part.make_copy();
         }

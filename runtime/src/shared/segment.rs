@@ -184,9 +184,12 @@ impl Memory {
 
     fn copy(&self) -> Option<Arc<Segment>> {
         let all = self.pages.numbers::<u8>(0, self.pages.len())?;
-        let filled = Self::fill(all.len(), |pages| Some(pages.numbers_mut::<u8>(0, all.len())?.copy_from_slice(all)));
-        let (copy, written) = filled.ok()?;
-        written.and_then(|()| copy.segment().map(Arc::clone))
+        let fill = |pages: &mut Pages| {
+            let room = pages.numbers_mut::<u8>(0, all.len());
+            room.map(|room| room.copy_from_slice(all)).is_some()
+        };
+        let (copy, is_written) = Self::fill(all.len(), fill).ok()?;
+        copy.segment().filter(|_| is_written).map(Arc::clone)
     }
 
     /// Maps its pages, once: memory that this process got is about to be read, and again by later tasks.
@@ -218,7 +221,8 @@ fn shared(bytes: usize) -> io::Result<(Pages, OwnedFd)> {
     Ok((pages, memory))
 }
 
-#[cfg(all(test, poolmap_linux))]
+#[cfg(test)]
+#[cfg(poolmap_linux)]
 mod tests {
     use super::*;
 

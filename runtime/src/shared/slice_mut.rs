@@ -258,7 +258,7 @@ impl<T: Number> SharedSliceMut<T> {
         self.settle();
         match &mut self.room {
             Some(room) => {
-                let (pages, start, segment) = room.to_divide();
+                let (pages, start, segment) = room.divisible();
                 SharedPart::new(pages.parts(start, self.length).expect(CHECKED), segment, start)
             }
             None => SharedPart::new(Part::empty(), None, 0),

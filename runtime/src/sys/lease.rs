@@ -62,7 +62,8 @@ impl Lease {
     }
 }
 
-#[cfg(all(test, poolmap_linux))]
+#[cfg(test)]
+#[cfg(poolmap_linux)]
 mod tests {
     use super::*;
     use crate::sys::Pages;

@@ -79,7 +79,8 @@ pub(crate) fn is_sealed_against_all_writers(_memory: impl AsFd) -> bool {
     false
 }
 
-#[cfg(all(test, poolmap_linux))]
+#[cfg(test)]
+#[cfg(poolmap_linux)]
 mod tests {
     use super::*;
     use crate::sys::{CommonMemory, seal_against_writers, shared_memory};

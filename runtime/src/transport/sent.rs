@@ -7,6 +7,9 @@ use std::sync::{Arc, Weak};
 use super::Chunk;
 use crate::shared::{self, Segment, SegmentKind};
 
+/// Memory, and the ranges of it (offset and length, in bytes) that are lent.
+type Missing = (Arc<Segment>, Vec<(u64, u64)>);
+
 /// The memory that one worker has.
 #[derive(Default)]
 pub(super) struct SentMemory {
@@ -17,7 +20,7 @@ pub(super) struct SentMemory {
 impl SentMemory {
     /// The memory that the worker must be sent before this chunk, each of which the caller does send, with the ranges that are lent
     /// of it.
-    pub(super) fn missing(&mut self, chunk: &Chunk) -> Vec<(Arc<Segment>, Vec<(u64, u64)>)> {
+    pub(super) fn missing(&mut self, chunk: &Chunk) -> Vec<Missing> {
         let mut missing = Vec::new();
         for segment in chunk.memory() {
             if segment.kind == SegmentKind::Parts {

@@ -307,7 +307,7 @@ impl Parent {
                 self.new.push_front(argument);
             } else {
                 assert_eq!(status, Status::Output);
-                check_result(argument, &result);
+                check_result(argument, result);
                 assert!(self.done.insert(argument), "two results of {argument}");
             }
             self.answered += 1;

@@ -428,7 +428,7 @@ impl ModelCall {
                 let mut records = Records::new(bytes.clone());
                 for index in indices.clone() {
                     let (status, payload) = records.next().unwrap();
-                    assert_eq!((status, &payload[..]), (Status::Output, &(index as u64).to_le_bytes()[..]));
+                    assert_eq!((status, payload), (Status::Output, &(index as u64).to_le_bytes()[..]));
                     assert_eq!(self.finished_by.get(&index), Some(&pid), "the worker of task {index}");
                 }
                 assert_eq!(records.drop_rest(), 0, "results of other tasks");
