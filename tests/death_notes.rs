@@ -63,7 +63,7 @@ fn die(way: &str) -> usize {
 /// What the workers of some pools may allocate.
 const LIMIT: u64 = 64 << 20;
 /// More than any machine has.
-const HUGE: usize = 1 << 46;
+const HUGE: usize = usize::MAX >> 18;
 
 fn die_safely(way: &str) -> usize {
     match way {

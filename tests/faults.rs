@@ -136,7 +136,7 @@ fn close_and_go_on(_task: usize) {
 /// How long the CPUs have run this process.
 fn cpu_time() -> i64 {
     let usage = getrusage(UsageWho::RUSAGE_SELF).unwrap();
-    let micros = |time: nix::sys::time::TimeVal| time.tv_sec() * 1_000_000 + time.tv_usec();
+    let micros = |time: nix::sys::time::TimeVal| nix::sys::time::TimeValLike::num_microseconds(&time);
     micros(usage.user_time()) + micros(usage.system_time())
 }
 

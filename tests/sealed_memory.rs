@@ -1,5 +1,7 @@
 //! What the kernel keeps tasks from: sealing, cutting and mapping memory that others use. And files that change under a slice.
 
+#![cfg(target_os = "linux")]
+
 mod common;
 
 use std::iter::{repeat, repeat_n};

@@ -151,6 +151,7 @@ fn check(ranges: &[(usize, Range<usize>)], length: usize) -> Result<(), String> 
 }
 
 #[cfg(test)]
+#[cfg(poolmap_linux)]
 mod tests {
     use proptest::prelude::*;
 
@@ -158,7 +159,6 @@ mod tests {
 
     proptest! {
         #[test]
-        #[cfg(poolmap_linux)]
         fn parts_are_all_disjoint_or_an_error(
             ranges in proptest::collection::vec((0..60usize, 0..20usize), 0..6),
         ) {

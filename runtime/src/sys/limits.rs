@@ -94,7 +94,11 @@ pub(crate) fn fail_behind_file_limit() {
 
 /// The address space that this process may take; none if it has no limit.
 pub(crate) fn address_space_bytes() -> Option<u64> {
-    limit(Resource::RLIMIT_AS)
+    #[cfg(target_os = "freebsd")]
+    let resource = Resource::RLIMIT_VMEM;
+    #[cfg(not(target_os = "freebsd"))]
+    let resource = Resource::RLIMIT_AS;
+    limit(resource)
 }
 
 /// Says why memory could not be mapped, where a limit is the cause.

@@ -62,12 +62,12 @@ fn remedy(number: i32) -> Option<String> {
     })
 }
 
-#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple", target_os = "freebsd"))]
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 fn processes_max() -> String {
     limit(Resource::RLIMIT_NPROC)
 }
 
-#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple", target_os = "freebsd")))]
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
 fn processes_max() -> String {
     "not known".to_owned()
 }
