@@ -128,7 +128,9 @@ fn threshold(points: &[(f64, f64)], limit: f64) -> String {
 fn stays(points: &[(f64, f64)], limit: f64) -> String {
     let from = points.iter().rposition(|(_, ratio)| *ratio > limit).map_or(0, |last| last + 1);
     match points.get(from) {
-        None => format!("and take more than {} times as long as over two threads in the last measured point", ratio(limit)),
+        None => {
+            format!("and take more than {} times as long as over two threads in the last measured point", ratio(limit))
+        }
         Some((micros, _)) => {
             let largest = points[from..].iter().map(|(_, ratio)| *ratio).fold(0.0, f64::max);
             format!(
