@@ -198,7 +198,8 @@ fn a_deadline_is_the_last_item_of_an_iterator() {
     let mut items: Vec<_> =
         pool_iter!(in &pool, go_on, ways(), 0..; deadline = 5 * LIMIT, window = 20).unwrap().collect();
     assert!(items.pop().unwrap().unwrap_err().is_deadline());
-    assert!((20..=30).contains(&items.len()), "{} items were read", items.len());
+    // As many as the window allows, or, over the socket, as the workers could begin at once.
+    assert!((12..=30).contains(&items.len()), "{} items were read", items.len());
     for (task, item) in items.into_iter().enumerate() {
         match item {
             Ok(output) => assert_eq!(output, task),
