@@ -93,7 +93,7 @@ impl CommonMemory {
     #[cfg(poolmap_linux)]
     pub(crate) fn sleep(&self, offset: usize, seen: u64, at_most: Duration, _round: u32) {
         let timeout = libc::timespec {
-            tv_sec: libc::time_t::try_from(at_most.as_secs()).unwrap_or(libc::time_t::MAX),
+            tv_sec: at_most.as_secs().try_into().unwrap_or(i32::MAX.into()),
             // Below 1e9, which fits.
             tv_nsec: at_most.subsec_nanos() as libc::c_long,
         };
