@@ -70,10 +70,15 @@ pub(crate) fn pair() -> io::Result<(UnixStream, UnixStream)> {
 /// One end of a new pair, on a descriptor from 3 on, which raises no SIGPIPE.
 pub(super) fn new_end(socket: OwnedFd) -> io::Result<OwnedFd> {
     raise_no_signal(&socket)?;
-    if socket.as_raw_fd() > 2 {
-        return Ok(socket);
+    at_least(3, socket)
+}
+
+/// The same open file under a number that is not below this.
+pub(super) fn at_least(lowest: RawFd, descriptor: OwnedFd) -> io::Result<OwnedFd> {
+    if descriptor.as_raw_fd() >= lowest {
+        return Ok(descriptor);
     }
-    let moved = fcntl(&socket, FcntlArg::F_DUPFD_CLOEXEC(3))?;
+    let moved = fcntl(&descriptor, FcntlArg::F_DUPFD_CLOEXEC(lowest))?;
     // SAFETY: fcntl has just made this descriptor, and nothing else knows it.
     Ok(unsafe { OwnedFd::from_raw_fd(moved) })
 }

@@ -18,15 +18,16 @@ use std::ffi::{CStr, CString, OsString};
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::OFlag;
 use nix::libc;
 use nix::unistd::Pid;
 
 use super::process::Group;
+use super::socket::at_least;
 
 /// The descriptor of the process's end of its channel.
 pub(crate) const CHANNEL: RawFd = 3;
@@ -158,16 +159,6 @@ pub(super) fn spawn(spawn: Spawn<'_>) -> io::Result<Pid> {
         )
     };
     check(result).map(|()| Pid::from_raw(pid))
-}
-
-/// The same open file under a number that is not below this.
-fn at_least(lowest: RawFd, descriptor: OwnedFd) -> io::Result<OwnedFd> {
-    if descriptor.as_raw_fd() >= lowest {
-        return Ok(descriptor);
-    }
-    let moved = fcntl(&descriptor, FcntlArg::F_DUPFD_CLOEXEC(lowest))?;
-    // SAFETY: fcntl has just made this descriptor, and nothing else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(moved) })
 }
 
 fn pointers<'a>(strings: impl Iterator<Item = &'a CString>) -> Vec<*mut libc::c_char> {
