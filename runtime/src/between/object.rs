@@ -140,8 +140,6 @@ impl Object {
             |error| Error::between(Between::Unfit, format!("there is no memory to share for {}: {error}", kind.name()));
         let bytes = BODY.checked_add(body_bytes).ok_or_else(|| failed(std::io::ErrorKind::OutOfMemory.into()))?;
         let descriptor = sys::common_memory(bytes).map_err(failed)?;
-        // A process that seals it against writing would do so for all.
-        sys::seal_seals(&descriptor).map_err(failed)?;
         let memory = CommonMemory::new(&descriptor, bytes).map_err(failed)?;
         memory.word(KIND).store(kind as u64, Ordering::SeqCst);
         fill(&memory);

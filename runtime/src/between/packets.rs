@@ -69,7 +69,7 @@ impl<'a> Packet<'a> {
     /// Puts the value into memory of its own.
     pub(super) fn make_large(&mut self) -> io::Result<()> {
         let value = &self.bytes[HEAD_BYTES..];
-        let memory = File::from(sys::common_memory(value.len())?);
+        let memory = File::from(sys::memory_file(value.len())?);
         memory.write_all_at(value, 0)?;
         // Who receives it finds what was sent. Where the system has no seals, it copies what it finds, once.
         let _ = sys::seal_against_all_writers(&memory);
@@ -176,9 +176,9 @@ mod tests {
 
     #[test]
     fn what_anyone_sends_is_an_error_and_no_more() {
-        let memory = || Some(sys::common_memory(100).unwrap());
+        let memory = || Some(sys::memory_file(100).unwrap());
         let sealed = || {
-            let memory = File::from(sys::common_memory(100).unwrap());
+            let memory = File::from(sys::memory_file(100).unwrap());
             memory.write_all_at(&[7; 100], 0).unwrap();
             assert_eq!(sys::seal_against_all_writers(&memory).is_ok(), sys::CAN_SEAL);
             Some(OwnedFd::from(memory))
@@ -200,7 +200,7 @@ mod tests {
         }
         assert!(matches!(parse(&packet(LARGE, 100, b""), sealed()), Ok(Came::Large(value)) if value == [7; 100]));
         if sys::CAN_SEAL {
-            let sparse = sys::common_memory(1 << 30).unwrap();
+            let sparse = sys::memory_file(1 << 30).unwrap();
             sys::seal_against_all_writers(&sparse).unwrap();
             for memory in [memory().unwrap(), sparse] {
                 let length = sys::memory_bytes(&memory).unwrap() as u64;

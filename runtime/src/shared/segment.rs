@@ -240,10 +240,11 @@ mod tests {
         let itself = written.segment().unwrap();
         assert!(Arc::ptr_eq(&itself.memory, &segment.memory) && itself.id != segment.id);
         let (pages, segment) = lent();
-        let writer = sys::CommonMemory::new(&*segment.memory, 4096).unwrap();
+        let lease = sys::Lease::new(&FromParent::in_test(segment.memory.try_clone().unwrap()), 0, 4096).unwrap();
+        let (mut writer, _) = lease.take(0, 8).unwrap();
         let written = Memory::written(pages, &segment).unwrap();
         assert!(!Arc::ptr_eq(&written.segment().unwrap().memory, &segment.memory));
-        writer.word(0).store(9, Ordering::SeqCst);
+        writer.numbers_mut::<u64>(0, 1).unwrap()[0] = 9;
         assert_eq!(written.pages().numbers::<u64>(0, 1), Some(&[7][..]));
     }
 }

@@ -14,18 +14,30 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
-use super::memory::{Access, Mapping};
+use super::memory::{Access, Mapping, check_raced};
 use super::racing::copy_to;
 
-/// Memory of so many bytes, zeros at first, without a name, for any number of processes to read and write.
+/// Memory of so many bytes, zeros at first, without a name, for any number of processes to read and write. None can seal it for
+/// all.
 #[cfg(poolmap_linux)]
 pub(crate) fn common_memory(bytes: usize) -> io::Result<OwnedFd> {
+    super::memory::raced_memory(bytes)
+}
+
+#[cfg(not(poolmap_linux))]
+pub(crate) fn common_memory(bytes: usize) -> io::Result<OwnedFd> {
+    memory_file(bytes)
+}
+
+/// Memory of so many bytes without a name, to be written as a file is, and sent.
+#[cfg(poolmap_linux)]
+pub(crate) fn memory_file(bytes: usize) -> io::Result<OwnedFd> {
     super::memory::shared_memory(bytes)
 }
 
 /// A file whose name is gone before anyone can use it.
 #[cfg(not(poolmap_linux))]
-pub(crate) fn common_memory(bytes: usize) -> io::Result<OwnedFd> {
+pub(crate) fn memory_file(bytes: usize) -> io::Result<OwnedFd> {
     use std::hash::{BuildHasher, RandomState};
     use std::os::unix::fs::OpenOptionsExt;
 
@@ -59,7 +71,13 @@ pub(crate) fn filled_bytes(memory: impl AsFd) -> io::Result<usize> {
 pub(crate) struct CommonMemory(Mapping);
 
 impl CommonMemory {
+    /// Maps memory that was made for this.
+    ///
+    /// # Errors
+    ///
+    /// It was made for something else (`PermissionDenied`), or cannot be mapped.
     pub(crate) fn new(memory: impl AsFd, bytes: usize) -> io::Result<Self> {
+        check_raced(&memory)?;
         Mapping::new(memory, bytes, Access::ReadWrite).map(Self)
     }
 

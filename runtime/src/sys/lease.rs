@@ -7,6 +7,8 @@ use std::sync::{Mutex, PoisonError};
 
 use super::memory::Mapping;
 use super::pages::Pages;
+#[cfg(poolmap_linux)]
+use super::seals::is_raced;
 use super::socket::FromParent;
 
 /// A range of the parent's memory, of which this process has nothing yet: it is mapped, and can be neither read nor written.
@@ -22,8 +24,15 @@ pub(crate) struct Lease {
 
 impl Lease {
     /// Reserves a range, which begins at a page.
+    ///
+    /// # Errors
+    ///
+    /// The memory is one that several processes write at once (`PermissionDenied`); the system has no address space.
     #[cfg(poolmap_linux)]
     pub(crate) fn new(memory: &FromParent, offset: usize, bytes: usize) -> io::Result<Self> {
+        if is_raced(memory.descriptor()) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         let reserved = Mapping::reserved(memory.descriptor(), offset, bytes)?;
         Ok(Self { reserved, offset, taken: Mutex::default() })
     }

@@ -17,6 +17,9 @@ use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
 use super::limits::not_mapped;
 use super::racing::copy_from;
+#[cfg(poolmap_linux)]
+use super::seals::is_raced;
+use super::seals::{is_sealed_against_writers, seal_seals};
 use super::socket::FromParent;
 
 /// What a mapping may be used for.
@@ -52,6 +55,27 @@ pub(crate) fn shared_memory(bytes: usize) -> io::Result<OwnedFd> {
 #[cfg(not(poolmap_linux))]
 pub(crate) fn shared_memory(_bytes: usize) -> io::Result<OwnedFd> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+/// The same, for several processes to write at once. None can seal it against the others, and [`Words`], `Ring` and
+/// `CommonMemory` map no other.
+pub(crate) fn raced_memory(bytes: usize) -> io::Result<OwnedFd> {
+    let memory = shared_memory(bytes)?;
+    seal_seals(&memory)?;
+    Ok(memory)
+}
+
+/// Refuses memory that was not made by [`raced_memory`]: of any other, this process may have borrowed the bytes.
+#[cfg(poolmap_linux)]
+pub(super) fn check_raced(memory: impl AsFd) -> io::Result<()> {
+    if is_raced(memory) { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
+}
+
+/// There is no memory that is lent in parts or sealed, and so none whose bytes are borrowed.
+#[cfg(not(poolmap_linux))]
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere it can fail")]
+pub(super) fn check_raced(_memory: impl AsFd) -> io::Result<()> {
+    Ok(())
 }
 
 /// Whether a call failed for want of descriptors, and not because the system cannot do it.
@@ -184,7 +208,7 @@ impl Mapping {
     }
 
     /// The bytes from `offset` on, twice, one behind the other: whatever begins in the first is in one piece.
-    fn twice(memory: impl AsFd, offset: usize, bytes: usize, access: Access) -> io::Result<Self> {
+    pub(super) fn twice(memory: impl AsFd, offset: usize, bytes: usize, access: Access) -> io::Result<Self> {
         let length = NonZeroUsize::new(bytes).ok_or(io::ErrorKind::InvalidInput)?;
         let both = NonZeroUsize::new(bytes * 2).ok_or(io::ErrorKind::InvalidInput)?;
         let file_offset = libc::off_t::try_from(offset).map_err(io::Error::other)?;
@@ -222,13 +246,13 @@ impl Mapping {
     }
 
     #[cfg(poolmap_linux)]
-    fn keep_from_forks(&self) {
+    pub(super) fn keep_from_forks(&self) {
         // SAFETY: the range is a mapping of ours, and the advice changes nothing in this process.
         let _ = unsafe { nix::sys::mman::madvise(self.start, self.bytes, nix::sys::mman::MmapAdvise::MADV_DONTFORK) };
     }
 
     #[cfg(not(poolmap_linux))]
-    fn keep_from_forks(&self) {}
+    pub(super) fn keep_from_forks(&self) {}
 
     /// Tells the kernel what becomes of the memory. What it does not know, or cannot do now, changes nothing.
     #[cfg(poolmap_linux)]
@@ -281,8 +305,14 @@ impl Drop for Mapping {
 pub(crate) struct Words(Mapping);
 
 impl Words {
-    pub(crate) fn new(memory: impl AsFd, bytes: usize, access: Access) -> io::Result<Self> {
-        Mapping::new(memory, bytes, access).map(Self)
+    /// The words of memory that was made to be written by several processes at once.
+    ///
+    /// # Errors
+    ///
+    /// It was made for something else (`PermissionDenied`), or cannot be mapped.
+    pub(crate) fn new(memory: impl AsFd, bytes: usize) -> io::Result<Self> {
+        check_raced(&memory)?;
+        Mapping::new(memory, bytes, Access::ReadWrite).map(Self)
     }
 
     /// A process forked from this one does not get the memory: it must not write into what is not its own.
@@ -290,43 +320,10 @@ impl Words {
         self.0.keep_from_forks();
     }
 
-    /// The word at an offset, a multiple of 8. One in memory that was mapped to be read must not be written.
+    /// The word at an offset, a multiple of 8.
     #[inline]
     pub(crate) fn word(&self, offset: usize) -> &AtomicU64 {
         self.0.word(offset)
-    }
-}
-
-/// A ring of bytes, mapped twice in a row, so that no read and no write needs to be cut at its end.
-pub(crate) struct Ring(Mapping);
-
-impl Ring {
-    /// The ring in the `bytes` from `offset` on, each a multiple of the page's size.
-    pub(crate) fn new(memory: impl AsFd, offset: usize, bytes: usize, access: Access) -> io::Result<Self> {
-        Mapping::twice(memory, offset, bytes, access).map(Self)
-    }
-
-    /// A process forked from this one does not get the memory.
-    pub(crate) fn keep_from_forks(&self) {
-        self.0.keep_from_forks();
-    }
-
-    pub(crate) fn capacity(&self) -> usize {
-        self.0.bytes / 2
-    }
-
-    /// Copies out what stands at a position, `bytes` at most the capacity.
-    pub(crate) fn copy_out(&self, position: u32, bytes: usize, to: &mut Vec<u8>) {
-        self.0.copy_out(position as usize % self.capacity(), bytes, to);
-    }
-
-    /// The room from a position on, for the one writer of a ring that was mapped to be written.
-    pub(crate) fn room(&mut self, position: u32, bytes: usize) -> &mut [u8] {
-        let offset = position as usize % self.capacity();
-        assert!(bytes <= self.capacity(), "more room than the ring has");
-        // SAFETY: the range is mapped, and for `bytes` up to the capacity no byte stands in it twice. It is borrowed from the
-        // one `Ring` of this process that writes; the other process only copies from what was handed over to it.
-        unsafe { std::slice::from_raw_parts_mut(self.0.address(offset), bytes) }
     }
 }
 
@@ -338,10 +335,22 @@ pub(crate) struct Region {
 }
 
 impl Region {
-    /// All of some shared memory, which this process alone writes.
-    pub(crate) fn shared(memory: &OwnedFd, bytes: usize) -> io::Result<Self> {
-        let mapping = Mapping::new(memory, bytes, Access::ReadWrite)?;
-        Ok(Self { mapping: Arc::new(mapping), offset: 0, bytes })
+    /// New memory that processes share, and that this one alone can write: it is sealed before anybody else has it.
+    pub(crate) fn shared(bytes: usize) -> io::Result<(Self, OwnedFd)> {
+        let memory = shared_memory(bytes)?;
+        let mapping = Arc::new(Mapping::new(&memory, bytes, Access::ReadWrite)?);
+        seal_against_writers(&memory)?;
+        Ok((Self { mapping, offset: 0, bytes }, memory))
+    }
+
+    /// The same, behind so many bytes of atomic words.
+    pub(crate) fn behind_words(words: usize, bytes: usize) -> io::Result<(Self, Words, OwnedFd)> {
+        let memory = shared_memory(bytes)?;
+        let mapping = Arc::new(Mapping::new(&memory, bytes, Access::ReadWrite)?);
+        let head = Words(Mapping::new(&memory, words, Access::ReadWrite)?);
+        seal_against_writers(&memory)?;
+        let mut all = Self { mapping, offset: 0, bytes };
+        Ok((all.split_off(words), head, memory))
     }
 
     /// Memory of this process alone.
@@ -389,12 +398,20 @@ impl DerefMut for Region {
     }
 }
 
-/// Memory of another process, to be read. That process must not write what this one was told to read, until it is told that
-/// this one is done: for a worker the protocol says so, and it trusts its parent.
+/// Memory of the parent's, to be read, which nobody else can write. The parent writes nothing that this process was told to read,
+/// until it is told that this one is done: the protocol says so, and a worker trusts its parent.
 pub(crate) struct View(Mapping);
 
 impl View {
+    /// Maps memory of the parent's.
+    ///
+    /// # Errors
+    ///
+    /// It is not sealed against writers (`PermissionDenied`), or cannot be mapped.
     pub(crate) fn new(memory: &FromParent, bytes: usize) -> io::Result<Self> {
+        if !is_sealed_against_writers(memory.descriptor()) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         Mapping::new(memory.descriptor(), bytes, Access::Read).map(Self)
     }
 
@@ -410,8 +427,8 @@ impl View {
         if end > self.0.bytes {
             return None;
         }
-        // SAFETY: the range is mapped (checked above) and lives as long as `self`; that it does not change while it is
-        // borrowed is what this type asks for.
+        // SAFETY: the range is mapped (checked above) and lives as long as `self`. It does not change while it is borrowed: the
+        // memory is sealed against writers, so the parent alone can write it, and does not.
         Some(unsafe { std::slice::from_raw_parts(self.0.address(offset), bytes) })
     }
 }
@@ -434,31 +451,29 @@ mod tests {
 
     #[test]
     #[cfg(poolmap_linux)]
-    fn a_ring_wraps_without_a_seam() {
-        let memory = shared_memory(3 << 12).unwrap();
-        let mut writer = Ring::new(&memory, 1 << 12, 2 << 12, Access::ReadWrite).unwrap();
-        let reader = Ring::new(&memory, 1 << 12, 2 << 12, Access::Read).unwrap();
-        let text: Vec<u8> = (0..5000).map(|byte| byte as u8).collect();
-        for position in [0u32, 4000, 8000, u32::MAX - 100] {
-            writer.room(position, text.len()).copy_from_slice(&text);
-            let mut copy = Vec::new();
-            reader.copy_out(position, text.len(), &mut copy);
-            assert_eq!(copy, text);
-        }
+    fn sealed_memory_can_be_read_and_not_written_by_others() {
+        let (mut region, memory) = Region::shared(1 << 12).unwrap();
+        region[7] = 42;
+        let parent = FromParent::in_test(memory.try_clone().unwrap());
+        assert_eq!(View::new(&parent, 1 << 12).unwrap().bytes(7, 1), Some(&[42][..]));
+        assert!(Words::new(&memory, 1 << 12).is_err());
+        assert!(nix::unistd::ftruncate(&memory, 0).is_err());
+        assert!(nix::unistd::write(&memory, b"x").is_err());
     }
 
     #[test]
     #[cfg(poolmap_linux)]
-    fn sealed_memory_can_be_read_and_not_written_by_others() {
-        let memory = shared_memory(1 << 12).unwrap();
-        let mut region = Region::shared(&memory, 1 << 12).unwrap();
-        seal_against_writers(&memory).unwrap();
-        region[7] = 42;
-        let parent = FromParent::in_test(memory.try_clone().unwrap());
-        assert_eq!(View::new(&parent, 1 << 12).unwrap().bytes(7, 1), Some(&[42][..]));
-        assert!(Words::new(&memory, 1 << 12, Access::ReadWrite).is_err());
-        assert!(nix::unistd::ftruncate(&memory, 0).is_err());
-        assert!(nix::unistd::write(&memory, b"x").is_err());
+    fn memory_is_mapped_for_what_it_was_made_for() {
+        let (pages, lent) = crate::sys::Pages::shared(1 << 12).unwrap();
+        assert!(Words::new(&lent, 1 << 12).is_err());
+        assert!(crate::sys::CommonMemory::new(&lent, 1 << 12).is_err());
+        assert!(View::new(&FromParent::in_test(lent), 1 << 12).is_err());
+        drop(pages);
+        let raced = raced_memory(1 << 12).unwrap();
+        assert!(Words::new(&raced, 1 << 12).is_ok());
+        let raced = FromParent::in_test(raced);
+        assert!(View::new(&raced, 1 << 12).is_err());
+        assert!(crate::sys::Lease::new(&raced, 0, 1 << 12).is_err());
     }
 
     #[test]

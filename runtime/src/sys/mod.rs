@@ -22,6 +22,7 @@ mod program;
 mod racing;
 mod random;
 mod refusal;
+mod ring;
 mod seals;
 mod socket;
 mod spawn;
@@ -32,7 +33,7 @@ mod waker;
 mod worker_setup;
 
 pub(crate) use common::{
-    CommonMemory, common_memory, filled_bytes, is_locked_by_another, lock_byte, memory_bytes, unlock_byte,
+    CommonMemory, common_memory, filled_bytes, is_locked_by_another, lock_byte, memory_bytes, memory_file, unlock_byte,
 };
 pub(crate) use crash::{
     CRASH_WORDS, Crash, CrashPad, Reason, TaskLimits, leave_word_of_crashes, watch_crashes, watch_crashes_again,
@@ -47,9 +48,7 @@ pub(crate) use lease::Lease;
 pub(crate) use limits::{
     CAN_LIMIT_MEMORY, address_space_bytes, check_file_bytes, fail_behind_file_limit, file_bytes_max, limit_memory,
 };
-pub(crate) use memory::{
-    Access, ReadWord, Region, Ring, View, Words, is_short_of_descriptors, seal_against_writers, shared_memory,
-};
+pub(crate) use memory::{ReadWord, Region, View, Words, is_short_of_descriptors, raced_memory, seal_against_writers};
 #[cfg(feature = "__fault_points")]
 pub(crate) use own_end::{kill_self, stop_self};
 pub(crate) use packets::{is_too_long, packet_pair, receive_packet, send_packet, shut_down_packets};
@@ -60,9 +59,10 @@ pub(crate) use process::{CAN_TELL_CPU_TIME, End, Group, Process, cpu_time, resid
 pub(crate) use program::own_program;
 pub(crate) use random::random;
 pub(crate) use refusal::{explained, start_error};
-pub(crate) use seals::{CAN_SEAL, is_sealed_against_writers, seal_against_all_writers, seal_seals};
+pub(crate) use ring::{Ring, RingWriter};
+pub(crate) use seals::{CAN_SEAL, is_sealed_against_writers, seal_against_all_writers};
 pub(crate) use socket::{
-    FromParent, Wait, is_hung_up, pair, receive, receive_with_descriptors, send, send_with_descriptors,
+    FromParent, ParentChannel, Wait, is_hung_up, pair, receive, receive_with_descriptors, send, send_with_descriptors,
 };
 pub(crate) use spawn::{Spawn, Stdout, Surroundings, assignment, open_null};
 pub(crate) use stack_room::{StackRoom, stack_room};

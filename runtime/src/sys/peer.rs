@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -13,17 +14,21 @@ use nix::sys::socket::{SockType, UnixAddr, getpeername, getsockopt, sockopt};
 
 use super::environment::WORKER_VARIABLE;
 use super::poll::{Watch, poll};
+use super::socket::ParentChannel;
 use super::spawn::CHANNEL;
 
 /// The end of a dead parent's channel is closed within this.
 const HANG_UP_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// Whether the channel's descriptor has an owner.
+static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// Takes the channel that `parent` has started this process with.
 ///
 /// # Errors
 ///
 /// There is none: the variable was inherited, or set by someone else.
-pub(super) fn take_channel(parent: u32) -> io::Result<UnixStream> {
+pub(super) fn take_channel(parent: u32) -> io::Result<ParentChannel> {
     let refuse = |why: &dyn fmt::Display| {
         io::Error::new(
             io::ErrorKind::InvalidData,
@@ -59,9 +64,13 @@ pub(super) fn take_channel(parent: u32) -> io::Result<UnixStream> {
     }
     // What a task starts must not hold the channel open.
     fcntl(channel, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    if IS_TAKEN.swap(true, Ordering::SeqCst) {
+        return Err(refuse(&"it has entered before"));
+    }
     // SAFETY: it is the socket that the parent made for this process and put under this number (asked above), before the
-    // program could open anything, so nothing else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(CHANNEL) }.into())
+    // program could open anything, and it is taken once: so nothing else owns it.
+    let channel = unsafe { OwnedFd::from_raw_fd(CHANNEL) };
+    Ok(ParentChannel::new(channel.into()))
 }
 
 /// Checks that this process is a child of `parent`, to whose life it is bound.

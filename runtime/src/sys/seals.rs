@@ -31,6 +31,15 @@ pub(crate) fn is_sealed_against_writers(memory: impl AsFd) -> bool {
     seals & F_SEAL_SHRINK != 0 && seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE) != 0
 }
 
+/// Whether the memory is one that everybody who has it may write, for ever: nobody can add a seal.
+#[cfg(poolmap_linux)]
+pub(super) fn is_raced(memory: impl AsFd) -> bool {
+    use nix::libc::{F_SEAL_FUTURE_WRITE, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_WRITE};
+
+    let kept = F_SEAL_SHRINK | F_SEAL_SEAL;
+    seals(memory) & (kept | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE) == kept
+}
+
 /// Whether nobody can write to the memory at all, its maker included, nor change its size.
 #[cfg(poolmap_linux)]
 pub(crate) fn is_sealed_against_all_writers(memory: impl AsFd) -> bool {
@@ -83,12 +92,11 @@ pub(crate) fn is_sealed_against_all_writers(_memory: impl AsFd) -> bool {
 #[cfg(poolmap_linux)]
 mod tests {
     use super::*;
-    use crate::sys::{CommonMemory, seal_against_writers, shared_memory};
+    use crate::sys::{CommonMemory, Pages, raced_memory, seal_against_writers};
 
     #[test]
     fn memory_that_somebody_can_write_is_not_sealed_against_all_writers() {
-        let memory = shared_memory(4096).unwrap();
-        let writer = CommonMemory::new(&memory, 4096).unwrap();
+        let (writer, memory) = Pages::shared(4096).unwrap();
         let error = seal_against_all_writers(&memory).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
         assert!(!is_sealed_against_writers(&memory) && !is_sealed_against_all_writers(&memory));
@@ -102,8 +110,7 @@ mod tests {
 
     #[test]
     fn sealed_seals_stay() {
-        let memory = shared_memory(4096).unwrap();
-        seal_seals(&memory).unwrap();
+        let memory = raced_memory(4096).unwrap();
         assert!(seal_against_writers(&memory).is_err());
         assert!(CommonMemory::new(&memory, 4096).is_ok());
         assert!(!is_sealed_against_writers(&memory));

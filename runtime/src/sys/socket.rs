@@ -1,6 +1,7 @@
 //! Bytes and descriptors over a socket pair. No call here raises SIGPIPE, whatever the program does with that signal.
 
 use std::io::{self, IoSlice, IoSliceMut};
+use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
@@ -131,6 +132,30 @@ pub(crate) fn send_with_descriptors(
     })
 }
 
+/// The channel that this process's parent has started it with: the kernel said that it is the parent's.
+pub(crate) struct ParentChannel(UnixStream);
+
+impl ParentChannel {
+    /// A socket of which it is known who is at the other end.
+    pub(super) fn new(stream: UnixStream) -> Self {
+        Self(stream)
+    }
+
+    /// In a test, parent and worker are one process.
+    #[cfg(test)]
+    pub(crate) fn in_test(stream: UnixStream) -> Self {
+        Self(stream)
+    }
+}
+
+impl Deref for ParentChannel {
+    type Target = UnixStream;
+
+    fn deref(&self) -> &UnixStream {
+        &self.0
+    }
+}
+
 /// A descriptor that has come from this process's parent, over the channel that it was started with. The parent keeps to what is
 /// agreed of the memory behind it: it trusts its workers with nothing, and they trust it.
 #[derive(Debug)]
@@ -148,7 +173,7 @@ impl FromParent {
     }
 
     /// In a test, parent and worker are one process.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn in_test(descriptor: OwnedFd) -> Self {
         Self(descriptor)
     }
@@ -156,7 +181,7 @@ impl FromParent {
 
 /// Reads some bytes from the parent, and takes the descriptors that came with them; 0 bytes is the end.
 pub(crate) fn receive_with_descriptors(
-    stream: &UnixStream,
+    stream: &ParentChannel,
     bytes: &mut [u8],
     wait: Wait,
     received: &mut impl Extend<FromParent>,
@@ -218,7 +243,7 @@ mod tests {
     fn a_received_descriptor_is_closed_by_exec_and_a_lost_reader_raises_no_signal() {
         let (one, other) = pair().unwrap();
         let sent = send_with_descriptors(&one, b"x", &[other.as_fd()]).unwrap();
-        let mut received = Vec::new();
+        let (other, mut received) = (ParentChannel::in_test(other), Vec::new());
         let came = receive_with_descriptors(&other, &mut [0; 8], Wait::No, &mut received).unwrap();
         assert_eq!((sent, came, received.len()), (1, 1, 1));
         let flags = FdFlag::from_bits_retain(fcntl(received[0].descriptor(), FcntlArg::F_GETFD).unwrap());

@@ -3,11 +3,11 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 
 use nix::libc;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
 
+use super::socket::ParentChannel;
 use super::spawn::FOLDER;
 use super::{peer, terminal};
 use crate::task::Role;
@@ -17,7 +17,7 @@ use crate::task::Role;
 /// # Errors
 ///
 /// This process was not started by `parent`, or the parent is gone already.
-pub(crate) fn become_worker(parent: u32, role: Role, folder: Folder) -> io::Result<UnixStream> {
+pub(crate) fn become_worker(parent: u32, role: Role, folder: Folder) -> io::Result<ParentChannel> {
     let channel = peer::take_channel(parent)?;
     if role.ends_with_parent() {
         die_with_parent();

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{layout, parking};
 use crate::shared::Segment;
-use crate::sys::{self, Access, ForkMark, Region, Words};
+use crate::sys::{self, ForkMark, Region, Words};
 
 /// An arena has no more, in all its pieces. Memory is taken as it is touched, and then kept: the first touch of a page costs more
 /// than the copy that fills it.
@@ -123,15 +123,8 @@ impl Arena {
     pub(crate) fn shared() -> io::Result<Self> {
         // Where files must be smaller than a room, arguments of any size still go over the socket, which has no such limit.
         sys::check_file_bytes(ROOM_BYTES_MAX as u64)?;
-        let (memory, mut region) = first(|bytes| {
-            let memory = sys::shared_memory(bytes)?;
-            let region = Region::shared(&memory, bytes)?;
-            Ok((memory, region))
-        })?;
-        let bytes = region.len();
-        let head = Words::new(&memory, HEAD_BYTES, Access::ReadWrite)?;
-        sys::seal_against_writers(&memory)?;
-        let blocks = region.split_off(HEAD_BYTES);
+        let (blocks, head, memory) = first(|bytes| Region::behind_words(HEAD_BYTES, bytes))?;
+        let bytes = HEAD_BYTES + blocks.len();
         Ok(Self::of(blocks, bytes, Some(Shared { memory, bytes, head })))
     }
 
@@ -242,9 +235,7 @@ impl Arena {
         if self.shared.is_none() {
             return Ok((Region::private(bytes)?, None));
         }
-        let memory = sys::shared_memory(bytes)?;
-        let region = Region::shared(&memory, bytes)?;
-        sys::seal_against_writers(&memory)?;
+        let (region, memory) = Region::shared(bytes)?;
         Ok((region, Some(Segment::new(memory, bytes))))
     }
 
@@ -273,9 +264,7 @@ impl Arena {
         if self.shared.is_none() {
             return Block::private(bytes);
         }
-        let memory = sys::shared_memory(bytes.len())?;
-        let mut region = Region::shared(&memory, bytes.len())?;
-        sys::seal_against_writers(&memory)?;
+        let (mut region, memory) = Region::shared(bytes.len())?;
         let length = bytes.len();
         move_into(bytes, &mut region);
         let segment = Segment::new(memory, length);

@@ -14,7 +14,7 @@ use super::ring_end::part_bytes_max;
 use super::{Chunk, layout, parking};
 use crate::fault_points::{self, Point};
 use crate::registry::Finished;
-use crate::sys::{self, Access, CRASH_WORDS, Crash, Ring, Words};
+use crate::sys::{self, CRASH_WORDS, Crash, Ring, Words};
 use crate::wire::{self, HEAD_BYTES, PanicNote, Records, Violation};
 
 /// A worker's queue and results, as the parent sees them.
@@ -66,9 +66,8 @@ impl RingLink {
     /// The memory of a new worker, and its descriptor for the worker.
     pub(super) fn new(buffers: &Arc<Buffers>, frame_bytes_max: usize) -> io::Result<(Self, OwnedFd)> {
         let (memory, results) = new_ring()?;
-        sys::seal_seals(&memory)?;
         let link = Self {
-            words: Words::new(&memory, layout::WORDS_BYTES, Access::ReadWrite)?,
+            words: Words::new(&memory, layout::WORDS_BYTES)?,
             results,
             ledger: Ledger::default(),
             entries: VecDeque::new(),
@@ -203,7 +202,7 @@ impl RingLink {
             return Ok(Vec::new());
         }
         let come = std::mem::take(&mut self.parts);
-        if come.len() <= part_bytes_max(&self.results) {
+        if come.len() <= part_bytes_max(self.results.capacity()) {
             // There is no part among them: each but a result's last, which is a record, is as large as it may be.
             return Ok(come);
         }
@@ -333,8 +332,8 @@ fn new_ring() -> io::Result<(OwnedFd, Ring)> {
         bytes /= 2;
     }
     loop {
-        let made = sys::shared_memory(layout::bytes(bytes)).and_then(|memory| {
-            let ring = Ring::new(&memory, layout::RESULTS, bytes, Access::Read)?;
+        let made = sys::raced_memory(layout::bytes(bytes)).and_then(|memory| {
+            let ring = Ring::new(&memory, layout::RESULTS, bytes)?;
             Ok((memory, ring))
         });
         match made {

@@ -16,13 +16,13 @@ use crate::codec::{Encoder, Sink};
 use crate::fault_points::{self, Point};
 use crate::registry::{Finished, Flush, Outgrown, Progress, TaskCall};
 use crate::shared;
-use crate::sys::{self, Access, CrashPad, FromParent, Ring, View, Words};
+use crate::sys::{self, CrashPad, FromParent, RingWriter, View, Words};
 use crate::wire::{self, HEAD_BYTES, PanicNote, Status, TaskFrames, Violation};
 
 /// A worker's queue and results, as the worker sees them.
 pub(crate) struct RingEnd {
     words: Arc<Words>,
-    results: Ring,
+    results: RingWriter,
     arena: View,
     /// How many messages about memory have come.
     messages: u64,
@@ -78,18 +78,17 @@ const SMALL_BYTES: usize = 64 * 1024;
 const FOLDED_TASKS_MAX: u32 = 4096;
 
 /// A result that does not fit is brought over in parts of so many bytes, and a record with the rest.
-pub(super) fn part_bytes_max(results: &Ring) -> usize {
-    results.capacity() / 4
+pub(super) fn part_bytes_max(ring_bytes: usize) -> usize {
+    ring_bytes / 4
 }
 
 impl RingEnd {
     /// Opens the memory whose descriptors came with the greeting.
-    pub(crate) fn new(arena: &FromParent, arena_bytes: usize, own: &FromParent) -> io::Result<Self> {
-        let own = own.descriptor();
-        let words = Words::new(own, layout::WORDS_BYTES, Access::ReadWrite)?;
-        let bytes = sys::memory_bytes(own)?.checked_sub(layout::RESULTS).filter(|bytes| bytes.is_power_of_two());
+    pub(crate) fn new(arena: &FromParent, arena_bytes: usize, own: FromParent) -> io::Result<Self> {
+        let words = Words::new(own.descriptor(), layout::WORDS_BYTES)?;
+        let bytes = sys::memory_bytes(own.descriptor())?.checked_sub(layout::RESULTS).filter(|bytes| bytes.is_power_of_two());
         let bytes = bytes.ok_or_else(|| io::Error::other("the parent sent memory without a ring"))?;
-        let results = Ring::new(own, layout::RESULTS, bytes, Access::ReadWrite)?;
+        let results = RingWriter::new(own, layout::RESULTS, bytes)?;
         words.keep_from_forks();
         results.keep_from_forks();
         Ok(Self {
@@ -339,7 +338,7 @@ impl RingEnd {
         self.append(&before, &[], 0);
         let mut left = &outgrown.bytes[..];
         loop {
-            let (part, rest) = left.split_at(left.len().min(part_bytes_max(&self.results)));
+            let (part, rest) = left.split_at(left.len().min(part_bytes_max(self.results.capacity())));
             let needed = part.len() + HEAD_BYTES + behind.len();
             while !self.has_room(needed) {
                 wait(self, needed)?;

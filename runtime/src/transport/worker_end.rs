@@ -10,20 +10,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::Fault;
 use super::socket::fault;
 use crate::fault_points::{self, Point};
-use crate::sys::{self, CrashPad, FromParent, Wait};
+use crate::sys::{self, CrashPad, FromParent, ParentChannel, Wait};
 use crate::task::Role;
 use crate::wire::{self, FrameBuffer, ToWorker};
 
 /// The worker's side.
 pub(crate) struct WorkerEnd {
-    stream: UnixStream,
+    stream: ParentChannel,
     inbox: FrameBuffer,
     descriptors: VecDeque<FromParent>,
 }
 
 impl WorkerEnd {
     /// The channel that this process was started with.
-    pub(crate) fn new(stream: UnixStream) -> Self {
+    pub(crate) fn new(stream: ParentChannel) -> Self {
         Self { stream, inbox: FrameBuffer::new(crate::wire::FRAME_BYTES_MIN), descriptors: VecDeque::new() }
     }
 

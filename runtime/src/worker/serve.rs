@@ -73,12 +73,11 @@ fn enter(parent: u32, role: Role, folder: Folder, leave: fn()) -> io::Result<Uni
     }
     let limit = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
     end.set_frame_bytes_max(limit(welcome.frame_bytes_max));
-    let ring = match &memory {
-        Some((arena, own)) => Some(RingEnd::new(arena, limit(welcome.arena_bytes), own)?),
+    // The memory stays mapped; without a descriptor no task can write to it by mistake.
+    let ring = match memory {
+        Some((arena, own)) => Some(RingEnd::new(&arena, limit(welcome.arena_bytes), own)?),
         None => None,
     };
-    // The memory stays mapped; without a descriptor no task can write to it by mistake.
-    drop(memory);
     let socket = end.stream()?;
     current::set_worker(limit(welcome.index), parent);
     if role == Role::Worker {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::RingLink;
-use crate::sys::{Access, Ring, Words};
+use crate::sys::{FromParent, RingWriter, Words};
 use crate::transport::{Arena, Chunk, ChunkHead, layout};
 use crate::wire::Records;
 
@@ -38,8 +38,8 @@ pub(in crate::transport::ring) const PLACES: [usize; 9] = [
 pub(crate) fn fuzz(bytes: &[u8]) {
     let arena = ARENA.with(Arc::clone);
     let (mut link, memory) = RingLink::new(&Arc::default(), PARTS_BYTES_MAX).expect("there is memory for a worker");
-    let words = Words::new(&memory, layout::WORDS_BYTES, Access::ReadWrite).expect("the words can be mapped");
-    let mut ring = Ring::new(&memory, layout::RESULTS, layout::RESULTS_BYTES, Access::ReadWrite)
+    let words = Words::new(&memory, layout::WORDS_BYTES).expect("the words can be mapped");
+    let mut ring = RingWriter::new(FromParent::in_test(memory), layout::RESULTS, layout::RESULTS_BYTES)
         .expect("the results can be mapped");
     let (mut given, mut done, mut takes) = (0u32, 0u32, 0);
     for step in bytes.as_chunks::<10>().0 {

@@ -29,7 +29,7 @@ fn ends() -> (Arc<Arena>, RingLink, RingEnd) {
     let (link, memory) = RingLink::new(&Arc::default(), BYTES_MAX).unwrap();
     let (arena_memory, bytes) = arena.memory().unwrap();
     let arena_memory = FromParent::in_test(arena_memory.try_clone().unwrap());
-    let end = RingEnd::new(&arena_memory, bytes, &FromParent::in_test(memory)).unwrap();
+    let end = RingEnd::new(&arena_memory, bytes, FromParent::in_test(memory)).unwrap();
     (arena, link, end)
 }
 

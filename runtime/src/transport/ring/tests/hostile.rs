@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::{arguments, chunk};
-use crate::sys::{Access, Crash, Ring, Words};
+use crate::sys::{Crash, FromParent, RingWriter, Words};
 use crate::transport::ring::RingLink;
 use crate::transport::ring::fuzzing::PLACES;
 use crate::transport::{Arena, layout};
@@ -101,7 +101,7 @@ struct Pair {
     arena: Arc<Arena>,
     link: RingLink,
     words: Words,
-    ring: Ring,
+    ring: RingWriter,
     /// The tasks that were given and not taken back, and those that have a result.
     given: usize,
     taken: usize,
@@ -111,8 +111,8 @@ struct Pair {
 impl Pair {
     fn new(arena: &Arc<Arena>) -> Self {
         let (link, memory) = RingLink::new(&Arc::default(), PARTS_BYTES_MAX).unwrap();
-        let words = Words::new(&memory, layout::WORDS_BYTES, Access::ReadWrite).unwrap();
-        let ring = Ring::new(&memory, layout::RESULTS, layout::RESULTS_BYTES, Access::ReadWrite).unwrap();
+        let words = Words::new(&memory, layout::WORDS_BYTES).unwrap();
+        let ring = RingWriter::new(FromParent::in_test(memory), layout::RESULTS, layout::RESULTS_BYTES).unwrap();
         Self { arena: Arc::clone(arena), link, words, ring, given: 0, taken: 0, broken: false }
     }
 
