@@ -5,8 +5,10 @@
 mod common;
 
 use std::iter::{repeat, repeat_n};
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::time::Duration;
 
-use poolmap::{Counter, Mutex, Pool, SharedSlice, SharedSliceMut, pool_map, shared, worker};
+use poolmap::{Counter, Event, Mutex, Pool, SharedSlice, SharedSliceMut, pool_map, shared, worker};
 
 /// The memory that a process has a descriptor of.
 fn memory_descriptors() -> Vec<String> {
@@ -98,11 +100,75 @@ fn a_task_cannot_seal_or_cut_what_others_use() {
             );
         }
     }
-    // A task that closes a descriptor of the mutex's memory gives up its own claim to be alive (fcntl(2): the locks of a process go
-    // with any of its descriptors), so a lock that it holds may pass to another. Those that close nothing lose nothing.
-    let counted = *mutex.lock().unwrap();
-    assert!((6..=12).contains(&counted), "{counted}");
+    // They have opened and closed the mutex's memory: no lock has passed to another by that.
+    assert_eq!(*mutex.lock().unwrap(), 12);
     assert_eq!(counter.get(), 12);
+}
+
+/// Closes all descriptors of memory that this process has.
+#[allow(unsafe_code, reason = "what a task does by mistake is done on purpose")]
+fn close_all() {
+    for name in memory_descriptors() {
+        let number: i32 = name.split(" -> ").next().unwrap().parse().unwrap();
+        // SAFETY: the number is that of an open descriptor. Its owner has nothing to write to it any more, and fails when it
+        // closes it again.
+        drop(unsafe { OwnedFd::from_raw_fd(number) });
+    }
+}
+
+#[worker]
+fn lock_without_descriptors(mutex: &Mutex<u64>, held: &Event, tried: &Event, dies: bool) -> poolmap::Result<()> {
+    let mut guard = mutex.lock()?;
+    // What is waited for is waited for before its descriptor is gone.
+    close_all();
+    held.set();
+    if dies {
+        std::process::abort();
+    }
+    tried.wait();
+    *guard += 1;
+    guard.commit()
+}
+
+/// Whether the mutex was free while another had it, and whether that one had died when it was free.
+#[worker]
+fn lock_second(mutex: &Mutex<u64>, held: &Event, tried: &Event, closes: bool) -> poolmap::Result<(bool, bool)> {
+    held.wait();
+    if closes {
+        close_all();
+    }
+    let was_free = mutex.lock_timeout(Duration::from_millis(200))?.is_some();
+    tried.set();
+    let mut guard = mutex.lock()?;
+    *guard += 10;
+    Ok((was_free, guard.is_owner_died()))
+}
+
+#[poolmap::test]
+fn a_lock_is_its_owners_whatever_descriptors_it_closes() {
+    let _guard = common::guard();
+    if !common::has_shared_memory() {
+        return;
+    }
+    for (dies, closes) in [(false, false), (false, true), (true, false), (true, true)] {
+        let (mutex, held, tried) = (Mutex::new(0).unwrap(), Event::new().unwrap(), Event::new().unwrap());
+        let pool = Pool::builder().workers(2).build().unwrap();
+        let (mutex_of_first, held_of_first, tried_of_first) = (mutex.clone(), held.clone(), tried.clone());
+        let first = pool
+            .submit(lock_without_descriptors {
+                mutex: mutex_of_first,
+                held: held_of_first,
+                tried: tried_of_first,
+                dies,
+            })
+            .unwrap();
+        let second = pool.submit(lock_second { mutex: mutex.clone(), held, tried, closes }).unwrap();
+        let (was_free, owner_died) = second.join().unwrap();
+        assert_eq!(first.join().is_err(), dies);
+        // A dead owner's is free as soon as its death is seen.
+        assert_eq!((was_free && !dies, owner_died || was_free), (false, dies), "closes: {closes}");
+        assert_eq!(*mutex.lock().unwrap(), if dies { 10 } else { 11 });
+    }
 }
 
 #[worker]

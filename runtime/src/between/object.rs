@@ -1,7 +1,8 @@
 //! Memory that any number of processes use together, and which of them live.
 //!
-//! 1. Each process that has the memory takes a slot of it: it locks the byte of that number (see `sys::common`). The lock goes
-//!    with the process, so whether a slot's owner lives is known exactly, and at any time.
+//! 1. Each process that has the memory takes a slot of it: it locks the byte of that number (see `sys::life`). The lock goes
+//!    with the process, so whether a slot's owner lives is known exactly, and at any time. A task that closes its worker's
+//!    descriptor of the memory keeps it from asking; then the number of the owner's process must do.
 //! 2. Whoever takes a slot that was another's first clears what that one left in it, and then counts its incarnation up. The
 //!    slot and the incarnation are a process's *name* in the memory: it stands for that process alone.
 //! 3. What a process holds is a word with its name in it. A word whose owner is dead may be taken over by compare-and-swap; so
@@ -23,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Between, Error, Result};
 use crate::shared::Segment;
-use crate::sys::{self, CommonMemory, ForkMark};
+use crate::sys::{self, CommonMemory, ForkMark, Identity, Sign};
 
 /// So many processes have an object at once, its maker among them: more than a machine runs workers, and a table of 128 KiB, of
 /// which no more takes memory than is used.
@@ -46,7 +47,7 @@ pub(super) const OPENED: usize = 32;
 pub(super) const DIED: usize = 40;
 /// The words of the object itself.
 pub(super) const HEAD: usize = 64;
-/// The table of slots: the incarnation, and how many ends of each role.
+/// The table of slots: the incarnation, how many ends of each role, and the number of the process.
 const TABLE: usize = 4096;
 const SLOT_BYTES: usize = 32;
 /// How many words a slot has for ends.
@@ -124,9 +125,11 @@ impl Patience {
 /// This process's part of an object.
 pub(super) struct Object {
     memory: CommonMemory,
-    /// Its descriptor, the one that this process has of the memory: the locks need it to stay so.
+    /// Its descriptor, and what tells that it still is that.
     segment: Arc<Segment>,
-    slot: usize,
+    identity: Identity,
+    /// What shows that this process lives; its byte is the slot.
+    sign: Sign,
     /// This process, in the memory.
     pub(super) name: u64,
     /// The same, as a fork of it does not see itself.
@@ -158,7 +161,12 @@ impl Object {
     }
 
     fn of(memory: CommonMemory, descriptor: Arc<OwnedFd>) -> Result<Self> {
-        let slot = take_slot(&descriptor)?;
+        let unfit = |what: String| Error::between(Between::Unfit, what);
+        let locked = |error| unfit(format!("could not take the liveness lock: {error}"));
+        let identity = sys::identity(&descriptor).map_err(locked)?;
+        let sign = Sign::take(&descriptor, SLOTS).map_err(locked)?;
+        let sign = sign.ok_or_else(|| unfit(format!("at most {SLOTS} processes can share it")))?;
+        let slot = sign.byte();
         // Rule 2.
         for role in 0..ROLES {
             if memory.word(end_word(slot, role)).swap(0, Ordering::SeqCst) != 0 {
@@ -167,9 +175,11 @@ impl Object {
         }
         let incarnation = (memory.word(slot_word(slot)).load(Ordering::SeqCst) as u32).wrapping_add(1);
         memory.word(slot_word(slot)).store(u64::from(incarnation), Ordering::SeqCst);
+        memory.word(pid_word(slot)).store(std::process::id().into(), Ordering::SeqCst);
         memory.word(SLOTS_USED).fetch_max(slot as u64 + 1, Ordering::SeqCst);
         let name = u64::from(incarnation) << SLOT_BITS | (slot as u64 + 1);
-        Ok(Self { memory, segment: Segment::open(descriptor, None), slot, name, owner: ForkMark::here() })
+        let segment = Segment::open(descriptor, None);
+        Ok(Self { memory, segment, identity, sign, name, owner: ForkMark::here() })
     }
 
     /// Whether this process has the slot, and not one that it was forked from.
@@ -189,7 +199,13 @@ impl Object {
 
     /// The slot of this process.
     pub(super) fn slot(&self) -> usize {
-        self.slot
+        self.sign.byte()
+    }
+
+    /// Whether the process that has a slot, which is another's, lives.
+    fn is_owned(&self, slot: usize) -> bool {
+        sys::is_locked_by_another(&*self.segment.memory, self.identity, slot)
+            .unwrap_or_else(|| sys::process_exists(self.word(pid_word(slot)).load(Ordering::SeqCst)))
     }
 
     /// The bytes of the body.
@@ -209,7 +225,7 @@ impl Object {
 
     /// How many ends of a role this process has.
     pub(super) fn ends(&self, role: usize) -> &AtomicU64 {
-        self.memory.word(end_word(self.slot, role))
+        self.memory.word(end_word(self.slot(), role))
     }
 
     /// Whether another process that has an end of a role was found, and whether one that died with some was.
@@ -220,7 +236,7 @@ impl Object {
             if self.word(end_word(slot, role)).load(Ordering::SeqCst) == 0 {
                 continue;
             }
-            if look == Look::Quick || slot == self.slot || sys::is_locked_by_another(&*self.segment.memory, slot) {
+            if look == Look::Quick || slot == self.slot() || self.is_owned(slot) {
                 return (true, died);
             }
             died = true;
@@ -237,8 +253,7 @@ impl Object {
         let Some(slot) = slot.filter(|&slot| slot < SLOTS && name >> NAME_BITS == 0) else {
             return false;
         };
-        self.word(slot_word(slot)).load(Ordering::SeqCst) == name >> SLOT_BITS
-            && sys::is_locked_by_another(&*self.segment.memory, slot)
+        self.word(slot_word(slot)).load(Ordering::SeqCst) == name >> SLOT_BITS && self.is_owned(slot)
     }
 
     /// Tries until it works or patience ends (rules 4 and 5).
@@ -297,29 +312,12 @@ impl Object {
     }
 }
 
-impl Drop for Object {
-    fn drop(&mut self) {
-        // The descriptor may be held by a task that has not run yet.
-        sys::unlock_byte(&*self.segment.memory, self.slot);
-    }
-}
-
-/// Takes the first slot that no living process has.
-fn take_slot(descriptor: &OwnedFd) -> Result<usize> {
-    for slot in 0..SLOTS {
-        match sys::lock_byte(descriptor, slot) {
-            Ok(true) => return Ok(slot),
-            Ok(false) => {}
-            Err(error) => {
-                return Err(Error::between(Between::Unfit, format!("could not take the liveness lock: {error}")));
-            }
-        }
-    }
-    Err(Error::between(Between::Unfit, format!("at most {SLOTS} processes can share it")))
-}
-
 fn slot_word(slot: usize) -> usize {
     TABLE + slot * SLOT_BYTES
+}
+
+fn pid_word(slot: usize) -> usize {
+    slot_word(slot) + 24
 }
 
 fn end_word(slot: usize, role: usize) -> usize {

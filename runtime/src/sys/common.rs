@@ -1,17 +1,11 @@
-//! Memory that several processes write at once: atomic words, bytes that are copied in and out, and a word to sleep on. And
-//! how a process shows that it lives: by a lock on a byte of the memory's descriptor. It knows nothing of what stands there.
-//!
-//! The locks are those of POSIX (`fcntl(2)`, "Advisory record locking"): they belong to a process, the kernel releases them when
-//! it ends, however it ends, and a number that is used again stands for nobody. But they are released too when the process
-//! closes *any* descriptor of that memory, so it must have one alone; and what is forked from it has none of them.
+//! Memory that several processes write at once: atomic words, bytes that are copied in and out, and a word to sleep on. It knows
+//! nothing of what stands there.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
 use super::memory::{Access, Mapping, check_raced};
@@ -151,46 +145,6 @@ impl CommonMemory {
     }
 }
 
-/// Locks a byte for this process; false if another has it.
-pub(crate) fn lock_byte(memory: impl AsFd, byte: usize) -> io::Result<bool> {
-    match fcntl(memory, FcntlArg::F_SETLK(&lock(kind(libc::F_WRLCK), byte))) {
-        Ok(_) => Ok(true),
-        Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Releases a byte of this process's.
-pub(crate) fn unlock_byte(memory: impl AsFd, byte: usize) {
-    // It fails for what is no descriptor only.
-    let _ = fcntl(memory, FcntlArg::F_SETLK(&lock(kind(libc::F_UNLCK), byte)));
-}
-
-/// Whether another process has locked a byte. Where that cannot be told, it has.
-pub(crate) fn is_locked_by_another(memory: impl AsFd, byte: usize) -> bool {
-    let mut found = lock(kind(libc::F_WRLCK), byte);
-    match fcntl(memory, FcntlArg::F_GETLK(&mut found)) {
-        Ok(_) => found.l_type != kind(libc::F_UNLCK),
-        Err(_) => true,
-    }
-}
-
-/// A lock on one byte.
-fn lock(kind: libc::c_short, byte: usize) -> libc::flock {
-    // SAFETY: it is numbers alone, for which zeros are values.
-    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
-    lock.l_type = kind;
-    lock.l_whence = libc::SEEK_SET as libc::c_short;
-    lock.l_start = libc::off_t::try_from(byte).unwrap_or(libc::off_t::MAX);
-    lock.l_len = 1;
-    lock
-}
-
-/// Systems differ in the type of the constants; their numbers are small.
-fn kind(number: impl TryInto<libc::c_short>) -> libc::c_short {
-    number.try_into().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Instant;
@@ -198,13 +152,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_byte_is_locked_for_others_and_not_for_its_owner() {
-        let memory = common_memory(4096).unwrap();
-        assert!(lock_byte(&memory, 7).unwrap());
-        assert!(lock_byte(&memory, 7).unwrap());
-        assert!(!is_locked_by_another(&memory, 7));
-        unlock_byte(&memory, 7);
-        assert_eq!(memory_bytes(&memory).unwrap(), 4096);
+    fn what_is_no_memory_has_no_bytes() {
+        assert_eq!(memory_bytes(common_memory(4096).unwrap()).unwrap(), 4096);
         let (socket, _other) = crate::sys::pair().unwrap();
         assert!(memory_bytes(&socket).is_err());
     }

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use nix::libc::{self, c_void};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
+use super::forks::ForkMark;
 use super::limits::not_mapped;
 use super::racing::copy_from;
 #[cfg(poolmap_linux)]
@@ -114,6 +115,8 @@ const RESERVED: MapFlags = MapFlags::MAP_PRIVATE;
 pub(super) struct Mapping {
     start: NonNull<c_void>,
     bytes: usize,
+    /// Who has it, where processes forked from that one do not get it: at this address they may have something else.
+    kept_by: Option<ForkMark>,
 }
 
 // SAFETY: a mapping belongs to the process and not to a thread; what may be done with its memory at once is up to the types
@@ -125,7 +128,7 @@ unsafe impl Sync for Mapping {}
 impl Mapping {
     /// A range that was just mapped.
     fn of(start: NonNull<c_void>, bytes: usize) -> Self {
-        let mapping = Self { start, bytes };
+        let mapping = Self { start, bytes, kept_by: None };
         mapping.keep_from_core_dumps();
         mapping
     }
@@ -162,7 +165,7 @@ impl Mapping {
         // SAFETY: the kernel chooses a free address, so no memory of ours is replaced.
         let start = unsafe { mmap(None, length, ProtFlags::PROT_NONE, MapFlags::MAP_SHARED, memory, offset) };
         let start = start.map_err(|error| not_mapped(error, bytes))?;
-        let mapping = Self::of(start, bytes);
+        let mut mapping = Self::of(start, bytes);
         mapping.keep_from_forks();
         Ok(mapping)
     }
@@ -184,7 +187,7 @@ impl Mapping {
         let start = unsafe { mremap(self.address(offset).cast(), 0, bytes, MREMAP_MAYMOVE) };
         // It fails with -1, and address 0 is none that the kernel chooses.
         let start = NonNull::new(start).filter(|start| start.addr() != NonZeroUsize::MAX).ok_or_else(Errno::last)?;
-        let mapping = Self::of(start, bytes);
+        let mut mapping = Self::of(start, bytes);
         // SAFETY: the range is the mapping just made, which nothing else knows.
         unsafe { mprotect(start, bytes, Access::ReadWrite.flags()) }?;
         mapping.keep_from_forks();
@@ -216,7 +219,7 @@ impl Mapping {
         let start = unsafe { mmap_anonymous(None, both, ProtFlags::PROT_NONE, RESERVED) };
         let start = start.map_err(|error| not_mapped(error, both.get()))?;
         // From here on it is unmapped as a whole, whatever fails.
-        let mapping = Self { start, bytes: bytes * 2 };
+        let mapping = Self { start, bytes: bytes * 2, kept_by: None };
         for half in 0..2 {
             let address = NonZeroUsize::new(start.as_ptr().addr() + half * bytes);
             let flags = MapFlags::MAP_SHARED | MapFlags::MAP_FIXED;
@@ -246,13 +249,15 @@ impl Mapping {
     }
 
     #[cfg(poolmap_linux)]
-    pub(super) fn keep_from_forks(&self) {
+    pub(super) fn keep_from_forks(&mut self) {
         // SAFETY: the range is a mapping of ours, and the advice changes nothing in this process.
-        let _ = unsafe { nix::sys::mman::madvise(self.start, self.bytes, nix::sys::mman::MmapAdvise::MADV_DONTFORK) };
+        let kept =
+            unsafe { nix::sys::mman::madvise(self.start, self.bytes, nix::sys::mman::MmapAdvise::MADV_DONTFORK) };
+        self.kept_by = kept.is_ok().then(ForkMark::here);
     }
 
     #[cfg(not(poolmap_linux))]
-    pub(super) fn keep_from_forks(&self) {}
+    pub(super) fn keep_from_forks(&mut self) {}
 
     /// Tells the kernel what becomes of the memory. What it does not know, or cannot do now, changes nothing.
     #[cfg(poolmap_linux)]
@@ -296,6 +301,9 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
+        if self.kept_by.is_some_and(|owner| !owner.is_here()) {
+            return;
+        }
         // SAFETY: the range was mapped by us, and whoever borrows from it borrows this.
         let _ = unsafe { munmap(self.start, self.bytes) };
     }
@@ -316,7 +324,7 @@ impl Words {
     }
 
     /// A process forked from this one does not get the memory: it must not write into what is not its own.
-    pub(crate) fn keep_from_forks(&self) {
+    pub(crate) fn keep_from_forks(&mut self) {
         self.0.keep_from_forks();
     }
 

@@ -7,6 +7,7 @@ mod environment;
 mod files;
 mod forks;
 mod lease;
+mod life;
 mod limits;
 mod memory;
 mod oom_kills;
@@ -32,9 +33,7 @@ mod terminal;
 mod waker;
 mod worker_setup;
 
-pub(crate) use common::{
-    CommonMemory, common_memory, filled_bytes, is_locked_by_another, lock_byte, memory_bytes, memory_file, unlock_byte,
-};
+pub(crate) use common::{CommonMemory, common_memory, filled_bytes, memory_bytes, memory_file};
 pub(crate) use crash::{
     CRASH_WORDS, Crash, CrashPad, Reason, TaskLimits, leave_word_of_crashes, watch_crashes, watch_crashes_again,
 };
@@ -45,6 +44,7 @@ pub(crate) use files::{
 };
 pub(crate) use forks::{ForkMark, PerProcess, exit_fork, is_fork};
 pub(crate) use lease::Lease;
+pub(crate) use life::{Identity, Sign, identity, is_locked_by_another, process_exists};
 pub(crate) use limits::{
     CAN_LIMIT_MEMORY, address_space_bytes, check_file_bytes, fail_behind_file_limit, file_bytes_max, limit_memory,
 };

@@ -48,7 +48,7 @@ impl RingWriter {
     }
 
     /// A process forked from this one does not get the memory.
-    pub(crate) fn keep_from_forks(&self) {
+    pub(crate) fn keep_from_forks(&mut self) {
         self.0.keep_from_forks();
     }
 

@@ -85,10 +85,11 @@ pub(super) fn part_bytes_max(ring_bytes: usize) -> usize {
 impl RingEnd {
     /// Opens the memory whose descriptors came with the greeting.
     pub(crate) fn new(arena: &FromParent, arena_bytes: usize, own: FromParent) -> io::Result<Self> {
-        let words = Words::new(own.descriptor(), layout::WORDS_BYTES)?;
-        let bytes = sys::memory_bytes(own.descriptor())?.checked_sub(layout::RESULTS).filter(|bytes| bytes.is_power_of_two());
+        let mut words = Words::new(own.descriptor(), layout::WORDS_BYTES)?;
+        let bytes =
+            sys::memory_bytes(own.descriptor())?.checked_sub(layout::RESULTS).filter(|bytes| bytes.is_power_of_two());
         let bytes = bytes.ok_or_else(|| io::Error::other("the parent sent memory without a ring"))?;
-        let results = RingWriter::new(own, layout::RESULTS, bytes)?;
+        let mut results = RingWriter::new(own, layout::RESULTS, bytes)?;
         words.keep_from_forks();
         results.keep_from_forks();
         Ok(Self {
