@@ -1,8 +1,11 @@
-//! Many workers: each that is idle gets a long task.
+//! Many workers: each that is idle gets a long task, those that are there are looked after while others start, and what the parent
+//! holds for each is bounded.
 
 mod common;
 
-use poolmap::{Barrier, pool_try_map, worker};
+use std::time::Duration;
+
+use poolmap::{Barrier, TaskErrorKind, pool_try_map, worker};
 
 /// Waits until as many tasks run as the barrier has members.
 #[worker]
@@ -43,4 +46,50 @@ fn long_tasks_among_short_ones_reach_every_idle_worker() {
         let met = pool_try_map!(in &pool, meet_if, are_long(), poolmap::shared(&all)).unwrap();
         assert!(met.iter().all(|met| matches!(met, Ok(true))), "round {round}");
     }
+}
+
+/// The memory of this process's own, and that which it shares, in KiB.
+fn memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let of = |line: &str| line.split_whitespace().nth(1).and_then(|kilobytes| kilobytes.parse::<u64>().ok());
+    status.lines().filter(|line| line.starts_with("RssAnon:") || line.starts_with("RssShmem:")).filter_map(of).sum()
+}
+
+#[poolmap::test]
+fn five_hundred_workers_get_a_long_task_each_and_take_little_of_the_parent() {
+    let guard = common::guard();
+    guard.allow(Duration::from_secs(300));
+    let workers = 500;
+    let (memory_before, descriptors_before) = (memory(), common::descriptors());
+    let pool = common::ready_pool(workers);
+    // What the documentation of `workers` says.
+    let most = if common::shares_memory() { 16 } else { 80 };
+    let taken = memory().saturating_sub(memory_before);
+    assert!(taken <= most * workers as u64, "{taken} KiB");
+    if cfg!(target_os = "linux") {
+        let taken = common::descriptors().len().saturating_sub(descriptors_before.len());
+        assert!(taken <= 2 * workers + 8, "{taken} descriptors");
+    }
+    let all = Barrier::new(workers).unwrap();
+    let met = pool_try_map!(in &pool, meet, 0..workers, poolmap::shared(&all)).unwrap();
+    assert!(met.iter().all(|met| matches!(met, Ok(true))));
+}
+
+#[worker]
+fn sleep_long(_task: usize) {
+    std::thread::sleep(20 * common::SOON);
+}
+
+#[poolmap::test]
+fn workers_are_looked_after_while_many_others_start() {
+    let guard = common::guard();
+    guard.allow(Duration::from_secs(300));
+    let (few, many) = (1, 600);
+    let pool = common::ready_pool(few);
+    pool.resize(many).unwrap();
+    let outcomes = pool_try_map!(in &pool, sleep_long, 0..1; timeout = Duration::from_millis(50)).unwrap();
+    let started = pool.stats().workers_started();
+    let error = outcomes[0].as_ref().unwrap_err();
+    assert!(matches!(error.kind(), TaskErrorKind::TimedOut { .. }), "{error}");
+    assert!(started < many as u64, "the limit waited until all {started} were started");
 }

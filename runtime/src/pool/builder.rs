@@ -82,7 +82,13 @@ impl Builder {
     /// The number of workers: 1 to 4,096. By default one for each CPU that this process may use ([`cpu_count()`]), and one
     /// in a pool inside a task.
     ///
-    /// Each worker takes two or three descriptors of this process and some 75 KiB of its memory, beside the memory of its own process.
+    /// Beside the memory of its own process, each worker takes two descriptors of this one (three more where output is tagged or
+    /// captured), 8.3 MiB of its addresses and at most 16 KiB of its memory. The results of its tasks come through a ring, which takes
+    /// memory as far as it was filled, up to 4 MiB. Where tasks travel over a socket, a worker takes at most 80 KiB instead, and
+    /// what is on its way.
+    ///
+    /// A start takes 2 to 4 ms of processor time, nearly all of it in the new process, so on 2 processors 1,000 workers are ready
+    /// after 4 s and 2,000 after 12 s. Those that are ready are given tasks while the others start, in batches of 100 ms.
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = Some(workers);
         self

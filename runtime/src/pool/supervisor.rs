@@ -28,6 +28,8 @@ const CLOSE_TIME_MAX: Duration = Duration::from_secs(5);
 const KILL_AGAIN: Duration = Duration::from_secs(1);
 /// Where a process's end cannot be waited for by a descriptor, it is looked for this often.
 const REAP_INTERVAL: Duration = Duration::from_millis(10);
+/// Workers are started for so long at a time. In between, those that are there are looked after: they say hello, keep to limits, end.
+const START_TIME_MAX: Duration = Duration::from_millis(100);
 /// What a worker gives while no caller takes it is looked for this often.
 const ATTEND_INTERVAL: Duration = Duration::from_millis(2);
 
@@ -80,9 +82,11 @@ pub(super) fn run(shared: &Shared, surroundings: &Surroundings) {
     }
 }
 
-/// Starts a process for each empty seat whose time has come. The first failure of the pool's first round ends the round.
+/// Starts a process for each empty seat whose time has come, as far as it gets in its time: a start takes the system about a
+/// millisecond, and there may be thousands. The first failure of the pool's first round ends the round.
 fn start_vacant(shared: &Shared, surroundings: &Surroundings) {
     let mut first_failure = None;
+    let began = Instant::now();
     loop {
         let mut core = shared.lock();
         let now = Instant::now();
@@ -95,6 +99,10 @@ fn start_vacant(shared: &Shared, surroundings: &Surroundings) {
             return;
         };
         drop(core);
+        // No failure is left out: after one, no seat counts as vacant.
+        if now - began > START_TIME_MAX {
+            return;
+        }
         let settings = &shared.settings;
         let started = launch::start(&settings.entry, &settings.start, surroundings, Some(&shared.arena), slot);
         let mut core = shared.lock();
@@ -254,8 +262,12 @@ impl Core {
         }
         let now = Instant::now();
         self.retire_others(now);
-        for slot in 0..self.seats.len() {
-            let of_slot = seen.iter().filter(|(of, _)| *of == slot).map(|&(_, seen)| seen).max();
+        let mut seen_of = vec![None; self.seats.len()];
+        for &(slot, seen) in seen {
+            let of_slot: &mut Option<Seen> = &mut seen_of[slot];
+            *of_slot = (*of_slot).max(Some(seen));
+        }
+        for (slot, of_slot) in seen_of.into_iter().enumerate() {
             self.notice(slot, of_slot, now);
             self.keep_to_limit(slot, now);
             self.end(slot, now, startup_timeout);

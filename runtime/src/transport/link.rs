@@ -173,10 +173,14 @@ impl Link {
             self.socket.discard()
         } else {
             let said_hello = &mut self.said_hello;
-            self.socket.receive(&mut |event| {
+            let arrived = self.socket.receive(&mut |event| {
                 *said_hello = true;
                 on_event(event)
-            })
+            });
+            if self.said_hello {
+                self.socket.drop_inbox();
+            }
+            arrived
         };
         let taken = self.take(|taken| on_event(Event::Results(taken)))?;
         arrived.map(|arrived| arrived + taken)

@@ -55,6 +55,11 @@ impl FrameBuffer {
         }
     }
 
+    /// Drops what is waiting, and gives back the memory that it stands in.
+    pub(crate) fn empty(&mut self) {
+        *self = Self::new(self.frame_bytes_max);
+    }
+
     /// Takes in the first `count` bytes of [`room`](Self::room).
     pub(crate) fn filled(&mut self, count: usize) {
         self.end += count;
