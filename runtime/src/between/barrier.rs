@@ -8,6 +8,9 @@
 //!    that, and is the leader. A word is cleared once a round, by compare-and-swap.
 //! 4. Who finds the name of a dead one among those of the round, or is out of time, breaks the round. That is a change of the same
 //!    word: a round is complete or broken, never both.
+//! 5. Who waits looks whether one process lives: the one whose name stands next behind its own, as in a ring. So each dead one has
+//!    somebody who looks for it, or for another that is dead, as long as somebody waits. A look is a system call, and one at the
+//!    locks of all processes: a thousand who looked for all the others would do nothing else.
 
 use std::fmt;
 use std::sync::Arc;
@@ -136,11 +139,12 @@ impl Barrier {
         self.object.check_process(Kind::Barrier)?;
         loop {
             let round = self.round()?;
-            let came = self.come(round);
+            let own = self.come(round);
+            let came = own.is_some();
             if came && self.is_full(round) && self.complete(round) {
                 return Ok(BarrierWait { is_leader: true });
             }
-            let ended = self.object.wait(patience, |look| self.look(round, look));
+            let ended = self.object.wait(patience, |look| self.look(round, own, look));
             match ended {
                 Some(Ok(())) if came => return Ok(BarrierWait { is_leader: false }),
                 // More than the barrier was made for have come: this one belongs to the next round.
@@ -148,7 +152,7 @@ impl Barrier {
                 Some(Err(broken)) => return Err(self.broken(broken)),
                 Some(Ok(())) | None => {
                     self.break_round(round, BY_TIME);
-                    return match self.look(round, Look::Quick) {
+                    return match self.look(round, own, Look::Quick) {
                         Some(Ok(())) if came => Ok(BarrierWait { is_leader: false }),
                         Some(Err(broken)) => Err(self.broken(broken)),
                         _ => Err(self.broken(BY_TIME)),
@@ -166,9 +170,9 @@ impl Barrier {
         }
     }
 
-    /// Takes a place in a round (rule 2); false if there is none.
-    fn come(&self, round: u64) -> bool {
-        self.places(round).any(|place| {
+    /// Takes a place in a round (rule 2), if there is one, and gives it.
+    fn come(&self, round: u64) -> Option<usize> {
+        self.places(round).find(|&place| {
             let (free, taken) = (tag(round), tag(round) | self.object.name);
             self.object.word(place).compare_exchange(free, taken, Ordering::SeqCst, Ordering::SeqCst).is_ok()
         })
@@ -200,8 +204,8 @@ impl Barrier {
         is_leader
     }
 
-    /// How a round has ended; none if it goes on.
-    fn look(&self, round: u64, look: Look) -> Option<Result<(), u64>> {
+    /// How a round has ended, as one sees it that has its own place in it, or none; none if it goes on.
+    fn look(&self, round: u64, own: Option<usize>, look: Look) -> Option<Result<(), u64>> {
         let ended = |word: u64| {
             let is_next = word >> BROKEN_BITS != round;
             if is_next { Some(Ok(())) } else { (word & BROKEN != 0).then_some(Err(word & BROKEN)) }
@@ -210,14 +214,20 @@ impl Barrier {
         if now.is_some() || look == Look::Quick {
             return now;
         }
+        // The names of other processes: the first of all, and the first behind the own place (rule 5).
+        let (mut first, mut behind) = (None, None);
         for place in self.places(round) {
             let word = self.object.word(place).load(Ordering::SeqCst);
-            // The round may have ended in between, and then this changes nothing.
             if !is_of(round, word) {
+                // The round may have ended in between, and then this changes nothing.
                 self.break_round(round, BY_NONSENSE);
-            } else if name(word) != 0 && !self.object.is_alive(name(word)) {
-                self.break_round(round, BY_DEATH);
+            } else if name(word) != 0 && name(word) != self.object.name {
+                first = first.or(Some(name(word)));
+                behind = behind.or(Some(name(word)).filter(|_| own.is_none_or(|own| place > own)));
             }
+        }
+        if behind.or(first).is_some_and(|next| !self.object.is_alive(next)) {
+            self.break_round(round, BY_DEATH);
         }
         ended(self.object.word(ROUND).load(Ordering::SeqCst))
     }
