@@ -63,9 +63,9 @@ enum Kind {
 /// A chunk that went over the socket.
 struct Sent {
     id: u64,
-    begun: bool,
-    /// The position of the first task without a reply.
+    /// The position of the first task without a reply, and whether the worker has begun it.
     next: u32,
+    begun: bool,
     count: u32,
 }
 
@@ -169,7 +169,7 @@ impl SocketLink {
             shared: chunk.shared_parameters(),
             seed: chunk.seed(),
         };
-        self.sent.push_back(Sent { id: header.id, begun: false, next: 0, count: header.count });
+        self.sent.push_back(Sent { id: header.id, next: 0, begun: false, count: header.count });
         let tasks = chunk.tasks();
         if tasks.len() <= COPIED_BYTES_MAX {
             return self.send(wire::chunk(&header, tasks));
@@ -320,10 +320,10 @@ fn receive(stream: &UnixStream, room: &mut [u8]) -> Result<Option<usize>, Fault>
     }
 }
 
-/// Takes in that the worker has begun a chunk.
+/// Takes in that the worker has begun the next task of a chunk.
 fn begun(sent: &mut VecDeque<Sent>, chunk: u64) -> Result<(), Violation> {
     let first = sent.front_mut().filter(|first| first.id == chunk && !first.begun);
-    first.ok_or_else(|| Violation::new("it began a chunk that was not its next"))?.begun = true;
+    first.ok_or_else(|| Violation::new("it began a task that was not its next"))?.begun = true;
     Ok(())
 }
 
@@ -340,6 +340,7 @@ fn replied(sent: &mut VecDeque<Sent>, chunk: u64, position: u32) -> Result<(), V
         .filter(|first| first.begun && first.id == chunk && first.next == position)
         .ok_or_else(|| Violation::new("it answered a task that it was not running"))?;
     first.next += 1;
+    first.begun = false;
     if first.next == first.count {
         sent.pop_front();
     }

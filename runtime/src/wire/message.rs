@@ -277,7 +277,7 @@ pub(crate) fn forget(id: u64) -> Vec<u8> {
     frame(FORGET, |frame| frame.extend_from_slice(&id.to_le_bytes()))
 }
 
-/// The word that a chunk is begun.
+/// The word that the next task of a chunk is begun.
 pub(crate) fn begun(chunk: u64) -> Vec<u8> {
     frame(BEGUN, |frame| frame.extend_from_slice(&chunk.to_le_bytes()))
 }

@@ -6,9 +6,9 @@
 //!
 //! 1. The parent speaks first: `Welcome`. The worker answers `Hello`, or nothing. Each carries the protocol's version and
 //!    the fingerprint of the sender's table of worker functions, and each side goes away if they differ.
-//! 2. Over the socket alone: the parent sends `Chunk`s. The worker tells that it has `Begun` a chunk, runs its tasks in order,
-//!    and sends one `Reply` for each task before it begins the next: what is finished is never lost, the first task without
-//!    a reply of a chunk that was begun is the one that was running, and of a chunk that was not begun none was.
+//! 2. Over the socket alone: the parent sends `Chunk`s. The worker runs the tasks of each in order. It tells that it has `Begun` the
+//!    next one right before it runs it, and sends its `Reply` before it tells of another: what is finished is never lost, and the
+//!    first task without a reply was running if it was begun, and otherwise none was.
 //! 3. A task's panic is a `Note` at the moment of the panic. It says nothing of the task's outcome: the process may
 //!    survive it, and then a `Reply` follows. A signal that is about to end the worker in a task is a `Crash`, sent from the
 //!    signal's handler, in one piece or not at all, and never inside of another frame.

@@ -1,9 +1,10 @@
-//! Tasks that come over the socket, in chunks; each one's result goes back before the next begins.
+//! Tasks that come over the socket, in chunks. The worker tells that it begins a task right before it does, and each result goes back
+//! before the next task begins: so whatever moment the worker dies at, its parent knows which task was running, if one was.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::memory;
 use super::panic::{self, Printed, Teller};
@@ -17,6 +18,9 @@ use crate::shared::{self, SegmentHead};
 use crate::sys::{self, TaskLimits};
 use crate::transport::{Fault, Sender, WorkerEnd};
 use crate::wire::{self, ChunkHeader, Status, TaskFrames, ToWorker, Violation};
+
+/// Between tasks that are shorter than this it is not looked after each whether something has come: that takes a system call.
+const LOOK_AFTER: Duration = Duration::from_micros(20);
 
 /// Serves until the end of the stream.
 pub(super) fn serve(end: WorkerEnd, sender: Arc<Sender>, bytes_max: usize, limits: TaskLimits) -> Result<(), Fault> {
@@ -86,6 +90,8 @@ struct Server {
     end: WorkerEnd,
     sender: Arc<Sender>,
     inbox: Inbox,
+    /// When it was looked last whether something has come.
+    looked: Instant,
     bytes_max: usize,
     /// How many tasks were begun.
     tasks: u64,
@@ -105,7 +111,8 @@ impl Server {
             sys::leave_word_of_crashes(pad, limits);
         }
         let flush = if output::is_kept() { Flush::Kept } else { Flush::EachTask };
-        Self { end, sender, inbox: Inbox::default(), bytes_max, tasks: 0, running, flush, has_grants: false }
+        let (inbox, looked) = (Inbox::default(), Instant::now());
+        Self { end, sender, inbox, looked, bytes_max, tasks: 0, running, flush, has_grants: false }
     }
 
     /// Waits for a message and takes it in; false at the end of the stream.
@@ -116,6 +123,7 @@ impl Server {
             return Ok(false);
         };
         fault_points::reached(Point::Woken);
+        self.looked = Instant::now();
         if let Some(head) = taken? {
             memory::add(end, &head, inbox.messages)?;
         }
@@ -160,17 +168,19 @@ impl Server {
 
     fn run_tasks(&mut self, chunk: &WaitingChunk) -> Result<(), Fault> {
         fault_points::reached(Point::BeforeClaim);
-        self.sender.send(&wire::begun(chunk.header.id))?;
-        fault_points::reached(Point::Claimed);
+        let begun = wire::begun(chunk.header.id);
         let mut at = 0;
         for position in 0..chunk.header.count {
-            if position > 0 || !self.inbox.waiting.is_empty() {
+            if self.looked.elapsed() >= LOOK_AFTER {
                 self.poll()?;
+                self.looked = Instant::now();
             }
             if self.inbox.revoked {
                 self.inbox.waiting.clear();
                 return Ok(());
             }
+            fault_points::reached(Point::Claimed);
+            self.sender.send(&begun)?;
             at += self.run_task(&chunk.header, position, &chunk.tasks[at..], None)?.0;
         }
         Ok(())
