@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::error::TaskErrorKind;
 use crate::sys::{Crash, End, Reason};
-use crate::task::Origin;
+use crate::task::{EXIT_FAILED, Origin};
 use crate::transport::{Fault, Note};
 use crate::wire::PanicNote;
 
@@ -72,6 +72,7 @@ pub(crate) fn task_error(cause: &Cause, end: End, note: Note) -> Option<TaskErro
         }
         (Cause::Closed, End::Signaled(signal), _) => crashed(Some(signal), None, None),
         (Cause::Closed, End::OutOfMemory, _) => crashed(Some(SIGKILL), None, Some(OUT_OF_MEMORY)),
+        (Cause::Closed, End::Exited(EXIT_FAILED), _) => crashed(None, Some(EXIT_FAILED), Some(COULD_NOT_GO_ON)),
         (Cause::Closed, End::Exited(code), _) => crashed(None, Some(code), Some(EXITED)),
         (Cause::Closed, End::Unknown, _) => crashed(
             None,
@@ -101,6 +102,10 @@ pub(crate) fn with_tail(error: TaskErrorKind, tail: &str) -> TaskErrorKind {
 
 const OUT_OF_MEMORY: &str = "the kernel's out-of-memory killer ended it";
 const EXITED: &str = "it was ended from inside, as `std::process::exit` in a task does";
+
+/// A task may exit with the same code, so it is one of two.
+const COULD_NOT_GO_ON: &str =
+    "it could not go on as a worker and printed why on its standard error, or a task ended it with that code";
 
 /// Whether word of one signal is word of the end by another. A handler that was there before (std's, of a stack overflow) may
 /// answer a signal by an abort.
@@ -209,6 +214,9 @@ pub(crate) fn start_failure(
             format!("{who} ended before it was ready, killed by signal {signal}: {FROM_OUTSIDE}")
         }
         (_, _) if origin == Origin::Outside => format!("{who} did not begin its first task in time, so it was killed"),
+        (_, End::Exited(EXIT_FAILED)) => {
+            format!("{who} ended before it was ready, with exit code {EXIT_FAILED}: {COULD_NOT_START}")
+        }
         (_, End::Exited(code)) => {
             format!("{who} ended before it was ready, with exit code {code}: {remedy}")
         }
@@ -218,6 +226,11 @@ pub(crate) fn start_failure(
         _ => format!("{who} ended before it was ready: {remedy}"),
     }
 }
+
+/// What stands before `init()` may exit with the same code.
+const COULD_NOT_START: &str = "it could not start as a worker and printed why on its standard error (the system refused it memory, a \
+                               thread or a descriptor, or the process that greeted it is not its parent), or `main` exits with that \
+                               code before poolmap::init()";
 
 const FROM_OUTSIDE: &str =
     "another process sent it (an operator, a supervisor, a container that stops), or the kernel did";
@@ -287,6 +300,17 @@ mod tests {
         let killed = (&Cause::Closed, End::Signaled(SIGKILL), Origin::Outside);
         let said = start_failure("worker 0", killed, Duration::ZERO, "");
         assert!(said.contains("killed by signal 9") && !said.contains("init()"), "{said}");
+    }
+
+    #[test]
+    fn a_worker_that_gave_up_by_itself_has_said_why() {
+        let gave_up = (&Cause::Closed, End::Exited(EXIT_FAILED), Origin::Itself);
+        let said = start_failure("worker 0", gave_up, Duration::ZERO, "");
+        assert!(said.contains("exit code 70: it could not start as a worker and printed why"), "{said}");
+        assert!(!said.contains("call init() first"), "{said}");
+        let said = told(End::Exited(EXIT_FAILED), None, None);
+        assert!(said.contains("could not go on") && said.contains("standard error"), "{said}");
+        assert_eq!(told(End::Exited(71), None, None), format!("71: {EXITED}"));
     }
 
     #[test]

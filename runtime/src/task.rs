@@ -46,6 +46,10 @@ pub(crate) enum Origin {
     Outside,
 }
 
+/// How a worker exits that cannot start, or that its parent or the protocol has failed: sysexits.h has it for a fault of the software
+/// itself.
+pub(crate) const EXIT_FAILED: i32 = 70;
+
 /// What a process of this program was started as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {

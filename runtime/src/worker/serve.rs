@@ -15,15 +15,12 @@ use crate::output::{self, Files};
 use crate::registry::{self, DROPS_OUTPUT, Registration, TaskCall};
 use crate::shared;
 use crate::sys::{self, Folder, FromParent, TaskLimits, Watch};
-use crate::task::{Output, Role};
+use crate::task::{EXIT_FAILED, Output, Role};
 use crate::transport::{Fault, RingEnd, WorkerEnd};
 use crate::wire::{self, Greeting, OVERHEAD_BYTES, Status, ToWorker, Violation, Welcome};
 
 /// Where the kernel does not end a worker with its parent, the worker looks this often whether the parent is there.
 const PARENT_INTERVAL: Duration = Duration::from_millis(250);
-
-/// How a worker exits that its parent, or the protocol, failed.
-const EXIT_FAILED: i32 = 70;
 
 /// How a process exits whose one call has panicked, as a program does whose `main` has.
 const EXIT_PANICKED: i32 = 101;
@@ -41,12 +38,17 @@ pub(crate) fn run(parent: u32, role: Role, folder: Folder, leave: fn()) -> ! {
         Err(error) => {
             // Nobody is left to tell when the parent is gone, and a Ctrl-C is no reason to print.
             if error.kind() != io::ErrorKind::UnexpectedEof && !sys::is_hung_up(&error) {
-                // There may be no standard error, which is no reason to panic.
-                let _ = writeln!(io::stderr(), "poolmap: a worker could not start: {error}");
+                tell(&format!("a worker could not start: {error}"));
             }
             std::process::exit(EXIT_FAILED)
         }
     }
+}
+
+/// Prints why this process ends, for which its parent looks to its standard error.
+fn tell(why: &str) {
+    // There may be no standard error, which is no reason to panic.
+    let _ = writeln!(io::stderr(), "poolmap: {why}");
 }
 
 /// Becomes a worker and starts the task thread; the socket is to be watched.
@@ -90,7 +92,15 @@ fn enter(parent: u32, role: Role, folder: Folder, leave: fn()) -> io::Result<Uni
     let limits = TaskLimits { stack_bytes: welcome.stack_bytes, memory_bytes };
     std::thread::Builder::new().name("poolmap-task".to_owned()).stack_size(limit(welcome.stack_bytes)).spawn(
         move || {
-            let code = serve(end, ring, &welcome, limits, role).unwrap_or(EXIT_FAILED);
+            let code = serve(end, ring, &welcome, limits, role).unwrap_or_else(|fault| {
+                match fault {
+                    // Nobody is left to tell.
+                    Fault::Closed => {}
+                    Fault::Broken(why) => tell(&format!("a worker could not go on: {why}")),
+                    Fault::Violation(what) => tell(&format!("a worker could not go on: {}", what.0)),
+                }
+                EXIT_FAILED
+            });
             shared::forget_kept();
             registry::forget_states();
             if role != Role::Worker {
