@@ -28,7 +28,8 @@ const CLOSE_TIME_MAX: Duration = Duration::from_secs(5);
 const KILL_AGAIN: Duration = Duration::from_secs(1);
 /// Where a process's end cannot be waited for by a descriptor, it is looked for this often.
 const REAP_INTERVAL: Duration = Duration::from_millis(10);
-/// Workers are started for so long at a time. In between, those that are there are looked after: they say hello, keep to limits, end.
+/// Workers are started for so long at a time, or for as long as limits of tasks may wait. In between, those that are there are
+/// looked after: they say hello, keep to limits, end.
 const START_TIME_MAX: Duration = Duration::from_millis(100);
 /// What a worker gives while no caller takes it is looked for this often.
 const ATTEND_INTERVAL: Duration = Duration::from_millis(2);
@@ -98,11 +99,11 @@ fn start_vacant(shared: &Shared, surroundings: &Surroundings) {
             }
             return;
         };
-        drop(core);
         // No failure is left out: after one, no seat counts as vacant.
-        if now - began > START_TIME_MAX {
+        if now - began > core.look_interval().map_or(START_TIME_MAX, |interval| interval.min(START_TIME_MAX)) {
             return;
         }
+        drop(core);
         let settings = &shared.settings;
         let started = launch::start(&settings.entry, &settings.start, surroundings, Some(&shared.arena), slot);
         let mut core = shared.lock();
