@@ -86,6 +86,18 @@ fn a_map_that_is_refused_starts_nothing() {
 }
 
 #[poolmap::test]
+fn a_call_that_does_not_encode_starts_nothing() {
+    let _guard = common::guard();
+    let does_not_encode = |error: &Error| error.task().is_some();
+    is_refused(global_pool().unwrap().submit(take { _value: Refuses }), does_not_encode);
+    is_refused(global_pool().unwrap().apply(take { _value: Refuses }), does_not_encode);
+    is_refused(global_pool().unwrap().run_on_all(take { _value: Refuses }), does_not_encode);
+    assert_eq!(global_pool().unwrap().apply(square { x: 3 }).unwrap(), 9);
+    assert!(has_started());
+    assert_eq!(global_pool().unwrap().apply(square { x: 4 }).unwrap(), 16);
+}
+
+#[poolmap::test]
 fn a_lazy_map_starts_at_its_first_item() {
     let _guard = common::guard();
     let mut ordered = pool_iter!(square, 0..10).unwrap();

@@ -35,6 +35,10 @@ impl Pool {
     /// # Ok::<(), poolmap::Error>(())
     /// ```
     pub fn apply<F: WorkerFn>(&self, call: F) -> Result<F::Output> {
+        if !self.is_started() {
+            // It encodes the arguments first: what cannot run starts nothing.
+            return self.submit(call)?.join();
+        }
         let mut engine =
             Engine::<F, _>::new(self.shared()?, OneCall { call, left: 1 }, Options::default(), Unread::TimedOut)?;
         match engine.next_any(Late::Now)? {

@@ -48,17 +48,20 @@ impl Pool {
     /// # Ok::<(), poolmap::Error>(())
     /// ```
     pub fn submit<F: WorkerFn>(&self, call: F) -> Result<TaskHandle<F::Output>> {
-        let shared = self.shared()?;
+        let shared = self.unstarted_shared()?;
         let submitted = shared.submit(|index| {
             let encoded = EncodedCall::new(&call, shared.frame_bytes_max() - OVERHEAD_BYTES);
             let chunk = encoded.and_then(|encoded| {
                 let bytes = encoded.task.len();
                 Chunk::of_call(shared.arena(), encoded, index).map_err(|error| CodecError::no_memory(bytes, &error))
             });
-            chunk.map_err(|error| {
+            let chunk = chunk.map_err(|error| {
                 let kind = TaskErrorKind::Encode(error);
                 Error::from(TaskError::new(0, F::__registration().path(), 0, None, kind))
-            })
+            })?;
+            // What cannot run starts nothing.
+            self.shared()?;
+            Ok(chunk)
         })?;
         Ok(TaskHandle { shared, submitted, decode: decode::<F>, is_detached: false })
     }

@@ -170,11 +170,13 @@ impl Pool {
     /// # Ok::<(), poolmap::Error>(())
     /// ```
     pub fn run_on_all<F: WorkerFn>(&self, call: F) -> Result<Vec<F::Output>> {
-        let shared = self.shared()?;
+        let shared = self.unstarted_shared()?;
         let fail = |error: CodecError| {
             Error::from(TaskError::new(0, F::__registration().path(), 0, None, TaskErrorKind::Encode(error)))
         };
         let encoded = EncodedCall::new(&call, shared.frame_bytes_max() - OVERHEAD_BYTES).map_err(fail)?;
+        // What cannot run starts nothing.
+        self.shared()?;
         let workers = shared.workers();
         let chunks: Vec<Chunk> = (0..workers)
             .map(|worker| Chunk::of_call(shared.arena(), encoded.clone(), worker as u64))

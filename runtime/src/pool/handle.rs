@@ -131,9 +131,14 @@ impl Pool {
     }
 
     /// What a call on the pool works with before it has a task: the workers may not be started.
-    pub(super) fn unstarted_shared(&self) -> Result<Arc<Shared>> {
+    pub(crate) fn unstarted_shared(&self) -> Result<Arc<Shared>> {
         let inner = self.lock_here().ok_or_else(|| Error::new(Kind::Forked(POOL)))?;
         inner.shared.clone().ok_or_else(|| Error::new(Kind::Closed))
+    }
+
+    /// Whether its workers are started, or were.
+    pub(crate) fn is_started(&self) -> bool {
+        self.lock_here().is_none_or(|inner| inner.shared.is_none() || inner.supervisor.is_some())
     }
 
     /// What a call on the pool works with.

@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::libc;
 use nix::sys::socket::{SockType, UnixAddr, getpeername, getsockopt, sockopt};
@@ -39,15 +40,19 @@ pub(super) fn take_channel(parent: u32) -> io::Result<ParentChannel> {
         )
     };
     // SAFETY: the call asks for the flags of a number, whether it is open or not.
-    if unsafe { libc::fcntl(CHANNEL, libc::F_GETFD) } < 0 {
-        return Err(refuse(&format_args!("descriptor {CHANNEL} is not open")));
-    }
+    match Errno::result(unsafe { libc::fcntl(CHANNEL, libc::F_GETFD) }) {
+        Err(Errno::EBADF) => return Err(refuse(&format_args!("descriptor {CHANNEL} is not open"))),
+        asked => asked.map_err(denied)?,
+    };
     // SAFETY: the descriptor is open (asked above), and borrowed for the questions below alone. Nothing closes it meanwhile:
     // `init()` is the first thing that a program does with its descriptors.
     let channel = unsafe { BorrowedFd::borrow_raw(CHANNEL) };
-    if getsockopt(&channel, sockopt::SockType) != Ok(SockType::Stream)
-        || getpeername::<UnixAddr>(channel.as_raw_fd()).is_err()
-    {
+    let kind = getsockopt(&channel, sockopt::SockType);
+    let name = getpeername::<UnixAddr>(channel.as_raw_fd());
+    if let Some(error) = kind.err().into_iter().chain(name.err()).find(|&error| super::socket::is_denied(error)) {
+        return Err(denied(error));
+    }
+    if kind != Ok(SockType::Stream) || name.is_err() {
         return Err(refuse(&format_args!("descriptor {CHANNEL} is no connected stream socket of this machine")));
     }
     let Peer { pid, uid } = peer(channel)?;
@@ -71,6 +76,14 @@ pub(super) fn take_channel(parent: u32) -> io::Result<ParentChannel> {
     // program could open anything, and it is taken once: so nothing else owns it.
     let channel = unsafe { OwnedFd::from_raw_fd(CHANNEL) };
     Ok(ParentChannel::new(channel.into()))
+}
+
+/// Says that the system does not answer.
+fn denied(error: Errno) -> io::Error {
+    io::Error::other(format!(
+        "could not ask the system about descriptor {CHANNEL}: {}: look for a sandbox (seccomp) that denies the call",
+        io::Error::from(error),
+    ))
 }
 
 /// Checks that this process is a child of `parent`, to whose life it is bound.

@@ -79,7 +79,11 @@ pub(super) fn at_least(lowest: RawFd, descriptor: OwnedFd) -> io::Result<OwnedFd
     if descriptor.as_raw_fd() >= lowest {
         return Ok(descriptor);
     }
-    let moved = fcntl(&descriptor, FcntlArg::F_DUPFD_CLOEXEC(lowest))?;
+    let moved = fcntl(&descriptor, FcntlArg::F_DUPFD_CLOEXEC(lowest)).map_err(|error| match error {
+        // It says so of a number that is not below the limit for descriptors.
+        Errno::EINVAL => Errno::EMFILE,
+        error => error,
+    })?;
     // SAFETY: fcntl has just made this descriptor, and nothing else knows it.
     Ok(unsafe { OwnedFd::from_raw_fd(moved) })
 }
@@ -109,7 +113,7 @@ pub(crate) fn receive(stream: &UnixStream, bytes: &mut [u8], wait: Wait) -> io::
 }
 
 /// Whether a filter of system calls may be what denies a call. It may allow another that does the same.
-fn is_denied(error: Errno) -> bool {
+pub(super) fn is_denied(error: Errno) -> bool {
     matches!(error, Errno::EPERM | Errno::ENOSYS | Errno::EACCES)
 }
 

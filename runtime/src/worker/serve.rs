@@ -38,7 +38,7 @@ pub(crate) fn run(parent: u32, role: Role, folder: Folder, leave: fn()) -> ! {
         Err(error) => {
             // Nobody is left to tell when the parent is gone, and a Ctrl-C is no reason to print.
             if error.kind() != io::ErrorKind::UnexpectedEof && !sys::is_hung_up(&error) {
-                tell(&format!("a worker could not start: {error}"));
+                tell(&format!("a worker could not start: {}", sys::explained(&error)));
             }
             std::process::exit(EXIT_FAILED)
         }
@@ -47,8 +47,8 @@ pub(crate) fn run(parent: u32, role: Role, folder: Folder, leave: fn()) -> ! {
 
 /// Prints why this process ends, for which its parent looks to its standard error.
 fn tell(why: &str) {
-    // There may be no standard error, which is no reason to panic.
-    let _ = writeln!(io::stderr(), "poolmap: {why}");
+    // At once, as others write there too. There may be no standard error, which is no reason to panic.
+    let _ = io::stderr().write_all(format!("poolmap: {why}\n").as_bytes());
 }
 
 /// Becomes a worker and starts the task thread; the socket is to be watched.
