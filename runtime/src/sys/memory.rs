@@ -13,7 +13,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::libc::{self, c_void};
-use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
+#[cfg(not(miri))]
+use nix::sys::mman::munmap;
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous};
 
 use super::forks::ForkMark;
 use super::limits::not_mapped;
@@ -201,7 +203,18 @@ impl Mapping {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    /// The same for an interpreter, which has the heap alone.
+    #[cfg(miri)]
+    pub(super) fn private(bytes: usize) -> io::Result<Self> {
+        let layout = heap_layout(bytes).filter(|layout| layout.size() > 0).ok_or(io::ErrorKind::InvalidInput)?;
+        // SAFETY: the layout is not empty.
+        let start = unsafe { std::alloc::alloc_zeroed(layout) };
+        let start = NonNull::new(start).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self { start: start.cast(), bytes, kept_by: None })
+    }
+
     /// Memory of this process alone.
+    #[cfg(not(miri))]
     pub(super) fn private(bytes: usize) -> io::Result<Self> {
         let length = NonZeroUsize::new(bytes).ok_or(io::ErrorKind::InvalidInput)?;
         // SAFETY: the kernel chooses a free address, so no memory of ours is replaced.
@@ -304,9 +317,21 @@ impl Drop for Mapping {
         if self.kept_by.is_some_and(|owner| !owner.is_here()) {
             return;
         }
+        #[cfg(miri)]
+        if let Some(layout) = heap_layout(self.bytes) {
+            // SAFETY: an interpreter has mappings of `private` alone, which allocates them with this layout.
+            unsafe { std::alloc::dealloc(self.start.as_ptr().cast(), layout) };
+        }
+        #[cfg(not(miri))]
         // SAFETY: the range was mapped by us, and whoever borrows from it borrows this.
         let _ = unsafe { munmap(self.start, self.bytes) };
     }
+}
+
+/// What an interpreter allocates for a mapping: a page's alignment is that of a mapping.
+#[cfg(miri)]
+fn heap_layout(bytes: usize) -> Option<std::alloc::Layout> {
+    std::alloc::Layout::from_size_align(bytes, 4096).ok()
 }
 
 /// Atomic words, and bytes that are copied in and out, in memory that another process reads and writes at will.

@@ -79,9 +79,10 @@ mod tests {
     #[test]
     fn bytes_come_out_and_go_in_as_they_are_at_any_place_and_length() {
         let source: Vec<u8> = (0..400u32).map(|at| (at * 7) as u8).collect();
-        for from in 0..17 {
+        let (places, step) = if cfg!(miri) { (3, 21) } else { (17, 1) };
+        for from in 0..places {
             for to in [0, 1, 8, 13] {
-                for bytes in (0..100).chain([127, 128, 129, 300]) {
+                for bytes in (0..100).step_by(step).chain([127, 128, 129, 300]) {
                     let mut targets = [vec![0; 400], vec![0; 400]];
                     let [out, into] = &mut targets;
                     // SAFETY: the offsets and the length are less than 400 together, and the vectors are this thread's.

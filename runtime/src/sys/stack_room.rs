@@ -37,7 +37,7 @@ pub(crate) fn stack_room() -> Option<StackRoom> {
     (lowest..highest).contains(&here).then(|| StackRoom { here, left: here - lowest, whole: highest - lowest })
 }
 
-#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+#[cfg(all(any(target_os = "linux", target_os = "android", target_os = "freebsd"), not(miri)))]
 fn bounds_of_this_thread() -> Option<Range<usize>> {
     use nix::libc;
 
@@ -89,7 +89,7 @@ fn bounds_of_this_thread() -> Option<Range<usize>> {
 }
 
 /// The bytes that the first thread's stack may grow to, if this is the first thread and they are limited.
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
 fn first_thread_stack_bytes() -> Option<usize> {
     use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 
@@ -106,7 +106,7 @@ fn first_thread_stack_bytes() -> Option<usize> {
     None
 }
 
-#[cfg(target_vendor = "apple")]
+#[cfg(all(target_vendor = "apple", not(miri)))]
 fn bounds_of_this_thread() -> Option<Range<usize>> {
     use nix::libc;
 
@@ -119,7 +119,8 @@ fn bounds_of_this_thread() -> Option<Range<usize>> {
     Some(highest.checked_sub(bytes)?..highest)
 }
 
-#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd", target_vendor = "apple")))]
+/// An interpreter has no stack of the system's.
+#[cfg(any(miri, not(any(target_os = "linux", target_os = "android", target_os = "freebsd", target_vendor = "apple"))))]
 fn bounds_of_this_thread() -> Option<Range<usize>> {
     None
 }
