@@ -30,6 +30,7 @@ mod spawn;
 mod stack;
 mod stack_room;
 mod terminal;
+mod view;
 mod waker;
 mod worker_setup;
 
@@ -48,7 +49,7 @@ pub(crate) use life::{Identity, Sign, identity, is_locked_by_another, process_ex
 pub(crate) use limits::{
     CAN_LIMIT_MEMORY, address_space_bytes, check_file_bytes, fail_behind_file_limit, file_bytes_max, limit_memory,
 };
-pub(crate) use memory::{ReadWord, Region, View, Words, is_short_of_descriptors, raced_memory, seal_against_writers};
+pub(crate) use memory::{Region, Words, is_short_of_descriptors, raced_memory, seal_against_writers};
 #[cfg(feature = "__fault_points")]
 pub(crate) use own_end::{kill_self, stop_self};
 pub(crate) use packets::{is_too_long, packet_pair, receive_packet, send_packet, shut_down_packets};
@@ -68,5 +69,6 @@ pub(crate) use spawn::{Spawn, Stdout, Surroundings, assignment, open_null};
 pub(crate) use stack_room::{StackRoom, stack_room};
 #[cfg(feature = "progress")]
 pub(crate) use terminal::terminal_columns;
+pub(crate) use view::{ReadWord, View};
 pub(crate) use waker::Waker;
 pub(crate) use worker_setup::{Folder, become_worker, keep_freed_memory, kill_own_group, replace_stdout, stdout};

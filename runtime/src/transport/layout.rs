@@ -48,6 +48,11 @@ pub(super) const RESULTS_BYTES: usize = 4 << 20;
 /// without its upper bits.
 pub(super) const RESULTS_BYTES_MIN: usize = 256 << 10;
 
+/// A result that does not fit is brought over in parts of so many bytes, and a record with the rest.
+pub(super) const fn part_bytes_max(results: usize) -> usize {
+    results / 4
+}
+
 /// All of it, with a ring of so many bytes.
 pub(super) const fn bytes(results: usize) -> usize {
     RESULTS + results

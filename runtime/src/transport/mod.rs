@@ -4,6 +4,7 @@
 mod arena;
 mod chunk;
 mod claims;
+mod entry;
 mod fault;
 mod layout;
 mod link;

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use super::arena::Buffers;
 use super::claims::Ledger;
-use super::ring_end::part_bytes_max;
+use super::entry::{EntryWords, QueueEntry};
+use super::layout::part_bytes_max;
 use super::{Chunk, layout, parking};
 use crate::fault_points::{self, Point};
 use crate::registry::Finished;
@@ -23,7 +24,7 @@ pub(super) struct RingLink {
     results: Ring,
     ledger: Ledger,
     /// The entries that are not finished, oldest first, and the number of the next.
-    entries: VecDeque<Entry>,
+    entries: VecDeque<Assigned>,
     next_entry: u64,
     /// What was taken.
     taken: Finished,
@@ -41,7 +42,7 @@ pub(super) struct RingLink {
 }
 
 /// A chunk that the worker was told of.
-struct Entry {
+struct Assigned {
     /// The tasks that it tells of.
     count: u32,
     /// Those without a result.
@@ -91,27 +92,26 @@ impl RingLink {
         let (segment, offset) = chunk.place();
         let (table_bytes, table_segment, table_offset) = chunk.table();
         let head = chunk.head();
-        let entry = self.entry(self.next_entry);
-        let fields = [
-            segment.map_or(0, |segment| segment.id),
-            offset as u64,
-            chunk.tasks().len() as u64,
-            head.first_index,
-            u64::from(head.function) << 32 | u64::from(head.attempt),
-            u64::from(grain) << 32 | u64::from(self.ledger.limit()),
-            u64::from(chunk.count()),
-            u64::from(chunk.shared_parameters()) << MESSAGES_BITS | (messages & MESSAGES_MASK),
-            chunk.seed(),
-            chunk.merge().map_or(0, |merge| u64::from(merge) + 1),
-            table_bytes as u64,
-            table_segment.map_or(0, |segment| segment.id),
-            table_offset as u64,
-        ];
-        for (place, field) in fields.into_iter().enumerate() {
-            self.words.word(entry + 8 * place).store(field, Ordering::Relaxed);
-        }
+        EntryWords::of(&self.words, self.next_entry).write(&QueueEntry {
+            segment: segment.map_or(0, |segment| segment.id),
+            offset,
+            bytes: chunk.tasks().len(),
+            first_index: head.first_index,
+            function: head.function,
+            attempt: head.attempt,
+            grain,
+            first: self.ledger.limit(),
+            count: chunk.count(),
+            shared: chunk.shared_parameters(),
+            messages,
+            seed: chunk.seed(),
+            merge: chunk.merge(),
+            table_bytes,
+            table_segment: table_segment.map_or(0, |segment| segment.id),
+            table_offset,
+        });
         let is_folded = chunk.merge().is_some();
-        self.entries.push_back(Entry { count: chunk.count(), left: chunk.count(), is_folded, messages });
+        self.entries.push_back(Assigned { count: chunk.count(), left: chunk.count(), is_folded, messages });
         self.next_entry += 1;
         self.words.word(layout::REVOKED).store(0, Ordering::Relaxed);
         fault_points::reached(Point::ParentEntry);
@@ -131,8 +131,7 @@ impl RingLink {
             last.count -= of_last;
             left -= of_last;
             let (is_empty, now) = (last.left == 0, last.count);
-            let word = self.entry(self.next_entry - 1) + 8 * ENTRY_COUNT;
-            self.words.word(word).store(u64::from(now), Ordering::Relaxed);
+            EntryWords::of(&self.words, self.next_entry - 1).set_count(now);
             if is_empty {
                 self.entries.pop_back();
                 // The worker has not been at an entry of which it has claimed nothing, so its place is used again.
@@ -315,10 +314,6 @@ impl RingLink {
     fn must_wake(&self) -> bool {
         parking::must_wake_worker(self.words.word(layout::WORKER_PARKED))
     }
-
-    fn entry(&self, number: u64) -> usize {
-        layout::ENTRIES + (number % layout::ENTRIES_MAX) as usize * layout::ENTRY_BYTES
-    }
 }
 
 /// The share of the address space that a ring may take, where that is limited: each is mapped twice, here and in its worker.
@@ -342,27 +337,6 @@ fn new_ring() -> io::Result<(OwnedFd, Ring)> {
         }
     }
 }
-
-/// The places of an entry's fields, in words.
-pub(super) const ENTRY_SEGMENT: usize = 0;
-pub(super) const ENTRY_OFFSET: usize = 1;
-pub(super) const ENTRY_BYTES: usize = 2;
-/// The index of the first task in its map.
-pub(super) const ENTRY_INDEX: usize = 3;
-pub(super) const ENTRY_FUNCTION: usize = 4;
-pub(super) const ENTRY_FIRST: usize = 5;
-pub(super) const ENTRY_COUNT: usize = 6;
-/// The parameters whose arguments are shared, above the number of messages about memory that were sent before the entry.
-pub(super) const ENTRY_SHARED: usize = 7;
-pub(super) const ENTRY_SEED: usize = 8;
-/// The index of the function that outputs are folded by, and 1; 0 where they are not.
-pub(super) const ENTRY_MERGE: usize = 9;
-/// What its tasks are granted: the bytes of that, 0 if it is nothing, and where it stands.
-pub(super) const ENTRY_TABLE_BYTES: usize = 10;
-pub(super) const ENTRY_TABLE_SEGMENT: usize = 11;
-pub(super) const ENTRY_TABLE_OFFSET: usize = 12;
-pub(super) const MESSAGES_BITS: u32 = 48;
-pub(super) const MESSAGES_MASK: u64 = (1 << MESSAGES_BITS) - 1;
 
 #[cfg(any(fuzzing, test))]
 mod fuzzing;

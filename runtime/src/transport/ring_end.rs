@@ -6,11 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::ring::{
-    ENTRY_BYTES, ENTRY_COUNT, ENTRY_FIRST, ENTRY_FUNCTION, ENTRY_INDEX, ENTRY_MERGE, ENTRY_OFFSET, ENTRY_SEED,
-    ENTRY_SEGMENT, ENTRY_SHARED, ENTRY_TABLE_BYTES, ENTRY_TABLE_OFFSET, ENTRY_TABLE_SEGMENT, MESSAGES_BITS,
-    MESSAGES_MASK,
-};
+use super::entry::EntryWords;
+use super::layout::part_bytes_max;
 use super::{Fault, claims, layout, parking};
 use crate::codec::{Encoder, Sink};
 use crate::fault_points::{self, Point};
@@ -76,11 +73,6 @@ const RESTART_BYTES: usize = 256 * 1024;
 const SMALL_BYTES: usize = 64 * 1024;
 /// So many outputs are folded into one at most: the heads of their results must find room in the ring together.
 const FOLDED_TASKS_MAX: u32 = 4096;
-
-/// A result that does not fit is brought over in parts of so many bytes, and a record with the rest.
-pub(super) fn part_bytes_max(ring_bytes: usize) -> usize {
-    ring_bytes / 4
-}
 
 impl RingEnd {
     /// Opens the memory whose descriptors came with the greeting.
@@ -152,37 +144,41 @@ impl RingEnd {
         }
         let end = first.wrapping_add(count);
         let count = self.claimed.wrapping_sub(next).min(end.wrapping_sub(next));
-        let function = self.field(ENTRY_FUNCTION);
-        let merge = self.field(ENTRY_MERGE).checked_sub(1).map(|merge| merge as u32);
-        let shared = self.field(ENTRY_SHARED);
+        let entry = self.entry_words();
+        let (function, attempt) = entry.function_and_attempt();
+        let merge = entry.merge();
+        let (shared, messages) = entry.shared_and_messages();
+        let (segment, offset, bytes) = entry.arguments();
         Some(Claimed {
-            function: (function >> 32) as u32,
-            attempt: function as u32,
+            function,
+            attempt,
             count: if merge.is_some() { count.min(FOLDED_TASKS_MAX) } else { count },
-            index: self.field(ENTRY_INDEX) + u64::from(next.wrapping_sub(first)),
+            index: entry.first_index() + u64::from(next.wrapping_sub(first)),
             number: next,
             is_first: next == first,
-            seed: self.field(ENTRY_SEED),
+            seed: entry.seed(),
             merge,
-            shared: (shared >> MESSAGES_BITS) as u16,
-            messages: shared & MESSAGES_MASK,
-            segment: self.field(ENTRY_SEGMENT),
-            offset: self.field(ENTRY_OFFSET) as usize + self.cursor,
-            bytes: self.field(ENTRY_BYTES) as usize - self.cursor,
-            table_bytes: self.field(ENTRY_TABLE_BYTES) as usize,
+            shared,
+            messages,
+            segment,
+            offset: offset + self.cursor,
+            bytes: bytes - self.cursor,
+            table_bytes: entry.table_bytes(),
         })
     }
 
     /// The number of the entry's first task, and how many it has.
     fn read_entry(&mut self) -> (u32, u32) {
-        let first = self.field(ENTRY_FIRST);
-        self.grain = (first >> 32) as u32;
-        (first as u32, self.field(ENTRY_COUNT) as u32)
+        let entry = self.entry_words();
+        let (first, grain) = entry.first_and_grain();
+        let count = entry.count();
+        self.grain = grain;
+        (first, count)
     }
 
-    fn field(&self, place: usize) -> u64 {
-        let entry = layout::ENTRIES + (self.entry % layout::ENTRIES_MAX) as usize * layout::ENTRY_BYTES;
-        self.words.word(entry + 8 * place).load(Ordering::Relaxed)
+    #[inline]
+    fn entry_words(&self) -> EntryWords<'_> {
+        EntryWords::of(&self.words, self.entry)
     }
 
     /// Runs claimed tasks: `run` is given their call. Results that fit go straight into the ring; the one that does not is given
@@ -243,7 +239,7 @@ impl RingEnd {
 
     #[cold]
     fn take_grants(&mut self, claimed: &Claimed) -> Result<(), Fault> {
-        let (segment, offset) = (self.field(ENTRY_TABLE_SEGMENT), self.field(ENTRY_TABLE_OFFSET) as usize);
+        let (segment, offset) = self.entry_words().table_place();
         let memory = if segment == 0 { None } else { shared::find(segment) };
         let table = match (segment, &memory) {
             (0, _) => self.arena.bytes(offset, claimed.table_bytes),
