@@ -16,7 +16,7 @@ fn die(way: &str) -> usize {
         match way {
             "null in C" => return libc::strlen(black_box(std::ptr::null())),
             "null" => std::ptr::without_provenance_mut::<u8>(8).write_volatile(1),
-            "unmapped" => std::ptr::without_provenance_mut::<u8>(0x1234_5678_9000).write_volatile(1),
+            "unmapped" => std::ptr::without_provenance_mut::<u8>(0x1234_5000).write_volatile(1),
             "protected" => std::ptr::from_ref("text").cast::<u8>().cast_mut().write_volatile(1),
             "bus" => read_behind_a_file(),
             "raise FPE" => drop(libc::raise(libc::SIGFPE)),
@@ -63,7 +63,7 @@ fn die(way: &str) -> usize {
 /// What the workers of some pools may allocate.
 const LIMIT: u64 = 64 << 20;
 /// More than any machine has.
-const HUGE: usize = usize::MAX >> 18;
+const HUGE: usize = if cfg!(target_pointer_width = "64") { usize::MAX >> 18 } else { isize::MAX.cast_unsigned() };
 
 fn die_safely(way: &str) -> usize {
     match way {
@@ -183,7 +183,7 @@ fn a_fault_is_told_with_its_address() {
     let cases = [
         ("null in C", "signal 11: it read, wrote or ran address 0x0, which is not mapped"),
         ("null", "signal 11: it read, wrote or ran address 0x8, which is not mapped"),
-        ("unmapped", "signal 11: it read, wrote or ran address 0x123456789000, which is not mapped"),
+        ("unmapped", "signal 11: it read, wrote or ran address 0x12345000, which is not mapped"),
         ("protected", "signal 11: it read, wrote or ran address 0x…"),
         ("bus", &said),
     ];
@@ -386,7 +386,7 @@ fn a_memory_limit_that_cannot_be_kept_is_refused() {
         let said = if common::limits_memory() { "at least 16777216 bytes are allowed" } else { "cannot be kept" };
         assert!(error.is_invalid_option() && error.to_string().contains(said), "{error}");
     }
-    let error = Pool::builder().memory_limit(1 << 40).stack_bytes(1 << 40).build().unwrap_err();
+    let error = Pool::builder().memory_limit(1 << 30).stack_bytes(1 << 30).build().unwrap_err();
     assert!(error.is_invalid_option(), "{error}");
 }
 

@@ -1,5 +1,6 @@
 //! Where a filter of system calls denies the ways to end a process, or to reap it, there is another; and where none works,
 //! nobody waits.
+#![cfg(target_os = "linux")]
 
 mod common;
 

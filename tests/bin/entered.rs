@@ -20,7 +20,8 @@ static LOGS: OnceLock<Vec<File>> = OnceLock::new();
 #[used]
 #[allow(unsafe_code, reason = "what runs before `main` is what the program is about")]
 // SAFETY: the loader calls each function in this section once, before `main`.
-#[unsafe(link_section = ".init_array")]
+#[cfg_attr(target_vendor = "apple", unsafe(link_section = "__DATA,__mod_init_func"))]
+#[cfg_attr(not(target_vendor = "apple"), unsafe(link_section = ".init_array"))]
 static BEFORE_MAIN: extern "C" fn() = {
     extern "C" fn before_main() {
         let _ = FIRST.set(target(0));

@@ -103,6 +103,12 @@ const USES: [Use; 9] = [
     }),
 ];
 
+/// The limit of a process's address space.
+#[cfg(target_os = "freebsd")]
+const ADDRESS_SPACE: Resource = Resource::RLIMIT_VMEM;
+#[cfg(not(target_os = "freebsd"))]
+const ADDRESS_SPACE: Resource = Resource::RLIMIT_AS;
+
 fn tell(line: &str) {
     let mut stdout = std::io::stdout();
     writeln!(stdout, "{line}").and_then(|()| stdout.flush()).expect("the test reads it");
@@ -124,11 +130,12 @@ fn use_all(pool: &Pool) {
     }
 }
 
-fn number(place: usize) -> u64 {
+fn number<N: std::str::FromStr>(place: usize) -> N {
     std::env::args().nth(place).and_then(|argument| argument.parse().ok()).expect("a number")
 }
 
 /// A line of this process's status, in KiB.
+#[cfg(target_os = "linux")]
 fn status_kib(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("the system has /proc");
     let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
@@ -140,8 +147,43 @@ fn pool(workers: usize) -> Option<Pool> {
     built.inspect_err(|error| tell(&format!("build: error: {}", chain(error)))).ok()
 }
 
-#[poolmap::main]
+/// All memory is locked, with a limit or without one.
+#[cfg(target_os = "linux")]
 #[allow(unsafe_code, reason = "there is no safe way to lock all memory")]
+fn locked() {
+    let kib: libc::rlim_t = number(2);
+    if kib > 0 {
+        setrlimit(Resource::RLIMIT_MEMLOCK, kib << 10, kib << 10).expect("a limit may be lowered");
+        // Root may lock all.
+        // SAFETY: the call takes nothing.
+        if unsafe { libc::geteuid() } != 0 {
+            return tell("skipped: only root can become another user");
+        }
+        // SAFETY: the call takes numbers, and touches no memory.
+        assert_eq!(unsafe { libc::setresuid(65534, 65534, 65534) }, 0, "root may be anyone");
+    }
+    // SAFETY: the call takes a number, and changes nothing but where pages are.
+    if unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE) } != 0 {
+        return tell(&format!("skipped: {}", std::io::Error::last_os_error()));
+    }
+    let resident = status_kib("VmRSS");
+    let Some(pool) = pool(2) else { return };
+    match USES[0].1(&pool) {
+        Ok(is_right) => tell(&format!("map: {}", if is_right { "right" } else { "WRONG" })),
+        Err(error) => tell(&format!("map: error: {}", chain(&*error))),
+    }
+    tell(&format!("grew {}", status_kib("VmRSS").saturating_sub(resident)));
+    if kib == 0 {
+        use_all(&pool);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn locked() {
+    tell("skipped: the limit and its measure are Linux's");
+}
+
+#[poolmap::main]
 fn main() {
     match &*std::env::args().nth(1).unwrap_or_default() {
         // A limit for files, before the pool is made.
@@ -163,40 +205,15 @@ fn main() {
             }
         }
         "address-space" => {
-            setrlimit(Resource::RLIMIT_AS, number(2) << 20, number(2) << 20).expect("a limit may be lowered");
-            let Some(pool) = pool(usize::try_from(number(3)).expect("a few")) else { return };
+            let bytes = number::<libc::rlim_t>(2) << 20;
+            setrlimit(ADDRESS_SPACE, bytes, bytes).expect("a limit may be lowered");
+            let Some(pool) = pool(number(3)) else { return };
             match USES[0].1(&pool) {
                 Ok(is_right) => tell(&format!("map: {}", if is_right { "right" } else { "WRONG" })),
                 Err(error) => tell(&format!("map: error: {}", chain(&*error))),
             }
         }
-        "locked" => {
-            let kib = number(2);
-            if kib > 0 {
-                setrlimit(Resource::RLIMIT_MEMLOCK, kib << 10, kib << 10).expect("a limit may be lowered");
-                // Root may lock all.
-                // SAFETY: the call takes nothing.
-                if unsafe { libc::geteuid() } != 0 {
-                    return tell("skipped: only root can become another user");
-                }
-                // SAFETY: the call takes numbers, and touches no memory.
-                assert_eq!(unsafe { libc::setresuid(65534, 65534, 65534) }, 0, "root may be anyone");
-            }
-            // SAFETY: the call takes a number, and changes nothing but where pages are.
-            if unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE) } != 0 {
-                return tell(&format!("skipped: {}", std::io::Error::last_os_error()));
-            }
-            let resident = status_kib("VmRSS");
-            let Some(pool) = pool(2) else { return };
-            match USES[0].1(&pool) {
-                Ok(is_right) => tell(&format!("map: {}", if is_right { "right" } else { "WRONG" })),
-                Err(error) => tell(&format!("map: error: {}", chain(&*error))),
-            }
-            tell(&format!("grew {}", status_kib("VmRSS").saturating_sub(resident)));
-            if kib == 0 {
-                use_all(&pool);
-            }
-        }
+        "locked" => locked(),
         other => panic!("`{other}` names no limit"),
     }
 }

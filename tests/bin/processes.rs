@@ -5,6 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::libc;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use poolmap::{Process, ProcessHandle, TaskError, TaskErrorKind, active_children, worker};
@@ -98,20 +99,20 @@ fn told<T>(process: poolmap::Result<ProcessHandle<T>>, is_right: impl Fn(T) -> b
 
 /// How many descriptors this program was started with, beside the first three, that count for a limit of so many: each takes a number
 /// below it, and so each lets it rise by one.
-fn inherited_below(most: u64) -> u64 {
-    let is_open = |number: u64| Path::new(&format!("/proc/self/fd/{number}")).symlink_metadata().is_ok();
+fn inherited_below(most: libc::rlim_t) -> libc::rlim_t {
+    let is_open = |number: libc::rlim_t| Path::new(&format!("/proc/self/fd/{number}")).symlink_metadata().is_ok();
     let mut inherited = 0;
     for number in 3.. {
         if number >= most + inherited {
             break;
         }
-        inherited += u64::from(is_open(number));
+        inherited += libc::rlim_t::from(is_open(number));
     }
     inherited
 }
 
 /// Starts processes until the system refuses, and then as many as there were.
-fn exhaust(descriptors: u64) -> poolmap::Result<()> {
+fn exhaust(descriptors: libc::rlim_t) -> poolmap::Result<()> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("it has no way to fail");
     setrlimit(Resource::RLIMIT_NOFILE, descriptors + inherited_below(descriptors), hard)
         .expect("a limit may be lowered");

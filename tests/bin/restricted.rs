@@ -45,9 +45,17 @@ fn sleep(millis: u64) -> u64 {
 #[worker]
 #[allow(unsafe_code, reason = "std cannot stop a process")]
 fn stop(_task: u32) {
-    let value = libc::sigval { sival_ptr: std::ptr::null_mut() };
-    // SAFETY: it takes numbers, and a pointer that nobody reads.
-    unsafe { libc::sigqueue(libc::getpid(), libc::SIGSTOP, value) };
+    #[cfg(target_os = "linux")]
+    {
+        let value = libc::sigval { sival_ptr: std::ptr::null_mut() };
+        // SAFETY: it takes numbers, and a pointer that nobody reads.
+        unsafe { libc::sigqueue(libc::getpid(), libc::SIGSTOP, value) };
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        // SAFETY: it takes a number.
+        unsafe { libc::raise(libc::SIGSTOP) };
+    }
     std::thread::sleep(LONG);
 }
 
@@ -207,8 +215,15 @@ fn many_kills() -> Outcome {
     Ok(String::new())
 }
 
+/// Elsewhere there are no such filters.
+#[cfg(not(target_os = "linux"))]
+fn deny(_calls: &str) -> bool {
+    false
+}
+
 /// Denies system calls to this process and all that it starts: `name=errno,…`. False where the system has not got one of them,
 /// or no filters.
+#[cfg(target_os = "linux")]
 #[allow(unsafe_code, reason = "nothing safe sets a filter")]
 fn deny(calls: &str) -> bool {
     const LOAD_NUMBER: libc::sock_filter =
@@ -235,6 +250,7 @@ fn deny(calls: &str) -> bool {
 }
 
 /// The number of a system call.
+#[cfg(target_os = "linux")]
 fn number(name: &str) -> Option<libc::c_long> {
     Some(match name {
         "memfd_create" => libc::SYS_memfd_create,

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::exit;
 use std::time::Duration;
 
+use nix::libc;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use poolmap::{Pool, pool_map, pool_try_map, worker};
 
@@ -157,26 +158,27 @@ fn main() -> poolmap::Result<()> {
 fn close_standard_streams() {
     for descriptor in 0..3 {
         // SAFETY: std goes on without its streams: what is written to them is an error that nobody looks at.
-        unsafe { nix::libc::close(descriptor) };
+        unsafe { libc::close(descriptor) };
     }
 }
 
 /// How many descriptors this program was started with, beside the first three, that count for a limit of so many: each takes a number
 /// below it, and so each lets it rise by one.
-fn inherited_below(most: u64) -> u64 {
-    let is_open = |number: u64| std::path::Path::new(&format!("/proc/self/fd/{number}")).symlink_metadata().is_ok();
+fn inherited_below(most: libc::rlim_t) -> libc::rlim_t {
+    let is_open =
+        |number: libc::rlim_t| std::path::Path::new(&format!("/proc/self/fd/{number}")).symlink_metadata().is_ok();
     let mut inherited = 0;
     for number in 3.. {
         if number >= most + inherited {
             break;
         }
-        inherited += u64::from(is_open(number));
+        inherited += libc::rlim_t::from(is_open(number));
     }
     inherited
 }
 
 /// Asks for more workers than there are descriptors for, and then for as many as there are.
-fn few_descriptors(most: u64) {
+fn few_descriptors(most: libc::rlim_t) {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("it has no way to fail");
     setrlimit(Resource::RLIMIT_NOFILE, most + inherited_below(most), hard).expect("a limit may be lowered");
     let error = Pool::builder().workers(64).build().expect_err("there are too few descriptors");

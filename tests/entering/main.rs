@@ -1,4 +1,5 @@
 //! What a worker is started with, who may start one, and which program that is.
+#![cfg(target_os = "linux")]
 
 mod authentication;
 #[path = "../common/mod.rs"]

@@ -27,7 +27,7 @@ fn in_terminal(arguments: &[&str], stops_writers: bool) -> String {
     // SAFETY: both calls may be made between fork and exec, and touch no memory.
     unsafe {
         command.pre_exec(|| {
-            if libc::setsid() == -1 || libc::ioctl(0, libc::TIOCSCTTY, 0) == -1 {
+            if libc::setsid() == -1 || libc::ioctl(0, libc::TIOCSCTTY as _, 0) == -1 {
                 return Err(std::io::Error::last_os_error());
             }
             Ok(())
