@@ -87,8 +87,9 @@ impl Builder {
     /// memory as far as it was filled, up to 4 MiB. Where tasks travel over a socket, a worker takes at most 80 KiB instead, and
     /// what is on its way.
     ///
-    /// A start takes 2 to 4 ms of processor time, nearly all of it in the new process, so on 2 processors 1,000 workers are ready
-    /// after 4 s and 2,000 after 12 s. Those that are ready are given tasks while the others start, in batches of 100 ms.
+    /// A start takes 2 to 4 ms of processor time, nearly all of it in the new process: on 2 processors 1,000 workers are ready after
+    /// 2 to 4 s, and 2,000 after 5 to 12 s, as busy as the machine is. They are started in batches of 100 ms, between which those
+    /// that are there are looked after.
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = Some(workers);
         self
