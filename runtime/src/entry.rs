@@ -68,8 +68,11 @@ fn enter(entry: Entry) {
     let Some(marker) = sys::take_variable(launch::MARKER) else {
         return;
     };
-    if let Some(Marker { parent, depth, role, folder }) = marker.to_str().and_then(Marker::parse) {
+    if let Some(Marker { parent, depth, role, folder, umask }) = marker.to_str().and_then(Marker::parse) {
         launch::set_depth(depth);
+        if let Some(umask) = umask {
+            sys::set_umask(umask);
+        }
         worker::run(parent, role, folder, process::leave);
     }
 }

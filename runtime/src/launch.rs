@@ -29,10 +29,14 @@ pub(crate) struct Marker {
     pub(crate) depth: u32,
     pub(crate) role: Role,
     pub(crate) folder: Folder,
+    /// The bits that files are made without, where the process is not to take its parent's.
+    pub(crate) umask: Option<u32>,
 }
 
 /// The word of a marker for [`Folder::Given`].
 const FOLDER_WORD: &str = "folder";
+/// What the word for its umask begins with.
+const UMASK_WORD: &str = "umask=";
 
 impl Marker {
     /// Reads a marker; none if it is someone else's variable.
@@ -41,22 +45,25 @@ impl Marker {
         let (parent, depth) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
         let word = words.next()?;
         let role = [Role::Worker, Role::Daemon, Role::Plain].into_iter().find(|role| role_word(*role) == word)?;
-        let folder = match words.next() {
-            None => Folder::Inherited,
-            Some(FOLDER_WORD) => Folder::Given,
-            Some(_) => return None,
-        };
-        words.next().is_none().then_some(Self { parent, depth, role, folder })
+        let (mut folder, mut umask) = (Folder::Inherited, None);
+        for word in words {
+            match word.strip_prefix(UMASK_WORD) {
+                Some(bits) => umask = Some(u32::from_str_radix(bits, 8).ok().filter(|&bits| bits <= 0o777)?),
+                None if word == FOLDER_WORD => folder = Folder::Given,
+                None => return None,
+            }
+        }
+        Some(Self { parent, depth, role, folder, umask })
     }
 }
 
 impl fmt::Display for Marker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {}", self.parent, self.depth, role_word(self.role))?;
-        match self.folder {
-            Folder::Inherited => Ok(()),
-            Folder::Given => write!(f, " {FOLDER_WORD}"),
+        if self.folder == Folder::Given {
+            write!(f, " {FOLDER_WORD}")?;
         }
+        self.umask.map_or(Ok(()), |umask| write!(f, " {UMASK_WORD}{umask:03o}"))
     }
 }
 
@@ -230,7 +237,13 @@ fn spawn(
 ) -> std::result::Result<Process, StartError> {
     let program = program().map_err(StartError::NoProgram)?;
     let folder = if surroundings.leaves_folder_to_process() { Folder::Given } else { Folder::Inherited };
-    let marker = Marker { parent: std::process::id(), depth: depth() + 1, role: start.role, folder };
+    let marker = Marker {
+        parent: std::process::id(),
+        depth: depth() + 1,
+        role: start.role,
+        folder,
+        umask: surroundings.umask(),
+    };
     // std holds a lock while it makes a backtrace, and waits for it again where there is no memory for that.
     let backtrace = start.memory_limit.and_then(|_| sys::assignment("RUST_BACKTRACE", "0"));
     let variables: Vec<CString> = sys::assignment(MARKER, marker.to_string()).into_iter().chain(backtrace).collect();
@@ -272,11 +285,25 @@ mod tests {
     fn a_marker_comes_back_as_it_went_and_others_are_none() {
         for role in [Role::Worker, Role::Daemon, Role::Plain] {
             for folder in [Folder::Inherited, Folder::Given] {
-                let marker = Marker { parent: 7, depth: 2, role, folder };
-                assert_eq!(Marker::parse(&marker.to_string()), Some(marker));
+                for umask in [None, Some(0), Some(0o27)] {
+                    let marker = Marker { parent: 7, depth: 2, role, folder, umask };
+                    assert_eq!(Marker::parse(&marker.to_string()), Some(marker));
+                }
             }
         }
-        for other in ["", "7", "7 2", "7 2 else", "x 2 worker", "someone else's", "7 2 plain x", "7 2 plain folder x"] {
+        for other in [
+            "",
+            "7",
+            "7 2",
+            "7 2 else",
+            "x 2 worker",
+            "someone else's",
+            "7 2 plain x",
+            "7 2 plain folder x",
+            "7 2 plain umask=8",
+            "7 2 plain umask=1000",
+            "7 2 plain umask=",
+        ] {
             assert_eq!(Marker::parse(other), None, "{other}");
         }
     }

@@ -132,6 +132,13 @@ fn run(arguments: &[String]) -> poolmap::Result<()> {
             println!("{:?}", Process::new(descriptors { inherited }).start()?.join()?);
         }
         ["alike", folder] => alike(folder)?,
+        ["umask"] => {
+            umask(0o027);
+            let pool = Pool::builder().workers(2).max_tasks_per_worker(20).build()?;
+            umask(0o077);
+            let seen: BTreeSet<String> = pool_map!(in &pool, own_umask, 0..200; chunk_size = 1)?.into_iter().collect();
+            println!("{seen:?} {}", Process::new(own_umask { _task: 0 }).start()?.join()?);
+        }
         ["large environment"] => {
             set("ENTERED", &"x".repeat(1 << 20));
             Pool::builder().workers(1).build()?;
@@ -147,6 +154,20 @@ fn run(arguments: &[String]) -> poolmap::Result<()> {
         ref other => println!("no such mode: {other:?}"),
     }
     Ok(())
+}
+
+/// Sets the umask, and gives the one before.
+fn umask(bits: u32) -> u32 {
+    // The type of the bits is not that of all systems.
+    let before = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(bits as libc::mode_t));
+    u32::from(before.bits())
+}
+
+#[worker]
+fn own_umask(_task: u32) -> String {
+    let bits = umask(0);
+    umask(bits);
+    format!("{bits:03o}")
 }
 
 /// A descriptor that a careless program lets its children have.

@@ -32,6 +32,14 @@ fn closed_streams_of_the_parent_change_nothing() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn all_workers_of_a_pool_have_the_umask_of_its_start() {
+    let _guard = common::guard();
+    let output = run(program(ENTERED).arg("umask"));
+    assert_eq!((text(&output.stdout), text(&output.stderr)), ("main runs\n{\"027\"} 077\n".to_owned(), String::new()));
+}
+
+#[test]
 fn all_workers_of_a_pool_have_the_environment_and_the_folder_of_its_start() {
     let _guard = common::guard();
     let folder = tempfile::tempdir().unwrap();

@@ -241,8 +241,8 @@ impl Builder {
 
     /// Builds the pool. It starts the workers and does not wait until they are ready; [`Pool::ready`] does.
     ///
-    /// All workers of the pool, those that are started later too, have the environment and the current folder that this process
-    /// has now. The pool holds 6 descriptors, and 2 for each worker.
+    /// All workers of the pool, those that are started later too, have the environment, the current folder and (on Linux) the umask
+    /// that this process has now. The pool holds 6 descriptors, and 2 for each worker.
     ///
     /// # Errors
     ///

@@ -121,7 +121,7 @@ impl<F: WorkerFn> Process<F> {
     /// Starts the process. It does not wait until the call has begun, but until the process needs its parent no more: what
     /// of the arguments is more than a socket holds (some 100 KiB) is handed over first.
     ///
-    /// The process has the environment and the current folder that this process has now.
+    /// The process has the environment, the current folder and the umask that this process has now.
     ///
     /// A running process takes 2 descriptors here (3 where the system has no pidfd); after its end the handle holds 1.
     ///

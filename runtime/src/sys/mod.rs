@@ -65,7 +65,7 @@ pub(crate) use seals::{CAN_SEAL, is_sealed_against_writers, seal_against_all_wri
 pub(crate) use socket::{
     FromParent, ParentChannel, Wait, is_hung_up, pair, receive, receive_with_descriptors, send, send_with_descriptors,
 };
-pub(crate) use spawn::{Spawn, Stdout, Surroundings, assignment, open_null};
+pub(crate) use spawn::{Spawn, Stdout, Surroundings, assignment, open_null, set_umask};
 pub(crate) use stack_room::{StackRoom, stack_room};
 #[cfg(feature = "progress")]
 pub(crate) use terminal::terminal_columns;

@@ -34,25 +34,32 @@ pub(crate) const CHANNEL: RawFd = 3;
 /// The descriptor of the folder that the process is to change to, where it must do so itself.
 pub(super) const FOLDER: RawFd = 4;
 
-/// The environment and the current folder of this program at one moment, for processes that are started later.
+/// The environment, the current folder and the umask of this program at one moment, for processes that are started later.
 #[derive(Debug)]
 pub(crate) struct Surroundings {
     /// As `name=value`.
     variables: Vec<CString>,
     /// None where the system does not open it: then processes have the folder of their parent.
     folder: Option<OwnedFd>,
+    /// None where the system does not tell it without changing it.
+    umask: Option<u32>,
 }
 
 impl Surroundings {
     /// Captures what there is now. It holds one descriptor.
     pub(crate) fn capture() -> io::Result<Self> {
         let variables = std::env::vars_os().filter_map(|(name, value)| assignment(name, value));
-        Ok(Self { variables: variables.collect(), folder: current_folder()? })
+        Ok(Self { variables: variables.collect(), folder: current_folder()?, umask: umask() })
     }
 
     /// Whether a process must change to the folder itself (rule 4).
     pub(crate) fn leaves_folder_to_process(&self) -> bool {
         self.folder.is_some() && change_folder().is_none()
+    }
+
+    /// The umask of the processes.
+    pub(crate) fn umask(&self) -> Option<u32> {
+        self.umask
     }
 
     /// The environment with some variables set.
@@ -87,6 +94,20 @@ fn current_folder() -> io::Result<Option<OwnedFd>> {
         Err(error @ (Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)) => Err(error.into()),
         Err(_) => Ok(None),
     }
+}
+
+/// The umask, as Linux tells it (since 4.7).
+fn umask() -> Option<u32> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let bits = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
+    u32::from_str_radix(bits.trim(), 8).ok()
+}
+
+/// Sets the umask of this process.
+pub(crate) fn set_umask(bits: u32) {
+    // Only the bits of access count, and they fit wherever systems differ in the type.
+    let bits = (bits & 0o777) as libc::mode_t;
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(bits));
 }
 
 /// What becomes of standard output.
