@@ -1,31 +1,85 @@
-//! The locks of the parent's threads. They go on after a panic of their holder, and know (in debug builds) that code of the
-//! program's must not run while one is held.
+//! The locks of the parent's threads. They go on after a panic of their holder. In debug builds they know that code of the
+//! program's must not run while one is held, and that they are taken in one order.
 //!
-//! # The order
-//!
-//! A thread that holds a lock takes only locks that stand below it:
-//!
-//! 1. `process::keeper`'s, `pool::global`'s
-//! 2. `pool::handle`'s (`Inner`)
-//! 3. `pool::submissions`' (`State`)
-//! 4. `pool::core`'s (`Core`)
-//! 5. a submitted task's (`Progress`), a child's of `process`, the finalizers' outputs
-//! 6. `transport::arena`'s free parts and buffers, the list of `shared::waiting`
-//!
-//! What a chunk holds is dropped under the fourth: that makes system calls, and takes the sixth, and runs none of the program's
-//! code.
+//! What a chunk holds is dropped under the core's lock: that makes system calls, takes the arena's locks, and runs none of the
+//! program's code.
 
+use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::foreign::NoForeignCode;
 
+/// The order: a thread that holds a lock takes only locks of a later rank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u32)]
+pub(crate) enum Rank {
+    /// What looks after the `Process`es of the program.
+    Keeper,
+    GlobalPool,
+    /// A pool's handle: what its end takes out.
+    PoolHandle,
+    Submissions,
+    /// A pool's scheduler, workers and phase.
+    Core,
+    /// One `Process`.
+    Child,
+    /// One submitted task.
+    Submitted,
+    FinalizerOutputs,
+    /// Taken while a piece is made, with the free parts unlocked.
+    ArenaSize,
+    ArenaParts,
+    Buffers,
+    Lookers,
+    Names,
+}
+
+/// A value behind a lock of a rank.
+pub(crate) trait Ranked {
+    const RANK: Rank;
+}
+
+thread_local! {
+    /// The ranks of the locks that this thread holds, as bits, in debug builds. It has no destructor, so it is there to the thread's
+    /// end.
+    static RANKS_HELD: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Says that this thread holds a lock of a rank.
+#[derive(Debug)]
+#[must_use = "it is held as long as the lock"]
+struct HeldRank(Rank);
+
+impl HeldRank {
+    /// Begins before the lock is taken: a wrong order shows whether another thread has it or not.
+    fn begin(rank: Rank) -> Self {
+        if cfg!(debug_assertions) {
+            let held = RANKS_HELD.get();
+            debug_assert!(
+                held >> rank as u32 == 0 || std::thread::panicking(),
+                "{rank:?} is locked behind a lock of its rank or a later one (held: {held:#b})"
+            );
+            RANKS_HELD.set(held | 1 << rank as u32);
+        }
+        Self(rank)
+    }
+}
+
+impl Drop for HeldRank {
+    fn drop(&mut self) {
+        if cfg!(debug_assertions) {
+            RANKS_HELD.set(RANKS_HELD.get() & !(1 << self.0 as u32));
+        }
+    }
+}
+
 /// A value that one thread at a time has.
 #[derive(Debug, Default)]
 pub(crate) struct Lock<T>(Mutex<T>);
 
-impl<T> Lock<T> {
+impl<T: Ranked> Lock<T> {
     pub(crate) const fn new(value: T) -> Self {
         Self(Mutex::new(value))
     }
@@ -37,8 +91,9 @@ impl<T> Lock<T> {
 
     /// Waits until no other thread has it. A panic of another with the lock held is its own affair: what it changed stays.
     pub(crate) fn lock(&self) -> Locked<'_, T> {
+        let rank = HeldRank::begin(T::RANK);
         let value = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Locked { value, _held: NoForeignCode::begin() }
+        Locked { value, _rank: rank, _held: NoForeignCode::begin() }
     }
 }
 
@@ -47,6 +102,7 @@ impl<T> Lock<T> {
 pub(crate) struct Locked<'a, T> {
     value: MutexGuard<'a, T>,
     /// Dropped behind the lock.
+    _rank: HeldRank,
     _held: NoForeignCode,
 }
 
@@ -75,18 +131,58 @@ impl Condition {
 
     /// Waits for a notification. It may return for no reason.
     pub(crate) fn wait<'a, T>(&self, locked: Locked<'a, T>) -> Locked<'a, T> {
-        let Locked { value, _held } = locked;
-        Locked { value: self.0.wait(value).unwrap_or_else(PoisonError::into_inner), _held }
+        let Locked { value, _rank, _held } = locked;
+        Locked { value: self.0.wait(value).unwrap_or_else(PoisonError::into_inner), _rank, _held }
     }
 
     /// The same, for this time at most.
     pub(crate) fn wait_timeout<'a, T>(&self, locked: Locked<'a, T>, time: Duration) -> Locked<'a, T> {
-        let Locked { value, _held } = locked;
-        Locked { value: self.0.wait_timeout(value, time).unwrap_or_else(PoisonError::into_inner).0, _held }
+        let Locked { value, _rank, _held } = locked;
+        Locked { value: self.0.wait_timeout(value, time).unwrap_or_else(PoisonError::into_inner).0, _rank, _held }
     }
 
     /// Wakes every thread that waits.
     pub(crate) fn notify_all(&self) {
         self.0.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct First;
+    struct Last;
+
+    impl Ranked for First {
+        const RANK: Rank = Rank::Keeper;
+    }
+
+    impl Ranked for Last {
+        const RANK: Rank = Rank::Names;
+    }
+
+    #[test]
+    fn locks_are_taken_in_their_order_and_in_no_other() {
+        let (first, last) = (Lock::new(First), Lock::new(Last));
+        drop((first.lock(), last.lock()));
+        // Released in any order.
+        let (held, other) = (first.lock(), last.lock());
+        drop(held);
+        drop(other);
+        drop((first.lock(), last.lock()));
+    }
+
+    #[test]
+    #[cfg(debug_assertions)]
+    fn a_wrong_order_is_found_where_no_other_thread_is_in_the_way() {
+        for takes_twice in [false, true] {
+            let taken = std::thread::spawn(move || {
+                let (first, last, another) = (Lock::new(First), Lock::new(Last), Lock::new(Last));
+                let _held = last.lock();
+                if takes_twice { drop(another.lock()) } else { drop(first.lock()) }
+            });
+            assert!(taken.join().is_err(), "twice: {takes_twice}");
+        }
     }
 }

@@ -19,7 +19,7 @@ use super::seat::{Cause, Live, Seat, State};
 use super::submissions::Submissions;
 use crate::error::{Error, Kind, StartFailure, TaskErrorKind};
 use crate::launch::{Entry, Start};
-use crate::locks::{Condition, Lock, Locked};
+use crate::locks::{Condition, Lock, Locked, Rank, Ranked};
 use crate::output::Rest;
 use crate::registry::EncodedCall;
 use crate::sys::{self, ForkMark, Waker};
@@ -78,6 +78,14 @@ pub(super) enum Phase {
     Closing,
     /// No process is left.
     Closed,
+}
+
+impl Ranked for Core {
+    const RANK: Rank = Rank::Core;
+}
+
+impl Ranked for Vec<Done> {
+    const RANK: Rank = Rank::FinalizerOutputs;
 }
 
 pub(super) struct Core {

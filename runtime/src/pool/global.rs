@@ -7,8 +7,12 @@ use super::core::Shared;
 use super::handle::Pool;
 use crate::error::{Error, Result};
 use crate::launch;
-use crate::locks::Lock;
+use crate::locks::{Lock, Rank, Ranked};
 use crate::sys::{self, PerProcess};
+
+impl Ranked for Option<&'static Pool> {
+    const RANK: Rank = Rank::GlobalPool;
+}
 
 /// Each process has its own: a fork makes it anew.
 static GLOBAL: PerProcess<Lock<Option<&'static Pool>>> = PerProcess::new();

@@ -11,7 +11,7 @@ use super::seat::State;
 use super::starts::{FAILED_STARTS_MAX, KILLED_STARTS_MAX};
 use super::supervisor;
 use crate::error::{Error, Kind, Result};
-use crate::locks::{Lock, Locked};
+use crate::locks::{Lock, Locked, Rank, Ranked};
 use crate::shared::Look;
 use crate::sys::{self, ForkMark, Surroundings};
 use crate::task::{Done, Output, WorkerInfo};
@@ -57,6 +57,10 @@ pub struct Pool {
     output: Output,
     /// The process that made it.
     owner: ForkMark,
+}
+
+impl Ranked for Inner {
+    const RANK: Rank = Rank::PoolHandle;
 }
 
 pub(super) struct Inner {

@@ -6,8 +6,7 @@
 //! 3. That thread drives only while nobody else does: a map's caller is the better driver, and so is who waits for a handle.
 //!    While a map is open it only looks now and then; who opens one or begins to wait wakes it.
 //! 4. Callbacks run on that thread alone, without a lock.
-//! 5. Locks are taken in this order: the state here, the core, the state of one task.
-//! 6. Wakers and callbacks are the program's code, and run under no lock (see `submitted`).
+//! 5. Wakers and callbacks are the program's code, and run under no lock (see `submitted`).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -22,7 +21,7 @@ use super::queue::{CallFailure, CallId, CallRules, Queue, Running};
 use super::submitted::{Callback, Outcome, Submitted, Then};
 use crate::error::{Error, Kind, Result, TaskErrorKind};
 use crate::foreign;
-use crate::locks::{Condition, Lock, Locked};
+use crate::locks::{Condition, Lock, Locked, Rank, Ranked};
 use crate::sys;
 use crate::task::Done;
 use crate::transport::Chunk;
@@ -43,6 +42,10 @@ pub(super) struct Submissions {
     version: AtomicU64,
     /// The thread drives.
     is_driving: AtomicBool,
+}
+
+impl Ranked for State {
+    const RANK: Rank = Rank::Submissions;
 }
 
 struct State {

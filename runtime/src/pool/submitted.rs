@@ -9,7 +9,7 @@ use std::task::Waker;
 
 use super::queue::CallFailure;
 use crate::foreign;
-use crate::locks::{Lock, Locked};
+use crate::locks::{Lock, Locked, Rank, Ranked};
 use crate::task::Done;
 
 /// What became of a submitted task.
@@ -23,6 +23,10 @@ pub(crate) struct Submitted {
     /// Looked at where the state must not be locked.
     is_finished: AtomicBool,
     progress: Lock<Progress>,
+}
+
+impl Ranked for Progress {
+    const RANK: Rank = Rank::Submitted;
 }
 
 enum Progress {

@@ -12,12 +12,13 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitStatus;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::death::{self, Cause};
 use crate::error::TaskErrorKind;
 use crate::launch::{self, Entry, STACK_BYTES, Start, StartError};
+use crate::locks::{Condition, Lock, Locked, Rank, Ranked};
 use crate::registry;
 use crate::shared::Segment;
 use crate::sys::{self, End, Process, Surroundings, Watch};
@@ -38,8 +39,12 @@ pub(super) struct Child {
     role: Role,
     /// Readable once the process has ended.
     descriptor: Arc<OwnedFd>,
-    state: Mutex<State>,
-    changed: Condvar,
+    state: Lock<State>,
+    changed: Condition,
+}
+
+impl Ranked for State {
+    const RANK: Rank = Rank::Child;
 }
 
 struct State {
@@ -148,7 +153,7 @@ impl Child {
             result: None,
             end: None,
         };
-        Ok(Self { name, pid, role, descriptor, state: Mutex::new(state), changed: Condvar::new() })
+        Ok(Self { name, pid, role, descriptor, state: Lock::new(state), changed: Condition::new() })
     }
 
     pub(super) fn is_daemon(&self) -> bool {
@@ -204,7 +209,7 @@ impl Child {
     pub(super) fn wait_until_sent(&self) {
         let mut state = self.lock();
         while state.wants_write() {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.changed.wait(state);
         }
     }
 
@@ -222,8 +227,8 @@ impl Child {
                     // It has ended, so the keeper is about to learn the rest.
                     return self.wait(None);
                 }
-                Some(left) => self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
-                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(left) => self.changed.wait_timeout(state, left),
+                None => self.changed.wait(state),
             };
         }
         true
@@ -293,8 +298,8 @@ impl Child {
         self.changed.notify_all();
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> Locked<'_, State> {
+        self.state.lock()
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::child::{Child, Watched};
 use crate::error::{Error, Result};
 use crate::launch::Entry;
-use crate::locks::{Condition, Lock, Locked};
+use crate::locks::{Condition, Lock, Locked, Rank, Ranked};
 use crate::sys::{self, PerProcess, Surroundings, Waker, Watch};
 use crate::task::Role;
 use crate::transport::Chunk;
@@ -37,6 +37,10 @@ struct Keeper {
     waker: Option<Arc<Waker>>,
     orders: Vec<Order>,
     children: Vec<Arc<Child>>,
+}
+
+impl Ranked for Keeper {
+    const RANK: Rank = Rank::Keeper;
 }
 
 /// A process to be started.

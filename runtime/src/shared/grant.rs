@@ -8,7 +8,7 @@
 
 use std::io;
 
-use crate::locks::Lock;
+use crate::locks::{Lock, Rank, Ranked};
 use crate::sys::{self, PerProcess};
 
 /// What a handle is encoded as. 0 is no name.
@@ -120,6 +120,10 @@ pub(crate) fn runs(grants: &[Grant], segment: u64) -> Vec<(u64, u64)> {
 struct Batch {
     bytes: [u8; 4096],
     left: usize,
+}
+
+impl Ranked for Batch {
+    const RANK: Rank = Rank::Names;
 }
 
 impl Default for Batch {

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use crate::locks::Lock;
+use crate::locks::{Lock, Rank, Ranked};
 use crate::sys::PerProcess;
 
 /// Who takes in that tasks have ended, where nobody else does: after a call has ended, no caller reads the results of what
@@ -12,6 +12,10 @@ use crate::sys::PerProcess;
 pub(crate) trait Look: Send + Sync {
     /// Takes in what has happened, without waiting.
     fn look(&self);
+}
+
+impl Ranked for Vec<Weak<dyn Look>> {
+    const RANK: Rank = Rank::Lookers;
 }
 
 /// A fork has none of its parent's.

@@ -11,10 +11,11 @@
 use std::io;
 use std::ops::{Deref, DerefMut};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{layout, parking};
+use crate::locks::{Lock, Locked, Rank, Ranked};
 use crate::shared::Segment;
 use crate::sys::{self, ForkMark, Region, Words};
 
@@ -46,14 +47,29 @@ const ALIGN: usize = 64;
 pub(crate) struct Arena {
     /// The process that made it.
     owner: ForkMark,
-    parts: Mutex<Parts>,
+    parts: Lock<Parts>,
     /// The bytes of all pieces. It is locked while one is made, and `parts` is not: that takes long where memory is locked.
-    bytes: Mutex<usize>,
+    bytes: Lock<Size>,
     /// The largest of the rows that were written elsewhere first, for want of room.
     largest: AtomicUsize,
     /// None where the workers cannot share it.
     shared: Option<Shared>,
     buffers: Arc<Buffers>,
+}
+
+/// The bytes of all pieces.
+struct Size(usize);
+
+impl Ranked for Size {
+    const RANK: Rank = Rank::ArenaSize;
+}
+
+impl Ranked for Parts {
+    const RANK: Rank = Rank::ArenaParts;
+}
+
+impl Ranked for Vec<Vec<u8>> {
+    const RANK: Rank = Rank::Buffers;
 }
 
 /// What is free of the pieces.
@@ -90,7 +106,7 @@ impl Part {
 /// Buffers that results were copied into, to be used again: the allocator would give large ones back to the system each time,
 /// and their first touch takes longer than the copy.
 #[derive(Default)]
-pub(crate) struct Buffers(Mutex<Vec<Vec<u8>>>);
+pub(crate) struct Buffers(Lock<Vec<Vec<u8>>>);
 
 /// So many buffers are kept, none larger than what a ring holds.
 const BUFFERS_MAX: usize = 8;
@@ -98,12 +114,12 @@ const BUFFERS_MAX: usize = 8;
 impl Buffers {
     /// An empty buffer.
     pub(super) fn take(&self) -> Vec<u8> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+        self.0.lock().pop().unwrap_or_default()
     }
 
     /// Keeps a buffer that is not used any more.
     pub(crate) fn give(&self, mut buffer: Vec<u8>) {
-        let mut buffers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buffers = self.0.lock();
         if buffers.len() < BUFFERS_MAX && (1..=layout::RESULTS_BYTES).contains(&buffer.capacity()) {
             buffer.clear();
             buffers.push(buffer);
@@ -139,8 +155,8 @@ impl Arena {
         let parts = Parts { free: vec![Part { piece: 0, region: blocks }], segments: vec![None] };
         Self {
             owner: ForkMark::here(),
-            parts: Mutex::new(parts),
-            bytes: Mutex::new(bytes),
+            parts: Lock::new(parts),
+            bytes: Lock::new(Size(bytes)),
             largest: AtomicUsize::new(0),
             shared,
             buffers: Arc::default(),
@@ -188,8 +204,8 @@ impl Arena {
         self.lend(wanted).or_else(|| self.lend(ROOM_BYTES_MIN))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Parts> {
-        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> Locked<'_, Parts> {
+        self.parts.lock()
     }
 
     /// Lends the lowest free part that has so many bytes.
@@ -210,16 +226,16 @@ impl Arena {
 
     /// Makes another piece, with room for `wanted` bytes, unless there is none to be had.
     fn grow(&self, wanted: usize) {
-        let mut all = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.bytes.lock();
         if self.lock().free.iter().any(|part| part.region.len() >= wanted) {
             // Another thread has made one meanwhile.
             return;
         }
-        let most = ARENA_BYTES.saturating_sub(*all).min(share_of_address_space());
-        let mut bytes = wanted.next_power_of_two().max(*all).min(most);
+        let most = ARENA_BYTES.saturating_sub(all.0).min(share_of_address_space());
+        let mut bytes = wanted.next_power_of_two().max(all.0).min(most);
         while bytes >= wanted {
             if let Ok((region, segment)) = self.new_piece(bytes) {
-                *all += bytes;
+                all.0 += bytes;
                 let mut parts = self.lock();
                 let piece = parts.segments.len();
                 parts.segments.push(segment);

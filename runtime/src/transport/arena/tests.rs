@@ -38,7 +38,7 @@ proptest! {
             prop_assert!(block[..*bytes].iter().all(|byte| byte == value));
         }
         drop(blocks);
-        let bytes = *arena.bytes.lock().unwrap();
+        let bytes = arena.bytes.lock().0;
         let free = free(&arena);
         prop_assert!(free.iter().enumerate().all(|(at, &(piece, offset, _))| (piece, offset) == (at, 0)), "{:?}", free);
         prop_assert_eq!(free.iter().map(|part| part.2).sum::<usize>(), bytes);
