@@ -1,7 +1,11 @@
-//! Pages on one question each, to be read: there is no code in them but their examples.
+//! Longer pages, one question each: they hold no code but their examples.
 //!
-//! The text of a page is a file of `docs/`, or two where it is long, with a link to each in `runtime/docs/`, from where they are
-//! packaged.
+//! - [`coming_from_python`]: each form of Python's `multiprocessing`, `concurrent.futures` and pathos, and its form here.
+//! - [`threads_or_processes`]: when to take threads, when processes, and the cost of each.
+//! - [`ffi`]: C libraries that crash, leak, hang or are not thread-safe.
+//! - [`in_practice`]: logging, errors, async code, tests, benchmarks, and programs that are not yours.
+
+// The text of a page is a file of `docs/`, or two where it is long. `runtime/docs/` has a link to each, which is packaged.
 
 #[doc = include_str!("../docs/ffi.md")]
 pub mod ffi {}
@@ -15,3 +19,8 @@ pub mod in_practice {}
 
 #[doc = include_str!("../docs/threads_or_processes.md")]
 pub mod threads_or_processes {}
+
+/// The examples of the README run with the others.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub mod readme {}

@@ -1,16 +1,255 @@
-#![doc = include_str!("../README.md")]
-//! ## Where to look in this documentation
+//! Runs functions of your program in parallel **processes**, so that a crash costs one task.
 //!
-//! - Functions and calls: [`worker`](macro@worker), [`WorkerFn`], [`main`](macro@main), [`test`](macro@test), [`init`].
-//! - Maps: [`pool_map!`], [`pool_try_map!`], [`pool_iter!`], [`pool_iter_unordered!`], [`pool_for_each!`], [`pool_reduce!`],
-//!   [`pool_map_captured!`]; their options are the methods of [`Map`].
-//! - Pools: [`Pool`], [`Builder`], [`TaskHandle`], [`wait_any`], [`as_completed`].
-//! - Single processes: [`Process`], [`ProcessHandle`].
-//! - Memory: [`shared()`], [`SharedSlice`], [`SharedSliceMut`].
-//! - Between processes: [`channel`], [`Mutex`], [`Semaphore`], [`Event`], [`Barrier`], [`Counter`].
-//! - Errors: [`Error`], [`TaskError`], [`TaskErrorKind`], [`RemoteError`].
-//! - The [`guide`]: [from Python](guide::coming_from_python), [threads or processes](guide::threads_or_processes),
-//!   [C libraries](guide::ffi), [logging, async code, tests and benchmarks](guide::in_practice).
+//! [`pool_map!`]`(f, xs, ys)` calls a function with several arguments over several iterators, in copies of your own program. No
+//! closure is serialised. The compiler checks every argument.
+//!
+//! ```
+//! use poolmap::{pool_map, worker};
+//!
+//! #[worker]
+//! pub fn add_and_subtract(x: i64, y: i64) -> (i64, i64) {
+//!     (x + y, x - y)
+//! }
+//!
+//! #[poolmap::main]
+//! fn main() -> poolmap::Result<()> {
+//!     let pairs: Vec<(i64, i64)> = pool_map!(add_and_subtract, (0..20).step_by(2), -5..5)?;
+//!     assert_eq!(pairs[0], (-5, 5));
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Use it for work that is unsafe to run in threads: C libraries that crash, leak or are not thread-safe, input that makes them do
+//! so, and work that must be ended from outside. For everything else threads are simpler
+//! ([threads or processes](guide::threads_or_processes)). poolmap guards against faults, not against attackers: a worker runs with
+//! your rights.
+//!
+//! # Three steps
+//!
+//! 1. Put [`#[worker]`](macro@worker) above a function. The function does not change. The attribute adds a struct of the same name
+//!    that implements [`WorkerFn`]: `add_and_subtract { x: 1, y: 2 }` is a call with named arguments.
+//! 2. Put [`#[poolmap::main]`](macro@main) above `main`, or call [`init()`] as its first statement: this is where a worker (your
+//!    program, re-executed) leaves `main` and starts serving tasks. In tests, [`#[poolmap::test]`](macro@test) replaces `#[test]`.
+//! 3. Call the function by a macro or a method of the next table.
+//!
+//! # Where to look
+//!
+//! | you want | you call |
+//! |---|---|
+//! | all results, in order; an error at the first failed task | [`pool_map!`] |
+//! | the outcome of every task | [`pool_try_map!`]; with the task's printed output: [`pool_map_captured!`] |
+//! | results while others are computed | [`pool_iter!`] in order, [`pool_iter_unordered!`] as tasks finish |
+//! | no outputs, or one value folded from them | [`pool_for_each!`], [`pool_reduce!`] |
+//! | a limit, a retry, a chunk size | an option after `;`, such as [`timeout`](Map::timeout) or [`attempts`](Map::attempts): the methods of [`Map`] |
+//! | another outcome for failed tasks | the option [`on_error`](Map::on_error): [`Stop`], [`Collect`], [`Replace`], a closure ([`OnError`]) |
+//! | workers of your own | [`Pool`], [`Pool::builder()`], [`Builder`]; [`global_pool()`] is the pool of calls that name none |
+//! | one call, now or later | [`Pool::apply`], [`Pool::submit`], [`TaskHandle`], [`wait_any()`], [`as_completed()`] |
+//! | one call in a process of its own | [`Process`], [`ProcessHandle`], [`active_children()`] |
+//! | large values without copies | [`shared()`], [`SharedSlice`], [`SharedSliceMut`] |
+//! | synchronization between processes | [`channel()`], [`Mutex`], [`Semaphore`], [`Event`], [`Barrier`], [`Counter`] |
+//! | facts inside a task | [`current_worker()`], [`task_seed()`] |
+//! | the cause of a failure | [`Error`], [`TaskError`], [`TaskErrorKind`], [`RemoteError`] |
+//! | where printed lines go | [`Builder::output`], [`Output`] |
+//!
+//! The [`guide`] has longer pages: [coming from Python](guide::coming_from_python),
+//! [threads or processes](guide::threads_or_processes), [C libraries](guide::ffi) and
+//! [logging, async code, tests and benchmarks](guide::in_practice).
+//!
+//! # Failures
+//!
+//! A task that returns an `Err`, panics, kills its worker or exceeds a limit fails alone. Its [`TaskError`] names the task, the
+//! function and the cause. The pool replaces a dead worker; finished results are kept, and tasks that had not begun run on another
+//! worker. No task runs twice unless you ask for it ([`attempts`](Map::attempts), [`retry_errors`](Map::retry_errors)).
+//!
+//! ```
+//! use poolmap::{TaskErrorKind, pool_try_map, worker};
+//!
+//! #[worker]
+//! fn check(age: u32) -> Result<u32, String> {
+//!     match age {
+//!         0..=120 => Ok(age),
+//!         121..=150 => Err(format!("{age} is too old")),
+//!         _ => std::process::abort(), // as a broken C library might
+//!     }
+//! }
+//!
+//! poolmap::init();
+//! let outcomes = pool_try_map!(check, [7, 130, 999])?;
+//! assert_eq!(outcomes[0].as_ref().ok(), Some(&7));
+//! assert!(matches!(outcomes[1].as_ref().unwrap_err().kind(), TaskErrorKind::Failed(_)));
+//! assert!(matches!(outcomes[2].as_ref().unwrap_err().kind(), TaskErrorKind::Crashed { .. }));
+//! # Ok::<(), poolmap::Error>(())
+//! ```
+//!
+//! # Tests and benchmarks
+//!
+//! [`#[poolmap::test]`](macro@test) replaces `#[test]`, under `cargo test` and under nextest. It stands above `#[tokio::test]` too.
+//!
+//! ```
+//! use poolmap::{pool_map, worker};
+//!
+//! #[worker]
+//! fn square(x: u64) -> u64 {
+//!     x * x
+//! }
+//!
+//! #[poolmap::test]
+//! fn squares() -> poolmap::Result<()> {
+//!     assert_eq!(pool_map!(square, 1..4)?, [1, 4, 9]);
+//!     Ok(())
+//! }
+//! # fn main() {}
+//! ```
+//!
+//! A doctest is a program of its own: its first statement is `poolmap::init();`, as in the examples here. A benchmark under criterion
+//! has `harness = false` and a `main` written by hand, whose first statement is [`init()`]; `criterion_main!` writes a `main` that
+//! never calls it. Make the pool and call [`Pool::ready`] before you measure. [In practice](guide::in_practice) shows such a `main`.
+//!
+//! # Logging from workers
+//!
+//! A worker never runs the statements of `main` after [`init()`], so a logger that `main` sets up does not exist in a worker. Set
+//! the logger up in an [`initializer`](Builder::initializer), which each worker runs before its first task.
+//!
+//! ```
+//! use poolmap::{Pool, pool_map, worker};
+//!
+//! #[worker]
+//! fn set_up_log() {
+//!     // env_logger::init(), or tracing_subscriber::fmt::init()
+//!     eprintln!("worker {:?} logs", poolmap::current_worker().map(|worker| worker.index()));
+//! }
+//!
+//! #[worker]
+//! fn double(x: u64) -> u64 {
+//!     2 * x
+//! }
+//!
+//! poolmap::init();
+//! let pool = Pool::builder().workers(2).initializer(set_up_log {}).build()?;
+//! assert_eq!(pool_map!(in &pool, double, 1..4)?, [2, 4, 6]);
+//! # Ok::<(), poolmap::Error>(())
+//! ```
+//!
+//! [`Output::Tagged`] puts the task before each line that a task prints, without a logger. With the feature `tracing` the pool
+//! reports workers, calls and failed tasks as events, in the parent.
+//!
+//! # Async code and web services
+//!
+//! A [`TaskHandle`] is a future that any runtime can await. Keep one pool for the whole service, in an `Arc` as the state of a
+//! framework such as axum, and await each call in its handler. [`#[poolmap::main]`](macro@main) stands above `#[tokio::main]`, so
+//! that no runtime starts in a worker.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use poolmap::{Pool, worker};
+//!
+//! #[worker]
+//! fn thumbnail(width: u32, height: u32) -> u32 {
+//!     width * height / 64
+//! }
+//!
+//! /// A handler: a crash of the library behind `thumbnail` is an error of this request alone.
+//! async fn handle(pool: Arc<Pool>, width: u32, height: u32) -> poolmap::Result<u32> {
+//!     pool.submit(thumbnail { width, height })?.await
+//! }
+//!
+//! # use std::task::{Context, Poll, Wake, Waker};
+//! # struct Unpark(std::thread::Thread);
+//! # impl Wake for Unpark {
+//! #     fn wake(self: Arc<Self>) {
+//! #         self.0.unpark();
+//! #     }
+//! # }
+//! # fn block_on<T>(future: impl Future<Output = T>) -> T {
+//! #     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+//! #     let mut future = std::pin::pin!(future);
+//! #     loop {
+//! #         match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+//! #             Poll::Ready(output) => return output,
+//! #             Poll::Pending => std::thread::park(),
+//! #         }
+//! #     }
+//! # }
+//! poolmap::init();
+//! let pool = Arc::new(Pool::builder().workers(2).build()?);
+//! assert_eq!(block_on(handle(pool, 64, 64))?, 64);
+//! # Ok::<(), poolmap::Error>(())
+//! ```
+//!
+//! Dropping the future cancels a call that no worker has begun; a running call continues to its end. The maps block their thread:
+//! call them by the runtime's `spawn_blocking`. `examples/futures.rs` runs under tokio.
+//!
+//! # C libraries
+//!
+//! Each worker is a process with its own copy of a library's globals, and runs one task at a time on one thread. So a library that
+//! is not thread-safe needs no lock. The generator behind C's `rand` has one state for the whole process:
+//!
+//! ```
+//! use std::ffi::{c_int, c_uint};
+//!
+//! use poolmap::{pool_map, worker};
+//!
+//! // SAFETY: these are the declarations of C's <stdlib.h>.
+//! unsafe extern "C" {
+//!     fn srand(seed: c_uint);
+//!     fn rand() -> c_int;
+//! }
+//!
+//! #[worker]
+//! fn draw(seed: u32) -> i32 {
+//!     // SAFETY: only the tasks of this worker call the two functions, one task at a time.
+//!     unsafe {
+//!         srand(seed);
+//!         rand()
+//!     }
+//! }
+//!
+//! poolmap::init();
+//! let drawn = pool_map!(draw, [1, 2, 1])?;
+//! assert_eq!(drawn[0], drawn[2]);
+//! # Ok::<(), poolmap::Error>(())
+//! ```
+//!
+//! [C libraries](guide::ffi) covers handles that each worker keeps, crashes, leaks, hangs and threads of a library.
+//!
+//! # Other people's mains: Python, Node, plugins
+//!
+//! A worker is the running program, re-executed. Where your crate is a library that a foreign program has loaded (a PyO3 module, a
+//! Node addon, a plugin), that program is the interpreter, and a worker would never reach [`init()`]. [`Builder::build`] returns an
+//! error there. Put the pool into a program of your own, and let the foreign program start that and exchange lines or files with it:
+//!
+//! ```
+//! use poolmap::{pool_map, worker};
+//!
+//! #[worker]
+//! fn length(line: &str) -> usize {
+//!     line.len()
+//! }
+//!
+//! /// From Python: `subprocess.run(["./lengths"], input="tea\ncake\n", text=True, capture_output=True).stdout`
+//! #[poolmap::main]
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let lines = std::io::stdin().lines().collect::<Result<Vec<_>, _>>()?;
+//!     for length in pool_map!(length, &lines)? {
+//!         println!("{length}");
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Features
+//!
+//! Both are off by default. `progress` adds the option [`progress`](Map::progress); `tracing` reports events to a subscriber of the
+//! crate tracing.
+//!
+//! # Limits
+//!
+//! - Linux is tested. macOS is meant to compile. Windows is not supported.
+//! - A worker takes a few milliseconds to start, and some megabytes.
+//! - Arguments and results are encoded with bincode, which cannot carry types that describe themselves (`serde_json::Value`,
+//!   `untagged`, `flatten`). The error says so, and names a remedy.
+//! - A worker does not share the statics of its parent. The statements before [`init()`] run in it too.
 #![deny(unsafe_code)]
 
 // A row may use the rows above it, and none below.
