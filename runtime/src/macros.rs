@@ -3,9 +3,9 @@
 
 /// Marks a function that workers can run.
 ///
-/// The function stays as it is and can be called directly. Beside it stands a struct of the same name and visibility,
-/// whose public fields are the parameters in their owned form: `f { x: 1, y: 2 }` is a call with named arguments. It
-/// implements [`WorkerFn`](crate::WorkerFn). One `use` imports both.
+/// The function does not change, and you can call it directly. The attribute adds a struct of the same name and visibility, whose
+/// public fields are the parameters in their owned form: `f { x: 1, y: 2 }` is a call with named arguments. The struct implements
+/// [`WorkerFn`](crate::WorkerFn). One `use` imports both.
 ///
 /// # Parameters
 ///
@@ -15,29 +15,29 @@
 ///   `CString`;
 /// - `&T`, for which the struct holds a `T`; or a type with lifetimes, such as `Cow<'_, str>`.
 ///
-/// Any pattern may stand before the type. A parameter without a name, such as `_` or `(a, b)`, is the field `arg0`,
-/// `arg1`, … by its place. Not possible, and said so by the compiler: generics, `self`, `impl Trait`, `dyn`, `&mut`,
-/// `&'static`, a reference inside of a type, `unsafe`, variadic, `async`, a `cfg` on a parameter.
+/// A parameter may be any pattern. A parameter without a name, such as `_` or `(a, b)`, becomes the field `arg0`, `arg1`, … by its
+/// place. The compiler refuses generics, `self`, `impl Trait`, `dyn`, `&mut`, `&'static`, a reference inside of a type, `unsafe`,
+/// variadic, `async`, and a `cfg` on a parameter.
 ///
 /// # State
 ///
-/// A first parameter `#[state] model: &mut Model` is no argument, but what the worker keeps from task to task: a loaded model, an
-/// open connection, a cache. It is made by `Default`, or by the function in `#[state(init = load)]`, when a task of the worker first
-/// needs it, and need be neither serde nor `Send`. A worker has one state of each type, for all its functions; each worker has its own,
-/// and one that takes another's place begins anew. So does the task after one that panicked with the state in its hands. Who calls
-/// the function directly passes a `&mut Model`. What all workers are to do before their first task is for
+/// A first parameter `#[state] model: &mut Model` is not an argument. The worker keeps the value from task to task: a loaded model, an
+/// open connection, a cache. `Default`, or the function in `#[state(init = load)]`, makes it when a task of the worker first needs it.
+/// The type need be neither serde nor `Send`. Each worker has one state of each type, for all its functions. A worker that replaces
+/// another makes a new one, and so does the next task after a task that panicked while it held the state. A direct call of the
+/// function passes a `&mut Model`. To run a call in each worker before its first task, use
 /// [`Builder::initializer`](crate::Builder::initializer).
 ///
 /// # Return
 ///
-/// Any serde type, and no reference. Where the last segment of the type's path is `Result` (`Result<T, E>`,
-/// `io::Result<T>`, `anyhow::Result<T>`), an `Err` makes the task fail, and the output is the `T`. The `E` must turn into a
+/// The return type is any serde type, and no reference. If the last segment of its path is `Result` (`Result<T, E>`,
+/// `io::Result<T>`, `anyhow::Result<T>`), an `Err` makes the task fail, and the output is the `T`. The `E` must convert into a
 /// `Box<dyn Error + Send + Sync>`, as errors, `String` and `&'static str` do; it need not be serde.
 ///
 /// # Options
 ///
-/// `#[worker(plain)]`: a `Result` is sent as it is, as a value, and its `Err` is no failure. `#[worker(crate = path)]`: where
-/// this crate is known by another name, or re-exported.
+/// - `#[worker(plain)]`: a returned `Result` is the output itself, and its `Err` is not a failure.
+/// - `#[worker(crate = path)]`: the path of this crate, if it is renamed or re-exported.
 ///
 /// # Examples
 ///
@@ -104,7 +104,7 @@
 /// assert_eq!(error.task().map(|task| task.index()), Some(1));
 /// ```
 ///
-/// What cannot be sent does not compile:
+/// A parameter that cannot be sent does not compile:
 ///
 /// ```compile_fail
 /// # use poolmap::worker;
@@ -115,19 +115,19 @@
 /// ```
 pub use poolmap_macros::worker;
 
-/// Wraps `main`, so that a worker, which is this program started again, never runs a line of it.
+/// Wraps `main`, so that a worker (this program, re-executed) never runs a line of it.
 ///
-/// It stands above `#[tokio::main]` or another runtime's attribute, so that no runtime is started in a worker. `main` may
-/// return anything that a `main` can return. When it has returned, the global pool ends, the program waits for every
-/// [`Process`](crate::Process) that is no daemon, however long that takes, and then ends the daemons.
-/// `#[poolmap::main(crate = path)]` is for a crate that knows this one by another name.
+/// Put it above `#[tokio::main]` or another runtime's attribute, so that no runtime starts in a worker. `main` may return any type
+/// that a `main` can return. After `main` has returned, the global pool ends. The program then waits for every
+/// [`Process`](crate::Process) that is not a daemon, without a time limit, and ends the daemons after that.
+/// `#[poolmap::main(crate = path)]` gives the path of this crate, if it is renamed or re-exported.
 ///
-/// By hand, [`init()`](crate::init) as the first statement of `main` does the same, but waits for nobody at the end.
+/// [`init()`](crate::init) as the first statement of `main` does the same by hand, but waits for no Process at the end.
 ///
 /// # Panics
 ///
-/// A panic in `main` is told as without it, at once; the program then waits as if `main` had returned, and exits with 101. Under
-/// `panic = "abort"` it ends at once, and what ends with its parent ends.
+/// A panic in `main` is reported at once, as without the attribute. The program then waits as if `main` had returned, and exits with
+/// code 101. Under `panic = "abort"` the program ends at once, and its workers and daemons end with it.
 ///
 /// # Examples
 ///
@@ -150,8 +150,8 @@ pub use poolmap_macros::main;
 /// Marks a test that uses workers, in place of `#[test]`.
 ///
 /// It works under `cargo test` and nextest, with `-> Result`, `#[ignore]`, `#[should_panic]`, and above `#[tokio::test]` or another
-/// runtime's attribute: a worker, the test program started again, starts none. A plain `#[test]` has workers if its program has a
-/// `#[poolmap::test]`. `#[poolmap::test(crate = path)]` is for a crate that knows this one by another name.
+/// runtime's attribute. A worker (the test program, re-executed) starts no runtime. A plain `#[test]` has workers too if its program
+/// has at least one `#[poolmap::test]`. `#[poolmap::test(crate = path)]` gives the path of this crate, if it is renamed.
 ///
 /// # Examples
 ///
@@ -171,30 +171,29 @@ pub use poolmap_macros::main;
 /// ```
 pub use poolmap_macros::test;
 
-/// Maps a worker function over iterators, one for each of its parameters: all results, in order.
+/// Maps a worker function over iterators, one for each parameter, and returns all results.
 ///
 /// ```text
 /// pool_map!([in POOL,] FUNCTION, ITERATOR, … [; OPTION, …])
 /// ```
 ///
-/// It gives a [`Result`](crate::Result)`<Vec<Output>>`, and stops at the first task that is seen to fail.
-/// - *Pool*: a [`&Pool`](crate::Pool); without it, the global one, made at first use.
+/// The macro returns a [`Result`](crate::Result)`<Vec<Output>>`, in the order of the input, and stops at the first failed task.
+/// - *Pool*: a [`&Pool`](crate::Pool). Default: the global pool, made at first use.
 /// - *Function*: the path of a function marked [`#[worker]`](crate::worker). A closure cannot be sent to another process.
 /// - *Iterators*: as many as the function has parameters. The items for a parameter of type `T` are `T`, `&T`, `Box<T>`,
-///   `Rc<T>` or `Arc<T>`; for a `String` also `&str`, for a `Vec<T>` slices and arrays, for a `PathBuf` `&Path`. All must end
-///   together, but one without an end (`repeat`, `0..`) may go on.
-/// - `shared(&value)` in the place of an iterator ([`shared`](crate::shared())): one value for every task, sent to each worker once,
+///   `Rc<T>` or `Arc<T>`; for a `String` also `&str`, for a `Vec<T>` slices and arrays, for a `PathBuf` `&Path`. All iterators must
+///   end together, except endless ones (`repeat`, `0..`).
+/// - `shared(&value)` in place of an iterator ([`shared`](crate::shared())): one value for every task, sent to each worker once,
 ///   whatever its size.
-/// - `*tuples` in the place of all iterators, as Python's starmap: one iterator of tuples, each with an element for each
-///   parameter.
+/// - `*tuples` in place of all iterators, as Python's starmap: one iterator of tuples, each with an element for each parameter.
 /// - *Options*: `chunk_size = n`, `window = n`, `timeout = d`, `cpu_limit = d`, `deadline = d`, `attempts = n`, `retry_errors = n`,
-///   `retry_backoff = d`, `retry_if = |error| …`, `seed = n`, `shortest`, `finish_running`, `progress`, and of this macro alone
-///   `on_error = …`; each is a method of [`Map`](crate::Map), and described there.
+///   `retry_backoff = d`, `retry_if = |error| …`, `seed = n`, `shortest`, `finish_running`, `progress`, and for this macro alone
+///   `on_error = …`. Each is a method of [`Map`](crate::Map), and described there.
 ///
 /// # Errors
 ///
-/// That of the first task seen to fail, at once; and every error of the call as a whole, such as iterators of different
-/// length.
+/// The error of the first task seen to fail, returned at once; and every error of the call as a whole, such as iterators of
+/// different length.
 ///
 /// # Panics
 ///
@@ -202,7 +201,7 @@ pub use poolmap_macros::test;
 ///
 /// # Worker death
 ///
-/// It is the error of the task that the worker was running. Other tasks that it held go to another worker.
+/// The task that the worker was running fails. Its other tasks run on another worker.
 ///
 /// # Examples
 ///
@@ -222,7 +221,7 @@ pub use poolmap_macros::test;
 /// # Ok::<(), poolmap::Error>(())
 /// ```
 ///
-/// One value for all tasks, a pool of one's own, and options:
+/// A pool of your own, an endless iterator, and an option:
 ///
 /// ```
 /// # use poolmap::{Pool, pool_map, worker};
@@ -238,7 +237,7 @@ pub use poolmap_macros::test;
 /// # Ok::<(), poolmap::Error>(())
 /// ```
 ///
-/// Tuples, and a value in the place of a failed task ([`OnError`](crate::OnError)):
+/// Tuples, and a value in place of a failed task ([`OnError`](crate::OnError)):
 ///
 /// ```
 /// # use poolmap::{Replace, pool_map, worker};
@@ -270,17 +269,17 @@ macro_rules! pool_map {
     ($($call:tt)*) => { $crate::__private::expand_call!(($crate) (pool_map collect) $($call)*) };
 }
 
-/// Maps as [`pool_map!`](crate::pool_map) does, and gives every task's own outcome.
+/// Maps as [`pool_map!`](crate::pool_map) does, and returns the outcome of every task.
 ///
-/// It gives a [`Result`](crate::Result)`<Vec<Result<Output, TaskError>>>`, in order, and does not stop at a task that fails.
+/// The macro returns a [`Result`](crate::Result)`<Vec<Result<Output, TaskError>>>`, in order, and does not stop at a failed task.
 ///
 /// # Errors
 ///
-/// Those of the call as a whole. A task that fails is an `Err` in the list.
+/// The errors of the call as a whole. A failed task is an `Err` in the list.
 ///
 /// # Worker death
 ///
-/// It is one `Err` in the list: that of the task that the worker was running.
+/// The task that the worker was running is an `Err` in the list.
 ///
 /// # Examples
 ///
@@ -303,19 +302,19 @@ macro_rules! pool_try_map {
     ($($call:tt)*) => { $crate::__private::expand_call!(($crate) (pool_try_map collect_outcomes) $($call)*) };
 }
 
-/// Maps as [`pool_try_map!`](crate::pool_try_map) does, and gives what each task has printed, too.
+/// Maps as [`pool_try_map!`](crate::pool_try_map) does, and also returns the printed output of each task.
 ///
-/// It gives a [`Result`](crate::Result)`<Vec<`[`Captured`](crate::Captured)`<Output>>>`, in order, and needs a pool that captures what
-/// its workers print ([`Output::Captured`](crate::Output)).
+/// The macro returns a [`Result`](crate::Result)`<Vec<`[`Captured`](crate::Captured)`<Output>>>`, in order. It needs a pool that
+/// captures the output of its workers ([`Output::Captured`](crate::Output)).
 ///
 /// # Errors
 ///
-/// A pool that captures nothing ([`Error::is_invalid_option`](crate::Error::is_invalid_option)), and those of the call as a whole.
-/// A task that fails is an `Err` in its place.
+/// The pool captures nothing ([`Error::is_invalid_option`](crate::Error::is_invalid_option)); the errors of the call as a whole.
+/// A failed task is an `Err` in its place.
 ///
 /// # Worker death
 ///
-/// It is the `Err` of the task that the worker was running, with what that had printed.
+/// The task that the worker was running is an `Err`, with the output that it had printed.
 ///
 /// # Examples
 ///
@@ -343,23 +342,22 @@ macro_rules! pool_map_captured {
     ($($call:tt)*) => { $crate::__private::expand_call!(($crate) (pool_map_captured collect_captured) $($call)*) };
 }
 
-/// Maps lazily: an iterator of the results, in order.
+/// Maps lazily, and returns an iterator of the results, in order.
 ///
-/// It takes what [`pool_map!`](crate::pool_map) takes, and gives a [`Result`](crate::Result) of a
-/// [`PoolIter`](crate::PoolIter), whose items are `Result<Output, Error>`. Input is read and sent while a result is pulled, as far as the
-/// `window` allows, so an endless iterator will do, and a worker may have nothing to do while nobody pulls. Dropping the iterator
-/// stops the work. An input that waits for a result of the same call blocks for ever, as this thread reads both: submit calls whose
-/// outputs lead to further calls ([`wait_any`](crate::wait_any) has an example).
+/// The macro takes the arguments of [`pool_map!`](crate::pool_map), and returns a [`Result`](crate::Result) of a
+/// [`PoolIter`](crate::PoolIter), whose items are `Result<Output, Error>`. The iterator reads and sends input while you pull a result,
+/// as far as the `window` allows. So the input may be endless, and workers may be idle while you do not pull. Dropping the iterator
+/// stops the work. An input that waits for a result of the same call blocks forever, because this thread reads both. If outputs lead
+/// to further calls, submit those calls ([`wait_any`](crate::wait_any) has an example).
 ///
 /// # Errors
 ///
-/// Those of the call as a whole that are known before anything runs. A task that fails is an `Err` whose
-/// [`task()`](crate::Error::task) names it, and the iterator goes on; a later failure of the call as a whole is one last
-/// `Err`.
+/// The errors of the call as a whole that are known before any task runs. A failed task is an `Err` whose
+/// [`task()`](crate::Error::task) names it, and further items follow. A later failure of the call as a whole is one last `Err`.
 ///
 /// # Worker death
 ///
-/// It is the `Err` of the task that the worker was running.
+/// The task that the worker was running is an `Err`.
 ///
 /// # Examples
 ///
@@ -381,18 +379,18 @@ macro_rules! pool_iter {
     ($($call:tt)*) => { $crate::__private::expand_call!(($crate) (pool_iter iter) $($call)*) };
 }
 
-/// Maps lazily: an iterator of indices and results, as they finish.
+/// Maps lazily, and returns an iterator of indices and results, as tasks finish.
 ///
-/// It is [`pool_iter!`](crate::pool_iter) without the order: its items are `Result<(usize, Output), Error>`, the task's index
-/// and its output. Its input cannot be fed by its results, either: see there.
+/// It is [`pool_iter!`](crate::pool_iter) without the order. Its items are `Result<(usize, Output), Error>`: the task's index and its
+/// output. As there, an input that waits for a result of the same call blocks forever.
 ///
 /// # Errors
 ///
-/// As with [`pool_iter!`](crate::pool_iter).
+/// The same as for [`pool_iter!`](crate::pool_iter).
 ///
 /// # Worker death
 ///
-/// It is the `Err` of the task that the worker was running.
+/// The task that the worker was running is an `Err`.
 ///
 /// # Examples
 ///
@@ -416,18 +414,18 @@ macro_rules! pool_iter_unordered {
     ($($call:tt)*) => { $crate::__private::expand_call!(($crate) (pool_iter_unordered iter_unordered) $($call)*) };
 }
 
-/// Runs a worker function over iterators for what it does: nothing is sent back.
+/// Runs a worker function over iterators, and sends no output back.
 ///
-/// It takes what [`pool_map!`](crate::pool_map) takes, gives a [`Result`](crate::Result)`<()>`, and stops at the first task that is
-/// seen to fail. What the function returns is dropped in the worker: all that comes back of a task is that it is finished.
+/// The macro takes the arguments of [`pool_map!`](crate::pool_map), returns a [`Result`](crate::Result)`<()>`, and stops at the first
+/// failed task. The worker drops the return value of the function, and reports only that the task has finished.
 ///
 /// # Errors
 ///
-/// That of the first task seen to fail, at once; and every error of the call as a whole.
+/// The error of the first task seen to fail, returned at once; and every error of the call as a whole.
 ///
 /// # Worker death
 ///
-/// It is the error of the task that the worker was running.
+/// The task that the worker was running fails.
 ///
 /// # Examples
 ///
@@ -452,20 +450,21 @@ macro_rules! pool_for_each {
 
 /// Maps, and folds the outputs into one value.
 ///
-/// It takes what [`pool_map!`](crate::pool_map) takes and two options more, and gives a [`Result`](crate::Result)`<Output>`:
+/// The macro takes the arguments of [`pool_map!`](crate::pool_map) and two more options, and returns a
+/// [`Result`](crate::Result)`<Output>`:
 ///
 /// - `with = g`: the path of a [`#[worker]`](crate::worker) function that takes two outputs by value and returns one. It must be
 ///   associative, `g(g(a, b), c) == g(a, g(b, c))`; it need not be commutative, as the order of the tasks is kept.
-/// - `identity = value`: with which `g` changes nothing. It is the value where there are no tasks.
+/// - `identity = value`: a value for which `g(value, x)` and `g(x, value)` are `x`. It is the result if there are no tasks.
 ///
-/// A worker takes about 10 ms of tasks at once, or `chunk_size` (which is for tasks that differ much), 4,096 at most, and folds them: one
-/// value comes back, to be folded in this process, beyond what the `window` counts. All is folded here with `attempts`, `retry_errors` or
-/// a limit for a task, where what workers print is kept, and where there is no shared memory.
+/// A worker takes about 10 ms of tasks at once, or `chunk_size` tasks (for tasks that differ much), 4,096 at most, and folds their
+/// outputs. It sends one value back, which this process folds further; the `window` does not count it. This process folds all outputs
+/// itself with `attempts` above 1, `retry_errors` or a limit for a task, on a pool that captures or tags output, and without shared memory.
 ///
 /// # Errors
 ///
-/// That of the first task seen to fail, at once; and every error of the call as a whole. A panic of `g` in a worker is one of the task
-/// whose output it was given.
+/// The error of the first task seen to fail, returned at once; and every error of the call as a whole. A panic of `g` in a worker is
+/// an error of the task whose output `g` received.
 ///
 /// # Panics
 ///
@@ -473,7 +472,7 @@ macro_rules! pool_for_each {
 ///
 /// # Worker death
 ///
-/// It is the error of the task that the worker was running. What was folded with it is lost, and does not run again.
+/// The task that the worker was running fails. The outputs folded with it are lost, and their tasks do not run again.
 ///
 /// # Examples
 ///
