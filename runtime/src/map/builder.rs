@@ -15,7 +15,7 @@ use crate::pool::{self, Pool, Shared};
 use crate::progress::ShowProgress;
 use crate::registry::{Given, Item, Named, WorkerFn};
 
-/// A map before it runs: what [`pool_map!`](crate::pool_map) and its kin build.
+/// Describes a map before it runs. [`pool_map!`](crate::pool_map) and the other macros build one.
 ///
 /// Each option of the macros is a method here.
 #[must_use = "a map does nothing before it is run"]
@@ -120,31 +120,32 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
         Map { pool, columns, options, on_error, function: PhantomData }
     }
 
-    /// Runs it: every task's own outcome, in order. This is [`pool_try_map!`](crate::pool_try_map).
+    /// Runs the map, and returns the outcome of every task, in order. This is [`pool_try_map!`](crate::pool_try_map).
     ///
     /// # Errors
     ///
-    /// Those of the call as a whole; a failed task is an `Err` in the list.
+    /// The errors of the call as a whole. A failed task is an `Err` in the list.
     pub fn collect_outcomes(self) -> Result<Vec<Result<F::Output, TaskError>>> {
         self.gather(Ok, |error| Ok(Err(error)))
     }
 
-    /// Runs it lazily: results in order, as the iterator is pulled. This is [`pool_iter!`](crate::pool_iter). The global pool is
-    /// started when the first item is pulled, not before.
+    /// Runs the map lazily, with results in order. This is [`pool_iter!`](crate::pool_iter).
+    ///
+    /// The global pool starts when the first item is pulled, not before.
     ///
     /// # Errors
     ///
-    /// Those of the call as a whole that are known before anything runs.
+    /// The errors of the call as a whole that are known before any task runs.
     pub fn iter(self) -> Result<PoolIter<F, A>> {
         self.engine(Unread::Failed).map(PoolIter::new)
     }
 
-    /// Runs it lazily: indices and results, as they finish. This is
+    /// Runs the map lazily, with indices and results as tasks finish. This is
     /// [`pool_iter_unordered!`](crate::pool_iter_unordered).
     ///
     /// # Errors
     ///
-    /// Those of the call as a whole that are known before anything runs.
+    /// The errors of the call as a whole that are known before any task runs.
     pub fn iter_unordered(self) -> Result<PoolIterUnordered<F, A>> {
         self.engine(Unread::Failed).map(PoolIterUnordered::new)
     }
@@ -207,108 +208,115 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
 }
 
 impl<'p, F: WorkerFn, A: Columns, P> Map<'p, F, A, P> {
-    /// Runs on this pool instead of the global one: `in &pool` of the macros.
+    /// Runs the map on this pool instead of the global one: `in &pool` of the macros.
     pub fn on(mut self, pool: &'p Pool) -> Self {
         self.pool = Some(pool);
         self
     }
 
-    /// How many tasks travel together: 1 or more. By default it follows the measured time of the tasks: it starts at 1,
-    /// at most doubles, and aims at half a millisecond of work, or ten where outputs are folded.
+    /// Sets the number of tasks that travel together: 1 or more.
     ///
-    /// With 1, tasks are served in order of their index: a worker is given what it can begin at once, and more only while tasks are
-    /// known to take some microseconds; what waits behind one that turns out to be long goes to the next worker that is free.
+    /// By default the size follows the measured time of the tasks: it starts at 1, at most doubles, and aims at half a millisecond of
+    /// work, or ten milliseconds where workers fold the outputs.
     ///
-    /// A crash costs one task whatever the size, but where outputs are folded. Zero is an error when the map runs.
+    /// With 1, workers begin tasks in the order of their index. A worker is assigned only tasks that it can begin at once, and more
+    /// only while tasks are known to take some microseconds. A task behind a long one moves to the next free worker.
+    ///
+    /// A crash costs one task whatever the size, except where workers fold the outputs. Zero is an error when the map runs.
     pub fn chunk_size(mut self, tasks: usize) -> Self {
         self.options.chunk_size = Some(tasks);
         self
     }
 
-    /// How many tasks may be read from the iterators and not yet yielded, those whose result waits for its turn
-    /// included: 1 or more, 65,536 by default. Beyond one task for each worker, no more are read than make 64 MiB of arguments
-    /// and results.
+    /// Sets the maximum number of tasks read from the input but not yet yielded: 1 or more. Default: 65,536.
     ///
-    /// Zero is an error when the map runs.
+    /// The number includes results that wait for their turn. Beyond one task for each worker, the map reads no more tasks than make
+    /// 64 MiB of arguments and results. Zero is an error when the map runs.
     pub fn window(mut self, tasks: usize) -> Self {
         self.options.window = Some(tasks);
         self
     }
 
-    /// How long a task may take: a worker whose task takes longer is killed, whatever it does, and replaced; the task's error
-    /// is [`TimedOut`](crate::TaskErrorKind::TimedOut), and the other tasks of its chunk go on. More than zero; without it there
-    /// is no limit.
+    /// Sets the maximum time of a task: more than zero. Default: no limit.
     ///
-    /// The time begins when a worker begins to decode the task's arguments, and a task is ended up to an eighth of the limit
-    /// later than that (1 to 20 ms), and later on a machine that is short of processors. Time in which the parent is stopped
-    /// (Ctrl-Z) does not count. Tasks are given out one by one under a limit, which costs about 50 ns for each where memory is
-    /// shared, and a message for each where it is not.
+    /// The worker of a task that takes longer is killed, whatever it does, and replaced. The task's error is
+    /// [`TimedOut`](crate::TaskErrorKind::TimedOut), and the other tasks of its chunk run on another worker.
+    ///
+    /// The time begins when a worker begins to decode the task's arguments. The end comes up to an eighth of the limit late (1 to
+    /// 20 ms), and later on a machine that is short of processors. Time in which the parent is stopped (Ctrl-Z) does not count. Under a
+    /// limit, workers claim tasks one by one. That costs about 50 ns a task with shared memory, and a message a task over a socket.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.options.limits.timeout = Some(limit);
         self
     }
 
-    /// How much processor time a task may take: that of all threads of its worker, without processes that it starts. The worker
-    /// is killed then and replaced, and the task's error is [`CpuLimit`](crate::TaskErrorKind::CpuLimit). More than zero; without
-    /// it there is no limit. Unlike [`timeout`](Self::timeout), it does not run while the task waits or others have the
-    /// processor. It is looked at as often, and costs as much.
+    /// Sets the maximum processor time of a task: more than zero. Default: no limit.
+    ///
+    /// The time of all threads of the worker counts, without processes that the task starts. A worker that exceeds it is killed and
+    /// replaced, and the task's error is [`CpuLimit`](crate::TaskErrorKind::CpuLimit). Unlike [`timeout`](Self::timeout), the limit
+    /// does not run while the task waits, or while others have the processor. It is checked as often as `timeout` and costs the same.
     ///
     /// # Errors
     ///
-    /// When the map runs, where the system does not tell the processor time of another process (macOS).
+    /// The map returns an error when it runs where the system does not report the processor time of another process (macOS).
     pub fn cpu_limit(mut self, limit: Duration) -> Self {
         self.options.limits.cpu_limit = Some(limit);
         self
     }
 
-    /// How long the call may take, from its start: more than zero; without it there is no limit. Then every task without a
-    /// result ends as [`TimedOut`](crate::TaskErrorKind::TimedOut), and those that are finished keep theirs. The workers whose
-    /// tasks are running are killed and replaced, unless [`finish_running`](Self::finish_running) is set.
+    /// Sets the maximum time of the call, from its start: more than zero. Default: no limit.
     ///
-    /// An iterator ends with one last error ([`Error::is_deadline`](crate::Error::is_deadline)) if there was more input. It
-    /// looks at the deadline when it is pulled; and nothing ends an input iterator that does not come back.
+    /// At the deadline every task without a result ends as [`TimedOut`](crate::TaskErrorKind::TimedOut), and finished tasks keep their
+    /// results. The workers of running tasks are killed and replaced, unless [`finish_running`](Self::finish_running) is set.
+    ///
+    /// A lazy map ends with one last error ([`Error::is_deadline`](crate::Error::is_deadline)) if there was more input. It checks
+    /// the deadline when it is pulled. A blocking input iterator is not interrupted.
     pub fn deadline(mut self, limit: Duration) -> Self {
         self.options.deadline = Some(limit);
         self
     }
 
-    /// How many times a task may be executed, in all, while its worker dies of it: 1 or more, 1 by default. Each time it runs
-    /// again alone; after the last, its error has the causes of all ([`TaskError::causes`]).
+    /// Sets the maximum number of executions of a task that kills its worker: 1 or more. Default: 1.
     ///
-    /// A task that fails, panics (but under `panic = "abort"`) or runs into a time limit is not executed again. With more than
-    /// 1, what a task does before its worker dies is done more than once. A task counts as executed once, too, if 3 workers in turn
-    /// ended by themselves before they began it, each of them alone with it; or if 100 were killed from outside like that.
+    /// Each further execution runs alone. After the last, the task's error has the causes of all ([`TaskError::causes`]).
+    ///
+    /// A task that fails, panics (except under `panic = "abort"`) or exceeds a time limit is not executed again. With more than 1, the
+    /// effects of a task before its worker's death happen more than once. The following counts as one execution, too: 3 workers in a
+    /// row ended by themselves before they began the task, each alone with it; or 100 workers in a row were killed from outside so.
     pub fn attempts(mut self, executions: u32) -> Self {
         self.options.attempts = Some(executions);
         self
     }
 
-    /// What [`task_seed`](crate::task_seed) is made from, beside the task's index: 0 by default, so that a program that runs again
-    /// draws the same numbers again. Calls that are to draw different numbers are given different seeds.
+    /// Sets the number from which [`task_seed`](crate::task_seed) is made, with the task's index. Default: 0.
+    ///
+    /// With one seed, each run of the program draws the same numbers. Pass a different `seed` to each call that should draw different
+    /// numbers.
     pub fn seed(mut self, seed: u64) -> Self {
         self.options.seed = seed;
         self
     }
 
-    /// Stops with the first iterator that ends, as `zip` does. Without it, iterators of different lengths are an error.
+    /// Stops with the first iterator that ends, as `zip` does. Default: iterators of different lengths are an error.
     pub fn shortest(mut self) -> Self {
         self.options.shortest = true;
         self
     }
 
-    /// When the call ends early, no more tasks are begun, but those that run are not killed.
+    /// Lets running tasks finish when the call ends early. No further tasks begin. Default: running tasks are killed.
     pub fn finish_running(mut self) -> Self {
         self.options.finish_running = true;
         self
     }
 
-    /// Shows how far the call is, on standard error: a bar with the rate and the time left where that is a terminal, else a line
-    /// every 3 seconds, and one at the end. Where it is not known how many tasks there are, it is their count and the rate. With
-    /// `false` it shows nothing, as without it.
+    /// Shows the progress of the call on standard error. `progress = false` disables it.
     ///
-    /// It counts tasks that have their final outcome, whatever that is and whether it was yielded. It is there with the feature
-    /// `progress` of this crate, which is off by default: its bar is drawn by the crate indicatif. What workers or this program
-    /// print to the same terminal meanwhile may stand beside the bar, until it is drawn again.
+    /// On a terminal it is a bar with the rate and the time left. Elsewhere it is a line every 3 seconds, and one at the end. If the
+    /// number of tasks is unknown, it is the count so far and the rate.
+    ///
+    /// It counts tasks that have their final outcome, with or without success, yielded or not. The option needs the feature `progress`
+    /// of this crate, which is off by default; the crate indicatif draws the bar. Lines that workers or this program print to the same
+    /// terminal may appear beside the bar until it is drawn again.
     ///
     /// ```
     /// # #[cfg(feature = "progress")] {
@@ -330,12 +338,12 @@ impl<'p, F: WorkerFn, A: Columns, P> Map<'p, F, A, P> {
         self
     }
 
-    /// Runs it: all results, in order. This is [`pool_map!`](crate::pool_map).
+    /// Runs the map, and returns all results, in order. This is [`pool_map!`](crate::pool_map).
     ///
     /// # Errors
     ///
-    /// That of the first task seen to fail, at once, unless [`on_error`](Map::on_error) says otherwise; and every error of the call
-    /// as a whole.
+    /// The error of the first task seen to fail, returned at once, unless [`on_error`](Map::on_error) is set otherwise; and every
+    /// error of the call as a whole.
     pub fn collect(self) -> Result<Vec<P::Item>>
     where
         P: OnError<F::Output>,

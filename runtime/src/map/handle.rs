@@ -18,18 +18,18 @@ use crate::transport::Chunk;
 use crate::wire::OVERHEAD_BYTES;
 
 impl Pool {
-    /// Runs one call in a worker, and does not wait for it. Its index is 0.
+    /// Submits one call to a worker, and returns a handle without waiting. The task's index is 0.
     ///
-    /// Submitted calls begin in the order in which they were submitted, each as soon as a worker takes it; how many wait is limited
-    /// by memory alone. One costs some microseconds: for many of a kind a map is faster.
+    /// Submitted calls begin in the order of submission, each as soon as a worker is free. Memory alone limits the number of waiting
+    /// calls. A submitted call costs some microseconds; for many calls of one function a map is faster.
     ///
     /// # Errors
     ///
-    /// An argument that does not encode ([`TaskErrorKind::Encode`]); the pool was closed; no worker could be started.
+    /// An argument does not encode ([`TaskErrorKind::Encode`]); the pool was closed; no worker could be started.
     ///
     /// # Worker death
     ///
-    /// If the worker dies in the call, its error is [`Crashed`](TaskErrorKind::Crashed), and the worker is replaced.
+    /// If the worker dies in the call, the call's error is [`Crashed`](TaskErrorKind::Crashed), and the pool replaces the worker.
     ///
     /// # Examples
     ///
@@ -67,19 +67,20 @@ impl Pool {
     }
 }
 
-/// A call that was submitted ([`Pool::submit`]), and the way to its output.
+/// Refers to a submitted call ([`Pool::submit`]), and returns its output.
 ///
-/// It is also a [`Future`], which needs no runtime: the pool's own thread wakes it. It is `Send`, whatever the output is: that is
-/// decoded by the thread that takes it.
+/// A handle is also a [`Future`]. It needs no runtime: the pool's own thread wakes it. It is `Send` for every output type, because
+/// the thread that takes the output decodes it.
 ///
-/// Dropping the handle cancels the call if no worker has begun it; one that is running goes on, and its output is dropped.
+/// Dropping the handle cancels the call if no worker has begun it. A running call continues, and its output is dropped.
 ///
-/// In a fork of the process every way to the output returns an error at once ([`Error::is_forked`]), and a drop cancels nothing.
+/// In a fork of the process every method that returns the output returns an error at once ([`Error::is_forked`]), and a drop cancels
+/// nothing.
 ///
 /// # Worker death
 ///
-/// If the worker dies in the call, its error is [`Crashed`](TaskErrorKind::Crashed), and the worker is replaced. When the pool
-/// is shut down first, the call fails with [`Error::is_closed`].
+/// If the worker dies in the call, the call's error is [`Crashed`](TaskErrorKind::Crashed), and the pool replaces the worker. If the
+/// pool is shut down first, the call fails with [`Error::is_closed`].
 ///
 /// # Examples
 ///
@@ -133,24 +134,26 @@ pub struct TaskHandle<T> {
 }
 
 impl<T> TaskHandle<T> {
-    /// Waits for the output.
+    /// Waits for the output and returns it.
     ///
     /// # Errors
     ///
-    /// The task's own error ([`Error::task`]); no worker could be started; the pool was shut down before it ended; the output was
-    /// taken before ([`join_timeout`](Self::join_timeout)).
+    /// The task failed ([`Error::task`]); no worker could be started; the pool was shut down before the call ended; the output was
+    /// already taken ([`join_timeout`](Self::join_timeout)).
     pub fn join(self) -> Result<T> {
         self.shared.check_process()?;
         self.shared.wait_for_submitted(&self.submitted, None);
         self.take().unwrap_or_else(|| Err(Error::new(Kind::Taken)))
     }
 
-    /// Waits for the outcome, with what the call has printed, on a pool that captures it ([`Output::Captured`]).
+    /// Waits for the outcome, and returns it with the call's printed output.
+    ///
+    /// The pool must capture output ([`Output::Captured`]).
     ///
     /// # Errors
     ///
-    /// A pool that captures nothing ([`Error::is_invalid_option`]), and those of [`join`](Self::join) that are not the task's own:
-    /// that is the `Err` in [`Captured::outcome`].
+    /// The pool captures nothing ([`Error::is_invalid_option`]); the errors of [`join`](Self::join), except a failure of the task,
+    /// which is the `Err` in [`Captured::outcome`].
     ///
     /// # Examples
     ///
@@ -177,11 +180,11 @@ impl<T> TaskHandle<T> {
         (self.decode)(&self.shared, outcome)
     }
 
-    /// Waits for the output so long; `None` if the call goes on, and the handle stays good.
+    /// Waits up to `time` for the output. Returns `None` if the call is still running; the handle stays valid.
     ///
     /// # Errors
     ///
-    /// Those of [`join`](Self::join).
+    /// The errors of [`join`](Self::join).
     pub fn join_timeout(&mut self, time: Duration) -> Result<Option<T>> {
         self.shared.check_process()?;
         // A time behind the end of the clock never comes.
@@ -192,27 +195,30 @@ impl<T> TaskHandle<T> {
         self.take().unwrap_or_else(|| Err(Error::new(Kind::Taken))).map(Some)
     }
 
-    /// Whether the call has ended, in whatever way. In a fork of the process: whether it had at the fork.
+    /// Returns whether the call has ended, with or without success. In a fork of the process: whether it had ended at the fork.
     pub fn is_finished(&self) -> bool {
         self.submitted.is_finished()
     }
 
-    /// Takes the call back, if no worker has begun it; tells whether it did. Its error is then
-    /// [`Cancelled`](TaskErrorKind::Cancelled). One that is running goes on.
+    /// Cancels the call if no worker has begun it. Returns whether it was cancelled.
     ///
-    /// Where the workers share no memory, a worker has a task ahead, which counts as begun.
+    /// The error of a cancelled call is [`Cancelled`](TaskErrorKind::Cancelled). A running call continues. Over a socket, a worker
+    /// holds one task ahead, which counts as begun.
     pub fn cancel(&self) -> bool {
         self.is_here() && self.shared.cancel(&self.submitted)
     }
 
-    /// Does something with the output once it is there, on a thread of the pool's (on this one, if the pool has ended), one callback
-    /// after another. The call is no longer
-    /// cancelled by a drop.
+    /// Calls `callback` with the result, once there is one.
     ///
-    /// A panic in it, or in the drop of what it owns, is reported by the panic hook and otherwise ignored. The same holds for the
-    /// wakers that the handle was polled with. In a fork of the process it is called at once, with an error
-    /// ([`Error::is_forked`]). It may submit further calls. It should not take long:
-    /// others wait for it. If it forks, the copy ends when it returns. A pool that is dropped waits up to 5 seconds for one that is running.
+    /// Callbacks run one at a time on the pool's callback thread, or on the calling thread if the pool has ended. A drop no longer
+    /// cancels the call. The callback may submit further calls. Keep it short, because other callbacks wait for it. A pool that is
+    /// dropped waits up to 5 seconds for a running callback.
+    ///
+    /// A panic in the callback, or in the drop of a value that it owns, is reported by the panic hook and otherwise ignored. The same
+    /// holds for the wakers that polled the handle.
+    ///
+    /// In a fork of the process the callback runs at once, with an error ([`Error::is_forked`]). If the callback itself forks, the
+    /// copy of the process ends when the callback returns.
     pub fn on_done(mut self, callback: impl FnOnce(Result<T>) + Send + 'static)
     where
         T: 'static,

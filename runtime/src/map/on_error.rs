@@ -5,10 +5,10 @@ use super::columns::Columns;
 use crate::error::{Result, TaskError};
 use crate::registry::WorkerFn;
 
-/// What [`pool_map!`](crate::pool_map) makes of a task that fails: the option `on_error`.
+/// Decides how [`pool_map!`](crate::pool_map) handles a failed task: the option `on_error`.
 ///
-/// It is [`Stop`], [`Collect`], [`Replace`], or a closure `|error: &TaskError| value`, which gives the value in the place of the
-/// output; it is called in this process, on the thread that waits for the results.
+/// The value is [`Stop`], [`Collect`], [`Replace`], or a closure `|error: &TaskError| value`, which returns a value in place of the
+/// output. The closure runs in this process, on the thread that waits for the results.
 ///
 /// # Examples
 ///
@@ -47,16 +47,17 @@ pub trait OnError<T> {
     fn error(&self, error: TaskError) -> Result<Self::Item>;
 }
 
-/// `on_error = Stop`, the default: the map stops at the first task that is seen to fail, with its error.
+/// Stops the map at the first task seen to fail, with its error: `on_error = Stop`, the default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stop;
 
-/// `on_error = Collect`: the list is of every task's own outcome, `Result<Output, TaskError>`, as that of
-/// [`pool_try_map!`](crate::pool_try_map) is.
+/// Collects the outcome of every task, `Result<Output, TaskError>`: `on_error = Collect`.
+///
+/// [`pool_try_map!`](crate::pool_try_map) returns the same list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Collect;
 
-/// `on_error = Replace(value)`: a clone of the value stands in the place of the output of a task that fails.
+/// Replaces the output of a failed task by a clone of the value: `on_error = Replace(value)`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Replace<T>(pub T);
 
@@ -113,8 +114,10 @@ impl<T, V: Fn(&TaskError) -> T> OnError<T> for V {
 }
 
 impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
-    /// What [`collect`](Self::collect) makes of a task that fails: [`Stop`] by default, [`Collect`], [`Replace`], or a closure
-    /// `|error: &TaskError| value`. With all but the first, only a failure of the call as a whole is an error of the map.
+    /// Sets how [`collect`](Self::collect) handles a failed task. Default: [`Stop`].
+    ///
+    /// The others are [`Collect`], [`Replace`], and a closure `|error: &TaskError| value`. With these, only a failure of the call as a
+    /// whole is an error of the map.
     pub fn on_error<P: OnError<F::Output>>(self, on_error: P) -> Map<'p, F, A, P> {
         let Self { pool, columns, options, function, .. } = self;
         Map { pool, columns, options, function, on_error }

@@ -71,32 +71,33 @@ fn is_failure(kind: &TaskErrorKind) -> bool {
 }
 
 impl<F, A, P> Map<'_, F, A, P> {
-    /// How many further times a task may be executed after it failed, which is that it returned an `Err` or panicked: 1 or more;
-    /// without it, none. Each time it runs again alone, after a wait ([`retry_backoff`](Self::retry_backoff)), while the others go
-    /// on; after the last, its error has the causes of all ([`TaskError::causes`]). What it waits for counts
-    /// against the window and the deadline.
+    /// Sets the maximum number of further executions of a task that returned an `Err` or panicked: 1 or more. Default: none.
     ///
-    /// A task whose worker dies, that runs into a limit, or whose arguments or result cannot be sent, has not failed in this
-    /// sense: see [`attempts`](Self::attempts), which counts by itself. What a task does before it fails is done more than once.
-    /// The iterator of a lazy map executes tasks again while it is pulled.
+    /// Each further execution runs alone, after a wait ([`retry_backoff`](Self::retry_backoff)), while other tasks run on. After the
+    /// last, the task's error has the causes of all ([`TaskError::causes`]). A waiting task counts against the window, and its wait
+    /// against the deadline. A lazy map executes tasks again while it is pulled.
+    ///
+    /// The option does not cover a task whose worker dies, that exceeds a limit, or whose arguments or result cannot be sent. For a
+    /// worker's death see [`attempts`](Self::attempts), which counts by itself. The effects of a task before its failure happen more
+    /// than once.
     pub fn retry_errors(mut self, executions: u32) -> Self {
         self.options.retry.executions = Some(executions);
         self
     }
 
-    /// How long a task waits after it failed for the first time before it is executed again: 100 ms by default; zero is no wait.
-    /// It doubles with each further failure of the task, up to 30 s, or up to this if it is longer.
+    /// Sets the wait between a task's first failure and its second execution. Default: 100 ms. Zero is no wait.
     ///
-    /// Without [`retry_errors`](Self::retry_errors), an error when the map runs.
+    /// The wait doubles with each further failure of the task, up to 30 s, or up to `first` if that is longer. Without
+    /// [`retry_errors`](Self::retry_errors) the map returns an error when it runs.
     pub fn retry_backoff(mut self, first: Duration) -> Self {
         self.options.retry.backoff = Some(first);
         self
     }
 
-    /// Executes a task again only if this says so of its error. It is called in this process, on the thread that waits for the
-    /// results; its panic reaches the caller.
+    /// Executes a task again only if `condition` returns `true` for its error.
     ///
-    /// Without [`retry_errors`](Self::retry_errors), an error when the map runs.
+    /// The condition runs in this process, on the thread that waits for the results; its panic reaches the caller. Without
+    /// [`retry_errors`](Self::retry_errors) the map returns an error when it runs.
     ///
     /// # Examples
     ///

@@ -27,7 +27,7 @@ const STACK_BYTES_MAX: usize = match 1_usize.checked_shl(40) {
 /// What a worker of a small program takes beside the stack of its tasks, and twice as much to work with.
 const MEMORY_BYTES_MIN: u64 = 8 << 20;
 
-/// Builds a [`Pool`]: [`Pool::builder()`].
+/// Builds a [`Pool`] with options. [`Pool::builder()`] returns one.
 ///
 /// # Examples
 ///
@@ -79,106 +79,116 @@ impl Builder {
         }
     }
 
-    /// The number of workers: 1 to 4,096. By default one for each CPU that this process may use ([`cpu_count()`]), and one
-    /// in a pool inside a task.
+    /// Sets the number of workers: 1 to 4,096.
     ///
-    /// Beside the memory of its own process, each worker takes two descriptors of this one (three more where output is tagged or
-    /// captured), 8.3 MiB of its addresses and at most 16 KiB of its memory. The results of its tasks come through a ring, which takes
-    /// memory as far as it was filled, up to 4 MiB. Where tasks travel over a socket, a worker takes at most 80 KiB instead, and
-    /// what is on its way.
+    /// Default: one for each CPU that this process may use ([`cpu_count()`]), and one in a pool inside a task.
     ///
-    /// A start takes 2 to 4 ms of processor time, nearly all of it in the new process: on 2 processors 1,000 workers are ready after
-    /// 2 to 4 s, and 2,000 after 5 to 12 s, as busy as the machine is. They are started in batches of 100 ms, between which those
-    /// that are there are looked after.
+    /// Each worker takes the memory of its own process. In this process it takes two descriptors (five with tagged or captured
+    /// output), 8.3 MiB of address space and at most 16 KiB of memory. Its results come through a ring of up to 4 MiB, which takes
+    /// memory as far as it was filled. Over a socket, a worker takes at most 80 KiB instead, and the values on their way.
+    ///
+    /// A start takes 2 to 4 ms of processor time, nearly all of it in the new process. On 2 processors 1,000 workers are ready after
+    /// 2 to 4 s, and 2,000 after 5 to 12 s, depending on the load of the machine. The pool starts workers in batches of 100 ms, and
+    /// serves the running ones between batches.
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = Some(workers);
         self
     }
 
-    /// How long a worker may take from its start to its hello: more than zero and up to a day, 10 seconds by default. One
-    /// that takes longer is killed and started again; when 5 in a row fail, the calls that wait for them do
-    /// ([`Error::is_start_failure`]). Results that are there are kept: of a call that has some, each task without one ends as
-    /// [`NotStarted`](crate::TaskErrorKind::NotStarted). A worker that is killed from outside while it starts is no failure: it is
-    /// started again, up to 100 times in a row.
+    /// Sets the maximum time from a worker's start to its first message: more than zero, up to a day. Default: 10 seconds.
+    ///
+    /// A worker that takes longer is killed and started again. After 5 failed starts in a row, the calls that wait for workers fail
+    /// ([`Error::is_start_failure`]). A call that has results keeps them, and each of its other tasks ends as
+    /// [`NotStarted`](crate::TaskErrorKind::NotStarted). A kill from outside during the start does not count as a failure: the pool
+    /// starts the worker again, up to 100 times in a row.
     pub fn startup_timeout(mut self, timeout: Duration) -> Self {
         self.startup_timeout = timeout;
         self
     }
 
-    /// The most bytes that the arguments of a task, or its result, may take: 4 KiB to 4 GiB − 1 byte, 2 GiB by default. A
-    /// larger one is that task's error ([`TaskErrorKind::Encode`](crate::TaskErrorKind::Encode)).
+    /// Sets the maximum size of a task's arguments, and of its result: 4 KiB to 4 GiB − 1 byte. Default: 2 GiB.
     ///
-    /// Other limits of a value cannot be changed; beyond them it is an error of its task, too. It is nested at most 2,048 levels
-    /// deep (a sequence, map, tuple, struct, enum, newtype or `Some` is a level), and less deep where the stack of the thread that
-    /// encodes or decodes it has no room: a worker's is [`stack_bytes`](Self::stack_bytes). Elements that take no bytes, such as
-    /// `()`, are at most 2²⁶, each counted by its size in memory where it is decoded. Decoded, what takes more than 64 bytes in
-    /// memory by itself (a large struct, array or `Option`) takes at most 2 GiB in all, and 64 bytes for each byte of the value.
+    /// A larger value is an error of its task ([`TaskErrorKind::Encode`](crate::TaskErrorKind::Encode)).
+    ///
+    /// Other limits are fixed, and a value beyond them is an error of its task too:
+    ///
+    /// - Depth: 2,048 levels (a sequence, map, tuple, struct, enum, newtype or `Some` is a level), and fewer if the thread that encodes
+    ///   or decodes the value runs out of stack. A worker's stack is [`stack_bytes`](Self::stack_bytes).
+    /// - Elements that take no bytes, such as `()`: 2²⁶, each counted by its size in memory where it is decoded.
+    /// - Elements of more than 64 bytes in memory (a large struct, array or `Option`): decoded, 2 GiB in all plus 64 bytes for each
+    ///   byte of the value.
+    ///
     /// So decoding ends soon, and no time limit covers it.
     pub fn frame_bytes_max(mut self, bytes: usize) -> Self {
         self.frame_bytes_max = bytes;
         self
     }
 
-    /// The stack of the thread that runs the tasks: 64 KiB to 1 TiB (1 GiB on 32-bit systems), 8 MiB by default.
+    /// Sets the stack size of the thread that runs the tasks, in bytes.
+    ///
+    /// Range: 64 KiB to 1 TiB (1 GiB on 32-bit systems). Default: 8 MiB.
     pub fn stack_bytes(mut self, bytes: usize) -> Self {
         self.stack_bytes = bytes;
         self
     }
 
-    /// How many tasks a worker runs at most: 1 or more, no limit by default. Then it ends by itself (within 500 ms, or it is
-    /// killed), and another takes its place: for tasks that leak. It is exact, also where tasks travel in chunks.
+    /// Sets the maximum number of tasks that a worker runs: 1 or more. Default: no limit.
+    ///
+    /// After that number the worker ends (it is killed if it has not ended within 500 ms), and another replaces it. Use it for tasks
+    /// that leak. The number is exact, also with tasks that travel in chunks.
     pub fn max_tasks_per_worker(mut self, tasks: usize) -> Self {
         self.retirement.tasks_max = Some(tasks);
         self
     }
 
-    /// A worker with more resident memory than this, in bytes, ends once it has finished the task that it runs, and another takes
-    /// its place; more than zero, no limit by default. It is looked at every 100 ms. Memory that processes share does not count,
-    /// and what a worker has freed but keeps for later tasks (a few hundred MiB at most) does.
+    /// Replaces a worker whose resident memory exceeds this number of bytes: 1 or more. Default: no limit.
     ///
-    /// It is for tasks that leak, and no limit for one that takes too much at once.
+    /// The pool checks every 100 ms. The worker ends after the task that it runs. Memory that processes share does not count. Memory
+    /// that a worker has freed but keeps for later tasks (a few hundred MiB at most) does.
+    ///
+    /// Use it for tasks that leak. To limit a task that takes too much at once, use [`memory_limit`](Self::memory_limit).
     ///
     /// # Errors
     ///
-    /// [`build`](Self::build) refuses it where the system does not tell (macOS).
+    /// [`build`](Self::build) returns an error where the system does not report the memory of another process (macOS).
     pub fn max_memory_per_worker(mut self, bytes: u64) -> Self {
         self.retirement.memory_max = Some(bytes);
         self
     }
 
-    /// Workers that have had nothing to do for so long, while no call was open, end; the next call starts others. More than
-    /// zero; without it they stay.
+    /// Ends workers that were idle for this time, while no call was open: more than zero. Default: workers stay.
+    ///
+    /// The next call starts others.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.retirement.idle_timeout = Some(timeout);
         self
     }
 
-    /// The most bytes that each worker may allocate, without a limit by default. It is a limit for the worker as a whole
-    /// (`RLIMIT_DATA`, Linux 4.7 or newer), each has its own, and the parent has none.
+    /// Sets the maximum number of bytes that each worker may allocate. Default: no limit.
     ///
-    /// What counts is what the worker's program, its allocator and the C libraries in it ask the system for, from its start on,
-    /// whether it is used or not, the stacks of its threads too. What does not count is the program itself, and memory that
-    /// processes share: the arguments and results on their way, a [`SharedSlice`](crate::SharedSlice). What a worker has
-    /// freed it may keep (a few hundred MiB at most), and hands out again. Processes that a task starts have the same limit,
-    /// each for itself.
+    /// Each worker has the limit for itself (`RLIMIT_DATA`, Linux 4.7 or newer). The parent has none.
     ///
-    /// At least the stack of its tasks (`stack_bytes`, 8 MiB by default) and 8 MiB more are allowed. A program that takes more
-    /// than the limit before [`init`](crate::init) has workers that cannot start; they say so on their standard error.
+    /// Every byte counts that the worker's program, its allocator and its C libraries request from the system, from the worker's start
+    /// on, used or not, including thread stacks. The program itself does not count, nor does memory that processes share: arguments
+    /// and results on their way, a [`SharedSlice`](crate::SharedSlice). A worker may keep freed memory (a few hundred MiB at most),
+    /// and uses it again. Each process that a task starts has the same limit for itself.
     ///
-    /// Such workers have `RUST_BACKTRACE=0` in their environment, and their panics have no backtrace: std takes many megabytes for
-    /// one, and hangs where it does not get them.
+    /// Minimum: the stack of the tasks (`stack_bytes`, 8 MiB by default) and 8 MiB more. If the program takes more than the limit before
+    /// [`init`](crate::init), its workers cannot start; they report that on their standard error.
+    ///
+    /// Workers with a limit have `RUST_BACKTRACE=0` in their environment, and their panics have no backtrace: std needs many megabytes
+    /// for a backtrace, and hangs if it does not get them.
     ///
     /// # Worker death
     ///
-    /// An allocation of Rust's that fails ends the process, so the task fails with
-    /// [`MemoryLimit`](crate::TaskErrorKind::MemoryLimit), and the worker is replaced. An allocation that C code is refused, and
-    /// that ends the process then, is told as that too, if the limit is nearly reached; otherwise, and where the program sets
-    /// a handler for SIGABRT of its own, it is a [`Crashed`](crate::TaskErrorKind::Crashed). Code that copes with a refused
-    /// allocation (`Vec::try_reserve`) goes on.
+    /// A failed allocation in Rust ends the process. The task fails with [`MemoryLimit`](crate::TaskErrorKind::MemoryLimit), and the
+    /// pool replaces the worker. If C code ends the process after a refused allocation, the error is the same, provided that the limit
+    /// is nearly reached. Otherwise, and if the program sets its own handler for SIGABRT, the error is
+    /// [`Crashed`](crate::TaskErrorKind::Crashed). Code that handles a refused allocation (`Vec::try_reserve`) runs on.
     ///
     /// # Errors
     ///
-    /// [`build`](Self::build) refuses a limit where the system has none (macOS), and one that is too low.
+    /// [`build`](Self::build) returns an error if the system has no such limit (macOS), or if the limit is too low.
     ///
     /// # Examples
     ///
@@ -205,17 +215,17 @@ impl Builder {
         self
     }
 
-    /// What becomes of what the workers print: [`Output::Inherited`] by default, which leaves it as it comes.
+    /// Sets where the printed output of workers goes. Default: [`Output::Inherited`], to the streams of this program.
     ///
     /// Tagged and captured output costs some system calls for each task (10 to 25 µs), and three descriptors in the parent for
-    /// each worker. What a task prints stands in memory until it is dealt with. The buffers of Rust's and of C's standard output are
-    /// written out at the end of each task.
+    /// each worker. The output of a task stays in memory until the pool writes or returns it. A worker flushes Rust's and C's standard
+    /// output at the end of each task.
     ///
     /// # Worker death
     ///
-    /// What the worker had written is written or captured all the same, and the end of its standard error (2 KiB) stands in the note
-    /// of [`Crashed`](crate::TaskErrorKind::Crashed). What stood in a buffer of the process is lost: C's standard output has one of
-    /// some kilobytes.
+    /// Output that the worker had written is still tagged or captured. The end of its standard error (2 KiB) is in the note of
+    /// [`Crashed`](crate::TaskErrorKind::Crashed). Output in a buffer of the process is lost: C's standard output has a buffer of some
+    /// kilobytes.
     ///
     /// # Examples
     ///
@@ -239,17 +249,19 @@ impl Builder {
         self
     }
 
-    /// Builds the pool. It starts the workers and does not wait until they are ready; [`Pool::ready`] does.
+    /// Builds the pool. Starts the workers and returns before they are ready; [`Pool::ready`] waits for them.
     ///
-    /// All workers of the pool, those that are started later too, have the environment, the current folder and (on Linux) the umask
-    /// that this process has now. The pool holds 6 descriptors, and 2 for each worker.
+    /// All workers, including workers that start later, have the present environment, current folder and (on Linux) umask of this
+    /// process. The pool holds 6 descriptors, and 2 for each worker.
     ///
     /// # Errors
     ///
-    /// An option that is out of its range; a process that never called [`init`](crate::init); pools inside the tasks of
-    /// pools more than 4 deep; a worker that the system does not start (those started before are ended); a program with more
-    /// rights than its user has (set-user-ID, file capabilities), or in which this crate is a library that a foreign program has
-    /// loaded.
+    /// - An option is out of its range.
+    /// - This process never called [`init`](crate::init).
+    /// - Pools inside the tasks of pools are more than 4 deep.
+    /// - The system does not start a worker (workers started before are ended).
+    /// - The program has more rights than its user (set-user-ID, file capabilities).
+    /// - This crate is a library that a foreign program has loaded.
     pub fn build(self) -> Result<Pool> {
         let pool = Pool::unstarted(self.settings()?)?;
         pool.start()?;

@@ -13,8 +13,9 @@ use crate::error::{Error, Kind, Result};
 use crate::foreign;
 
 impl Pool {
-    /// Takes no more calls: those that come later fail with [`Error::is_closed`](crate::Error::is_closed), and those that are open go
-    /// on. [`join`](Self::join) waits for them.
+    /// Refuses further calls, which fail with [`Error::is_closed`](crate::Error::is_closed).
+    ///
+    /// Open calls run on; [`join`](Self::join) waits for them.
     pub fn close(&self) {
         if let Some(inner) = self.lock_here()
             && let Some(shared) = &inner.shared
@@ -23,19 +24,19 @@ impl Pool {
         }
     }
 
-    /// Closes the pool, waits until all its calls are done and their callbacks have run, and ends the workers: no process is left. A
-    /// second time it has nothing to do.
+    /// Closes the pool, waits for all calls and their callbacks, and ends the workers.
     ///
-    /// In a callback ([`TaskHandle::on_done`](crate::TaskHandle::on_done)) it waits for the calls, and not for the callbacks, which come
+    /// No process is left. Calling it again does nothing.
+    ///
+    /// In a callback ([`TaskHandle::on_done`](crate::TaskHandle::on_done)) it waits for the calls, but not for the callbacks that come
     /// after this one.
     ///
-    /// Maps that other threads wait for go on to their end. A lazy map ([`pool_iter!`](crate::pool_iter)) may be in the hands of the
-    /// thread that joins: of that what was begun is waited for, and what is pulled later fails with
-    /// [`Error::is_closed`](crate::Error::is_closed).
+    /// Maps that other threads wait for run to their end. A lazy map ([`pool_iter!`](crate::pool_iter)) may belong to the thread that
+    /// joins. `join` waits for its begun tasks, and a later pull fails with [`Error::is_closed`](crate::Error::is_closed).
     ///
     /// # Errors
     ///
-    /// The pool is that of the process that this one was forked from ([`Error::is_forked`](crate::Error::is_forked)).
+    /// This process is a fork of the process that made the pool ([`Error::is_forked`](crate::Error::is_forked)).
     ///
     /// # Examples
     ///
@@ -77,8 +78,10 @@ impl Pool {
         Ok(())
     }
 
-    /// Ends the pool now: what is running is killed, calls that are open fail with [`Error::is_closed`](crate::Error::is_closed), and
-    /// no process is left. It takes milliseconds as a rule, and 5 seconds at most. This is what dropping the pool does.
+    /// Ends the pool now, as dropping it does. No process is left.
+    ///
+    /// Running tasks are killed, and open calls fail with [`Error::is_closed`](crate::Error::is_closed). That takes milliseconds as a
+    /// rule, and 5 seconds at most.
     pub fn terminate(&self) {
         self.shut_down();
     }

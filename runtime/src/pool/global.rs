@@ -20,14 +20,16 @@ static GLOBAL: PerProcess<Lock<Option<&'static Pool>>> = PerProcess::new();
 /// Sets the number of workers of the global pool.
 const WORKERS_VARIABLE: &str = "POOLMAP_WORKERS";
 
-/// The pool of calls that name none. It starts its workers at its first task: one for each CPU, or as many as the
-/// environment variable `POOLMAP_WORKERS` says. Inside a task it has one. A map without tasks starts none. Its workers have the
-/// environment and the current folder of that first task's moment.
+/// Returns the global pool, which runs the calls that name no pool.
+///
+/// It starts its workers at its first task: one for each CPU, or the number in the environment variable `POOLMAP_WORKERS`. Inside a
+/// task it has one worker. A map without tasks starts none. The workers have the environment and the current folder that this process
+/// had at that first task.
 ///
 /// # Errors
 ///
-/// `POOLMAP_WORKERS` is no number from 1 to 4,096; this process never called [`init`](crate::init); pools inside the tasks
-/// of pools more than 4 deep.
+/// `POOLMAP_WORKERS` is not a number from 1 to 4,096; this process never called [`init`](crate::init); pools inside the tasks
+/// of pools are more than 4 deep.
 pub fn global_pool() -> Result<&'static Pool> {
     let mut global = GLOBAL.get().lock();
     if let Some(pool) = *global {
@@ -64,8 +66,9 @@ fn of_global<T>(pool: &'static Pool, result: Result<T>) -> Result<T> {
     })
 }
 
-/// Ends the global pool, if there is one: calls that are open on it fail ([`Error::is_closed`]), and no process is left. A
-/// later map starts another.
+/// Ends the global pool, if there is one. No process is left.
+///
+/// Open calls on it fail ([`Error::is_closed`]). A later map starts another global pool.
 pub fn shutdown_global() {
     let pool = GLOBAL.get().lock().take();
     if let Some(pool) = pool {

@@ -16,22 +16,22 @@ use crate::shared::Look;
 use crate::sys::{self, ForkMark, Surroundings};
 use crate::task::{Done, Output, WorkerInfo};
 
-/// Workers that a parent owns, and that run tasks for it.
+/// Owns workers, and runs tasks in them.
 ///
-/// It is `Send + Sync`: several threads may map on it at once.
+/// A pool is `Send + Sync`: several threads may map on it at once.
+///
+/// Dropping the pool ends it. Idle workers exit, and busy workers are killed. That takes milliseconds as a rule, and 5 seconds at
+/// most.
 ///
 /// # Worker death
 ///
-/// A worker that dies costs the task that it was running, and is replaced.
-///
-/// Dropping the pool ends it: its idle workers exit, those that run a task are killed. It takes milliseconds as a rule, and
-/// 5 seconds at most.
+/// A worker's death costs the task that the worker was running. The pool replaces the worker.
 ///
 /// # Forks
 ///
-/// A pool belongs to the process that made it. In one that is forked from that (`fork`, `daemon`, a pre-fork server) each method
-/// that returns a [`Result`] returns an error at once ([`Error::is_forked`]), the others do nothing, and neither they nor the drop
-/// touch the pool and its workers. The forked process makes a pool of its own, and has a global pool of its own.
+/// A pool belongs to the process that made it. In a fork of that process (`fork`, `daemon`, a pre-fork server), each method that
+/// returns a [`Result`] returns an error at once ([`Error::is_forked`]), and the other methods do nothing. No method, nor the drop,
+/// touches the pool and its workers. The forked process makes a pool of its own, and has a global pool of its own.
 ///
 /// # Examples
 ///
@@ -70,16 +70,18 @@ pub(super) struct Inner {
 }
 
 impl Pool {
-    /// A pool with one worker for each CPU that this process may use, and every other option at its default.
+    /// Builds a pool with one worker for each CPU that this process may use ([`cpu_count()`]).
+    ///
+    /// Every other option has its default.
     ///
     /// # Errors
     ///
-    /// Those of [`Builder::build`].
+    /// The errors of [`Builder::build`].
     pub fn new() -> Result<Self> {
         Self::builder().build()
     }
 
-    /// Builds a pool with options.
+    /// Returns a builder, which sets options and builds the pool.
     pub fn builder() -> Builder {
         Builder::new()
     }
@@ -154,8 +156,8 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// Workers could not be started, 5 times in a row, or were killed from outside before they were ready, 100 times in a row; one
-    /// could not be ended, and so not replaced; the pool was shut down.
+    /// Five starts failed in a row; 100 workers in a row were killed from outside before they were ready; a worker could not be
+    /// ended, and so not replaced; the pool was shut down.
     pub fn ready(&self) -> Result<()> {
         let shared = self.start()?;
         shared.resume(&mut shared.lock())?;
@@ -177,7 +179,7 @@ impl Pool {
         })
     }
 
-    /// The workers that there are now, those that are starting included. None in a fork of the process.
+    /// Returns the present workers, including workers that are starting. Empty in a fork of the process.
     pub fn workers(&self) -> Vec<WorkerInfo> {
         let Some(shared) = self.lock_here().and_then(|inner| inner.shared.clone()) else {
             return Vec::new();
@@ -270,8 +272,9 @@ impl Core {
     }
 }
 
-/// How many CPUs this process may use: 1 or more. It honours the affinity mask and, on Linux, the quota of its cgroup, as
-/// [`std::thread::available_parallelism`] does.
+/// Returns the number of CPUs that this process may use: 1 or more.
+///
+/// The number honours the affinity mask and, on Linux, the quota of the cgroup, as [`std::thread::available_parallelism`] does.
 pub fn cpu_count() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }

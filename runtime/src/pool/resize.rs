@@ -12,12 +12,13 @@ use crate::death::Cause;
 use crate::error::Result;
 
 impl Pool {
-    /// Changes the number of workers, 1 to 4,096, while the pool runs. It does not wait: new ones are started at once, and those that
-    /// are too many end once they have finished the task that they run. No task is lost.
+    /// Changes the number of workers, to 1 to 4,096, while the pool runs.
+    ///
+    /// It does not wait. New workers start at once, and surplus workers end after the task that they run. No task is lost.
     ///
     /// # Errors
     ///
-    /// A number that is out of range; the pool was closed.
+    /// The number is out of range; the pool was closed.
     ///
     /// # Examples
     ///
@@ -50,7 +51,7 @@ impl Pool {
         Ok(())
     }
 
-    /// What the pool is doing, and what it has done so far. All zeros once it is shut down, and in a fork of the process.
+    /// Returns counts of the pool's workers and tasks. All are 0 once the pool is shut down, and in a fork of the process.
     pub fn stats(&self) -> Stats {
         let Some(shared) = self.lock_here().and_then(|inner| inner.shared.clone()) else {
             return Stats::default();
@@ -61,7 +62,7 @@ impl Pool {
     }
 }
 
-/// What a pool is doing, and what it has done so far ([`Pool::stats`]): numbers of one moment.
+/// Counts the workers and tasks of a pool at one moment ([`Pool::stats`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     workers: usize,
@@ -74,37 +75,37 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// The workers that the pool is to have. Some may be starting.
+    /// Returns the number of workers that the pool should have. Some may be starting.
     pub fn workers(&self) -> usize {
         self.workers
     }
 
-    /// The workers that have tasks.
+    /// Returns the number of workers that have tasks.
     pub fn busy_workers(&self) -> usize {
         self.busy
     }
 
-    /// Tasks that were read or submitted, and that no worker was given.
+    /// Returns the number of tasks not yet assigned to a worker.
     pub fn tasks_waiting(&self) -> usize {
         self.waiting
     }
 
-    /// Tasks that workers were given, and that have no result. Each worker runs one of its own at a time.
+    /// Returns the number of tasks assigned to workers that have no result. Each worker runs one at a time.
     pub fn tasks_at_workers(&self) -> usize {
         self.at_workers
     }
 
-    /// Tasks that have a result, failed ones included.
+    /// Returns the number of tasks that have a result, including failed tasks.
     pub fn tasks_finished(&self) -> u64 {
         self.finished
     }
 
-    /// Processes that were started.
+    /// Returns the number of worker processes started so far.
     pub fn workers_started(&self) -> u64 {
         self.started
     }
 
-    /// Processes that died by themselves, or of a limit of their task.
+    /// Returns the number of worker processes that died by themselves, or of a limit of their task.
     pub fn workers_lost(&self) -> u64 {
         self.lost
     }
