@@ -21,27 +21,27 @@ use super::object::{BODY, HEAD, Kind, Look, NAME_BITS, Object, Patience};
 use super::travel::travels;
 use crate::error::{Between, Error, Result};
 
-/// A place where so many threads of any processes wait for each other: Python's `Barrier`.
+/// Lets a number of threads, in any processes, wait for each other: Python's `Barrier`.
 ///
-/// It travels as an argument of worker functions, by itself or inside of another value; its clones, here and in the workers, are
-/// the same barrier. It serves one round after another.
+/// Pass it as an argument of worker functions, by itself or inside of another value. Its clones, here and in the workers, are the same
+/// barrier. It serves one round after another.
 ///
-/// As many tasks must run at once as the barrier has to wait for: give the map as many workers, and `chunk_size = 1`.
+/// All participants must run at once. So the map needs as many workers as the barrier has participants, and `chunk_size = 1`.
 ///
 /// # Limits
 ///
-/// 65,536 to wait for at most. It takes one descriptor here and in each worker that has got it; 4096 processes have it at once at
-/// most. It does not travel in a task's result, through a channel or a mutex.
+/// A barrier has at most 65,536 participants. It takes one descriptor here and in each worker that has received it, and at most 4,096
+/// processes can share it. It does not travel in a task's result, through a channel or a mutex.
 ///
 /// # Worker death
 ///
-/// A process that ends while it waits breaks the barrier: within 50 ms the others get an error with
-/// [`is_owner_died`](Error::is_owner_died), and so does who comes later. A broken barrier stays broken: make another. One that
-/// ends before it comes is not known to be missing: wait with a time limit where that can be.
+/// A process that ends while it waits breaks the barrier. Within 50 ms the other participants get an error with
+/// [`is_owner_died`](Error::is_owner_died), and so does every later call. A broken barrier stays broken: make another. The barrier
+/// cannot notice a process that ends before it arrives: wait with a time limit where that can happen.
 ///
 /// # Examples
 ///
-/// Two workers, which go on together:
+/// Two workers, which wait for each other:
 ///
 /// ```
 /// use poolmap::{Barrier, Pool, pool_map, worker};
@@ -59,7 +59,7 @@ use crate::error::{Between, Error, Result};
 /// # Ok::<(), poolmap::Error>(())
 /// ```
 ///
-/// Nobody else comes:
+/// No other participant arrives:
 ///
 /// ```
 /// # use std::time::Duration;
@@ -85,14 +85,14 @@ const BY_NONSENSE: u64 = 3;
 
 travels!(Barrier, Kind::Barrier, |object| Barrier { object });
 
-/// What [`Barrier::wait`] gives when all have come.
+/// Reports whether this participant leads the round. [`Barrier::wait`] returns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BarrierWait {
     is_leader: bool,
 }
 
 impl BarrierWait {
-    /// Whether this is the one of the round that is to do what is to be done once.
+    /// Returns `true` to exactly one participant of a round, which may do the work that is to be done once.
     #[must_use]
     pub fn is_leader(&self) -> bool {
         self.is_leader
@@ -100,11 +100,11 @@ impl BarrierWait {
 }
 
 impl Barrier {
-    /// A barrier that waits for so many threads, of any processes.
+    /// Creates a barrier for `members` participants, 1 to 65,536: threads of any processes.
     ///
     /// # Errors
     ///
-    /// The number is 0 or above 65,536 ([`is_invalid_option`](Error::is_invalid_option)); there is no memory to share, or no
+    /// The number is 0 or above 65,536 ([`is_invalid_option`](Error::is_invalid_option)); the system has no memory to share, or no
     /// descriptor is left.
     pub fn new(members: usize) -> Result<Self> {
         if members == 0 || members > MEMBERS_MAX {
@@ -114,23 +114,24 @@ impl Barrier {
         Ok(Self { object: Object::new(Kind::Barrier, 16 * members, |_| ())? })
     }
 
-    /// Waits until all have come.
+    /// Waits until all participants have arrived.
     ///
     /// # Errors
     ///
-    /// The barrier is broken, now or since before: a process ended while it waited ([`is_owner_died`](Error::is_owner_died)), or
-    /// the time of one who waited was over ([`is_timed_out`](Error::is_timed_out)). It is that of the process that this one was forked
-    /// from ([`is_forked`](Error::is_forked)).
+    /// The barrier is broken, now or since before: a process ended while it waited ([`is_owner_died`](Error::is_owner_died)), or a
+    /// participant timed out ([`is_timed_out`](Error::is_timed_out)). This process is a fork of the process that had the barrier
+    /// ([`is_forked`](Error::is_forked)).
     pub fn wait(&self) -> Result<BarrierWait> {
         self.wait_for(Patience::Endless)
     }
 
-    /// Waits until all have come, at most for so long. If they have not, the barrier is broken for all, as Python's is: who waits
-    /// for this one would wait in vain.
+    /// Waits up to `timeout` until all participants have arrived.
+    ///
+    /// If the time is over first, the barrier breaks for all, as Python's does, because the other participants would wait in vain.
     ///
     /// # Errors
     ///
-    /// As those of [`wait`](Self::wait).
+    /// The errors of [`wait`](Self::wait).
     pub fn wait_timeout(&self, timeout: Duration) -> Result<BarrierWait> {
         self.wait_for(Patience::of(timeout))
     }

@@ -18,43 +18,45 @@ use crate::error::{Between, CodecError, Error, Result};
 use crate::shared;
 use crate::sys::{self, Wait, Watch};
 
-/// A queue of values between processes: Python's `Queue`, and its `Pipe` too.
+/// Creates a queue of values between processes: Python's `Queue`, and its `Pipe` too.
 ///
-/// Both ends can be cloned and travel as arguments of worker functions, by themselves or inside of another value, so any number of
-/// processes send and any number receive. Each value is received once. Those of one sender that one receiver gets come in the
-/// order in which they were sent.
+/// Both ends can be cloned, and passed as arguments of worker functions, by themselves or inside of another value. So any number of
+/// processes send and any number receive. Each value is received once. A receiver gets the values of one sender in the order in which
+/// they were sent.
 ///
 /// # Limits
 ///
-/// What is sent and not received stands in the buffer of a socket, about 400 KiB where the system allows it (some 700 small
-/// values), and who sends waits while it is full. A value of more than 64 KiB goes as memory of its own, 2 GiB at most, of which
-/// the buffer holds a name: then the number of values is the only bound. The channel takes three descriptors here, and two
-/// or three in each worker that has got an end; 4096 processes have it at once at most. An end does not travel in a task's
-/// result, nor through a channel or a mutex; nor in [`shared`](crate::shared()), where it would stay open after the call: pass
-/// `std::iter::repeat(&sender)`. A program that forks to become a daemon makes its channels, and all else of the kind, after
-/// that: to the workers the forked process is not the one that they know. There a call is an error ([`Error::is_forked`]), and a
-/// drop lets go of nothing.
+/// - The buffer of a socket holds the values that are sent and not yet received: about 400 KiB where the system allows it (some 700
+///   small values). A sender blocks while it is full.
+/// - A value of more than 64 KiB, up to 2 GiB, travels as memory of its own, of which the buffer holds a name. Then the number of
+///   values is the only bound.
+/// - The channel takes three descriptors here, and two or three in each worker that has received an end. At most 4,096 processes can
+///   share it.
+/// - An end does not travel in a task's result, through a channel or a mutex, or in [`shared`](crate::shared()), where it would stay
+///   open after the call: pass `std::iter::repeat(&sender)`.
+/// - A program that forks to become a daemon creates its channels, and its other handles, after the fork, because the workers do not
+///   know the forked process. In a fork each method returns an error ([`Error::is_forked`]), and a drop releases nothing.
 ///
 /// # The end
 ///
-/// A channel ends for the receivers when the last [`Sender`] is dropped and all values are received. A call that has one
-/// among its arguments holds it until it has taken in the task's outcome. So drop what was cloned for it, and do not wait for the
-/// end on the thread that is to drive the call: map on one thread, and receive on another.
+/// A channel ends for the receivers when the last [`Sender`] is dropped and all values are received. A call with a sender among its
+/// arguments holds it until the call has the task's outcome. So drop the clones that you made for the call. Do not wait for the end on
+/// the thread that drives the call: map on one thread, and receive on another.
 ///
 /// # Worker death
 ///
-/// What was sent is received, also after its sender's death. If the last sender is gone, and one of them by the end of its
-/// process, the receivers get what is left, and then an error with [`is_owner_died`](Error::is_owner_died), within 50 ms. So do
-/// senders if the receivers are gone that way. What nobody has received then is lost, and so is what a process had received when
-/// it ended, as its task's other work is.
+/// Values that were sent are received, also after their sender's death. If the last sender is gone, and a sender's process died, the
+/// receivers get the values that are left, and then an error with [`is_owner_died`](Error::is_owner_died), within 50 ms. Senders get
+/// the same error if the receivers are gone that way. Values that no process has received then are lost. Values that a process had
+/// received when it died are lost with its task's other work.
 ///
 /// # Errors
 ///
-/// There is no memory to share, or no descriptor is left.
+/// The system has no memory to share, or no descriptor is left.
 ///
 /// # Examples
 ///
-/// Values from all workers, as they come:
+/// Values from all workers, as they arrive:
 ///
 /// ```
 /// use poolmap::{Sender, channel, pool_map, worker};
@@ -79,7 +81,7 @@ use crate::sys::{self, Wait, Watch};
 /// # Ok::<(), poolmap::Error>(())
 /// ```
 ///
-/// Nobody is left to receive: the value comes back.
+/// No receiver is left, so the sender gets its value back:
 ///
 /// ```
 /// # use poolmap::channel;
@@ -99,44 +101,44 @@ pub fn channel<T: Serialize + DeserializeOwned>() -> Result<(Sender<T>, Receiver
     Ok((sender, receiver))
 }
 
-/// The sending end of a [`channel()`].
+/// Sends values into a [`channel()`].
 pub struct Sender<T> {
     pub(super) end: Arc<End>,
     value: PhantomData<fn(T)>,
 }
 
-/// The receiving end of a [`channel()`].
+/// Receives values from a [`channel()`].
 pub struct Receiver<T> {
     pub(super) end: Arc<End>,
     value: PhantomData<fn() -> T>,
 }
 
 impl<T: Serialize> Sender<T> {
-    /// Sends a value, and waits while the channel is full.
+    /// Sends a value, and blocks while the channel is full.
     ///
     /// # Errors
     ///
-    /// There is no receiver, nor will there be ([`is_disconnected`](Error::is_disconnected)); if one of them ended with its
-    /// process, [`is_owner_died`](Error::is_owner_died) too, noticed within 50 ms. The value does not encode, or takes more than
-    /// 2 GiB. The value is given back.
+    /// No receiver is left ([`is_disconnected`](Error::is_disconnected)); if a receiver's process died, also
+    /// [`is_owner_died`](Error::is_owner_died), within 50 ms. The value does not encode, or takes more than 2 GiB. The error returns
+    /// the value ([`SendError::into_value`]).
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
         self.send_for(value, Patience::Endless)
     }
 
-    /// Sends a value if there is room for it now.
+    /// Sends a value without blocking.
     ///
     /// # Errors
     ///
-    /// As those of [`send`](Self::send), and that there is no room ([`is_timed_out`](Error::is_timed_out)).
+    /// The errors of [`send`](Self::send); the channel is full ([`is_timed_out`](Error::is_timed_out)).
     pub fn try_send(&self, value: T) -> Result<(), SendError<T>> {
         self.send_for(value, Patience::None)
     }
 
-    /// Sends a value, and waits for room at most for so long.
+    /// Sends a value, and blocks up to `timeout` while the channel is full.
     ///
     /// # Errors
     ///
-    /// As those of [`send`](Self::send), and that there was no room in that time ([`is_timed_out`](Error::is_timed_out)).
+    /// The errors of [`send`](Self::send); the channel was full all that time ([`is_timed_out`](Error::is_timed_out)).
     pub fn send_timeout(&self, value: T, timeout: Duration) -> Result<(), SendError<T>> {
         self.send_for(value, Patience::of(timeout))
     }
@@ -211,13 +213,13 @@ fn no_receiver(found: Found) -> Error {
 }
 
 impl<T: DeserializeOwned> Receiver<T> {
-    /// Waits for the next value.
+    /// Waits for the next value and returns it.
     ///
     /// # Errors
     ///
-    /// All values are received, and nobody can send any more ([`is_disconnected`](Error::is_disconnected)); if one who could has
-    /// ended without dropping its sender, [`is_owner_died`](Error::is_owner_died) too. What came is no `T`, as a task that
-    /// writes at random has sent it: the next is not touched by that.
+    /// All values are received, and no sender is left ([`is_disconnected`](Error::is_disconnected)); if a process died without
+    /// dropping its sender, also [`is_owner_died`](Error::is_owner_died). The received bytes are not a `T`, because a faulty task wrote
+    /// at random; later values are not affected.
     pub fn recv(&self) -> Result<T> {
         match self.receive_for(Patience::Endless)? {
             Some(value) => Ok(value),
@@ -225,26 +227,27 @@ impl<T: DeserializeOwned> Receiver<T> {
         }
     }
 
-    /// The next value if there is one now.
+    /// Returns the next value, or `None` if there is none now.
     ///
     /// # Errors
     ///
-    /// As those of [`recv`](Self::recv).
+    /// The errors of [`recv`](Self::recv).
     pub fn try_recv(&self) -> Result<Option<T>> {
         self.receive_for(Patience::None)
     }
 
-    /// Waits for the next value, at most for so long.
+    /// Waits up to `timeout` for the next value. Returns `None` if the time is over first.
     ///
     /// # Errors
     ///
-    /// As those of [`recv`](Self::recv).
+    /// The errors of [`recv`](Self::recv).
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Option<T>> {
         self.receive_for(Patience::of(timeout))
     }
 
-    /// The values up to the end: it ends when all senders are dropped. An error is its last item, also that of a sender which
-    /// was never dropped, as its process ended.
+    /// Returns an iterator of the values, which ends when all senders are dropped.
+    ///
+    /// An error is its last item, also the error that a sender's process died without dropping its sender.
     pub fn iter(&self) -> Values<'_, T> {
         Values { receiver: self, is_over: false }
     }
@@ -321,7 +324,7 @@ fn no_sender(found: Found) -> Error {
     }
 }
 
-/// The values of a [`channel()`], from [`Receiver::iter`].
+/// Iterates over the values of a [`channel()`]. [`Receiver::iter`] returns it.
 pub struct Values<'a, T> {
     receiver: &'a Receiver<T>,
     is_over: bool,
@@ -354,19 +357,19 @@ impl<'a, T: DeserializeOwned> IntoIterator for &'a Receiver<T> {
     }
 }
 
-/// A value that was not sent, and why.
+/// Holds a value that was not sent, and the error.
 pub struct SendError<T> {
     value: T,
     error: Error,
 }
 
 impl<T> SendError<T> {
-    /// Why.
+    /// Returns the error.
     pub fn error(&self) -> &Error {
         &self.error
     }
 
-    /// The value.
+    /// Returns the value.
     pub fn into_value(self) -> T {
         self.value
     }

@@ -8,25 +8,26 @@ use super::object::{HEAD, Kind, Object};
 use super::travel::travels;
 use crate::error::Result;
 
-/// A number that the parent and all workers read and change at once: an `AtomicI64` between processes, and Python's `Value`.
+/// Shares a number that the parent and all workers read and change at once: an `AtomicI64` between processes.
 ///
-/// It travels as an argument of worker functions, by itself or inside of another value. Its clones, here and in the workers, are
-/// the same number. Every operation is one atomic instruction, sequentially consistent: nothing waits.
+/// Python's `Value` without a lock is its like. Pass it as an argument of worker functions, by itself or inside of another value. Its
+/// clones, here and in the workers, are the same number. Every operation is one atomic, sequentially consistent instruction, and none
+/// blocks.
 ///
 /// # Limits
 ///
-/// It takes one descriptor and a few pages of memory here and in each worker that has got it; 4096 processes have it at once at
-/// most. It does not travel in a task's result, through a channel or a mutex: serialising it anywhere but in a call is an error.
+/// A counter takes one descriptor and a few pages of memory here and in each worker that has received it, and at most 4,096 processes
+/// can share it. It does not travel in a task's result, through a channel or a mutex: serialising it anywhere but in a call is an error.
 ///
 /// A fork of the process shares the number with it.
 ///
 /// # Worker death
 ///
-/// What a worker has counted stays counted. A task that is run again (`attempts`) counts again.
+/// A dead worker's counts stay. A task that runs again (`attempts`) counts again.
 ///
 /// # Examples
 ///
-/// How far all workers have come:
+/// The progress of all workers:
 ///
 /// ```
 /// use poolmap::{Counter, pool_map, worker};
@@ -61,11 +62,11 @@ const NUMBER: usize = HEAD;
 travels!(Counter, Kind::Counter, |object| Counter { object });
 
 impl Counter {
-    /// A new counter.
+    /// Creates a counter that starts at `number`.
     ///
     /// # Errors
     ///
-    /// There is no memory to share, or no descriptor is left.
+    /// The system has no memory to share, or no descriptor is left.
     pub fn new(number: i64) -> Result<Self> {
         let fill = |memory: &crate::sys::CommonMemory| {
             memory.word(NUMBER).store(number.cast_unsigned(), Ordering::SeqCst);
@@ -73,27 +74,27 @@ impl Counter {
         Ok(Self { object: Object::new(Kind::Counter, 0, fill)? })
     }
 
-    /// The number.
+    /// Returns the number.
     #[must_use]
     pub fn get(&self) -> i64 {
         self.object.word(NUMBER).load(Ordering::SeqCst).cast_signed()
     }
 
-    /// Makes it another number.
+    /// Sets the number.
     pub fn set(&self, number: i64) {
         self.object.word(NUMBER).store(number.cast_unsigned(), Ordering::SeqCst);
     }
 
-    /// Adds to it, and gives what it was before, as `AtomicI64::fetch_add` does: it wraps around at its limits.
+    /// Adds to the number, and returns the previous one. As `AtomicI64::fetch_add`, it wraps around at its limits.
     pub fn add(&self, number: i64) -> i64 {
         self.object.word(NUMBER).fetch_add(number.cast_unsigned(), Ordering::SeqCst).cast_signed()
     }
 
-    /// Makes it `new` if it is `current`, and gives what it was before.
+    /// Sets the number to `new` if it is `current`, and returns the previous number.
     ///
     /// # Errors
     ///
-    /// It is another number, which is given.
+    /// The number is not `current`; the error is the number.
     pub fn compare_exchange(&self, current: i64, new: i64) -> Result<i64, i64> {
         let word = self.object.word(NUMBER);
         let exchanged =

@@ -9,22 +9,22 @@ use super::object::{HEAD, Kind, Object, Patience};
 use super::travel::travels;
 use crate::error::Result;
 
-/// Something that processes wait for until one of them says that it has happened: Python's `Event`.
+/// Lets processes wait until one of them sets a flag: Python's `Event`.
 ///
-/// It travels as an argument of worker functions, by itself or inside of another value; its clones, here and in the workers, are
-/// the same event. It is not set at first.
+/// Pass it as an argument of worker functions, by itself or inside of another value. Its clones, here and in the workers, are the same
+/// event. It is not set at first.
 ///
 /// # Limits
 ///
-/// It takes one descriptor and a few pages of memory here and in each worker that has got it; 4096 processes have it at once at
-/// most. It does not travel in a task's result, through a channel or a mutex.
+/// An event takes one descriptor and a few pages of memory here and in each worker that has received it, and at most 4,096 processes
+/// can share it. It does not travel in a task's result, through a channel or a mutex.
 ///
 /// A fork of the process shares the event with it.
 ///
 /// # Worker death
 ///
-/// Nobody owns an event, so nobody's death is told by it: a wait for what a dead worker was to set goes on. Where that can be,
-/// wait with a time limit, or for the call's result too, whose error tells of the death.
+/// An event has no owner, so a death is not reported: waiting for an event that a dead worker should have set blocks forever. Where
+/// that can happen, wait with a time limit, or also wait for the call's result, whose error reports the death.
 ///
 /// # Examples
 ///
@@ -61,38 +61,38 @@ const HAPPENED: usize = HEAD;
 travels!(Event, Kind::Event, |object| Event { object });
 
 impl Event {
-    /// A new event, which has not happened.
+    /// Creates an event that is not set.
     ///
     /// # Errors
     ///
-    /// There is no memory to share, or no descriptor is left.
+    /// The system has no memory to share, or no descriptor is left.
     pub fn new() -> Result<Self> {
         Ok(Self { object: Object::new(Kind::Event, 0, |_| ())? })
     }
 
-    /// Says that it has happened, and wakes all who wait for it.
+    /// Sets the event, and wakes every thread that waits for it, in every process.
     pub fn set(&self) {
         self.object.word(HAPPENED).store(1, Ordering::SeqCst);
         self.object.wake_all();
     }
 
-    /// Says that it has not happened: whoever waits from now on waits for the next [`set`](Self::set).
+    /// Clears the event. A later wait blocks until the next [`set`](Self::set).
     pub fn clear(&self) {
         self.object.word(HAPPENED).store(0, Ordering::SeqCst);
     }
 
-    /// Whether it has happened.
+    /// Returns whether the event is set.
     #[must_use]
     pub fn is_set(&self) -> bool {
         self.object.word(HAPPENED).load(Ordering::SeqCst) != 0
     }
 
-    /// Waits until it has happened. Who is late to wake may miss one that is set and cleared at once.
+    /// Waits until the event is set. A thread that wakes late may miss an event that is set and cleared at once.
     pub fn wait(&self) {
         self.wait_for(Patience::Endless);
     }
 
-    /// Waits until it has happened, at most for so long; tells whether it has.
+    /// Waits up to `timeout` until the event is set. Returns whether it is set.
     #[must_use]
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
         self.wait_for(Patience::of(timeout))

@@ -20,24 +20,25 @@ use crate::codec;
 use crate::error::{Between, Error, Result};
 use crate::shared;
 
-/// A value that the parent and all workers share, and one has at a time: Python's `Lock`, and its `Value` with one.
+/// Shares a value between the parent and all workers, for one owner at a time.
 ///
-/// It travels as an argument of worker functions, by itself or inside of another value; its clones, here and in the workers, are
-/// the same mutex. `Mutex<()>` is a lock without a value.
+/// It is Python's `Lock`, and its `Value` with a lock. `Mutex<()>` is a lock without a value.
+/// Pass it as an argument of worker functions, by itself or inside of another value. Its clones, here and in the workers, are the same
+/// mutex.
 ///
-/// [`lock`](Self::lock) decodes the value out of the shared memory, and the guard writes it back when it is dropped, if it was
-/// borrowed mutably. Threads exclude each other as processes do. Who locks it twice waits for itself.
+/// [`lock`](Self::lock) decodes the value out of the shared memory. The guard writes the value back when it is dropped, if it was
+/// borrowed mutably. Threads exclude each other as processes do. Locking it twice from one thread deadlocks. The lock is not fair.
 ///
 /// # Limits
 ///
-/// The value may take 64 KiB encoded, or what [`with_capacity`](Self::with_capacity) says. The mutex takes one descriptor here and
-/// in each worker that has got it; 4096 processes have it at once at most. It does not travel in a task's result, through a
-/// channel or another mutex. Who waits longest has no right to be the next.
+/// The encoded value may take 64 KiB, or the number of bytes passed to [`with_capacity`](Self::with_capacity). The mutex takes one
+/// descriptor here and in each worker that has received it, and at most 4,096 processes can share it. It does not travel in a task's
+/// result, through a channel or another mutex.
 ///
 /// # Worker death
 ///
-/// What a process held that has ended, however it did, is free within 50 ms: the next owner finds the value as it was last
-/// committed, never a part of one, and [`MutexGuard::is_owner_died`] tells it.
+/// If a process ends while it holds the lock, the lock is released within 50 ms. The next owner gets the value of the last commit,
+/// never a part of a value, and [`MutexGuard::is_owner_died`] reports the death.
 ///
 /// # Examples
 ///
@@ -61,7 +62,7 @@ use crate::shared;
 /// # Ok::<(), poolmap::Error>(())
 /// ```
 ///
-/// A value that outgrows its room:
+/// A value that exceeds the capacity:
 ///
 /// ```
 /// # use poolmap::Mutex;
@@ -91,21 +92,22 @@ const VALUES: usize = BODY + 16;
 travels!(Mutex<T>, Kind::Mutex, |object| Mutex { object, value: PhantomData });
 
 impl<T: Serialize + DeserializeOwned> Mutex<T> {
-    /// A mutex with a value, and room for values of up to 64 KiB.
+    /// Creates a mutex with a value, and a capacity of 64 KiB.
     ///
     /// # Errors
     ///
-    /// The value takes more, or does not encode; there is no memory to share, or no descriptor is left.
+    /// The value takes more, or does not encode; the system has no memory to share, or no descriptor is left.
     pub fn new(value: T) -> Result<Self> {
         Self::with_capacity(value, CAPACITY)
     }
 
-    /// A mutex with a value, and room for values that take up to so many bytes: 8 for an `i64`, 8 and its length for a `String`.
-    /// Memory is taken only for what is used, twice.
+    /// Creates a mutex with a value, and a capacity of `bytes` for its encoded values.
+    ///
+    /// An `i64` takes 8 bytes, a `String` 8 and its length. The mutex takes twice the memory that its values use, and no more.
     ///
     /// # Errors
     ///
-    /// As those of [`new`](Self::new).
+    /// The errors of [`new`](Self::new).
     pub fn with_capacity(value: T, bytes: usize) -> Result<Self> {
         let body = bytes.checked_mul(2).and_then(|both| both.checked_add(VALUES - BODY)).unwrap_or(usize::MAX);
         let object = Object::new(Kind::Mutex, body, |_| ())?;
@@ -113,12 +115,12 @@ impl<T: Serialize + DeserializeOwned> Mutex<T> {
         Ok(Self { object, value: PhantomData })
     }
 
-    /// Waits until it is this process's, and decodes the value.
+    /// Waits for the lock, takes it, and decodes the value.
     ///
     /// # Errors
     ///
-    /// The value does not decode, as another process has spoilt the memory: the mutex is free again then. The mutex is that of the
-    /// process that this one was forked from ([`is_forked`](Error::is_forked)).
+    /// The value does not decode, because another process has corrupted the memory; the lock is released then. This process is a fork
+    /// of the process that had the mutex ([`is_forked`](Error::is_forked)).
     pub fn lock(&self) -> Result<MutexGuard<'_, T>> {
         match self.lock_for(Patience::Endless)? {
             Some(guard) => Ok(guard),
@@ -126,20 +128,20 @@ impl<T: Serialize + DeserializeOwned> Mutex<T> {
         }
     }
 
-    /// Takes it if it is free, or a dead process's.
+    /// Takes the lock without waiting, if it is free or its owner has died.
     ///
     /// # Errors
     ///
-    /// As those of [`lock`](Self::lock).
+    /// The errors of [`lock`](Self::lock).
     pub fn try_lock(&self) -> Result<Option<MutexGuard<'_, T>>> {
         self.lock_for(Patience::None)
     }
 
-    /// Waits until it is this process's, at most for so long.
+    /// Waits up to `timeout` for the lock. Returns `None` if the time is over first.
     ///
     /// # Errors
     ///
-    /// As those of [`lock`](Self::lock).
+    /// The errors of [`lock`](Self::lock).
     pub fn lock_timeout(&self, timeout: Duration) -> Result<Option<MutexGuard<'_, T>>> {
         self.lock_for(Patience::of(timeout))
     }
@@ -208,15 +210,15 @@ fn write<T: Serialize>(object: &Object, value: &T) -> Result<()> {
     Ok(())
 }
 
-/// The value of a [`Mutex`], as long as this process has it.
+/// Holds the lock of a [`Mutex`], and dereferences to its value.
 ///
-/// When it is dropped, a value that was borrowed mutably is written back, for the next owner; but not in a panic: the next owner
-/// finds the value as it was last committed.
+/// A drop writes a mutably borrowed value back for the next owner. During a panic it does not: the next owner gets the value of the
+/// last commit.
 ///
 /// # Panics
 ///
-/// Dropped while the value has no room in the mutex, or does not encode: nothing is lost in silence. The mutex is free then, with
-/// the value as it was last committed. [`commit`](Self::commit) gives an error instead, after which the value can be mended.
+/// A drop panics if the value exceeds the capacity, or does not encode, so that no change is lost silently. The lock is released then,
+/// with the value of the last commit. [`commit`](Self::commit) returns an error instead, after which you can change the value.
 #[must_use = "the mutex is free again as soon as this is dropped"]
 pub struct MutexGuard<'a, T: Serialize> {
     value: T,
@@ -227,18 +229,17 @@ pub struct MutexGuard<'a, T: Serialize> {
 }
 
 impl<T: Serialize> MutexGuard<'_, T> {
-    /// Whether the process that had it before ended without giving it back: the value is the one of its last commit, or the one
-    /// that it found.
+    /// Returns whether the previous owner's process died with the lock. The value is that of its last commit, or the one it found.
     #[must_use]
     pub fn is_owner_died(&self) -> bool {
         self.held.as_ref().is_some_and(|held| held.owner_died)
     }
 
-    /// Writes the value back now: whoever comes next finds it, whatever becomes of this process.
+    /// Writes the value back now. The next owner gets it even if this process dies.
     ///
     /// # Errors
     ///
-    /// It takes more bytes than the mutex has room for, or does not encode; the mutex has the value of the last commit.
+    /// The value exceeds the capacity, or does not encode; the mutex keeps the value of the last commit.
     pub fn commit(&mut self) -> Result<()> {
         self.object.check_process(Kind::Mutex)?;
         write(self.object, &self.value)?;

@@ -11,21 +11,21 @@ use super::owners::{Held, take};
 use super::travel::travels;
 use crate::error::{Between, Error, Result};
 
-/// A number of permits, of which each is one process's at a time: Python's `Semaphore`, or rather its `BoundedSemaphore`.
+/// Limits how many tasks, in any processes, do something at once: Python's `BoundedSemaphore`.
 ///
-/// It travels as an argument of worker functions, by itself or inside of another value; its clones, here and in the workers, are
-/// the same semaphore. A permit is given back when it is dropped, by the process that has it: a semaphore is no way to tell of
-/// something, for which there is [`Event`](crate::Event) and [`channel`](crate::channel()).
+/// Pass it as an argument of worker functions, by itself or inside of another value. Its clones, here and in the workers, are the same
+/// semaphore. The process that holds a permit releases it by dropping it. To signal another process use [`Event`](crate::Event) or
+/// [`channel`](crate::channel()) instead.
 ///
 /// # Limits
 ///
-/// 65,536 permits at most, 8 bytes each; a wait looks at all of them. It takes one descriptor here and in each worker that has
-/// got it; 4096 processes have it at once at most. It does not travel in a task's result, through a channel or a mutex.
+/// A semaphore has at most 65,536 permits, of 8 bytes each; a wait checks all of them. It takes one descriptor here and in each worker
+/// that has received it, and at most 4,096 processes can share it. It does not travel in a task's result, through a channel or a mutex.
 ///
 /// # Worker death
 ///
-/// The permits of a process that has ended, however it did, are free within 50 ms for those who wait, and
-/// [`SemaphorePermit::is_owner_died`] tells who gets one.
+/// If a process ends while it holds permits, they are released within 50 ms, and [`SemaphorePermit::is_owner_died`] reports that to
+/// the next owner.
 ///
 /// # Examples
 ///
@@ -46,7 +46,7 @@ use crate::error::{Between, Error, Result};
 /// # Ok::<(), poolmap::Error>(())
 /// ```
 ///
-/// None is left:
+/// No permit is left:
 ///
 /// ```
 /// # use poolmap::Semaphore;
@@ -65,11 +65,11 @@ const PERMITS_MAX: usize = 1 << 16;
 travels!(Semaphore, Kind::Semaphore, |object| Semaphore { object });
 
 impl Semaphore {
-    /// A semaphore with so many permits, all free.
+    /// Creates a semaphore with `permits` permits, 1 to 65,536, all free.
     ///
     /// # Errors
     ///
-    /// The number is 0 or above 65,536 ([`is_invalid_option`](Error::is_invalid_option)); there is no memory to share, or no
+    /// The number is 0 or above 65,536 ([`is_invalid_option`](Error::is_invalid_option)); the system has no memory to share, or no
     /// descriptor is left.
     pub fn new(permits: usize) -> Result<Self> {
         if permits == 0 || permits > PERMITS_MAX {
@@ -79,30 +79,30 @@ impl Semaphore {
         Ok(Self { object: Object::new(Kind::Semaphore, 8 * permits, |_| ())? })
     }
 
-    /// Waits for a permit.
+    /// Waits for a permit, and takes it.
     ///
     /// # Errors
     ///
-    /// The semaphore is that of the process that this one was forked from ([`is_forked`](Error::is_forked)).
+    /// This process is a fork of the process that had the semaphore ([`is_forked`](Error::is_forked)).
     pub fn acquire(&self) -> Result<SemaphorePermit<'_>> {
         let permit = self.acquire_for(Patience::Endless)?;
         permit.ok_or_else(|| Error::between(Between::TimedOut, "a Semaphore had no permit at the end of time"))
     }
 
-    /// Takes a permit if one is free, or a dead process's.
+    /// Takes a permit without waiting, if one is free or its owner has died.
     ///
     /// # Errors
     ///
-    /// As those of [`acquire`](Self::acquire).
+    /// The errors of [`acquire`](Self::acquire).
     pub fn try_acquire(&self) -> Result<Option<SemaphorePermit<'_>>> {
         self.acquire_for(Patience::None)
     }
 
-    /// Waits for a permit, at most for so long.
+    /// Waits up to `timeout` for a permit. Returns `None` if the time is over first.
     ///
     /// # Errors
     ///
-    /// As those of [`acquire`](Self::acquire).
+    /// The errors of [`acquire`](Self::acquire).
     pub fn acquire_timeout(&self, timeout: Duration) -> Result<Option<SemaphorePermit<'_>>> {
         self.acquire_for(Patience::of(timeout))
     }
@@ -143,14 +143,14 @@ impl fmt::Debug for Semaphore {
     }
 }
 
-/// A permit of a [`Semaphore`], given back when it is dropped.
+/// Holds a permit of a [`Semaphore`], and releases it when dropped.
 #[must_use = "the permit is given back as soon as this is dropped"]
 pub struct SemaphorePermit<'a> {
     held: Held<'a>,
 }
 
 impl SemaphorePermit<'_> {
-    /// Whether the process that had this permit before ended without giving it back: what it did under it may be half done.
+    /// Returns whether the previous owner's process died with the permit. Its work under the permit may be half done.
     #[must_use]
     pub fn is_owner_died(&self) -> bool {
         self.held.owner_died
