@@ -9,15 +9,15 @@ use crate::pool::Pool;
 use crate::registry::WorkerFn;
 
 impl Pool {
-    /// Runs one call in a worker, and waits for its output. Its index is 0.
+    /// Runs one call in a worker, and returns its output. The task's index is 0.
     ///
     /// # Errors
     ///
-    /// The task's own error ([`Error::task`]); the pool was shut down; no worker could be started.
+    /// The task failed ([`Error::task`]); the pool was shut down; no worker could be started.
     ///
     /// # Worker death
     ///
-    /// If the worker dies in the call, the error is [`Crashed`](crate::TaskErrorKind::Crashed), and the worker is replaced.
+    /// If the worker dies in the call, the error is [`Crashed`](crate::TaskErrorKind::Crashed), and the pool replaces the worker.
     ///
     /// # Examples
     ///

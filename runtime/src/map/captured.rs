@@ -6,17 +6,18 @@ use crate::error::{Error, Printed, Result, TaskError};
 use crate::registry::WorkerFn;
 use crate::task::Output;
 
-/// The outcome of a task, and what it has printed: what [`pool_map_captured!`](crate::pool_map_captured) gives of each.
+/// Holds the outcome of a task and its printed output. [`pool_map_captured!`](crate::pool_map_captured) returns one for each task.
 ///
-/// Of each stream it is the last 64 KiB; a line before them tells how much was left out. What is no UTF-8 is replaced by `U+FFFD`.
+/// It has the last 64 KiB of each stream, after a line that says how much was left out. Bytes that are not UTF-8 are replaced by
+/// `U+FFFD`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Captured<T> {
-    /// The output, or why there is none.
+    /// The output, or the error of the task.
     pub outcome: std::result::Result<T, TaskError>,
-    /// What the task, and what it started, wrote to standard output.
+    /// The standard output of the task and of processes that it started.
     pub stdout: String,
-    /// The same of standard error.
+    /// The standard error of the task and of processes that it started.
     pub stderr: String,
 }
 
@@ -42,12 +43,12 @@ pub(super) fn check(output: Output, instead: &str) -> Result<()> {
 }
 
 impl<F: WorkerFn, A: Columns> Map<'_, F, A> {
-    /// Runs it: every task's own outcome, with what it has printed, in order. This is
+    /// Runs the map, and returns each task's outcome and printed output, in order. This is
     /// [`pool_map_captured!`](crate::pool_map_captured).
     ///
     /// # Errors
     ///
-    /// A pool that captures nothing; `retry_errors`; those of the call as a whole. A failed task is an `Err` in its place.
+    /// The pool captures nothing; `retry_errors` is set; the errors of the call as a whole. A failed task is an `Err` in its place.
     pub fn collect_captured(self) -> Result<Vec<Captured<F::Output>>> {
         let mut engine = self.finite_engine()?;
         check(engine.output(), "and name it, `pool_map_captured!(in &pool, f, xs)`")?;

@@ -11,8 +11,10 @@ use super::handle::TaskHandle;
 use crate::error::Result;
 use crate::sys::ForkMark;
 
-/// Waits until one of the calls has ended, and gives its place among them: that of the first, if several have. `None` if there is
-/// no handle. In a fork of the process that submitted them they count as ended, each with an error ([`Error::is_forked`](crate::Error::is_forked)).
+/// Waits until one of the calls has ended, and returns its place among the handles.
+///
+/// If several have ended, it is the first place. It is `None` without handles. In a fork of the process that submitted the calls they
+/// count as ended, each with an error ([`Error::is_forked`](crate::Error::is_forked)).
 ///
 /// # Examples
 ///
@@ -33,8 +35,8 @@ use crate::sys::ForkMark;
 /// # Ok::<(), poolmap::Error>(())
 /// ```
 ///
-/// Outputs that lead to further calls, as in a crawler: the set of handles grows while it is waited for. (An input of
-/// [`pool_iter_unordered!`](crate::pool_iter_unordered) cannot be fed by its results.)
+/// Outputs that lead to further calls, as in a crawler: the set of handles grows between waits. (Results of
+/// [`pool_iter_unordered!`](crate::pool_iter_unordered) cannot feed its own input.)
 ///
 /// ```
 /// use poolmap::{Pool, wait_any, worker};
@@ -81,9 +83,9 @@ impl Wake for Unpark {
     }
 }
 
-/// The outputs of submitted calls as they finish, each with the place of its handle, from 0.
+/// Returns an iterator of the outputs of submitted calls as they finish, each with the place of its handle.
 ///
-/// Dropping the iterator drops the handles that are left, which cancels those calls that no worker has begun.
+/// Places count from 0. Dropping the iterator drops the remaining handles, which cancels the calls that no worker has begun.
 ///
 /// # Examples
 ///
@@ -129,7 +131,7 @@ impl Wake for Tell {
     }
 }
 
-/// What [`as_completed`] gives.
+/// Iterates over the outputs of submitted calls as they finish. [`as_completed`] returns it.
 pub struct AsCompleted<T> {
     /// None where the output was given.
     handles: Vec<Option<TaskHandle<T>>>,

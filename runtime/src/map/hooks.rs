@@ -11,16 +11,16 @@ use crate::wire::OVERHEAD_BYTES;
 const HOOK_BYTES_MAX: usize = 64 << 20;
 
 impl Builder {
-    /// A call that each worker runs before its first task, also each worker that takes another's place: to load a model, open a
-    /// connection, set up a C library. Its output is dropped. What it makes stays in statics and thread-locals: tasks run on the same
-    /// thread, one after another. Its arguments take up to 64 MiB. It has no time limit.
+    /// Sets a call that each worker runs before its first task: to load a model, or set up a C library.
+    ///
+    /// A worker that replaces another runs it too. The output is dropped. Values that the call leaves in statics and thread-locals
+    /// stay: tasks run on the same thread, one after another. The arguments may take 64 MiB. The call has no time limit.
     ///
     /// # Worker death
     ///
-    /// One that fails, panics or dies ends its worker, and another is started a little later, up to 5 in a row: then the calls that
-    /// wait for workers fail, and so does [`Pool::ready`], with an error that says why ([`Error::is_start_failure`]). One that is
-    /// killed from outside (by an operator, or the out-of-memory killer) does not count towards that: it is run again, up to 20 times
-    /// in a row.
+    /// If the call fails, panics or kills its worker, the worker ends, and the pool starts another a little later. After 5 such ends in
+    /// a row, the calls that wait for workers fail, and so does [`Pool::ready`], with the cause ([`Error::is_start_failure`]). A kill
+    /// from outside (by an operator, or the out-of-memory killer) does not count: the call runs again, up to 20 times in a row.
     ///
     /// # Examples
     ///
@@ -69,14 +69,15 @@ impl Builder {
         self
     }
 
-    /// A call that each worker runs after its last task, when it ends in good order: because the pool is joined
-    /// ([`Pool::join`]) or made smaller, or because it has served long enough (`max_tasks_per_worker`, …). Its outputs are collected:
-    /// [`Pool::finalizer_results`]. It has no time limit.
+    /// Sets a call that each worker runs after its last task, when the worker ends in good order.
+    ///
+    /// That is when the pool is joined ([`Pool::join`]) or made smaller, or when the worker reaches a limit such as
+    /// `max_tasks_per_worker`. [`Pool::finalizer_results`] returns the outputs. The call has no time limit.
     ///
     /// # Worker death
     ///
-    /// A worker that dies, or that is killed because the pool is terminated or dropped, runs none. One that dies in it has that as its
-    /// result.
+    /// A worker that dies, or that is killed because the pool is terminated or dropped, does not run the call. If a worker dies in the
+    /// call, the result is that error.
     pub fn finalizer<F: WorkerFn>(mut self, call: F) -> Self {
         self.finalizer = self.hook("finalizer", &call);
         self
@@ -94,8 +95,9 @@ impl Builder {
 }
 
 impl Pool {
-    /// What the finalizers ([`Builder::finalizer`]) of workers that have ended gave, in the order in which they ended, each once: taken
-    /// from the pool. After [`Pool::join`] they are all there.
+    /// Takes the results of the finalizers ([`Builder::finalizer`]) out of the pool, in the order in which workers ended.
+    ///
+    /// Each result is returned once. After [`Pool::join`] all results are there.
     ///
     /// # Errors
     ///
@@ -139,17 +141,18 @@ impl Pool {
         Ok(self.take_finalized()?.into_iter().map(|done| decode_done::<F>(None, self.output(), done)).collect())
     }
 
-    /// Runs a call once in each worker that the pool has now, and waits for the outputs, in the order of the workers. A worker that is
-    /// busy runs it before its next task of another call. Workers that are started later do not run it:
-    /// [`initializer`](Builder::initializer) is for those.
+    /// Runs a call once in each present worker, and returns the outputs in the order of the workers.
+    ///
+    /// A busy worker runs the call before its next task of another call. Workers that start later do not run it: for those use
+    /// [`initializer`](Builder::initializer).
     ///
     /// # Errors
     ///
-    /// That of the first worker that fails, whose index is the worker's; those of a call as a whole.
+    /// The error of the first worker that fails, with the worker's index as the task's; the errors of a call as a whole.
     ///
     /// # Worker death
     ///
-    /// If a worker dies in it, that is the error; if it died before it had begun, the worker that takes its place runs it.
+    /// If a worker dies in the call, that is the error. If it died before the call, the worker that replaces it runs the call.
     ///
     /// # Examples
     ///

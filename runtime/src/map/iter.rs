@@ -8,9 +8,9 @@ use super::engine::{Engine, Indexed, Late};
 use crate::error::{Error, TaskError};
 use crate::registry::WorkerFn;
 
-/// The results of a map, in order, as they are pulled: what [`pool_iter!`](crate::pool_iter) gives.
+/// Iterates over the results of a map, in order. [`pool_iter!`](crate::pool_iter) returns it.
 ///
-/// A failed task is an `Err` whose [`task()`](Error::task) names it, and the iterator goes on. A failure of the call as a
+/// A failed task is an `Err` whose [`task()`](Error::task) names it, and further items follow. A failure of the call as a
 /// whole is one last `Err`. Dropping the iterator stops the work.
 pub struct PoolIter<F: WorkerFn, A> {
     /// None once the last item was given.
@@ -63,10 +63,11 @@ impl<F: WorkerFn, A: Columns> Iterator for PoolIter<F, A> {
 
 impl<F: WorkerFn, A: Columns> FusedIterator for PoolIter<F, A> {}
 
-/// The results of a map with their indices, as they finish: what
-/// [`pool_iter_unordered!`](crate::pool_iter_unordered) gives.
+/// Iterates over the results of a map with their indices, as tasks finish.
 ///
-/// A failed task is an `Err` whose [`task()`](Error::task) names it, and the iterator goes on. A failure of the call as a
+/// [`pool_iter_unordered!`](crate::pool_iter_unordered) returns it.
+///
+/// A failed task is an `Err` whose [`task()`](Error::task) names it, and further items follow. A failure of the call as a
 /// whole is one last `Err`. Dropping the iterator stops the work.
 pub struct PoolIterUnordered<F: WorkerFn, A> {
     /// None once the last item was given.

@@ -27,11 +27,11 @@ pub struct Merger<C> {
 }
 
 impl<F: WorkerFn, A: Columns> Map<'_, F, A> {
-    /// Runs it, and folds the outputs in their order. This is [`pool_reduce!`](crate::pool_reduce), which see.
+    /// Runs the map, and folds the outputs in their order. [`pool_reduce!`](crate::pool_reduce) has the details.
     ///
     /// # Errors
     ///
-    /// That of the first task seen to fail, at once; and every error of the call as a whole.
+    /// The error of the first task seen to fail, returned at once; and every error of the call as a whole.
     pub fn reduce<C>(mut self, with: Merger<C>, identity: F::Output) -> Result<F::Output>
     where
         C: FnMut(F::Output, F::Output) -> F::Output,
@@ -56,12 +56,11 @@ impl<F: WorkerFn, A: Columns> Map<'_, F, A> {
         Ok(is_of_outputs && !runs_again && !is_alone)
     }
 
-    /// Runs it for what the tasks do, and not for what they give: no output is sent back. This is
-    /// [`pool_for_each!`](crate::pool_for_each).
+    /// Runs the map, and sends no output back. This is [`pool_for_each!`](crate::pool_for_each).
     ///
     /// # Errors
     ///
-    /// That of the first task seen to fail, at once; and every error of the call as a whole.
+    /// The error of the first task seen to fail, returned at once; and every error of the call as a whole.
     pub fn for_each(self) -> Result<()> {
         let Self { pool, columns, options, on_error, .. } = self;
         let silent: Map<'_, Silent<F>, A> = Map { pool, columns, options, on_error, function: PhantomData };

@@ -2,7 +2,7 @@
 
 use super::keeper;
 
-/// A [`Process`](crate::Process) that is running.
+/// Describes a running [`Process`](crate::Process).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessInfo {
     pub(super) pid: u32,
@@ -11,26 +11,26 @@ pub struct ProcessInfo {
 }
 
 impl ProcessInfo {
-    /// Its process id.
+    /// Returns the process id.
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// Its name.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether it ends with this process.
+    /// Returns whether the process ends with this one.
     pub fn is_daemon(&self) -> bool {
         self.is_daemon
     }
 }
 
-/// The [`Process`](crate::Process)es that this process has started and that are running, in the order of their starts, those
-/// whose handle was dropped included. Workers of pools are not among them.
+/// Returns the running [`Process`](crate::Process)es that this process has started, in the order of their starts.
 ///
-/// Those that have ended are reaped by themselves: nobody has to call this for it.
+/// The list includes processes whose handle was dropped. It does not include workers of pools. You need not call this to reap ended
+/// processes: they are reaped without it.
 ///
 /// # Examples
 ///

@@ -12,11 +12,11 @@ use crate::task::Role;
 use crate::transport::{Block, Chunk, ChunkHead, Sharing};
 use crate::wire::{FRAME_BYTES_MAX, OVERHEAD_BYTES};
 
-/// One call of a worker function in a process of its own, before it is started: Python's `multiprocessing.Process`, typed.
+/// Runs one call of a worker function in a process of its own: Python's `multiprocessing.Process`, typed.
 ///
-/// The process is this program started again, as a worker is ([`init`](crate::init)): it has none of this process's memory,
-/// threads and descriptors; its standard input is `/dev/null`, and its standard output and error are this process's. The call
-/// runs on a thread with 8 MiB of stack, and when it has returned, and its output was taken, the process ends. Inside,
+/// The process is this program, re-executed, as a worker is ([`init`](crate::init)). It has none of this process's memory, threads
+/// and descriptors. Its standard input is `/dev/null`; its standard output and error are those of this process. The call runs on a
+/// thread with 8 MiB of stack. The process ends when the call has returned and the parent has received its output. Inside the call,
 /// [`current_worker`](crate::current_worker) is `Some`, with index 0 and attempt 1.
 ///
 /// Arguments and output may take 2 GiB each, encoded.
@@ -25,35 +25,35 @@ use crate::wire::{FRAME_BYTES_MAX, OVERHEAD_BYTES};
 ///
 /// | the call | exit code |
 /// |---|---|
-/// | gave an output | 0 |
-/// | returned an `Err`; its arguments or its output could not be carried | 1 |
+/// | returned an output | 0 |
+/// | returned an `Err`; its arguments or its output could not be encoded or decoded | 1 |
 /// | panicked | 101 |
 ///
-/// A panic is also printed on standard error, as that of a thread is, because nobody may join the process.
+/// A panic is also printed on standard error, as a thread's panic is, because the parent may never join the process.
 ///
 /// Before it ends, a process waits for the non-daemon Processes that it has started itself, and ends its daemons.
 ///
 /// # The parent's end
 ///
-/// A *daemon* (`daemon(true)`) ends with the process that started it, however that ends, a SIGKILL included. Any other
-/// process goes on then. Under [`#[poolmap::main]`](crate::main) the program waits for it before it ends: when `main`
-/// returns, also with an `Err`, and when it panics (but not under `panic = "abort"`); and after that it ends the daemons.
-/// `std::process::exit`, a program that calls [`init`](crate::init) by hand, and [`#[poolmap::test]`](crate::test) do not
-/// wait: what is to be waited for is joined. The output of a process that goes on without its parent is lost, which is no
-/// error of the process.
+/// A *daemon* (`daemon(true)`) ends with the process that started it, also by SIGKILL. Any other process survives its parent.
+///
+/// Under [`#[poolmap::main]`](crate::main) the program waits at its end for processes that are not daemons: when `main` returns, also
+/// with an `Err`, and when it panics (but not under `panic = "abort"`). After that it ends the daemons. `std::process::exit`, a program
+/// that calls [`init`](crate::init) by hand, and [`#[poolmap::test]`](crate::test) do not wait: join the processes there. The output
+/// of a process that survives its parent is lost, which is not an error of the process.
 ///
 /// # Signals
 ///
 /// A daemon is in a process group of its own, as workers are: a Ctrl-C reaches the program alone, and the daemon ends with it.
 /// Any other process is in the group of its parent: a Ctrl-C, or a Ctrl-Z, in the terminal reaches both.
 ///
-/// What a daemon, or a worker of a pool, has started, and is in its group, ends with it: also a Process that is no daemon. (Not
-/// where the program itself is killed by a SIGKILL, which leaves nobody to end it.)
+/// A process that a daemon or a worker has started, and that is in its group, ends with it, also a Process that is not a daemon.
+/// (Except if the program itself is killed by SIGKILL, because no process is left to end the group.)
 ///
 /// # Worker death
 ///
-/// If the process dies in the call, [`join`](ProcessHandle::join) gives an error with what is known of it
-/// ([`Crashed`](TaskErrorKind::Crashed)), and [`exit_status`](ProcessHandle::exit_status) what the system says.
+/// If the process dies in the call, [`join`](ProcessHandle::join) returns an error with the known causes
+/// ([`Crashed`](TaskErrorKind::Crashed)), and [`exit_status`](ProcessHandle::exit_status) returns the system's status.
 ///
 /// # Examples
 ///
@@ -73,7 +73,7 @@ use crate::wire::{FRAME_BYTES_MAX, OVERHEAD_BYTES};
 /// # Ok::<(), poolmap::Error>(())
 /// ```
 ///
-/// One that fails:
+/// A call that fails:
 ///
 /// ```
 /// use poolmap::{Process, TaskErrorKind, worker};
@@ -100,37 +100,37 @@ pub struct Process<F> {
 }
 
 impl<F: WorkerFn> Process<F> {
-    /// A process for this call, with its arguments by name: `f { x: 1, y: 2 }`.
+    /// Describes a process for this call, with its arguments by name: `f { x: 1, y: 2 }`.
     pub fn new<C: Itself<Type = F>>(call: C) -> Self {
         Self { call: call.itself(), name: None, role: Role::Plain }
     }
 
-    /// Its name, for people: in errors, and in [`active_children`](crate::active_children). By default `Process-1`,
-    /// `Process-2`, …
+    /// Sets the name in errors and in [`active_children`](crate::active_children). Default: `Process-1`, `Process-2`, …
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Whether it ends with the process that starts it. By default it does not, and goes on.
+    /// Sets whether the process ends with its parent. Default: `false`, it survives.
     pub fn daemon(mut self, daemon: bool) -> Self {
         self.role = if daemon { Role::Daemon } else { Role::Plain };
         self
     }
 
-    /// Starts the process. It does not wait until the call has begun, but until the process needs its parent no more: what
-    /// of the arguments is more than a socket holds (some 100 KiB) is handed over first.
+    /// Starts the process, and returns once the arguments are handed over.
     ///
-    /// The process has the environment, the current folder and the umask that this process has now.
+    /// That is immediate if they are below about 100 KiB, which a socket holds. `start` does not wait for the call to begin.
     ///
-    /// A running process takes 2 descriptors here (3 where the system has no pidfd); after its end the handle holds 1.
+    /// The process has the present environment, current folder and umask of this process.
+    ///
+    /// A running process takes 2 descriptors here (3 where the system has no pidfd). After its end the handle holds 1.
     ///
     /// # Errors
     ///
-    /// An argument that does not encode ([`Error::task`]); a system that starts no process; a process that never called
-    /// [`init`](crate::init); Processes or pools inside the tasks of others more than 4 deep.
+    /// An argument does not encode ([`Error::task`]); the system starts no process; this process never called
+    /// [`init`](crate::init); Processes or pools inside the tasks of others are more than 4 deep.
     ///
-    /// What goes wrong from then on is told by [`join`](ProcessHandle::join).
+    /// [`join`](ProcessHandle::join) reports every later failure.
     pub fn start(self) -> Result<ProcessHandle<F::Output>> {
         static STARTED: AtomicUsize = AtomicUsize::new(0);
 

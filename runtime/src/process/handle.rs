@@ -13,20 +13,20 @@ use crate::registry::NoOutput;
 use crate::sys::ForkMark;
 use crate::wire::Records;
 
-/// A started [`Process`](crate::Process), whose call gives a `T`.
+/// Refers to a started [`Process`](crate::Process), whose call returns a `T`.
 ///
-/// Dropping the handle lets the process go on by itself, or to its end: its output is dropped, and it is reaped when it ends,
-/// so that no zombie stays. ([`kill`](Self::kill) it first where it should not go on.)
+/// Dropping the handle detaches the process: it continues to its end, its output is dropped, and it is reaped when it ends, so that no
+/// zombie stays. To end it, call [`kill`](Self::kill) first.
 ///
-/// It belongs to the process that started it: in a fork of that a join is an error ([`Error::is_forked`]), and neither a signal nor a
-/// drop does anything.
+/// The handle belongs to the process that called `start`. In a fork of that process a join is an error ([`Error::is_forked`]), and a
+/// signal or a drop does nothing.
 ///
-/// It can be waited for together with other things: it is a descriptor ([`AsFd`]) that becomes readable when the process has
-/// ended, for `poll`, `epoll` and the reactors of async runtimes. Nothing is to be read from it.
+/// The handle is a descriptor ([`AsFd`]) that becomes readable when the process has ended, for `poll`, `epoll` and the reactors of
+/// async runtimes. Do not read from it.
 ///
 /// # Examples
 ///
-/// A time limit, after which the process is ended:
+/// A time limit, after which the program ends the process:
 ///
 /// ```
 /// use poolmap::{Process, TaskErrorKind, worker};
@@ -65,46 +65,48 @@ impl<T> ProcessHandle<T> {
         Self { child, function, decode, is_joined: false, owner: ForkMark::here() }
     }
 
-    /// Its process id. Once it has ended, the system may give the number to another process.
+    /// Returns the process id. After the end of the process, the system may assign the number to another process.
     pub fn pid(&self) -> u32 {
         self.child.pid
     }
 
-    /// Its name.
+    /// Returns the name of the process.
     pub fn name(&self) -> &str {
         &self.child.name
     }
 
-    /// Whether it has not ended. One that is stopped (SIGSTOP) is alive.
+    /// Returns whether the process is alive. A stopped process (SIGSTOP) is alive.
     pub fn is_alive(&self) -> bool {
         !self.child.has_ended()
     }
 
-    /// Waits until it has ended, and gives the output of its call. The output is taken in as it comes, also while nobody
-    /// joins, so that a large one never keeps the process from its end.
+    /// Waits for the end of the process, and returns the output of its call.
+    ///
+    /// This process receives the output as it arrives, also before a join, so that a large output never delays the end.
     ///
     /// # Errors
     ///
-    /// The call's own error ([`Error::task`]; its index is 0, and [`process_name`](TaskError::process_name) this one's);
-    /// the process ended before it came to [`init`](crate::init), or was not there within 60 seconds
-    /// ([`Error::is_start_failure`]); it was joined before ([`Error::is_taken`]).
+    /// The call failed ([`Error::task`]; its index is 0, and [`process_name`](TaskError::process_name) the name of the process);
+    /// the process ended before it called [`init`](crate::init), or did not call it within 60 seconds
+    /// ([`Error::is_start_failure`]); the process was joined before ([`Error::is_taken`]).
     ///
     /// # Worker death
     ///
-    /// If the process dies, or is killed, before it has given its output, the error is
-    /// [`Crashed`](TaskErrorKind::Crashed). An output that has arrived is kept.
+    /// If the process dies, or is killed, before it has sent its output, the error is [`Crashed`](TaskErrorKind::Crashed). An output
+    /// that has arrived is kept.
     pub fn join(&mut self) -> Result<T> {
         self.check()?;
         self.child.wait(None);
         self.take()
     }
 
-    /// Waits for at most this long until it has ended, and gives the output of its call; `None` if it is still running, and
-    /// then the handle is as it was.
+    /// Waits up to `timeout` for the end of the process, and returns the output of its call.
+    ///
+    /// Returns `None` if the process is still running; the handle stays valid.
     ///
     /// # Errors
     ///
-    /// Those of [`join`](Self::join).
+    /// The errors of [`join`](Self::join).
     pub fn join_timeout(&mut self, timeout: Duration) -> Result<Option<T>> {
         self.check()?;
         // A time that no clock reaches is no limit.
@@ -114,19 +116,21 @@ impl<T> ProcessHandle<T> {
         self.take().map(Some)
     }
 
-    /// Asks it to end, by a SIGTERM: it ends at once, unless the program does something else about that signal. Nothing
-    /// happens if it has ended. What it has started itself goes on, unless it is a daemon.
+    /// Sends SIGTERM, which ends the process at once unless the program handles that signal.
+    ///
+    /// It does nothing if the process has ended. Processes that it has started survive, unless it is a daemon.
     pub fn terminate(&self) {
         if self.owner.is_here() {
             self.child.terminate();
         }
     }
 
-    /// Ends it, by a SIGKILL: at once, whatever it does, also if it is stopped. Nothing happens if it has ended. What it has
-    /// started itself goes on, unless it is a daemon.
+    /// Sends SIGKILL, which ends the process at once, whatever it does, also if it is stopped.
     ///
-    /// Where the system refuses every signal to it (a filter of system calls does), a daemon is asked to end by way of its
-    /// channel; a process that is alive 2 seconds later is given up: [`join`](Self::join) returns an error that says why.
+    /// It does nothing if the process has ended. Processes that it has started survive, unless it is a daemon.
+    ///
+    /// If the system refuses every signal to the process (as a filter of system calls does), a daemon is asked to end through its
+    /// channel. If the process is alive 2 seconds later, [`join`](Self::join) returns an error with the cause.
     pub fn kill(&self) {
         if self.owner.is_here() {
             self.child.kill();
@@ -134,8 +138,10 @@ impl<T> ProcessHandle<T> {
         }
     }
 
-    /// How it ended, as the system says it: `None` while it runs, and also afterwards in a program that ignores SIGCHLD or
-    /// reaps children that are not its own. It stays the same after a join.
+    /// Returns the system's exit status, also after a join.
+    ///
+    /// It is `None` while the process runs, and also afterwards in a program that ignores SIGCHLD or reaps children that are not its
+    /// own.
     pub fn exit_status(&self) -> Option<ExitStatus> {
         if !self.owner.is_here() {
             return None;
