@@ -12,13 +12,13 @@ use crate::sys::Pages;
 impl<T: Number> SharedSlice<T> {
     /// Copies the numbers of a file into shared memory.
     ///
-    /// They are in the byte order of this machine. A large file is read by several threads. What becomes of the file afterwards
-    /// changes nothing; [`map_file`](Self::map_file) copies nothing instead, and asks that the file stays as it is.
+    /// The numbers are in the byte order of this machine. Several threads read a large file. Later changes of the file do not change
+    /// the slice. [`map_file`](Self::map_file) copies nothing instead, and requires that the file does not change.
     ///
     /// # Errors
     ///
-    /// The file cannot be read; it is no regular file (`InvalidInput`); its length is not a multiple of `size_of::<T>()`
-    /// (`InvalidData`); it is cut off while it is read (`UnexpectedEof`); there is no memory for it.
+    /// The file cannot be read; it is not a regular file (`InvalidInput`); its length is not a multiple of `size_of::<T>()`
+    /// (`InvalidData`); it becomes shorter during the read (`UnexpectedEof`); there is no memory for it.
     ///
     /// # Examples
     ///
@@ -40,20 +40,20 @@ impl<T: Number> SharedSlice<T> {
         Self::of_file(path.as_ref(), |file, bytes| copied::copy_of(&file, bytes))
     }
 
-    /// Maps the numbers of a file, and reads none of them.
+    /// Maps the numbers of a file, without reading them.
     ///
-    /// They are in the byte order of this machine. The length of the file at this moment is that of the slice. Workers map the
-    /// file too. To replace a file under a slice, write another, and rename it: the slice keeps the old one.
+    /// The numbers are in the byte order of this machine. The slice has the present length of the file. Workers map the file too. To
+    /// replace a file under a slice, write another file, and rename it: the slice keeps the old one.
     ///
     /// # Safety
     ///
-    /// As long as a slice of it lives, in this process or in a worker, nobody changes the file, and nobody makes it shorter, by
-    /// this program or by any other. A changed file changes numbers that Rust code takes for constant; whoever reads behind the
-    /// end of a shortened one is ended by SIGBUS.
+    /// While a slice of the file lives, in this process or in a worker, no program, this one included, may change the file or make it
+    /// shorter. A change of the file changes numbers that Rust code assumes to be constant. A process that reads behind the end of a
+    /// shortened file is killed by SIGBUS.
     ///
     /// # Errors
     ///
-    /// The file cannot be opened or mapped; it is no regular file (`InvalidInput`); its length is not a multiple of
+    /// The file cannot be opened or mapped; it is not a regular file (`InvalidInput`); its length is not a multiple of
     /// `size_of::<T>()` (`InvalidData`).
     ///
     /// # Examples

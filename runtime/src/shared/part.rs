@@ -13,7 +13,7 @@ use super::slice::Number;
 use crate::error::CodecError;
 use crate::sys::Part;
 
-/// A part of a [`SharedSliceMut`](crate::SharedSliceMut): in a map, the argument for one task; before that, a mutable slice.
+/// Borrows a part of a [`SharedSliceMut`](crate::SharedSliceMut): the argument for one task, or a mutable slice.
 pub struct SharedPart<'a, T> {
     numbers: Part<'a, T>,
     /// None for no numbers, and where there is no memory to lend them.
@@ -70,7 +70,9 @@ impl<T: Number> fmt::Debug for SharedPart<'_, T> {
     }
 }
 
-/// The parts of a [`SharedSliceMut`](crate::SharedSliceMut), from [`chunks_mut`](crate::SharedSliceMut::chunks_mut).
+/// Iterates over the parts of a [`SharedSliceMut`](crate::SharedSliceMut).
+///
+/// [`chunks_mut`](crate::SharedSliceMut::chunks_mut) returns it.
 pub struct SharedChunksMut<'a, T> {
     rest: Option<SharedPart<'a, T>>,
     size: usize,

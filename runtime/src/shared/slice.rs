@@ -17,8 +17,9 @@ use super::table::granted;
 use crate::codec;
 use crate::sys::{Plain, for_each_plain};
 
-/// A number that a [`SharedSlice`] can hold: `u8` to `u128`, `i8` to `i128`, `f32`, `f64`, and, where they have 64 bits,
-/// `usize` and `isize`.
+/// Marks the numbers that a [`SharedSlice`] can hold.
+///
+/// These are `u8` to `u128`, `i8` to `i128`, `f32`, `f64`, and, where they have 64 bits, `usize` and `isize`.
 pub trait Number: Plain + Serialize + DeserializeOwned + fmt::Debug + PartialEq + Send + Sync {}
 
 macro_rules! implement {
@@ -26,31 +27,33 @@ macro_rules! implement {
 }
 for_each_plain!(implement);
 
-/// Numbers in memory that all workers can read: as an argument they are never copied, however many they are.
+/// Holds numbers in memory that all workers read in place, without a copy.
 ///
-/// It is a slice: it dereferences to `[T]`. As an argument of a worker function, by itself or inside of another value, it travels
-/// as 17 bytes that name it; each worker maps the memory once, to be read, when it first gets a part of it. So a task
-/// costs the same with a slice of a gigabyte as with one of a hundred bytes. Clones, [`slice`](Self::slice) and
-/// [`chunks`](Self::chunks) are the same memory and cheap.
+/// It is a slice: it dereferences to `[T]`. As an argument of a worker function, by itself or inside of another value, it travels as a
+/// name of 17 bytes. Each worker maps the memory once, for reading, when it first gets a part of it. So a task costs the same with a
+/// slice of a gigabyte as with a slice of a hundred bytes. Clones, [`slice`](Self::slice) and [`chunks`](Self::chunks) share the memory
+/// and are cheap.
 ///
-/// Made by `SharedSlice::from(vec)`, which copies once; by `collect()`, which writes the numbers straight into the memory if the
-/// iterator's `size_hint` is exact; and by [`SharedSlice::from_file`].
+/// Make one by `SharedSlice::from(vec)`, which copies once; by `collect()`, which writes the numbers straight into the memory if the
+/// iterator's `size_hint` is exact; or by [`SharedSlice::from_file`].
 ///
 /// # Limits
 ///
-/// The memory takes a descriptor here, until the last `SharedSlice` of it is dropped, and none in the workers, which let go of it
-/// with the next call that they are given. So a worker that passes slices on to a pool of its own copies them: up to 64 KiB into
-/// the task's arguments, and for longer ones the memory as a whole, once. Memory of up to 1 GiB is mapped in a worker as a whole when it
-/// first gets a part of it (about 0.1 ms for each MiB); of more, each page as it is read. Where the system has no memory to
-/// share, or no descriptor is left, the numbers stay in this process, and travel by value.
-///
-/// It travels to a worker, and not back: in a task's result the numbers are copied. Serialised by anything but a call of a worker
-/// function it is an error, as its name means nothing elsewhere: serialise `&slice[..]`.
+/// - The memory takes a descriptor here, until the last `SharedSlice` of it is dropped. It takes none in the workers, which release the
+///   memory with their next call.
+/// - A worker that passes a slice on to a pool of its own copies it: up to 64 KiB into the task's arguments, and for a longer slice the
+///   memory as a whole, once.
+/// - A worker maps memory of up to 1 GiB as a whole when it first gets a part of it (about 0.1 ms for each MiB), and larger memory page
+///   by page as it is read.
+/// - If the system has no memory to share, or no descriptor is left, the numbers stay in this process, and travel by value.
+/// - A slice travels to a worker only: in a task's result the numbers are copied.
+/// - Serialising a slice in anything but a call of a worker function is an error, because its name has no meaning elsewhere. Serialise
+///   `&slice[..]` instead.
 ///
 /// # Worker death
 ///
-/// Nothing is lost: the memory is the parent's, and no worker can write to it. A worker that takes a dead one's place gets it
-/// anew.
+/// No number is lost: the memory belongs to the parent, and no worker can write to it. A worker that replaces a dead one gets the
+/// memory anew.
 ///
 /// # Examples
 ///
@@ -71,7 +74,7 @@ for_each_plain!(implement);
 /// # Ok::<(), poolmap::Error>(())
 /// ```
 ///
-/// A range outside of it, which panics as that of a slice does:
+/// A range outside of the slice, which panics as with `&slice[range]`:
 ///
 /// ```should_panic
 /// # use poolmap::SharedSlice;
@@ -89,7 +92,7 @@ pub struct SharedSlice<T> {
 const CHECKED: &str = "the place was checked when the slice was made";
 
 impl<T: Number> SharedSlice<T> {
-    /// A part of it: the same memory.
+    /// Returns a part of the slice, which shares its memory.
     ///
     /// # Panics
     ///
@@ -120,7 +123,7 @@ impl<T: Number> SharedSlice<T> {
         }
     }
 
-    /// Its parts of `size` numbers each, the last with what is left, as an iterator for a map.
+    /// Divides the slice into parts of `size` numbers, as an iterator for a map. The last part has the rest.
     ///
     /// # Panics
     ///
@@ -270,7 +273,7 @@ pub(super) fn write<T>(room: Option<&mut [T]>, numbers: &mut impl Iterator<Item 
     room.len()
 }
 
-/// The parts of a [`SharedSlice`], from [`SharedSlice::chunks`].
+/// Iterates over the parts of a [`SharedSlice`]. [`SharedSlice::chunks`] returns it.
 #[derive(Clone, Debug)]
 pub struct SharedChunks<T: Number> {
     rest: SharedSlice<T>,

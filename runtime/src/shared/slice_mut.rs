@@ -20,50 +20,50 @@ use super::table::granted;
 use crate::codec;
 use crate::sys::Part;
 
-/// Numbers in memory that workers write in place: one big result, filled in parts by many tasks, and copied by none.
+/// Holds numbers that workers write in place: one large result, filled in parts by many tasks.
 ///
-/// It is a slice: it dereferences to `[T]`, also mutably. Its parts go to the tasks of a map, as the arguments of a parameter that
-/// is a `SharedSliceMut<T>` too: there it is the part, which the function fills. [`chunks_mut`](Self::chunks_mut),
-/// [`split_at_mut`](Self::split_at_mut) and [`parts`](Self::parts) make parts, which never overlap; they borrow the array, as
-/// those of a slice do. A part travels as 16 bytes. Once the map has returned, the numbers stand in the array.
+/// No number is copied. The array is a slice: it dereferences to `[T]`, also mutably. [`chunks_mut`](Self::chunks_mut),
+/// [`split_at_mut`](Self::split_at_mut) and [`parts`](Self::parts) divide it into parts, which never overlap and borrow the array, as
+/// the parts of a slice do. Pass one part to each task. The parameter of the worker function is a `SharedSliceMut<T>` too, which holds
+/// the part, and the function fills it. A part travels as 16 bytes. After the map the numbers are in the array.
 ///
-/// Made by [`zeroed`](Self::zeroed), by `SharedSliceMut::from(vec)`, which copies once, and by `collect()`, which writes the
-/// numbers straight into the memory if the iterator's `size_hint` is exact. [`into_shared`](Self::into_shared) makes a
-/// [`SharedSlice`] of it, for the tasks of another map to read, without a copy.
+/// Make one by [`zeroed`](Self::zeroed), by `SharedSliceMut::from(vec)`, which copies once, or by `collect()`, which writes the
+/// numbers straight into the memory if the iterator's `size_hint` is exact. [`into_shared`](Self::into_shared) turns it into a
+/// [`SharedSlice`] without a copy, for the tasks of another map to read.
 ///
-/// In a loop, borrow the numbers once, `let numbers = &mut array[..];`: each borrow looks whether a worker still has a part.
+/// In a loop, borrow the numbers once, `let numbers = &mut array[..];`: each borrow checks whether a worker still has a part.
 ///
 /// # Parts and tasks
 ///
-/// A part ends with its task. A worker that keeps one beyond that, in a static, in a thread that goes on, or by `mem::forget`,
-/// ends, and the task with it: [`Crashed`](crate::TaskErrorKind::Crashed), with a note that says so. A task may divide its part
-/// further, and fill it by threads, or by a pool of its own; what [`chunks_mut`](Self::chunks_mut) and its kin divide there is a
-/// copy, which is written back when the part is dropped.
+/// A part ends with its task. If a task leaves its part in a static, in a thread that runs on, or by `mem::forget`, its worker ends,
+/// and the task fails with [`Crashed`](crate::TaskErrorKind::Crashed) and a note that says so. A task may divide its part further, and
+/// fill it by threads, or by a pool of its own. In a worker, [`chunks_mut`](Self::chunks_mut) and the like divide a copy, which is
+/// written back when the part is dropped.
 ///
-/// Only parts travel, and only as an argument of their own: the whole array, a reference to a part, or an array inside of another
-/// value is an error of the task ([`Encode`](crate::TaskErrorKind::Encode)), or does not compile. A part is no result: it is
-/// filled where it stands.
+/// Only parts travel, and only as an argument of their own. The whole array, a reference to a part, or an array inside of another
+/// value is an error of the task ([`Encode`](crate::TaskErrorKind::Encode)), or does not compile. A worker function cannot return a
+/// part: it fills the part in place.
 ///
 /// # Limits
 ///
-/// The memory has no name and is gone with its last owner, however that ends. It takes a descriptor here, and none in a worker
-/// while a task runs; memory is taken as it is touched, by a task for its
-/// whole part. A worker maps a part for its task and no longer, which takes some 10 µs: make parts of 64 KiB and more. It works
-/// over every transport; where the system has no memory to share (not on Linux), there is none of it.
+/// - The memory has no name, and is released with its last owner, also if that is killed.
+/// - It takes a descriptor here, and none in a worker while a task runs.
+/// - The system provides pages as they are touched, and for a task the pages of its whole part.
+/// - A worker maps a part for its task only, which takes some 10 µs: make parts of 64 KiB and more.
+/// - It works over every transport, on Linux only: [`zeroed`](Self::zeroed) returns `Unsupported` elsewhere.
 ///
 /// # Worker death
 ///
-/// The numbers are the parent's and are never lost. A part whose task failed, was ended or crashed holds what that had written
-/// up to then; so does one of `attempts` that went before. A call that ends early (a failed task, a deadline, a dropped iterator)
-/// returns before its workers are gone; the next borrow of the array then waits until they are: about a millisecond. So what is
-/// read never changes meanwhile.
+/// The numbers belong to the parent and are never lost. The part of a task that failed, was killed or crashed holds the numbers
+/// written up to then. With `attempts`, a further execution finds the numbers of the execution before. A call that ends early (a failed
+/// task, a deadline, a dropped iterator) returns before its workers are gone. The next borrow of the array blocks until they are: about
+/// a millisecond. So the numbers never change while you read them.
 ///
-/// Tasks that go on, after a call with `finish_running` or one whose iterator was leaked, are waited for too, for 5 seconds at
-/// most: after that a borrow panics. [`wait_timeout`](Self::wait_timeout) waits as long as it is told to.
+/// A borrow also waits for tasks that run on after a call with `finish_running`, or after a leaked iterator. It waits up to 5 seconds,
+/// and then panics. [`wait_timeout`](Self::wait_timeout) waits for a time of your choice.
 ///
-/// A worker maps the pages that its part stands in (4 KiB each, as a rule), so what a C library at fault overwrites is no more of
-/// the parent's than the numbers in these pages. Code that is out to do harm could map the whole array, and write to it at any
-/// time; it reaches nothing else of the parent's.
+/// A worker maps only the pages of its part (4 KiB each, as a rule), so a faulty C library can overwrite only the numbers in these
+/// pages. Malicious code could map the whole array, and write to it at any time; it reaches no other memory of the parent.
 ///
 /// # Examples
 ///
@@ -88,7 +88,7 @@ use crate::sys::Part;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A number that is read while tasks may write it, which does not compile:
+/// Reading a number while tasks may write it does not compile:
 ///
 /// ```compile_fail,E0502
 /// # use poolmap::{SharedSliceMut, pool_iter, worker};
@@ -103,7 +103,7 @@ use crate::sys::Part;
 /// # Ok::<(), poolmap::Error>(())
 /// ```
 ///
-/// A part for two tasks, which does not compile either:
+/// One part for two tasks does not compile either:
 ///
 /// ```compile_fail,E0277
 /// # use poolmap::{SharedSliceMut, pool_map, shared, worker};
@@ -126,16 +126,15 @@ pub struct SharedSliceMut<T> {
 const CHECKED: &str = "the place was checked when the array was made";
 
 impl<T: Number> SharedSliceMut<T> {
-    /// So many zeros. The memory is taken as it is touched, by the workers too.
+    /// Creates an array of `length` zeros. The system provides pages as they are touched, also by workers.
     ///
     /// # Errors
     ///
-    /// The system has no memory that processes share (`Unsupported`: not on Linux), or no descriptor or address space is left for
-    /// it.
+    /// The system is not Linux (`Unsupported`), or has no descriptor, address space or memory left for the array.
     ///
     /// # Examples
     ///
-    /// More than there can be:
+    /// A length that no system has memory for:
     ///
     /// ```
     /// # use poolmap::SharedSliceMut;
@@ -153,7 +152,7 @@ impl<T: Number> SharedSliceMut<T> {
         }
     }
 
-    /// Its parts of `size` numbers each, the last with what is left, as an iterator for a map.
+    /// Divides the array into parts of `size` numbers, as an iterator for a map. The last part has the rest.
     ///
     /// # Panics
     ///
@@ -163,17 +162,17 @@ impl<T: Number> SharedSliceMut<T> {
         SharedChunksMut::new(self.whole(), size)
     }
 
-    /// Two parts: the first `middle` numbers, and the others.
+    /// Divides the array into two parts: the first `middle` numbers, and the others.
     ///
     /// # Panics
     ///
-    /// There are not so many numbers; or workers still have a part (see [`wait_timeout`](Self::wait_timeout)).
+    /// `middle` is greater than the length; or workers still have a part (see [`wait_timeout`](Self::wait_timeout)).
     pub fn split_at_mut(&mut self, middle: usize) -> (SharedPart<'_, T>, SharedPart<'_, T>) {
         assert!(middle <= self.length, "a split at {middle} of {} numbers", self.length);
         self.whole().split_at(middle)
     }
 
-    /// The parts that these ranges tell of, in their order, whatever it is. What is in no range is in no part.
+    /// Returns one part for each range, in the order of `ranges`, which may be any. Numbers in no range are in no part.
     ///
     /// # Errors
     ///
@@ -201,18 +200,18 @@ impl<T: Number> SharedSliceMut<T> {
         divide(self.whole(), ranges.into_iter().collect())
     }
 
-    /// Waits until no worker has a part of it, for `limit` at most; tells whether that is so, and it can be borrowed at once.
+    /// Waits up to `limit` until no worker has a part. Returns whether that is so, and a borrow returns at once.
     ///
-    /// After a call that ended as a whole nothing is to be waited for. After one that ended early its workers are killed, which
-    /// takes a millisecond; with `finish_running`, tasks go on that may take as long as they like.
+    /// After a call that ended as a whole it returns at once. After a call that ended early it waits until the call's workers are
+    /// killed, about a millisecond. With `finish_running` it waits for the tasks that run on, which may take any time.
     pub fn wait_timeout(&self, limit: Duration) -> bool {
         self.room.as_ref().is_none_or(|room| room.wait(limit))
     }
 
-    /// Makes them a [`SharedSlice`], to be read by workers, which nobody can write any more.
+    /// Turns the array into a [`SharedSlice`] that workers read and no process can write.
     ///
-    /// The kernel sees to that, and nothing is copied. Where a process still has the memory mapped to be written, and in a worker,
-    /// whose part ends with its task, the slice is a copy.
+    /// The kernel enforces that, and nothing is copied. If a process still has the memory mapped for writing, and in a worker, where a
+    /// part ends with its task, the slice is a copy.
     ///
     /// # Panics
     ///

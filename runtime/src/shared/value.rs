@@ -1,6 +1,6 @@
 //! One value for every task of a call.
 
-/// One value for every task: what [`shared`] gives, to stand in the place of an iterator.
+/// Borrows one value for every task, in place of an iterator. [`shared`] returns it.
 #[derive(Debug)]
 pub struct Shared<'a, T: ?Sized> {
     value: &'a T,
@@ -14,34 +14,34 @@ impl<T: ?Sized> Clone for Shared<'_, T> {
 
 impl<T: ?Sized> Copy for Shared<'_, T> {}
 
-/// In the place of an iterator in [`pool_map!`](crate::pool_map) and its kin: one value for every task, whatever its size.
+/// Passes one value of any size to every task, in place of an iterator in [`pool_map!`](crate::pool_map).
 ///
-/// It is encoded once for each call, into memory that the workers share, and each worker gets it once. A parameter that the
-/// function takes by reference (`&T`, `&str`, `&[T]`) is decoded once in each worker, and all tasks there borrow the one value: what
-/// one changes in it (a `Cell`) the next one sees. A parameter that it takes by value is decoded for each task. It is dropped
-/// in the workers with the next call after the one that it was for.
+/// The parent encodes the value once for each call, into memory that the workers share, and each worker gets it once. If the function
+/// takes the parameter by reference (`&T`, `&str`, `&[T]`), each worker decodes it once, and all tasks there borrow the one value. A
+/// change inside of it (in a `Cell`) is visible to the next task. If the function takes the parameter by value, the worker decodes it
+/// for each task. The worker drops the value with the next call.
 ///
-/// It never ends, so an iterator beside it says how many tasks there are; without one, a call that collects its results is an
-/// error ([`Error::is_endless`](crate::Error::is_endless)). Items that may stand for a parameter may be shared: `shared("text")`
-/// for `String`, `shared(&[1, 2])` for `Vec<i32>`.
+/// A shared value never ends, so another iterator sets the number of tasks. Without another, a call that collects its results is an
+/// error ([`Error::is_endless`](crate::Error::is_endless)). Every type that an iterator may yield for the parameter may be shared:
+/// `shared("text")` for `String`, `shared(&[1, 2])` for `Vec<i32>`.
 ///
 /// # Limits
 ///
-/// The value counts neither against the window nor against `frame_bytes_max`. It takes one descriptor for the time of the call.
-/// Where the system has no memory to share, or no descriptor is left, the value goes with each task instead.
+/// The value counts neither against the window nor against `frame_bytes_max`. It takes one descriptor during the call. If the system
+/// has no memory to share, or no descriptor is left, the value travels with each task instead.
 ///
 /// # Errors
 ///
-/// A value that does not encode is an error of each task ([`Encode`](crate::TaskErrorKind::Encode)); one that does not decode, too
-/// ([`Decode`](crate::TaskErrorKind::Decode)).
+/// A value that does not encode is an error of each task ([`Encode`](crate::TaskErrorKind::Encode)), and so is a value that does not
+/// decode ([`Decode`](crate::TaskErrorKind::Decode)).
 ///
 /// # Worker death
 ///
-/// A worker that takes a dead one's place gets the value anew.
+/// A worker that replaces a dead one gets the value anew.
 ///
 /// # Examples
 ///
-/// A table that every task looks something up in:
+/// A table in which every task looks up a price:
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -59,7 +59,7 @@ impl<T: ?Sized> Copy for Shared<'_, T> {}
 /// # Ok::<(), poolmap::Error>(())
 /// ```
 ///
-/// Nothing that says how many tasks there are:
+/// No iterator sets the number of tasks:
 ///
 /// ```
 /// # use poolmap::{pool_map, shared, worker};
