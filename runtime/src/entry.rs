@@ -3,22 +3,22 @@
 use crate::launch::{self, Entry, Marker};
 use crate::{pool, process, registry, sys, worker};
 
-/// Lets this program's workers in: in a worker it serves tasks and never returns; otherwise it returns at once.
+/// Serves tasks and never returns in a worker; returns at once in any other process.
 ///
-/// It is the first statement of `main`, by hand or through [`#[poolmap::main]`](crate::main). What stands before it runs in
-/// every worker too. In tests, [`#[poolmap::test]`](crate::test) calls it.
+/// Make it the first statement of `main`, by hand or through [`#[poolmap::main]`](crate::main). Statements before it run in every
+/// worker too. In tests, [`#[poolmap::test]`](crate::test) calls it.
 ///
-/// What is called so by hand ends as any program does: at the end of `main` nobody waits for a [`Process`](crate::Process), so
-/// what is to be waited for is joined; its daemons and workers end with it.
+/// A program that calls it by hand does not wait for a [`Process`](crate::Process) at the end of `main`: join the processes there.
+/// Daemons and workers end with the program.
 ///
-/// A worker is started with `/dev/null` as its standard input, with the standard output and error of its parent, with its
-/// channel as descriptor 3, and with no other descriptor of its parent's; `init` closes none. It takes a variable out of the
-/// environment, so threads that use the environment by C functions must not be started before. It gives up the controlling
-/// terminal: a task that reads the terminal gets an error. (A [`Process`](crate::Process) that is no daemon keeps it.)
+/// A worker starts with `/dev/null` as its standard input, with the standard output and error of its parent, with its channel as
+/// descriptor 3, and with no other descriptor of its parent; `init` closes none. `init` removes a variable from the environment, so do
+/// not start threads before it that use the environment by C functions. A worker gives up the controlling terminal: a task that reads
+/// the terminal gets an error. (A [`Process`](crate::Process) that is not a daemon keeps it.)
 ///
-/// A process in which the variable of a worker is set, and which the process named there did not start, prints why it is no
-/// worker and exits with code 70. A program that runs with more rights than its user has (set-user-ID, set-group-ID, file
-/// capabilities) takes nothing of this crate's from its environment, is never a worker, and can make no pools.
+/// If a worker's variable is set, but the process named in it did not start this one, this process prints the reason and exits with
+/// code 70. A program with more rights than its user (set-user-ID, set-group-ID, file capabilities) reads nothing of this crate from
+/// its environment, is never a worker, and cannot make pools.
 ///
 /// # Examples
 ///

@@ -2,7 +2,7 @@
 
 use crate::error::{Printed, TaskErrorKind};
 
-/// A worker: the process that runs tasks.
+/// Describes a worker: a process that runs tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkerInfo {
     index: usize,
@@ -16,22 +16,22 @@ impl WorkerInfo {
         Self { index, pid, parent_pid, attempt }
     }
 
-    /// The worker's place in its pool, from 0. A worker that replaces a dead one takes its place.
+    /// Returns the worker's place in its pool, from 0. A worker that replaces a dead one takes its place.
     pub fn index(&self) -> usize {
         self.index
     }
 
-    /// The worker's process.
+    /// Returns the process id of the worker.
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// The process that owns the pool.
+    /// Returns the process id of the process that owns the pool.
     pub fn parent_pid(&self) -> u32 {
         self.parent_pid
     }
 
-    /// Which execution of its task this is: 1 for the first; 0 outside a task.
+    /// Returns the number of this execution of the task: 1 for the first, 0 outside a task.
     pub fn attempt(&self) -> u32 {
         self.attempt
     }
@@ -67,21 +67,24 @@ impl Role {
     }
 }
 
-/// What becomes of what the workers of a pool print ([`Builder::output`](crate::Builder::output)): their tasks, C code in them, and
-/// processes that they start.
+/// Selects where the printed output of workers goes ([`Builder::output`](crate::Builder::output)).
+///
+/// It covers tasks, C code in them, and processes that they start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Output {
-    /// It goes where that of this program goes, as it comes. It costs nothing.
+    /// Output goes to the streams of this program, as it comes. That costs nothing.
     #[default]
     Inherited,
-    /// It goes there in whole lines, with the task before each: `[fetch #17] …`. A line of more than 4,096 bytes (512 on macOS) goes
-    /// on in another, and a last line without an end gets one when its task ends. While a task runs, its lines come about every
-    /// 50 ms. What is printed between tasks has the tag of the task before.
+    /// Output goes to the streams of this program in whole lines, with the task before each: `[fetch #17] …`.
+    ///
+    /// A line of more than 4,096 bytes (512 on macOS) continues in another line. A last line without an end gets one when its task
+    /// ends. While a task runs, its lines come about every 50 ms. Output between tasks has the tag of the task before.
     Tagged,
-    /// It goes with the outcome of its task: the last 64 KiB of each stream, with a line before them that tells how much was left out.
+    /// Output goes into the outcome of its task: the last 64 KiB of each stream, after a line that says how much was left out.
+    ///
     /// A failed task has it in its error ([`TaskError::stdout`](crate::TaskError::stdout)), and
-    /// [`pool_map_captured!`](crate::pool_map_captured) gives it for every task. What is printed between tasks is dropped.
+    /// [`pool_map_captured!`](crate::pool_map_captured) returns it for every task. Output between tasks is dropped.
     Captured,
 }
 

@@ -34,20 +34,24 @@ impl Error {
         }
     }
 
-    /// Whether a process ended, however it did, while it held a part of what this one waited for: it waited at a
-    /// [`Barrier`](crate::Barrier), or had the [`Sender`](crate::Sender)s or [`Receiver`](crate::Receiver)s of a channel.
+    /// Returns whether a process died while this one depended on it.
+    ///
+    /// The process waited at the same [`Barrier`](crate::Barrier), or had the [`Sender`](crate::Sender)s or
+    /// [`Receiver`](crate::Receiver)s of the channel.
     pub fn is_owner_died(&self) -> bool {
         matches!(self.between_cause(), Some(Between::OwnerDied | Between::DisconnectedByDeath))
     }
 
-    /// Whether the other ends of a channel are gone: to a receiver, that nothing more will come; to a sender, that nobody would
-    /// receive it.
+    /// Returns whether the other ends of a channel are gone.
+    ///
+    /// A receiver gets no more values then, and no process would receive a sender's value.
     pub fn is_disconnected(&self) -> bool {
         matches!(self.between_cause(), Some(Between::Disconnected | Between::DisconnectedByDeath))
     }
 
-    /// Whether the time that the caller gave was over, or the time of another who waited at the same
-    /// [`Barrier`](crate::Barrier). A task that took too long is told by [`TaskErrorKind`](crate::TaskErrorKind).
+    /// Returns whether the wait timed out, or another participant's wait at the same [`Barrier`](crate::Barrier).
+    ///
+    /// [`TaskErrorKind`](crate::TaskErrorKind) reports a task that took too long.
     pub fn is_timed_out(&self) -> bool {
         self.between_cause() == Some(Between::TimedOut)
     }

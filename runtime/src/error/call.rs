@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::{BetweenFailure, TaskError, TaskErrorKind};
 
-/// Why a call failed.
+/// Reports why a call failed.
 ///
-/// Predicates tell the ways apart; [`task`](Error::task) gives the task's own error where one task failed. It displays as
-/// one line that names what failed, where and what to do. Why a worker function failed is its
-/// [`source`](std::error::Error::source): `{error:#}` adds the chain of sources to the line, as anyhow does, and the `Debug` text has each on
-/// a line of its own, because that is what a `main` that returns the error prints.
+/// Predicates distinguish the causes. If a task failed, [`task`](Error::task) returns the task's own error. `{error}` is one line that
+/// names the failure, its place and a remedy. The error that the worker function returned is the
+/// [`source`](std::error::Error::source). `{error:#}` adds the chain of sources to the line, as anyhow does. The `Debug` text has each
+/// source on a line of its own, because a `main` that returns the error prints that text.
 ///
 /// # Examples
 ///
@@ -27,7 +27,7 @@ use super::{BetweenFailure, TaskError, TaskErrorKind};
 /// assert!(error.is_length_mismatch());
 /// ```
 ///
-/// What failed, and why:
+/// The failure of a task, and its cause:
 ///
 /// ```
 /// use poolmap::{pool_map, worker};
@@ -114,7 +114,7 @@ impl Error {
         Self::new(Kind::Forked(what))
     }
 
-    /// The error of the task that failed, where the call ended because one did.
+    /// Returns the error of the failed task, if the call ended because a task failed.
     pub fn task(&self) -> Option<&TaskError> {
         match &*self.kind {
             Kind::Task(task) => Some(task),
@@ -122,37 +122,37 @@ impl Error {
         }
     }
 
-    /// Whether this process never called [`init`](crate::init), nor ran under `#[poolmap::main]` or `#[poolmap::test]`.
+    /// Returns whether this process never ran [`init`](crate::init), `#[poolmap::main]` or `#[poolmap::test]`.
     pub fn is_not_initialized(&self) -> bool {
         matches!(&*self.kind, Kind::NotInitialized)
     }
 
-    /// Whether pools, or Processes, stand inside the tasks of others deeper than allowed (4 levels).
+    /// Returns whether pools or Processes inside the tasks of others are more than 4 levels deep.
     pub fn is_nested_too_deep(&self) -> bool {
         matches!(&*self.kind, Kind::NestedTooDeep { .. })
     }
 
-    /// Whether an option has a value that is not allowed, such as zero workers.
+    /// Returns whether an option has a value that is not allowed, such as zero workers.
     pub fn is_invalid_option(&self) -> bool {
         matches!(&*self.kind, Kind::InvalidOption(_))
     }
 
-    /// Whether the iterators of the call did not end together.
+    /// Returns whether the iterators of the call did not end together.
     pub fn is_length_mismatch(&self) -> bool {
         matches!(&*self.kind, Kind::LengthMismatch(_))
     }
 
-    /// Whether a map that collects its results was given endless iterators only.
+    /// Returns whether a map that collects its results had endless iterators only.
     pub fn is_endless(&self) -> bool {
         matches!(&*self.kind, Kind::Endless)
     }
 
-    /// Whether the deadline of the call came before all its input was read.
+    /// Returns whether the deadline of the call came before all its input was read.
     pub fn is_deadline(&self) -> bool {
         matches!(&*self.kind, Kind::Deadline(_))
     }
 
-    /// Whether no worker could be started: for the call, or for its task ([`TaskErrorKind::NotStarted`]).
+    /// Returns whether no worker could be started, for the call or for its task ([`TaskErrorKind::NotStarted`]).
     pub fn is_start_failure(&self) -> bool {
         match &*self.kind {
             Kind::Start(_) => true,
@@ -161,18 +161,19 @@ impl Error {
         }
     }
 
-    /// Whether the output of a call was asked for that had been taken before.
+    /// Returns whether the output was already taken.
     pub fn is_taken(&self) -> bool {
         matches!(&*self.kind, Kind::Taken | Kind::Joined(_))
     }
 
-    /// Whether this process is a fork (a copy made by `fork`) of the one that made the pool, the handle or the iterator. A copy makes
-    /// its own: nothing of its parent's is touched.
+    /// Returns whether this process is a fork of the process that made the pool, the handle or the iterator.
+    ///
+    /// A fork (a copy made by `fork`) makes its own, and touches nothing of its parent.
     pub fn is_forked(&self) -> bool {
         matches!(&*self.kind, Kind::Forked(_) | Kind::NotParent(_))
     }
 
-    /// Whether the pool was closed or shut down.
+    /// Returns whether the pool was closed or shut down.
     pub fn is_closed(&self) -> bool {
         matches!(&*self.kind, Kind::Closed)
     }

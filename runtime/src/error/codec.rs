@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-/// Why a value could not be encoded or decoded.
+/// Reports why a value could not be encoded or decoded.
 ///
-/// The message names the cause and, where there is one, the way out.
+/// The message names the cause, and a remedy where there is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CodecError {
     message: String,
@@ -20,7 +20,7 @@ impl CodecError {
         Self::new(format!("there is no memory for its {bytes} bytes: {error}"))
     }
 
-    /// The cause, as a lower-case fragment.
+    /// Returns the cause, as a lower-case fragment.
     pub fn message(&self) -> &str {
         &self.message
     }

@@ -3,10 +3,10 @@
 use std::error::Error;
 use std::fmt;
 
-/// The error that a worker function returned in its worker.
+/// Represents the error that a worker function returned in its worker.
 ///
-/// It displays as the error did; [`source`](Error::source) gives the chain of its sources, outermost first; and where
-/// the error's own type is serde, [`downcast`](RemoteError::downcast) gives it back.
+/// `{error}` is the message of the original. [`source`](Error::source) returns the chain of its sources, outermost first. If the
+/// original type is serde, [`downcast`](RemoteError::downcast) returns the original.
 ///
 /// # Examples
 ///
@@ -55,17 +55,17 @@ impl RemoteError {
         Self { message, debug, type_name, typed, cause }
     }
 
-    /// What the error displayed.
+    /// Returns the message: the original's `Display` text.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The error's `Debug` text, made in the worker.
+    /// Returns the original's `Debug` text, made in the worker.
     pub fn debug_text(&self) -> &str {
         &self.debug
     }
 
-    /// The name of the error's type, as the compiler writes it.
+    /// Returns the name of the original's type, as the compiler writes it.
     pub fn type_name(&self) -> &str {
         &self.type_name
     }

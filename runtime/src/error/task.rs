@@ -7,15 +7,16 @@ use std::time::Duration;
 use super::signal::Signal;
 use super::{CodecError, RemoteError, chain};
 
-/// The error of one task.
+/// Reports the failure of one task.
 ///
-/// It displays as one line that says which task failed, and how; the error that the worker function returned, or why a value could not be
-/// encoded, is its [`source`](std::error::Error::source). `{error:#}` adds the chain of its sources to the line.
+/// `{error}` is one line that names the task and the kind of its failure. The error that the worker function returned, or the cause
+/// why a value could not be encoded or decoded, is the [`source`](std::error::Error::source). `{error:#}` adds the chain of sources to
+/// the line.
 ///
 /// # Worker death
 ///
-/// A worker's death is the error of the task that it was running ([`TaskErrorKind::Crashed`]); tasks that were finished
-/// keep their results, and those that had not begun run on another worker.
+/// A worker's death is the error of the task that the worker was running ([`TaskErrorKind::Crashed`]). Finished tasks keep their
+/// results, and tasks that had not begun run on another worker.
 #[derive(Clone, Debug)]
 pub struct TaskError {
     /// Results are moved often, and errors are few: what they hold stands aside.
@@ -43,18 +44,18 @@ pub(crate) struct Printed {
     pub(crate) stderr: String,
 }
 
-/// Why a task failed.
+/// Lists the kinds of failure of a task.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum TaskErrorKind {
     /// The worker function returned an `Err`.
     Failed(RemoteError),
-    /// The worker function panicked. It cost no worker, unless the program is built with `panic = "abort"`.
+    /// The worker function panicked. The worker survives, unless the program is built with `panic = "abort"`.
     #[non_exhaustive]
     Panicked {
         /// The panic's message.
         message: String,
-        /// Where it panicked, as `file:line:column`.
+        /// The place of the panic, as `file:line:column`.
         location: Option<String>,
         /// The backtrace, when the parent ran with `RUST_BACKTRACE` set to anything but `0`, and the worker had no memory limit
         /// ([`Builder::memory_limit`](crate::Builder::memory_limit)).
@@ -67,10 +68,9 @@ pub enum TaskErrorKind {
         signal: Option<i32>,
         /// The exit code with which the worker ended, 0 included.
         exit_code: Option<i32>,
-        /// What else is known of the death, as a fragment: a stack overflow, the address of a fault, an allocation that
-        /// failed, the kernel's out-of-memory killer, an exit in the task. What is not known is not said. Behind that stands, on
-        /// lines of its own, the end of what the task wrote to its standard error, where the pool tags or captures it
-        /// ([`Output`](crate::Output)): up to 2 KiB.
+        /// Further known causes of the death, as a fragment: a stack overflow, the address of a fault, an allocation that failed,
+        /// the kernel's out-of-memory killer, an exit in the task. If the pool tags or captures output
+        /// ([`Output`](crate::Output)), the end of the task's standard error follows on lines of its own: up to 2 KiB.
         note: Option<String>,
     },
     /// The task was ended by a time limit.
@@ -141,7 +141,7 @@ impl TaskError {
         self
     }
 
-    /// The name of the [`Process`](crate::Process) whose call it is; `None` for a task of a pool.
+    /// Returns the name of the [`Process`](crate::Process) that ran the call. `None` for a task of a pool.
     pub fn process_name(&self) -> Option<&str> {
         self.inner.process.as_deref()
     }
@@ -152,46 +152,47 @@ impl TaskError {
         self
     }
 
-    /// What the task wrote to its standard output, in its last execution: the last 64 KiB. Only where the pool captures it
-    /// ([`Output::Captured`](crate::Output)) and the task was begun.
+    /// Returns the standard output of the task's last execution: the last 64 KiB.
     ///
-    /// What is no UTF-8 is replaced by `U+FFFD`. Of a task whose worker died it is what had left the buffers of the process.
+    /// It is `None` if the pool does not capture output ([`Output::Captured`](crate::Output)), or the task never began. Bytes that are
+    /// not UTF-8 are replaced by `U+FFFD`. If the worker died, output still in the buffers of the process is missing.
     pub fn stdout(&self) -> Option<&str> {
         self.inner.printed.as_ref().map(|printed| &*printed.stdout)
     }
 
-    /// What the task wrote to its standard error, as [`stdout`](Self::stdout).
+    /// Returns the standard error of the task's last execution, as [`stdout`](Self::stdout) does.
     pub fn stderr(&self) -> Option<&str> {
         self.inner.printed.as_ref().map(|printed| &*printed.stderr)
     }
 
-    /// The task's index in the map, from 0.
+    /// Returns the task's index in the map, from 0.
     pub fn index(&self) -> usize {
         self.inner.index
     }
 
-    /// The worker function, as `module::name`.
+    /// Returns the worker function, as `module::name`.
     pub fn function(&self) -> &str {
         self.inner.function
     }
 
-    /// How many times the task was executed, those that did not end included; 0 if it never began.
+    /// Returns the number of executions of the task, including executions that did not end. 0 if it never began.
     pub fn attempts(&self) -> u32 {
         self.inner.attempts
     }
 
-    /// The process that ran the task last, where one did. It may have ended since.
+    /// Returns the process id of the task's last worker, if a worker began it. The process may have ended.
     pub fn worker_pid(&self) -> Option<u32> {
         self.inner.worker_pid
     }
 
-    /// Why each execution of the task failed, the first first: the last is [`kind`](Self::kind). There is more than one only
-    /// with `attempts`, where a task whose worker died is executed again.
+    /// Returns the cause of each failed execution, in order. The last is [`kind`](Self::kind).
+    ///
+    /// There is more than one only with `attempts` or `retry_errors`, which execute a task again.
     pub fn causes(&self) -> impl Iterator<Item = &TaskErrorKind> {
         self.inner.earlier.iter().chain([&self.inner.kind])
     }
 
-    /// Why the task failed.
+    /// Returns the kind of the failure.
     pub fn kind(&self) -> &TaskErrorKind {
         &self.inner.kind
     }

@@ -12,10 +12,10 @@ use super::table::Registration;
 use crate::codec::{Decoder, Encoder};
 use crate::error::CodecError;
 
-/// A call of a worker function, with its arguments by name.
+/// Represents a call of a worker function, with its arguments by name.
 ///
-/// `#[worker]` on a function implements it for the struct of the same name, whose fields are the parameters. It cannot
-/// be implemented by hand.
+/// `#[worker]` on a function implements it for the struct of the same name, whose fields are the parameters. You cannot implement it
+/// by hand.
 ///
 /// # Examples
 ///
@@ -37,7 +37,7 @@ use crate::error::CodecError;
             name, which holds them until a worker runs the call"
 )]
 pub trait WorkerFn: Itself<Type = Self> + Sized + 'static {
-    /// What a call gives: what the function returns, or the `T` of the `Result<T, E>` that it returns.
+    /// The output of a call: the function's return value, or the `T` of a returned `Result<T, E>`.
     type Output: 'static;
 
     #[doc(hidden)]

@@ -9,8 +9,9 @@ static WORKER: OnceLock<(usize, u32)> = OnceLock::new();
 /// A worker runs one task at a time.
 static ATTEMPT: AtomicU32 = AtomicU32::new(0);
 
-/// The worker that this process is; `None` in a process that is no worker. In a [`Process`](crate::Process) its index is 0, its
-/// attempt 1, and its parent the process that started it.
+/// Returns the worker that this process is, or `None` if it is not a worker.
+///
+/// In a [`Process`](crate::Process) the index is 0, the attempt 1, and the parent the process that started it.
 ///
 /// # Examples
 ///

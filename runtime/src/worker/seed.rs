@@ -18,16 +18,18 @@ static COUNTER: OnceLock<TaskCounter> = OnceLock::new();
 /// The step of splitmix64: the golden ratio, as a fraction of 2^64.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The seed of the task that is running, for a generator of random numbers; `None` outside of a task, and in a process that a
-/// task has forked.
+/// Returns the seed of the running task, for a generator of random numbers.
 ///
-/// It is made from the seed of the call (the option [`seed`](crate::Map::seed), 0 by default) and the task's index alone: the
-/// same in each run of the program, whatever the number of workers, the chunks and the attempts; and different for each task of
-/// a call. A call that is to draw other numbers than another one is given another `seed`. All threads of a task have its seed.
-/// A single call ([`Pool::apply`](crate::Pool::apply)) has that of task 0; those that were submitted ([`Pool::submit`](crate::Pool::submit))
-/// count from task 1 on, in the order in which the pool got them.
+/// It is `None` outside of a task, and in a process that a task has forked.
 ///
-/// It is the number at the task's index in splitmix64's sequence, which begins at a mix of the call's seed. Good for seeding a generator; no secret.
+/// The seed depends only on the seed of the call (the option [`seed`](crate::Map::seed), 0 by default) and the task's index. So it is
+/// the same in each run of the program, whatever the number of workers, the chunks and the attempts, and different for each task of a
+/// call. Pass a different `seed` to each call that should draw different numbers. All threads of a task have its seed. A single call
+/// ([`Pool::apply`](crate::Pool::apply)) has the seed of task 0. Submitted calls ([`Pool::submit`](crate::Pool::submit)) count from
+/// task 1 on, in the order of submission.
+///
+/// It is the number at the task's index in splitmix64's sequence, which begins at a mix of the call's seed. It is good for seeding a
+/// generator, and it is not a secret.
 ///
 /// # Examples
 ///
