@@ -35,12 +35,15 @@ fn panic_with(length: usize) {
 fn a_pool_out_of_range_is_refused() {
     let _guard = common::guard();
     let cases = [
-        (Pool::builder().workers(0), "workers = 0 is out of range: 1 to 4096"),
-        (Pool::builder().workers(4097), "workers = 4097 is out of range"),
-        (Pool::builder().frame_bytes_max(100), "frame_bytes_max = 100 is out of range: 4096"),
-        (Pool::builder().stack_bytes(1), "stack_bytes = 1 is out of range"),
-        (Pool::builder().startup_timeout(Duration::ZERO), "startup_timeout = 0ns is out of range"),
-        (Pool::builder().startup_timeout(Duration::MAX), "and up to a day are allowed"),
+        (Pool::builder().workers(0), "`workers` must be 1 to 4096, got 0"),
+        (Pool::builder().workers(4097), "`workers` must be 1 to 4096, got 4097"),
+        (Pool::builder().frame_bytes_max(100), "`frame_bytes_max` must be 4096 bytes to 4 GiB - 1 byte, got 100"),
+        (Pool::builder().stack_bytes(1), "`stack_bytes` must be 64 KiB to "),
+        (
+            Pool::builder().startup_timeout(Duration::ZERO),
+            "`startup_timeout` must be greater than zero and at most a day, got 0ns",
+        ),
+        (Pool::builder().startup_timeout(Duration::MAX), "and at most a day, got "),
     ];
     for (builder, said) in cases {
         let error = builder.build().unwrap_err();
@@ -54,7 +57,7 @@ fn a_zero_in_a_call_is_refused_before_anything_runs() {
     for error in
         [pool_map!(double, 0..3; chunk_size = 0).unwrap_err(), pool_iter!(double, 0..3; window = 0).err().unwrap()]
     {
-        assert!(error.is_invalid_option() && error.to_string().contains("= 0 allows no task at all"), "{error}");
+        assert!(error.is_invalid_option() && error.to_string().contains("must be greater than zero, got 0"), "{error}");
     }
 }
 

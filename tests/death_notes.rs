@@ -383,7 +383,7 @@ fn a_memory_limit_that_cannot_be_kept_is_refused() {
     let _guard = common::guard();
     for bytes in [0, (16 << 20) - 1] {
         let error = Pool::builder().memory_limit(bytes).build().unwrap_err();
-        let said = if common::limits_memory() { "at least 16777216 bytes are allowed" } else { "cannot be kept" };
+        let said = if common::limits_memory() { "must be at least 16777216 bytes" } else { "not supported" };
         assert!(error.is_invalid_option() && error.to_string().contains(said), "{error}");
     }
     let error = Pool::builder().memory_limit(1 << 30).stack_bytes(1 << 30).build().unwrap_err();

@@ -244,8 +244,8 @@ impl Barrier {
     fn broken(&self, how: u64) -> Error {
         let members = self.members();
         let (cause, what) = match how {
-            BY_DEATH => (Between::OwnerDied, "a process that waited at it has ended"),
-            BY_TIME => (Between::TimedOut, "not all came in time"),
+            BY_DEATH => (Between::OwnerDied, "a process that waited at it died"),
+            BY_TIME => (Between::TimedOut, "a participant timed out"),
             _ => (Between::Unfit, "it is corrupted (a task wrote to its memory)"),
         };
         Error::between(cause, format!("the Barrier for {members} is broken, as {what}: make another"))

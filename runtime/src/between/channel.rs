@@ -93,7 +93,7 @@ use crate::sys::{self, Wait, Watch};
 /// # Ok::<(), poolmap::Error>(())
 /// ```
 pub fn channel<T: Serialize + DeserializeOwned>() -> Result<(Sender<T>, Receiver<T>)> {
-    let failed = |error| Error::between(Between::Unfit, format!("a channel could not be made: {error}"));
+    let failed = |error| Error::between(Between::Unfit, format!("could not create a channel: {error}"));
     let (sending, receiving) = sys::packet_pair(BUFFER_BYTES, SLICE).map_err(failed)?;
     let ends = Ends::new()?;
     let sender = Sender { end: ends.open(Role::Send, Arc::new(sending)), value: PhantomData };
@@ -151,13 +151,13 @@ impl<T: Serialize> Sender<T> {
     }
 
     fn send_by(&self, buffer: &mut Vec<u8>, value: &T, patience: Patience) -> Result<()> {
-        let failed = |error| Error::between(Between::Unfit, format!("a value could not be sent: {error}"));
+        let failed = |error| Error::between(Between::Unfit, format!("could not send a value: {error}"));
         buffer.clear();
         buffer.resize(HEAD_BYTES, 0);
         let by_value = shared::by_value();
         let encoded = codec::encode_caught(value, buffer, VALUE_BYTES_MAX);
         drop(by_value);
-        encoded.map_err(|error| Error::between(Between::Unfit, format!("a value does not encode: {error}")))?;
+        encoded.map_err(|error| Error::between(Between::Unfit, format!("could not encode a value: {error}")))?;
         let mut packet = Packet::new(buffer).map_err(failed)?;
         let (mut look, mut had_room) = (self.end.look(), false);
         loop {
@@ -184,10 +184,7 @@ impl<T: Serialize> Sender<T> {
                 continue;
             }
             let Some(slice) = patience.slice() else {
-                return Err(Error::between(
-                    Between::TimedOut,
-                    "the channel had no room: receive faster, or wait longer",
-                ));
+                return Err(Error::between(Between::TimedOut, "the channel is full: receive faster, or wait longer"));
             };
             if had_room {
                 // But not for descriptors, of which too many are under way, or another was faster.
@@ -204,11 +201,10 @@ const NO_ROOM: Duration = Duration::from_millis(1);
 
 fn no_receiver(found: Found) -> Error {
     match found {
-        Found::NoneByDeath => Error::between(
-            Between::DisconnectedByDeath,
-            "nobody receives from the channel any more: the processes that did have ended",
-        ),
-        _ => Error::between(Between::Disconnected, "nobody receives from the channel any more"),
+        Found::NoneByDeath => {
+            Error::between(Between::DisconnectedByDeath, "channel closed: a process holding a Receiver died")
+        }
+        _ => Error::between(Between::Disconnected, "channel closed: all receivers were dropped"),
     }
 }
 
@@ -267,9 +263,8 @@ impl<T: DeserializeOwned> Receiver<T> {
                 _ => Wait::No,
             };
             let came = packets::receive(self.end.socket.as_fd(), buffer, wait);
-            let came = came.map_err(|error| {
-                Error::between(Between::Unfit, format!("a value could not be received from a channel: {error}"))
-            })?;
+            let came =
+                came.map_err(|error| Error::between(Between::Unfit, format!("could not receive a value: {error}")))?;
             let decoded = match came {
                 Came::Small(length) => decode(&buffer[HEAD_BYTES..HEAD_BYTES + length]),
                 Came::Large(value) => decode(&value),
@@ -287,9 +282,7 @@ impl<T: DeserializeOwned> Receiver<T> {
                     continue;
                 }
             };
-            let unfit = |error| {
-                Error::between(Between::Unfit, format!("what came through a channel is no value of it: {error}"))
-            };
+            let unfit = |error| Error::between(Between::Unfit, format!("could not decode a received value: {error}"));
             return decoded.map(Some).map_err(unfit);
         }
     }
@@ -320,7 +313,7 @@ fn no_sender(found: Found) -> Error {
             Between::DisconnectedByDeath,
             "channel closed: a process holding a Sender died, and may have had more to send",
         ),
-        _ => Error::between(Between::Disconnected, "the channel has ended: all senders were dropped"),
+        _ => Error::between(Between::Disconnected, "channel closed: all senders were dropped"),
     }
 }
 

@@ -196,7 +196,7 @@ fn write<T: Serialize>(object: &Object, value: &T) -> Result<()> {
         .map_err(|error| Error::between(Between::Unfit, format!("the value of a Mutex does not encode: {error}")))?;
     if bytes.len() > capacity {
         let what = format!(
-            "`{}` takes {} bytes, more than the {capacity} that its Mutex has room for: make it with \
+            "`{}` takes {} bytes, and the capacity of its Mutex is {capacity}: create it with \
              Mutex::with_capacity(value, bytes)",
             std::any::type_name::<T>(),
             bytes.len(),

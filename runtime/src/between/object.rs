@@ -139,8 +139,7 @@ pub(super) struct Object {
 impl Object {
     /// A new object with a body of so many bytes, which `fill` writes before anyone else has it.
     pub(super) fn new(kind: Kind, body_bytes: usize, fill: impl FnOnce(&CommonMemory)) -> Result<Arc<Self>> {
-        let failed =
-            |error| Error::between(Between::Unfit, format!("there is no memory to share for {}: {error}", kind.name()));
+        let failed = |error| Error::between(Between::Unfit, format!("could not create {}: {error}", kind.name()));
         let bytes = BODY.checked_add(body_bytes).ok_or_else(|| failed(std::io::ErrorKind::OutOfMemory.into()))?;
         let descriptor = sys::common_memory(bytes).map_err(failed)?;
         let memory = CommonMemory::new(&descriptor, bytes).map_err(failed)?;
@@ -151,11 +150,11 @@ impl Object {
 
     /// An object that another process has made.
     pub(super) fn join(kind: Kind, descriptor: Arc<OwnedFd>) -> Result<Arc<Self>> {
-        let failed = |error| Error::between(Between::Unfit, format!("{} could not be mapped: {error}", kind.name()));
+        let failed = |error| Error::between(Between::Unfit, format!("could not map {}: {error}", kind.name()));
         let bytes = sys::memory_bytes(&descriptor).map_err(failed)?;
         let memory = CommonMemory::new(&descriptor, bytes).map_err(failed)?;
         if bytes < BODY || memory.word(KIND).load(Ordering::SeqCst) != kind as u64 {
-            return Err(Error::between(Between::Unfit, format!("what came is not {}", kind.name())));
+            return Err(Error::between(Between::Unfit, format!("the received descriptor is not {}", kind.name())));
         }
         Self::of(memory, descriptor).map(Arc::new)
     }

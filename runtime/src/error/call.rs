@@ -205,8 +205,8 @@ impl fmt::Display for Error {
             ),
             Kind::Deadline(limit) => write!(
                 f,
-                "the deadline of the call came {limit:?} after its start, before all its input was read: give it more \
-                 time, or less to do",
+                "the deadline of the call came {limit:?} after its start, before all its input was read: raise the \
+                 deadline, or pass less input",
             ),
             Kind::Task(task) => task.fmt(f),
             Kind::Start(failure) => f.write_str(&failure.message),
@@ -214,12 +214,9 @@ impl fmt::Display for Error {
             Kind::Closed => {
                 f.write_str("the pool was shut down: make another one, or shut it down after the last call")
             }
-            Kind::Taken => f.write_str("the output of this call was taken before: join it once"),
+            Kind::Taken => f.write_str("the output of this call was already taken: join it once"),
             Kind::Joined(name) => {
-                write!(
-                    f,
-                    "process `{name}` was joined before: its output is given once, so keep what the first join gave"
-                )
+                write!(f, "process `{name}` was joined before: keep the output of the first join")
             }
             Kind::Forked(what) => {
                 write!(

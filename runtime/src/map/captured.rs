@@ -38,7 +38,7 @@ pub(super) fn check(output: Output, instead: &str) -> Result<()> {
         return Ok(());
     }
     Err(Error::invalid_option(format!(
-        "this pool captures nothing of what its workers print: build it with Pool::builder().output(Output::Captured), {instead}",
+        "this pool captures nothing: build it with Pool::builder().output(Output::Captured), {instead}",
     )))
 }
 
@@ -54,8 +54,7 @@ impl<F: WorkerFn, A: Columns> Map<'_, F, A> {
         check(engine.output(), "and name it, `pool_map_captured!(in &pool, f, xs)`")?;
         if engine.executes_again() {
             return Err(Error::invalid_option(
-                "retry_errors does not go with pool_map_captured!: leave it out, or take pool_try_map!, whose errors have what was \
-                 printed",
+                "pool_map_captured! does not support `retry_errors`: use pool_try_map!, whose errors have the printed output",
             ));
         }
         let mut gathered = Gathered::new(engine.length());

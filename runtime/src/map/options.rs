@@ -28,25 +28,23 @@ impl Options {
     /// Refuses values that allow nothing.
     pub(super) fn check(&self) -> Result<()> {
         let zeros = [
-            ("chunk_size", self.chunk_size == Some(0), "no task at all"),
-            ("window", self.window == Some(0), "no task at all"),
-            ("attempts", self.attempts == Some(0), "no execution at all"),
-            ("retry_errors", self.retry.executions == Some(0), "no further execution"),
-            ("timeout", self.limits.timeout == Some(Duration::ZERO), "no task any time"),
-            ("cpu_limit", self.limits.cpu_limit == Some(Duration::ZERO), "no task any processor time"),
-            ("deadline", self.deadline == Some(Duration::ZERO), "the call no time"),
+            ("chunk_size", self.chunk_size == Some(0)),
+            ("window", self.window == Some(0)),
+            ("attempts", self.attempts == Some(0)),
+            ("retry_errors", self.retry.executions == Some(0)),
+            ("timeout", self.limits.timeout == Some(Duration::ZERO)),
+            ("cpu_limit", self.limits.cpu_limit == Some(Duration::ZERO)),
+            ("deadline", self.deadline == Some(Duration::ZERO)),
         ];
-        for (option, is_zero, what) in zeros {
+        for (option, is_zero) in zeros {
             if is_zero {
-                return Err(Error::invalid_option(format!(
-                    "{option} = 0 allows {what}: it must be greater than zero, or left out",
-                )));
+                return Err(Error::invalid_option(format!("`{option}` must be greater than zero, got 0")));
             }
         }
         self.retry.check()?;
         if self.limits.cpu_limit.is_some() && !sys::CAN_TELL_CPU_TIME {
             return Err(Error::invalid_option(
-                "cpu_limit cannot be kept: this system does not tell the processor time of another process; leave it out",
+                "`cpu_limit` is not supported on this platform: it does not report the processor time of another process",
             ));
         }
         Ok(())

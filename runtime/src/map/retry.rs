@@ -39,7 +39,7 @@ impl RetryRules {
         for (option, is_given) in without {
             if is_given && self.executions.is_none() {
                 return Err(Error::invalid_option(format!(
-                    "{option} says nothing without retry_errors: say how many further executions there may be, or leave it out",
+                    "`{option}` needs `retry_errors`, the number of further executions",
                 )));
             }
         }

@@ -278,16 +278,15 @@ impl Builder {
             _ => 1,
         });
         check_workers(workers)?;
-        let remedy = "4096 bytes to 4 GiB - 1 byte are allowed";
+        let allowed = "4096 bytes to 4 GiB - 1 byte";
         let frame_bytes_max = self.frame_bytes_max;
         let most = u32::MAX as usize;
-        in_range("frame_bytes_max", frame_bytes_max, wire::FRAME_BYTES_MIN, most, remedy)?;
-        let remedy = format!("64 KiB to {} GiB are allowed", STACK_BYTES_MAX >> 30);
-        in_range("stack_bytes", self.stack_bytes, STACK_BYTES_MIN, STACK_BYTES_MAX, &remedy)?;
+        in_range("frame_bytes_max", frame_bytes_max, wire::FRAME_BYTES_MIN, most, allowed)?;
+        let allowed = format!("64 KiB to {} GiB", STACK_BYTES_MAX >> 30);
+        in_range("stack_bytes", self.stack_bytes, STACK_BYTES_MIN, STACK_BYTES_MAX, &allowed)?;
         if self.startup_timeout.is_zero() || self.startup_timeout > STARTUP_TIMEOUT_MAX {
             return Err(Error::invalid_option(format!(
-                "startup_timeout = {:?} is out of range: more than zero and up to a day are allowed, and 10 s are the \
-                 default",
+                "`startup_timeout` must be greater than zero and at most a day, got {:?}",
                 self.startup_timeout,
             )));
         }
@@ -323,61 +322,52 @@ fn transport_from_environment() -> Result<Transport> {
         Some(value) if value == "socket" => Ok(Transport::Socket),
         Some(value) if value == "memory" => Ok(Transport::SharedMemory),
         Some(value) => Err(Error::invalid_option(format!(
-            "the environment variable {TRANSPORT_VARIABLE} is {value:?}: \"memory\" (the default: shared memory where the \
-             system has it) and \"socket\" are allowed",
+            "the environment variable {TRANSPORT_VARIABLE} must be \"memory\" (the default) or \"socket\", got {value:?}",
         ))),
     }
 }
 
 pub(super) fn check_workers(workers: usize) -> Result<()> {
-    let remedy = "1 to 4096 are allowed; without workers(n), a pool has one for each CPU";
-    in_range("workers", workers, 1, WORKERS_MAX, remedy)
+    in_range("workers", workers, 1, WORKERS_MAX, "1 to 4096")
 }
 
 fn check_retirement(retirement: &Retirement) -> Result<()> {
     let Retirement { tasks_max, memory_max, idle_timeout } = retirement;
     if *tasks_max == Some(0) {
-        return Err(Error::invalid_option(
-            "max_tasks_per_worker = 0 allows no task at all: give it 1 or more, or leave it out",
-        ));
+        return Err(Error::invalid_option("`max_tasks_per_worker` must be greater than zero, got 0"));
     }
     if *memory_max == Some(0) {
-        return Err(Error::invalid_option(
-            "max_memory_per_worker = 0 allows no worker at all: give it the bytes that a worker may have, or leave it out",
-        ));
+        return Err(Error::invalid_option("`max_memory_per_worker` must be greater than zero, got 0"));
     }
     if memory_max.is_some() && sys::resident_bytes(std::process::id()).is_none() {
         return Err(Error::invalid_option(
-            "max_memory_per_worker cannot be kept: this system does not tell how much memory a process has; leave it out",
+            "`max_memory_per_worker` is not supported on this platform: it does not report the memory of another process",
         ));
     }
     if *idle_timeout == Some(Duration::ZERO) {
-        return Err(Error::invalid_option(
-            "idle_timeout = 0 lets no worker wait for a task: give it more than that, or leave it out",
-        ));
+        return Err(Error::invalid_option("`idle_timeout` must be greater than zero, got 0"));
     }
     Ok(())
 }
 
 fn check_memory_limit(bytes: u64, stack_bytes: usize) -> Result<()> {
     if !sys::CAN_LIMIT_MEMORY {
-        return Err(Error::invalid_option(format!(
-            "memory_limit = {bytes} cannot be kept: this system has no limit for the memory of a process; leave it out",
-        )));
+        return Err(Error::invalid_option(
+            "`memory_limit` is not supported on this platform: it has no limit for the memory of a process",
+        ));
     }
     let least = stack_bytes as u64 + MEMORY_BYTES_MIN;
     if bytes < least {
         return Err(Error::invalid_option(format!(
-            "memory_limit = {bytes} is out of range: at least {least} bytes are allowed, 8 MiB and the stack of the tasks \
-             (stack_bytes); without memory_limit(bytes), a worker has no limit",
+            "`memory_limit` must be at least {least} bytes (8 MiB and the stack of the tasks, `stack_bytes`), got {bytes}",
         )));
     }
     Ok(())
 }
 
-fn in_range(option: &str, value: usize, least: usize, most: usize, remedy: &str) -> Result<()> {
+fn in_range(option: &str, value: usize, least: usize, most: usize, allowed: &str) -> Result<()> {
     if (least..=most).contains(&value) {
         return Ok(());
     }
-    Err(Error::invalid_option(format!("{option} = {value} is out of range: {remedy}")))
+    Err(Error::invalid_option(format!("`{option}` must be {allowed}, got {value}")))
 }

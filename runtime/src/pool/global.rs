@@ -83,8 +83,7 @@ fn workers_from_environment() -> Result<Option<usize>> {
     match value.to_str().and_then(|value| value.trim().parse().ok()) {
         Some(workers) if (1..=WORKERS_MAX).contains(&workers) => Ok(Some(workers)),
         _ => Err(Error::invalid_option(format!(
-            "{WORKERS_VARIABLE}={} is not a number of workers: set it to a number from 1 to {WORKERS_MAX}, or unset it for one \
-             worker for each CPU",
+            "the environment variable {WORKERS_VARIABLE} must be a number from 1 to {WORKERS_MAX}, got `{}`",
             value.display(),
         ))),
     }

@@ -141,7 +141,7 @@ pub(crate) fn grant(
     kind: u32,
     (offset, bytes): (usize, usize),
 ) -> Result<Name, CodecError> {
-    let name = fresh_name().map_err(|error| CodecError::new(format!("the system gives no random bytes: {error}")))?;
+    let name = fresh_name().map_err(|error| CodecError::new(format!("could not get random bytes: {error}")))?;
     let grant = Grant { name, right, kind, segment: segment.id, offset: offset as u64, bytes: bytes as u64 };
     MODE.with_borrow_mut(|mode| {
         if let Mode::Collect(noted, _) = &mut **mode {
@@ -154,7 +154,7 @@ pub(crate) fn grant(
 
 /// A grant that goes with no table yet: of a value that all tasks share.
 pub(crate) fn value_grant(segment: &Segment, (offset, bytes): (usize, usize)) -> Result<Grant, CodecError> {
-    let name = fresh_name().map_err(|error| CodecError::new(format!("the system gives no random bytes: {error}")))?;
+    let name = fresh_name().map_err(|error| CodecError::new(format!("could not get random bytes: {error}")))?;
     let (offset, bytes) = (offset as u64, bytes as u64);
     Ok(Grant { name, right: Right::Value, kind: 0, segment: segment.id, offset, bytes })
 }

@@ -168,7 +168,7 @@ impl<'a> ToParent<'a> {
 
 fn segment_head(fields: &mut Fields<'_>) -> Result<SegmentHead, Violation> {
     let (id, bytes) = (fields.u64()?, fields.u64()?);
-    let kind = SegmentKind::of(fields.u8()?).ok_or_else(|| Violation::new("a segment of a kind that is none"))?;
+    let kind = SegmentKind::of(fields.u8()?).ok_or_else(|| Violation::new("invalid kind of segment"))?;
     let mut runs = Vec::new();
     while !fields.0.is_empty() {
         runs.push((fields.u64()?, fields.u64()?));
