@@ -3,8 +3,8 @@
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 
+use super::owned::owned;
 use super::place::{self, Place};
-use super::worker::owned;
 use crate::function::{Output, Parameter};
 
 /// `<ty as bound>`, at a place of the user's.

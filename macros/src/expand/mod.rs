@@ -8,6 +8,7 @@
 mod bound;
 mod call;
 mod entry;
+mod owned;
 mod place;
 mod refused;
 mod registration;

@@ -8,8 +8,8 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 
 use super::bound::Bound;
+use super::owned::owned;
 use super::place::{self, Place};
-use super::worker::owned;
 use crate::function::{Function, Output, Parameter, Passing, State};
 
 /// The registration. A block of its own keeps its names apart.

@@ -1,11 +1,11 @@
 //! What `#[worker]` writes: the function as it was, the struct of its arguments, and its registration.
 
 use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
+use quote::quote;
 
-use super::place::{self, Place};
-use super::{refused, registration};
-use crate::function::{self, Function, OwnedForm, Parameter};
+use super::owned::owned;
+use super::{place, refused, registration};
+use crate::function::{self, Function};
 use crate::mistakes::Mistakes;
 use crate::options::{Attribute, Options};
 
@@ -51,16 +51,5 @@ fn structure(function: &Function) -> TokenStream {
         #(#lints)*
         #(#marks)*
         #visibility struct #name { #(#fields)* }
-    }
-}
-
-/// The owned type of a parameter, which stands where the user's type does.
-pub(super) fn owned(parameter: &Parameter) -> TokenStream {
-    let Place { first, .. } = Place::of(&parameter.written);
-    match &parameter.owned {
-        OwnedForm::Same(ty) => quote!(#ty),
-        OwnedForm::String => quote_spanned!(first=> ::std::string::String),
-        OwnedForm::Vec(element) => quote_spanned!(first=> ::std::vec::Vec<#element>),
-        OwnedForm::ToOwned(ty) => quote_spanned!(first=> <#ty as ::std::borrow::ToOwned>::Owned),
     }
 }

@@ -3,6 +3,7 @@
 mod attributes;
 mod check;
 mod enclosing;
+mod groups;
 mod model;
 mod names;
 mod owned;

@@ -5,16 +5,8 @@ use quote::ToTokens;
 use syn::visit_mut::{self, VisitMut};
 use syn::{GenericArgument, Lifetime, PathArguments, PathSegment, Type, TypePath};
 
+use super::groups::ungrouped;
 use super::model::{OwnedForm, Passing};
-
-/// The type, without the invisible delimiters that a macro's variable stands in, and without parentheses.
-pub(super) fn ungrouped(ty: &Type) -> &Type {
-    match ty {
-        Type::Group(group) => ungrouped(&group.elem),
-        Type::Paren(paren) => ungrouped(&paren.elem),
-        other => other,
-    }
-}
 
 /// What holds an argument of this type, and how the function takes it from there.
 pub(super) fn form(ty: &Type) -> (OwnedForm, Passing) {

@@ -3,6 +3,7 @@
 use quote::ToTokens;
 use syn::{GenericArgument, PathArguments, ReturnType, Type};
 
+use super::groups::ungrouped;
 use super::model::{Output, Returned};
 use super::owned;
 use super::types::{self, Place};
@@ -13,7 +14,7 @@ pub(super) fn output(output: &ReturnType, plain: bool, mistakes: &mut Mistakes) 
     let ReturnType::Type(_, ty) = output else {
         return Output::Nothing;
     };
-    let ty = owned::ungrouped(ty);
+    let ty = ungrouped(ty);
     let returned = Returned { named: owned::named(ty), inferred: owned::inferred(ty), written: ty.to_token_stream() };
     match ty {
         Type::Never(never) => {

@@ -5,7 +5,7 @@ use quote::ToTokens;
 use syn::parse::Parse;
 use syn::{Attribute, Meta, PatType, Path, Token, Type};
 
-use super::owned;
+use super::groups::ungrouped;
 use crate::mistakes::Mistakes;
 
 /// The state of a worker function.
@@ -63,7 +63,7 @@ fn read(parameter: &PatType, mistakes: &mut Mistakes) -> Option<State> {
             return None;
         }
     };
-    match owned::ungrouped(&parameter.ty) {
+    match ungrouped(&parameter.ty) {
         Type::Reference(reference) if reference.mutability.is_some() && reference.lifetime.is_none() => {
             let ty = (*reference.elem).clone();
             Some(State { init, written: ty.to_token_stream(), ty })

@@ -6,6 +6,7 @@ use quote::ToTokens;
 use syn::visit::Visit;
 use syn::{Lifetime, Type, TypeFnPtr, TypeImplTrait, TypePtr, TypeReference, TypeTraitObject};
 
+use super::groups::ungrouped;
 use super::owned;
 use crate::mistakes::Mistakes;
 
@@ -20,7 +21,7 @@ pub(super) enum Place {
 
 /// Checks the type of a parameter, which may be a reference.
 pub(super) fn check_parameter(parameter: &Type, mistakes: &mut Mistakes) {
-    let Type::Reference(reference) = owned::ungrouped(parameter) else {
+    let Type::Reference(reference) = ungrouped(parameter) else {
         return check(parameter, Place::Parameter, mistakes);
     };
     if let Some(lifetime) = &reference.lifetime
@@ -51,7 +52,7 @@ pub(super) fn check_parameter(parameter: &Type, mistakes: &mut Mistakes) {
 
 /// Whether it is the type of a part of an array that tasks fill.
 fn is_part(ty: &Type) -> bool {
-    let Type::Path(path) = owned::ungrouped(ty) else { return false };
+    let Type::Path(path) = ungrouped(ty) else { return false };
     (path.path.segments.last()).is_some_and(|segment| segment.ident == "SharedSliceMut")
 }
 

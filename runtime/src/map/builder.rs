@@ -354,6 +354,74 @@ impl<'p, F: WorkerFn, A: Columns, P> Map<'p, F, A, P> {
     }
 }
 
+impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
+    /// Sets how [`collect`](Self::collect) handles a failed task. Default: [`Stop`].
+    ///
+    /// The others are [`Collect`](super::Collect), [`Replace`](super::Replace), and a closure `|error: &TaskError| value`. With these,
+    /// only a failure of the call as a whole is an error of the map.
+    pub fn on_error<P: OnError<F::Output>>(self, on_error: P) -> Map<'p, F, A, P> {
+        let Self { pool, columns, options, function, .. } = self;
+        Map { pool, columns, options, function, on_error }
+    }
+}
+
+impl<F, A, P> Map<'_, F, A, P> {
+    /// Sets the maximum number of further executions of a task that returned an `Err` or panicked: 1 or more. Default: none.
+    ///
+    /// Each further execution runs alone, after a wait ([`retry_backoff`](Self::retry_backoff)), while other tasks run on. After the
+    /// last, the task's error has the causes of all ([`TaskError::causes`]). A waiting task counts against the window, and its wait
+    /// against the deadline. A lazy map executes tasks again while it is pulled.
+    ///
+    /// The option does not cover a task whose worker dies, that exceeds a limit, or whose arguments or result cannot be sent. For a
+    /// worker's death see [`attempts`](Self::attempts), which counts by itself. The effects of a task before its failure happen more
+    /// than once.
+    pub fn retry_errors(mut self, executions: u32) -> Self {
+        self.options.retry.executions = Some(executions);
+        self
+    }
+
+    /// Sets the wait between a task's first failure and its second execution. Default: 100 ms. Zero is no wait.
+    ///
+    /// The wait doubles with each further failure of the task, up to 30 s, or up to `first` if that is longer. Without
+    /// [`retry_errors`](Self::retry_errors) the map returns an error when it runs.
+    pub fn retry_backoff(mut self, first: Duration) -> Self {
+        self.options.retry.backoff = Some(first);
+        self
+    }
+
+    /// Executes a task again only if `condition` returns `true` for its error.
+    ///
+    /// The condition runs in this process, on the thread that waits for the results; its panic reaches the caller. Without
+    /// [`retry_errors`](Self::retry_errors) the map returns an error when it runs.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use poolmap::{TaskErrorKind, current_worker, pool_map, worker};
+    ///
+    /// #[worker]
+    /// fn fetch(page: u32) -> Result<u32, String> {
+    ///     let attempt = current_worker().map_or(1, |worker| worker.attempt());
+    ///     if attempt < 3 { Err("busy".into()) } else { Ok(2 * page) }
+    /// }
+    ///
+    /// poolmap::init();
+    /// let pages = pool_map!(fetch, 0..3; retry_errors = 2, retry_backoff = Duration::from_millis(1))?;
+    /// assert_eq!(pages, [0, 2, 4]);
+    ///
+    /// let error = pool_map!(fetch, 0..3; retry_errors = 2,
+    ///     retry_if = |error| !matches!(error.kind(), TaskErrorKind::Failed(failure) if failure.to_string() == "busy"));
+    /// assert_eq!(error.unwrap_err().task().map(|task| task.attempts()), Some(1));
+    /// # Ok::<(), poolmap::Error>(())
+    /// ```
+    pub fn retry_if(mut self, condition: impl Fn(&TaskError) -> bool + Send + Sync + 'static) -> Self {
+        self.options.retry.only_if(condition);
+        self
+    }
+}
+
 /// Results in order, of batches that come in any order.
 pub(super) struct Gathered<T> {
     /// Those of the first tasks.

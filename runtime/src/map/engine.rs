@@ -14,9 +14,9 @@ use self::again::Again;
 use self::input::Stage;
 use super::columns::{Columns, Length};
 use super::options::Options;
-use super::replies::Replies;
+use super::replies::{Indexed, Replies};
 use super::rows::Rows;
-use crate::error::{Error, Kind, Result, TaskError, TaskErrorKind};
+use crate::error::{Error, Kind, Result, TaskErrorKind};
 use crate::pool::{self, CallFailure, CallId, CallRules, Pace, Pool, Shared, Step};
 use crate::progress::{Ended, Shown};
 use crate::registry::WorkerFn;
@@ -52,9 +52,6 @@ pub(super) enum Unread {
     /// The call ends before them.
     Failed,
 }
-
-/// What became of one task, and its index.
-pub(super) type Indexed<T> = (usize, Result<T, TaskError>);
 
 /// A map that is running.
 pub(super) struct Engine<F: WorkerFn, A> {

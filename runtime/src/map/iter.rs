@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::iter::FusedIterator;
 
 use super::columns::Columns;
-use super::engine::{Engine, Indexed, Late};
+use super::engine::{Engine, Late};
+use super::replies::Indexed;
 use crate::error::{Error, TaskError};
 use crate::registry::WorkerFn;
 

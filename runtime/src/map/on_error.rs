@@ -1,9 +1,6 @@
 //! What `pool_map!` makes of a task that fails.
 
-use super::builder::Map;
-use super::columns::Columns;
 use crate::error::{Result, TaskError};
-use crate::registry::WorkerFn;
 
 /// Decides how [`pool_map!`](crate::pool_map) handles a failed task: the option `on_error`.
 ///
@@ -110,16 +107,5 @@ impl<T, V: Fn(&TaskError) -> T> OnError<T> for V {
 
     fn error(&self, error: TaskError) -> Result<T> {
         Ok(self(&error))
-    }
-}
-
-impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
-    /// Sets how [`collect`](Self::collect) handles a failed task. Default: [`Stop`].
-    ///
-    /// The others are [`Collect`], [`Replace`], and a closure `|error: &TaskError| value`. With these, only a failure of the call as a
-    /// whole is an error of the map.
-    pub fn on_error<P: OnError<F::Output>>(self, on_error: P) -> Map<'p, F, A, P> {
-        let Self { pool, columns, options, function, .. } = self;
-        Map { pool, columns, options, function, on_error }
     }
 }

@@ -5,7 +5,6 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use super::engine::Indexed;
 use crate::codec::Decoder;
 use crate::error::{Printed, TaskError, TaskErrorKind};
 use crate::foreign::Panic;
@@ -14,6 +13,9 @@ use crate::task::{Done, Outcomes, Output};
 use crate::trace;
 use crate::transport::Chunk;
 use crate::wire::{Records, Violation};
+
+/// What became of one task, and its index.
+pub(super) type Indexed<T> = (usize, Result<T, TaskError>);
 
 /// Outcomes, to be taken one by one.
 pub(super) struct Replies {

@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::builder::Map;
 use crate::error::{Error, Result, TaskError, TaskErrorKind};
 
 /// A task is executed again so long after it failed for the first time, twice as long after the second time, and so on: short
@@ -33,6 +32,11 @@ impl fmt::Debug for Condition {
 }
 
 impl RetryRules {
+    /// Executes a task again only if this says so of its error.
+    pub(super) fn only_if(&mut self, condition: impl Fn(&TaskError) -> bool + Send + Sync + 'static) {
+        self.condition = Some(Condition(Arc::new(condition)));
+    }
+
     /// Refuses what says nothing.
     pub(super) fn check(&self) -> Result<()> {
         let without = [("retry_backoff", self.backoff.is_some()), ("retry_if", self.condition.is_some())];
@@ -68,63 +72,6 @@ impl RetryRules {
 /// Whether the function itself ended the execution without an output.
 fn is_failure(kind: &TaskErrorKind) -> bool {
     matches!(kind, TaskErrorKind::Failed(_) | TaskErrorKind::Panicked { .. })
-}
-
-impl<F, A, P> Map<'_, F, A, P> {
-    /// Sets the maximum number of further executions of a task that returned an `Err` or panicked: 1 or more. Default: none.
-    ///
-    /// Each further execution runs alone, after a wait ([`retry_backoff`](Self::retry_backoff)), while other tasks run on. After the
-    /// last, the task's error has the causes of all ([`TaskError::causes`]). A waiting task counts against the window, and its wait
-    /// against the deadline. A lazy map executes tasks again while it is pulled.
-    ///
-    /// The option does not cover a task whose worker dies, that exceeds a limit, or whose arguments or result cannot be sent. For a
-    /// worker's death see [`attempts`](Self::attempts), which counts by itself. The effects of a task before its failure happen more
-    /// than once.
-    pub fn retry_errors(mut self, executions: u32) -> Self {
-        self.options.retry.executions = Some(executions);
-        self
-    }
-
-    /// Sets the wait between a task's first failure and its second execution. Default: 100 ms. Zero is no wait.
-    ///
-    /// The wait doubles with each further failure of the task, up to 30 s, or up to `first` if that is longer. Without
-    /// [`retry_errors`](Self::retry_errors) the map returns an error when it runs.
-    pub fn retry_backoff(mut self, first: Duration) -> Self {
-        self.options.retry.backoff = Some(first);
-        self
-    }
-
-    /// Executes a task again only if `condition` returns `true` for its error.
-    ///
-    /// The condition runs in this process, on the thread that waits for the results; its panic reaches the caller. Without
-    /// [`retry_errors`](Self::retry_errors) the map returns an error when it runs.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// use poolmap::{TaskErrorKind, current_worker, pool_map, worker};
-    ///
-    /// #[worker]
-    /// fn fetch(page: u32) -> Result<u32, String> {
-    ///     let attempt = current_worker().map_or(1, |worker| worker.attempt());
-    ///     if attempt < 3 { Err("busy".into()) } else { Ok(2 * page) }
-    /// }
-    ///
-    /// poolmap::init();
-    /// let pages = pool_map!(fetch, 0..3; retry_errors = 2, retry_backoff = Duration::from_millis(1))?;
-    /// assert_eq!(pages, [0, 2, 4]);
-    ///
-    /// let error = pool_map!(fetch, 0..3; retry_errors = 2,
-    ///     retry_if = |error| !matches!(error.kind(), TaskErrorKind::Failed(failure) if failure.to_string() == "busy"));
-    /// assert_eq!(error.unwrap_err().task().map(|task| task.attempts()), Some(1));
-    /// # Ok::<(), poolmap::Error>(())
-    /// ```
-    pub fn retry_if(mut self, condition: impl Fn(&TaskError) -> bool + Send + Sync + 'static) -> Self {
-        self.options.retry.condition = Some(Condition(Arc::new(condition)));
-        self
-    }
 }
 
 #[cfg(test)]

@@ -69,6 +69,32 @@ impl<F: Parameter<N>, const N: usize> EncodeOwned<F::Owned> for ParameterOf<F, N
     }
 }
 
+/// What is given for the parameter at place `N` of `F`. It is `Self` that a parameter is missed for: the compiler then says so of
+/// the iterator, and not of the function.
+#[diagnostic::on_unimplemented(
+    message = "one iterator too many: this worker function takes {N}",
+    label = "the function has no parameter for this",
+    note = "a map takes one iterator for each parameter; a function without parameters is called with `pool.apply(f {{}})`"
+)]
+pub trait Given<F, const N: usize> {
+    /// [`Parameter::Owned`].
+    type Owned;
+    /// [`Parameter::Written`].
+    type Written<'a>;
+    /// `F` itself: a type unknown to the compiler where there is no such parameter, so that it finds no further errors.
+    type Function;
+    /// What encodes its owned form.
+    type EncodedBy;
+}
+
+#[diagnostic::do_not_recommend]
+impl<S, F: Parameter<N>, const N: usize> Given<F, N> for S {
+    type Owned = F::Owned;
+    type Written<'a> = F::Written<'a>;
+    type Function = F::Function;
+    type EncodedBy = ParameterOf<F::Function, N>;
+}
+
 #[diagnostic::do_not_recommend]
 impl<T> EncodeAs<T> for T {
     type Parameter = T;

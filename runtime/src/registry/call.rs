@@ -14,11 +14,10 @@ use std::sync::atomic::Ordering;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::fold::{Folding, Outgrown};
-use super::function::WorkerFn;
+use super::folding::{Folding, Outgrown};
 use super::held::{self, Held};
 use super::progress::{Finished, Progress};
-use super::returned::{TEXT_PART, cut};
+use super::texts::{TEXT_PART, cut};
 use crate::codec::{Decoder, Encoder};
 use crate::error::CodecError;
 use crate::fault_points::{self, Point};
@@ -88,14 +87,6 @@ pub enum Stop {
     Encode(CodecError),
     /// The function returned an `Err`.
     Failed,
-}
-
-/// Runs every task that is left. It stands in the table of worker functions, compiled for each.
-pub fn run_tasks<F: WorkerFn>(call: &mut TaskCall<'_>) {
-    while call.begin() {
-        let result = F::__run(call);
-        call.end(result);
-    }
 }
 
 impl<'a> TaskCall<'a> {

@@ -6,67 +6,23 @@
 //! 3. A run ends after outputs of [`BYTES_MAX`] in all, as what they are folded into may be as large as they are together.
 //! 4. A run ends with the first task that gives no output: those before it have empty ones, those behind it are not begun.
 
-use std::any::Any;
 use std::io::Write;
 use std::marker::PhantomData;
 
 use super::call::{Stage, Stop, TaskCall};
+use super::folding::{BYTES_MAX, Folding};
 use super::function::{Itself, WorkerFn};
-use super::table::Registration;
+use super::table::{Merge, Registration};
 use crate::codec::{Decoder, Encoder};
 use crate::error::CodecError;
 use crate::fault_points::{self, Point};
 use crate::wire::{Status, Violation};
 
-/// A function that makes one output of two, `fn(T, T) -> T` of some `T`.
-pub type Merge = &'static (dyn Any + Send + Sync);
-
 /// That of two outputs of `F`.
 pub(crate) type MergeOf<F> = fn(<F as WorkerFn>::Output, <F as WorkerFn>::Output) -> <F as WorkerFn>::Output;
 
-/// No more bytes of outputs are folded into one, but for those of the last.
-const BYTES_MAX: usize = 1 << 20;
-
 /// Stands behind the output of a run: an output may have no bytes.
 const MARK: &[u8] = &[1];
-
-/// What has become of a run so far.
-#[derive(Default)]
-pub(super) struct Folding {
-    /// How many outputs are folded.
-    outputs: u32,
-    /// How many tasks behind them are not begun.
-    not_begun: u32,
-    /// The bytes of their outputs.
-    bytes: usize,
-    /// What a task printed is written out at its end.
-    flushes: bool,
-    /// The tasks are over, and their output is being written.
-    is_closing: bool,
-    /// What the task has instead of an output that was begun last.
-    stopped: Option<(Status, Vec<u8>)>,
-    output: Vec<u8>,
-}
-
-/// A result that is to be brought to its place, and the empty ones around it.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Outgrown {
-    pub(crate) status: Status,
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) before: u32,
-    pub(crate) behind: u32,
-}
-
-impl Outgrown {
-    pub(super) fn alone(status: Status, bytes: Vec<u8>) -> Self {
-        Self { status, bytes, before: 0, behind: 0 }
-    }
-
-    /// What the results behind it are.
-    pub(crate) fn status_behind(&self) -> Status {
-        if self.status == Status::Output { Status::Output } else { Status::NotRun }
-    }
-}
 
 /// Runs every task that is left, and folds their outputs. It stands in the table of worker functions, compiled for each.
 pub fn fold_tasks<F: WorkerFn>(call: &mut TaskCall<'_>, merge: Merge) {
@@ -180,26 +136,6 @@ impl TaskCall<'_> {
             }
             Err(stop) => self.end(Err(stop)),
         }
-    }
-}
-
-impl Folding {
-    /// Whether no other task is to be begun.
-    fn is_full(&self) -> bool {
-        self.bytes >= BYTES_MAX
-    }
-
-    /// The results of the run, and how many of its tasks were counted already.
-    pub(super) fn into_results(self) -> Option<(Outgrown, u32)> {
-        let Self { outputs, not_begun, .. } = self;
-        let results = match self.stopped {
-            Some((status, bytes)) => Outgrown { status, bytes, before: outputs, behind: not_begun },
-            None => {
-                let behind = outputs.checked_sub(1)?;
-                Outgrown { status: Status::Output, bytes: self.output, before: 0, behind }
-            }
-        };
-        Some((results, outputs))
     }
 }
 

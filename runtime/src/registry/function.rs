@@ -5,7 +5,6 @@ use std::error::Error;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::arguments::ParameterOf;
 use super::call::{Stop, TaskCall};
 use super::held::Held;
 use super::table::Registration;
@@ -109,32 +108,6 @@ pub trait Parameter<const N: usize> {
     /// Appends the bytes of an argument: by [`Argument::encode`], which is asked for where the function stands. A type that is not serde
     /// is one error then, there, and none in each map.
     fn encode(argument: &Self::Owned, encoder: &mut Encoder<'_>) -> Result<(), CodecError>;
-}
-
-/// What is given for the parameter at place `N` of `F`. It is `Self` that a parameter is missed for: the compiler then says so of
-/// the iterator, and not of the function.
-#[diagnostic::on_unimplemented(
-    message = "one iterator too many: this worker function takes {N}",
-    label = "the function has no parameter for this",
-    note = "a map takes one iterator for each parameter; a function without parameters is called with `pool.apply(f {{}})`"
-)]
-pub trait Given<F, const N: usize> {
-    /// [`Parameter::Owned`].
-    type Owned;
-    /// [`Parameter::Written`].
-    type Written<'a>;
-    /// `F` itself: a type unknown to the compiler where there is no such parameter, so that it finds no further errors.
-    type Function;
-    /// What encodes its owned form.
-    type EncodedBy;
-}
-
-#[diagnostic::do_not_recommend]
-impl<S, F: Parameter<N>, const N: usize> Given<F, N> for S {
-    type Owned = F::Owned;
-    type Written<'a> = F::Written<'a>;
-    type Function = F::Function;
-    type EncodedBy = ParameterOf<F::Function, N>;
 }
 
 /// A worker function that a reduction folds with, named by its struct.

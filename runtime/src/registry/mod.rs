@@ -5,23 +5,27 @@ mod call;
 mod encoded;
 mod fallible;
 mod fold;
+mod folding;
 mod function;
 mod held;
 mod outcome;
 mod progress;
 mod returned;
+mod run;
 mod state;
 mod table;
+mod texts;
 
-pub use arguments::{EncodeAs, EncodeOwned, Item, ParameterOf};
+pub use arguments::{EncodeAs, EncodeOwned, Given, Item, ParameterOf};
 pub(crate) use call::Flush;
-pub use call::{Stop, TaskCall, run_tasks};
+pub use call::{Stop, TaskCall};
 pub(crate) use encoded::EncodedCall;
 pub use fallible::{ErrorProbe, Fallible, Typed, Untyped};
-pub(crate) use fold::{Folded, MergeOf, Outgrown};
-pub use fold::{Merge, fold_tasks};
+pub use fold::fold_tasks;
+pub(crate) use fold::{Folded, MergeOf};
+pub(crate) use folding::Outgrown;
 pub use function::{
-    Argument, Folding, Given, Itself, Named, Output, Parameter, Parameters, WorkerFailure, WorkerFn, not_a_merger,
+    Argument, Folding, Itself, Named, Output, Parameter, Parameters, WorkerFailure, WorkerFn, not_a_merger,
     not_a_worker_function,
 };
 pub use held::Held;
@@ -30,7 +34,8 @@ pub(crate) use outcome::{
     NoOutput, decode_output, deserialize_panicked, failure, serialize_panicked, take_captured, take_outcome,
 };
 pub(crate) use progress::{Finished, Progress};
+pub use run::run_tasks;
 pub(crate) use state::forget_states;
 pub use state::with_state;
 pub(crate) use table::{DROPS_OUTPUT, fingerprint, first_test, function, test_name};
-pub use table::{Entry, Identity, Registration, Test};
+pub use table::{Entry, Identity, Merge, Registration, Test};

@@ -3,13 +3,10 @@
 use std::error::Error;
 
 use super::call::{Stop, TaskCall};
+use super::texts::{TEXT_PART, cut};
 use crate::codec;
 use crate::error::{CodecError, RemoteError, TypedValue};
 
-/// Texts of an error are cut here, and at a part of the frame, so that an error always fits into it.
-const TEXT_BYTES_MAX: usize = 64 * 1024;
-/// The part of a frame for the message, the debug text and the type's name, each.
-pub(super) const TEXT_PART: usize = 8;
 /// The part of a frame for the error as a value.
 const TYPED_PART: usize = 4;
 /// The part of a frame for one link of the chain of sources: all of them take a quarter, their lengths included.
@@ -50,13 +47,4 @@ pub(super) fn decode_failure(bytes: &[u8]) -> Result<RemoteError, CodecError> {
     let (message, chain, debug, type_name, typed): Failure = codec::decode(bytes)?;
     let typed = typed.map(|(type_hash, bytes)| TypedValue { type_hash, bytes });
     Ok(RemoteError::new(message, chain, debug, type_name, typed))
-}
-
-/// Cuts a text at so many bytes, and at [`TEXT_BYTES_MAX`].
-pub(super) fn cut(text: &str, bytes_max: usize) -> String {
-    let bytes_max = bytes_max.min(TEXT_BYTES_MAX);
-    if text.len() <= bytes_max {
-        return text.to_owned();
-    }
-    format!("{} …", &text[..text.floor_char_boundary(bytes_max)])
 }

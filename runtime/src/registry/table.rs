@@ -4,12 +4,12 @@
 //! A worker function's index in the sorted table is what travels. Both processes run one binary, so both make one table;
 //! the hello compares the fingerprints all the same.
 
+use std::any::Any;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::call::TaskCall;
-use super::fold::Merge;
 
 /// What tells one worker function from all others of a program. The name alone would not: two functions may each hold a
 /// nested one of the same name, in one module.
@@ -28,6 +28,9 @@ pub struct Identity {
     /// The version of the package.
     pub version: &'static str,
 }
+
+/// A function that makes one output of two, `fn(T, T) -> T` of some `T`.
+pub type Merge = &'static (dyn Any + Send + Sync);
 
 type Run = fn(&mut TaskCall<'_>);
 type Fold = fn(&mut TaskCall<'_>, Merge);

@@ -4,28 +4,17 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use super::segment::Memory;
-
 /// For less, a second thread takes longer to start than it saves.
 const BYTES_PER_THREAD: usize = 16 << 20;
 /// Copying is bound by the memory's speed, which a few threads use up.
 const THREADS_MAX: usize = 4;
 
-/// The first `bytes` of a file, in memory of this process that its workers can share.
+/// Reads the beginning of a file, as much of it as there is room for.
 ///
 /// # Errors
 ///
-/// The file cannot be read, or ends before (`UnexpectedEof`); there is no memory for it.
-pub(super) fn copy_of(file: &File, bytes: usize) -> io::Result<Memory> {
-    let (memory, read) = Memory::fill(bytes, |pages| {
-        let all = pages.numbers_mut::<u8>(0, bytes).ok_or(io::ErrorKind::OutOfMemory)?;
-        read_all(file, all)
-    })?;
-    read?;
-    Ok(memory)
-}
-
-fn read_all(file: &File, all: &mut [u8]) -> io::Result<()> {
+/// The file cannot be read, or ends before (`UnexpectedEof`).
+pub(super) fn read_all(file: &File, all: &mut [u8]) -> io::Result<()> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = (all.len() / BYTES_PER_THREAD).clamp(1, processors.min(THREADS_MAX));
     if threads == 1 {
@@ -53,6 +42,7 @@ fn read_all(file: &File, all: &mut [u8]) -> io::Result<()> {
 mod tests {
     use std::io::Write;
 
+    use super::super::segment::Memory;
     use super::*;
 
     #[test]
@@ -60,9 +50,9 @@ mod tests {
         let mut file = crate::sys::unnamed_file().unwrap();
         let bytes: Vec<u8> = (0..(2 * BYTES_PER_THREAD + 5) as u32).map(|at| (at >> 7) as u8).collect();
         file.write_all(&bytes).unwrap();
-        let memory = copy_of(&file, bytes.len()).unwrap();
+        let memory = Memory::copy_of(&file, bytes.len()).unwrap();
         assert!(memory.pages().numbers::<u8>(0, bytes.len()).unwrap() == bytes);
         file.set_len(100).unwrap();
-        assert_eq!(copy_of(&file, bytes.len()).err().unwrap().kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(Memory::copy_of(&file, bytes.len()).err().unwrap().kind(), io::ErrorKind::UnexpectedEof);
     }
 }

@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use super::copied;
 use super::segment::Memory;
 use super::slice::{Number, SharedSlice, short_name};
 use crate::sys::Pages;
@@ -37,7 +36,7 @@ impl<T: Number> SharedSlice<T> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn from_file(path: impl AsRef<Path>) -> io::Result<Self> {
-        Self::of_file(path.as_ref(), |file, bytes| copied::copy_of(&file, bytes))
+        Self::of_file(path.as_ref(), |file, bytes| Memory::copy_of(&file, bytes))
     }
 
     /// Maps the numbers of a file, without reading them.

@@ -125,6 +125,20 @@ impl Memory {
         Ok((Self::of(pages, Sendable::Itself(segment)), filled))
     }
 
+    /// The first `bytes` of a file, in memory of this process that its workers can share.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or ends before (`UnexpectedEof`); there is no memory for it.
+    pub(super) fn copy_of(file: &File, bytes: usize) -> io::Result<Self> {
+        let (memory, read) = Self::fill(bytes, |pages| {
+            let all = pages.numbers_mut::<u8>(0, bytes).ok_or(io::ErrorKind::OutOfMemory)?;
+            copied::read_all(file, all)
+        })?;
+        read?;
+        Ok(memory)
+    }
+
     fn of(pages: Pages, segment: Sendable) -> Self {
         Self { pages, segment, populated: Once::new() }
     }
@@ -146,7 +160,7 @@ impl Memory {
             return Ok(Self::of(pages, Sendable::Itself(Some(segment))));
         }
         let file = File::from(segment.memory.try_clone()?);
-        copied::copy_of(&file, bytes)
+        Self::copy_of(&file, bytes)
     }
 
     /// A file that is mapped, and does not change.

@@ -56,7 +56,7 @@ pub(crate) use packets::{is_too_long, packet_pair, receive_packet, send_packet, 
 pub(crate) use pages::{Pages, Part, page_bytes};
 pub(crate) use plain::{IsVec, Plain, for_each_plain, plain_bytes, type_id};
 pub(crate) use poll::{Watch, poll};
-pub(crate) use process::{CAN_TELL_CPU_TIME, End, Group, Process, cpu_time, resident_bytes};
+pub(crate) use process::{CAN_TELL_CPU_TIME, End, Process, cpu_time, resident_bytes};
 pub(crate) use program::own_program;
 pub(crate) use random::random;
 pub(crate) use refusal::{explained, start_error};
@@ -65,7 +65,7 @@ pub(crate) use seals::{CAN_SEAL, is_sealed_against_writers, seal_against_all_wri
 pub(crate) use socket::{
     FromParent, ParentChannel, Wait, is_hung_up, pair, receive, receive_with_descriptors, send, send_with_descriptors,
 };
-pub(crate) use spawn::{Spawn, Stdout, Surroundings, assignment, open_null, set_umask};
+pub(crate) use spawn::{Group, Spawn, Stdout, Surroundings, assignment, open_null, set_umask};
 pub(crate) use stack_room::{StackRoom, stack_room};
 #[cfg(feature = "progress")]
 pub(crate) use terminal::terminal_columns;

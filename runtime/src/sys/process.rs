@@ -18,7 +18,7 @@ use nix::unistd::Pid;
 
 use super::oom_kills::OomKills;
 use super::poll::{Watch, poll};
-use super::spawn::Spawn;
+use super::spawn::{Group, Spawn};
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,15 +29,6 @@ pub(crate) enum End {
     OutOfMemory,
     /// Someone else reaped it: the program ignores SIGCHLD, or waits for any child. Or the system denies every wait.
     Unknown,
-}
-
-/// The process group of a child.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Group {
-    /// It leads one of its own. What it started, and is in that group still, ends with it.
-    Own,
-    /// It stays in that of its parent: signals of the terminal reach both.
-    OfParent,
 }
 
 /// A process that every signal to it was refused is out of reach if it lives this long after the first: it was asked to end

@@ -26,7 +26,6 @@ use nix::fcntl::OFlag;
 use nix::libc;
 use nix::unistd::Pid;
 
-use super::process::Group;
 use super::socket::at_least;
 
 /// The descriptor of the process's end of its channel.
@@ -115,6 +114,15 @@ pub(crate) fn set_umask(bits: u32) {
 pub(crate) enum Stdout {
     Inherited,
     Null,
+}
+
+/// The process group of a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Group {
+    /// It leads one of its own. What it started, and is in that group still, ends with it.
+    Own,
+    /// It stays in that of its parent: signals of the terminal reach both.
+    OfParent,
 }
 
 /// A process to be started.

@@ -5,14 +5,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
+use super::event::{Event, Note};
 use super::ring::{RingLink, Taken};
 use super::sent::SentMemory;
 use super::socket::SocketLink;
 use super::{Arena, Chunk, Fault};
 use crate::output::{Files, LastWords};
 use crate::registry;
-use crate::sys::Crash;
-use crate::wire::{self, Greeting, PanicNote, Violation, Welcome};
+use crate::wire::{self, Violation, Welcome};
 
 /// The parent's end of a worker's channel.
 pub(crate) struct Link {
@@ -23,24 +23,6 @@ pub(crate) struct Link {
     said_hello: bool,
     /// What the worker prints to, if that is not what this process does.
     printed: Option<Files>,
-}
-
-/// What has come from a worker.
-#[derive(Debug)]
-pub(crate) enum Event {
-    Hello(Greeting),
-    Results(Taken),
-    /// A process of one call has decoded its arguments.
-    Decoded,
-    /// It has begun, and will begin, nothing more of what it was sent over the socket.
-    Returned,
-}
-
-/// What a worker has said of a task that has no result.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Note {
-    pub(crate) panic: Option<PanicNote>,
-    pub(crate) crash: Option<Crash>,
 }
 
 /// How many tasks a worker has.

@@ -5,6 +5,7 @@ mod arena;
 mod chunk;
 mod claims;
 mod entry;
+mod event;
 mod fault;
 mod layout;
 mod link;
@@ -19,8 +20,9 @@ pub(crate) use arena::{Arena, Block};
 pub(crate) use chunk::{Chunk, ChunkHead, Sharing};
 #[cfg(test)]
 pub(crate) use chunk::{SOLITARY_DEATHS_MAX, SOLITARY_KILLS_MAX};
+pub(crate) use event::{Event, Note};
 pub(crate) use fault::Fault;
-pub(crate) use link::{Event, Link, Load, Note};
+pub(crate) use link::{Link, Load};
 pub(crate) use parking::LOOK_AFTER;
 pub(crate) use ring::Taken;
 #[cfg(fuzzing)]

@@ -5,8 +5,7 @@
 //! each parameter whose arguments are shared (`u16`), the first the lowest; and what the seeds of its call's tasks are made from
 //! (`u64`). The indices of a chunk's tasks follow one another.
 
-use super::fields::{Fields, Violation, finish, finish_around};
-use super::message::{CHUNK, begin};
+use super::fields::{CHUNK, Fields, Violation, begin, finish, finish_around};
 
 /// The bytes of a length.
 pub(crate) const LENGTH_BYTES: usize = 4;

@@ -1,6 +1,9 @@
-//! Numbers in a payload, and what is wrong with one that breaks the rules. It knows no message.
+//! The head and the end of a frame, numbers in a payload, and what is wrong with one that breaks the rules. It knows no message.
 
 use super::HEADER_BYTES;
+
+/// The kind of the frame that carries a chunk: `message` has the others.
+pub(super) const CHUNK: u8 = 2;
 
 /// How a sender broke the protocol.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,6 +18,13 @@ impl Violation {
 /// What a length is checked by: no text, no zeros and no number of a small program match it.
 pub(super) fn check(length: u32) -> [u8; 4] {
     (length ^ 0x9e37_79b9).rotate_left(16).to_le_bytes()
+}
+
+/// Begins a frame of this kind in the place of what `buffer` holds.
+pub(super) fn begin(buffer: &mut Vec<u8>, kind: u8) {
+    buffer.clear();
+    buffer.extend_from_slice(&[0; HEADER_BYTES - 1]);
+    buffer.push(kind);
 }
 
 /// Ends the one frame that `frame` holds: writes its length and its checks.

@@ -1,7 +1,7 @@
 //! The messages of both directions, and their payloads.
 
 use super::chunk::{ChunkHeader, TaskFrames};
-use super::fields::{Fields, Violation, finish};
+use super::fields::{CHUNK, Fields, Violation, begin, finish};
 use super::{FRAME_BYTES_MIN, HEADER_BYTES, PROTOCOL_VERSION, TRAILER_BYTES};
 use crate::codec::{decode, encode};
 use crate::shared::{GRANT_BYTES, Grant, SegmentHead, SegmentKind};
@@ -9,7 +9,6 @@ use crate::sys::{CRASH_WORDS, Crash};
 use crate::task::Output;
 
 const WELCOME: u8 = 1;
-pub(super) const CHUNK: u8 = 2;
 const REVOKE: u8 = 3;
 const BELL: u8 = 4;
 const SEGMENT: u8 = 5;
@@ -189,12 +188,6 @@ fn output(place: u8) -> Result<Output, Violation> {
 
 fn greeting(fields: &mut Fields<'_>) -> Result<Greeting, Violation> {
     Ok(Greeting { version: fields.u32()?, fingerprint: fields.u64()? })
-}
-
-pub(super) fn begin(buffer: &mut Vec<u8>, kind: u8) {
-    buffer.clear();
-    buffer.extend_from_slice(&[0; HEADER_BYTES - 1]);
-    buffer.push(kind);
 }
 
 fn push_greeting(frame: &mut Vec<u8>, greeting: Greeting) {

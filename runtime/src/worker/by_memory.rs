@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::memory;
 use super::panic::{self, Printed, Teller};
+use super::run::{fold_tasks, note_task, run_tasks};
 use super::seed;
-use super::serve::{fold_tasks, note_task, run_tasks};
 use crate::fault_points::{self, Point};
 use crate::output;
 use crate::registry::Flush;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::memory;
 use super::panic::{self, Printed, Teller};
+use super::run::{note_task, run_tasks};
 use super::seed;
-use super::serve::{note_task, run_tasks};
 use crate::codec::{Encoder, Sink};
 use crate::fault_points::{self, Point};
 use crate::output;

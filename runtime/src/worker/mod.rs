@@ -6,6 +6,7 @@ mod by_socket;
 mod current;
 mod memory;
 mod panic;
+mod run;
 mod seed;
 mod serve;
 

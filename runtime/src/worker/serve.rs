@@ -9,10 +9,10 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::parent_id;
 use std::time::Duration;
 
-use super::{by_memory, by_socket, current, panic};
+use super::{by_memory, by_socket, current};
 use crate::fault_points::{self, Point};
 use crate::output::{self, Files};
-use crate::registry::{self, DROPS_OUTPUT, Registration, TaskCall};
+use crate::registry;
 use crate::shared;
 use crate::sys::{self, Folder, FromParent, TaskLimits, Watch};
 use crate::task::{EXIT_FAILED, Output, Role};
@@ -162,51 +162,4 @@ fn watch(socket: &UnixStream, parent: u32) -> ! {
             sys::kill_own_group();
         }
     }
-}
-
-/// Notes which task is about to begin, where what it prints is kept.
-pub(super) fn note_task(function: u32, index: u64) {
-    let function = function & !DROPS_OUTPUT;
-    let name = registry::function(function).map_or("?", Registration::path);
-    output::begin((function, name), index);
-}
-
-/// Runs every task of a call.
-pub(super) fn run_tasks(function: u32, attempt: u32, call: &mut TaskCall<'_>) -> Result<(), Violation> {
-    if function & DROPS_OUTPUT != 0 {
-        call.drop_output();
-    }
-    let function = registry::function(function & !DROPS_OUTPUT).ok_or_else(no_function)?;
-    sys::watch_crashes_again();
-    current::set_attempt(attempt);
-    while !call.is_over() {
-        if let Err(note) = panic::catch(|| function.run(call)) {
-            call.panicked(&note);
-        }
-    }
-    current::set_attempt(0);
-    Ok(())
-}
-
-/// Runs every task of a call, as long as their outputs can be folded into one, by a function that is named.
-#[inline(never)]
-pub(super) fn fold_tasks(function: u32, merge: u32, attempt: u32, call: &mut TaskCall<'_>) -> Result<(), Violation> {
-    let function = registry::function(function).ok_or_else(no_function)?;
-    let merge = registry::function(merge).and_then(Registration::merge);
-    let merge = merge.ok_or_else(|| Violation::new("a chunk names no function to fold outputs by"))?;
-    call.fold();
-    sys::watch_crashes_again();
-    current::set_attempt(attempt);
-    while !call.is_over() && !call.is_folded() {
-        if let Err(note) = panic::catch(|| function.fold(call, merge)) {
-            call.panicked(&note);
-        }
-    }
-    current::set_attempt(0);
-    Ok(())
-}
-
-#[cold]
-fn no_function() -> Violation {
-    Violation::new("a chunk names no worker function")
 }

@@ -1,0 +1,18 @@
+//! The owned type of a parameter, as the expansion writes it.
+
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+
+use super::place::Place;
+use crate::function::{OwnedForm, Parameter};
+
+/// The owned type of a parameter, which stands where the user's type does.
+pub(super) fn owned(parameter: &Parameter) -> TokenStream {
+    let Place { first, .. } = Place::of(&parameter.written);
+    match &parameter.owned {
+        OwnedForm::Same(ty) => quote!(#ty),
+        OwnedForm::String => quote_spanned!(first=> ::std::string::String),
+        OwnedForm::Vec(element) => quote_spanned!(first=> ::std::vec::Vec<#element>),
+        OwnedForm::ToOwned(ty) => quote_spanned!(first=> <#ty as ::std::borrow::ToOwned>::Owned),
+    }
+}

@@ -1,0 +1,64 @@
+//! What is known of a run whose outputs are folded, and what it leaves. The rules stand in `fold`.
+
+use crate::wire::Status;
+
+/// No more bytes of outputs are folded into one, but for those of the last.
+pub(super) const BYTES_MAX: usize = 1 << 20;
+
+/// What has become of a run so far.
+#[derive(Default)]
+pub(super) struct Folding {
+    /// How many outputs are folded.
+    pub(super) outputs: u32,
+    /// How many tasks behind them are not begun.
+    pub(super) not_begun: u32,
+    /// The bytes of their outputs.
+    pub(super) bytes: usize,
+    /// What a task printed is written out at its end.
+    pub(super) flushes: bool,
+    /// The tasks are over, and their output is being written.
+    pub(super) is_closing: bool,
+    /// What the task has instead of an output that was begun last.
+    pub(super) stopped: Option<(Status, Vec<u8>)>,
+    pub(super) output: Vec<u8>,
+}
+
+impl Folding {
+    /// Whether no other task is to be begun.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes >= BYTES_MAX
+    }
+
+    /// The results of the run, and how many of its tasks were counted already.
+    pub(super) fn into_results(self) -> Option<(Outgrown, u32)> {
+        let Self { outputs, not_begun, .. } = self;
+        let results = match self.stopped {
+            Some((status, bytes)) => Outgrown { status, bytes, before: outputs, behind: not_begun },
+            None => {
+                let behind = outputs.checked_sub(1)?;
+                Outgrown { status: Status::Output, bytes: self.output, before: 0, behind }
+            }
+        };
+        Some((results, outputs))
+    }
+}
+
+/// A result that is to be brought to its place, and the empty ones around it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Outgrown {
+    pub(crate) status: Status,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) before: u32,
+    pub(crate) behind: u32,
+}
+
+impl Outgrown {
+    pub(super) fn alone(status: Status, bytes: Vec<u8>) -> Self {
+        Self { status, bytes, before: 0, behind: 0 }
+    }
+
+    /// What the results behind it are.
+    pub(crate) fn status_behind(&self) -> Status {
+        if self.status == Status::Output { Status::Output } else { Status::NotRun }
+    }
+}

@@ -1,0 +1,23 @@
+//! What a worker says over its channel, as plain data.
+
+use super::ring::Taken;
+use crate::sys::Crash;
+use crate::wire::{Greeting, PanicNote};
+
+/// What has come from a worker.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Hello(Greeting),
+    Results(Taken),
+    /// A process of one call has decoded its arguments.
+    Decoded,
+    /// It has begun, and will begin, nothing more of what it was sent over the socket.
+    Returned,
+}
+
+/// What a worker has said of a task that has no result.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Note {
+    pub(crate) panic: Option<PanicNote>,
+    pub(crate) crash: Option<Crash>,
+}

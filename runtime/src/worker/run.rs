@@ -1,0 +1,54 @@
+//! The tasks of a call, run until none is left, whatever they panic with. It knows nothing of where they come from.
+
+use super::{current, panic};
+use crate::output;
+use crate::registry::{self, DROPS_OUTPUT, Registration, TaskCall};
+use crate::sys;
+use crate::wire::Violation;
+
+/// Notes which task is about to begin, where what it prints is kept.
+pub(super) fn note_task(function: u32, index: u64) {
+    let function = function & !DROPS_OUTPUT;
+    let name = registry::function(function).map_or("?", Registration::path);
+    output::begin((function, name), index);
+}
+
+/// Runs every task of a call.
+pub(super) fn run_tasks(function: u32, attempt: u32, call: &mut TaskCall<'_>) -> Result<(), Violation> {
+    if function & DROPS_OUTPUT != 0 {
+        call.drop_output();
+    }
+    let function = registry::function(function & !DROPS_OUTPUT).ok_or_else(no_function)?;
+    sys::watch_crashes_again();
+    current::set_attempt(attempt);
+    while !call.is_over() {
+        if let Err(note) = panic::catch(|| function.run(call)) {
+            call.panicked(&note);
+        }
+    }
+    current::set_attempt(0);
+    Ok(())
+}
+
+/// Runs every task of a call, as long as their outputs can be folded into one, by a function that is named.
+#[inline(never)]
+pub(super) fn fold_tasks(function: u32, merge: u32, attempt: u32, call: &mut TaskCall<'_>) -> Result<(), Violation> {
+    let function = registry::function(function).ok_or_else(no_function)?;
+    let merge = registry::function(merge).and_then(Registration::merge);
+    let merge = merge.ok_or_else(|| Violation::new("a chunk names no function to fold outputs by"))?;
+    call.fold();
+    sys::watch_crashes_again();
+    current::set_attempt(attempt);
+    while !call.is_over() && !call.is_folded() {
+        if let Err(note) = panic::catch(|| function.fold(call, merge)) {
+            call.panicked(&note);
+        }
+    }
+    current::set_attempt(0);
+    Ok(())
+}
+
+#[cold]
+fn no_function() -> Violation {
+    Violation::new("a chunk names no worker function")
+}
