@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::core::{Settings, Transport};
 use super::handle::{Pool, cpu_count};
-use super::retirement::Retirement;
+use super::recycling::Retirement;
+use super::rules::{Settings, Transport};
 use crate::error::{Error, Result};
 use crate::launch::{self, Start};
 use crate::registry::EncodedCall;

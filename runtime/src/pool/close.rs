@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use super::core::{Core, Phase, Shared};
 use super::handle::Pool;
+use super::pending::LOOK_INTERVAL;
 use super::queue::{CallRules, POOL, Pace, Queue, Running};
 use super::seat::State;
-use super::submissions::LOOK_INTERVAL;
 use crate::death::Cause;
 use crate::error::{Error, Kind, Result};
 use crate::foreign;

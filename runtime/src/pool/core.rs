@@ -13,12 +13,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::chunk_size::Return;
+use super::pending::Submissions;
 use super::queue::{CallId, CallRules, Queue, Running, Slot};
-use super::retirement::Retirement;
+use super::recycling::Retirement;
+use super::rules::{Settings, Transport};
 use super::seat::{Cause, Live, Seat, State};
-use super::submissions::Submissions;
 use crate::error::{Error, Kind, StartFailure, TaskErrorKind};
-use crate::launch::{Entry, Start};
 use crate::locks::{Condition, Lock, Locked, Rank, Ranked};
 use crate::output::Rest;
 use crate::registry::EncodedCall;
@@ -27,27 +27,6 @@ use crate::task::{Done, Output};
 use crate::trace::{Event, Log};
 use crate::transport::{Arena, Chunk, Fault};
 use crate::wire::Greeting;
-
-/// What a pool was built with.
-#[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) workers: usize,
-    pub(crate) transport: Transport,
-    pub(crate) startup_timeout: Duration,
-    pub(crate) retirement: Retirement,
-    pub(crate) start: Start,
-    pub(crate) entry: Entry,
-    pub(crate) initializer: Option<EncodedCall>,
-    pub(crate) finalizer: Option<EncodedCall>,
-}
-
-/// How chunks and results travel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Transport {
-    /// By memory that the processes share, where the system has it; else by the socket.
-    SharedMemory,
-    Socket,
-}
 
 /// A pool, as its threads share it.
 pub(crate) struct Shared {

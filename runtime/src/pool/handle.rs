@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use super::builder::Builder;
-use super::core::{Core, Phase, Settings, Shared};
+use super::core::{Core, Phase, Shared};
 use super::queue::POOL;
+use super::rules::Settings;
 use super::seat::State;
 use super::starts::{FAILED_STARTS_MAX, KILLED_STARTS_MAX};
 use super::supervisor;

@@ -34,15 +34,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::chunk_size::{ChunkSize, Return, TARGET, TARGET_FOLDED};
-use super::limits::Limits;
+use super::rules::Limits;
 use crate::error::{Error, Kind, StartFailure};
 use crate::task::{Done, Outcomes};
 use crate::transport::{Chunk, Taken};
 use crate::wire::{Records, Violation};
 use call::Call;
 pub(crate) use call::{CallRules, Pace, Placement};
-pub(super) use hooks::Hook;
 use hooks::Hooks;
+pub(super) use worker::Hook;
 use worker::{Held, Worker};
 
 /// A call that is open.
@@ -475,10 +475,10 @@ impl Queue {
         }
     }
 
-    /// What a task that a worker runs may take, and the shortest of it.
-    pub(super) fn limits_of(&self, slot: Slot) -> Option<(Limits, Duration)> {
+    /// What a task that a worker runs may take, if it has a limit.
+    pub(super) fn limits_of(&self, slot: Slot) -> Option<Limits> {
         let limits = self.calls.get(&self.workers.get(slot)?.call?)?.rules.limits;
-        Some((limits, limits.shortest()?))
+        Some(limits).filter(|limits| limits.shortest().is_some())
     }
 
     /// The shortest limit of a task among the open calls.

@@ -1,33 +1,12 @@
 //! When a worker has served long enough: after so many tasks, above so much memory, without work for so long. It ends by itself
 //! once it has nothing to do, and another takes its place.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::core::Core;
 use super::queue::Slot;
 use super::seat::{Cause, State};
 use crate::sys;
-
-/// The memory of the workers is measured this often.
-const MEASURE_INTERVAL: Duration = Duration::from_millis(100);
-
-/// How long workers serve; without any of these, as long as they live.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Retirement {
-    /// How many tasks.
-    pub(crate) tasks_max: Option<usize>,
-    /// Up to how many bytes of resident memory.
-    pub(crate) memory_max: Option<u64>,
-    /// For how long without work.
-    pub(crate) idle_timeout: Option<Duration>,
-}
-
-impl Retirement {
-    /// Whether the supervisor must look: the queue counts tasks by itself.
-    fn is_looked_after(&self) -> bool {
-        self.memory_max.is_some() || self.idle_timeout.is_some()
-    }
-}
 
 impl Core {
     /// Tells the workers to end that are to be given nothing more.
@@ -47,13 +26,11 @@ impl Core {
         if !self.retirement.is_looked_after() {
             return;
         }
-        if let Some(memory_max) = self.retirement.memory_max
-            && now >= self.measured + MEASURE_INTERVAL
-        {
+        if self.retirement.is_to_measure(self.measured, now) {
             self.measured = now;
             for slot in self.in_service() {
                 let pid = self.seats[slot].worker.as_ref().map(|live| live.process.pid());
-                if pid.and_then(sys::resident_bytes).is_some_and(|bytes| bytes > memory_max) {
+                if self.retirement.is_too_large(pid.and_then(sys::resident_bytes)) {
                     self.with_link(slot, |live, queue| {
                         live.take_back(slot, queue, u32::MAX)?;
                         queue.exhaust(slot);
@@ -63,7 +40,7 @@ impl Core {
             }
         }
         for slot in self.in_service() {
-            if self.idle_until(slot).is_some_and(|until| until <= now) {
+            if self.retirement.is_idle_for_long(self.idle_since(slot), now) {
                 self.queue.exhaust(slot);
                 self.seats[slot].is_dormant = true;
             }
@@ -76,16 +53,17 @@ impl Core {
         if !self.retirement.is_looked_after() {
             return None;
         }
-        let in_service = self.in_service();
-        let measure = self.retirement.memory_max.filter(|_| !in_service.is_empty()).map(|_| now + MEASURE_INTERVAL);
-        in_service.into_iter().filter_map(|slot| self.idle_until(slot)).chain(measure).min()
+        let idle_since: Vec<_> = self.in_service().into_iter().map(|slot| self.idle_since(slot)).collect();
+        self.retirement.next_look(&idle_since, now)
     }
 
-    /// When a worker has had no work for too long, if it has none.
-    fn idle_until(&self, slot: Slot) -> Option<Instant> {
-        let timeout = self.retirement.idle_timeout.filter(|_| self.queue.calls() == 0 && !self.queue.is_busy(slot))?;
+    /// Since when a worker has had no work, if it has none.
+    fn idle_since(&self, slot: Slot) -> Option<Instant> {
+        if self.queue.calls() > 0 || self.queue.is_busy(slot) {
+            return None;
+        }
         let live = self.seats[slot].worker.as_ref()?;
-        live.answers.last.max(self.last_closed).checked_add(timeout)
+        Some(live.answers.last.max(self.last_closed))
     }
 
     fn in_service(&self) -> Vec<Slot> {

@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use super::limits::Stint;
 use super::queue::{Queue, Slot};
-use super::unended::Unended;
+use super::timers::TaskTimer;
 pub(super) use crate::death::Cause;
+use crate::error::StartFailure;
 use crate::sys::Process;
-use crate::transport::{Event, Fault, Link, Taken};
+use crate::transport::{Chunk, Event, Fault, Link, Taken};
 use crate::wire::{Greeting, Violation};
 
 /// A place in the pool.
@@ -36,7 +36,29 @@ pub(super) struct Live {
     /// When it was last given something while it had nothing.
     pub(super) given: Instant,
     /// How long it is at the task that it runs, where that has a limit.
-    pub(super) stint: Option<Stint>,
+    pub(super) timer: Option<TaskTimer>,
+}
+
+/// A worker that could not be ended.
+pub(super) struct Unended {
+    pub(super) process: Process,
+    pub(super) why: String,
+    /// What it may still read, and write where that allows it.
+    pub(super) lent: Vec<Chunk>,
+}
+
+impl Unended {
+    pub(super) fn failure(&self, slot: Slot) -> StartFailure {
+        let pid = self.process.pid();
+        let message =
+            format!("worker {slot} cannot be replaced: its process (pid {pid}) could not be ended: {}", self.why);
+        StartFailure { message }
+    }
+
+    /// The process is left to itself: what it was lent is never given back.
+    pub(super) fn leave(self) {
+        std::mem::forget(self.lent);
+    }
 }
 
 /// The results that a worker has given.

@@ -8,98 +8,26 @@
 //! 4. Callbacks run on that thread alone, without a lock.
 //! 5. Wakers and callbacks are the program's code, and run under no lock (see `submitted`).
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::thread::{JoinHandle, ThreadId};
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::close::end_of;
 use super::core::{Core, Shared};
 use super::drive::Step;
+use super::pending::{LOOK_INTERVAL, State};
 use super::queue::{CallFailure, CallId, CallRules, Queue, Running};
 use super::submitted::{Callback, Outcome, Submitted, Then};
 use crate::error::{Error, Kind, Result, TaskErrorKind};
 use crate::foreign;
-use crate::locks::{Condition, Lock, Locked, Rank, Ranked};
+use crate::locks::Locked;
 use crate::sys;
 use crate::task::Done;
 use crate::transport::Chunk;
 
-/// While a map drives, submitted tasks are looked after this often.
-pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 /// A pool that is shut down waits so long for a callback that is running.
 const CALLBACK_TIME_MAX: Duration = Duration::from_secs(5);
-
-/// The submitted tasks of a pool.
-pub(super) struct Submissions {
-    state: Lock<State>,
-    /// The thread has something to do, or has ended.
-    changed: Condition,
-    /// The threads that wait for a handle, and drive.
-    waiting: AtomicUsize,
-    /// Changes with the call: who waits for one that is closed must look again.
-    version: AtomicU64,
-    /// The thread drives.
-    is_driving: AtomicBool,
-}
-
-impl Ranked for State {
-    const RANK: Rank = Rank::Submissions;
-}
-
-struct State {
-    call: Option<CallId>,
-    pending: BTreeMap<usize, Arc<Submitted>>,
-    next_index: usize,
-    callbacks: VecDeque<(Callback, Outcome)>,
-    thread: Option<JoinHandle<()>>,
-    thread_id: Option<ThreadId>,
-    /// A callback is running.
-    is_calling_back: bool,
-    /// The pool is shut down: the thread ends once it has nothing to do.
-    is_ending: bool,
-    has_ended: bool,
-}
-
-impl Submissions {
-    pub(super) fn new() -> Self {
-        Self {
-            state: Lock::new(State {
-                call: None,
-                pending: BTreeMap::new(),
-                next_index: 0,
-                callbacks: VecDeque::new(),
-                thread: None,
-                thread_id: None,
-                is_calling_back: false,
-                is_ending: false,
-                has_ended: false,
-            }),
-            changed: Condition::new(),
-            waiting: AtomicUsize::new(0),
-            version: AtomicU64::new(0),
-            is_driving: AtomicBool::new(false),
-        }
-    }
-
-    /// Whether the thread drives, and is to be woken by who would rather do it.
-    pub(super) fn is_driving(&self) -> bool {
-        self.is_driving.load(Ordering::SeqCst)
-    }
-
-    fn lock(&self) -> Locked<'_, State> {
-        self.state.lock()
-    }
-
-    fn wait<'a>(&self, state: Locked<'a, State>) -> Locked<'a, State> {
-        self.changed.wait(state)
-    }
-
-    fn wait_timeout<'a>(&self, state: Locked<'a, State>, time: Duration) -> Locked<'a, State> {
-        self.changed.wait_timeout(state, time)
-    }
-}
 
 impl Shared {
     /// Submits the task that `chunk` makes with its index.

@@ -120,7 +120,7 @@ fn start_vacant(shared: &Shared, surroundings: &Surroundings) {
                     said_hello: false,
                     answers: Answers { any: false, last: Instant::now() },
                     given: Instant::now(),
-                    stint: None,
+                    timer: None,
                 });
                 // The pool was made smaller meanwhile.
                 if slot >= core.size {

@@ -14,36 +14,13 @@ use std::time::{Duration, Instant};
 
 use super::core::{Core, Shared};
 use super::queue::{CallFailure, Slot};
-use super::seat::Live;
+use super::seat::{Live, Unended};
 use crate::error::StartFailure;
-use crate::sys::{End, Process};
-use crate::transport::Chunk;
+use crate::sys::End;
 
 /// At a pool's end, the end of processes that were just killed is looked for this often, and so many times.
 const REAP_INTERVAL: Duration = Duration::from_millis(10);
 const REAP_ROUNDS_MAX: u32 = 20;
-
-/// A worker that could not be ended.
-pub(super) struct Unended {
-    pub(super) process: Process,
-    why: String,
-    /// What it may still read, and write where that allows it.
-    lent: Vec<Chunk>,
-}
-
-impl Unended {
-    fn failure(&self, slot: Slot) -> StartFailure {
-        let pid = self.process.pid();
-        let message =
-            format!("worker {slot} cannot be replaced: its process (pid {pid}) could not be ended: {}", self.why);
-        StartFailure { message }
-    }
-
-    /// The process is left to itself: what it was lent is never given back.
-    fn leave(self) {
-        std::mem::forget(self.lent);
-    }
-}
 
 impl Live {
     /// Kills the worker, or asks it to end where the system refuses that (rule 1).

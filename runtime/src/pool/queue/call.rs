@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::{CallFailure, CallId, Queue, Slot, Worker};
 use crate::pool::chunk_size::ChunkSize;
-use crate::pool::limits::Limits;
+use crate::pool::rules::Limits;
 use crate::task::Done;
 use crate::transport::Chunk;
 

@@ -2,18 +2,11 @@
 
 use std::collections::VecDeque;
 
-use super::{Assignment, Held, Queue, Slot, Worker};
+use super::{Assignment, Held, Hook, Queue, Slot, Worker};
 use crate::error::TaskErrorKind;
 use crate::task::{Done, Outcomes};
 use crate::transport::{Chunk, Taken};
 use crate::wire::Violation;
-
-/// When in a worker's life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::pool) enum Hook {
-    Initializer,
-    Finalizer,
-}
 
 /// The calls, and what has become of them.
 #[derive(Default)]

@@ -3,10 +3,17 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::{CallId, Hook, Slot};
+use super::{CallId, Slot};
 use crate::error::Printed;
 use crate::task::{Done, Outcomes};
 use crate::transport::Chunk;
+
+/// When in a worker's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::pool) enum Hook {
+    Initializer,
+    Finalizer,
+}
 
 #[derive(Default)]
 pub(super) struct Worker {

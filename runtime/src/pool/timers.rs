@@ -1,0 +1,179 @@
+//! How long a worker is at its task, and whether that is over a limit. Facts come in, and a decision goes out: nothing here asks a
+//! clock or the system. The rules stand in `limits`.
+
+use std::time::{Duration, Instant};
+
+use super::rules::Limits;
+use crate::death::Cause;
+
+/// A limit is looked after so many times before it is over, within these bounds.
+const LOOKS: u32 = 8;
+const LOOK_MIN: Duration = Duration::from_millis(1);
+const LOOK_MAX: Duration = Duration::from_millis(20);
+/// Between two looks no more than so many intervals count: this process was stopped then (Ctrl-Z), or had no processor, and
+/// the task may have been in the same state.
+const LOOKS_COUNTED_MAX: u32 = 4;
+/// A worker that does not begin a task that it has claimed, or that it could claim, is ended after this, or after the task's
+/// limit if that is longer: it was stopped. It costs no task if it was not, but had no processor for so long.
+const BEGIN_TIME_MAX: Duration = Duration::from_millis(1500);
+
+/// How often a worker is looked at whose task has this limit.
+pub(super) fn interval(limit: Duration) -> Duration {
+    (limit / LOOKS).clamp(LOOK_MIN, LOOK_MAX)
+}
+
+/// What a look at a worker has shown.
+#[derive(Clone, Copy)]
+pub(super) struct Sight {
+    pub(super) now: Instant,
+    /// Changes when the worker gets on.
+    pub(super) mark: u64,
+    /// It has begun a task that has no result.
+    pub(super) has_begun: bool,
+    /// The processor time that it has taken in its life, where its task has a limit of that and the system tells.
+    pub(super) cpu: Option<Duration>,
+}
+
+/// How long a worker is at a task.
+pub(super) struct TaskTimer {
+    mark: u64,
+    /// As far as is known.
+    time: Duration,
+    looked: Instant,
+    /// The processor time that the worker had taken before.
+    cpu_before: Option<Duration>,
+}
+
+impl TaskTimer {
+    /// Begins to count, from the moment at which the task was first seen.
+    pub(super) fn new(sight: &Sight) -> Self {
+        Self { mark: sight.mark, time: Duration::ZERO, looked: sight.now, cpu_before: sight.cpu }
+    }
+
+    /// Whether the worker has not got on since.
+    pub(super) fn is_at(&self, mark: u64) -> bool {
+        self.mark == mark
+    }
+
+    /// Counts the time since the last look, and gives the limit that is over, if one is. It begins anew where the worker got on.
+    pub(super) fn look(&mut self, sight: &Sight, limits: &Limits) -> Option<Cause> {
+        if !self.is_at(sight.mark) {
+            *self = Self::new(sight);
+            return None;
+        }
+        let counted_max = limits.shortest().map_or(Duration::ZERO, |limit| interval(limit) * LOOKS_COUNTED_MAX);
+        self.time += (sight.now - self.looked).min(counted_max);
+        self.looked = sight.now;
+        if !sight.has_begun {
+            let limit = limits.timeout.unwrap_or_default().max(BEGIN_TIME_MAX);
+            return (self.time >= limit).then_some(Cause::TimedOut(limit));
+        }
+        if let Some(limit) = limits.timeout.filter(|limit| self.time >= *limit) {
+            return Some(Cause::TimedOut(limit));
+        }
+        let limit = limits.cpu_limit?;
+        let taken = sight.cpu?.saturating_sub(self.cpu_before?);
+        (taken >= limit).then_some(Cause::CpuLimit(limit))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const TIMEOUT: Limits = Limits { timeout: Some(SECOND), cpu_limit: None };
+    const CPU_LIMIT: Limits = Limits { timeout: None, cpu_limit: Some(SECOND) };
+
+    /// A worker that is at its first task, and was first seen there now.
+    fn at_a_task() -> (Sight, TaskTimer) {
+        let sight = Sight { now: Instant::now(), mark: 1, has_begun: true, cpu: Some(7 * SECOND) };
+        (sight, TaskTimer::new(&sight))
+    }
+
+    /// What looks of this interval find first, and after how long.
+    fn over(timer: &mut TaskTimer, sight: Sight, limits: &Limits, every: Duration) -> (Duration, Cause) {
+        let time_of = |looks: u32| every * looks;
+        let found = (1..10_000).find_map(|looks| {
+            let cause = timer.look(&Sight { now: sight.now + time_of(looks), ..sight }, limits)?;
+            Some((time_of(looks), cause))
+        });
+        found.expect("a limit ends the task")
+    }
+
+    #[test]
+    fn a_limit_is_looked_after_often_and_not_all_the_time() {
+        assert_eq!(interval(Duration::from_millis(80)), Duration::from_millis(10));
+        assert_eq!(interval(Duration::from_micros(10)), LOOK_MIN);
+        assert_eq!(interval(60 * SECOND), LOOK_MAX);
+    }
+
+    #[test]
+    fn a_task_is_over_its_timeout_at_the_timeout_and_not_before() {
+        let (sight, mut timer) = at_a_task();
+        let every = interval(SECOND);
+        assert_eq!(over(&mut timer, sight, &TIMEOUT, every), (SECOND, Cause::TimedOut(SECOND)));
+    }
+
+    #[test]
+    fn a_worker_that_gets_on_begins_anew() {
+        let (mut sight, mut timer) = at_a_task();
+        for task in 2..100 {
+            sight.now += interval(SECOND);
+            sight.mark = task;
+            assert_eq!(timer.look(&sight, &TIMEOUT), None);
+        }
+        assert!(timer.is_at(99) && !timer.is_at(98));
+        assert_eq!(over(&mut timer, sight, &TIMEOUT, interval(SECOND)).0, SECOND);
+    }
+
+    #[test]
+    fn a_pause_of_this_process_counts_for_a_few_intervals() {
+        let (mut sight, mut timer) = at_a_task();
+        sight.now += 3600 * SECOND;
+        assert_eq!(timer.look(&sight, &TIMEOUT), None);
+        let left = SECOND - interval(SECOND) * LOOKS_COUNTED_MAX;
+        assert_eq!(over(&mut timer, sight, &TIMEOUT, interval(SECOND)).0, left);
+    }
+
+    #[test]
+    fn a_worker_that_begins_nothing_has_longer_than_a_short_timeout() {
+        let (mut sight, mut timer) = at_a_task();
+        sight.has_begun = false;
+        let short = Limits { timeout: Some(Duration::from_millis(160)), cpu_limit: None };
+        assert_eq!(
+            over(&mut timer, sight, &short, Duration::from_millis(20)),
+            (BEGIN_TIME_MAX, Cause::TimedOut(BEGIN_TIME_MAX)),
+        );
+        let mut timer = TaskTimer::new(&sight);
+        let long = Limits { timeout: Some(3 * SECOND), cpu_limit: None };
+        assert_eq!(over(&mut timer, sight, &long, Duration::from_millis(20)).1, Cause::TimedOut(3 * SECOND));
+    }
+
+    #[test]
+    fn processor_time_counts_from_where_the_task_was_seen() {
+        let (mut sight, mut timer) = at_a_task();
+        sight.cpu = Some(8 * SECOND - Duration::from_nanos(1));
+        assert_eq!(timer.look(&sight, &CPU_LIMIT), None);
+        sight.cpu = Some(8 * SECOND);
+        assert_eq!(timer.look(&sight, &CPU_LIMIT), Some(Cause::CpuLimit(SECOND)));
+    }
+
+    #[test]
+    fn processor_time_that_is_not_known_ends_nothing() {
+        let (sight, mut timer) = at_a_task();
+        assert_eq!(timer.look(&Sight { cpu: None, ..sight }, &CPU_LIMIT), None);
+        let mut timer_without = TaskTimer::new(&Sight { cpu: None, ..sight });
+        assert_eq!(timer_without.look(&Sight { cpu: Some(100 * SECOND), ..sight }, &CPU_LIMIT), None);
+    }
+
+    #[test]
+    fn of_two_limits_the_timeout_is_named_first() {
+        let (mut sight, mut timer) = at_a_task();
+        let both = Limits { timeout: Some(SECOND), cpu_limit: Some(SECOND) };
+        sight.cpu = Some(100 * SECOND);
+        assert_eq!(timer.look(&sight, &both), Some(Cause::CpuLimit(SECOND)));
+        timer.time = SECOND;
+        assert_eq!(timer.look(&sight, &both), Some(Cause::TimedOut(SECOND)));
+    }
+}
