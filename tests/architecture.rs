@@ -1,5 +1,8 @@
 //! The rules of ARCHITECTURE.md that a program can check.
 
+#[path = "architecture/circles.rs"]
+mod circles;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
