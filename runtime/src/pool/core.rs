@@ -18,6 +18,7 @@ use super::queue::{CallId, CallRules, Queue, Running, Slot};
 use super::recycling::Retirement;
 use super::rules::{Settings, Transport};
 use super::seat::{Cause, Live, Seat, State};
+use super::starts::StartPolicy;
 use crate::error::{Error, Kind, StartFailure, TaskErrorKind};
 use crate::locks::{Condition, Lock, Locked, Rank, Ranked};
 use crate::output::Rest;
@@ -84,16 +85,8 @@ pub(super) struct Core {
     pub(super) phase: Phase,
     /// The pool takes no more calls, and goes on with those it has.
     pub(super) refuses_calls: bool,
-    /// What made the last start of the pool fail, until a call reports it.
-    pub(super) start_failure: Option<StartFailure>,
-    /// What made a worker's last start fail.
-    pub(super) last_failure: Option<StartFailure>,
-    /// Processes in a row that ended before they had given a result.
-    pub(super) failed_starts: u32,
-    /// What processes count for in a row that were killed from outside before they were ready.
-    pub(super) killed_starts: u32,
-    /// No process is started until the next call, because too many have failed.
-    pub(super) halted: bool,
+    /// How the starts of its workers have gone.
+    pub(super) starts: StartPolicy,
     /// What became of the first round of starts, once it is over.
     pub(super) first_round: Option<Result<(), StartFailure>>,
     pub(super) driving: bool,
@@ -143,11 +136,7 @@ impl Shared {
                 seats,
                 phase: Phase::Unstarted,
                 refuses_calls: false,
-                start_failure: None,
-                last_failure: None,
-                failed_starts: 0,
-                killed_starts: 0,
-                halted: false,
+                starts: StartPolicy::default(),
                 first_round: None,
                 driving: false,
                 unattended: false,
@@ -228,16 +217,13 @@ impl Shared {
 
     /// Reports a failed start once; after that, starts workers again.
     pub(super) fn resume(&self, core: &mut Core) -> Result<(), Error> {
-        if let Some(failure) = core.start_failure.take() {
+        if let Some(failure) = core.starts.take_unreported() {
             return Err(Error::new(Kind::Start(failure)));
         }
         if let Some(failure) = core.unended_all() {
             return Err(Error::new(Kind::Start(failure)));
         }
-        let mut has_vacant = std::mem::take(&mut core.halted);
-        if has_vacant {
-            (core.failed_starts, core.killed_starts) = (0, 0);
-        }
+        let mut has_vacant = core.starts.resume();
         for seat in &mut core.seats {
             has_vacant |= std::mem::take(&mut seat.is_dormant);
         }
@@ -329,7 +315,7 @@ impl Core {
         });
         if let (None, Some(pid)) = (was_ready, self.has_said_hello(slot)) {
             if !self.queue.is_initializing(slot) {
-                self.start_succeeded();
+                self.starts.succeeded();
             }
             self.log.note(Event::Ready { worker: slot, pid });
         }
@@ -364,7 +350,7 @@ impl Core {
         }
         let acted = act(live, &mut self.queue);
         if live.answers.any {
-            self.failed_starts = 0;
+            self.starts.answered();
         }
         if let Err(fault) = acted {
             self.doom(slot, Cause::from(fault));

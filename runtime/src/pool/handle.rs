@@ -9,7 +9,6 @@ use super::core::{Core, Phase, Shared};
 use super::queue::POOL;
 use super::rules::Settings;
 use super::seat::State;
-use super::starts::{FAILED_STARTS_MAX, KILLED_STARTS_MAX};
 use super::supervisor;
 use crate::error::{Error, Kind, Result};
 use crate::locks::{Lock, Locked, Rank, Ranked};
@@ -163,11 +162,7 @@ impl Pool {
         let shared = self.start()?;
         shared.resume(&mut shared.lock())?;
         shared.wait(|core| {
-            // An open call may have been told already; who waits here has not.
-            let have_failed = core.failed_starts >= FAILED_STARTS_MAX || core.killed_starts >= KILLED_STARTS_MAX;
-            if core.halted || have_failed {
-                core.start_failure = None;
-                let failure = core.last_failure.clone()?;
+            if let Some(failure) = core.starts.take_failure() {
                 return Some(Err(Error::new(Kind::Start(failure))));
             }
             if matches!(core.phase, Phase::Closing | Phase::Closed) {

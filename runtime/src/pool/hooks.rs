@@ -39,7 +39,7 @@ impl Core {
         match registry::failure(records, self.output) {
             None => {
                 self.queue.put_into_service(slot);
-                self.start_succeeded();
+                self.starts.succeeded();
             }
             Some(kind) => {
                 let message = initializer_failure(slot, pid, self.initializer, kind);

@@ -17,6 +17,7 @@ mod resize;
 mod retirement;
 mod rules;
 mod seat;
+mod setbacks;
 mod starts;
 mod submissions;
 mod submitted;

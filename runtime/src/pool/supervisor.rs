@@ -202,7 +202,7 @@ fn wait_for(shared: &Shared, watched: &[Watched], timeout: Option<Duration>) -> 
 impl Core {
     /// An empty seat whose process may be started now.
     fn vacant(&self, now: Instant) -> Option<Slot> {
-        if self.halted || self.phase != Phase::Running {
+        if !self.starts.may_start() || self.phase != Phase::Running {
             return None;
         }
         let seats = self.seats.iter().take(self.size);
@@ -226,7 +226,7 @@ impl Core {
                 continue;
             }
             let Some(live) = &seat.worker else {
-                if slot < self.size && !self.halted && !seat.is_dormant && self.phase == Phase::Running {
+                if slot < self.size && self.starts.may_start() && !seat.is_dormant && self.phase == Phase::Running {
                     until(seat.not_before);
                 }
                 continue;
@@ -377,7 +377,7 @@ impl Core {
         };
         match origin {
             Origin::Itself => self.start_failed(slot, message),
-            Origin::Outside => self.start_killed(slot, message, weight),
+            Origin::Outside => self.start_killed(slot, &message, weight),
         }
         Some(live)
     }
