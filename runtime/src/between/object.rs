@@ -139,7 +139,9 @@ pub(super) struct Object {
 impl Object {
     /// A new object with a body of so many bytes, which `fill` writes before anyone else has it.
     pub(super) fn new(kind: Kind, body_bytes: usize, fill: impl FnOnce(&CommonMemory)) -> Result<Arc<Self>> {
-        let failed = |error| Error::between(Between::Unfit, format!("could not create {}: {error}", kind.name()));
+        let failed = |error| {
+            Error::between(Between::Unfit, format!("could not create {}: no memory to share: {error}", kind.name()))
+        };
         let bytes = BODY.checked_add(body_bytes).ok_or_else(|| failed(std::io::ErrorKind::OutOfMemory.into()))?;
         let descriptor = sys::common_memory(bytes).map_err(failed)?;
         let memory = CommonMemory::new(&descriptor, bytes).map_err(failed)?;
