@@ -4,6 +4,7 @@ mod common;
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use common::{program, run, text};
 use nix::libc;
@@ -49,6 +50,39 @@ fn a_task_that_closes_all_descriptors_costs_itself_at_most() {
         let outcomes = pool_try_map!(in &pool, close_everything, 0..20; chunk_size = chunk_size).unwrap();
         check(&pool, &outcomes, |error| matches!(error.kind(), TaskErrorKind::Crashed { .. }));
     }
+}
+
+/// Closes the channel, and interrupts whoever waits for it.
+#[cfg(target_os = "linux")]
+#[worker]
+#[allow(unsafe_code, reason = "the fault is what the test is about")]
+fn close_and_interrupt(x: usize) -> usize {
+    if x == ODD {
+        for descriptor in 3..64 {
+            // SAFETY: it takes a number and touches no memory.
+            unsafe { libc::close(descriptor) };
+        }
+        for thread in std::fs::read_dir("/proc/self/task").unwrap() {
+            let thread: libc::c_long = thread.unwrap().file_name().to_str().unwrap().parse().unwrap();
+            let process = libc::c_long::from(std::process::id() as libc::pid_t);
+            // SAFETY: the call takes numbers. A worker does nothing about this signal.
+            unsafe { libc::syscall(libc::SYS_tgkill, process, thread, libc::c_long::from(libc::SIGINT)) };
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    2 * x
+}
+
+#[cfg(target_os = "linux")]
+#[poolmap::test]
+fn a_task_that_closes_its_channel_under_a_signal_has_its_result() {
+    let _guard = common::guard();
+    if !common::has_shared_memory() {
+        return;
+    }
+    let pool = Pool::builder().workers(2).build().unwrap();
+    let doubled = pool_map!(in &pool, close_and_interrupt, 0..20; chunk_size = 1).unwrap();
+    assert_eq!(doubled, Vec::from_iter((0..20).map(|x| 2 * x)));
 }
 
 /// Becomes another program.

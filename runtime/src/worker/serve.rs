@@ -19,7 +19,8 @@ use crate::task::{EXIT_FAILED, Output, Role};
 use crate::transport::{Fault, RingEnd, WorkerEnd};
 use crate::wire::{self, Greeting, OVERHEAD_BYTES, Status, ToWorker, Violation, Welcome};
 
-/// Where the kernel does not end a worker with its parent, the worker looks this often whether the parent is there.
+/// Where the kernel does not end a worker with its parent, or a task has closed its channel, the worker looks this often whether the
+/// parent is there.
 const PARENT_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How a process exits whose one call has panicked, as a program does whose `main` has.
@@ -152,14 +153,23 @@ fn exit_code(status: Status) -> i32 {
 ///
 /// The parent's end of the channel may be held open when the parent has ended: by what was forked from it. So where the kernel does
 /// not end the worker, the worker looks whose child it is.
+///
+/// A task may close the descriptor before this thread polls it, or while a signal interrupts the poll. That is no end of the parent:
+/// the results of the task still stand in the memory, and what is left to watch is whose child this is.
 fn watch(socket: &UnixStream, parent: u32) -> ! {
     let is_child = parent_id() == parent;
     let interval = (is_child && cfg!(not(poolmap_linux))).then_some(PARENT_INTERVAL);
+    let channel = sys::identity(socket).ok();
     loop {
         let mut watches = [Watch::hang_up(socket.as_fd())];
         let polled = sys::poll(&mut watches, interval);
-        if polled.is_err() || watches[0].ready || (is_child && parent_id() != parent) {
+        let is_channel = channel.is_some() && sys::identity(socket).ok() == channel;
+        let has_hung_up = is_channel && (polled.is_err() || watches[0].ready);
+        if has_hung_up || (is_child && parent_id() != parent) {
             sys::kill_own_group();
+        }
+        if !is_channel {
+            std::thread::sleep(PARENT_INTERVAL);
         }
     }
 }
