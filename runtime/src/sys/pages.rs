@@ -140,8 +140,8 @@ impl Pages {
     pub(crate) fn populate(&self) {}
 }
 
-/// Some of the numbers of [`Pages`] that are borrowed exclusively. It is a `&mut [T]` that is none while nobody asks for it, so
-/// that another process may have the numbers meanwhile.
+/// Borrows a range of [`Pages`] exclusively. It becomes a `&mut [T]` only on a deref, so that another process may have the numbers
+/// before that.
 pub(crate) struct Part<'a, T> {
     start: NonNull<T>,
     count: usize,
