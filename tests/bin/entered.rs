@@ -157,10 +157,8 @@ fn run(arguments: &[String]) -> poolmap::Result<()> {
 }
 
 /// Sets the umask, and gives the one before.
-fn umask(bits: u32) -> u32 {
-    // The type of the bits is not that of all systems.
-    let before = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(bits as libc::mode_t));
-    u32::from(before.bits())
+fn umask(bits: libc::mode_t) -> libc::mode_t {
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(bits)).bits()
 }
 
 #[worker]
