@@ -31,7 +31,7 @@ fn die(way: &str) -> usize {
             }
             "no handlers" => {
                 libc::signal(libc::SIGABRT, libc::SIG_DFL);
-                black_box(vec![1u8; HUGE]);
+                allocate_huge();
             }
             "fork" => {
                 let child = libc::fork();
@@ -62,8 +62,14 @@ fn die(way: &str) -> usize {
 
 /// What the workers of some pools may allocate.
 const LIMIT: u64 = 64 << 20;
-/// More than any machine has.
+/// More than any machine has; of 32 bits, two of them are more than a process can have.
 const HUGE: usize = if cfg!(target_pointer_width = "64") { usize::MAX >> 18 } else { isize::MAX.cast_unsigned() };
+
+/// An allocation that fails.
+fn allocate_huge() {
+    let first = if cfg!(target_pointer_width = "64") { Vec::new() } else { Vec::<u8>::with_capacity(HUGE) };
+    black_box((first, vec![1u8; HUGE]));
+}
 
 fn die_safely(way: &str) -> usize {
     match way {
@@ -78,14 +84,15 @@ fn die_safely(way: &str) -> usize {
         "kill SEGV" => common::kill(std::process::id(), "SEGV"),
         "overflow" => return overflow(0),
         "overflow of a thread" => return std::thread::spawn(|| overflow(0)).join().unwrap(),
-        "huge" => drop(black_box(vec![1u8; HUGE])),
-        "huge in a thread" => std::thread::spawn(|| drop(black_box(vec![1u8; HUGE]))).join().unwrap(),
+        "huge" => allocate_huge(),
+        "huge in a thread" => std::thread::spawn(allocate_huge).join().unwrap(),
         "huge after a panic" => {
             assert!(std::panic::catch_unwind(|| panic!("it is caught")).is_err());
-            black_box(vec![1u8; HUGE]);
+            allocate_huge();
         }
         "abort after a refusal" => {
-            assert!(black_box(&mut Vec::<u8>::new()).try_reserve(HUGE).is_err());
+            let mut reserved = [Vec::<u8>::new(), Vec::new()];
+            assert!(black_box(&mut reserved).iter_mut().any(|bytes| bytes.try_reserve_exact(HUGE).is_err()));
             std::process::abort();
         }
         "grow" => {

@@ -238,7 +238,10 @@ fn decode_error<T>(error: &DecodeError) -> CodecError {
         DecodeError::Serde(Serde::AnyNotSupported | Serde::IdentifierNotSupported | Serde::IgnoredAnyNotSupported) => {
             format!("`{name}`: {SELF_DESCRIBING}")
         }
-        DecodeError::UnexpectedEnd { .. } => format!("`{name}`: its bytes ended too soon: {ASYMMETRIC}"),
+        // A length behind the end of a `usize`, on a machine of 32 bits, is behind the end of the bytes too.
+        DecodeError::UnexpectedEnd { .. } | DecodeError::OutsideUsizeRange(_) => {
+            format!("`{name}`: its bytes ended too soon: {ASYMMETRIC}")
+        }
         DecodeError::Other(message) => format!("`{name}`: {message}"),
         DecodeError::OtherString(message) => format!("`{name}`: {message}"),
         other => format!("`{name}`: {other}"),

@@ -285,7 +285,7 @@ impl<'de> de::Deserializer<'de> for Deserializer<'_, 'de> {
 
     #[inline]
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        let length = usize::decode(self.decoder)?;
+        let length = plain::claimed_length(self.decoder)?;
         match plain::visit(visitor, length, |bytes| self.decoder.reader().take_bytes(bytes)) {
             Ok(value) => value,
             Err(visitor) => visitor.visit_seq(self.nested::<V::Value>()?.elements(length)),
@@ -309,7 +309,7 @@ impl<'de> de::Deserializer<'de> for Deserializer<'_, 'de> {
 
     #[inline]
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        let length = usize::decode(self.decoder)?;
+        let length = plain::claimed_length(self.decoder)?;
         visitor.visit_map(self.nested::<V::Value>()?.elements(length))
     }
 

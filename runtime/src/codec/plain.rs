@@ -12,6 +12,8 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use bincode::de::{Decode, Decoder};
+use bincode::error::DecodeError;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
@@ -93,6 +95,12 @@ impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("nothing to read")
     }
+}
+
+/// How many elements the bytes claim. What does not fit into a `usize`, on a machine of 32 bits, is as many as can be.
+#[inline(always)]
+pub(super) fn claimed_length<D: Decoder<Context = ()>>(decoder: &mut D) -> Result<usize, DecodeError> {
+    u64::decode(decoder).map(|length| usize::try_from(length).unwrap_or(usize::MAX))
 }
 
 #[cfg(test)]
