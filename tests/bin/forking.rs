@@ -22,6 +22,14 @@ const RIGHT: i32 = 10;
 const COPY_TIME_MAX: Duration = Duration::from_secs(50);
 
 #[worker]
+fn first_is_late(x: u64) -> u64 {
+    if x == 0 {
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    x
+}
+
+#[worker]
 fn square(x: u64) -> u64 {
     x * x
 }
@@ -284,23 +292,29 @@ fn iterators() -> poolmap::Result<i32> {
     let next = |iter: &mut PoolIter<square, _>| iter.next().map(|result| result.map_err(|error| error.is_forked()));
     let mut ordered = pool_iter!(in &pool, square, 0..1000u64)?;
     let mut unordered = pool_iter_unordered!(in &pool, square, 0..1000u64; retry_errors = 2)?;
+    // When the first result comes, others wait behind it.
+    let mut waiting = pool_iter!(in &pool, first_is_late, 0..100u64; chunk_size = 1)?;
+    check("the late one", waiting.next().is_some_and(|result| result.is_ok_and(|x| x == 0)));
     let mut completed = as_completed((0..3).map(|x| pool.submit(square { x }).expect("it is open")));
     check("the first", next(&mut ordered) == Some(Ok(0)) && unordered.next().is_some_and(|result| result.is_ok()));
     check("the first call", completed.next().is_some());
     let child = fork();
     if child == 0 {
         check("ordered", next(&mut ordered) == Some(Err(true)) && next(&mut ordered).is_none());
+        let is_refused = waiting.next().is_some_and(|result| result.is_err_and(|error| error.is_forked()));
+        check("what waits", is_refused && waiting.next().is_none());
         let forked = |result: poolmap::Result<_>| result.is_err_and(|error| error.is_forked());
         check("unordered", unordered.next().is_some_and(forked) && unordered.next().is_none());
         check(
             "completed",
             completed.len() == 2 && completed.all(|(_, result)| result.is_err_and(|error| error.is_forked())),
         );
-        drop((ordered, unordered, completed, pool));
+        drop((ordered, unordered, waiting, completed, pool));
         exit(RIGHT);
     }
     check("the copy found what it was to find", wait(child) == Some(RIGHT));
     check("the ordered goes on", ordered.filter_map(Result::ok).eq((1..1000).map(|x| x * x)));
+    check("what waits goes on", waiting.filter_map(Result::ok).eq(1..100));
     check("the unordered goes on", unordered.filter(Result::is_ok).count() == 999);
     check("the calls go on", completed.filter(|(_, result)| result.is_ok()).count() == 2);
     Ok(0)

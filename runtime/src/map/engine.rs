@@ -311,6 +311,11 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
 
     /// An error in a process that was forked from the call's: once, and then there is nothing more.
     #[inline]
+    /// Whether this process made it, and not one that it was forked from.
+    pub(super) fn is_here(&self) -> bool {
+        self.shared.is_here()
+    }
+
     fn check_process(&mut self) -> Result<()> {
         if self.shared.is_here() { Ok(()) } else { self.leave_to_parent() }
     }

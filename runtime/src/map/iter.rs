@@ -44,6 +44,10 @@ impl<F: WorkerFn, A: Columns> Iterator for PoolIter<F, A> {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let engine = self.engine.as_mut()?;
+            if !engine.is_here() {
+                // What has come before the fork is the parent's to give.
+                self.early.clear();
+            }
             if let Some(Some(_)) = self.early.front() {
                 let (outcome, bytes) = self.early.pop_front().flatten()?;
                 engine.yielded(bytes);
