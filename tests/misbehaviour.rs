@@ -4,7 +4,6 @@ mod common;
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use common::{program, run, text};
 use nix::libc;
@@ -68,7 +67,7 @@ fn close_and_interrupt(x: usize) -> usize {
             // SAFETY: the call takes numbers. A worker does nothing about this signal.
             unsafe { libc::syscall(libc::SYS_tgkill, process, thread, libc::c_long::from(libc::SIGINT)) };
         }
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(std::time::Duration::from_millis(100));
     }
     2 * x
 }
@@ -77,7 +76,7 @@ fn close_and_interrupt(x: usize) -> usize {
 #[poolmap::test]
 fn a_task_that_closes_its_channel_under_a_signal_has_its_result() {
     let _guard = common::guard();
-    if !common::has_shared_memory() {
+    if !common::shares_memory() {
         return;
     }
     let pool = Pool::builder().workers(2).build().unwrap();
