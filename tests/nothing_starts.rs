@@ -8,6 +8,11 @@ use poolmap::{
 };
 
 #[worker]
+fn seed() -> Option<u64> {
+    poolmap::task_seed()
+}
+
+#[worker]
 fn square(x: i64) -> i64 {
     x * x
 }
@@ -92,8 +97,11 @@ fn a_call_that_does_not_encode_starts_nothing() {
     is_refused(global_pool().unwrap().submit(take { _value: Refuses }), does_not_encode);
     is_refused(global_pool().unwrap().apply(take { _value: Refuses }), does_not_encode);
     is_refused(global_pool().unwrap().run_on_all(take { _value: Refuses }), does_not_encode);
+    // The call that starts the workers is as any other: task 0.
+    let first = global_pool().unwrap().apply(seed {}).unwrap();
+    assert!(has_started() && first.is_some());
+    assert_eq!(global_pool().unwrap().apply(seed {}).unwrap(), first);
     assert_eq!(global_pool().unwrap().apply(square { x: 3 }).unwrap(), 9);
-    assert!(has_started());
     assert_eq!(global_pool().unwrap().apply(square { x: 4 }).unwrap(), 16);
 }
 

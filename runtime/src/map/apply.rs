@@ -2,6 +2,7 @@
 
 use super::columns::{Columns, Length, Pulled};
 use super::engine::{Engine, Late, Unread};
+use super::handle::encode;
 use super::options::Options;
 use crate::codec::Encoder;
 use crate::error::{CodecError, Error, Kind, Result};
@@ -36,8 +37,8 @@ impl Pool {
     /// ```
     pub fn apply<F: WorkerFn>(&self, call: F) -> Result<F::Output> {
         if !self.is_started() {
-            // It encodes the arguments first: what cannot run starts nothing.
-            return self.submit(call)?.join();
+            // What cannot be sent starts nothing.
+            encode(&*self.unstarted_shared()?, &call)?;
         }
         let mut engine =
             Engine::<F, _>::new(self.shared()?, OneCall { call, left: 1 }, Options::default(), Unread::TimedOut)?;

@@ -50,21 +50,26 @@ impl Pool {
     pub fn submit<F: WorkerFn>(&self, call: F) -> Result<TaskHandle<F::Output>> {
         let shared = self.unstarted_shared()?;
         let submitted = shared.submit(|index| {
-            let encoded = EncodedCall::new(&call, shared.frame_bytes_max() - OVERHEAD_BYTES);
-            let chunk = encoded.and_then(|encoded| {
-                let bytes = encoded.task.len();
-                Chunk::of_call(shared.arena(), encoded, index).map_err(|error| CodecError::no_memory(bytes, &error))
-            });
-            let chunk = chunk.map_err(|error| {
-                let kind = TaskErrorKind::Encode(error);
-                Error::from(TaskError::new(0, F::__registration().path(), 0, None, kind))
-            })?;
-            // What cannot run starts nothing.
+            // What cannot be sent starts nothing.
+            let encoded = encode(&shared, &call)?;
+            let bytes = encoded.task.len();
+            let chunk = Chunk::of_call(shared.arena(), encoded, index)
+                .map_err(|error| not_encoded::<F>(CodecError::no_memory(bytes, &error)))?;
             self.shared()?;
             Ok(chunk)
         })?;
         Ok(TaskHandle { shared, submitted, decode: decode::<F>, is_detached: false })
     }
+}
+
+/// Encodes a single call for a pool, whose workers need not be started.
+pub(super) fn encode<F: WorkerFn>(shared: &Shared, call: &F) -> Result<EncodedCall> {
+    EncodedCall::new(call, shared.frame_bytes_max() - OVERHEAD_BYTES).map_err(not_encoded::<F>)
+}
+
+/// The error of a single call whose arguments cannot be sent.
+pub(super) fn not_encoded<F: WorkerFn>(error: CodecError) -> Error {
+    TaskError::new(0, F::__registration().path(), 0, None, TaskErrorKind::Encode(error)).into()
 }
 
 /// Refers to a submitted call ([`Pool::submit`]), and returns its output.

@@ -1,11 +1,10 @@
 //! Calls that a pool runs in each of its workers: before the first task, after the last, and once in all of them.
 
-use super::handle::decode_done;
-use crate::error::{CodecError, Error, Result, TaskError, TaskErrorKind};
+use super::handle::{decode_done, encode, not_encoded};
+use crate::error::{CodecError, Error, Result, TaskError};
 use crate::pool::{Builder, CallRules, Placement, Pool, Running};
 use crate::registry::{EncodedCall, WorkerFn};
 use crate::transport::Chunk;
-use crate::wire::OVERHEAD_BYTES;
 
 /// What each worker begins and ends with comes back to every worker, so it should not be large: 64 MiB at most.
 const HOOK_BYTES_MAX: usize = 64 << 20;
@@ -174,17 +173,14 @@ impl Pool {
     /// ```
     pub fn run_on_all<F: WorkerFn>(&self, call: F) -> Result<Vec<F::Output>> {
         let shared = self.unstarted_shared()?;
-        let fail = |error: CodecError| {
-            Error::from(TaskError::new(0, F::__registration().path(), 0, None, TaskErrorKind::Encode(error)))
-        };
-        let encoded = EncodedCall::new(&call, shared.frame_bytes_max() - OVERHEAD_BYTES).map_err(fail)?;
-        // What cannot run starts nothing.
+        // What cannot be sent starts nothing.
+        let encoded = encode(&shared, &call)?;
         self.shared()?;
         let workers = shared.workers();
         let chunks: Vec<Chunk> = (0..workers)
             .map(|worker| Chunk::of_call(shared.arena(), encoded.clone(), worker as u64))
             .collect::<std::io::Result<_>>()
-            .map_err(|error| fail(CodecError::no_memory(encoded.task.len(), &error)))?;
+            .map_err(|error| not_encoded::<F>(CodecError::no_memory(encoded.task.len(), &error)))?;
         let rules = CallRules { placement: Placement::OneForEach, ..CallRules::default() };
         let call = shared.open(rules)?;
         for chunk in chunks {
