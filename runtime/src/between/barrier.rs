@@ -8,9 +8,9 @@
 //!    that, and is the leader. A word is cleared once a round, by compare-and-swap.
 //! 4. Who finds the name of a dead one among those of the round, or is out of time, breaks the round. That is a change of the same
 //!    word: a round is complete or broken, never both.
-//! 5. Who waits looks whether one process lives: the one whose name stands next behind its own, as in a ring. So each dead one has
-//!    somebody who looks for it, or for another that is dead, as long as somebody waits. A look is a system call, and one at the
-//!    locks of all processes: a thousand who looked for all the others would do nothing else.
+//! 5. A waiting process checks whether one other process lives: the one whose name stands next behind its own, as in a ring. So
+//!    some waiting process checks each dead one, or another dead one before it. A check is a system call that scans the locks of all
+//!    processes: a thousand processes that checked all the others would do nothing else.
 
 use std::fmt;
 use std::sync::Arc;

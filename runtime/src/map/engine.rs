@@ -309,15 +309,16 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         self.failure = Some(failure);
     }
 
-    /// An error in a process that was forked from the call's: once, and then there is nothing more.
-    #[inline]
     /// Whether this process made it, and not one that it was forked from.
+    #[inline]
     pub(super) fn is_here(&self) -> bool {
         self.shared.is_here()
     }
 
+    /// An error in a process that was forked from the call's: once, and then there is nothing more.
+    #[inline]
     fn check_process(&mut self) -> Result<()> {
-        if self.shared.is_here() { Ok(()) } else { self.leave_to_parent() }
+        if self.is_here() { Ok(()) } else { self.leave_to_parent() }
     }
 
     #[cold]

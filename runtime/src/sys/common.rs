@@ -29,18 +29,11 @@ pub(crate) fn memory_file(bytes: usize) -> io::Result<OwnedFd> {
     super::memory::shared_memory(bytes)
 }
 
-/// A file whose name is gone before anyone can use it.
 #[cfg(not(poolmap_linux))]
 pub(crate) fn memory_file(bytes: usize) -> io::Result<OwnedFd> {
-    use std::hash::{BuildHasher, RandomState};
-    use std::os::unix::fs::OpenOptionsExt;
-
     let length = u64::try_from(bytes).map_err(io::Error::other)?;
     super::limits::check_file_bytes(length)?;
-    let name = format!("poolmap-{}-{:016x}", std::process::id(), RandomState::new().hash_one(bytes));
-    let path = std::env::temp_dir().join(name);
-    let file = std::fs::OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
-    std::fs::remove_file(&path)?;
+    let file = super::files::unnamed_file()?;
     file.set_len(length)?;
     Ok(file.into())
 }

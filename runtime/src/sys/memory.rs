@@ -22,7 +22,7 @@ use super::limits::not_mapped;
 use super::racing::copy_from;
 #[cfg(poolmap_linux)]
 use super::seals::is_raced;
-use super::seals::seal_seals;
+use super::seals::{seal_against_writers, seal_seals};
 
 /// What a mapping may be used for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -86,24 +86,6 @@ pub(crate) fn is_short_of_descriptors(error: &io::Error) -> bool {
 
     let short = [Errno::EMFILE, Errno::ENFILE];
     error.raw_os_error().is_some_and(|number| short.contains(&Errno::from_raw(number)))
-}
-
-/// From now on nobody can map this memory, or write to it, so that it changes; mappings that there are stay as they are.
-#[cfg(poolmap_linux)]
-pub(crate) fn seal_against_writers(memory: &OwnedFd) -> io::Result<()> {
-    use std::os::fd::AsRawFd;
-
-    use nix::libc::{F_ADD_SEALS, F_SEAL_FUTURE_WRITE, F_SEAL_SEAL, fcntl};
-
-    // SAFETY: the call takes integers and touches no memory of ours. nix has no name for this seal (Linux 5.1).
-    let result = unsafe { fcntl(memory.as_raw_fd(), F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) };
-    nix::errno::Errno::result(result)?;
-    Ok(())
-}
-
-#[cfg(not(poolmap_linux))]
-pub(crate) fn seal_against_writers(_memory: &OwnedFd) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Address space that takes memory as it is touched. FreeBSD has no flag for that, and reserves nothing anyway.

@@ -49,7 +49,7 @@ pub(crate) use life::{Identity, Sign, identity, is_locked_by_another, process_ex
 pub(crate) use limits::{
     CAN_LIMIT_MEMORY, address_space_bytes, check_file_bytes, fail_behind_file_limit, file_bytes_max, limit_memory,
 };
-pub(crate) use memory::{Region, Words, is_short_of_descriptors, raced_memory, seal_against_writers};
+pub(crate) use memory::{Region, Words, is_short_of_descriptors, raced_memory};
 #[cfg(feature = "__fault_points")]
 pub(crate) use own_end::{kill_self, stop_self};
 pub(crate) use packets::{is_too_long, packet_pair, receive_packet, send_packet, shut_down_packets};
@@ -61,7 +61,7 @@ pub(crate) use program::own_program;
 pub(crate) use random::random;
 pub(crate) use refusal::{explained, start_error};
 pub(crate) use ring::{Ring, RingWriter};
-pub(crate) use seals::{CAN_SEAL, is_sealed_against_writers, seal_against_all_writers};
+pub(crate) use seals::{CAN_SEAL, is_sealed_against_writers, seal_against_all_writers, seal_against_writers};
 pub(crate) use socket::{
     FromParent, ParentChannel, Wait, is_hung_up, pair, receive, receive_with_descriptors, send, send_with_descriptors,
 };

@@ -12,6 +12,12 @@ pub(crate) fn seal_seals(memory: impl AsFd) -> io::Result<()> {
     add(memory, nix::libc::F_SEAL_SEAL)
 }
 
+/// From now on nobody can map this memory, or write to it, so that it changes; mappings that there are stay as they are (Linux 5.1).
+#[cfg(poolmap_linux)]
+pub(crate) fn seal_against_writers(memory: impl AsFd) -> io::Result<()> {
+    add(memory, nix::libc::F_SEAL_FUTURE_WRITE | nix::libc::F_SEAL_SEAL)
+}
+
 /// Keeps everybody from writing from now on, also by mappings that there are.
 ///
 /// # Errors
@@ -74,6 +80,11 @@ pub(crate) fn seal_seals(_memory: impl AsFd) -> io::Result<()> {
 }
 
 #[cfg(not(poolmap_linux))]
+pub(crate) fn seal_against_writers(_memory: impl AsFd) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(not(poolmap_linux))]
 pub(crate) fn seal_against_all_writers(_memory: impl AsFd) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
@@ -92,7 +103,7 @@ pub(crate) fn is_sealed_against_all_writers(_memory: impl AsFd) -> bool {
 #[cfg(poolmap_linux)]
 mod tests {
     use super::*;
-    use crate::sys::{CommonMemory, Pages, raced_memory, seal_against_writers};
+    use crate::sys::{CommonMemory, Pages, raced_memory};
 
     #[test]
     fn memory_that_somebody_can_write_is_not_sealed_against_all_writers() {

@@ -163,7 +163,7 @@ fn watch(socket: &UnixStream, parent: u32) -> ! {
     loop {
         let mut watches = [Watch::hang_up(socket.as_fd())];
         let polled = sys::poll(&mut watches, interval);
-        let is_channel = channel.is_some() && sys::identity(socket).ok() == channel;
+        let is_channel = sys::identity(socket).ok() == channel;
         let has_hung_up = is_channel && (polled.is_err() || watches[0].ready);
         if has_hung_up || (is_child && parent_id() != parent) {
             sys::kill_own_group();
