@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use poolmap::{Barrier, TaskErrorKind, pool_try_map, worker};
+use poolmap::{Barrier, TaskErrorKind, pool_reduce, pool_try_map, worker};
 
 /// Waits until as many tasks run as the barrier has members.
 #[worker]
@@ -34,17 +34,50 @@ fn meet_if(is_long: bool, all: &Barrier) -> bool {
     !is_long || all.wait_timeout(3 * common::SOON).is_ok()
 }
 
+/// So many short tasks, among which so many long ones stand together, as far from the end as from the start: whoever is given some
+/// of them is given several.
+fn long_among_short(short: usize, long: usize) -> impl ExactSizeIterator<Item = bool> {
+    (0..short + long).map(move |task| (short / 2..short / 2 + long).contains(&task))
+}
+
 #[poolmap::test]
 fn long_tasks_among_short_ones_reach_every_idle_worker() {
-    let _guard = common::guard();
+    let guard = common::guard();
+    guard.allow(Duration::from_secs(300));
     let workers = 40;
     let pool = common::ready_pool(workers);
     let all = Barrier::new(workers).unwrap();
-    // The short ones come first, so that workers are given several at once when the long ones come.
-    let are_long = || (0..500).map(|task| task >= 500 - 40);
+    // The short ones come first, so that workers are given several at once, and claim several, when the long ones come.
+    let at_the_end = || (0..500).map(|task| task >= 500 - 40);
     for round in 0..3 {
-        let met = pool_try_map!(in &pool, meet_if, are_long(), poolmap::shared(&all)).unwrap();
-        assert!(met.iter().all(|met| matches!(met, Ok(true))), "round {round}");
+        let met = pool_try_map!(in &pool, meet_if, at_the_end(), poolmap::shared(&all)).unwrap();
+        assert!(met.iter().all(|met| matches!(met, Ok(true))), "round {round}, at the end");
+        let met = pool_try_map!(in &pool, meet_if, long_among_short(20_000, 40), poolmap::shared(&all)).unwrap();
+        assert!(met.iter().all(|met| matches!(met, Ok(true))), "round {round}, in the middle");
+    }
+}
+
+#[worker]
+fn add(a: u64, b: u64) -> u64 {
+    a + b
+}
+
+/// One, or none where a task that is long has waited in vain for the others.
+#[worker]
+fn count_met(is_long: bool, all: &Barrier) -> u64 {
+    u64::from(meet_if(is_long, all))
+}
+
+#[poolmap::test]
+fn long_tasks_whose_outputs_are_folded_reach_every_idle_worker() {
+    let guard = common::guard();
+    guard.allow(Duration::from_secs(300));
+    let workers = 40;
+    let pool = common::ready_pool(workers);
+    let all = Barrier::new(workers).unwrap();
+    for round in 0..3 {
+        let met = pool_reduce!(in &pool, count_met, long_among_short(20_000, 40), poolmap::shared(&all); with = add, identity = 0);
+        assert_eq!(met.unwrap(), 20_040, "round {round}");
     }
 }
 

@@ -219,8 +219,10 @@ impl<'p, F: WorkerFn, A: Columns, P> Map<'p, F, A, P> {
     /// By default the size follows the measured time of the tasks: it starts at 1, at most doubles, and aims at half a millisecond of
     /// work, or ten milliseconds where workers fold the outputs.
     ///
+    /// A task that waits behind a long one in the same worker moves to another worker as soon as one is free.
+    ///
     /// With 1, workers begin tasks in the order of their index. A worker is assigned only tasks that it can begin at once, and more
-    /// only while tasks are known to take some microseconds. A task behind a long one moves to the next free worker.
+    /// only while tasks are known to take some microseconds.
     ///
     /// A crash costs one task whatever the size, except where workers fold the outputs. Zero is an error when the map runs.
     pub fn chunk_size(mut self, tasks: usize) -> Self {

@@ -50,13 +50,15 @@ impl Core {
         self.take_back_stalled(slot, patience);
     }
 
-    /// Takes back what a worker has not claimed, if it is at a task for long. Results stay where they stand: if they were taken here,
-    /// then the driver would find none, and sleep on them.
+    /// Takes back what a worker has not claimed, if it is at a task for long; and recalls what it has claimed and not begun, if a
+    /// worker is free for it. Results stay where they stand: if they were taken here, then the driver would find none, and sleep on
+    /// them.
     fn take_back_stalled(&mut self, slot: Slot, patience: Patience) {
         self.with_link(slot, |live, queue| {
             let load = live.link.load()?;
-            if load.claimed > 0 && load.open > 0 && live.is_stalled(patience) {
+            if load.claimed > 0 && load.claimed + load.open > 1 && live.is_stalled(patience) {
                 live.take_back(slot, queue, u32::MAX)?;
+                live.recall(slot, queue)?;
                 queue.stalled(slot);
             }
             Ok(())

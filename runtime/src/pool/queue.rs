@@ -17,8 +17,8 @@
 //!    that when nobody writes there any more.
 //! 8. First come, first served: what waits is in the order of its tasks, and the first of it goes to the worker that is free next.
 //!    Before that is given what waits, what a worker has not claimed is taken back from one that is at a task for long, and goes
-//!    first. What a worker claims at once is its own: one task where they were asked to go one by one or have a limit, else no
-//!    more than takes 50 µs by its clock.
+//!    first. What it has claimed and not begun is recalled from it as well, if a worker is free for it. It claims one task at once
+//!    where they were asked to go one by one or have a limit, else as many as were asked for, or as take 50 µs by its clock.
 //! 9. Blame needs evidence. A death before a task is begun counts against it only if its worker has finished nothing since it was
 //!    given it, and had nothing before it. Then the task is a suspect, and is tried alone: by itself, on a worker that has nothing
 //!    else and gets nothing behind it. It is blamed only for deaths in which it was alone, and after several of them (one execution).
@@ -28,6 +28,7 @@ mod ends;
 mod hooks;
 mod order;
 mod placed;
+mod recall;
 mod worker;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -365,8 +366,10 @@ impl Queue {
         if let (Some(call), Some((tasks, elapsed))) = (&mut call, taken.timed) {
             call.chunk_size.observe(tasks, elapsed);
         }
-        worker.answered = worker.call;
-        worker.is_stalled = false;
+        if taken.count > 0 {
+            worker.answered = worker.call;
+            worker.is_stalled = false;
+        }
         let mut left = taken.count as usize;
         self.finished += u64::from(taken.count);
         let mut records = Records::new(taken.records);
@@ -384,50 +387,16 @@ impl Queue {
                 worker.chunks.pop_front();
             }
         }
+        if taken.not_run > 0 {
+            self.took_back(slot, taken.not_run as usize);
+        }
+        if taken.ends_recall {
+            return self.returned(slot);
+        }
+        let worker = &self.workers[slot];
         if worker.chunks.is_empty() && !worker.revoked {
             self.release(slot);
         }
-        Ok(())
-    }
-
-    /// Takes in that the last `count` tasks of a worker were taken back from it: they wait for another.
-    pub(super) fn took_back(&mut self, slot: Slot, count: usize) {
-        let worker = &mut self.workers[slot];
-        let mut call = worker.call.and_then(|id| self.calls.get_mut(&id));
-        let mut left = count;
-        while let Some(last) = worker.chunks.back_mut().filter(|_| left > 0) {
-            let of_last = left.min(last.left());
-            left -= of_last;
-            worker.tasks -= of_last;
-            let back = last.split_back(of_last);
-            if last.left() == 0 {
-                worker.chunks.pop_back();
-            }
-            if let Some(call) = &mut call {
-                call.line_up(back);
-            }
-        }
-        worker.give_back(count);
-        if worker.chunks.is_empty() && count > 0 {
-            self.release(slot);
-            // It did not come to them, so it is the last to be given others: it may be stopped.
-            if self.idle.back() == Some(&slot) {
-                self.idle.rotate_right(1);
-            }
-        }
-    }
-
-    /// Takes in that a worker begins nothing more of the chunks that it holds.
-    pub(super) fn returned(&mut self, slot: Slot) -> Result<(), Violation> {
-        let worker = &mut self.workers[slot];
-        if !worker.revoked {
-            return Err(Violation::new("it returned chunks that it was not asked for"));
-        }
-        worker.revoked = false;
-        worker.give_back(worker.tasks);
-        worker.chunks.clear();
-        worker.tasks = 0;
-        self.release(slot);
         Ok(())
     }
 

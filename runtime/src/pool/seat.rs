@@ -140,6 +140,19 @@ impl Live {
     }
 }
 
+impl Live {
+    /// Recalls what the worker has claimed and not begun, where all that it has is claimed: it goes to other workers. What has a
+    /// limit in time is claimed alone, and is not recalled.
+    pub(super) fn recall(&mut self, slot: Slot, queue: &mut Queue) -> Result<(), Fault> {
+        if queue.may_recall(slot)
+            && let Some(count) = self.link.recall()?
+        {
+            queue.recalled(slot, count as usize);
+        }
+        Ok(())
+    }
+}
+
 impl Answers {
     fn take_in(&mut self, slot: Slot, queue: &mut Queue, taken: Taken) -> Result<(), Fault> {
         let is_task = !queue.is_hooked(slot);

@@ -4,12 +4,13 @@
 //! 1. Before a task begins, `begun` counts it; once its result stands in the sink, `finished` counts it, and tells where its
 //!    bytes end. So at every moment, also when this process is killed, others who see the two words and the sink's memory know
 //!    what is finished, with its result, and which task was running.
-//! 2. A task that is not begun because `revoked` is set has a result that says so.
+//! 2. A task that is not begun because `revoked` is set has a result that says so. It is counted by `begun` first: whoever sets
+//!    `revoked`, and then a fence for both (`sys::fence_registered`), knows that what `begun` does not count is never begun.
 //! 3. A task that is finished writes nowhere any more: a part of a `SharedSliceMut` that is still there ends this process first.
 //! 4. A result that outgrows the sink's room is not counted as finished: whoever runs the tasks brings it to its place first.
 
 use std::io::Write;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, compiler_fence};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -160,6 +161,7 @@ impl<'a> TaskCall<'a> {
             if self.left == 0 || self.outgrown.is_some() {
                 return false;
             }
+            let before = self.tasks.rest();
             let arguments = match self.tasks.next() {
                 Ok(arguments) => arguments,
                 Err(violation) => {
@@ -172,13 +174,20 @@ impl<'a> TaskCall<'a> {
             self.shared_left = self.shared;
             self.stage = Stage::Arguments;
             self.begin_result();
+            self.progress.begun.store(u64::from(self.progress.count.tasks.wrapping_add(1)), Ordering::Release);
+            compiler_fence(Ordering::SeqCst);
             if self.progress.revoked.load(Ordering::Relaxed) == 0 {
-                self.progress.begun.store(u64::from(self.progress.count.tasks.wrapping_add(1)), Ordering::Release);
                 fault_points::reached(Point::Begun);
                 if self.has_grants {
                     shared::open_table();
                 }
                 return true;
+            }
+            if self.cut_fold() {
+                self.forget_written();
+                self.tasks = TaskFrames::of(before);
+                self.left += 1;
+                return false;
             }
             self.finish(Status::NotRun);
         }

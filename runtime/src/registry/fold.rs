@@ -4,7 +4,8 @@
 //! 2. None of them is finished before all are, so whoever looks sees all of them or none: when this process dies, no output of
 //!    theirs is left, and the one that was begun last was running.
 //! 3. A run ends after outputs of [`BYTES_MAX`] in all, as what they are folded into may be as large as they are together.
-//! 4. A run ends with the first task that gives no output: those before it have empty ones, those behind it are not begun.
+//! 4. A run ends before the first task that is not to be run, if there are outputs.
+//! 5. A run ends with the first task that gives no output: those before it have empty ones, those behind it are not begun.
 
 use std::io::Write;
 use std::marker::PhantomData;
@@ -66,6 +67,18 @@ impl TaskCall<'_> {
     /// Whether no other output is to be folded into that of the run.
     pub(crate) fn is_folded(&self) -> bool {
         self.folding.as_ref().is_some_and(|folding| folding.is_full())
+    }
+
+    /// Ends the run before a task that is not to be run, if there are outputs; tells whether there are.
+    #[cold]
+    pub(super) fn cut_fold(&mut self) -> bool {
+        match &mut self.folding {
+            Some(folding) if folding.outputs > 0 && folding.stopped.is_none() => {
+                folding.is_cut = true;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Ends a task whose output is folded.

@@ -16,6 +16,8 @@ pub(super) struct Folding {
     pub(super) bytes: usize,
     /// What a task printed is written out at its end.
     pub(super) flushes: bool,
+    /// No other task is to be begun, as those behind the ones that were are not to be run.
+    pub(super) is_cut: bool,
     /// The tasks are over, and their output is being written.
     pub(super) is_closing: bool,
     /// What the task has instead of an output that was begun last.
@@ -26,7 +28,7 @@ pub(super) struct Folding {
 impl Folding {
     /// Whether no other task is to be begun.
     pub(super) fn is_full(&self) -> bool {
-        self.bytes >= BYTES_MAX
+        self.bytes >= BYTES_MAX || self.is_cut
     }
 
     /// The results of the run, and how many of its tasks were counted already.

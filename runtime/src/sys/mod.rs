@@ -4,6 +4,7 @@ mod backtrace;
 mod common;
 mod crash;
 mod environment;
+mod fences;
 mod files;
 mod forks;
 mod lease;
@@ -39,6 +40,7 @@ pub(crate) use crash::{
     CRASH_WORDS, Crash, CrashPad, Reason, TaskLimits, leave_word_of_crashes, watch_crashes, watch_crashes_again,
 };
 pub(crate) use environment::{WORKER_VARIABLE, is_secure, take_variable, variable};
+pub(crate) use fences::{fence_registered, register_for_fences};
 pub(crate) use files::{
     WHOLE_BYTES_MAX, appended_file, file, flush_c_streams, forget_before, own_output, replace_output, unnamed_file,
     write_within,

@@ -12,6 +12,8 @@ pub(super) const FINISHED: usize = 128;
 pub(super) const BEGUN: usize = 136;
 /// Written by the worker: the nanoseconds that it has run tasks for, in all.
 pub(super) const BUSY_NANOS: usize = 144;
+/// Written by the worker: 1 once it heeds the parent's fences (see `ring::recall`).
+pub(super) const HEEDS_FENCES: usize = 152;
 /// The word of `parking` for the worker, which both write.
 pub(super) const WORKER_PARKED: usize = 256;
 /// Written by the parent: up to where in the ring the results were taken.

@@ -112,6 +112,15 @@ impl Link {
         }
     }
 
+    /// Recalls the tasks that the worker has claimed and not begun, where all that it has is claimed; gives how many if it could.
+    /// Then the worker must be given nothing until results say that the recall is over.
+    pub(crate) fn recall(&mut self) -> Result<Option<u32>, Fault> {
+        match &mut self.ring {
+            Some(ring) => Ok(ring.recall()?),
+            None => Ok(None),
+        }
+    }
+
     /// How many tasks the worker has.
     pub(crate) fn load(&mut self) -> Result<Load, Fault> {
         match &mut self.ring {
@@ -185,7 +194,7 @@ impl Link {
             return Err(Violation::new("it has finished tasks whose memory it has not been sent yet").into());
         }
         let bytes = taken.records.len() + 1;
-        if taken.count > 0 {
+        if !taken.is_empty() {
             on_results(taken)?;
         }
         self.forget_unused()?;

@@ -17,6 +17,7 @@ use crate::fault_points::{self, Point};
 use crate::registry::Finished;
 use crate::sys::{self, CRASH_WORDS, Crash, Ring, Words};
 use crate::wire::{self, HEAD_BYTES, PanicNote, Records, Violation};
+use recall::Settled;
 
 /// A worker's queue and results, as the parent sees them.
 pub(super) struct RingLink {
@@ -39,6 +40,8 @@ pub(super) struct RingLink {
     untimed: u32,
     /// The messages about memory that the worker must have taken in to have finished what it has.
     messages_had: u64,
+    /// The worker was revoked, and what it has claimed and not begun was recalled.
+    recall: Option<recall::Recall>,
 }
 
 /// A chunk that the worker was told of.
@@ -61,6 +64,22 @@ pub(crate) struct Taken {
     pub(crate) records: Vec<u8>,
     /// The time that some of the last tasks took, and how many they were, if it is known.
     pub(crate) timed: Option<(u32, Duration)>,
+    /// So many tasks behind them the worker will not run.
+    pub(crate) not_run: u32,
+    /// It has told of all that was recalled from it.
+    pub(crate) ends_recall: bool,
+}
+
+impl Taken {
+    /// Results of tasks that a worker was to run, and has.
+    pub(crate) fn new(count: u32, records: Vec<u8>, timed: Option<(u32, Duration)>) -> Self {
+        Self { count, records, timed, not_run: 0, ends_recall: false }
+    }
+
+    /// Whether it says nothing: the worker has no more than gone on with a result.
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0 && self.not_run == 0 && !self.ends_recall
+    }
 }
 
 impl RingLink {
@@ -81,6 +100,7 @@ impl RingLink {
             only_skipped: false,
             untimed: 0,
             messages_had: 0,
+            recall: None,
         };
         Ok((link, memory))
     }
@@ -191,8 +211,10 @@ impl RingLink {
         let must_wake = self.must_wake();
         let records = self.take_records(count)?;
         self.finish_entries(count)?;
+        let settled = self.settle(count, records)?;
+        let Settled { count, records, not_run, is_over: ends_recall } = settled;
         let timed = self.timed(count, busy_nanos);
-        Ok(Some((Taken { count, records, timed }, must_wake)))
+        Ok(Some((Taken { count, records, timed, not_run, ends_recall }, must_wake)))
     }
 
     /// The finished results out of what has come. The parts behind them are of a result that is not finished, and stay.
@@ -270,7 +292,7 @@ impl RingLink {
             Some(entry) if entry.is_folded => entry.left,
             _ => 1,
         };
-        if begun <= most { begun } else { 0 }
+        if begun <= most { self.kept_of(begun) } else { 0 }
     }
 
     /// The number behind that of the task that is running, if that is this one.
@@ -337,6 +359,8 @@ fn new_ring() -> io::Result<(OwnedFd, Ring)> {
         }
     }
 }
+
+mod recall;
 
 #[cfg(any(fuzzing, test))]
 mod fuzzing;

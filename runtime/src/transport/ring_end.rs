@@ -32,6 +32,8 @@ pub(crate) struct RingEnd {
     grain: u32,
     /// The number behind the last task that is claimed.
     claimed: u32,
+    /// What it has claimed and not begun can be recalled. Else it claims one task at a time, where that is left to it.
+    heeds_fences: bool,
     finished: Finished,
     /// The bytes of the last run's results.
     last_bytes: usize,
@@ -84,6 +86,8 @@ impl RingEnd {
         let mut results = RingWriter::new(own, layout::RESULTS, bytes)?;
         words.keep_from_forks();
         results.keep_from_forks();
+        let heeds_fences = sys::register_for_fences();
+        words.word(layout::HEEDS_FENCES).store(u64::from(heeds_fences), Ordering::Release);
         Ok(Self {
             words: Arc::new(words),
             results,
@@ -94,6 +98,7 @@ impl RingEnd {
             cursor: 0,
             grain: 0,
             claimed: 0,
+            heeds_fences,
             finished: Finished::default(),
             last_bytes: 0,
             rung: 0,
@@ -128,6 +133,7 @@ impl RingEnd {
             // claimed first.
             let (first, count) = self.read_entry();
             let known = count.saturating_sub(next.wrapping_sub(first));
+            let most = if self.heeds_fences { most } else { 1 };
             let grain = if self.grain == 0 { most } else { self.grain };
             let wanted = if known == 0 { 1 } else { known.min(grain) };
             fault_points::reached(Point::BeforeClaim);

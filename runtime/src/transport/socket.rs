@@ -240,7 +240,7 @@ impl SocketLink {
                         self.note = Note::default();
                         replied(&mut self.sent, chunk, position)?;
                         let timed = Some((1, Duration::from_nanos(elapsed_nanos)));
-                        Some(Event::Results(Taken { count: 1, records: record.to_vec(), timed }))
+                        Some(Event::Results(Taken::new(1, record.to_vec(), timed)))
                     }
                     ToParent::Returned => {
                         self.sent.clear();

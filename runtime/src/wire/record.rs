@@ -19,7 +19,7 @@ pub(crate) enum Status {
     Decode = 3,
     /// An encoded [`PanicNote`](super::PanicNote).
     Panic = 4,
-    /// Nothing: the task was not begun, as its call has ended.
+    /// Nothing: the task was not begun, as its call has ended, or as it was recalled.
     NotRun = 7,
 }
 
@@ -139,11 +139,19 @@ impl Records {
         Ok((self.bytes, parts))
     }
 
-    fn pass(&mut self, count: usize) -> Result<(), Violation> {
-        let mut left = count;
-        while left > 0 {
+    /// Steps over the next result; gives what it is.
+    pub(crate) fn pass_one(&mut self) -> Result<Status, Violation> {
+        loop {
             let (kind, ..) = self.step()?;
-            left -= usize::from(kind != PART);
+            if kind != PART {
+                return status(kind);
+            }
+        }
+    }
+
+    fn pass(&mut self, count: usize) -> Result<(), Violation> {
+        for _ in 0..count {
+            self.pass_one()?;
         }
         Ok(())
     }

@@ -75,7 +75,7 @@ impl Queue {
                     worker.drop_chunks();
                     self.busy.remove(&slot);
                 }
-                Running::Finish => worker.revoked = self.returns == Return::Never,
+                Running::Finish => worker.revoked |= self.returns == Return::Never,
             }
         }
     }

@@ -13,7 +13,7 @@ mod model;
 use model::{Model, crash, records};
 
 fn taken(indices: std::ops::Range<usize>, timed: Option<(u32, Duration)>) -> Taken {
-    Taken { count: indices.len() as u32, records: records(indices), timed }
+    Taken::new(indices.len() as u32, records(indices), timed)
 }
 
 #[test]

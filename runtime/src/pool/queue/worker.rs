@@ -32,13 +32,13 @@ pub(super) struct Worker {
     pub(super) is_exhausted: bool,
     /// What it had not claimed was taken back, because it is at a task for long. It gets nothing behind that.
     pub(super) is_stalled: bool,
-    /// It was asked to begin nothing more, and has not answered.
+    /// It was asked to begin nothing more, and has not told of all that it had.
     pub(super) revoked: bool,
     /// What it runs, if that is no call's.
     pub(super) hook: Option<Hook>,
     /// It has run its finalizer, or is to.
     pub(super) is_finalized: bool,
-    /// The chunks that it is killed for. It may read their arguments, and write where they allow it, until it has ended.
+    /// The chunks that it is killed for, or of which tasks were recalled. It may read their arguments, and write where they allow it, until it has ended.
     pub(super) lent: Vec<Chunk>,
     /// What the task that it was running has printed, once it is known that the task has no result.
     pub(super) printed: Option<Box<Printed>>,
@@ -68,7 +68,7 @@ impl Worker {
     pub(super) fn takes_more(&self, depth: usize) -> bool {
         let is_alone = self.is_stalled || self.chunks.front().is_some_and(|held| held.chunk.is_suspect());
         let depth = if self.answered == self.call && !is_alone { depth } else { 1 };
-        self.ready && self.quota != Some(0) && self.chunks.len() < depth
+        self.ready && !self.revoked && self.quota != Some(0) && self.chunks.len() < depth
     }
 
     /// The index of the task behind the one that it is at.

@@ -18,11 +18,12 @@ thread_local! {
     static ARENA: Arc<Arena> = Arc::new(Arena::shared().expect("the system has memory to share"));
 }
 
-pub(in crate::transport::ring) const PLACES: [usize; 9] = [
+pub(in crate::transport::ring) const PLACES: [usize; 10] = [
     layout::CLAIMS,
     layout::FINISHED,
     layout::BEGUN,
     layout::BUSY_NANOS,
+    layout::HEEDS_FENCES,
     layout::WORKER_PARKED,
     layout::NOTE_TASK,
     layout::NOTE_LENGTH,
@@ -41,12 +42,12 @@ pub(crate) fn fuzz(bytes: &[u8]) {
     let words = Words::new(&memory, layout::WORDS_BYTES).expect("the words can be mapped");
     let mut ring = RingWriter::new(FromParent::in_test(memory), layout::RESULTS, layout::RESULTS_BYTES)
         .expect("the results can be mapped");
-    let (mut given, mut done, mut takes) = (0u32, 0u32, 0);
+    let (mut given, mut done, mut takes, mut is_recalled) = (0u32, 0u32, 0, false);
     for step in bytes.as_chunks::<10>().0 {
         let [act, place, value @ ..] = *step;
         let value = u64::from_le_bytes(value);
-        match act % 6 {
-            0 if link.entries.len() < 8 => {
+        match act % 7 {
+            0 if link.entries.len() < 8 && !is_recalled => {
                 let count = u32::from(place % 20) + 1;
                 let _ = link.assign(&chunk(&arena, count), 0, 0);
                 given += count;
@@ -62,7 +63,9 @@ pub(crate) fn fuzz(bytes: &[u8]) {
             }
             3 if takes < TAKES_MAX => {
                 takes += 1;
-                done += take(&mut link);
+                let (count, ends_recall) = take(&mut link);
+                done += count;
+                is_recalled &= !ends_recall;
             }
             4 => {
                 if let Ok(count) = link.take_back(place.into()) {
@@ -71,15 +74,23 @@ pub(crate) fn fuzz(bytes: &[u8]) {
                 }
             }
             5 => look(&mut link),
+            6 => {
+                if let Ok(Some(count)) = link.recall() {
+                    assert!(count <= given - done, "more was recalled than was given");
+                    given -= count;
+                    is_recalled = true;
+                }
+            }
             _ => {}
         }
         assert!(done <= given, "results of more tasks than were given");
     }
 }
 
-fn take(link: &mut RingLink) -> u32 {
+/// Gives how many results were taken, and whether a recall is over.
+fn take(link: &mut RingLink) -> (u32, bool) {
     let Ok(Some((taken, _))) = link.take() else {
-        return 0;
+        return (0, false);
     };
     let most = PARTS_BYTES_MAX + layout::RESULTS_BYTES;
     assert!(taken.records.capacity() <= 2 * most && link.parts.capacity() <= 2 * most);
@@ -89,7 +100,7 @@ fn take(link: &mut RingLink) -> u32 {
             break;
         }
     }
-    taken.count
+    (taken.count, taken.ends_recall)
 }
 
 fn look(link: &mut RingLink) {

@@ -17,6 +17,7 @@ use crate::transport::{Arena, ChunkHead, Claimed, Fault, LOOK_AFTER, RingEnd};
 use crate::wire::{Records, Status};
 
 mod hostile;
+mod recall;
 
 /// Larger than any result here.
 const BYTES_MAX: usize = 16 << 20;
@@ -214,6 +215,8 @@ struct Parent {
     answered: usize,
     /// The worker begins nothing more until it has no task.
     revoked: bool,
+    /// The same, and what it had not begun was recalled.
+    is_recalled: bool,
     done: BTreeSet<u64>,
     memory: SentMemory,
 }
@@ -225,6 +228,7 @@ impl Parent {
                 0..6 => self.assign(),
                 6 | 7 => self.take_back(),
                 8 if self.random.one_in(50) => self.revoke(),
+                8 => self.recall(),
                 9..14 => {
                     self.take();
                 }
@@ -239,7 +243,7 @@ impl Parent {
     }
 
     fn assign(&mut self) {
-        if self.held.len() >= 8 || self.revoked {
+        if self.held.len() >= 8 || self.revoked || self.is_recalled {
             return;
         }
         let next = self.waiting.pop_front().or_else(|| {
@@ -263,7 +267,13 @@ impl Parent {
 
     fn take_back(&mut self) {
         let most = if self.random.one_in(4) { u32::MAX } else { self.random.below(150) as u32 };
-        let mut left = self.link.take_back(most).unwrap() as usize;
+        let count = self.link.take_back(most).unwrap();
+        self.lose_last(count);
+    }
+
+    /// The worker has no more the last tasks that it had: they wait.
+    fn lose_last(&mut self, count: u32) {
+        let mut left = count as usize;
         while left > 0 {
             let mut last = self.held.pop_back().expect("what is taken back was given");
             let first = if self.held.is_empty() { self.answered } else { 0 };
@@ -278,7 +288,22 @@ impl Parent {
         }
     }
 
+    fn recall(&mut self) {
+        while self.link.load().unwrap().1 > 0 {
+            self.take_back();
+        }
+        if !self.revoked
+            && let Some(count) = self.link.recall().unwrap()
+        {
+            self.is_recalled = true;
+            self.lose_last(count);
+        }
+    }
+
     fn revoke(&mut self) {
+        if self.is_recalled {
+            return;
+        }
         while self.link.load().unwrap().1 > 0 {
             self.take_back();
         }
@@ -317,6 +342,12 @@ impl Parent {
             }
         }
         assert_eq!(records.drop_rest(), 0, "more results than were told of");
+        assert!(self.is_recalled || taken.not_run == 0 && !taken.ends_recall, "nothing was recalled");
+        self.lose_last(taken.not_run);
+        if taken.ends_recall {
+            assert!(self.held.is_empty(), "a recall ends with the tasks that were kept");
+            self.is_recalled = false;
+        }
         self.revoked &= !self.held.is_empty();
         true
     }
@@ -358,6 +389,7 @@ fn drive(tasks: u64, seed: u64) {
         held: VecDeque::new(),
         answered: 0,
         revoked: false,
+        is_recalled: false,
         done: BTreeSet::new(),
         memory: SentMemory::default(),
     };

@@ -16,6 +16,8 @@ use crate::task::{Done, Origin, Outcomes};
 use crate::transport::{Arena, Chunk, ChunkHead, SOLITARY_DEATHS_MAX, SOLITARY_KILLS_MAX, Taken};
 use crate::wire::{self, Records, Status};
 
+mod ends;
+
 const SLOTS: usize = 4;
 
 /// What can happen.
@@ -26,6 +28,7 @@ enum Event {
     Claim { slot: Slot, count: usize },
     Answer { slot: Slot, count: usize, nanos: u64 },
     TakeBack { slot: Slot, count: usize },
+    Recall { slot: Slot, kept: usize },
     AssignToIdle { call: usize },
     Lose { slot: Slot, has_begun: bool, origin: Origin },
     Suspend { slot: Slot },
@@ -47,6 +50,7 @@ fn event() -> impl Strategy<Value = Event> {
         12 => (slot.clone(), 1..30usize, prop_oneof![0..200u64, 0..5_000_000u64])
             .prop_map(|(slot, count, nanos)| Event::Answer { slot, count, nanos }),
         3 => (slot.clone(), 1..20usize).prop_map(|(slot, count)| Event::TakeBack { slot, count }),
+        3 => (slot.clone(), 0..4usize).prop_map(|(slot, kept)| Event::Recall { slot, kept }),
         1 => (0..6usize).prop_map(|call| Event::AssignToIdle { call }),
         4 => (slot.clone(), any::<bool>(), origin())
             .prop_map(|(slot, has_begun, origin)| Event::Lose { slot, has_begun, origin }),
@@ -63,6 +67,8 @@ struct ModelWorker {
     ready: bool,
     /// It was asked to give back what it has, and has not.
     revoked: bool,
+    /// What it had not begun was recalled, and it has not told of all of that.
+    is_recalled: bool,
     pid: u32,
     call: Option<CallId>,
     /// Its tasks without a result, in order, and how many of them are the worker's for good.
@@ -72,6 +78,12 @@ struct ModelWorker {
     served: usize,
     /// All that it was given since it last had nothing is one task.
     is_alone: bool,
+}
+
+impl ModelWorker {
+    fn is_busy(&self) -> bool {
+        !self.tasks.is_empty() || self.is_recalled
+    }
 }
 
 /// What a worker dies of.
@@ -204,6 +216,9 @@ impl Model {
         if !worker.alive {
             return;
         }
+        if worker.is_recalled {
+            return self.answer_recalled(slot, count);
+        }
         if count > 0 {
             let mut written = Vec::new();
             for index in worker.tasks.drain(..count) {
@@ -215,7 +230,7 @@ impl Model {
             worker.claimed -= count;
             worker.served += count;
             let timed = (elapsed > Duration::ZERO).then_some((count as u32, elapsed));
-            self.queue.answered(slot, Taken { count: count as u32, records: written, timed }).unwrap();
+            self.queue.answered(slot, Taken::new(count as u32, written, timed)).unwrap();
         }
         if worker.revoked {
             // The task that was running has its result; the rest is given back.
@@ -277,7 +292,7 @@ impl Model {
         }
         let held = self.queue.close(call, running);
         let holders: Vec<Slot> = (0..self.workers.len())
-            .filter(|&slot| self.workers[slot].call == Some(call) && !self.workers[slot].tasks.is_empty())
+            .filter(|&slot| self.workers[slot].call == Some(call) && self.workers[slot].is_busy())
             .collect();
         assert_eq!(held.iter().copied().collect::<BTreeSet<_>>(), holders.into_iter().collect());
         self.calls.remove(&call);
@@ -288,7 +303,7 @@ impl Model {
                     self.workers[slot].tasks.clear();
                     self.lose(slot, true);
                 }
-                Running::Finish => self.workers[slot].revoked = self.returns == Return::Never,
+                Running::Finish => self.workers[slot].revoked |= self.returns == Return::Never,
             }
         }
     }
@@ -315,7 +330,8 @@ impl Model {
             Event::Claim { slot, count } => self.claim(slot, count),
             Event::Answer { slot, count, nanos } => self.answer(slot, count, Duration::from_nanos(nanos)),
             Event::TakeBack { slot, count } if self.returns == Return::Taken => self.take_back(slot, count),
-            Event::TakeBack { .. } => {}
+            Event::Recall { slot, kept } if self.returns == Return::Taken => self.recall(slot, kept),
+            Event::TakeBack { .. } | Event::Recall { .. } => {}
             Event::AssignToIdle { call } => {
                 if let Some(&call) = self.open.get(call)
                     && let Some(given) = self.queue.assign_to_idle(call)
@@ -357,7 +373,7 @@ impl Model {
             assert!(worker.served <= self.tasks_max.unwrap_or(usize::MAX), "worker {slot} serves too long");
             assert_eq!(known.tasks, worker.tasks.len());
             assert_eq!(known.chunks.iter().map(|held| held.left()).sum::<usize>(), known.tasks);
-            assert_eq!(self.queue.is_busy(slot), !worker.tasks.is_empty());
+            assert_eq!(self.queue.is_busy(slot), worker.is_busy());
             assert_eq!(self.queue.has_several(slot), worker.tasks.len() > 1);
             let is_free = worker.alive && worker.ready && !worker.revoked && worker.tasks.is_empty();
             let idle = self.queue.idle.iter().filter(|&&idle| idle == slot).count();
@@ -371,39 +387,6 @@ impl Model {
         }
         let starved = self.queue.calls.values().any(|call| !call.backlog.is_empty() && call.workers.is_empty());
         assert!(!starved || self.queue.idle.is_empty(), "a call waits, and a worker is free");
-    }
-
-    /// Lets every call end, as a pool with living workers would.
-    pub(super) fn settle(&mut self) {
-        for slot in 0..self.workers.len() {
-            if !self.workers[slot].ready {
-                self.lose(slot, false);
-            }
-            self.start(slot);
-        }
-        for _ in 0..10_000 {
-            self.retire();
-            (0..self.workers.len()).for_each(|slot| self.start(slot));
-            self.dispatch();
-            self.check();
-            self.collect();
-            if self.workers.iter().all(|worker| worker.tasks.is_empty() && !worker.revoked) {
-                return;
-            }
-            for slot in 0..self.workers.len() {
-                self.claim(slot, 7);
-                self.answer(slot, 7, Duration::from_micros(1));
-            }
-        }
-        panic!("the workers have tasks for ever");
-    }
-
-    /// What holds once everything has settled.
-    pub(super) fn check_all_done(&self) {
-        for call in self.open.iter().map(|call| &self.calls[call]) {
-            assert_eq!(call.done, (0..call.tasks).collect());
-            assert_eq!(call.bytes_done, call.bytes, "the bytes of the arguments");
-        }
     }
 
     pub(super) fn tasks_of(&self, slot: Slot) -> Vec<usize> {

@@ -29,6 +29,7 @@ enum Step {
     Take,
     Look,
     Revoke,
+    Recall,
     /// The worker claims as it may, and finishes so many tasks with so many bytes: no more than it has claimed, or more.
     Work {
         claims: u32,
@@ -85,6 +86,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => Just(Step::Take),
         2 => Just(Step::Look),
         1 => Just(Step::Revoke),
+        2 => Just(Step::Recall),
         6 => (0..20u32, prop::option::of(0..20u32), prop_oneof![8 => 0..200u32, 1 => 0..capacity * 5 / 4])
             .prop_map(|(claims, tasks, bytes)| Step::Work { claims, tasks, bytes }),
         2 => (place(), value()).prop_map(|(place, value)| Step::Word { place, value }),
@@ -106,6 +108,7 @@ struct Pair {
     given: usize,
     taken: usize,
     broken: bool,
+    is_recalled: bool,
 }
 
 impl Pair {
@@ -113,7 +116,7 @@ impl Pair {
         let (link, memory) = RingLink::new(&Arc::default(), PARTS_BYTES_MAX).unwrap();
         let words = Words::new(&memory, layout::WORDS_BYTES).unwrap();
         let ring = RingWriter::new(FromParent::in_test(memory), layout::RESULTS, layout::RESULTS_BYTES).unwrap();
-        Self { arena: Arc::clone(arena), link, words, ring, given: 0, taken: 0, broken: false }
+        Self { arena: Arc::clone(arena), link, words, ring, given: 0, taken: 0, broken: false, is_recalled: false }
     }
 
     fn set(&self, place: usize, value: u64) {
@@ -126,7 +129,7 @@ impl Pair {
 
     fn step(&mut self, step: Step) {
         match step {
-            Step::Assign { tasks } if self.link.entries.len() < 8 => {
+            Step::Assign { tasks } if self.link.entries.len() < 8 && !self.is_recalled => {
                 let chunk = chunk(&self.arena, &vec![7; tasks], false);
                 assert_eq!(arguments(&chunk), vec![7; tasks]);
                 let _ = self.link.assign(&chunk, 0, 0);
@@ -136,13 +139,21 @@ impl Pair {
             Step::TakeBack { most } => match self.link.take_back(most) {
                 Ok(count) => {
                     assert!(count <= most);
-                    self.given = self.given.checked_sub(count as usize).expect("more was taken back than was given");
+                    self.lose(count);
                 }
                 Err(_) => self.broken = true,
             },
             Step::Take => self.take(),
             Step::Look => self.look(),
             Step::Revoke => self.link.revoke(),
+            Step::Recall => match self.link.recall() {
+                Ok(Some(count)) => {
+                    self.is_recalled = true;
+                    self.lose(count);
+                }
+                Ok(None) => {}
+                Err(_) => self.broken = true,
+            },
             Step::Work { claims, tasks, bytes } => self.work(claims, tasks, bytes),
             Step::Word { place, value } => self.set(place, value),
             Step::Results { at, garbage } => self.ring.room(at, garbage.len()).copy_from_slice(&garbage),
@@ -166,6 +177,10 @@ impl Pair {
         assert!(self.link.parts.len() <= most && self.link.parts.capacity() <= 2 * most);
     }
 
+    fn lose(&mut self, count: u32) {
+        self.given = self.given.checked_sub(count as usize).expect("more was taken back than was given");
+    }
+
     fn work(&mut self, claim: u32, tasks: Option<u32>, bytes: u32) {
         let claims = self.get(layout::CLAIMS);
         let (claimed, limit) = (claims as u32, (claims >> 32) as u32);
@@ -184,6 +199,8 @@ impl Pair {
             Ok(Some((taken, _))) => {
                 let count = taken.count as usize;
                 self.taken += count;
+                self.lose(taken.not_run);
+                self.is_recalled &= !taken.ends_recall;
                 assert!(self.taken <= self.given || self.broken, "results of more tasks than were given");
                 assert!(taken.records.len() <= PARTS_BYTES_MAX + layout::RESULTS_BYTES);
                 let mut records = Records::new(taken.records.clone());

@@ -1,0 +1,76 @@
+//! What comes back from a worker: tasks that it has not claimed, and those that it has claimed and not begun.
+
+use super::{Queue, Slot};
+use crate::transport::Chunk;
+use crate::wire::Violation;
+
+impl Queue {
+    /// Takes in that the last `count` tasks of a worker were taken back from it: they wait for another.
+    pub(in crate::pool) fn took_back(&mut self, slot: Slot, count: usize) {
+        self.line_up_last(slot, count, 1);
+        let worker = &self.workers[slot];
+        if worker.chunks.is_empty() && count > 0 && !worker.revoked {
+            self.release(slot);
+            // It did not come to them, so it is the last to be given others: it may be stopped.
+            if self.idle.back() == Some(&slot) {
+                self.idle.rotate_right(1);
+            }
+        }
+    }
+
+    /// Whether what a worker has claimed and not begun would begin sooner elsewhere, and may.
+    pub(in crate::pool) fn may_recall(&self, slot: Slot) -> bool {
+        let worker = &self.workers[slot];
+        let call = worker.call.and_then(|id| self.calls.get(&id));
+        let is_for_any = call.is_some_and(|call| call.goes_anywhere() && call.rules.limits.shortest().is_none());
+        is_for_any && !self.idle.is_empty() && !self.is_hooked(slot) && !worker.revoked
+    }
+
+    /// Takes in that the last `count` tasks of a worker were recalled: they wait for others, for each that is free a part. It is given
+    /// nothing until its results say that the recall is over; and as it steps over their arguments until then, these are held.
+    pub(in crate::pool) fn recalled(&mut self, slot: Slot, count: usize) {
+        let worker = &mut self.workers[slot];
+        worker.revoked = true;
+        worker.lent.extend(worker.chunks.iter().map(|held| held.chunk.clone()));
+        self.line_up_last(slot, count, self.idle.len().max(1));
+    }
+
+    /// Takes in that a worker begins nothing more of the chunks that it holds.
+    pub(in crate::pool) fn returned(&mut self, slot: Slot) -> Result<(), Violation> {
+        let worker = &mut self.workers[slot];
+        if !worker.revoked {
+            return Err(Violation::new("it returned chunks that it was not asked for"));
+        }
+        worker.revoked = false;
+        worker.give_back(worker.tasks);
+        worker.chunks.clear();
+        worker.lent.clear();
+        worker.tasks = 0;
+        self.release(slot);
+        Ok(())
+    }
+
+    /// Takes the last `count` tasks from a worker, and lines them up in so many parts.
+    fn line_up_last(&mut self, slot: Slot, count: usize, parts: usize) {
+        let worker = &mut self.workers[slot];
+        let mut call = worker.call.and_then(|id| self.calls.get_mut(&id));
+        let part = count.div_ceil(parts).max(1);
+        let mut left = count;
+        while let Some(last) = worker.chunks.back_mut().filter(|_| left > 0) {
+            let of_last = left.min(last.left());
+            left -= of_last;
+            worker.tasks -= of_last;
+            let mut back: Chunk = last.split_back(of_last);
+            if last.left() == 0 {
+                worker.chunks.pop_back();
+            }
+            if let Some(call) = &mut call {
+                while back.len() > part {
+                    call.line_up(back.split(back.len() - part));
+                }
+                call.line_up(back);
+            }
+        }
+        worker.give_back(count);
+    }
+}

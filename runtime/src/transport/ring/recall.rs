@@ -1,0 +1,108 @@
+//! Tasks that a worker has claimed and not begun, which are recalled from it for another.
+//!
+//! 1. The worker counts a task in `begun` before it asks whether it is revoked, and only then begins it (`registry::call`).
+//! 2. The parent revokes, sets a fence for both, and then reads `begun`: what is not counted by then is never begun there. It is
+//!    recalled, and goes to another worker at once.
+//! 3. What is counted may have seen the word all the same, and then is not begun either. Only its result tells; it goes to another
+//!    worker then.
+//! 4. The worker is given nothing until it has told of all of them that they are not run: the next chunk lifts the revocation. Until
+//!    then it steps over their arguments, which stay where they are.
+
+use std::sync::atomic::Ordering;
+
+use super::RingLink;
+use crate::sys;
+use crate::transport::layout;
+use crate::wire::{Records, Status, Violation};
+
+/// What a worker that was revoked has yet to tell of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Recall {
+    /// The tasks that are left to it.
+    kept: u32,
+    /// Those behind them that were recalled.
+    recalled: u32,
+}
+
+/// What the results are that came from a worker, some of whose tasks may be recalled.
+pub(super) struct Settled {
+    /// The first ones of tasks that are the worker's, as records.
+    pub(super) count: u32,
+    pub(super) records: Vec<u8>,
+    /// So many tasks behind them were not run.
+    pub(super) not_run: u32,
+    /// It has told of all.
+    pub(super) is_over: bool,
+}
+
+impl RingLink {
+    /// Recalls what the worker has claimed and not begun, where all its tasks are claimed; gives how many they are, if it
+    /// could. Then the worker begins nothing more, and must be given nothing before [`Taken`](super::Taken) says that the recall is over.
+    pub(in super::super) fn recall(&mut self) -> Result<Option<u32>, Violation> {
+        let (claimed, open) = self.load()?;
+        let heeds_fences = self.words.word(layout::HEEDS_FENCES).load(Ordering::Acquire) == 1;
+        // The first fence is to see whether there are any here.
+        let may_recall = self.recall.is_none() && open == 0 && heeds_fences && self.unfinished_begun() < claimed;
+        if !may_recall || !sys::fence_registered() {
+            return Ok(None);
+        }
+        self.revoke();
+        let is_fenced = sys::fence_registered();
+        let kept = if is_fenced { self.unfinished_begun() } else { claimed };
+        if kept > claimed {
+            return Err(Violation::new("it has begun tasks that it has not claimed"));
+        }
+        let recalled = claimed - kept;
+        self.recall = Some(Recall { kept, recalled });
+        Ok(Some(recalled))
+    }
+
+    /// How many tasks that were not taken the worker has begun: finished ones and the one that is running.
+    fn unfinished_begun(&self) -> u32 {
+        let since = |tasks: u32| Some(tasks.wrapping_sub(self.taken.tasks)).filter(|&since| since < 1 << 31);
+        let begun = self.words.word(layout::BEGUN).load(Ordering::Acquire) as u32;
+        let finished = (self.words.word(layout::FINISHED).load(Ordering::Acquire) >> 32) as u32;
+        // Tasks that were stepped over are finished, and were not begun.
+        since(begun).max(since(finished)).unwrap_or(0)
+    }
+
+    /// Tells the results of tasks that are the worker's from those that are not.
+    pub(super) fn settle(&mut self, count: u32, records: Vec<u8>) -> Result<Settled, Violation> {
+        let Some(recall) = &mut self.recall else {
+            return Ok(Settled { count, records, not_run: 0, is_over: false });
+        };
+        let of_kept = count.min(recall.kept);
+        let of_recalled = count - of_kept;
+        recall.kept -= of_kept;
+        recall.recalled = recall
+            .recalled
+            .checked_sub(of_recalled)
+            .ok_or_else(|| Violation::new("it gives results that it was not asked for"))?;
+        let is_over = recall.kept == 0 && recall.recalled == 0;
+        let mut results = Records::new(records);
+        let (mut ran, mut bytes) = (0, 0);
+        for number in 0..count {
+            let is_run = results.pass_one()? != Status::NotRun;
+            if is_run && (number >= of_kept || ran < number) {
+                return Err(Violation::new("it has run a task that was taken back from it"));
+            }
+            if is_run {
+                (ran, bytes) = (number + 1, results.taken());
+            }
+        }
+        let mut records = results.into_buffer();
+        records.truncate(bytes);
+        if is_over {
+            self.recall = None;
+        }
+        Ok(Settled { count: ran, records, not_run: of_kept - ran, is_over })
+    }
+
+    /// How many of so many tasks that have begun are the worker's.
+    pub(super) fn kept_of(&self, begun: u32) -> u32 {
+        self.recall.map_or(begun, |recall| begun.min(recall.kept))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,55 @@
+//! What a worker has claimed and not begun, between the two ends. The order of single steps is modelled beside `recall`.
+
+use super::*;
+
+#[test]
+fn what_a_worker_has_claimed_and_not_begun_is_recalled() {
+    // The second task is counted, and not begun yet, when the parent looks.
+    for is_counted in [false, true] {
+        let (arena, link, mut end) = ends();
+        let link = RefCell::new(link);
+        link.borrow_mut().assign(&chunk(&arena, &[0; 5], false), 5, 0);
+        let mut ran = 0;
+        let mut recalled = None;
+        while let Some(claimed) = end.next(5) {
+            end.run(&claimed, BYTES_MAX, Flush::Later, |call| {
+                call.run_each(|_, sink| {
+                    ran += 1;
+                    if ran == 2 {
+                        if is_counted {
+                            link.borrow().words.word(layout::BEGUN).store(3, Ordering::Release);
+                        }
+                        recalled = link.borrow_mut().recall().unwrap();
+                        assert!(link.borrow_mut().recall().unwrap().is_none(), "a recall is under way");
+                    }
+                    sink.write(b"ran");
+                });
+                Ok(())
+            })
+            .unwrap();
+        }
+        assert_eq!((ran, recalled), (2, Some(if is_counted { 2 } else { 3 })));
+        let (taken, _) = link.borrow_mut().take().unwrap().unwrap();
+        assert_eq!((taken.count, taken.not_run, taken.ends_recall), (2, u32::from(is_counted), true));
+        assert_eq!(link.borrow_mut().load().unwrap(), (0, 0));
+        let another = chunk(&arena, &[0], false);
+        link.borrow_mut().assign(&another, 0, 0);
+        assert!(end.next(1).is_some(), "the worker takes part again");
+    }
+}
+
+#[test]
+fn a_worker_that_runs_what_was_recalled_breaks_the_protocol() {
+    let (arena, mut link, mut end) = ends();
+    link.assign(&chunk(&arena, &[0; 4], false), 4, 0);
+    let claimed = end.next(4).unwrap();
+    assert_eq!(link.recall().unwrap(), Some(4));
+    // As a worker does that does not look.
+    link.words.word(layout::REVOKED).store(0, Ordering::Relaxed);
+    let run = |call: &mut TaskCall<'_>| {
+        call.run_each(|_, sink| sink.write(b"ran"));
+        Ok(())
+    };
+    end.run(&claimed, BYTES_MAX, Flush::Later, run).unwrap();
+    assert!(link.take().is_err());
+}
