@@ -219,7 +219,8 @@ impl<'p, F: WorkerFn, A: Columns, P> Map<'p, F, A, P> {
     /// By default the size follows the measured time of the tasks: it starts at 1, at most doubles, and aims at half a millisecond of
     /// work, or ten milliseconds where workers fold the outputs.
     ///
-    /// A task that waits behind a long one in the same worker moves to another worker as soon as one is free.
+    /// A task that waits behind a long one in the same worker moves to another worker as soon as one is free; without shared memory,
+    /// where the socket carries the tasks, it stays.
     ///
     /// With 1, workers begin tasks in the order of their index. A worker is assigned only tasks that it can begin at once, and more
     /// only while tasks are known to take some microseconds.
