@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{SOON, program, run, text};
+use common::{SOON, for_each, program, run, text};
 
 const RESTRICTED: &str = env!("CARGO_BIN_EXE_restricted");
 /// Every way to send a signal to a process.
@@ -40,43 +40,39 @@ fn all_go_well(denied: &[&str], errno: &str, of: &[&str]) {
 #[test]
 fn one_way_to_end_or_reap_a_process_may_be_denied() {
     let _guard = common::guard();
-    for denied in ["pidfd_open", "pidfd_send_signal", "kill", "tgkill", "waitid", "wait4", "prctl"] {
-        for errno in ["EPERM", "ENOSYS"] {
-            all_go_well(&[denied], errno, &["limit", "many kills", "drop", "process", "daemon", "stopped"]);
-        }
-    }
+    let calls = ["pidfd_open", "pidfd_send_signal", "kill", "tgkill", "waitid", "wait4", "prctl"];
+    let cells = calls.into_iter().flat_map(|denied| ["EPERM", "ENOSYS"].map(|errno| (denied, errno)));
+    for_each(cells.collect(), |(denied, errno)| {
+        all_go_well(&[denied], errno, &["limit", "many kills", "drop", "process", "daemon", "stopped"]);
+    });
 }
 
 #[test]
 fn several_ways_to_end_or_reap_a_process_may_be_denied() {
     let _guard = common::guard();
-    let sets: [&[&str]; 6] = [
+    let sets: [&[&str]; 8] = [
         &["pidfd_send_signal", "kill"],
         &["pidfd_send_signal", "tgkill"],
         &["pidfd_send_signal", "waitid"],
         &["pidfd_open", "waitid"],
         &["pidfd_open", "kill"],
         &["pidfd_open", "pidfd_send_signal", "waitid", "tgkill", "prctl"],
+        // No child can be waited for: its end is seen all the same.
+        &["waitid", "wait4"],
+        &["pidfd_open", "waitid", "wait4"],
     ];
-    for denied in sets {
+    for_each(sets.to_vec(), |denied| {
         all_go_well(denied, "EPERM", &["limit", "many kills", "drop", "process", "daemon", "stopped"]);
-    }
-}
-
-#[test]
-fn where_no_child_can_be_waited_for_its_end_is_seen_all_the_same() {
-    let _guard = common::guard();
-    for denied in [&["waitid", "wait4"][..], &["pidfd_open", "waitid", "wait4"]] {
-        all_go_well(denied, "EPERM", &["limit", "many kills", "drop", "process", "daemon", "stopped"]);
-    }
+    });
 }
 
 #[test]
 fn a_worker_that_cannot_be_killed_is_asked_to_end() {
     let _guard = common::guard();
-    all_go_well(&SIGNALS, "EPERM", &["limit", "many kills", "drop", "daemon"]);
-    all_go_well(&[&SIGNALS[..], &["pidfd_open"]].concat(), "ENOSYS", &["limit", "many kills", "drop", "daemon"]);
-    all_go_well(&[&SIGNALS[..], &["waitid", "prctl"]].concat(), "EPERM", &["limit", "many kills", "drop", "daemon"]);
+    let more: [(&[&str], &str); 3] = [(&[], "EPERM"), (&["pidfd_open"], "ENOSYS"), (&["waitid", "prctl"], "EPERM")];
+    for_each(more.to_vec(), |(more, errno)| {
+        all_go_well(&[&SIGNALS[..], more].concat(), errno, &["limit", "many kills", "drop", "daemon"]);
+    });
 }
 
 #[test]

@@ -29,7 +29,7 @@ const RARE: &[u32] = &[1, 2];
 const OFTEN: &[u32] = &[1, 2, 7, 3, 1, 20];
 
 /// Where chunks and results are in shared memory.
-const MEMORY: [At; 30] = [
+const MEMORY: [At; 33] = [
     ("entered:kill", "short", ONCE, Nothing),
     ("before-hello:kill", "short", ONCE, Nothing),
     ("after-hello:kill", "short", ONCE, Nothing),
@@ -46,6 +46,10 @@ const MEMORY: [At; 30] = [
     ("uncounted:kill", "results", OFTEN, Each),
     ("finished:kill", "short", OFTEN, Nothing),
     ("finished:kill", "results", OFTEN, Nothing),
+    // Of what was recalled, a task may be counted that is then not run.
+    ("counted:kill", "uneven", OFTEN, AtMostEach),
+    ("begun:kill", "uneven", OFTEN, Each),
+    ("finished:kill", "uneven", OFTEN, Nothing),
     // What has no result together is of one task, which ends the call, and others of it with it.
     ("begun:kill", "folded", OFTEN, AtMostEach),
     ("folded:kill", "folded", OFTEN, AtMostEach),
@@ -109,11 +113,12 @@ fn channels() -> Vec<(&'static str, &'static [At])> {
 /// The load as a program's argument knows it, how many tasks, and what more is asked of the parent.
 fn load(name: &str) -> (&str, u32, &str) {
     match name {
-        "short" => ("short", 1000, ""),
+        "short" | "uneven" => (name, 1000, ""),
         "long" => ("long", 2, ""),
         // Workers sleep before their first tasks come.
         "late" => ("iterated", 150, ",parent-entry:delay=2"),
         "panics" | "iterated" | "unordered" => (name, 150, ""),
+        "folded" => (name, 40, ""),
         _ => (name, 100, ""),
     }
 }
@@ -265,6 +270,7 @@ fn a_parent_that_is_slow_at_any_point_loses_nothing() {
         "assigned",
         "sending",
         "take-back",
+        "recall",
         "take",
         "released",
         "parked",
@@ -276,7 +282,7 @@ fn a_parent_that_is_slow_at_any_point_loses_nothing() {
     for (channel, _) in channels() {
         for_each(points.to_vec(), |point| {
             let fault = format!("parent-{point}:delay=2,begun:kill@9");
-            let cases = ["iterated", "results"].map(|at| case(&fault, at, 2, 0, 3));
+            let cases = ["iterated", "results", "uneven"].map(|at| case(&fault, at, 2, 0, 3));
             for came in run(channel, &cases) {
                 assert!(came.ended.is_none() && came.errors == came.failed, "{came:?}");
             }
@@ -319,7 +325,7 @@ fn no_wake_up_is_lost_whatever_the_delays() {
                 0 => jitter.clone(),
                 _ => format!("{jitter},{}@{}", deaths[(seed + 7 * round) % deaths.len()], 1 + (seed / 8 + round) % 9),
             };
-            let loads = ["iterated", "unordered", "memory", "results", "folded"].into_iter().enumerate();
+            let loads = ["iterated", "unordered", "memory", "results", "folded", "uneven"].into_iter().enumerate();
             let cases: Vec<String> = loads
                 .map(|(round, at)| case(&fault(round), at, [1, 2, 5][(seed + round) % 3], [0, 1, 9][seed / 3 % 3], 3))
                 .collect();

@@ -40,6 +40,8 @@ points! {
     BeforeClaim = "before-claim",
     /// Tasks are its own, and the first is not begun.
     Claimed = "claimed",
+    /// A task is counted as begun, and is begun unless it is revoked.
+    Counted = "counted",
     /// A task is begun, its arguments are not decoded.
     Begun = "begun",
     /// The arguments are decoded, the function is not called.
@@ -82,6 +84,8 @@ points! {
     ParentSending = "parent-sending",
     /// It is about to take tasks back.
     ParentTakeBack = "parent-take-back",
+    /// It has revoked what a worker has claimed, and has not looked what is begun.
+    ParentRecall = "parent-recall",
     /// It is about to look for results in a worker's ring.
     ParentTake = "parent-take",
     /// It has given the ring free, and has not looked whether the worker sleeps.

@@ -36,6 +36,15 @@ fn triple_slowly(x: u64) -> u64 {
     3 * x
 }
 
+/// Next to no time, but for three in a row that take long: who has claimed several of them is recalled from.
+#[worker]
+fn triple_unevenly(x: u64) -> u64 {
+    if (500..503).contains(&(x % 1000)) {
+        std::thread::sleep(Duration::from_millis(12));
+    }
+    3 * x
+}
+
 /// Longer than a worker is given to end once its channel is closed.
 #[worker]
 fn triple_at_length(x: u64) -> u64 {
@@ -121,6 +130,7 @@ fn outcomes(pool: &Pool, case: &Case<'_>) -> Result<Outcomes, Error> {
     let tasks = case.tasks;
     match case.load {
         "short" => map!(pool_try_map, pool, case, triple, 0..tasks),
+        "uneven" => map!(pool_try_map, pool, case, triple_unevenly, 0..tasks),
         "long" => map!(pool_try_map, pool, case, triple_at_length, 0..tasks),
         "iterated" => map!(pool_iter, pool, case, triple_slowly, 0..tasks)?.map(of_task).collect(),
         "unordered" => {

@@ -214,7 +214,8 @@ pub(crate) fn run(command: &mut Command) -> Output {
 pub(crate) fn for_each<T: Send>(jobs: Vec<T>, act: impl Fn(T) + Sync) {
     let jobs = Mutex::new(jobs);
     std::thread::scope(|scope| {
-        for _ in 0..2 {
+        // Most jobs wait for the most part.
+        for _ in 0..4 {
             scope.spawn(|| {
                 loop {
                     let Some(job) = jobs.lock().unwrap().pop() else {

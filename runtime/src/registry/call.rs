@@ -175,6 +175,7 @@ impl<'a> TaskCall<'a> {
             self.stage = Stage::Arguments;
             self.begin_result();
             self.progress.begun.store(u64::from(self.progress.count.tasks.wrapping_add(1)), Ordering::Release);
+            fault_points::reached(Point::Counted);
             compiler_fence(Ordering::SeqCst);
             if self.progress.revoked.load(Ordering::Relaxed) == 0 {
                 fault_points::reached(Point::Begun);

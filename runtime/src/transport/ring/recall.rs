@@ -11,6 +11,7 @@
 use std::sync::atomic::Ordering;
 
 use super::RingLink;
+use crate::fault_points::{self, Point};
 use crate::sys;
 use crate::transport::layout;
 use crate::wire::{Records, Status, Violation};
@@ -47,6 +48,7 @@ impl RingLink {
             return Ok(None);
         }
         self.revoke();
+        fault_points::reached(Point::ParentRecall);
         let is_fenced = sys::fence_registered();
         let kept = if is_fenced { self.unfinished_begun() } else { claimed };
         if kept > claimed {
