@@ -170,6 +170,18 @@ fn unsafe_code_stands_in_sys_alone() {
     }
 }
 
+/// A change of what threads wait for is noted, and the guard of the lock wakes them.
+#[test]
+fn nothing_in_the_pool_wakes_a_thread_by_hand() {
+    let may_wake = ["locked.rs", "wakers.rs", "pending.rs", "tests.rs"];
+    for (path, text) in sources("runtime/src/pool") {
+        let wakes = code(product(&text))
+            .any(|line| ["notify_all()", "notify_one()", ".wake()"].iter().any(|call| line.contains(call)));
+        let may = path.file_name().is_some_and(|name| may_wake.iter().any(|may| name == *may));
+        assert!(may || !wakes, "{} wakes a thread by hand", path.display());
+    }
+}
+
 #[test]
 fn files_open_with_what_they_are_for_and_are_short() {
     for folder in ["runtime/src", "macros/src", "tests", "examples"] {

@@ -6,6 +6,7 @@ use super::chunk_size::Patience;
 use super::core::Core;
 use super::queue::{Assignment, CallId, Slot};
 use super::seat::Live;
+use super::turn::Wakes;
 use crate::transport::Load;
 
 /// Tasks that take less than this together are not taken back from a worker that is at work.
@@ -28,6 +29,8 @@ impl Core {
     }
 
     fn assign(&mut self, Assignment { slot, chunk, grain }: Assignment) {
+        // The driver waits for the workers that had chunks when it began to.
+        self.turn.concerns(Wakes::DRIVER);
         let is_first = self.queue.has_only(slot, chunk.len());
         self.with_link(slot, |live, _| {
             if is_first {

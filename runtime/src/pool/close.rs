@@ -8,6 +8,7 @@ use super::handle::Pool;
 use super::pending::LOOK_INTERVAL;
 use super::queue::{CallRules, POOL, Pace, Queue, Running};
 use super::seat::State;
+use super::turn::Wakes;
 use crate::death::Cause;
 use crate::error::{Error, Kind, Result};
 use crate::foreign;
@@ -68,10 +69,9 @@ impl Pool {
             shared.wait_for_callbacks();
             let mut core = shared.lock();
             if core.phase == Phase::Running {
-                core.phase = Phase::Finishing;
+                core.enter(Phase::Finishing);
             }
             drop(core);
-            shared.supervisor.wake();
             shared.wait(|core| (core.phase == Phase::Closed).then_some(()));
         }
         self.shut_down();
@@ -99,10 +99,9 @@ impl Pool {
         };
         let mut core = shared.lock();
         if core.phase != Phase::Closed {
-            core.phase = Phase::Closing;
+            core.enter(Phase::Closing);
         }
         drop(core);
-        shared.supervisor.wake();
         // A subscriber of the program's, which runs on that thread, may be what ends the pool.
         if supervisor.thread().id() != std::thread::current().id() {
             end_of(supervisor);
@@ -127,11 +126,8 @@ impl Shared {
             return;
         }
         // Another join does not wait for this one.
-        let call = core.queue.open(CallRules { pace: Pace::Pulled, ..CallRules::default() });
+        let call = self.open_in(&mut core, CallRules { pace: Pace::Pulled, ..CallRules::default() });
         drop(core);
-        if self.submissions.is_driving() {
-            self.driver.wake();
-        }
         // It has no tasks: it fails with the pool, or the others come to rest.
         let is_at_rest = |queue: &Queue| queue.is_at_rest(call);
         if self.is_in_callback() {
@@ -149,6 +145,12 @@ impl Shared {
 }
 
 impl Core {
+    /// Begins the next part of the pool's life, which is the supervisor's to carry out.
+    pub(super) fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.turn.concerns(Wakes::SUPERVISOR);
+    }
+
     /// Tells workers that have nothing to do to end.
     pub(super) fn finish_workers(&mut self) {
         for slot in 0..self.seats.len() {

@@ -1,11 +1,11 @@
-//! What the threads of the parent share: the queue and the seats, under one lock, and the ways to wake each other.
+//! What the threads of the parent share: the queue and the seats, under one lock.
 //!
 //! 1. The lock is never held while a thread waits, while a process is started, or while code of the program's runs.
-//! 2. The supervisor alone starts, kills and reaps; others doom a worker and wake the supervisor.
-//! 3. At most one thread at a time reads the channels: the *driver*, a caller that waits for results. Other callers wait
-//!    for `changed`; when the driver stops, one of them takes over.
-//! 4. Whoever changes what a driver waits for wakes it: results that came another way, a worker that is ready, bytes that
-//!    wait for room in a socket.
+//! 2. The supervisor alone starts, kills and reaps; others doom a worker, of which it hears.
+//! 3. At most one thread at a time reads the channels: the *driver*, a caller that waits for results. Other callers are *waiters*;
+//!    when the driver stops, one of them takes over.
+//! 4. A method that changes what another thread waits for notes that in `turn`: a worker that was given something or is out of
+//!    service, results that another thread has taken, the end of a call. The guard of the lock wakes them (`locked`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,17 +13,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::chunk_size::Return;
+use super::locked::{Awaited, AwaitedLock, Guard};
 use super::pending::Submissions;
 use super::queue::{CallId, CallRules, Queue, Running, Slot};
 use super::recycling::Retirement;
 use super::rules::{Settings, Transport};
 use super::seat::{Cause, Live, Seat, State};
 use super::starts::StartPolicy;
+use super::turn::{Turn, Wakes};
+use super::wakers::PoolWakers;
 use crate::error::{Error, Kind, StartFailure, TaskErrorKind};
-use crate::locks::{Condition, Lock, Locked, Rank, Ranked};
+use crate::locks::{Condition, Lock, Rank, Ranked};
 use crate::output::Rest;
 use crate::registry::EncodedCall;
-use crate::sys::{self, ForkMark, Waker};
+use crate::sys::{self, ForkMark};
 use crate::task::{Done, Output};
 use crate::trace::{Event, Log};
 use crate::transport::{Arena, Chunk, Fault};
@@ -33,11 +36,8 @@ use crate::wire::Greeting;
 pub(crate) struct Shared {
     /// The process that made it: see `sys::forks`.
     pub(super) owner: ForkMark,
-    core: Lock<Core>,
+    core: AwaitedLock<Core>,
     pub(super) arena: Arc<Arena>,
-    pub(super) changed: Condition,
-    pub(super) driver: Waker,
-    pub(super) supervisor: Waker,
     pub(super) settings: Settings,
     /// What the finalizers gave, until it is taken.
     pub(super) finalized: Arc<Lock<Vec<Done>>>,
@@ -68,6 +68,23 @@ impl Ranked for Vec<Done> {
     const RANK: Rank = Rank::FinalizerOutputs;
 }
 
+impl Awaited for Core {
+    type Wakers = PoolWakers;
+    type Whom = Wakes;
+
+    fn take_whom(&mut self) -> Wakes {
+        self.turn.take_whom()
+    }
+
+    fn wake(wakes: Wakes, wakers: &PoolWakers, condition: &Condition) {
+        wakers.wake(wakes, condition);
+    }
+
+    fn count_waiting(&mut self, change: isize) {
+        self.turn.count_waiting(change);
+    }
+}
+
 pub(super) struct Core {
     pub(super) queue: Queue,
     pub(super) seats: Vec<Seat>,
@@ -89,11 +106,8 @@ pub(super) struct Core {
     pub(super) starts: StartPolicy,
     /// What became of the first round of starts, once it is over.
     pub(super) first_round: Option<Result<(), StartFailure>>,
-    pub(super) driving: bool,
-    /// A worker was doomed since the supervisor has looked after them all.
-    pub(super) unattended: bool,
-    /// How many threads wait for `changed`.
-    pub(super) waiting: usize,
+    /// Who reads the channels, and whom the changes concern since it was locked.
+    pub(super) turn: Turn,
     pub(super) greeting: Greeting,
     pub(super) retirement: Retirement,
     /// When the workers' memory was measured last.
@@ -131,34 +145,32 @@ impl Shared {
         let finalized = Arc::default();
         Ok(Arc::new(Self {
             owner: ForkMark::here(),
-            core: Lock::new(Core {
-                queue,
-                seats,
-                phase: Phase::Unstarted,
-                refuses_calls: false,
-                starts: StartPolicy::default(),
-                first_round: None,
-                driving: false,
-                unattended: false,
-                waiting: 0,
-                greeting: Greeting::new(crate::registry::fingerprint()),
-                size: settings.workers,
-                initializer: settings.initializer.as_ref().map_or("", |call| call.function.path()),
-                finalized: Arc::clone(&finalized),
-                output: settings.start.output,
-                started: 0,
-                lost: 0,
-                retirement: settings.retirement,
-                measured: now,
-                last_closed: now,
-                unwritten: Vec::new(),
-                log: Log::default(),
-            }),
+            core: AwaitedLock::new(
+                Core {
+                    queue,
+                    seats,
+                    phase: Phase::Unstarted,
+                    refuses_calls: false,
+                    starts: StartPolicy::default(),
+                    first_round: None,
+                    turn: Turn::default(),
+                    greeting: Greeting::new(crate::registry::fingerprint()),
+                    size: settings.workers,
+                    initializer: settings.initializer.as_ref().map_or("", |call| call.function.path()),
+                    finalized: Arc::clone(&finalized),
+                    output: settings.start.output,
+                    started: 0,
+                    lost: 0,
+                    retirement: settings.retirement,
+                    measured: now,
+                    last_closed: now,
+                    unwritten: Vec::new(),
+                    log: Log::default(),
+                },
+                PoolWakers::new()?,
+            ),
             arena,
             finalized,
-            changed: Condition::new(),
-            driver: Waker::new()?,
-            supervisor: Waker::new()?,
             workers: AtomicUsize::new(settings.workers),
             settings,
             submissions: Submissions::new(),
@@ -185,9 +197,14 @@ impl Shared {
         self.settings.start.output
     }
 
-    pub(super) fn lock(&self) -> Locked<'_, Core> {
+    pub(super) fn lock(&self) -> Guard<'_, Core> {
         // Nothing under the lock panics but for a broken invariant, and then dying workers must still be reaped.
         self.core.lock()
+    }
+
+    /// What the driver and the supervisor wait for beside the workers.
+    pub(super) fn wakers(&self) -> &PoolWakers {
+        &self.core.wakers
     }
 
     /// Opens a call.
@@ -197,40 +214,25 @@ impl Shared {
         if core.is_closed() {
             return Err(Error::new(Kind::Closed));
         }
-        self.resume(&mut core)?;
+        core.resume()?;
+        Ok(self.open_in(&mut core, rules))
+    }
+
+    /// Opens a call in a pool that may be closed.
+    pub(super) fn open_in(&self, core: &mut Core, rules: CallRules) -> CallId {
         if rules.limits.shortest().is_some() {
-            self.supervisor.wake();
+            core.turn.concerns(Wakes::SUPERVISOR);
         }
-        let call = core.queue.open(rules);
-        drop(core);
         // Rule 3 of `submissions`.
         if self.submissions.is_driving() {
-            self.driver.wake();
+            core.turn.concerns(Wakes::CALLERS);
         }
-        Ok(call)
+        core.queue.open(rules)
     }
 
     /// Whether no call may be opened any more, as an error.
     pub(super) fn check_open(&self) -> Result<(), Error> {
         if self.lock().is_closed() { Err(Error::new(Kind::Closed)) } else { Ok(()) }
-    }
-
-    /// Reports a failed start once; after that, starts workers again.
-    pub(super) fn resume(&self, core: &mut Core) -> Result<(), Error> {
-        if let Some(failure) = core.starts.take_unreported() {
-            return Err(Error::new(Kind::Start(failure)));
-        }
-        if let Some(failure) = core.unended_all() {
-            return Err(Error::new(Kind::Start(failure)));
-        }
-        let mut has_vacant = core.starts.resume();
-        for seat in &mut core.seats {
-            has_vacant |= std::mem::take(&mut seat.is_dormant);
-        }
-        if has_vacant {
-            self.supervisor.wake();
-        }
-        Ok(())
     }
 
     /// Closes a call, whether it is done or not.
@@ -241,25 +243,7 @@ impl Shared {
         let mut core = self.lock();
         core.take_back_all(call);
         let held = core.queue.close(call, running);
-        self.end_held(core, held, running);
-    }
-
-    /// Ends what workers still run of a call, or lets them finish it.
-    fn end_held(&self, mut core: Locked<'_, Core>, held: Vec<Slot>, running: Running) {
-        for slot in held {
-            match running {
-                Running::Kill => core.doom(slot, Cause::CallEnded),
-                Running::Finish => core.revoke(slot),
-            }
-        }
-        core.dispatch();
-        core.last_closed = Instant::now();
-        let is_to_look = core.has_doomed() || core.retirement.idle_timeout.is_some();
-        drop(core);
-        if is_to_look {
-            self.supervisor.wake();
-        }
-        self.wake_driver();
+        core.end_held(held, running);
     }
 
     /// Ends every task of a call that has no result with this error. The call stays open.
@@ -276,7 +260,7 @@ impl Shared {
             core.queue.printed(slot, words.and_then(|words| words.printed));
         }
         let held = core.queue.expire(call, error, running, |slot| begun.get(&slot).copied().unwrap_or(0));
-        self.end_held(core, held, running);
+        core.end_held(held, running);
     }
 
     /// Takes a worker out of service whose results make no sense.
@@ -287,24 +271,45 @@ impl Shared {
         let mut core = self.lock();
         if core.seats[slot].worker.as_ref().is_some_and(|live| live.process.pid() == pid) {
             core.doom(slot, Cause::Faulty(what));
-            drop(core);
-            self.supervisor.wake();
-        }
-    }
-
-    /// Wakes the driver, and whoever waits to be one.
-    pub(super) fn wake_driver(&self) {
-        let core = self.lock();
-        if core.driving {
-            self.driver.wake();
-        }
-        if core.waiting > 0 {
-            self.changed.notify_all();
         }
     }
 }
 
 impl Core {
+    /// Reports a failed start once; after that, starts workers again.
+    pub(super) fn resume(&mut self) -> Result<(), Error> {
+        if let Some(failure) = self.starts.take_unreported() {
+            return Err(Error::new(Kind::Start(failure)));
+        }
+        if let Some(failure) = self.unended_all() {
+            return Err(Error::new(Kind::Start(failure)));
+        }
+        let mut has_vacant = self.starts.resume();
+        for seat in &mut self.seats {
+            has_vacant |= std::mem::take(&mut seat.is_dormant);
+        }
+        if has_vacant {
+            self.turn.concerns(Wakes::SUPERVISOR);
+        }
+        Ok(())
+    }
+
+    /// Ends what workers still run of a call, or lets them finish it.
+    fn end_held(&mut self, held: Vec<Slot>, running: Running) {
+        for slot in held {
+            match running {
+                Running::Kill => self.doom(slot, Cause::CallEnded),
+                Running::Finish => self.revoke(slot),
+            }
+        }
+        self.dispatch();
+        self.last_closed = Instant::now();
+        self.turn.concerns(Wakes::CALLERS);
+        if self.retirement.idle_timeout.is_some() {
+            self.turn.concerns(Wakes::SUPERVISOR);
+        }
+    }
+
     /// Takes in what a worker has sent, and sends it what waits.
     pub(super) fn exchange(&mut self, slot: Slot) {
         let greeting = self.greeting;
@@ -336,6 +341,10 @@ impl Core {
         let with_results: Vec<Slot> = self.queue.busy().filter(has_results).collect();
         for &slot in &with_results {
             self.with_link(slot, |live, queue| live.take(slot, queue));
+        }
+        // They may be those of a thread that waits: nothing else might wake it.
+        if !with_results.is_empty() {
+            self.turn.concerns(Wakes::WAITERS);
         }
         !with_results.is_empty()
     }
@@ -382,7 +391,7 @@ impl Core {
             return;
         }
         live.state = State::Doomed { cause, kill_at: Instant::now() + grace };
-        self.unattended = true;
+        self.turn.concerns(Wakes::SUPERVISOR);
     }
 
     fn revoke(&mut self, slot: Slot) {
@@ -392,12 +401,6 @@ impl Core {
     /// Whether no call may be opened any more.
     pub(super) fn is_closed(&self) -> bool {
         self.refuses_calls || matches!(self.phase, Phase::Closing | Phase::Closed)
-    }
-
-    /// Whether a worker waits for the supervisor. One that it knows of, and whose end it waits for, does not: it would be woken
-    /// by the driver, and wake it, again and again.
-    pub(super) fn has_doomed(&self) -> bool {
-        self.unattended
     }
 
     /// The processes that there are, with their seats.

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::core::{Core, Shared};
+use super::locked::Guard;
 use super::queue::{CallFailure, CallId, Queue, Slot};
 use super::seat::State;
 use crate::fault_points::{self, Point};
-use crate::locks::Locked;
 use crate::sys::{self, Watch};
 use crate::task::Done;
 use crate::transport::{Chunk, LOOK_AFTER};
@@ -60,33 +60,22 @@ impl Shared {
         let mut spun = 0;
         loop {
             // While there is a driver, it is the one that takes results: it would not see those that another took for it.
-            if !core.driving {
-                self.take_results(&mut core);
+            if !core.turn.is_taken() {
+                core.take_and_dispatch();
             }
             let step = core.step(call, read, left);
             if !matches!(&step, Ok(step) if step.is_empty()) || is_enough(&core.queue) {
-                self.hand_over(&core);
                 return step;
             }
-            if core.rebalance(call) && core.driving {
-                // The driver waits for the workers that had chunks when it began to.
-                self.driver.wake();
-            }
+            core.rebalance(call);
             let is_held_back = core.queue.is_held_back(call);
             let time_left = until.map(|until| until.saturating_duration_since(Instant::now()));
             if time_left == Some(Duration::ZERO) {
-                self.hand_over(&core);
                 return step;
             }
             let time_left = time_left.into_iter().chain(is_held_back.then_some(SPREAD_AFTER)).min();
-            core = if core.driving {
-                core.waiting += 1;
-                let mut core = match time_left {
-                    None => self.changed.wait(core),
-                    Some(left) => self.changed.wait_timeout(core, left),
-                };
-                core.waiting -= 1;
-                core
+            core = if core.turn.is_taken() {
+                core.wait(time_left)
             } else if spun < SPINS && core.queue.is_soon_done(call) {
                 spun += 1;
                 drop(core);
@@ -97,9 +86,7 @@ impl Shared {
             };
             if is_held_back {
                 core.queue.spread(call);
-                if core.dispatch() && core.driving {
-                    self.driver.wake();
-                }
+                core.dispatch();
             }
         }
     }
@@ -110,12 +97,10 @@ impl Shared {
             return Err(CallFailure::Forked);
         }
         let mut core = self.lock();
-        if !core.driving {
+        if !core.turn.is_taken() {
             core = self.poll(core, Some(Duration::ZERO));
         }
-        let step = core.step(call, read, left);
-        self.hand_over(&core);
-        step
+        core.step(call, read, left)
     }
 
     /// Takes in what has arrived, without waiting, for a thread that waits for the end of tasks outside of any call.
@@ -123,11 +108,10 @@ impl Shared {
         if !self.is_here() {
             return;
         }
-        let mut core = self.lock();
-        if !core.driving {
-            core = self.poll(core, Some(Duration::ZERO));
+        let core = self.lock();
+        if !core.turn.is_taken() {
+            drop(self.poll(core, Some(Duration::ZERO)));
         }
-        self.hand_over(&core);
     }
 
     /// Adds a chunk to a call, and sends it if a worker takes it.
@@ -139,28 +123,11 @@ impl Shared {
         }
         let mut core = self.lock();
         core.queue.push(call, chunk);
-        let assigned = core.dispatch();
-        // The driver waits for the workers that had chunks when it began to.
-        let unseen = core.driving && assigned;
-        let doomed = core.has_doomed();
-        drop(core);
-        if unseen {
-            self.driver.wake();
-        }
-        if doomed {
-            self.supervisor.wake();
-        }
-    }
-
-    /// Lets a thread that waits take over as the driver.
-    pub(super) fn hand_over(&self, core: &Core) {
-        if core.waiting > 0 && !core.driving {
-            self.changed.notify_all();
-        }
+        core.dispatch();
     }
 
     /// Waits, as the driver, for the workers or a wake-up, and takes in what has arrived.
-    fn poll<'a>(&'a self, mut core: Locked<'a, Core>, timeout: Option<Duration>) -> Locked<'a, Core> {
+    fn poll<'a>(&'a self, mut core: Guard<'a, Core>, timeout: Option<Duration>) -> Guard<'a, Core> {
         let timeout = match timeout {
             Some(Duration::ZERO) => timeout,
             _ => core.look_after().into_iter().chain(timeout).min(),
@@ -169,61 +136,34 @@ impl Shared {
             // Rule 1 of `transport::parking`: first say so, then look once more.
             self.arena.park();
             fault_points::reached(Point::ParentParked);
-            if self.take_results(&mut core) {
+            if core.take_and_dispatch() {
                 self.arena.unpark();
                 return core;
             }
         }
-        core.driving = true;
-        let links = core.links();
+        let links = core.begin_to_drive();
         drop(core);
         fault_points::reached(Point::ParentSleeping);
         let ready = self.wait_for(&links, timeout);
         fault_points::reached(Point::ParentWoken);
         let mut core = self.lock();
         self.arena.unpark();
-        core.driving = false;
-        for slot in ready {
-            core.exchange(slot);
-        }
-        core.dispatch();
-        self.take_results(&mut core);
-        if core.has_doomed() {
-            self.supervisor.wake();
-        }
-        if core.waiting > 0 {
-            self.changed.notify_all();
-        }
+        core.stop_driving(ready);
         core
-    }
-
-    /// Takes the results that stand in shared memory, and gives the workers more; tells whether there were some.
-    fn take_results(&self, core: &mut Core) -> bool {
-        if !core.take_results() {
-            return false;
-        }
-        // They may be those of a thread that waits: nothing else might wake it.
-        if core.waiting > 0 {
-            self.changed.notify_all();
-        }
-        core.dispatch();
-        if core.has_doomed() {
-            self.supervisor.wake();
-        }
-        true
     }
 
     fn wait_for(&self, links: &[Watched], timeout: Option<Duration>) -> Vec<Slot> {
         let mut watches: Vec<Watch<'_>> =
             links.iter().map(|link| Watch { write: link.write, ..Watch::read(link.stream.as_fd()) }).collect();
-        watches.push(Watch::read(self.driver.as_fd()));
+        let wake_up = self.wakers().for_driver();
+        watches.push(wake_up.watch());
         if sys::poll(&mut watches, timeout).is_err() {
             // The kernel is out of memory: the sockets are tried one by one, a little later.
             std::thread::sleep(POLL_AGAIN);
             return links.iter().map(|link| link.slot).collect();
         }
         if watches.last().is_some_and(|waker| waker.ready) {
-            self.driver.clear();
+            wake_up.clear();
         }
         links.iter().zip(&watches).filter(|(_, watch)| watch.ready).map(|(link, _)| link.slot).collect()
     }
@@ -252,6 +192,31 @@ impl Core {
         }
         let wanted = if read { self.queue.wanted(call, left) } else { None };
         Ok(Step { done, wanted })
+    }
+
+    /// Takes the results that stand in shared memory, and gives the workers more; tells whether there were some.
+    fn take_and_dispatch(&mut self) -> bool {
+        let any = self.take_results();
+        if any {
+            self.dispatch();
+        }
+        any
+    }
+
+    /// Notes that there is a driver from now on; gives the channels that it waits for.
+    fn begin_to_drive(&mut self) -> Vec<Watched> {
+        self.turn.begin();
+        self.links()
+    }
+
+    /// Takes in what the driver was woken for. It may drive on, or let another do it.
+    fn stop_driving(&mut self, ready: Vec<Slot>) {
+        self.turn.end();
+        for slot in ready {
+            self.exchange(slot);
+        }
+        self.dispatch();
+        self.take_and_dispatch();
     }
 
     /// How long the driver may sleep, and asks the workers to tell in time (rule 6 of `transport::parking`).

@@ -160,7 +160,7 @@ impl Pool {
     /// ended, and so not replaced; the pool was shut down.
     pub fn ready(&self) -> Result<()> {
         let shared = self.start()?;
-        shared.resume(&mut shared.lock())?;
+        shared.lock().resume()?;
         shared.wait(|core| {
             if let Some(failure) = core.starts.take_failure() {
                 return Some(Err(Error::new(Kind::Start(failure))));
@@ -252,9 +252,7 @@ impl Shared {
             if let Some(value) = check(&mut core) {
                 return value;
             }
-            core.waiting += 1;
-            core = self.changed.wait(core);
-            core.waiting -= 1;
+            core = core.wait(None);
         }
     }
 }

@@ -10,6 +10,7 @@ mod global;
 mod handle;
 mod hooks;
 mod limits;
+mod locked;
 mod pending;
 mod queue;
 mod recycling;
@@ -23,7 +24,9 @@ mod submissions;
 mod submitted;
 mod supervisor;
 mod timers;
+mod turn;
 mod unended;
+mod wakers;
 
 pub(crate) use self::core::Shared;
 pub(crate) use self::drive::Step;

@@ -6,18 +6,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{JoinHandle, ThreadId};
 use std::time::Duration;
 
+use super::locked::{Awaited, AwaitedLock, Guard};
 use super::queue::CallId;
 use super::submitted::{Callback, Outcome, Submitted};
-use crate::locks::{Condition, Lock, Locked, Rank, Ranked};
+use crate::locks::{Condition, Rank, Ranked};
 
 /// While a map drives, submitted tasks are looked after this often.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The submitted tasks of a pool.
 pub(super) struct Submissions {
-    state: Lock<State>,
-    /// The thread has something to do, or has ended.
-    pub(super) changed: Condition,
+    state: AwaitedLock<State>,
     /// The threads that wait for a handle, and drive.
     pub(super) waiting: AtomicUsize,
     /// Changes with the call: who waits for one that is closed must look again.
@@ -30,8 +29,25 @@ impl Ranked for State {
     const RANK: Rank = Rank::Submissions;
 }
 
+impl Awaited for State {
+    type Wakers = ();
+    type Whom = bool;
+
+    fn take_whom(&mut self) -> bool {
+        std::mem::take(&mut self.has_changed)
+    }
+
+    fn wake(has_changed: bool, (): &(), condition: &Condition) {
+        if has_changed {
+            condition.notify_all();
+        }
+    }
+}
+
 /// What they share under the lock.
 pub(super) struct State {
+    /// The thread of `submissions` has something to do, or has done what others wait for.
+    pub(super) has_changed: bool,
     pub(super) call: Option<CallId>,
     pub(super) pending: BTreeMap<usize, Arc<Submitted>>,
     pub(super) next_index: usize,
@@ -48,18 +64,21 @@ pub(super) struct State {
 impl Submissions {
     pub(super) fn new() -> Self {
         Self {
-            state: Lock::new(State {
-                call: None,
-                pending: BTreeMap::new(),
-                next_index: 0,
-                callbacks: VecDeque::new(),
-                thread: None,
-                thread_id: None,
-                is_calling_back: false,
-                is_ending: false,
-                has_ended: false,
-            }),
-            changed: Condition::new(),
+            state: AwaitedLock::new(
+                State {
+                    has_changed: false,
+                    call: None,
+                    pending: BTreeMap::new(),
+                    next_index: 0,
+                    callbacks: VecDeque::new(),
+                    thread: None,
+                    thread_id: None,
+                    is_calling_back: false,
+                    is_ending: false,
+                    has_ended: false,
+                },
+                (),
+            ),
             waiting: AtomicUsize::new(0),
             version: AtomicU64::new(0),
             is_driving: AtomicBool::new(false),
@@ -71,15 +90,15 @@ impl Submissions {
         self.is_driving.load(Ordering::SeqCst)
     }
 
-    pub(super) fn lock(&self) -> Locked<'_, State> {
+    pub(super) fn lock(&self) -> Guard<'_, State> {
         self.state.lock()
     }
+}
 
-    pub(super) fn wait<'a>(&self, state: Locked<'a, State>) -> Locked<'a, State> {
-        self.changed.wait(state)
-    }
-
-    pub(super) fn wait_timeout<'a>(&self, state: Locked<'a, State>, time: Duration) -> Locked<'a, State> {
-        self.changed.wait_timeout(state, time)
+impl State {
+    /// Adds a callback, for the thread to run.
+    pub(super) fn add_callback(&mut self, callback: Callback, outcome: Outcome) {
+        self.callbacks.push_back((callback, outcome));
+        self.has_changed = true;
     }
 }

@@ -8,6 +8,7 @@ use super::core::Core;
 use super::handle::Pool;
 use super::queue::Slot;
 use super::seat::{Seat, State};
+use super::turn::Wakes;
 use crate::death::Cause;
 use crate::error::Result;
 
@@ -45,9 +46,6 @@ impl Pool {
         let mut core = shared.lock();
         core.resize(workers);
         shared.workers.store(workers, Ordering::Relaxed);
-        drop(core);
-        shared.supervisor.wake();
-        shared.wake_driver();
         Ok(())
     }
 
@@ -114,6 +112,8 @@ impl Stats {
 impl Core {
     fn resize(&mut self, workers: usize) {
         self.size = workers;
+        self.turn.concerns(Wakes::SUPERVISOR);
+        self.turn.concerns(Wakes::CALLERS);
         self.queue.resize(workers);
         while self.seats.len() < workers {
             self.seats.push(Seat::vacant(Instant::now()));

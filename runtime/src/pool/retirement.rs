@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::core::Core;
 use super::queue::Slot;
 use super::seat::{Cause, State};
+use super::turn::Wakes;
 use crate::sys;
 
 impl Core {
@@ -14,7 +15,7 @@ impl Core {
         for slot in self.queue.take_spent() {
             if self.queue.finalize(slot) {
                 // Nobody else may take what it gives.
-                self.unattended = true;
+                self.turn.concerns(Wakes::SUPERVISOR);
             } else {
                 self.dismiss(slot, Cause::Retired);
             }

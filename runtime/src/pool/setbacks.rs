@@ -5,11 +5,14 @@ use std::time::Instant;
 use super::core::Core;
 use super::queue::{CallFailure, Slot};
 use super::seat::State;
+use super::turn::Wakes;
 use crate::error::StartFailure;
 
 impl Core {
     /// Takes in that a process could not be started, or ended by itself before it was ready.
     pub(super) fn start_failed(&mut self, slot: Slot, message: String) {
+        // A driver sleeps for calls that may have failed with it, and no worker is left that would wake it.
+        self.turn.concerns(Wakes::CALLERS);
         let setback = self.starts.failed(message);
         self.seats[slot].not_before = Instant::now() + setback.wait;
         if let Some(failure) = setback.failure {

@@ -16,12 +16,13 @@ use std::time::{Duration, Instant};
 use super::close::end_of;
 use super::core::{Core, Shared};
 use super::drive::Step;
+use super::locked::Guard;
 use super::pending::{LOOK_INTERVAL, State};
 use super::queue::{CallFailure, CallId, CallRules, Queue, Running};
 use super::submitted::{Callback, Outcome, Submitted, Then};
+use super::turn::Wakes;
 use crate::error::{Error, Kind, Result, TaskErrorKind};
 use crate::foreign;
-use crate::locks::Locked;
 use crate::sys;
 use crate::task::Done;
 use crate::transport::Chunk;
@@ -58,7 +59,7 @@ impl Shared {
                 let call = self.open(CallRules::default())?;
                 submissions.version.fetch_add(1, Ordering::SeqCst);
                 state.call = Some(call);
-                submissions.changed.notify_all();
+                state.has_changed = true;
                 call
             }
         };
@@ -105,11 +106,8 @@ impl Shared {
         };
         let done = {
             let mut core = self.lock();
-            let done = core.cancel(call, submitted.index(), &TaskErrorKind::Cancelled);
-            core.dispatch();
-            done
+            core.cancel(call, submitted.index(), &TaskErrorKind::Cancelled)
         };
-        self.wake_driver();
         let Some(done) = done else {
             return false;
         };
@@ -130,8 +128,7 @@ impl Shared {
             run(callback, outcome);
             return;
         }
-        state.callbacks.push_back((callback, outcome));
-        self.submissions.changed.notify_all();
+        state.add_callback(callback, outcome);
     }
 
     /// Hands tasks that are done to their handles.
@@ -154,16 +151,13 @@ impl Shared {
     }
 
     /// Finishes tasks that are pending no more, and closes the call if none is.
-    fn finish(&self, mut state: Locked<'_, State>, finished: Vec<(Arc<Submitted>, Outcome)>) {
+    fn finish(&self, mut state: Guard<'_, State>, finished: Vec<(Arc<Submitted>, Outcome)>) {
         let mut wakers = Vec::new();
         for (submitted, outcome) in finished {
             match submitted.finish(outcome) {
                 Then::Nothing => {}
                 Then::Wake(of_task) => wakers.extend(of_task),
-                Then::CallBack(callback, outcome) => {
-                    state.callbacks.push_back((callback, outcome));
-                    self.submissions.changed.notify_all();
-                }
+                Then::CallBack(callback, outcome) => state.add_callback(callback, outcome),
             }
         }
         if state.pending.is_empty()
@@ -175,7 +169,7 @@ impl Shared {
         drop(state);
         // Another thread that waits for its handle may sleep.
         if self.submissions.waiting.load(Ordering::SeqCst) > 0 {
-            self.wake_driver();
+            self.lock().interrupt();
         }
         wakers.into_iter().for_each(foreign::wake);
     }
@@ -209,7 +203,7 @@ impl Shared {
         }
         let mut state = self.submissions.lock();
         while state.is_calling_back || !state.callbacks.is_empty() {
-            state = self.submissions.wait(state);
+            state = state.wait(None);
         }
     }
 
@@ -223,9 +217,9 @@ impl Shared {
         };
         let pending = std::mem::take(&mut state.pending);
         let failed = pending.into_values().map(|submitted| (submitted, Err(CallFailure::PoolClosed))).collect();
+        state.has_changed = true;
         self.finish(state, failed);
-        submissions.changed.notify_all();
-        self.wake_driver();
+        self.lock().interrupt();
         // A callback may be what ends the pool.
         if thread.thread().id() == std::thread::current().id() {
             return;
@@ -237,7 +231,7 @@ impl Shared {
             if left.is_zero() {
                 return;
             }
-            state = submissions.wait_timeout(state, left);
+            state = state.wait(Some(left));
         }
         drop(state);
         end_of(thread);
@@ -255,16 +249,16 @@ impl Shared {
                 self.leave_copy();
                 state = submissions.lock();
                 state.is_calling_back = false;
-                submissions.changed.notify_all();
+                state.has_changed = true;
                 continue;
             }
             if state.is_ending && state.pending.is_empty() {
                 state.has_ended = true;
-                submissions.changed.notify_all();
+                state.has_changed = true;
                 return;
             }
             let Some(call) = state.call.filter(|_| submissions.waiting.load(Ordering::SeqCst) == 0) else {
-                state = submissions.wait(state);
+                state = state.wait(None);
                 continue;
             };
             let version = submissions.version.load(Ordering::SeqCst);
@@ -284,7 +278,7 @@ impl Shared {
             let others = submissions.waiting.load(Ordering::SeqCst) > 0;
             if is_idle && !others && state.callbacks.is_empty() && state.call == Some(call) {
                 // A map is open, and drives.
-                drop(submissions.wait_timeout(state, LOOK_INTERVAL));
+                drop(state.wait(Some(LOOK_INTERVAL)));
                 self.look_after_submissions();
                 state = submissions.lock();
             }
@@ -295,10 +289,18 @@ impl Shared {
 impl Core {
     /// Takes a task of a call from the queue that no worker has begun, with this error.
     fn cancel(&mut self, call: CallId, index: usize, error: &TaskErrorKind) -> Option<Done> {
-        self.queue.withdraw(call, index, error).or_else(|| {
+        let withdrawn = self.queue.withdraw(call, index, error).or_else(|| {
             self.take_back_all(call);
             self.queue.withdraw(call, index, error)
-        })
+        });
+        self.dispatch();
+        self.interrupt();
+        withdrawn
+    }
+
+    /// Lets every thread that waits for something of a call look again: what it waits for has changed outside of this state.
+    fn interrupt(&mut self) {
+        self.turn.concerns(Wakes::CALLERS);
     }
 }
 
@@ -319,7 +321,7 @@ impl<'a> Waiting<'a> {
     fn begin(shared: &'a Shared) -> Self {
         shared.submissions.waiting.fetch_add(1, Ordering::SeqCst);
         if shared.submissions.is_driving() {
-            shared.wake_driver();
+            shared.lock().interrupt();
         }
         Self(shared)
     }
@@ -329,8 +331,7 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if self.0.submissions.waiting.fetch_sub(1, Ordering::SeqCst) == 1 {
             // The thread takes over; it looks at the count with the lock held.
-            drop(self.0.submissions.lock());
-            self.0.submissions.changed.notify_all();
+            self.0.submissions.lock().has_changed = true;
         }
     }
 }

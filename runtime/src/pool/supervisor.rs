@@ -13,6 +13,7 @@ use super::hooks::initializer_failure;
 use super::queue::{CallFailure, Slot};
 use super::seat::{Answers, Cause, Live, State};
 use super::starts::KILLED_INITIALIZER;
+use super::turn::Wakes;
 use crate::death;
 use crate::error::StartFailure;
 use crate::fault_points::{self, Point};
@@ -46,8 +47,8 @@ pub(super) fn run(shared: &Shared, surroundings: &Surroundings) {
             Err(StartFailure { message })
         });
         core.end_all();
+        core.turn.concerns(Wakes::CALLERS);
         drop(core);
-        shared.wake_driver();
         trace::pool_ended();
     });
     trace::pool_started(shared.workers());
@@ -76,7 +77,6 @@ pub(super) fn run(shared: &Shared, surroundings: &Surroundings) {
         core.dispatch();
         let (unwritten, log) = (std::mem::take(&mut core.unwritten), std::mem::take(&mut core.log));
         drop(core);
-        shared.wake_driver();
         log.tell();
         shared.leave_copy();
         unwritten.into_iter().for_each(Rest::write_patiently);
@@ -95,7 +95,7 @@ fn start_vacant(shared: &Shared, surroundings: &Surroundings) {
         let Some(slot) = vacant else {
             if core.first_round.is_none() {
                 core.first_round = Some(first_failure.map_or(Ok(()), Err));
-                shared.changed.notify_all();
+                core.turn.concerns(Wakes::WAITERS);
             }
             return;
         };
@@ -133,9 +133,6 @@ fn start_vacant(shared: &Shared, surroundings: &Surroundings) {
                     first_failure = Some(StartFailure { message: message.clone() });
                 }
                 core.start_failed(slot, message);
-                drop(core);
-                // A driver sleeps for calls that may have failed with it, and no worker is left that would wake it.
-                shared.wake_driver();
             }
         }
     }
@@ -186,14 +183,15 @@ enum Seen {
 /// Waits, and gives what has happened, and for whom.
 fn wait_for(shared: &Shared, watched: &[Watched], timeout: Option<Duration>) -> Vec<(Slot, Seen)> {
     let mut watches: Vec<Watch<'_>> = watched.iter().map(Watched::watch).collect();
-    watches.push(Watch::read(shared.supervisor.as_fd()));
+    let wake_up = shared.wakers().for_supervisor();
+    watches.push(wake_up.watch());
     if sys::poll(&mut watches, timeout).is_err() {
         // The kernel is out of memory: nothing is known, and it is tried again a little later.
         std::thread::sleep(REAP_INTERVAL);
         return Vec::new();
     }
     if watches.last().is_some_and(|waker| waker.ready) {
-        shared.supervisor.clear();
+        wake_up.clear();
     }
     let ready = watched.iter().zip(&watches).filter(|(_, watch)| watch.ready);
     ready.map(|(watched, _)| (watched.slot(), watched.seen())).collect()
@@ -274,7 +272,9 @@ impl Core {
             self.end(slot, now, startup_timeout);
             self.reap_unended(slot);
         }
-        self.unattended = false;
+        // It has looked after those that were doomed until now. Others it is woken for, and the ends of these it waits for.
+        self.turn.is_known_to(Wakes::SUPERVISOR);
+        self.turn.concerns(Wakes::CALLERS);
     }
 
     /// Takes in what has happened to a worker.
