@@ -280,6 +280,7 @@ fn word_of_one_task_is_not_taken_for_another() {
 }
 
 #[poolmap::test]
+#[cfg_attr(target_env = "musl", ignore = "from the handler of an abort, no stack is walked there")]
 fn a_failed_allocation_is_told() {
     let _guard = common::guard();
     let said = "signal 6: an allocation failed";
@@ -289,6 +290,7 @@ fn a_failed_allocation_is_told() {
 }
 
 #[poolmap::test]
+#[cfg_attr(target_env = "musl", ignore = "from the handler of an abort, no stack is walked there")]
 fn an_allocation_over_the_memory_limit_is_told_as_that() {
     let _guard = common::guard();
     if !common::limits_memory() {
@@ -355,6 +357,7 @@ fn sum_of_ones(length: usize) -> usize {
 }
 
 #[poolmap::test]
+#[cfg_attr(target_env = "musl", ignore = "from the handler of an abort, no stack is walked there")]
 fn a_memory_limit_is_that_of_each_worker_and_of_no_other_process() {
     let _guard = common::guard();
     if !common::limits_memory() {
@@ -375,6 +378,7 @@ fn a_memory_limit_is_that_of_each_worker_and_of_no_other_process() {
 }
 
 #[poolmap::test]
+#[cfg_attr(target_env = "musl", ignore = "from the handler of an abort, no stack is walked there")]
 fn a_worker_starts_and_works_under_the_least_memory_limit() {
     let _guard = common::guard();
     if !common::limits_memory() {

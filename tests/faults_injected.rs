@@ -118,7 +118,6 @@ fn load(name: &str) -> (&str, u32, &str) {
         // Workers sleep before their first tasks come.
         "late" => ("iterated", 150, ",parent-entry:delay=2"),
         "panics" | "iterated" | "unordered" => (name, 150, ""),
-        "folded" => (name, 40, ""),
         _ => (name, 100, ""),
     }
 }

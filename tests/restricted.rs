@@ -18,10 +18,12 @@ const USES: [&str; 6] = ["none", "map", "slice", "channel", "limit", "process"];
 const ALL_TIME_MAX: Duration = Duration::from_secs(1200);
 
 /// The causes that an error may name. The last are a program's that the system does not even start.
-const CAUSES: [&str; 12] = [
+const CAUSES: [&str; 13] = [
     "Operation not permitted",
     "Function not implemented",
     "Too many open files",
+    // The same, as musl says it.
+    "No file descriptors available",
     "Cannot allocate memory",
     "Resource temporarily unavailable",
     "File too large",

@@ -86,7 +86,8 @@ pub enum TaskErrorKind {
         limit: Duration,
     },
     /// An allocation failed in a worker that has a memory limit, and ended it
-    /// ([`Builder::memory_limit`](crate::Builder::memory_limit)).
+    /// ([`Builder::memory_limit`](crate::Builder::memory_limit)). With musl, a single allocation above the limit is reported as
+    /// [`Crashed`](Self::Crashed) by `SIGABRT`.
     #[non_exhaustive]
     MemoryLimit {
         /// The limit that held for the worker, in bytes: the pool's, or a lower one that the program was started with.

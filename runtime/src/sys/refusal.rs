@@ -19,11 +19,14 @@ pub(crate) fn explained(error: &io::Error) -> String {
     }
 }
 
+/// What a start opens for a moment. The C library's posix_spawn has a pipe of its own with musl.
+const START_DESCRIPTORS: u32 = if cfg!(target_env = "musl") { 5 } else { 3 };
+
 fn remedy(number: i32) -> Option<String> {
     Some(match number {
         libc::EMFILE => format!(
             "this process has no descriptor left (`ulimit -n` is {}; a pool takes 6, each of its workers 2, a Process 2, and a \
-             start 3 for a moment): raise the limit, or start fewer",
+             start {START_DESCRIPTORS} for a moment): raise the limit, or start fewer",
             limit(Resource::RLIMIT_NOFILE),
         ),
         libc::ENFILE => "the system has no descriptor left: raise /proc/sys/fs/file-max, or start fewer".to_owned(),
