@@ -57,6 +57,8 @@ fn long_tasks_among_short_ones_reach_every_idle_worker() {
         }
         let met = pool_try_map!(in &pool, meet_if, long_among_short(20_000, 40), poolmap::shared(&all)).unwrap();
         assert!(met.iter().all(|met| matches!(met, Ok(true))), "round {round}, in the middle");
+        // Who was recalled from may tell last that it has run nothing of that.
+        common::wait_until("no worker is busy", || pool.stats().busy_workers() == 0);
     }
 }
 

@@ -171,6 +171,7 @@ impl Core {
     /// Whether the supervisor takes what a worker gives, because no caller does.
     pub(super) fn is_attended(&self, slot: usize) -> bool {
         let is_beyond = slot >= self.size;
-        self.queue.is_hooked(slot) || ((self.phase == Phase::Finishing || is_beyond) && self.queue.is_busy(slot))
+        let is_alone = self.queue.is_hooked(slot) || self.queue.is_in_lone_recall(slot);
+        is_alone || ((self.phase == Phase::Finishing || is_beyond) && self.queue.is_busy(slot))
     }
 }

@@ -303,6 +303,9 @@ impl Core {
             }
         }
         self.dispatch();
+        if self.queue.busy().any(|slot| self.queue.is_in_lone_recall(slot)) {
+            self.turn.concerns(Wakes::SUPERVISOR);
+        }
         self.last_closed = Instant::now();
         self.turn.concerns(Wakes::CALLERS);
         if self.retirement.idle_timeout.is_some() {

@@ -14,8 +14,7 @@ impl Queue {
             return Vec::new();
         };
         self.placed -= usize::from(!call.goes_anywhere());
-        self.let_go(&call.workers, running);
-        call.workers
+        self.let_go(call.workers, running)
     }
 
     /// Gives every task of a call that has no result this error: as many of a worker's as `begun` says count as executed, the last
@@ -48,8 +47,7 @@ impl Queue {
             }
         }
         call.done.extend(call.backlog.drain(..).map(|chunk| chunk.not_begun(error.clone())));
-        self.let_go(&held, running);
-        held
+        self.let_go(held, running)
     }
 
     /// Takes the chunk that is this one task out of those of a call that wait, with this error.
@@ -64,11 +62,13 @@ impl Queue {
         self.workers[slot].printed = printed;
     }
 
-    /// Takes in that workers hold chunks of a call no more that they are to be killed for, or to begin nothing more of.
-    fn let_go(&mut self, held: &[Slot], running: Running) {
-        for &slot in held {
+    /// Takes in that workers hold chunks of a call no more; gives those that are to be killed for them, or to begin nothing more of
+    /// them. A worker that has yet to tell that it does not run what was recalled has none, and is left alone.
+    fn let_go(&mut self, mut held: Vec<Slot>, running: Running) -> Vec<Slot> {
+        held.iter().for_each(|&slot| self.workers[slot].call = None);
+        held.retain(|&slot| !self.is_in_lone_recall(slot));
+        for &slot in &held {
             let worker = &mut self.workers[slot];
-            worker.call = None;
             match running {
                 Running::Kill => {
                     worker.ready = false;
@@ -78,6 +78,7 @@ impl Queue {
                 Running::Finish => worker.revoked |= self.returns == Return::Never,
             }
         }
+        held
     }
 
     /// Takes in that a worker is gone. If it had begun its next task, that gets this error; without one, it goes with its

@@ -1,6 +1,7 @@
 //! What comes back from a worker: tasks that it has not claimed, and those that it has claimed and not begun.
 
-use super::{Queue, Slot};
+use super::{Queue, Slot, Worker};
+use crate::pool::chunk_size::Return;
 use crate::transport::Chunk;
 use crate::wire::Violation;
 
@@ -33,6 +34,12 @@ impl Queue {
         worker.revoked = true;
         worker.lent.extend(worker.chunks.iter().map(|held| held.chunk.clone()));
         self.line_up_last(slot, count, self.idle.len().max(1));
+    }
+
+    /// Whether a worker has yet to tell that it does not run what was recalled, and no call is left that would hear of it.
+    pub(in crate::pool) fn is_in_lone_recall(&self, slot: Slot) -> bool {
+        let is_in_recall = |worker: &Worker| worker.revoked && worker.chunks.is_empty() && worker.call.is_none();
+        self.returns == Return::Taken && self.workers.get(slot).is_some_and(is_in_recall)
     }
 
     /// Takes in that a worker begins nothing more of the chunks that it holds.

@@ -292,7 +292,7 @@ impl Model {
         }
         let held = self.queue.close(call, running);
         let holders: Vec<Slot> = (0..self.workers.len())
-            .filter(|&slot| self.workers[slot].call == Some(call) && self.workers[slot].is_busy())
+            .filter(|&slot| self.workers[slot].call == Some(call) && !self.workers[slot].tasks.is_empty())
             .collect();
         assert_eq!(held.iter().copied().collect::<BTreeSet<_>>(), holders.into_iter().collect());
         self.calls.remove(&call);
