@@ -272,7 +272,13 @@ impl<'a> TaskCall<'a> {
                 return self.stop_fold(status);
             }
         }
-        fault_points::reached(Point::Encoded);
+        // Of a task that is not run, nothing is at stake.
+        let reached = |point| {
+            if status != Status::NotRun {
+                fault_points::reached(point);
+            }
+        };
+        reached(Point::Encoded);
         let sink = self.results.sink();
         let bytes = sink.len() - self.record - HEAD_BYTES;
         if sink.has_spilled() || bytes > RECORD_BYTES_MAX {
@@ -284,7 +290,7 @@ impl<'a> TaskCall<'a> {
         count.tasks = count.tasks.wrapping_add(1);
         // The ring is smaller than 4 GiB, so that a position that wraps around is still one of its places.
         count.position = count.position.wrapping_add((bytes + HEAD_BYTES) as u32);
-        fault_points::reached(Point::Uncounted);
+        reached(Point::Uncounted);
         self.progress.finished.store(count.pack(), Ordering::Release);
         fault_points::reached(Point::Finished);
     }
