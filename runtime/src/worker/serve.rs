@@ -14,7 +14,7 @@ use crate::fault_points::{self, Point};
 use crate::output::{self, Files};
 use crate::registry;
 use crate::shared;
-use crate::sys::{self, Folder, FromParent, TaskLimits, Watch};
+use crate::sys::{self, Folder, FromParent, Identity, TaskLimits, Watch};
 use crate::task::{EXIT_FAILED, Output, Role};
 use crate::transport::{Fault, RingEnd, WorkerEnd};
 use crate::wire::{self, Greeting, OVERHEAD_BYTES, Status, ToWorker, Violation, Welcome};
@@ -32,7 +32,7 @@ const EXIT_NO_OUTPUT: i32 = 1;
 pub(crate) fn run(parent: u32, role: Role, folder: Folder, leave: fn()) -> ! {
     fault_points::reached(Point::Entered);
     match enter(parent, role, folder, leave) {
-        Ok(socket) if role.ends_with_parent() => watch(&socket, parent),
+        Ok(channel) if role.ends_with_parent() => channel.watch(parent),
         Ok(_) => loop {
             std::thread::park();
         },
@@ -52,8 +52,15 @@ fn tell(why: &str) {
     let _ = io::stderr().write_all(format!("poolmap: {why}\n").as_bytes());
 }
 
-/// Becomes a worker and starts the task thread; the socket is to be watched.
-fn enter(parent: u32, role: Role, folder: Folder, leave: fn()) -> io::Result<UnixStream> {
+/// The channel, as the thread that watches it knows it. A task may close the descriptor, and open something else in its place.
+struct Channel {
+    socket: UnixStream,
+    /// Learnt before a task can run; none where the system does not tell it.
+    identity: Option<Identity>,
+}
+
+/// Becomes a worker and starts the task thread; the channel is to be watched.
+fn enter(parent: u32, role: Role, folder: Folder, leave: fn()) -> io::Result<Channel> {
     sys::watch_crashes();
     let mut end = WorkerEnd::new(sys::become_worker(parent, role, folder)?);
     let welcome = match end.receive(|message| match message {
@@ -82,6 +89,7 @@ fn enter(parent: u32, role: Role, folder: Folder, leave: fn()) -> io::Result<Uni
         None => None,
     };
     let socket = end.stream()?;
+    let channel = Channel { identity: sys::identity(&socket).ok(), socket };
     current::set_worker(limit(welcome.index), parent);
     if role == Role::Worker {
         sys::keep_freed_memory();
@@ -111,7 +119,7 @@ fn enter(parent: u32, role: Role, folder: Folder, leave: fn()) -> io::Result<Uni
             std::process::exit(code)
         },
     )?;
-    Ok(socket)
+    Ok(channel)
 }
 
 /// Says hello and serves; gives the exit code.
@@ -148,28 +156,30 @@ fn exit_code(status: Status) -> i32 {
     }
 }
 
-/// Waits until the parent has closed the channel, and then ends this process and what its task started. Where the kernel ends
-/// a worker with its parent, it does so before, and what a task started goes on.
-///
-/// The parent's end of the channel may be held open when the parent has ended: by what was forked from it. So where the kernel does
-/// not end the worker, the worker looks whose child it is.
-///
-/// A task may close the descriptor before this thread polls it, or while a signal interrupts the poll. That is no end of the parent:
-/// the results of the task still stand in the memory, and what is left to watch is whose child this is.
-fn watch(socket: &UnixStream, parent: u32) -> ! {
-    let is_child = parent_id() == parent;
-    let interval = (is_child && cfg!(not(poolmap_linux))).then_some(PARENT_INTERVAL);
-    let channel = sys::identity(socket).ok();
-    loop {
-        let mut watches = [Watch::hang_up(socket.as_fd())];
-        let polled = sys::poll(&mut watches, interval);
-        let is_channel = sys::identity(socket).ok() == channel;
-        let has_hung_up = is_channel && (polled.is_err() || watches[0].ready);
-        if has_hung_up || (is_child && parent_id() != parent) {
-            sys::kill_own_group();
-        }
-        if !is_channel {
-            std::thread::sleep(PARENT_INTERVAL);
+impl Channel {
+    /// Waits until the parent has closed the channel, and then ends this process and what its task started. Where the kernel ends
+    /// a worker with its parent, it does so before, and what a task started goes on.
+    ///
+    /// The parent's end of the channel may be held open when the parent has ended: by what was forked from it. So where the kernel does
+    /// not end the worker, the worker looks whose child it is.
+    ///
+    /// A task may close the descriptor before this thread polls it, or while a signal interrupts the poll. That is no end of the parent:
+    /// the results of the task still stand in the memory, and what is left to watch is whose child this is.
+    fn watch(&self, parent: u32) -> ! {
+        let Self { socket, identity } = self;
+        let is_child = parent_id() == parent;
+        let interval = (is_child && cfg!(not(poolmap_linux))).then_some(PARENT_INTERVAL);
+        loop {
+            let mut watches = [Watch::hang_up(socket.as_fd())];
+            let polled = sys::poll(&mut watches, interval);
+            let is_channel = sys::identity(socket).ok() == *identity;
+            let has_hung_up = is_channel && (polled.is_err() || watches[0].ready);
+            if has_hung_up || (is_child && parent_id() != parent) {
+                sys::kill_own_group();
+            }
+            if !is_channel {
+                std::thread::sleep(PARENT_INTERVAL);
+            }
         }
     }
 }
