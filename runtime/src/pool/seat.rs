@@ -138,9 +138,7 @@ impl Live {
         queue.took_back(slot, count as usize);
         Ok(())
     }
-}
 
-impl Live {
     /// Recalls what the worker has claimed and not begun, where all that it has is claimed: it goes to other workers. What has a
     /// limit in time is claimed alone, and is not recalled.
     pub(super) fn recall(&mut self, slot: Slot, queue: &mut Queue) -> Result<(), Fault> {

@@ -104,10 +104,7 @@ impl Shared {
         let Some(call) = state.call.filter(|_| state.pending.contains_key(&submitted.index())) else {
             return false;
         };
-        let done = {
-            let mut core = self.lock();
-            core.cancel(call, submitted.index(), &TaskErrorKind::Cancelled)
-        };
+        let done = self.lock().cancel(call, submitted.index(), &TaskErrorKind::Cancelled);
         let Some(done) = done else {
             return false;
         };

@@ -4,39 +4,32 @@
 //! round: else each may miss what the other wrote. With membarrier(2) the one that does it seldom has the kernel set the fence for
 //! both, on each processor that runs a registered process, and the other needs none but the compiler's.
 
+use std::ffi::c_int;
+
+// linux/membarrier.h; libc has them for Android alone.
+const GLOBAL_EXPEDITED: c_int = 1 << 1;
+const REGISTER_GLOBAL_EXPEDITED: c_int = 1 << 2;
+
 /// Lets [`fence_registered`] of any process set fences for this one; tells whether the system can.
-#[cfg(poolmap_linux)]
 pub(crate) fn register_for_fences() -> bool {
     membarrier(REGISTER_GLOBAL_EXPEDITED)
 }
 
 /// Sets a fence for this thread, and for every process that is registered: what such a one wrote before it is seen behind it, and
 /// what it reads behind it is what was written here before. False if the system cannot, and nothing was done.
-#[cfg(poolmap_linux)]
 pub(crate) fn fence_registered() -> bool {
     membarrier(GLOBAL_EXPEDITED)
 }
 
-#[cfg(not(poolmap_linux))]
-pub(crate) fn register_for_fences() -> bool {
-    false
-}
-
-#[cfg(not(poolmap_linux))]
-pub(crate) fn fence_registered() -> bool {
-    false
-}
-
-// linux/membarrier.h; libc has them for Android alone.
 #[cfg(poolmap_linux)]
-const GLOBAL_EXPEDITED: nix::libc::c_int = 1 << 1;
-#[cfg(poolmap_linux)]
-const REGISTER_GLOBAL_EXPEDITED: nix::libc::c_int = 1 << 2;
-
-#[cfg(poolmap_linux)]
-fn membarrier(command: nix::libc::c_int) -> bool {
+fn membarrier(command: c_int) -> bool {
     // SAFETY: the call takes two numbers, and writes to no memory.
     unsafe { nix::libc::syscall(nix::libc::SYS_membarrier, command, 0) == 0 }
+}
+
+#[cfg(not(poolmap_linux))]
+fn membarrier(_command: c_int) -> bool {
+    false
 }
 
 #[cfg(all(test, poolmap_linux))]

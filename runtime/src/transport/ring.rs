@@ -17,7 +17,6 @@ use crate::fault_points::{self, Point};
 use crate::registry::Finished;
 use crate::sys::{self, CRASH_WORDS, Crash, Ring, Words};
 use crate::wire::{self, HEAD_BYTES, PanicNote, Records, Violation};
-use recall::Settled;
 
 /// A worker's queue and results, as the parent sees them.
 pub(super) struct RingLink {
@@ -211,10 +210,9 @@ impl RingLink {
         let must_wake = self.must_wake();
         let records = self.take_records(count)?;
         self.finish_entries(count)?;
-        let settled = self.settle(count, records)?;
-        let Settled { count, records, not_run, is_over: ends_recall } = settled;
-        let timed = self.timed(count, busy_nanos);
-        Ok(Some((Taken { count, records, timed, not_run, ends_recall }, must_wake)))
+        let mut taken = self.settle(count, records)?;
+        taken.timed = self.timed(taken.count, busy_nanos);
+        Ok(Some((taken, must_wake)))
     }
 
     /// The finished results out of what has come. The parts behind them are of a result that is not finished, and stay.

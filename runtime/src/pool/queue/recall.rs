@@ -2,7 +2,6 @@
 
 use super::{Queue, Slot, Worker};
 use crate::pool::chunk_size::Return;
-use crate::transport::Chunk;
 use crate::wire::Violation;
 
 impl Queue {
@@ -67,7 +66,7 @@ impl Queue {
             let of_last = left.min(last.left());
             left -= of_last;
             worker.tasks -= of_last;
-            let mut back: Chunk = last.split_back(of_last);
+            let mut back = last.split_back(of_last);
             if last.left() == 0 {
                 worker.chunks.pop_back();
             }

@@ -10,7 +10,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::RingLink;
+use super::{RingLink, Taken};
 use crate::fault_points::{self, Point};
 use crate::sys;
 use crate::transport::layout;
@@ -25,20 +25,9 @@ pub(super) struct Recall {
     recalled: u32,
 }
 
-/// What the results are that came from a worker, some of whose tasks may be recalled.
-pub(super) struct Settled {
-    /// The first ones of tasks that are the worker's, as records.
-    pub(super) count: u32,
-    pub(super) records: Vec<u8>,
-    /// So many tasks behind them were not run.
-    pub(super) not_run: u32,
-    /// It has told of all.
-    pub(super) is_over: bool,
-}
-
 impl RingLink {
     /// Recalls what the worker has claimed and not begun, where all its tasks are claimed; gives how many they are, if it
-    /// could. Then the worker begins nothing more, and must be given nothing before [`Taken`](super::Taken) says that the recall is over.
+    /// could. Then the worker begins nothing more, and must be given nothing before [`Taken`] says that the recall is over.
     pub(in super::super) fn recall(&mut self) -> Result<Option<u32>, Violation> {
         let (claimed, open) = self.load()?;
         let heeds_fences = self.words.word(layout::HEEDS_FENCES).load(Ordering::Acquire) == 1;
@@ -68,10 +57,10 @@ impl RingLink {
         since(begun).max(since(finished)).unwrap_or(0)
     }
 
-    /// Tells the results of tasks that are the worker's from those that are not.
-    pub(super) fn settle(&mut self, count: u32, records: Vec<u8>) -> Result<Settled, Violation> {
+    /// Separates the results of tasks that the worker has run from those of tasks that it was not to run.
+    pub(super) fn settle(&mut self, count: u32, records: Vec<u8>) -> Result<Taken, Violation> {
         let Some(recall) = &mut self.recall else {
-            return Ok(Settled { count, records, not_run: 0, is_over: false });
+            return Ok(Taken::new(count, records, None));
         };
         let of_kept = count.min(recall.kept);
         let of_recalled = count - of_kept;
@@ -80,7 +69,7 @@ impl RingLink {
             .recalled
             .checked_sub(of_recalled)
             .ok_or_else(|| Violation::new("it gives results that it was not asked for"))?;
-        let is_over = recall.kept == 0 && recall.recalled == 0;
+        let ends_recall = recall.kept == 0 && recall.recalled == 0;
         let mut results = Records::new(records);
         let (mut ran, mut bytes) = (0, 0);
         for number in 0..count {
@@ -94,10 +83,10 @@ impl RingLink {
         }
         let mut records = results.into_buffer();
         records.truncate(bytes);
-        if is_over {
+        if ends_recall {
             self.recall = None;
         }
-        Ok(Settled { count: ran, records, not_run: of_kept - ran, is_over })
+        Ok(Taken { not_run: of_kept - ran, ends_recall, ..Taken::new(ran, records, None) })
     }
 
     /// How many of so many tasks that have begun are the worker's.
