@@ -57,7 +57,7 @@ fn long_tasks_among_short_ones_reach_every_idle_worker() {
         }
         let met = pool_try_map!(in &pool, meet_if, long_among_short(20_000, 40), poolmap::shared(&all)).unwrap();
         assert!(met.iter().all(|met| matches!(met, Ok(true))), "round {round}, in the middle");
-        // Who was recalled from may tell last that it has run nothing of that.
+        // A worker may report behind the last result that it has not run the recalled tasks.
         common::wait_until("no worker is busy", || pool.stats().busy_workers() == 0);
     }
 }

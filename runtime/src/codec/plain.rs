@@ -97,7 +97,7 @@ impl fmt::Display for Answer {
     }
 }
 
-/// How many elements the bytes claim. What does not fit into a `usize`, on a machine of 32 bits, is as many as can be.
+/// Returns how many elements the bytes claim, or `usize::MAX` where a machine of 32 bits cannot count as many.
 #[inline(always)]
 pub(super) fn claimed_length<D: Decoder<Context = ()>>(decoder: &mut D) -> Result<usize, DecodeError> {
     u64::decode(decoder).map(|length| usize::try_from(length).unwrap_or(usize::MAX))

@@ -37,7 +37,7 @@ impl Pool {
     /// ```
     pub fn apply<F: WorkerFn>(&self, call: F) -> Result<F::Output> {
         if !self.is_started() {
-            // What cannot be sent starts nothing.
+            // A call that cannot be encoded starts no worker.
             encode(&*self.unstarted_shared()?, &call)?;
         }
         let mut engine =

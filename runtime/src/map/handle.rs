@@ -50,7 +50,7 @@ impl Pool {
     pub fn submit<F: WorkerFn>(&self, call: F) -> Result<TaskHandle<F::Output>> {
         let shared = self.unstarted_shared()?;
         let submitted = shared.submit(|index| {
-            // What cannot be sent starts nothing.
+            // A call that cannot be encoded starts no worker.
             let encoded = encode(&shared, &call)?;
             let bytes = encoded.task.len();
             let chunk = Chunk::of_call(shared.arena(), encoded, index)

@@ -173,7 +173,7 @@ impl Pool {
     /// ```
     pub fn run_on_all<F: WorkerFn>(&self, call: F) -> Result<Vec<F::Output>> {
         let shared = self.unstarted_shared()?;
-        // What cannot be sent starts nothing.
+        // A call that cannot be encoded starts no worker.
         let encoded = encode(&shared, &call)?;
         self.shared()?;
         let workers = shared.workers();

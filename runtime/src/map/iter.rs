@@ -45,7 +45,7 @@ impl<F: WorkerFn, A: Columns> Iterator for PoolIter<F, A> {
         loop {
             let engine = self.engine.as_mut()?;
             if !engine.is_here() {
-                // What has come before the fork is the parent's to give.
+                // Results that came before the fork belong to the parent.
                 self.early.clear();
             }
             if let Some(Some(_)) = self.early.front() {

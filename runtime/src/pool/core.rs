@@ -1,7 +1,7 @@
-//! What the threads of the parent share: the queue and the seats, under one lock.
+//! The state that the parent's threads share: the queue and the seats, under one lock.
 //!
 //! 1. The lock is never held while a thread waits, while a process is started, or while code of the program's runs.
-//! 2. The supervisor alone starts, kills and reaps; others doom a worker, of which it hears.
+//! 2. The supervisor alone starts, kills and reaps; other threads doom a worker, and the supervisor is woken.
 //! 3. At most one thread at a time reads the channels: the *driver*, a caller that waits for results. Other callers are *waiters*;
 //!    when the driver stops, one of them takes over.
 //! 4. A method that changes what another thread waits for notes that in `turn`: a worker that was given something or is out of
@@ -106,7 +106,7 @@ pub(super) struct Core {
     pub(super) starts: StartPolicy,
     /// What became of the first round of starts, once it is over.
     pub(super) first_round: Option<Result<(), StartFailure>>,
-    /// Who reads the channels, and whom the changes concern since it was locked.
+    /// Tells whether there is a driver, and which threads the guard wakes when it unlocks.
     pub(super) turn: Turn,
     pub(super) greeting: Greeting,
     pub(super) retirement: Retirement,
@@ -202,7 +202,7 @@ impl Shared {
         self.core.lock()
     }
 
-    /// What the driver and the supervisor wait for beside the workers.
+    /// Returns the wakers of the driver and the supervisor.
     pub(super) fn wakers(&self) -> &PoolWakers {
         &self.core.wakers
     }

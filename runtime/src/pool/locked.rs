@@ -1,5 +1,5 @@
-//! State that threads share and wait for changes of. Who changes it notes whom that concerns, while it is locked; the guard wakes them
-//! when it unlocks. So a change cannot be made without its wake-up, and nothing else in `pool` wakes a thread.
+//! State that threads share, and the guard of its lock. A method that changes the state notes which threads must be woken; the guard
+//! wakes them when it unlocks. So a change cannot be made without its wake-up, and nothing else in `pool` wakes a thread.
 //!
 //! There are two such states: that of the pool (`core`), and that of its submitted tasks (`pending`). The order of the locks stands in
 //! `locks::Rank`.
@@ -11,22 +11,22 @@ use crate::locks::{Condition, Lock, Locked, Ranked};
 
 /// State whose changes concern threads that wait.
 pub(super) trait Awaited: Ranked {
-    /// What threads are woken by that do not wait for the condition.
+    /// The wakers of threads that do not wait for the condition.
     type Wakers;
-    /// Whom the changes concern.
+    /// The threads that must be woken.
     type Whom: Copy;
 
-    /// Takes out whom the changes since the last time concern.
+    /// Takes out the threads that must be woken for the changes since the last time.
     fn take_whom(&mut self) -> Self::Whom;
 
     /// Wakes them.
     fn wake(whom: Self::Whom, wakers: &Self::Wakers, condition: &Condition);
 
-    /// Counts the threads that wait for the condition, if anybody asks for that.
+    /// Counts the threads that wait for the condition. By default, nothing counts them.
     fn count_waiting(&mut self, _change: isize) {}
 }
 
-/// The state, its lock, and what its threads wait for.
+/// The state, its lock, and the means to wake its threads.
 pub(super) struct AwaitedLock<T: Awaited> {
     state: Lock<T>,
     condition: Condition,
@@ -44,19 +44,19 @@ impl<T: Awaited> AwaitedLock<T> {
     }
 }
 
-/// The state, which this thread has until it is dropped.
+/// Gives this thread the state until it is dropped.
 pub(super) struct Guard<'a, T: Awaited> {
     /// There until the drop, but within `wait`.
     state: Option<Locked<'a, T>>,
     of: &'a AwaitedLock<T>,
 }
 
-/// The state is always there for who has the guard.
+/// A guard always has the state.
 const IS_HELD: &str = "the state is held until the guard is dropped";
 
 impl<'a, T: Awaited> Guard<'a, T> {
-    /// Wakes whom the changes so far concern, then lets others have the state until one wakes this thread, or for this time at most.
-    /// It may return for no reason.
+    /// Wakes the threads that the changes so far concern, unlocks, and blocks until this thread is woken or the timeout is over. It
+    /// may return for no reason.
     pub(super) fn wait(mut self, timeout: Option<Duration>) -> Self {
         let mut state = self.state.take().expect(IS_HELD);
         T::wake(state.take_whom(), &self.of.wakers, &self.of.condition);
@@ -91,7 +91,7 @@ impl<T: Awaited> Drop for Guard<'_, T> {
             return;
         };
         let whom = state.take_whom();
-        // Who is woken finds it unlocked.
+        // A thread that is woken finds the state unlocked.
         drop(state);
         T::wake(whom, &self.of.wakers, &self.of.condition);
     }

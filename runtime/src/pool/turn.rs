@@ -1,11 +1,12 @@
-//! Whose turn it is to read the channels, and whom a change concerns. Pure bookkeeping, which is changed under the pool's lock.
+//! The turn to read the channels, and the threads that a change concerns. Pure bookkeeping, which is changed under the pool's lock.
 //!
-//! 1. At most one thread has the turn: the driver. It gives the lock away while it sleeps, and so may be woken by others.
-//! 2. A thread that waits for something of a call, and finds the turn taken, waits for the condition. The driver wakes all of these
-//!    when its turn ends: what it has taken in may be theirs, and one of them may have to take the turn over.
-//! 3. So while nobody has the turn, nobody waits who has not been woken, and a thread that leaves without a turn wakes nobody.
+//! 1. At most one thread has the turn: the driver. It unlocks the state while it sleeps, so other threads may change the state and
+//!    wake it.
+//! 2. A caller that finds the turn taken waits for the condition. The driver wakes all waiting callers when its turn ends: the
+//!    results that it took may be theirs, and one of them may have to take the turn over.
+//! 3. So while no thread has the turn, every waiting caller has been woken, and a caller that leaves without a turn wakes nobody.
 
-/// Whom a change concerns.
+/// The threads that a change concerns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Wakes(u8);
 
@@ -16,7 +17,7 @@ impl Wakes {
     pub(super) const WAITERS: Self = Self(1 << 1);
     /// The pool's own thread.
     pub(super) const SUPERVISOR: Self = Self(1 << 2);
-    /// Every thread that waits for something of a call.
+    /// The driver and the waiting callers.
     pub(super) const CALLERS: Self = Self(Self::DRIVER.0 | Self::WAITERS.0);
 
     pub(super) fn contains(self, other: Self) -> bool {
@@ -28,7 +29,7 @@ impl Wakes {
     }
 }
 
-/// The turn, and who is to be woken once the lock is free.
+/// The turn, and the threads to wake once the state is unlocked.
 #[derive(Debug, Default)]
 pub(super) struct Turn {
     is_taken: bool,
@@ -43,23 +44,23 @@ impl Turn {
         self.is_taken
     }
 
-    /// Notes whom a change concerns.
+    /// Notes the threads that a change concerns.
     pub(super) fn concerns(&mut self, whom: Wakes) {
         self.wakes.0 |= whom.0;
     }
 
-    /// Notes that they have seen what has changed until now.
+    /// Notes that these threads have seen the changes until now.
     pub(super) fn is_known_to(&mut self, whom: Wakes) {
         self.wakes.remove(whom);
     }
 
-    /// This thread drives from now on. It sees what was given to workers until now.
+    /// Gives this thread the turn. It sees every chunk that was assigned until now.
     pub(super) fn begin(&mut self) {
         self.is_taken = true;
         self.is_known_to(Wakes::DRIVER);
     }
 
-    /// This thread takes in what it was woken for. It may drive on, or let another do it.
+    /// Ends the turn of this thread. It may take the next one too.
     pub(super) fn end(&mut self) {
         self.is_taken = false;
         self.concerns(Wakes::WAITERS);
@@ -69,7 +70,7 @@ impl Turn {
         self.waiting = self.waiting.wrapping_add_signed(change);
     }
 
-    /// Takes out who is to be woken. Who takes over as the driver sees the state as it is by then, and needs no wake-up.
+    /// Takes out the threads to wake. The next driver sees the state as it is by then, and needs no wake-up.
     pub(super) fn take_whom(&mut self) -> Wakes {
         let mut wakes = std::mem::take(&mut self.wakes);
         if !self.is_taken {

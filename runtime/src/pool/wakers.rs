@@ -1,4 +1,4 @@
-//! What the driver and the supervisor are woken by, each of which sleeps in `poll`.
+//! The wakers of the driver and the supervisor, each of which sleeps in `poll`.
 
 use std::os::fd::AsFd;
 
@@ -17,7 +17,7 @@ impl PoolWakers {
         Ok(Self { driver: Waker::new()?, supervisor: Waker::new()? })
     }
 
-    /// Wakes these, and of those that wait for the condition all.
+    /// Wakes these threads, and every thread that waits for the condition if `wakes` names them.
     pub(super) fn wake(&self, wakes: Wakes, condition: &Condition) {
         if wakes.contains(Wakes::DRIVER) {
             self.driver.wake();
@@ -30,12 +30,12 @@ impl PoolWakers {
         }
     }
 
-    /// To be waited for by the driver.
+    /// Returns the driver's wake-ups, for the driver to poll.
     pub(super) fn for_driver(&self) -> WakeUp<'_> {
         WakeUp(&self.driver)
     }
 
-    /// To be waited for by the supervisor.
+    /// Returns the supervisor's wake-ups, for the supervisor to poll.
     pub(super) fn for_supervisor(&self) -> WakeUp<'_> {
         WakeUp(&self.supervisor)
     }
@@ -50,7 +50,7 @@ impl<'a> WakeUp<'a> {
         Watch::read(self.0.as_fd())
     }
 
-    /// Takes in that it was woken.
+    /// Consumes the wake-ups so far.
     pub(super) fn clear(self) {
         self.0.clear();
     }

@@ -19,7 +19,7 @@ pub(crate) fn explained(error: &io::Error) -> String {
     }
 }
 
-/// What a start opens for a moment. The C library's posix_spawn has a pipe of its own with musl.
+/// The descriptors that a start opens for a moment. musl's posix_spawn has a pipe of its own.
 const START_DESCRIPTORS: u32 = if cfg!(target_env = "musl") { 5 } else { 3 };
 
 fn remedy(number: i32) -> Option<String> {

@@ -1,4 +1,4 @@
-//! What comes back from a worker: tasks that it has not claimed, and those that it has claimed and not begun.
+//! Tasks that come back from a worker: unclaimed ones, and ones that it has claimed and not begun.
 
 use super::{Queue, Slot, Worker};
 use crate::pool::chunk_size::Return;
@@ -26,8 +26,8 @@ impl Queue {
         is_for_any && !self.idle.is_empty() && !self.is_hooked(slot) && !worker.revoked
     }
 
-    /// Takes in that the last `count` tasks of a worker were recalled: they wait for others, for each that is free a part. It is given
-    /// nothing until its results say that the recall is over; and as it steps over their arguments until then, these are held.
+    /// Lines up the last `count` tasks of a worker, which were recalled: a part for each idle worker. The worker is assigned nothing
+    /// until its results say that the recall is over. Until then it steps over the arguments, so the queue holds them.
     pub(in crate::pool) fn recalled(&mut self, slot: Slot, count: usize) {
         let worker = &mut self.workers[slot];
         worker.revoked = true;

@@ -3,10 +3,10 @@
 //! 1. The worker counts a task in `begun` before it asks whether it is revoked, and only then begins it (`registry::call`).
 //! 2. The parent revokes, sets a fence for both, and then reads `begun`: what is not counted by then is never begun there. It is
 //!    recalled, and goes to another worker at once.
-//! 3. What is counted may have seen the word all the same, and then is not begun either. Only its result tells; it goes to another
-//!    worker then.
-//! 4. The worker is given nothing until it has told of all of them that they are not run: the next chunk lifts the revocation. Until
-//!    then it steps over their arguments, which stay where they are.
+//! 3. A worker that has counted a task may still see that it is revoked, and then does not begin it. Its result says so, and the
+//!    task goes to another worker then.
+//! 4. The worker is assigned nothing until it has reported all of them as not run, because the next chunk lifts the revocation.
+//!    Until then it steps over their arguments, which stay where they are.
 
 use std::sync::atomic::Ordering;
 
@@ -16,7 +16,7 @@ use crate::sys;
 use crate::transport::layout;
 use crate::wire::{Records, Status, Violation};
 
-/// What a worker that was revoked has yet to tell of.
+/// The tasks that a revoked worker has yet to report.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Recall {
     /// The tasks that are left to it.
