@@ -25,6 +25,6 @@ pub(crate) use received::{add, end_leases, find, find_granted, find_made, find_o
 pub(crate) use segment::{Memory, Segment, SegmentHead, SegmentKind};
 pub use slice::{Number, SharedChunks, SharedSlice};
 pub use slice_mut::SharedSliceMut;
-pub(crate) use table::{close_table, closed_table, granted, inner_table, open_table, set_table};
+pub(crate) use table::{begin_grants, close_table, closed_table, end_grants, granted, inner_table, open_table};
 pub use value::{Shared, shared};
 pub(crate) use waiting::{Look, look_while_waiting};

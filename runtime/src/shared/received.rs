@@ -42,6 +42,14 @@ struct Leased {
     lease: Lease,
 }
 
+impl Leased {
+    /// Whether the range holds what is granted.
+    fn holds(&self, grant: &Grant) -> bool {
+        let range = usize::try_from(grant.offset).ok().zip(usize::try_from(grant.bytes).ok());
+        self.segment == grant.segment && range.is_some_and(|(offset, bytes)| self.lease.holds(offset, bytes))
+    }
+}
+
 thread_local! {
     /// Values need not be `Send`: they stay on the thread that runs the tasks. Once the thread has destroyed it, at its end,
     /// nothing is kept.
@@ -80,8 +88,7 @@ pub(super) fn take_part(grant: &Grant) -> io::Result<(Pages, usize)> {
     let (offset, bytes) = range.ok_or(io::ErrorKind::InvalidInput)?;
     let leases = LEASES.lock().unwrap_or_else(PoisonError::into_inner);
     // The oldest is that of the chunk that is run, as a rule.
-    let mut holding =
-        leases.iter().filter(|leased| leased.segment == grant.segment && leased.lease.holds(offset, bytes));
+    let mut holding = leases.iter().filter(|leased| leased.holds(grant));
     let mut taken = Err(io::ErrorKind::NotFound.into());
     while taken.is_err()
         && let Some(leased) = holding.next()
@@ -93,12 +100,18 @@ pub(super) fn take_part(grant: &Grant) -> io::Result<(Pages, usize)> {
 
 /// Gives up the ranges that were lent by the messages up to this one: their chunk is done.
 pub(crate) fn end_leases(message: u64) {
+    end_leases_but(message, &[]);
+}
+
+/// Gives up the ranges that were lent by the messages up to this one, but for those that hold one of these grants: they are of
+/// chunks that were taken back before they were begun.
+pub(super) fn end_leases_but(message: u64, granted: &[Option<Grant>]) {
     // Each chunk asks, and most have none.
     if LEASED.load(Ordering::Relaxed) == 0 {
         return;
     }
     let mut leases = LEASES.lock().unwrap_or_else(PoisonError::into_inner);
-    leases.retain(|leased| leased.message > message);
+    leases.retain(|leased| leased.message > message || granted.iter().flatten().any(|grant| leased.holds(grant)));
     LEASED.store(leases.len(), Ordering::Relaxed);
 }
 
@@ -173,4 +186,42 @@ pub(crate) fn keep<T: 'static>(id: u64, value: T) -> Rc<T> {
 pub(crate) fn forget_kept() {
     let kept = KEPT.try_with(|kept| std::mem::take(&mut *kept.borrow_mut())).unwrap_or_default();
     kept.into_values().for_each(foreign::dispose);
+}
+
+#[cfg(all(test, poolmap_linux))]
+mod tests {
+    use super::super::grant::{Right, write_grants};
+    use super::super::table::{begin_grants, end_grants};
+    use super::*;
+
+    #[test]
+    fn what_was_lent_for_a_chunk_that_was_taken_back_is_given_up_by_the_next() {
+        const SEGMENT: u64 = u64::MAX;
+        let (_ours, memory) = Pages::shared(1 << 20).unwrap();
+        let lend = |offset: u64, message| {
+            let memory = FromParent::in_test(memory.try_clone().unwrap());
+            let head =
+                SegmentHead { id: SEGMENT, bytes: 1 << 20, kind: SegmentKind::Parts, runs: vec![(offset, 8192)] };
+            add(&head, memory, message).unwrap();
+        };
+        let grant = |offset| Grant { name: 1, right: Right::Write, kind: 0, segment: SEGMENT, offset, bytes: 8192 };
+        let begin = |offset, message| assert!(begin_grants(&write_grants(&[grant(offset)]), message));
+        let lent = || {
+            let leases = LEASES.lock().unwrap();
+            leases.iter().filter(|leased| leased.segment == SEGMENT).map(|leased| leased.message).collect::<Vec<_>>()
+        };
+        lend(0, 1);
+        lend(8192, 2);
+        lend(16384, 3);
+        assert_eq!(lent(), [1, 2, 3]);
+        // The first chunk was taken back; the third waits.
+        begin(8192, 2);
+        assert_eq!(lent(), [2, 3]);
+        assert!(take_part(&grant(8192)).is_ok());
+        end_grants(2);
+        assert_eq!(lent(), [3]);
+        // So was the third, and what comes now is granted other memory.
+        begin(1 << 30, 4);
+        assert_eq!(lent(), [0; 0]);
+    }
 }

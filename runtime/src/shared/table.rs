@@ -9,6 +9,7 @@
 use std::cell::{Cell, RefCell};
 
 use super::grant::{Grant, Name, Right, read_grants};
+use super::received;
 
 /// The grants of a chunk.
 #[derive(Default)]
@@ -46,12 +47,21 @@ impl Table {
     }
 }
 
-/// Makes these the grants of the tasks that this thread runs; false if they are none.
-pub(crate) fn set_table(bytes: &[u8]) -> bool {
+/// Makes these the grants of the tasks that this thread runs; false if they are none. `message` is the number of the last message
+/// about memory that came before their chunk.
+pub(crate) fn begin_grants(bytes: &[u8], message: u64) -> bool {
     let table = Table::parse(bytes);
     let is_one = table.is_some();
-    TABLE.replace(table.unwrap_or_default());
+    let table = table.unwrap_or_default();
+    received::end_leases_but(message, &table.once);
+    TABLE.replace(table);
     is_one
+}
+
+/// Takes the grants of a chunk back, which is done.
+pub(crate) fn end_grants(message: u64) {
+    TABLE.take();
+    received::end_leases(message);
 }
 
 /// Lets names be found from now on: the arguments of a task are decoded.
@@ -114,7 +124,7 @@ mod tests {
     #[test]
     fn a_name_is_found_once_with_its_right_and_while_arguments_are_decoded() {
         let grants: Vec<Grant> = (1..5).map(|name| grant(name, Right::Read)).chain([grant(9, Right::Value)]).collect();
-        assert!(set_table(&write_grants(&grants)));
+        assert!(begin_grants(&write_grants(&grants), 0));
         assert!(!take(2, Right::Read));
         open_table();
         assert!(!take(2, Right::Write) && granted(2, Right::Read, 1).is_none());
@@ -132,6 +142,6 @@ mod tests {
         assert!(take(3, Right::Read));
         close_table();
         assert!(!take(9, Right::Value));
-        assert!(!set_table(&[1, 2, 3]));
+        assert!(!begin_grants(&[1, 2, 3], 0));
     }
 }

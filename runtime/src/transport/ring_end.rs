@@ -252,7 +252,7 @@ impl RingEnd {
             (_, Some(memory)) => memory.pages().numbers(offset, claimed.table_bytes),
             (_, None) => None,
         };
-        if !table.is_some_and(shared::set_table) {
+        if !table.is_some_and(|table| shared::begin_grants(table, claimed.messages)) {
             return Err(Violation::new("what a chunk's tasks are granted is not there").into());
         }
         self.granted = Some(claimed.messages);
@@ -263,8 +263,7 @@ impl RingEnd {
     #[inline]
     fn end_grants(&mut self) {
         if let Some(messages) = self.granted.take() {
-            shared::set_table(&[]);
-            shared::end_leases(messages);
+            shared::end_grants(messages);
         }
     }
 

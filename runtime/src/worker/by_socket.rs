@@ -141,11 +141,7 @@ impl Server {
     /// Takes in what the tasks of a chunk are granted, in the place of what those of the one before were.
     fn begin_grants(&mut self, chunk: &WaitingChunk) -> Result<(), Fault> {
         self.has_grants = !chunk.grants.is_empty();
-        if !self.has_grants {
-            // Those of a chunk that was revoked.
-            shared::end_leases(chunk.messages);
-        }
-        if self.has_grants && !shared::set_table(&chunk.grants) {
+        if !shared::begin_grants(&chunk.grants, chunk.messages) {
             return Err(Violation::new("what a chunk's tasks are granted is something else").into());
         }
         Ok(())
@@ -154,8 +150,7 @@ impl Server {
     /// Gives that up.
     fn end_grants(&mut self, chunk: &WaitingChunk) {
         if std::mem::take(&mut self.has_grants) {
-            shared::set_table(&[]);
-            shared::end_leases(chunk.messages);
+            shared::end_grants(chunk.messages);
         }
     }
 
