@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of the runtime, lowest first: a row uses the rows above it, never one below.
-const ROWS: [&[&str]; 21] = [
+const ROWS: [&[&str]; 20] = [
     &["foreign"],
     &["locks"],
     &["error"],
@@ -25,8 +25,7 @@ const ROWS: [&[&str]; 21] = [
     &["registry"],
     &["transport"],
     &["worker"],
-    &["launch"],
-    &["death"],
+    &["child"],
     &["pool"],
     &["map", "process"],
     &["entry"],

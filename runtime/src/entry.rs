@@ -1,6 +1,6 @@
 //! Where a process of the program turns out to be a worker, or goes on as itself.
 
-use crate::launch::{self, Entry, Marker};
+use crate::child::{self, Entry, Marker};
 use crate::{pool, process, registry, sys, worker};
 
 /// Serves tasks and never returns in a worker; returns at once in any other process.
@@ -64,12 +64,12 @@ pub fn enter_test(path: &'static str) {
 }
 
 fn enter(entry: Entry) {
-    launch::set_entry(entry, init as fn() as usize);
-    let Some(marker) = sys::take_variable(launch::MARKER) else {
+    child::set_entry(entry, init as fn() as usize);
+    let Some(marker) = sys::take_variable(child::MARKER) else {
         return;
     };
     if let Some(Marker { parent, depth, role, folder, umask }) = marker.to_str().and_then(Marker::parse) {
-        launch::set_depth(depth);
+        child::set_depth(depth);
         if let Some(umask) = umask {
             sys::set_umask(umask);
         }

@@ -254,13 +254,12 @@
 
 // A row may use the rows above it, and none below.
 mod between;
+mod child;
 mod codec;
-mod death;
 mod entry;
 mod error;
 mod fault_points;
 mod foreign;
-mod launch;
 mod locks;
 mod macros;
 mod map;

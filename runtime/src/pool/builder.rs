@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::handle::{Pool, cpu_count};
 use super::recycling::Retirement;
 use super::rules::{Settings, Transport};
+use crate::child::{self, Start};
 use crate::error::{Error, Result};
-use crate::launch::{self, Start};
 use crate::registry::EncodedCall;
 use crate::sys;
 use crate::task::{Output, Role};
@@ -69,7 +69,7 @@ impl Builder {
             workers: None,
             startup_timeout: STARTUP_TIMEOUT,
             frame_bytes_max: wire::FRAME_BYTES_MAX,
-            stack_bytes: launch::STACK_BYTES,
+            stack_bytes: child::STACK_BYTES,
             retirement: Retirement::default(),
             memory_limit: None,
             initializer: None,
@@ -269,11 +269,11 @@ impl Builder {
     }
 
     pub(super) fn settings(self) -> Result<Settings> {
-        let entry = launch::entry()?;
+        let entry = child::entry()?;
         if let Some(mistake) = self.mistake {
             return Err(Error::invalid_option(mistake));
         }
-        let workers = self.workers.unwrap_or_else(|| match launch::depth() {
+        let workers = self.workers.unwrap_or_else(|| match child::depth() {
             0 => cpu_count(),
             _ => 1,
         });

@@ -9,7 +9,7 @@ use super::pending::LOOK_INTERVAL;
 use super::queue::{CallRules, POOL, Pace, Queue, Running};
 use super::seat::State;
 use super::turn::Wakes;
-use crate::death::Cause;
+use crate::child::Cause;
 use crate::error::{Error, Kind, Result};
 use crate::foreign;
 

@@ -30,7 +30,6 @@ use crate::sys::{self, ForkMark};
 use crate::task::{Done, Output};
 use crate::trace::{Event, Log};
 use crate::transport::{Arena, Chunk, Fault};
-use crate::wire::Greeting;
 
 /// A pool, as its threads share it.
 pub(crate) struct Shared {
@@ -108,7 +107,6 @@ pub(super) struct Core {
     pub(super) first_round: Option<Result<(), StartFailure>>,
     /// Tells whether there is a driver, and which threads the guard wakes when it unlocks.
     pub(super) turn: Turn,
-    pub(super) greeting: Greeting,
     pub(super) retirement: Retirement,
     /// When the workers' memory was measured last.
     pub(super) measured: Instant,
@@ -154,7 +152,6 @@ impl Shared {
                     starts: StartPolicy::default(),
                     first_round: None,
                     turn: Turn::default(),
-                    greeting: Greeting::new(crate::registry::fingerprint()),
                     size: settings.workers,
                     initializer: settings.initializer.as_ref().map_or("", |call| call.function.path()),
                     finalized: Arc::clone(&finalized),
@@ -315,10 +312,9 @@ impl Core {
 
     /// Takes in what a worker has sent, and sends it what waits.
     pub(super) fn exchange(&mut self, slot: Slot) {
-        let greeting = self.greeting;
         let was_ready = self.has_said_hello(slot);
         self.with_link(slot, |live, queue| {
-            live.receive(slot, queue, greeting)?;
+            live.receive(slot, queue)?;
             live.link.flush()
         });
         if let (None, Some(pid)) = (was_ready, self.has_said_hello(slot)) {
@@ -331,7 +327,7 @@ impl Core {
 
     /// The process of a worker that has said hello.
     fn has_said_hello(&self, slot: Slot) -> Option<u32> {
-        self.seats[slot].worker.as_ref().filter(|live| live.said_hello).map(|live| live.process.pid())
+        self.seats[slot].worker.as_ref().filter(|live| live.link.said_hello()).map(|live| live.process.pid())
     }
 
     /// Takes the results that stand in shared memory; tells whether there were some.

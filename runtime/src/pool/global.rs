@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::builder::{Builder, WORKERS_MAX};
 use super::core::Shared;
 use super::handle::Pool;
+use crate::child;
 use crate::error::{Error, Result};
-use crate::launch;
 use crate::locks::{Lock, Rank, Ranked};
 use crate::sys::{self, PerProcess};
 
@@ -37,7 +37,7 @@ pub fn global_pool() -> Result<&'static Pool> {
     }
     let mut builder = Builder::new();
     // A worker inherits the variable, but its own global pool has one worker: else each level would multiply.
-    if launch::depth() == 0
+    if child::depth() == 0
         && let Some(workers) = workers_from_environment()?
     {
         builder = builder.workers(workers);

@@ -3,7 +3,7 @@
 use super::core::{Core, Phase};
 use super::queue::{Hook, Slot};
 use super::seat::State;
-use crate::death::Cause;
+use crate::child::Cause;
 use crate::error::{TaskError, TaskErrorKind};
 use crate::registry;
 use crate::task::{Done, Outcomes};

@@ -9,7 +9,7 @@ use super::handle::Pool;
 use super::queue::Slot;
 use super::seat::{Seat, State};
 use super::turn::Wakes;
-use crate::death::Cause;
+use crate::child::Cause;
 use crate::error::Result;
 
 impl Pool {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::recycling::Retirement;
-use crate::launch::{Entry, Start};
+use crate::child::{Entry, Start};
 use crate::registry::EncodedCall;
 
 /// What a pool was built with.

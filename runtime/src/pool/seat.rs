@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use super::queue::{Queue, Slot};
 use super::timers::TaskTimer;
-pub(super) use crate::death::Cause;
+pub(super) use crate::child::Cause;
 use crate::error::StartFailure;
 use crate::sys::Process;
 use crate::transport::{Chunk, Event, Fault, Link, Taken};
-use crate::wire::{Greeting, Violation};
+use crate::wire::Violation;
 
 /// A place in the pool.
 pub(super) struct Seat {
@@ -30,8 +30,6 @@ pub(super) struct Live {
     pub(super) process: Process,
     pub(super) link: Link,
     pub(super) state: State,
-    /// Whether its start has succeeded.
-    pub(super) said_hello: bool,
     pub(super) answers: Answers,
     /// When it was last given something while it had nothing.
     pub(super) given: Instant,
@@ -97,28 +95,16 @@ impl Seat {
 
 impl Live {
     /// Takes in what the worker has sent.
-    pub(super) fn receive(&mut self, slot: Slot, queue: &mut Queue, greeting: Greeting) -> Result<usize, Fault> {
-        let Self { process, link, state, said_hello, answers, .. } = self;
-        link.receive(|event| match event {
-            Event::Hello(theirs) => {
-                if theirs != greeting {
-                    return Err(Violation::new("it is another program").into());
-                }
-                if std::mem::replace(said_hello, true) {
-                    return Err(Violation::new("it said hello twice").into());
-                }
-                crate::death::greeted();
-                if matches!(state, State::Starting { .. }) {
-                    *state = State::Ready;
-                    queue.add_worker(slot, process.pid());
-                }
-                Ok(())
-            }
-            _ if !*said_hello => Err(Violation::new("it did not say hello first").into()),
-            Event::Results(taken) => answers.take_in(slot, queue, taken),
-            Event::Returned => Ok(queue.returned(slot)?),
-            Event::Decoded => Err(Violation::new("it told of arguments that nobody asked for").into()),
-        })
+    pub(super) fn receive(&mut self, slot: Slot, queue: &mut Queue) -> Result<(), Fault> {
+        let Self { process, link, state, answers, .. } = self;
+        link.receive(|event| apply(event, slot, process.pid(), state, answers, queue))?;
+        Ok(())
+    }
+
+    /// Takes in what a worker that has ended had sent before.
+    pub(super) fn drain(&mut self, slot: Slot, queue: &mut Queue) {
+        let Self { process, link, state, answers, .. } = self;
+        link.drain(|event| apply(event, slot, process.pid(), state, answers, queue));
     }
 
     /// Takes the results that stand in shared memory.
@@ -151,25 +137,33 @@ impl Live {
     }
 }
 
+/// Applies what a worker has sent to its state and to the queue.
+fn apply(
+    event: Event,
+    slot: Slot,
+    pid: u32,
+    state: &mut State,
+    answers: &mut Answers,
+    queue: &mut Queue,
+) -> Result<(), Fault> {
+    match event {
+        Event::Hello => {
+            if matches!(state, State::Starting { .. }) {
+                *state = State::Ready;
+                queue.add_worker(slot, pid);
+            }
+            Ok(())
+        }
+        Event::Results(taken) => answers.take_in(slot, queue, taken),
+        Event::Returned => Ok(queue.returned(slot)?),
+        Event::Decoded => Err(Violation::new("it told of arguments that nobody asked for").into()),
+    }
+}
+
 impl Answers {
     fn take_in(&mut self, slot: Slot, queue: &mut Queue, taken: Taken) -> Result<(), Fault> {
         let is_task = !queue.is_hooked(slot);
         *self = Self { any: self.any || is_task, last: Instant::now() };
         Ok(queue.answered(slot, taken)?)
-    }
-}
-
-/// A dead worker's channel holds no more than a socket's buffer, some hundred kilobytes; one that another process still
-/// writes to is left after so many rounds.
-const DRAIN_ROUNDS_MAX: usize = 64;
-
-impl Live {
-    /// Takes in what a worker that has ended had sent before.
-    pub(super) fn drain(&mut self, slot: Slot, queue: &mut Queue, greeting: Greeting) {
-        for _ in 0..DRAIN_ROUNDS_MAX {
-            if !matches!(self.receive(slot, queue, greeting), Ok(1..)) {
-                return;
-            }
-        }
     }
 }

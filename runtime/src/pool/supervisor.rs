@@ -1,5 +1,5 @@
-//! The pool's own thread: it starts the workers, watches them, ends and reaps them, and decides (with `death`) what an end
-//! means. It is not on the way of tasks and results.
+//! The pool's own thread: it starts the workers, watches them, ends and reaps them, and applies the verdict of `child` on each end.
+//! It is not on the way of tasks and results.
 //!
 //! The kernel ends a worker when the thread that started it ends, so this thread lives as long as the pool.
 
@@ -14,13 +14,11 @@ use super::queue::{CallFailure, Slot};
 use super::seat::{Answers, Cause, Live, State};
 use super::starts::KILLED_INITIALIZER;
 use super::turn::Wakes;
-use crate::death;
+use crate::child::{self, StartOutcome, Verdict};
 use crate::error::StartFailure;
 use crate::fault_points::{self, Point};
-use crate::launch;
 use crate::output::Rest;
 use crate::sys::{self, End, Surroundings, Watch};
-use crate::task::Origin;
 use crate::trace::{self, Event};
 
 /// A shutdown takes no longer than this, even if the kernel cannot end a process (in uninterruptible sleep).
@@ -105,7 +103,7 @@ fn start_vacant(shared: &Shared, surroundings: &Surroundings) {
         }
         drop(core);
         let settings = &shared.settings;
-        let started = launch::start(&settings.entry, &settings.start, surroundings, Some(&shared.arena), slot);
+        let started = child::start(&settings.entry, &settings.start, surroundings, Some(&shared.arena), slot);
         let mut core = shared.lock();
         match started {
             Ok((process, link)) => {
@@ -117,7 +115,6 @@ fn start_vacant(shared: &Shared, surroundings: &Surroundings) {
                     process,
                     link,
                     state: State::Starting { deadline: Instant::now() + settings.startup_timeout },
-                    said_hello: false,
                     answers: Answers { any: false, last: Instant::now() },
                     given: Instant::now(),
                     timer: None,
@@ -326,60 +323,60 @@ impl Core {
         }
     }
 
-    /// Decides what a worker's end means, now that it is reaped, or given up; gives what is left of it.
+    /// Applies the verdict on a worker's end, now that it is reaped, or given up; gives what is left of it.
     pub(super) fn bury(&mut self, slot: Slot, end: End, startup_timeout: Duration) -> Option<Live> {
         let mut live = self.seats[slot].worker.take()?;
-        let State::Doomed { cause, .. } = live.state else {
+        let State::Doomed { cause, .. } = std::mem::replace(&mut live.state, State::Ready) else {
             return None;
         };
-        live.state = State::Ready;
         // What it had finished before is kept.
-        let in_order = matches!(cause, Cause::CallEnded | Cause::PoolClosed | Cause::Retired);
-        self.log.note(Event::ended((slot, live.process.pid()), in_order, &cause, &end));
-        let may_have_more = match &cause {
-            Cause::Closed | Cause::ClosedAlive | Cause::PoolClosed | Cause::TimedOut(_) | Cause::CpuLimit(_) => true,
-            Cause::Faulty(_) | Cause::Late | Cause::Retired | Cause::CallEnded | Cause::NotInitialized(_) => false,
-        };
-        if may_have_more {
-            live.drain(slot, &mut self.queue, self.greeting);
+        if cause.may_have_sent_more() {
+            live.drain(slot, &mut self.queue);
         }
-        self.seats[slot].not_before = Instant::now();
-        // A worker that ended by itself, with nothing begun and no result ever given, had no proper start.
-        self.lost += u64::from(!in_order);
-        let begun = live.link.begun();
-        let has_begun = begun > 0;
-        let note = live.link.note();
-        let origin = death::origin(&cause, end, &note, live.process.pid());
-        let mut error = death::task_error(&cause, end, note);
-        if let Some(words) = live.link.last_words() {
-            // Before the caller is told of the death; what nobody reads at the moment waits.
-            self.unwritten.extend(words.rest.and_then(Rest::write_now));
-            error = error.map(|error| death::with_tail(error, &words.tail));
-            self.queue.printed(slot, words.printed);
-        }
-        // Nor had one that ended in its initializer.
+        let pid = live.process.pid();
+        let said_hello = live.link.said_hello();
+        // A worker that has given no result has had a proper start if it ended in a task, and not in its initializer.
+        let has_begun = live.link.has_begun();
         let is_initializing = has_begun && self.queue.is_initializing(slot);
-        let failed_start = !live.answers.any && (!has_begun || is_initializing) && !in_order;
-        let in_initializer = error.clone().filter(|_| is_initializing);
-        self.queue.lost(slot, begun, error.map(|error| (error, origin)));
+        let has_started = live.answers.any || (has_begun && !is_initializing);
+        let mut verdict = Verdict::new(cause, end, pid, &live.link, has_started);
+        self.log.note(Event::ended((slot, pid), verdict.is_in_order, &verdict.cause, &end));
+        self.seats[slot].not_before = Instant::now();
+        self.lost += u64::from(!verdict.is_in_order);
+        // Before the caller is told of the death; what nobody reads at the moment waits.
+        self.unwritten.extend(verdict.unwritten.take().and_then(Rest::write_now));
+        self.queue.printed(slot, verdict.printed.take());
+        let death = verdict.error.clone().map(|error| (error, verdict.origin));
+        self.queue.lost(slot, verdict.begun, death);
         self.attend_hooks();
-        if !failed_start {
-            self.seats[slot].killed = 0;
-            return Some(live);
-        }
-        let weight = if is_initializing { KILLED_INITIALIZER } else { u32::from(!live.said_hello) };
-        let message = match in_initializer {
-            Some(kind) => initializer_failure(slot, live.process.pid(), self.initializer, kind),
-            None => {
-                let longer = ", or give it more time with Pool::builder().startup_timeout(…)";
-                death::start_failure(&format!("worker {slot}"), (&cause, end, origin), startup_timeout, longer)
+        match verdict.start {
+            StartOutcome::Succeeded => self.seats[slot].killed = 0,
+            StartOutcome::Failed => {
+                let message = self.start_failure(slot, pid, verdict, is_initializing, startup_timeout);
+                self.start_failed(slot, message);
             }
-        };
-        match origin {
-            Origin::Itself => self.start_failed(slot, message),
-            Origin::Outside => self.start_killed(slot, &message, weight),
+            StartOutcome::Killed => {
+                let weight = if is_initializing { KILLED_INITIALIZER } else { u32::from(!said_hello) };
+                let message = self.start_failure(slot, pid, verdict, is_initializing, startup_timeout);
+                self.start_killed(slot, &message, weight);
+            }
         }
         Some(live)
+    }
+
+    /// Returns why a worker never became ready.
+    fn start_failure(
+        &self,
+        slot: Slot,
+        pid: u32,
+        verdict: Verdict,
+        is_initializing: bool,
+        startup_timeout: Duration,
+    ) -> String {
+        let longer = ", or give it more time with Pool::builder().startup_timeout(…)";
+        let by_itself = verdict.start_failure(&format!("worker {slot}"), startup_timeout, longer);
+        let in_initializer = verdict.error.filter(|_| is_initializing);
+        in_initializer.map_or(by_itself, |kind| initializer_failure(slot, pid, self.initializer, kind))
     }
 
     /// Ends every worker: the idle ones by the end of their channel, the others at once.

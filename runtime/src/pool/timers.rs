@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::rules::Limits;
-use crate::death::Cause;
+use crate::child::Cause;
 
 /// A limit is looked after so many times before it is over, within these bounds.
 const LOOKS: u32 = 8;

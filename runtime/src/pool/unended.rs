@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use super::core::{Core, Shared};
 use super::queue::{CallFailure, Slot};
 use super::seat::{Live, Unended};
+use crate::child;
 use crate::error::StartFailure;
 use crate::sys::End;
 
@@ -23,11 +24,9 @@ const REAP_INTERVAL: Duration = Duration::from_millis(10);
 const REAP_ROUNDS_MAX: u32 = 20;
 
 impl Live {
-    /// Kills the worker, or asks it to end where the system refuses that (rule 1).
+    /// Kills the worker, or asks it to end (rule 1).
     pub(super) fn kill(&mut self) {
-        if self.process.kill().is_err() {
-            self.link.hang_up();
-        }
+        child::kill(&mut self.process, &mut self.link);
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::handle::ProcessHandle;
 use super::keeper;
+use crate::child;
 use crate::error::{CodecError, Error, Result, TaskError, TaskErrorKind};
-use crate::launch;
 use crate::registry::{EncodedCall, Itself, WorkerFn, take_outcome};
 use crate::task::Role;
 use crate::transport::{Block, Chunk, ChunkHead, Sharing};
@@ -134,7 +134,7 @@ impl<F: WorkerFn> Process<F> {
     pub fn start(self) -> Result<ProcessHandle<F::Output>> {
         static STARTED: AtomicUsize = AtomicUsize::new(0);
 
-        let entry = launch::entry()?;
+        let entry = child::entry()?;
         let function = F::__registration();
         let number = STARTED.fetch_add(1, Ordering::Relaxed) + 1;
         let name = self.name.unwrap_or_else(|| format!("Process-{number}"));

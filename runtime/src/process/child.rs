@@ -15,22 +15,17 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::death::{self, Cause};
+use crate::child::{self, Cause, Entry, STACK_BYTES, Start, StartError, StartOutcome, Verdict};
 use crate::error::TaskErrorKind;
-use crate::launch::{self, Entry, STACK_BYTES, Start, StartError};
 use crate::locks::{Condition, Lock, Locked, Rank, Ranked};
-use crate::registry;
 use crate::shared::Segment;
 use crate::sys::{self, End, Process, Surroundings, Watch};
-use crate::task::{Origin, Output, Role};
+use crate::task::{Output, Role};
 use crate::transport::{Chunk, Event, Fault, Link};
-use crate::wire::{FRAME_BYTES_MAX, Greeting, Violation};
+use crate::wire::{FRAME_BYTES_MAX, Violation};
 
 /// A process that has not said hello by then is killed. No option sets it, so it is longer than any start takes.
 const STARTUP_TIME_MAX: Duration = Duration::from_secs(60);
-/// A dead process's channel holds no more than a socket's buffer; one that another process still writes to is left after so
-/// many rounds.
-const DRAIN_ROUNDS_MAX: usize = 64;
 
 /// A process that was started.
 pub(super) struct Child {
@@ -59,7 +54,6 @@ struct State {
     end_teller: Option<UnixStream>,
     /// Whether something may still come.
     is_open: bool,
-    said_hello: bool,
     start_deadline: Instant,
     cause: Cause,
     /// Whether this process has sent it a signal, or tried to.
@@ -104,6 +98,13 @@ impl Watched {
     }
 }
 
+impl Ended {
+    fn died(verdict: Verdict) -> Self {
+        let kind = verdict.error.expect("the causes without an error are those of pools");
+        Self::Died(kind, verdict.begun > 0)
+    }
+}
+
 impl Child {
     /// Starts the process, and sends it its call. The thread that calls it must live as long as the process may.
     pub(super) fn start(
@@ -122,7 +123,7 @@ impl Child {
         };
         // Made before the process: from its start on, nothing may fail.
         let (ours, theirs) = sys::pair()?;
-        let (mut process, mut link) = launch::start(entry, &start, surroundings, None, 0)?;
+        let (mut process, mut link) = child::start(entry, &start, surroundings, None, 0)?;
         let (descriptor, end_teller) = match process.descriptor() {
             Some(pidfd) => (pidfd, None),
             None => (Arc::new(OwnedFd::from(ours)), Some(theirs)),
@@ -145,7 +146,6 @@ impl Child {
             has_decoded: false,
             end_teller,
             is_open,
-            said_hello: false,
             start_deadline: Instant::now() + STARTUP_TIME_MAX,
             cause,
             is_signalled: false,
@@ -249,12 +249,16 @@ impl Child {
     pub(super) fn watched(&self) -> Watched {
         let state = self.lock();
         let link = state.link.as_ref().filter(|_| state.is_open);
-        let is_starting = !state.said_hello && state.cause == Cause::Closed;
         Watched {
             stream: link.map(|link| Arc::clone(link.stream())),
             process: state.process.descriptor(),
             wants_write: state.wants_write(),
-            deadline: is_starting.then_some(state.start_deadline).into_iter().chain(state.reach_deadline()).min(),
+            deadline: state
+                .is_starting()
+                .then_some(state.start_deadline)
+                .into_iter()
+                .chain(state.reach_deadline())
+                .min(),
         }
     }
 
@@ -272,11 +276,12 @@ impl Child {
         }
         if let Some(end) = ended {
             state.bury(end, &self.name);
-        } else if !state.said_hello && state.start_deadline <= now && state.cause == Cause::Closed {
+        } else if state.is_starting() && state.start_deadline <= now {
             state.cause = Cause::Late;
             state.kill();
         } else if let Some(why) = state.process.out_of_reach() {
-            state.give_up(&why);
+            // It is reaped when it ends.
+            state.give_up(Cause::Unreachable(why));
         }
         let has_ended = state.end.is_some();
         drop(state);
@@ -289,10 +294,7 @@ impl Child {
         let mut state = self.lock();
         state.kill();
         let released = state.let_go(true);
-        if state.end.is_none() {
-            let note = Some("the thread that looked after it ended, so it was killed".to_owned());
-            state.end = Some(Ended::Died(TaskErrorKind::Crashed { signal: None, exit_code: None, note }, true));
-        }
+        state.give_up(Cause::Unattended);
         drop(state);
         drop(released);
         self.changed.notify_all();
@@ -323,13 +325,17 @@ impl State {
         (call, Vec::new())
     }
 
-    /// Kills the process. Where the system refuses that, it is asked to end, by the end of its channel: one that ends with its
-    /// parent does. The keeper gives up one that lives on.
+    /// Whether its start has not succeeded yet, nor failed.
+    fn is_starting(&self) -> bool {
+        self.cause == Cause::Closed && self.link.as_ref().is_some_and(|link| !link.said_hello())
+    }
+
+    /// Kills the process, or asks it to end. The keeper gives up one that lives on.
     fn kill(&mut self) {
-        if self.process.kill().is_err()
-            && let Some(link) = &mut self.link
-        {
-            link.hang_up();
+        match &mut self.link {
+            Some(link) => child::kill(&mut self.process, link),
+            // Nothing is left to ask it by.
+            None => drop(self.process.kill()),
         }
     }
 
@@ -338,13 +344,13 @@ impl State {
         self.process.reach_deadline().filter(|_| self.end.is_none())
     }
 
-    /// Ends the call of a process that was to be killed and lives on. It is reaped when it ends.
-    fn give_up(&mut self, why: &str) {
-        let note = Some(format!("it was to be killed, and could not be: {why}"));
-        let kind = TaskErrorKind::Crashed { signal: None, exit_code: None, note };
-        self.end.get_or_insert(Ended::Died(kind, true));
+    /// Ends the call of a process that is not looked after any more.
+    fn give_up(&mut self, cause: Cause) {
         self.is_open = false;
-        self.link = None;
+        if let Some(link) = self.link.take() {
+            let verdict = Verdict::new(cause, End::Unknown, self.process.pid(), &link, true);
+            self.end.get_or_insert(Ended::died(verdict));
+        }
     }
 
     /// Sends and receives, as far as there is something.
@@ -363,32 +369,13 @@ impl State {
         }
     }
 
-    /// Takes in what has come; gives how many bytes it was.
-    fn receive(&mut self) -> Result<usize, Fault> {
-        let Self { link, said_hello, is_wanted, result, has_decoded, .. } = self;
-        let Some(link) = link else {
+    /// Takes in what has come.
+    fn receive(&mut self) -> Result<(), Fault> {
+        let Self { link: Some(link), is_wanted, result, has_decoded, .. } = self else {
             return Err(Fault::Closed);
         };
-        link.receive(|event| match event {
-            Event::Hello(theirs) if theirs != Greeting::new(registry::fingerprint()) => {
-                Err(Violation::new("it is another program").into())
-            }
-            Event::Hello(_) if std::mem::replace(said_hello, true) => Err(Violation::new("it said hello twice").into()),
-            Event::Hello(_) => {
-                death::greeted();
-                Ok(())
-            }
-            _ if !*said_hello => Err(Violation::new("it did not say hello first").into()),
-            Event::Results(taken) => {
-                *result = Some(if *is_wanted { taken.records } else { Vec::new() });
-                Ok(())
-            }
-            Event::Decoded => {
-                *has_decoded = true;
-                Ok(())
-            }
-            Event::Returned => Err(Violation::new("it gave back what it was not asked for").into()),
-        })
+        link.receive(|event| apply(event, *is_wanted, result, has_decoded))?;
+        Ok(())
     }
 
     /// Nothing more comes. What breaks the protocol is killed, unless its result is there.
@@ -400,29 +387,36 @@ impl State {
         }
     }
 
-    /// Decides what the end means, now that the process is reaped.
+    /// Applies the verdict on the end of the process, now that it is reaped.
     fn bury(&mut self, end: End, name: &str) {
-        for _ in 0..DRAIN_ROUNDS_MAX {
-            if !self.is_open || !matches!(self.receive(), Ok(1..)) {
-                break;
-            }
-        }
-        let Some(link) = self.link.take() else {
+        self.end_teller = None;
+        let Some(mut link) = self.link.take() else {
             return;
         };
-        let origin = death::origin(&self.cause, end, &link.note(), self.process.pid());
+        if self.is_open {
+            let Self { is_wanted, result, has_decoded, .. } = self;
+            link.drain(|event| apply(event, *is_wanted, result, has_decoded));
+        }
         // One that somebody ends is no failed start, whoever that is.
-        let is_failed_start = !self.said_hello && !self.is_signalled && origin == Origin::Itself;
-        self.end = Some(if let Some(result) = self.result.take() {
-            Ended::Result(result)
-        } else if is_failed_start {
-            let who = format!("process `{name}`");
-            Ended::NotStarted(death::start_failure(&who, (&self.cause, end, origin), STARTUP_TIME_MAX, ""))
-        } else {
-            let kind = death::task_error(&self.cause, end, link.note());
-            let kind = kind.expect("the causes without an error are those of pools");
-            Ended::Died(kind, link.has_begun())
+        let has_started = link.said_hello() || self.is_signalled;
+        let verdict = Verdict::new(self.cause.clone(), end, self.process.pid(), &link, has_started);
+        self.end = Some(match self.result.take() {
+            Some(result) => Ended::Result(result),
+            None if verdict.start == StartOutcome::Failed => {
+                Ended::NotStarted(verdict.start_failure(&format!("process `{name}`"), STARTUP_TIME_MAX, ""))
+            }
+            None => Ended::died(verdict),
         });
-        self.end_teller = None;
     }
+}
+
+/// Applies what a process has sent to what is known of it.
+fn apply(event: Event, is_wanted: bool, result: &mut Option<Vec<u8>>, has_decoded: &mut bool) -> Result<(), Fault> {
+    match event {
+        Event::Hello => {}
+        Event::Results(taken) => *result = Some(if is_wanted { taken.records } else { Vec::new() }),
+        Event::Decoded => *has_decoded = true,
+        Event::Returned => return Err(Violation::new("it gave back what it was not asked for").into()),
+    }
+    Ok(())
 }

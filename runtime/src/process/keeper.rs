@@ -9,8 +9,8 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::child::{Child, Watched};
+use crate::child::Entry;
 use crate::error::{Error, Result};
-use crate::launch::Entry;
 use crate::locks::{Condition, Lock, Locked, Rank, Ranked};
 use crate::sys::{self, PerProcess, Surroundings, Waker, Watch};
 use crate::task::Role;

@@ -2,12 +2,13 @@
 
 use super::ring::Taken;
 use crate::sys::Crash;
-use crate::wire::{Greeting, PanicNote};
+use crate::wire::PanicNote;
 
 /// What has come from a worker.
 #[derive(Debug)]
 pub(crate) enum Event {
-    Hello(Greeting),
+    /// It is this program, and speaks the same protocol. It comes once, and before anything else.
+    Hello,
     Results(Taken),
     /// A process of one call has decoded its arguments.
     Decoded,

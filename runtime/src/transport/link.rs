@@ -12,7 +12,11 @@ use super::socket::SocketLink;
 use super::{Arena, Chunk, Fault};
 use crate::output::{Files, LastWords};
 use crate::registry;
-use crate::wire::{self, Violation, Welcome};
+use crate::wire::{self, Greeting, Violation, Welcome};
+
+/// A dead worker's channel holds no more than a socket's buffer, some hundred kilobytes. A channel that another process still writes to
+/// is given up after so many rounds.
+const DRAIN_ROUNDS_MAX: usize = 64;
 
 /// The parent's end of a worker's channel.
 pub(crate) struct Link {
@@ -20,7 +24,6 @@ pub(crate) struct Link {
     ring: Option<RingLink>,
     /// The memory beside the arena that the worker has.
     memory: SentMemory,
-    said_hello: bool,
     /// What the worker prints to, if that is not what this process does.
     printed: Option<Files>,
 }
@@ -35,17 +38,21 @@ pub(crate) struct Load {
 }
 
 impl Link {
-    /// A channel, and what the worker gets: its end of the socket as its standard input, and its memory with the greeting.
-    /// Without an arena, everything goes over the socket.
-    pub(crate) fn new(arena: Option<&Arena>, frame_bytes_max: usize) -> io::Result<(Self, OwnedFd, Option<OwnedFd>)> {
-        let (socket, worker_end) = SocketLink::new(frame_bytes_max)?;
+    /// Returns a channel, and what the worker gets: its end of the socket at its start, and its memory with the welcome. The worker must
+    /// say hello with this greeting. Without an arena, everything goes over the socket.
+    pub(crate) fn new(
+        arena: Option<&Arena>,
+        greeting: Greeting,
+        frame_bytes_max: usize,
+    ) -> io::Result<(Self, OwnedFd, Option<OwnedFd>)> {
+        let (socket, worker_end) = SocketLink::new(greeting, frame_bytes_max)?;
         let (ring, memory) = match arena.filter(|arena| arena.memory().is_some()) {
             Some(arena) => {
                 RingLink::new(arena.buffers(), frame_bytes_max).map(|(ring, memory)| (Some(ring), Some(memory)))?
             }
             None => (None, None),
         };
-        Ok((Self { socket, ring, memory: SentMemory::default(), said_hello: false, printed: None }, worker_end, memory))
+        Ok((Self { socket, ring, memory: SentMemory::default(), printed: None }, worker_end, memory))
     }
 
     /// The socket, to wait for.
@@ -160,21 +167,31 @@ impl Link {
             return self.socket.receive(&mut on_event);
         }
         // Results that stand there are taken also if the socket is closed.
-        let arrived = if self.said_hello {
+        let arrived = if self.said_hello() {
             self.socket.discard()
         } else {
-            let said_hello = &mut self.said_hello;
-            let arrived = self.socket.receive(&mut |event| {
-                *said_hello = true;
-                on_event(event)
-            });
-            if self.said_hello {
+            let arrived = self.socket.receive(&mut on_event);
+            if self.said_hello() {
                 self.socket.drop_inbox();
             }
             arrived
         };
         let taken = self.take(|taken| on_event(Event::Results(taken)))?;
         arrived.map(|arrived| arrived + taken)
+    }
+
+    /// Takes in what a worker that has ended had sent before, as [`receive`](Self::receive) does.
+    pub(crate) fn drain(&mut self, mut on_event: impl FnMut(Event) -> Result<(), Fault>) {
+        for _ in 0..DRAIN_ROUNDS_MAX {
+            if !matches!(self.receive(&mut on_event), Ok(1..)) {
+                return;
+            }
+        }
+    }
+
+    /// Returns whether the worker has said hello: its start has succeeded.
+    pub(crate) fn said_hello(&self) -> bool {
+        self.socket.said_hello()
     }
 
     /// Whether results stand in the shared memory.

@@ -9,11 +9,12 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::handshake::Handshake;
 use super::{Chunk, Event, Fault, Note, Taken};
 use crate::fault_points::{self, Point};
 use crate::shared::{Segment, SegmentHead};
 use crate::sys::{self, Wait};
-use crate::wire::{self, ChunkHeader, FrameBuffer, ToParent, Violation};
+use crate::wire::{self, ChunkHeader, FrameBuffer, Greeting, ToParent, Violation};
 
 /// One call of [`SocketLink::receive`] takes about so much, so that no worker keeps the parent from the others.
 const RECEIVE_BYTES_MAX: usize = 1 << 20;
@@ -71,6 +72,7 @@ struct Sent {
 
 pub(super) struct SocketLink {
     stream: Arc<UnixStream>,
+    handshake: Handshake,
     inbox: FrameBuffer,
     /// It is bounded, also where the worker never reads: chunks are no more than are assigned to it; messages about memory are one for
     /// each of those, and one more when it is let go, and a worker that finishes tasks whose messages it has not had is killed
@@ -91,11 +93,12 @@ pub(super) struct SocketLink {
 }
 
 impl SocketLink {
-    /// A socket, and the end that the worker gets as its standard input.
-    pub(super) fn new(frame_bytes_max: usize) -> io::Result<(Self, OwnedFd)> {
+    /// Returns a socket, and the worker's end of it. The worker must say hello with this greeting.
+    pub(super) fn new(greeting: Greeting, frame_bytes_max: usize) -> io::Result<(Self, OwnedFd)> {
         let (ours, theirs) = sys::pair()?;
         let link = Self {
             stream: Arc::new(ours),
+            handshake: Handshake::new(greeting),
             inbox: FrameBuffer::new(frame_bytes_max),
             outbox: VecDeque::new(),
             has_bell: false,
@@ -111,6 +114,11 @@ impl SocketLink {
 
     pub(super) fn stream(&self) -> &Arc<UnixStream> {
         &self.stream
+    }
+
+    /// Returns whether the worker has said hello.
+    pub(super) fn said_hello(&self) -> bool {
+        self.handshake.is_done()
     }
 
     /// Sends the first frame. The socket's buffer is empty, so it has room for all of it.
@@ -224,8 +232,10 @@ impl SocketLink {
             self.received += count as u64;
             taken += count;
             while let Some(frame) = self.inbox.next()? {
-                let event = match ToParent::parse(frame)? {
-                    ToParent::Hello(greeting) => Some(Event::Hello(greeting)),
+                let message = ToParent::parse(frame)?;
+                self.handshake.check(&message)?;
+                let event = match message {
+                    ToParent::Hello(_) => Some(Event::Hello),
                     ToParent::Begun(chunk) => begun(&mut self.sent, chunk).map(|()| None)?,
                     ToParent::Decoded(chunk) => decoded(&self.sent, chunk).map(|()| Some(Event::Decoded))?,
                     ToParent::Note(note) => {

@@ -1,16 +1,16 @@
-//! What a worker's end means: the one place that decides it.
+//! What the end of a process means: the one place that decides it, for pools and for `Process`.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::error::TaskErrorKind;
+use crate::error::{Printed, TaskErrorKind};
+use crate::output::{LastWords, Rest};
 use crate::sys::{Crash, End, Reason};
 use crate::task::{EXIT_FAILED, Origin};
-use crate::transport::{Fault, Note};
+use crate::transport::{self, Fault, Link, Note};
 use crate::wire::PanicNote;
 
-/// Why a worker is out of service.
+/// Why a process is out of service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
     /// Its end of the channel was closed: it died, or soon will.
@@ -27,6 +27,10 @@ pub(crate) enum Cause {
     CpuLimit(Duration),
     /// Its initializer failed, as this says.
     NotInitialized(String),
+    /// It was to be killed, and this is why it lives on.
+    Unreachable(String),
+    /// The thread that looked after it has ended.
+    Unattended,
     /// It has done what a worker may do, or had nothing to do, and was told to end.
     Retired,
     /// The call whose task it was running ended early.
@@ -45,13 +49,89 @@ impl From<Fault> for Cause {
     }
 }
 
+impl Cause {
+    /// Whether the program had no more use for the process: its end is no death.
+    fn is_in_order(&self) -> bool {
+        matches!(self, Self::CallEnded | Self::PoolClosed | Self::Retired)
+    }
+
+    /// Whether results that the process sent before its end count.
+    pub(crate) fn may_have_sent_more(&self) -> bool {
+        match self {
+            Self::Closed | Self::ClosedAlive | Self::PoolClosed | Self::TimedOut(_) | Self::CpuLimit(_) => true,
+            Self::Faulty(_)
+            | Self::Late
+            | Self::NotInitialized(_)
+            | Self::Unreachable(_)
+            | Self::Unattended
+            | Self::Retired
+            | Self::CallEnded => false,
+        }
+    }
+}
+
+/// What an end means for the start of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StartOutcome {
+    /// The process had done what its parent needs of a start, or its parent ended it.
+    Succeeded,
+    /// It ended by itself before that.
+    Failed,
+    /// It was killed from outside before that.
+    Killed,
+}
+
+/// What the end of a process means.
+pub(crate) struct Verdict {
+    pub(crate) cause: Cause,
+    pub(crate) end: End,
+    /// Whether the program had no more use for the process.
+    pub(crate) is_in_order: bool,
+    pub(crate) origin: Origin,
+    /// The tasks that the process had begun, and that have no result: the last was running.
+    pub(crate) begun: u32,
+    /// The error of the task that was running; none where its call ends with the process.
+    pub(crate) error: Option<TaskErrorKind>,
+    pub(crate) start: StartOutcome,
+    /// What that task has printed, where output is captured.
+    pub(crate) printed: Option<Box<Printed>>,
+    /// Output that is still to be written, where it is tagged.
+    pub(crate) unwritten: Option<Rest>,
+}
+
+impl Verdict {
+    /// Judges an end. All that the process has sent was received before; `has_started` says whether it had done what its parent needs
+    /// of a start.
+    pub(crate) fn new(cause: Cause, end: End, pid: u32, link: &Link, has_started: bool) -> Self {
+        let verdict = Self::by_note(cause, end, pid, link.note(), has_started);
+        let (tail, printed, unwritten) = link.last_words().map_or_else(Default::default, |words| {
+            let LastWords { tail, printed, rest } = words;
+            (tail, printed, rest)
+        });
+        let error = verdict.error.map(|error| with_tail(error, &tail));
+        Self { begun: link.begun(), error, printed, unwritten, ..verdict }
+    }
+
+    fn by_note(cause: Cause, end: End, pid: u32, note: Note, has_started: bool) -> Self {
+        let is_in_order = cause.is_in_order();
+        let origin = origin(&cause, end, &note, pid);
+        let start = match origin {
+            _ if has_started || is_in_order => StartOutcome::Succeeded,
+            Origin::Itself => StartOutcome::Failed,
+            Origin::Outside => StartOutcome::Killed,
+        };
+        let error = task_error(&cause, end, note);
+        Self { cause, end, is_in_order, origin, begun: 0, error, start, printed: None, unwritten: None }
+    }
+}
+
 /// The number of SIGABRT, which is equal on all Unix systems: what a panic ends in that cannot unwind.
 const SIGABRT: i32 = 6;
 /// So is that of SIGKILL.
 const SIGKILL: i32 = 9;
 
 /// The error of the task that a worker was running when it ended, or was ended; none where the whole call ends with it.
-pub(crate) fn task_error(cause: &Cause, end: End, note: Note) -> Option<TaskErrorKind> {
+fn task_error(cause: &Cause, end: End, note: Note) -> Option<TaskErrorKind> {
     if *cause == Cause::Closed
         && let End::Signaled(signal) = end
         && let Some(Crash { reason, .. }) = note.crash.filter(|crash| belongs(crash.signal, signal))
@@ -84,12 +164,16 @@ pub(crate) fn task_error(cause: &Cause, end: End, note: Note) -> Option<TaskErro
         (Cause::TimedOut(limit), ..) => TaskErrorKind::TimedOut { limit: *limit },
         (Cause::CpuLimit(limit), ..) => TaskErrorKind::CpuLimit { limit: *limit },
         (Cause::Late, ..) => crashed(None, None, Some("it did not say hello in time")),
+        (Cause::Unreachable(why), ..) => {
+            crashed(None, None, Some(&format!("it was to be killed, and could not be: {why}")))
+        }
+        (Cause::Unattended, ..) => crashed(None, None, Some("the thread that looked after it ended, so it was killed")),
         (Cause::NotInitialized(message), ..) => crashed(None, None, Some(message)),
     })
 }
 
 /// The same, with the end of what the task wrote to its standard error.
-pub(crate) fn with_tail(error: TaskErrorKind, tail: &str) -> TaskErrorKind {
+fn with_tail(error: TaskErrorKind, tail: &str) -> TaskErrorKind {
     match error {
         TaskErrorKind::Crashed { signal, exit_code, note } if !tail.trim().is_empty() => {
             let before = note.map_or_else(String::new, |note| format!("{note}; "));
@@ -167,7 +251,7 @@ const OWN_SIGNALS_HERE: [i32; 3] = [7, 10, 12];
 /// Returns where the cause of a death lies. `pid` is the dead process.
 ///
 /// A SIGKILL that this process did not send may be the dead one's own; nothing reports that, and it counts as one from outside.
-pub(crate) fn origin(cause: &Cause, end: End, note: &Note, pid: u32) -> Origin {
+fn origin(cause: &Cause, end: End, note: &Note, pid: u32) -> Origin {
     let is_outside = match (cause, end) {
         // It was stopped, or had no processor: had it begun a task, that was ended by its limit, and is no start.
         (Cause::TimedOut(_) | Cause::CpuLimit(_), _) | (Cause::Closed, End::OutOfMemory) => true,
@@ -181,49 +265,39 @@ pub(crate) fn origin(cause: &Cause, end: End, note: &Note, pid: u32) -> Origin {
     if is_outside { Origin::Outside } else { Origin::Itself }
 }
 
-/// Whether some process of this program has said hello: its `main` gets to `init()`.
-static HAS_GREETED: AtomicBool = AtomicBool::new(false);
-
-/// Notes that a process of this program has said hello.
-pub(crate) fn greeted() {
-    HAS_GREETED.store(true, Ordering::Relaxed);
-}
-
-/// Returns why a process that never became ready ended; `longer` is how to give it more time, behind a comma.
-pub(crate) fn start_failure(
-    who: &str,
-    (cause, end, origin): (&Cause, End, Origin),
-    startup_timeout: Duration,
-    longer: &str,
-) -> String {
-    // Where another process got there, `init()` is not what is missing.
-    let remedy = if HAS_GREETED.load(Ordering::Relaxed) {
-        "look at what it printed, and at what `main` does before poolmap::init()"
-    } else {
-        "a worker runs this program's `main` up to poolmap::init(): call init() first in `main`, or put \
-         #[poolmap::main] above it"
-    };
-    match (cause, end) {
-        (Cause::Late, _) => {
-            format!("{who} was not ready within {startup_timeout:?}, so it was killed: {remedy}{longer}",)
+impl Verdict {
+    /// Returns why a process that never became ready ended; `longer` is how to give it more time, behind a comma.
+    pub(crate) fn start_failure(&self, who: &str, startup_timeout: Duration, longer: &str) -> String {
+        // Where another process got there, `init()` is not what is missing.
+        let remedy = if transport::any_said_hello() {
+            "look at what it printed, and at what `main` does before poolmap::init()"
+        } else {
+            "a worker runs this program's `main` up to poolmap::init(): call init() first in `main`, or put \
+             #[poolmap::main] above it"
+        };
+        let is_outside = self.origin == Origin::Outside;
+        match (&self.cause, self.end) {
+            (Cause::Late, _) => {
+                format!("{who} was not ready within {startup_timeout:?}, so it was killed: {remedy}{longer}",)
+            }
+            (Cause::NotInitialized(message), _) => message.clone(),
+            (Cause::Faulty(fault), _) => format!("{who} could not be used: {fault}: {remedy}"),
+            (_, End::OutOfMemory) => format!("{who} ended before it was ready: {OUT_OF_MEMORY}"),
+            (_, End::Signaled(signal)) if is_outside => {
+                format!("{who} ended before it was ready, killed by signal {signal}: {FROM_OUTSIDE}")
+            }
+            _ if is_outside => format!("{who} did not begin its first task in time, so it was killed"),
+            (_, End::Exited(EXIT_FAILED)) => {
+                format!("{who} ended before it was ready, with exit code {EXIT_FAILED}: {COULD_NOT_START}")
+            }
+            (_, End::Exited(code)) => {
+                format!("{who} ended before it was ready, with exit code {code}: {remedy}")
+            }
+            (_, End::Signaled(signal)) => {
+                format!("{who} ended before it was ready, killed by signal {signal}: {remedy}")
+            }
+            _ => format!("{who} ended before it was ready: {remedy}"),
         }
-        (Cause::NotInitialized(message), _) => message.clone(),
-        (Cause::Faulty(fault), _) => format!("{who} could not be used: {fault}: {remedy}"),
-        (_, End::OutOfMemory) => format!("{who} ended before it was ready: {OUT_OF_MEMORY}"),
-        (_, End::Signaled(signal)) if origin == Origin::Outside => {
-            format!("{who} ended before it was ready, killed by signal {signal}: {FROM_OUTSIDE}")
-        }
-        (_, _) if origin == Origin::Outside => format!("{who} did not begin its first task in time, so it was killed"),
-        (_, End::Exited(EXIT_FAILED)) => {
-            format!("{who} ended before it was ready, with exit code {EXIT_FAILED}: {COULD_NOT_START}")
-        }
-        (_, End::Exited(code)) => {
-            format!("{who} ended before it was ready, with exit code {code}: {remedy}")
-        }
-        (_, End::Signaled(signal)) => {
-            format!("{who} ended before it was ready, killed by signal {signal}: {remedy}")
-        }
-        _ => format!("{who} ended before it was ready: {remedy}"),
     }
 }
 
@@ -239,9 +313,14 @@ const FROM_OUTSIDE: &str =
 mod tests {
     use super::*;
 
+    /// The verdict on process 7, which had not started.
+    fn of(cause: Cause, end: End, note: Note) -> Verdict {
+        Verdict::by_note(cause, end, 7, note, false)
+    }
+
     fn told(end: End, panic: Option<PanicNote>, crash: Option<(i32, Reason)>) -> String {
         let crash = crash.map(|(signal, reason)| Crash { signal, reason });
-        match task_error(&Cause::Closed, end, Note { panic, crash }).unwrap() {
+        match of(Cause::Closed, end, Note { panic, crash }).error.unwrap() {
             TaskErrorKind::Crashed { signal, exit_code, note } => {
                 let end = signal.or(exit_code).unwrap();
                 note.map_or(end.to_string(), |note| format!("{end}: {note}"))
@@ -278,7 +357,7 @@ mod tests {
     #[test]
     fn a_signal_that_nothing_in_a_process_raises_comes_from_outside() {
         let sent = |reason| Note { crash: Some(Crash { signal: 11, reason }), ..Note::default() };
-        let of = |end, note: &Note| origin(&Cause::Closed, end, note, 7);
+        let of = |end, note: &Note| of(Cause::Closed, end, note.clone()).origin;
         for signal in [1, 2, 3, SIGKILL, 15, 40] {
             assert_eq!(of(End::Signaled(signal), &Note::default()), Origin::Outside, "{signal}");
         }
@@ -296,16 +375,35 @@ mod tests {
     }
 
     #[test]
+    fn a_start_fails_by_an_end_before_it_has_succeeded() {
+        let killed = End::Signaled(SIGKILL);
+        let start = |cause: &Cause, end, has_started| {
+            Verdict::by_note(cause.clone(), end, 7, Note::default(), has_started).start
+        };
+        assert_eq!(start(&Cause::Closed, End::Exited(0), false), StartOutcome::Failed);
+        assert_eq!(start(&Cause::Closed, killed, false), StartOutcome::Killed);
+        assert_eq!(start(&Cause::Late, killed, false), StartOutcome::Failed);
+        assert_eq!(start(&Cause::TimedOut(Duration::ZERO), killed, false), StartOutcome::Killed);
+        for cause in [Cause::CallEnded, Cause::PoolClosed, Cause::Retired] {
+            assert_eq!(start(&cause, killed, false), StartOutcome::Succeeded, "{cause:?}");
+            assert!(of(cause, killed, Note::default()).error.is_none(), "its call ends with it");
+        }
+        for cause in [Cause::Closed, Cause::Late, Cause::Faulty(String::new())] {
+            assert_eq!(start(&cause, killed, true), StartOutcome::Succeeded, "{cause:?}");
+        }
+    }
+
+    #[test]
     fn a_death_from_outside_blames_no_init() {
-        let killed = (&Cause::Closed, End::Signaled(SIGKILL), Origin::Outside);
-        let said = start_failure("worker 0", killed, Duration::ZERO, "");
+        let killed = of(Cause::Closed, End::Signaled(SIGKILL), Note::default());
+        let said = killed.start_failure("worker 0", Duration::ZERO, "");
         assert!(said.contains("killed by signal 9") && !said.contains("init()"), "{said}");
     }
 
     #[test]
     fn a_worker_that_gave_up_by_itself_has_said_why() {
-        let gave_up = (&Cause::Closed, End::Exited(EXIT_FAILED), Origin::Itself);
-        let said = start_failure("worker 0", gave_up, Duration::ZERO, "");
+        let gave_up = of(Cause::Closed, End::Exited(EXIT_FAILED), Note::default());
+        let said = gave_up.start_failure("worker 0", Duration::ZERO, "");
         assert!(said.contains("exit code 70: it could not start as a worker and printed why"), "{said}");
         assert!(!said.contains("call init() first"), "{said}");
         let said = told(End::Exited(EXIT_FAILED), None, None);

@@ -1,0 +1,17 @@
+//! A process of this program as its parent sees it: how it is started, and what its end means. Pools and `Process` share it.
+//!
+//! - *entry*: how a started process becomes a worker: by its `main` up to `init()`, or by one of its tests.
+//! - *marker*: what a started process reads from its environment, before it can be greeted.
+//! - *cause*: why the parent has taken a process out of service.
+//! - *origin*: whether the cause of a death lies in the process or outside of it.
+//! - *verdict*: what an end means for the task that the process was running, and for its start.
+
+mod kill;
+mod program;
+mod spawn;
+mod verdict;
+
+pub(crate) use kill::kill;
+pub(crate) use program::{Entry, MARKER, Marker, depth, entry, set_depth, set_entry};
+pub(crate) use spawn::{STACK_BYTES, Start, StartError, start};
+pub(crate) use verdict::{Cause, StartOutcome, Verdict};

@@ -1,0 +1,139 @@
+//! The start of one process of this program, with the channel to it. It does not know when to start one.
+
+use std::ffi::CString;
+use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
+
+use super::program::{Entry, MARKER, Marker, depth, program};
+use crate::output::Files;
+use crate::registry;
+use crate::sys::{self, Folder, Group, Process, Spawn, Stdout, Surroundings};
+use crate::task::{Output, Role};
+use crate::transport::{Arena, Link};
+use crate::wire::{Greeting, Welcome};
+
+/// What std gives the first thread of most systems.
+pub(crate) const STACK_BYTES: usize = 8 << 20;
+
+/// What a process is started with: every worker of a pool with the same.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Start {
+    pub(crate) role: Role,
+    pub(crate) frame_bytes_max: usize,
+    pub(crate) stack_bytes: usize,
+    pub(crate) memory_limit: Option<u64>,
+    pub(crate) output: Output,
+}
+
+/// Why a process was not started: what failed, and how.
+#[derive(Debug)]
+pub(crate) enum StartError {
+    /// Its channel, its memory or its files.
+    Channel(io::Error),
+    Null(io::Error),
+    Program(&'static CString, io::Error),
+    NoProgram(&'static str),
+}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> Self {
+        Self::Channel(error)
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Channel(error) => f.write_str(&sys::explained(error)),
+            Self::Null(error) if error.kind() == io::ErrorKind::NotFound => {
+                write!(f, "could not open /dev/null: {error}: it is a worker's standard input, so it must be there")
+            }
+            Self::Null(error) => write!(f, "could not open /dev/null: {}", sys::explained(error)),
+            Self::Program(path, error) => {
+                write!(f, "could not run {}: {}", path.to_string_lossy(), sys::explained(error))
+            }
+            Self::NoProgram(why) => f.write_str(why),
+        }
+    }
+}
+
+/// Starts the worker with this index: the process, and the channel to it, on which it has been greeted.
+///
+/// It must be called by a thread that lives as long as the worker may: the kernel ends the worker with it.
+pub(crate) fn start(
+    entry: &Entry,
+    start: &Start,
+    surroundings: &Surroundings,
+    arena: Option<&Arena>,
+    index: usize,
+) -> std::result::Result<(Process, Link), StartError> {
+    let greeting = Greeting::new(registry::fingerprint());
+    let (mut link, worker_end, memory) = Link::new(arena, greeting, start.frame_bytes_max)?;
+    let welcome = Welcome {
+        greeting,
+        index: index as u64,
+        frame_bytes_max: start.frame_bytes_max as u64,
+        stack_bytes: start.stack_bytes as u64,
+        memory_bytes: start.memory_limit.unwrap_or(0),
+        arena_bytes: 0,
+        has_stdout: false,
+        output: start.output,
+    };
+    let stdout = matches!(entry, Entry::Test(_)).then(sys::stdout);
+    link.greet(welcome, arena, memory.as_ref(), stdout, Files::new(start.output)?)?;
+    // It was sent, and each descriptor counts where they are few.
+    drop(memory);
+    let process = spawn(entry, start, surroundings, worker_end)?;
+    Ok((process, link))
+}
+
+/// Starts this program again, with its end of the channel.
+fn spawn(
+    entry: &Entry,
+    start: &Start,
+    surroundings: &Surroundings,
+    channel: OwnedFd,
+) -> std::result::Result<Process, StartError> {
+    let program = program().map_err(StartError::NoProgram)?;
+    let folder = if surroundings.leaves_folder_to_process() { Folder::Given } else { Folder::Inherited };
+    let marker = Marker {
+        parent: std::process::id(),
+        depth: depth() + 1,
+        role: start.role,
+        folder,
+        umask: surroundings.umask(),
+    };
+    // std holds a lock while it makes a backtrace, and waits for it again where there is no memory for that.
+    let backtrace = start.memory_limit.and_then(|_| sys::assignment("RUST_BACKTRACE", "0"));
+    let variables: Vec<CString> = sys::assignment(MARKER, marker.to_string()).into_iter().chain(backtrace).collect();
+    let (arguments, stdout) = arguments(entry);
+    let spawn = Spawn {
+        program,
+        arguments: &arguments,
+        surroundings,
+        variables: &variables,
+        null: sys::open_null(stdout).map_err(StartError::Null)?,
+        channel,
+        stdout,
+        group: if start.role.ends_with_parent() { Group::Own } else { Group::OfParent },
+    };
+    Process::spawn(spawn).map_err(|error| StartError::Program(program, error))
+}
+
+/// What this program is started with, its name first, and what becomes of its standard output.
+fn arguments(entry: &Entry) -> (Vec<CString>, Stdout) {
+    let text = |text: &str| CString::new(text).ok();
+    // What this process was given holds no zero byte, nor does the name of a function.
+    let mut own = std::env::args_os().filter_map(|argument| CString::new(argument.into_vec()).ok());
+    let name = own.next().or_else(|| text("worker"));
+    match entry {
+        Entry::Main => (name.into_iter().chain(own).collect(), Stdout::Inherited),
+        Entry::Test(test) => {
+            // libtest announces the test on its standard output, so the worker gets the real one by the socket.
+            let options = [test, "--exact", "--nocapture", "--include-ignored", "--test-threads=1"];
+            (name.into_iter().chain(options.into_iter().filter_map(text)).collect(), Stdout::Null)
+        }
+    }
+}
