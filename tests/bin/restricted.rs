@@ -185,7 +185,8 @@ fn drop_busy() -> Outcome {
     }
     drop(pool);
     for task in tasks {
-        check(task?.join().unwrap_err().is_closed(), "a task of a pool that was dropped");
+        let error = task?.join().unwrap_err();
+        check(error.is_closed(), &format!("a task of a pool that was dropped: {error:?}"));
     }
     Ok(String::new())
 }

@@ -393,6 +393,10 @@ impl Queue {
         if taken.ends_recall {
             return self.returned(slot);
         }
+        if taken.not_run > 0 {
+            // It is free by now, if it has nothing left.
+            return Ok(());
+        }
         let worker = &self.workers[slot];
         if worker.chunks.is_empty() && !worker.revoked {
             self.release(slot);

@@ -267,7 +267,7 @@ impl Link {
     /// nothing more.
     pub(crate) fn hang_up(&mut self) {
         if let Some(ring) = &mut self.ring {
-            ring.revoke();
+            ring.hang_up();
         }
         self.socket.hang_up();
     }

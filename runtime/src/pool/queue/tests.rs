@@ -55,6 +55,19 @@ fn tasks_that_come_back_from_several_chunks_keep_their_order() {
 }
 
 #[test]
+fn tasks_that_a_worker_has_not_run_wait_for_another_and_free_it_once() {
+    let mut queue = Queue::new(1, Return::Taken, None);
+    let mut model = Model::new(0, Return::Taken);
+    let call = queue.open(CallRules::default());
+    queue.add_worker(0, 1);
+    queue.push(call, model.chunk(0, &[1; 3]));
+    assert!(queue.assign().is_some());
+    queue.answered(0, Taken { not_run: 2, ..taken(0..1, None) }).unwrap();
+    let waiting: Vec<_> = queue.calls[&call].backlog.iter().map(|chunk| (chunk.index(0), chunk.len())).collect();
+    assert_eq!((waiting, queue.idle.len(), queue.busy.len()), (vec![(1, 2)], 1, 0));
+}
+
+#[test]
 fn short_tasks_wake_no_second_worker_while_the_first_is_hardly_busy() {
     let mut queue = Queue::new(2, Return::Taken, None);
     let mut model = Model::new(0, Return::Taken);

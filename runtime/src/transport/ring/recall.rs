@@ -48,6 +48,13 @@ impl RingLink {
         Ok(Some(recalled))
     }
 
+    /// Lets the worker begin nothing more, for good: a worker that is to end, and cannot be killed. What it reports as not run goes to
+    /// another, as after a recall.
+    pub(in super::super) fn hang_up(&mut self) {
+        self.revoke();
+        self.recall.get_or_insert(Recall { kept: u32::MAX, recalled: 0 });
+    }
+
     /// How many tasks that were not taken the worker has begun: finished ones and the one that is running.
     fn unfinished_begun(&self) -> u32 {
         let since = |tasks: u32| Some(tasks.wrapping_sub(self.taken.tasks)).filter(|&since| since < 1 << 31);

@@ -53,3 +53,25 @@ fn a_worker_that_runs_what_was_recalled_breaks_the_protocol() {
     end.run(&claimed, BYTES_MAX, Flush::Later, run).unwrap();
     assert!(link.take().is_err());
 }
+
+#[test]
+fn what_a_worker_does_not_run_behind_a_hang_up_is_told_apart_from_its_results() {
+    let (arena, link, mut end) = ends();
+    let link = RefCell::new(link);
+    link.borrow_mut().assign(&chunk(&arena, &[0; 5], false), 3, 0);
+    let mut ran = 0;
+    while let Some(claimed) = end.next(3) {
+        end.run(&claimed, BYTES_MAX, Flush::Later, |call| {
+            call.run_each(|_, sink| {
+                ran += 1;
+                link.borrow_mut().hang_up();
+                sink.write(b"ran");
+            });
+            Ok(())
+        })
+        .unwrap();
+    }
+    assert_eq!(ran, 1);
+    let (taken, _) = link.borrow_mut().take().unwrap().unwrap();
+    assert_eq!((taken.count, taken.not_run, taken.ends_recall), (1, 4, false));
+}
