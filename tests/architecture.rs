@@ -3,7 +3,7 @@
 #[path = "architecture/circles.rs"]
 mod circles;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -221,4 +221,35 @@ fn functions_are_short() {
             }
         }
     }
+}
+
+/// Names that two types may have: the two forms of one type, of which a feature chooses; and a trait that only the macros name.
+const NAMED_TWICE: [&str; 2] = ["Shown", "Output"];
+
+/// The name of the type that a line defines at the top of a module, if it does.
+fn defined_type(line: &str) -> Option<&str> {
+    let line = match line.strip_prefix("pub") {
+        Some(rest) => rest.strip_prefix('(').map_or(rest, |rest| rest.split_once(')').map_or("", |(_, rest)| rest)),
+        None => line,
+    };
+    let line = line.strip_prefix(' ').filter(|line| !line.starts_with(' ')).unwrap_or(line);
+    let line = line.strip_prefix("unsafe ").unwrap_or(line);
+    let name = ["struct ", "enum ", "trait ", "type ", "union "].iter().find_map(|word| line.strip_prefix(word))?;
+    Some(&name[..name.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(name.len())])
+}
+
+#[test]
+fn no_two_types_have_one_name() {
+    let mut files: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (path, text) in sources("runtime/src") {
+        if path.components().any(|part| part.as_os_str().to_string_lossy().trim_end_matches(".rs") == "tests") {
+            continue;
+        }
+        for name in product(&text).lines().filter_map(defined_type) {
+            files.entry(name.to_owned()).or_default().push(path.display().to_string());
+        }
+    }
+    assert!(files.contains_key("Pool") && files.contains_key("ChildProcess"), "types are found");
+    files.retain(|name, files| files.len() > 1 && !NAMED_TWICE.contains(&name.as_str()));
+    assert!(files.is_empty(), "{files:#?}");
 }

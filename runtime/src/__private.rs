@@ -7,7 +7,7 @@ pub use crate::map::{Column, Columns, Length, Position, Pulled, Source, Tuple, U
 pub use crate::progress::ShowProgress;
 pub use crate::registry::{
     Argument, EncodeAs, EncodeOwned, Entry, ErrorProbe, Fallible, Folding, Given, Held, Identity, Item, Itself, Merge,
-    Named, Output, Parameter, ParameterOf, Parameters, Registration, Stop, TaskCall, Test, Typed, Untyped,
+    Named, Output, Parameter, ParameterOf, Parameters, Registration, TaskAbort, TaskCall, Test, Typed, Untyped,
     WorkerFailure, fold_tasks, not_a_merger, not_a_worker_function, run_tasks, with_state,
 };
 pub use inventory;

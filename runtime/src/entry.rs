@@ -1,6 +1,6 @@
 //! Where a process of the program turns out to be a worker, or goes on as itself.
 
-use crate::child::{self, Entry, Marker};
+use crate::child::{self, EntryPoint, Marker};
 use crate::{pool, process, registry, sys, worker};
 
 /// Serves tasks and never returns in a worker; returns at once in any other process.
@@ -37,12 +37,12 @@ use crate::{pool, process, registry, sys, worker};
 /// }
 /// ```
 pub fn init() {
-    enter(Entry::Main);
+    enter(EntryPoint::Main);
 }
 
 /// What `#[poolmap::main]` puts first, and holds until the end of `main`.
 pub fn enter_main() -> Main {
-    enter(Entry::Main);
+    enter(EntryPoint::Main);
     Main(())
 }
 
@@ -60,10 +60,10 @@ impl Drop for Main {
 
 /// What `#[poolmap::test]` puts first; `path` is `module_path!()` and the function's name.
 pub fn enter_test(path: &'static str) {
-    enter(Entry::Test(registry::test_name(path)));
+    enter(EntryPoint::Test(registry::test_name(path)));
 }
 
-fn enter(entry: Entry) {
+fn enter(entry: EntryPoint) {
     child::set_entry(entry, init as fn() as usize);
     let Some(marker) = sys::take_variable(child::MARKER) else {
         return;

@@ -134,13 +134,13 @@ mod tests {
     static DROPS: AtomicU32 = AtomicU32::new(0);
 
     /// A payload whose Drop panics with another, so many times.
-    struct Again(u32);
+    struct PanicsAgain(u32);
 
-    impl Drop for Again {
+    impl Drop for PanicsAgain {
         fn drop(&mut self) {
             DROPS.fetch_add(1, Ordering::Relaxed);
             if self.0 > 0 {
-                panic_any(Again(self.0 - 1));
+                panic_any(PanicsAgain(self.0 - 1));
             }
         }
     }
@@ -178,7 +178,7 @@ mod tests {
     fn payloads_that_panic_without_end_are_dropped_so_often() {
         for again in [0, 1, 3, u32::MAX] {
             DROPS.store(0, Ordering::Relaxed);
-            assert!(run(|| panic_any(Again(again))).is_err());
+            assert!(run(|| panic_any(PanicsAgain(again))).is_err());
             assert_eq!(DROPS.load(Ordering::Relaxed), again.saturating_add(1).min(PAYLOADS_MAX));
         }
     }

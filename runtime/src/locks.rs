@@ -16,7 +16,7 @@ use crate::foreign::NoForeignCode;
 #[repr(u32)]
 pub(crate) enum Rank {
     /// What looks after the `Process`es of the program.
-    Keeper,
+    Reaper,
     GlobalPool,
     /// A pool's handle: what its end takes out.
     PoolHandle,
@@ -155,7 +155,7 @@ mod tests {
     struct Last;
 
     impl Ranked for First {
-        const RANK: Rank = Rank::Keeper;
+        const RANK: Rank = Rank::Reaper;
     }
 
     impl Ranked for Last {

@@ -89,7 +89,7 @@ pub(crate) fn task_failed(error: &TaskError) {
 
 /// What has happened to a worker: its place in the pool, and its process.
 #[cfg_attr(not(feature = "tracing"), allow(dead_code, reason = "nobody is told"))]
-pub(crate) enum Event {
+pub(crate) enum TraceEvent {
     Started {
         worker: usize,
         pid: u32,
@@ -111,7 +111,7 @@ pub(crate) enum Event {
     },
 }
 
-impl Event {
+impl TraceEvent {
     /// A worker has ended, for this cause and in this way.
     pub(crate) fn ended((worker, pid): (usize, u32), in_order: bool, cause: &dyn Debug, end: &dyn Debug) -> Self {
         if in_order || cfg!(not(feature = "tracing")) {
@@ -139,11 +139,11 @@ impl Event {
 
 /// What has happened to workers, and was not told yet.
 #[derive(Default)]
-pub(crate) struct Log(Vec<Event>);
+pub(crate) struct Log(Vec<TraceEvent>);
 
 impl Log {
     /// Notes an event.
-    pub(crate) fn note(&mut self, event: Event) {
+    pub(crate) fn note(&mut self, event: TraceEvent) {
         if cfg!(feature = "tracing") {
             self.0.push(event);
         }
@@ -151,6 +151,6 @@ impl Log {
 
     /// Tells what was noted.
     pub(crate) fn tell(self) {
-        self.0.into_iter().for_each(Event::tell);
+        self.0.into_iter().for_each(TraceEvent::tell);
     }
 }

@@ -72,7 +72,7 @@ impl Drop for Guard {
             return;
         }
         // It ends with the last process that was started, whoever waits for that.
-        wait_until("the processes' keeper has ended", || !threads().contains("poolmap-keeper"));
+        wait_until("the processes' reaper has ended", || !threads().contains("poolmap-reaper"));
         assert_eq!(children(std::process::id()), Vec::<u32>::new(), "child processes are left");
         assert_eq!(descriptors(), self.descriptors, "descriptors are left");
         assert_eq!(shared_memory(), self.shared_memory, "shared memory is left");

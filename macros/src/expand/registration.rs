@@ -99,7 +99,7 @@ fn implementation(function: &Function, krate: &TokenStream) -> TokenStream {
             }
             fn __run(
                 __poolmap_call: &mut #krate::__private::TaskCall<'_>,
-            ) -> ::core::result::Result<(), #krate::__private::Stop> {
+            ) -> ::core::result::Result<(), #krate::__private::TaskAbort> {
                 #run
             }
             #encode_output
@@ -115,7 +115,7 @@ fn encode_output(output: &Output, krate: &TokenStream) -> TokenStream {
         fn __encode_output(
             __poolmap_output: &Self::Output,
             __poolmap_call: &mut #krate::__private::TaskCall<'_>,
-        ) -> ::core::result::Result<(), #krate::__private::Stop> {
+        ) -> ::core::result::Result<(), #krate::__private::TaskAbort> {
             #encode(__poolmap_output, __poolmap_call)
         }
     }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::object::{BODY, HEAD, Kind, Look, NAME_BITS, Object, Patience};
+use super::object::{BODY, Check, HEAD, NAME_BITS, Object, ObjectKind, WaitLimit};
 use super::travel::travels;
 use crate::error::{Between, Error, Result};
 
@@ -83,7 +83,7 @@ const BY_DEATH: u64 = 1;
 const BY_TIME: u64 = 2;
 const BY_NONSENSE: u64 = 3;
 
-travels!(Barrier, Kind::Barrier, |object| Barrier { object });
+travels!(Barrier, ObjectKind::Barrier, |object| Barrier { object });
 
 /// Reports whether this participant leads the round. [`Barrier::wait`] returns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +111,7 @@ impl Barrier {
             let what = format!("a Barrier needs 1 to {MEMBERS_MAX} participants, got {members}");
             return Err(Error::invalid_option(what));
         }
-        Ok(Self { object: Object::new(Kind::Barrier, 16 * members, |_| ())? })
+        Ok(Self { object: Object::new(ObjectKind::Barrier, 16 * members, |_| ())? })
     }
 
     /// Waits until all participants have arrived.
@@ -122,7 +122,7 @@ impl Barrier {
     /// participant timed out ([`is_timed_out`](Error::is_timed_out)). This process is a fork of the process that had the barrier
     /// ([`is_forked`](Error::is_forked)).
     pub fn wait(&self) -> Result<BarrierWait> {
-        self.wait_for(Patience::Endless)
+        self.wait_for(WaitLimit::Endless)
     }
 
     /// Waits up to `timeout` until all participants have arrived.
@@ -133,11 +133,11 @@ impl Barrier {
     ///
     /// The errors of [`wait`](Self::wait).
     pub fn wait_timeout(&self, timeout: Duration) -> Result<BarrierWait> {
-        self.wait_for(Patience::of(timeout))
+        self.wait_for(WaitLimit::of(timeout))
     }
 
-    fn wait_for(&self, patience: Patience) -> Result<BarrierWait> {
-        self.object.check_process(Kind::Barrier)?;
+    fn wait_for(&self, patience: WaitLimit) -> Result<BarrierWait> {
+        self.object.check_process(ObjectKind::Barrier)?;
         loop {
             let round = self.round()?;
             let own = self.come(round);
@@ -153,7 +153,7 @@ impl Barrier {
                 Some(Err(broken)) => return Err(self.broken(broken)),
                 Some(Ok(())) | None => {
                     self.break_round(round, BY_TIME);
-                    return match self.look(round, own, Look::Quick) {
+                    return match self.look(round, own, Check::Quick) {
                         Some(Ok(())) if came => Ok(BarrierWait { is_leader: false }),
                         Some(Err(broken)) => Err(self.broken(broken)),
                         _ => Err(self.broken(BY_TIME)),
@@ -206,13 +206,13 @@ impl Barrier {
     }
 
     /// How a round has ended, as one sees it that has its own place in it, or none; none if it goes on.
-    fn look(&self, round: u64, own: Option<usize>, look: Look) -> Option<Result<(), u64>> {
+    fn look(&self, round: u64, own: Option<usize>, look: Check) -> Option<Result<(), u64>> {
         let ended = |word: u64| {
             let is_next = word >> BROKEN_BITS != round;
             if is_next { Some(Ok(())) } else { (word & BROKEN != 0).then_some(Err(word & BROKEN)) }
         };
         let now = ended(self.object.word(ROUND).load(Ordering::SeqCst));
-        if now.is_some() || look == Look::Quick {
+        if now.is_some() || look == Check::Quick {
             return now;
         }
         // The names of other processes: the first of all, and the first behind the own place (rule 5).

@@ -10,8 +10,8 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::ends::{End, Ends, Found, Role};
-use super::object::{Kind, Look, Patience, SLICE};
+use super::ends::{ChannelEnd, EndRole, Ends, EndsFound};
+use super::object::{Check, ObjectKind, SLICE, WaitLimit};
 use super::packets::{self, BUFFER_BYTES, Came, HEAD_BYTES, Packet, VALUE_BYTES_MAX};
 use crate::codec;
 use crate::error::{Between, CodecError, Error, Result};
@@ -96,20 +96,20 @@ pub fn channel<T: Serialize + DeserializeOwned>() -> Result<(Sender<T>, Receiver
     let failed = |error| Error::between(Between::Unfit, format!("could not create a channel: {error}"));
     let (sending, receiving) = sys::packet_pair(BUFFER_BYTES, SLICE).map_err(failed)?;
     let ends = Ends::new()?;
-    let sender = Sender { end: ends.open(Role::Send, Arc::new(sending)), value: PhantomData };
-    let receiver = Receiver { end: ends.open(Role::Receive, Arc::new(receiving)), value: PhantomData };
+    let sender = Sender { end: ends.open(EndRole::Send, Arc::new(sending)), value: PhantomData };
+    let receiver = Receiver { end: ends.open(EndRole::Receive, Arc::new(receiving)), value: PhantomData };
     Ok((sender, receiver))
 }
 
 /// Sends values into a [`channel()`].
 pub struct Sender<T> {
-    pub(super) end: Arc<End>,
+    pub(super) end: Arc<ChannelEnd>,
     value: PhantomData<fn(T)>,
 }
 
 /// Receives values from a [`channel()`].
 pub struct Receiver<T> {
-    pub(super) end: Arc<End>,
+    pub(super) end: Arc<ChannelEnd>,
     value: PhantomData<fn() -> T>,
 }
 
@@ -122,7 +122,7 @@ impl<T: Serialize> Sender<T> {
     /// [`is_owner_died`](Error::is_owner_died), within 50 ms. The value does not encode, or takes more than 2 GiB. The error returns
     /// the value ([`SendError::into_value`]).
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
-        self.send_for(value, Patience::Endless)
+        self.send_for(value, WaitLimit::Endless)
     }
 
     /// Sends a value without blocking.
@@ -131,7 +131,7 @@ impl<T: Serialize> Sender<T> {
     ///
     /// The errors of [`send`](Self::send); the channel is full ([`is_timed_out`](Error::is_timed_out)).
     pub fn try_send(&self, value: T) -> Result<(), SendError<T>> {
-        self.send_for(value, Patience::None)
+        self.send_for(value, WaitLimit::None)
     }
 
     /// Sends a value, and blocks up to `timeout` while the channel is full.
@@ -140,17 +140,17 @@ impl<T: Serialize> Sender<T> {
     ///
     /// The errors of [`send`](Self::send); the channel was full all that time ([`is_timed_out`](Error::is_timed_out)).
     pub fn send_timeout(&self, value: T, timeout: Duration) -> Result<(), SendError<T>> {
-        self.send_for(value, Patience::of(timeout))
+        self.send_for(value, WaitLimit::of(timeout))
     }
 
-    fn send_for(&self, value: T, patience: Patience) -> Result<(), SendError<T>> {
-        let checked = self.end.ends.object.check_process(Kind::Channel);
+    fn send_for(&self, value: T, patience: WaitLimit) -> Result<(), SendError<T>> {
+        let checked = self.end.ends.object.check_process(ObjectKind::Channel);
         checked
             .and_then(|()| packets::with_buffer(|buffer| self.send_by(buffer, &value, patience)))
             .map_err(|error| SendError { error, value })
     }
 
-    fn send_by(&self, buffer: &mut Vec<u8>, value: &T, patience: Patience) -> Result<()> {
+    fn send_by(&self, buffer: &mut Vec<u8>, value: &T, patience: WaitLimit) -> Result<()> {
         let failed = |error| Error::between(Between::Unfit, format!("could not send a value: {error}"));
         buffer.clear();
         buffer.resize(HEAD_BYTES, 0);
@@ -162,7 +162,7 @@ impl<T: Serialize> Sender<T> {
         let (mut look, mut had_room) = (self.end.look(), false);
         loop {
             match self.end.find_others(look) {
-                Found::Some => {}
+                EndsFound::Some => {}
                 found => return Err(no_receiver(found)),
             }
             match packet.send(self.end.socket.as_fd()) {
@@ -173,14 +173,14 @@ impl<T: Serialize> Sender<T> {
                     continue;
                 }
                 Err(error) => {
-                    return Err(match self.end.find_others(Look::Close) {
-                        Found::Some => failed(error),
+                    return Err(match self.end.find_others(Check::Close) {
+                        EndsFound::Some => failed(error),
                         found => no_receiver(found),
                     });
                 }
             }
-            if look == Look::Quick {
-                look = Look::Close;
+            if look == Check::Quick {
+                look = Check::Close;
                 continue;
             }
             let Some(slice) = patience.slice() else {
@@ -199,9 +199,9 @@ impl<T: Serialize> Sender<T> {
 /// A sender that finds no room where there was some tries again after so long.
 const NO_ROOM: Duration = Duration::from_millis(1);
 
-fn no_receiver(found: Found) -> Error {
+fn no_receiver(found: EndsFound) -> Error {
     match found {
-        Found::NoneByDeath => {
+        EndsFound::NoneByDeath => {
             Error::between(Between::DisconnectedByDeath, "channel closed: a process holding a Receiver died")
         }
         _ => Error::between(Between::Disconnected, "channel closed: all receivers were dropped"),
@@ -217,7 +217,7 @@ impl<T: DeserializeOwned> Receiver<T> {
     /// dropping its sender, also [`is_owner_died`](Error::is_owner_died). The received bytes are not a `T`, because a faulty task wrote
     /// at random; later values are not affected.
     pub fn recv(&self) -> Result<T> {
-        match self.receive_for(Patience::Endless)? {
+        match self.receive_for(WaitLimit::Endless)? {
             Some(value) => Ok(value),
             None => Err(Error::between(Between::TimedOut, "no value came until the end of time")),
         }
@@ -229,7 +229,7 @@ impl<T: DeserializeOwned> Receiver<T> {
     ///
     /// The errors of [`recv`](Self::recv).
     pub fn try_recv(&self) -> Result<Option<T>> {
-        self.receive_for(Patience::None)
+        self.receive_for(WaitLimit::None)
     }
 
     /// Waits up to `timeout` for the next value. Returns `None` if the time is over first.
@@ -238,7 +238,7 @@ impl<T: DeserializeOwned> Receiver<T> {
     ///
     /// The errors of [`recv`](Self::recv).
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Option<T>> {
-        self.receive_for(Patience::of(timeout))
+        self.receive_for(WaitLimit::of(timeout))
     }
 
     /// Returns an iterator of the values, which ends when all senders are dropped.
@@ -248,18 +248,18 @@ impl<T: DeserializeOwned> Receiver<T> {
         Values { receiver: self, is_over: false }
     }
 
-    fn receive_for(&self, patience: Patience) -> Result<Option<T>> {
-        self.end.ends.object.check_process(Kind::Channel)?;
+    fn receive_for(&self, patience: WaitLimit) -> Result<Option<T>> {
+        self.end.ends.object.check_process(ObjectKind::Channel)?;
         packets::with_buffer(|buffer| self.receive_by(buffer, patience))
     }
 
-    fn receive_by(&self, buffer: &mut Vec<u8>, patience: Patience) -> Result<Option<T>> {
-        let mut look = Look::Quick;
+    fn receive_by(&self, buffer: &mut Vec<u8>, patience: WaitLimit) -> Result<Option<T>> {
+        let mut look = Check::Quick;
         loop {
             // Asked before the look into the socket: what is sent before the last sender goes stands there already.
             let found = self.end.find_others(look);
             let wait = match (found, patience) {
-                (Found::Some, Patience::Endless) => Wait::Yes,
+                (EndsFound::Some, WaitLimit::Endless) => Wait::Yes,
                 _ => Wait::No,
             };
             let came = packets::receive(self.end.socket.as_fd(), buffer, wait);
@@ -269,16 +269,16 @@ impl<T: DeserializeOwned> Receiver<T> {
                 Came::Small(length) => decode(&buffer[HEAD_BYTES..HEAD_BYTES + length]),
                 Came::Large(value) => decode(&value),
                 Came::End | Came::Nothing => {
-                    if found != Found::Some {
+                    if found != EndsFound::Some {
                         return Err(no_sender(found));
                     }
-                    if look == Look::Close {
+                    if look == Check::Close {
                         let Some(slice) = patience.slice() else {
                             return Ok(None);
                         };
                         self.sleep(&came, wait, slice);
                     }
-                    look = Look::Close;
+                    look = Check::Close;
                     continue;
                 }
             };
@@ -307,9 +307,9 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     codec::decode_caught(bytes)
 }
 
-fn no_sender(found: Found) -> Error {
+fn no_sender(found: EndsFound) -> Error {
     match found {
-        Found::NoneByDeath => Error::between(
+        EndsFound::NoneByDeath => Error::between(
             Between::DisconnectedByDeath,
             "channel closed: a process holding a Sender died, and may have had more to send",
         ),
@@ -415,11 +415,11 @@ macro_rules! end {
 
         impl<'de, T> Deserialize<'de> for $end<T> {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                End::deserialize($role, deserializer).map(|end| Self { end, value: PhantomData })
+                ChannelEnd::deserialize($role, deserializer).map(|end| Self { end, value: PhantomData })
             }
         }
     };
 }
 
-end!(Sender, Role::Send);
-end!(Receiver, Role::Receive);
+end!(Sender, EndRole::Send);
+end!(Receiver, EndRole::Receive);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::object::{HEAD, Kind, Object};
+use super::object::{HEAD, Object, ObjectKind};
 use super::travel::travels;
 use crate::error::Result;
 
@@ -59,7 +59,7 @@ pub struct Counter {
 
 const NUMBER: usize = HEAD;
 
-travels!(Counter, Kind::Counter, |object| Counter { object });
+travels!(Counter, ObjectKind::Counter, |object| Counter { object });
 
 impl Counter {
     /// Creates a counter that starts at `number`.
@@ -71,7 +71,7 @@ impl Counter {
         let fill = |memory: &crate::sys::CommonMemory| {
             memory.word(NUMBER).store(number.cast_unsigned(), Ordering::SeqCst);
         };
-        Ok(Self { object: Object::new(Kind::Counter, 0, fill)? })
+        Ok(Self { object: Object::new(ObjectKind::Counter, 0, fill)? })
     }
 
     /// Returns the number.

@@ -17,22 +17,22 @@ use std::time::Instant;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
-use super::object::{Kind, Look, OPENED, Object, SLICE};
+use super::object::{Check, OPENED, Object, ObjectKind, SLICE};
 use super::travel::{not_here, refused};
 use crate::codec;
 use crate::error::Result;
-use crate::shared::{self, Form, Name, Right, Segment};
+use crate::shared::{self, Name, Right, Segment, WriteAs};
 use crate::sys;
 
 /// What an end is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub(super) enum EndRole {
     Send = 0,
     Receive = 1,
 }
 
-impl Role {
-    /// The number of its socket's kind in a grant, where no [`Kind`] has it.
+impl EndRole {
+    /// The number of its socket's kind in a grant, where no [`ObjectKind`] has it.
     fn kind(self) -> u32 {
         0x100 + self as u32
     }
@@ -49,12 +49,12 @@ impl Role {
 /// A channel, as one process has it.
 pub(super) struct Ends {
     pub(super) object: Arc<Object>,
-    open: [Mutex<Weak<End>>; 2],
+    open: [Mutex<Weak<ChannelEnd>>; 2],
 }
 
 /// An end of this process's.
-pub(super) struct End {
-    role: Role,
+pub(super) struct ChannelEnd {
+    role: EndRole,
     pub(super) ends: Arc<Ends>,
     pub(super) socket: Arc<OwnedFd>,
     /// What tells workers of it, as long as a call holds it.
@@ -67,7 +67,7 @@ pub(super) struct End {
 impl Ends {
     /// A new channel.
     pub(super) fn new() -> Result<Arc<Self>> {
-        Object::new(Kind::Channel, 0, |_| ()).map(Self::of)
+        Object::new(ObjectKind::Channel, 0, |_| ()).map(Self::of)
     }
 
     fn of(object: Arc<Object>) -> Arc<Self> {
@@ -75,7 +75,7 @@ impl Ends {
     }
 
     /// The end of this process for a role, with a socket for it if it has none.
-    pub(super) fn open(self: &Arc<Self>, role: Role, socket: Arc<OwnedFd>) -> Arc<End> {
+    pub(super) fn open(self: &Arc<Self>, role: EndRole, socket: Arc<OwnedFd>) -> Arc<ChannelEnd> {
         let mut open = self.open[role as usize].lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(end) = open.upgrade() {
             return end;
@@ -83,7 +83,7 @@ impl Ends {
         // Rule 3.
         self.object.ends(role as usize).fetch_add(1, Ordering::SeqCst);
         self.object.word(OPENED).fetch_add(1, Ordering::SeqCst);
-        let end = Arc::new(End {
+        let end = Arc::new(ChannelEnd {
             role,
             ends: Arc::clone(self),
             socket,
@@ -98,7 +98,7 @@ impl Ends {
 
 /// Which ends there are at the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum EndsFound {
     Some,
     /// None, and there will never be one.
     None,
@@ -106,15 +106,15 @@ pub(super) enum Found {
     NoneByDeath,
 }
 
-impl End {
+impl ChannelEnd {
     /// Looks for ends of the other role.
-    pub(super) fn find_others(&self, look: Look) -> Found {
+    pub(super) fn find_others(&self, look: Check) -> EndsFound {
         let other = match self.role {
-            Role::Send => Role::Receive,
-            Role::Receive => Role::Send,
+            EndRole::Send => EndRole::Receive,
+            EndRole::Receive => EndRole::Send,
         };
         let found = self.ends.find(other, look);
-        if found != Found::Some && self.role == Role::Send {
+        if found != EndsFound::Some && self.role == EndRole::Send {
             // The dead shut nothing down; who sends next is told at once.
             sys::shut_down_packets(self.socket.as_fd(), Shutdown::Write);
         }
@@ -122,13 +122,13 @@ impl End {
     }
 
     /// How closely to look before the next value: closely once a slice.
-    pub(super) fn look(&self) -> Look {
+    pub(super) fn look(&self) -> Check {
         let now = u64::try_from(self.made.elapsed().as_millis()).unwrap_or(u64::MAX);
         if now.saturating_sub(self.looked_millis.load(Ordering::Relaxed)) < SLICE.as_millis() as u64 {
-            return Look::Quick;
+            return Check::Quick;
         }
         self.looked_millis.store(now, Ordering::Relaxed);
-        Look::Close
+        Check::Close
     }
 
     fn segment(self: &Arc<Self>) -> Arc<Segment> {
@@ -144,31 +144,34 @@ impl End {
     pub(super) fn serialize<S: Serializer>(self: &Arc<Self>, serializer: S) -> Result<S::Ok, S::Error> {
         let name = self.role.name();
         match shared::form_for::<S>() {
-            Form::Name => {
+            WriteAs::Name => {
                 let segment = self.segment();
                 let grant =
                     |segment, kind| shared::grant(segment, Right::Open, kind, (0, 0)).map_err(ser::Error::custom);
-                let channel = grant(self.ends.object.segment(), Kind::Channel as u32)?;
+                let channel = grant(self.ends.object.segment(), ObjectKind::Channel as u32)?;
                 (channel, grant(&segment, self.role.kind())?).serialize(serializer)
             }
-            Form::KeptName => Err(ser::Error::custom(format!(
+            WriteAs::KeptName => Err(ser::Error::custom(format!(
                 "{name} in shared(…) would stay open in the workers after the call: pass std::iter::repeat(&it)"
             ))),
-            Form::Value | Form::Refused => Err(refused(name)),
+            WriteAs::Value | WriteAs::Refused => Err(refused(name)),
         }
     }
 
     /// Finds the end that names stand for.
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(role: Role, deserializer: D) -> Result<Arc<Self>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        role: EndRole,
+        deserializer: D,
+    ) -> Result<Arc<Self>, D::Error> {
         let missing = || not_here(role.name());
         if !codec::is_own_deserializer::<D>() {
             return Err(missing());
         }
         let (channel, end) = <(Name, Name)>::deserialize(deserializer)?;
         let granted = |name, kind| shared::granted(name, Right::Open, kind).map(|grant| grant.segment);
-        let channel = granted(channel, Kind::Channel as u32).ok_or_else(missing)?;
+        let channel = granted(channel, ObjectKind::Channel as u32).ok_or_else(missing)?;
         let end = granted(end, role.kind()).ok_or_else(missing)?;
-        let ends = shared::find_made(channel, |descriptor| Object::join(Kind::Channel, descriptor).map(Ends::of));
+        let ends = shared::find_made(channel, |descriptor| Object::join(ObjectKind::Channel, descriptor).map(Ends::of));
         let ends = ends.ok_or_else(missing)?.map_err(de::Error::custom)?;
         Ok(ends.open(role, shared::find_open(end).ok_or_else(missing)?))
     }
@@ -176,7 +179,7 @@ impl End {
 
 impl Ends {
     /// Looks for ends of a role in any process.
-    fn find(&self, role: Role, look: Look) -> Found {
+    fn find(&self, role: EndRole, look: Check) -> EndsFound {
         /// Who opens ends faster than this looks for them writes nonsense, or does it next time.
         const ROUNDS: u32 = 100;
 
@@ -188,14 +191,14 @@ impl Ends {
             }
             // Rule 3.
             if self.object.word(OPENED).load(Ordering::SeqCst) == opened {
-                return if died { Found::NoneByDeath } else { Found::None };
+                return if died { EndsFound::NoneByDeath } else { EndsFound::None };
             }
         }
-        Found::Some
+        EndsFound::Some
     }
 }
 
-impl Drop for End {
+impl Drop for ChannelEnd {
     fn drop(&mut self) {
         if !self.ends.object.is_here() {
             // A fork's copy of an end is none.
@@ -203,10 +206,10 @@ impl Drop for End {
         }
         self.ends.object.ends(self.role as usize).fetch_sub(1, Ordering::SeqCst);
         // Rule 4.
-        if self.ends.find(self.role, Look::Quick) != Found::Some {
+        if self.ends.find(self.role, Check::Quick) != EndsFound::Some {
             let direction = match self.role {
-                Role::Send => Shutdown::Write,
-                Role::Receive => Shutdown::Read,
+                EndRole::Send => Shutdown::Write,
+                EndRole::Receive => Shutdown::Read,
             };
             sys::shut_down_packets(self.socket.as_fd(), direction);
         }
@@ -223,28 +226,28 @@ mod tests {
     fn an_end_is_counted_once_for_each_process_until_all_have_dropped_it() {
         let (sending, receiving) = sys::packet_pair(1 << 16, Duration::from_millis(1)).unwrap();
         let ends = Ends::new().unwrap();
-        let receive = ends.open(Role::Receive, Arc::new(receiving));
-        assert_eq!(receive.find_others(Look::Close), Found::None);
-        let send = ends.open(Role::Send, Arc::new(sending));
-        let again = ends.open(Role::Send, Arc::clone(&receive.socket));
+        let receive = ends.open(EndRole::Receive, Arc::new(receiving));
+        assert_eq!(receive.find_others(Check::Close), EndsFound::None);
+        let send = ends.open(EndRole::Send, Arc::new(sending));
+        let again = ends.open(EndRole::Send, Arc::clone(&receive.socket));
         assert!(Arc::ptr_eq(&send, &again) && ends.object.ends(0).load(Ordering::SeqCst) == 1);
         let segment = send.segment();
         assert_eq!(send.segment().id, segment.id);
         drop((send, again));
-        assert_eq!(receive.find_others(Look::Close), Found::Some);
+        assert_eq!(receive.find_others(Check::Close), EndsFound::Some);
         drop(segment);
-        assert_eq!(receive.find_others(Look::Close), Found::None);
+        assert_eq!(receive.find_others(Check::Close), EndsFound::None);
     }
 
     #[test]
     fn ends_of_no_process_are_those_of_the_dead() {
         let (_, receiving) = sys::packet_pair(1 << 16, Duration::from_millis(1)).unwrap();
         let ends = Ends::new().unwrap();
-        let receive = ends.open(Role::Receive, Arc::new(receiving));
+        let receive = ends.open(EndRole::Receive, Arc::new(receiving));
         // Another slot's, which nobody has, and a number of slots that cannot be.
         ends.object.word(24).store(u64::MAX, Ordering::SeqCst);
         ends.object.word(4096 + 32 * 7 + 8).store(u64::MAX, Ordering::SeqCst);
-        assert_eq!(receive.find_others(Look::Quick), Found::Some);
-        assert_eq!(receive.find_others(Look::Close), Found::NoneByDeath);
+        assert_eq!(receive.find_others(Check::Quick), EndsFound::Some);
+        assert_eq!(receive.find_others(Check::Close), EndsFound::NoneByDeath);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::object::{HEAD, Kind, Object, Patience};
+use super::object::{HEAD, Object, ObjectKind, WaitLimit};
 use super::travel::travels;
 use crate::error::Result;
 
@@ -58,7 +58,7 @@ pub struct Event {
 /// Not 0 once it has happened.
 const HAPPENED: usize = HEAD;
 
-travels!(Event, Kind::Event, |object| Event { object });
+travels!(Event, ObjectKind::Event, |object| Event { object });
 
 impl Event {
     /// Creates an event that is not set.
@@ -67,7 +67,7 @@ impl Event {
     ///
     /// The system has no memory to share, or no descriptor is left.
     pub fn new() -> Result<Self> {
-        Ok(Self { object: Object::new(Kind::Event, 0, |_| ())? })
+        Ok(Self { object: Object::new(ObjectKind::Event, 0, |_| ())? })
     }
 
     /// Sets the event, and wakes every thread that waits for it, in every process.
@@ -89,16 +89,16 @@ impl Event {
 
     /// Waits until the event is set. A thread that wakes late may miss an event that is set and cleared at once.
     pub fn wait(&self) {
-        self.wait_for(Patience::Endless);
+        self.wait_for(WaitLimit::Endless);
     }
 
     /// Waits up to `timeout` until the event is set. Returns whether it is set.
     #[must_use]
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
-        self.wait_for(Patience::of(timeout))
+        self.wait_for(WaitLimit::of(timeout))
     }
 
-    fn wait_for(&self, patience: Patience) -> bool {
+    fn wait_for(&self, patience: WaitLimit) -> bool {
         self.object.wait(patience, |_| self.is_set().then_some(())).is_some()
     }
 }

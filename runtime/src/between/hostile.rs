@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::object::{BODY, HEAD, Look, Object};
+use super::object::{BODY, Check, HEAD, Object};
 use super::{Barrier, Counter, Event, Mutex, Semaphore, channel};
 
 const SHORT: Duration = Duration::from_millis(2);
@@ -69,7 +69,7 @@ proptest! {
         }
         drop(sender);
         let _ = receiver.try_recv();
-        let _ = receiver.end.find_others(Look::Close);
+        let _ = receiver.end.find_others(Check::Close);
     }
 }
 

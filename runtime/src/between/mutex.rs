@@ -13,8 +13,8 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::object::{BODY, HEAD, Kind, Object, Patience};
-use super::owners::{Held, take};
+use super::object::{BODY, HEAD, Object, ObjectKind, WaitLimit};
+use super::owners::{OwnedWord, take};
 use super::travel::travels;
 use crate::codec;
 use crate::error::{Between, Error, Result};
@@ -89,7 +89,7 @@ const VALID: usize = HEAD + 8;
 const LENGTHS: usize = BODY;
 const VALUES: usize = BODY + 16;
 
-travels!(Mutex<T>, Kind::Mutex, |object| Mutex { object, value: PhantomData });
+travels!(Mutex<T>, ObjectKind::Mutex, |object| Mutex { object, value: PhantomData });
 
 impl<T: Serialize + DeserializeOwned> Mutex<T> {
     /// Creates a mutex with a value, and a capacity of 64 KiB.
@@ -110,7 +110,7 @@ impl<T: Serialize + DeserializeOwned> Mutex<T> {
     /// The errors of [`new`](Self::new).
     pub fn with_capacity(value: T, bytes: usize) -> Result<Self> {
         let body = bytes.checked_mul(2).and_then(|both| both.checked_add(VALUES - BODY)).unwrap_or(usize::MAX);
-        let object = Object::new(Kind::Mutex, body, |_| ())?;
+        let object = Object::new(ObjectKind::Mutex, body, |_| ())?;
         write(&object, &value)?;
         Ok(Self { object, value: PhantomData })
     }
@@ -122,7 +122,7 @@ impl<T: Serialize + DeserializeOwned> Mutex<T> {
     /// The value does not decode, because another process has corrupted the memory; the lock is released then. This process is a fork
     /// of the process that had the mutex ([`is_forked`](Error::is_forked)).
     pub fn lock(&self) -> Result<MutexGuard<'_, T>> {
-        match self.lock_for(Patience::Endless)? {
+        match self.lock_for(WaitLimit::Endless)? {
             Some(guard) => Ok(guard),
             None => Err(Error::between(Between::TimedOut, "a Mutex was not free at the end of time")),
         }
@@ -134,7 +134,7 @@ impl<T: Serialize + DeserializeOwned> Mutex<T> {
     ///
     /// The errors of [`lock`](Self::lock).
     pub fn try_lock(&self) -> Result<Option<MutexGuard<'_, T>>> {
-        self.lock_for(Patience::None)
+        self.lock_for(WaitLimit::None)
     }
 
     /// Waits up to `timeout` for the lock. Returns `None` if the time is over first.
@@ -143,11 +143,11 @@ impl<T: Serialize + DeserializeOwned> Mutex<T> {
     ///
     /// The errors of [`lock`](Self::lock).
     pub fn lock_timeout(&self, timeout: Duration) -> Result<Option<MutexGuard<'_, T>>> {
-        self.lock_for(Patience::of(timeout))
+        self.lock_for(WaitLimit::of(timeout))
     }
 
-    fn lock_for(&self, patience: Patience) -> Result<Option<MutexGuard<'_, T>>> {
-        self.object.check_process(Kind::Mutex)?;
+    fn lock_for(&self, patience: WaitLimit) -> Result<Option<MutexGuard<'_, T>>> {
+        self.object.check_process(ObjectKind::Mutex)?;
         let Some(held) = self.object.wait(patience, |look| take(&self.object, OWNER, look)) else {
             return Ok(None);
         };
@@ -225,7 +225,7 @@ pub struct MutexGuard<'a, T: Serialize> {
     object: &'a Object,
     is_changed: bool,
     /// None while it is dropped.
-    held: Option<Held<'a>>,
+    held: Option<OwnedWord<'a>>,
 }
 
 impl<T: Serialize> MutexGuard<'_, T> {
@@ -241,7 +241,7 @@ impl<T: Serialize> MutexGuard<'_, T> {
     ///
     /// The value exceeds the capacity, or does not encode; the mutex keeps the value of the last commit.
     pub fn commit(&mut self) -> Result<()> {
-        self.object.check_process(Kind::Mutex)?;
+        self.object.check_process(ObjectKind::Mutex)?;
         write(self.object, &self.value)?;
         self.is_changed = false;
         Ok(())

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Between, Error, Result};
 use crate::shared::Segment;
-use crate::sys::{self, CommonMemory, ForkMark, Identity, Sign};
+use crate::sys::{self, CommonMemory, FileIdentity, ForkMark, Sign};
 
 /// So many processes have an object at once, its maker among them: more than a machine runs workers, and a table of 128 KiB, of
 /// which no more takes memory than is used.
@@ -35,7 +35,7 @@ pub(super) const SLICE: Duration = Duration::from_millis(50);
 const YIELDS: u32 = 20;
 
 // Words at the memory's beginning.
-/// What this is: see [`Kind`].
+/// What this is: see [`ObjectKind`].
 const KIND: usize = 0;
 const BELL: usize = 8;
 const WAITING: usize = 16;
@@ -63,7 +63,7 @@ pub(super) const FREE: u64 = 0;
 
 /// What an object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ObjectKind {
     Counter = 1,
     Event = 2,
     Mutex = 3,
@@ -72,7 +72,7 @@ pub(super) enum Kind {
     Channel = 6,
 }
 
-impl Kind {
+impl ObjectKind {
     /// As users know it.
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -88,7 +88,7 @@ impl Kind {
 
 /// How closely to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Look {
+pub(super) enum Check {
     /// At the words alone.
     Quick,
     /// And whether their owners live.
@@ -97,13 +97,13 @@ pub(super) enum Look {
 
 /// How long to wait.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Patience {
+pub(super) enum WaitLimit {
     None,
     Until(Instant),
     Endless,
 }
 
-impl Patience {
+impl WaitLimit {
     /// So long from now on. A time behind the end of the clock never comes.
     pub(super) fn of(timeout: Duration) -> Self {
         Instant::now().checked_add(timeout).map_or(Self::Endless, Self::Until)
@@ -127,7 +127,7 @@ pub(super) struct Object {
     memory: CommonMemory,
     /// Its descriptor, and what tells that it still is that.
     segment: Arc<Segment>,
-    identity: Identity,
+    identity: FileIdentity,
     /// What shows that this process lives; its byte is the slot.
     sign: Sign,
     /// This process, in the memory.
@@ -138,7 +138,7 @@ pub(super) struct Object {
 
 impl Object {
     /// A new object with a body of so many bytes, which `fill` writes before anyone else has it.
-    pub(super) fn new(kind: Kind, body_bytes: usize, fill: impl FnOnce(&CommonMemory)) -> Result<Arc<Self>> {
+    pub(super) fn new(kind: ObjectKind, body_bytes: usize, fill: impl FnOnce(&CommonMemory)) -> Result<Arc<Self>> {
         let failed = |error| {
             Error::between(Between::Unfit, format!("could not create {}: no memory to share: {error}", kind.name()))
         };
@@ -151,7 +151,7 @@ impl Object {
     }
 
     /// An object that another process has made.
-    pub(super) fn join(kind: Kind, descriptor: Arc<OwnedFd>) -> Result<Arc<Self>> {
+    pub(super) fn join(kind: ObjectKind, descriptor: Arc<OwnedFd>) -> Result<Arc<Self>> {
         let failed = |error| Error::between(Between::Unfit, format!("could not map {}: {error}", kind.name()));
         let bytes = sys::memory_bytes(&descriptor).map_err(failed)?;
         let memory = CommonMemory::new(&descriptor, bytes).map_err(failed)?;
@@ -188,8 +188,8 @@ impl Object {
         self.owner.is_here()
     }
 
-    /// The same, as an error; `what` is as in [`Kind::name`].
-    pub(super) fn check_process(&self, kind: Kind) -> Result<()> {
+    /// The same, as an error; `what` is as in [`ObjectKind::name`].
+    pub(super) fn check_process(&self, kind: ObjectKind) -> Result<()> {
         if self.is_here() { Ok(()) } else { Err(Error::forked(kind.name())) }
     }
 
@@ -230,14 +230,14 @@ impl Object {
     }
 
     /// Whether another process that has an end of a role was found, and whether one that died with some was.
-    pub(super) fn find_ends(&self, role: usize, look: Look) -> (bool, bool) {
+    pub(super) fn find_ends(&self, role: usize, look: Check) -> (bool, bool) {
         let used = usize::try_from(self.word(SLOTS_USED).load(Ordering::SeqCst)).map_or(SLOTS, |used| used.min(SLOTS));
         let mut died = self.word(DIED + 8 * role).load(Ordering::SeqCst) != 0;
         for slot in 0..used {
             if self.word(end_word(slot, role)).load(Ordering::SeqCst) == 0 {
                 continue;
             }
-            if look == Look::Quick || slot == self.slot() || self.is_owned(slot) {
+            if look == Check::Quick || slot == self.slot() || self.is_owned(slot) {
                 return (true, died);
             }
             died = true;
@@ -258,15 +258,15 @@ impl Object {
     }
 
     /// Tries until it works or patience ends (rules 4 and 5).
-    pub(super) fn wait<R>(&self, patience: Patience, mut attempt: impl FnMut(Look) -> Option<R>) -> Option<R> {
-        let first = attempt(Look::Quick);
+    pub(super) fn wait<R>(&self, patience: WaitLimit, mut attempt: impl FnMut(Check) -> Option<R>) -> Option<R> {
+        let first = attempt(Check::Quick);
         if first.is_some() {
             return first;
         }
-        if !matches!(patience, Patience::None) {
+        if !matches!(patience, WaitLimit::None) {
             for _ in 0..YIELDS {
                 std::thread::yield_now();
-                let found = attempt(Look::Quick);
+                let found = attempt(Check::Quick);
                 if found.is_some() {
                     return found;
                 }
@@ -281,7 +281,7 @@ impl Object {
             }
             self.word(WAITING).fetch_add(1, Ordering::SeqCst);
             let seen = self.word(BELL).load(Ordering::SeqCst);
-            let found = attempt(if close { Look::Close } else { Look::Quick });
+            let found = attempt(if close { Check::Close } else { Check::Quick });
             if found.is_none()
                 && let Some(slice) = slice
             {

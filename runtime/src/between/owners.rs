@@ -2,10 +2,10 @@
 
 use std::sync::atomic::Ordering;
 
-use super::object::{FREE, Look, Object};
+use super::object::{Check, FREE, Object};
 
 /// A word that this process holds, until it is dropped.
-pub(super) struct Held<'a> {
+pub(super) struct OwnedWord<'a> {
     object: &'a Object,
     offset: usize,
     /// Whether it was taken from a process that died with it.
@@ -13,20 +13,20 @@ pub(super) struct Held<'a> {
 }
 
 /// Takes the word at an offset if it is nobody's, or, looking closely, a dead one's.
-pub(super) fn take<'a>(object: &'a Object, offset: usize, look: Look) -> Option<Held<'a>> {
+pub(super) fn take<'a>(object: &'a Object, offset: usize, look: Check) -> Option<OwnedWord<'a>> {
     let word = object.word(offset);
-    let held = |owner_died| Held { object, offset, owner_died };
+    let held = |owner_died| OwnedWord { object, offset, owner_died };
     let owner = match word.compare_exchange(FREE, object.name, Ordering::SeqCst, Ordering::SeqCst) {
         Ok(_) => return Some(held(false)),
         Err(owner) => owner,
     };
-    if look == Look::Quick || object.is_alive(owner) {
+    if look == Check::Quick || object.is_alive(owner) {
         return None;
     }
     word.compare_exchange(owner, object.name, Ordering::SeqCst, Ordering::SeqCst).is_ok().then(|| held(true))
 }
 
-impl Drop for Held<'_> {
+impl Drop for OwnedWord<'_> {
     fn drop(&mut self) {
         if !self.object.is_here() {
             return;
@@ -41,27 +41,27 @@ impl Drop for Held<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::between::object::{HEAD, Kind, NAME_BITS};
+    use crate::between::object::{HEAD, NAME_BITS, ObjectKind};
 
     #[test]
     fn a_word_of_nobody_that_lives_is_taken_and_reported() {
-        let object = Object::new(Kind::Mutex, 0, |_| ()).unwrap();
+        let object = Object::new(ObjectKind::Mutex, 0, |_| ()).unwrap();
         // No slot, one that was never used, one of another incarnation, one behind the table, and more than a name.
         let other_incarnation = object.name + (1 << 16);
         for nonsense in [1 << 16, 9 << 16 | 9, other_incarnation, 0xffff, u64::MAX, 1 << NAME_BITS | object.name] {
             object.word(HEAD).store(nonsense, Ordering::SeqCst);
-            assert!(take(&object, HEAD, Look::Quick).is_none());
-            assert!(take(&object, HEAD, Look::Close).unwrap().owner_died, "{nonsense:#x}");
+            assert!(take(&object, HEAD, Check::Quick).is_none());
+            assert!(take(&object, HEAD, Check::Close).unwrap().owner_died, "{nonsense:#x}");
             assert_eq!(object.word(HEAD).load(Ordering::SeqCst), FREE);
         }
     }
 
     #[test]
     fn another_thread_of_this_process_holds_it_too() {
-        let object = Object::new(Kind::Mutex, 0, |_| ()).unwrap();
-        let held = take(&object, HEAD, Look::Close).unwrap();
-        assert!(!held.owner_died && take(&object, HEAD, Look::Close).is_none());
+        let object = Object::new(ObjectKind::Mutex, 0, |_| ()).unwrap();
+        let held = take(&object, HEAD, Check::Close).unwrap();
+        assert!(!held.owner_died && take(&object, HEAD, Check::Close).is_none());
         drop(held);
-        assert!(take(&object, HEAD, Look::Quick).is_some());
+        assert!(take(&object, HEAD, Check::Quick).is_some());
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::object::{BODY, FREE, Kind, Look, Object, Patience};
-use super::owners::{Held, take};
+use super::object::{BODY, Check, FREE, Object, ObjectKind, WaitLimit};
+use super::owners::{OwnedWord, take};
 use super::travel::travels;
 use crate::error::{Between, Error, Result};
 
@@ -62,7 +62,7 @@ pub struct Semaphore {
 /// A wait looks at all permits: 65,536 take 50 µs.
 const PERMITS_MAX: usize = 1 << 16;
 
-travels!(Semaphore, Kind::Semaphore, |object| Semaphore { object });
+travels!(Semaphore, ObjectKind::Semaphore, |object| Semaphore { object });
 
 impl Semaphore {
     /// Creates a semaphore with `permits` permits, 1 to 65,536, all free.
@@ -76,7 +76,7 @@ impl Semaphore {
             let what = format!("a Semaphore needs 1 to {PERMITS_MAX} permits, got {permits}");
             return Err(Error::invalid_option(what));
         }
-        Ok(Self { object: Object::new(Kind::Semaphore, 8 * permits, |_| ())? })
+        Ok(Self { object: Object::new(ObjectKind::Semaphore, 8 * permits, |_| ())? })
     }
 
     /// Waits for a permit, and takes it.
@@ -85,7 +85,7 @@ impl Semaphore {
     ///
     /// This process is a fork of the process that had the semaphore ([`is_forked`](Error::is_forked)).
     pub fn acquire(&self) -> Result<SemaphorePermit<'_>> {
-        let permit = self.acquire_for(Patience::Endless)?;
+        let permit = self.acquire_for(WaitLimit::Endless)?;
         permit.ok_or_else(|| Error::between(Between::TimedOut, "a Semaphore had no permit at the end of time"))
     }
 
@@ -95,7 +95,7 @@ impl Semaphore {
     ///
     /// The errors of [`acquire`](Self::acquire).
     pub fn try_acquire(&self) -> Result<Option<SemaphorePermit<'_>>> {
-        self.acquire_for(Patience::None)
+        self.acquire_for(WaitLimit::None)
     }
 
     /// Waits up to `timeout` for a permit. Returns `None` if the time is over first.
@@ -104,21 +104,21 @@ impl Semaphore {
     ///
     /// The errors of [`acquire`](Self::acquire).
     pub fn acquire_timeout(&self, timeout: Duration) -> Result<Option<SemaphorePermit<'_>>> {
-        self.acquire_for(Patience::of(timeout))
+        self.acquire_for(WaitLimit::of(timeout))
     }
 
-    fn acquire_for(&self, patience: Patience) -> Result<Option<SemaphorePermit<'_>>> {
-        self.object.check_process(Kind::Semaphore)?;
+    fn acquire_for(&self, patience: WaitLimit) -> Result<Option<SemaphorePermit<'_>>> {
+        self.object.check_process(ObjectKind::Semaphore)?;
         let held = self.object.wait(patience, |look| self.take(look));
         Ok(held.map(|held| SemaphorePermit { held }))
     }
 
-    fn take(&self, look: Look) -> Option<Held<'_>> {
+    fn take(&self, look: Check) -> Option<OwnedWord<'_>> {
         let permits = self.permits();
         // Each process begins at another, so that they meet seldom.
         let first = self.object.slot() % permits.max(1);
         let mut places = (first..permits).chain(0..first).map(|permit| BODY + 8 * permit);
-        if look == Look::Quick {
+        if look == Check::Quick {
             return places.find_map(|offset| {
                 let is_free = self.object.word(offset).load(Ordering::SeqCst) == FREE;
                 if is_free { take(&self.object, offset, look) } else { None }
@@ -146,7 +146,7 @@ impl fmt::Debug for Semaphore {
 /// Holds a permit of a [`Semaphore`], and releases it when dropped.
 #[must_use = "the permit is given back as soon as this is dropped"]
 pub struct SemaphorePermit<'a> {
-    held: Held<'a>,
+    held: OwnedWord<'a>,
 }
 
 impl SemaphorePermit<'_> {

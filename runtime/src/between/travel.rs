@@ -5,23 +5,26 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
-use super::object::{Kind, Object};
+use super::object::{Object, ObjectKind};
 use crate::codec;
-use crate::shared::{self, Form, Name, Right};
+use crate::shared::{self, Name, Right, WriteAs};
 
 /// Notes an object for the worker, and writes its name.
-pub(super) fn serialize<S: Serializer>(kind: Kind, object: &Object, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn serialize<S: Serializer>(kind: ObjectKind, object: &Object, serializer: S) -> Result<S::Ok, S::Error> {
     match shared::form_for::<S>() {
-        Form::Name | Form::KeptName => {
+        WriteAs::Name | WriteAs::KeptName => {
             let name = shared::grant(object.segment(), Right::Open, kind as u32, (0, 0)).map_err(ser::Error::custom)?;
             name.serialize(serializer)
         }
-        Form::Value | Form::Refused => Err(refused(kind.name())),
+        WriteAs::Value | WriteAs::Refused => Err(refused(kind.name())),
     }
 }
 
 /// Finds the object that a name stands for.
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(kind: Kind, deserializer: D) -> Result<Arc<Object>, D::Error> {
+pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    kind: ObjectKind,
+    deserializer: D,
+) -> Result<Arc<Object>, D::Error> {
     if !codec::is_own_deserializer::<D>() {
         return Err(not_here(kind.name()));
     }

@@ -70,14 +70,14 @@ fn role_word(role: Role) -> &'static str {
 
 /// How a process of this program reaches the point where it can become a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Entry {
+pub(crate) enum EntryPoint {
     /// `main` runs up to `init()`.
     Main,
     /// libtest runs the test of this name.
     Test(&'static str),
 }
 
-static ENTRY: OnceLock<Entry> = OnceLock::new();
+static ENTRY: OnceLock<EntryPoint> = OnceLock::new();
 /// 0 for a program that a person started, 1 for its workers, 2 for theirs, …
 static DEPTH: AtomicU32 = AtomicU32::new(0);
 
@@ -89,19 +89,19 @@ static CODE: AtomicUsize = AtomicUsize::new(0);
 
 /// Notes that this process has entered, and how another can. The first entry stands: any of a program's is as good. `code` is
 /// the address of a public function of this crate.
-pub(crate) fn set_entry(entry: Entry, code: usize) {
+pub(crate) fn set_entry(entry: EntryPoint, code: usize) {
     CODE.store(code, Ordering::Relaxed);
     let _ = ENTRY.set(entry);
 }
 
 /// The way that this process has entered, or that its tests offer: so a plain `#[test]` beside a `#[poolmap::test]` has workers
 /// whichever of them runs first, and also in a process of its own.
-fn entered() -> Option<&'static Entry> {
-    static OFFERED: OnceLock<Option<Entry>> = OnceLock::new();
+fn entered() -> Option<&'static EntryPoint> {
+    static OFFERED: OnceLock<Option<EntryPoint>> = OnceLock::new();
     match ENTRY.get() {
-        Some(test @ Entry::Test(_)) => Some(test),
+        Some(test @ EntryPoint::Test(_)) => Some(test),
         // A test that calls `init()` may be one of many, each of which a worker would run up to there.
-        entered => OFFERED.get_or_init(|| registry::first_test().map(Entry::Test)).as_ref().or(entered),
+        entered => OFFERED.get_or_init(|| registry::first_test().map(EntryPoint::Test)).as_ref().or(entered),
     }
 }
 
@@ -111,7 +111,7 @@ fn entered() -> Option<&'static Entry> {
 ///
 /// This process may start no workers: it never entered and has no `#[poolmap::test]`, it stands too deep in pools, it has more
 /// rights than its user, or there is no file to start it from.
-pub(crate) fn entry() -> Result<&'static Entry> {
+pub(crate) fn entry() -> Result<&'static EntryPoint> {
     let entry = entered().ok_or_else(|| Error::new(Kind::NotInitialized))?;
     let depth = depth();
     if depth >= DEPTH_MAX {

@@ -6,10 +6,10 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 
-use super::program::{Entry, MARKER, Marker, depth, program};
+use super::program::{EntryPoint, MARKER, Marker, depth, program};
 use crate::output::Files;
 use crate::registry;
-use crate::sys::{self, Folder, Group, Process, Spawn, Stdout, Surroundings};
+use crate::sys::{self, ChildProcess, Folder, Group, Spawn, Stdout, Surroundings};
 use crate::task::{Output, Role};
 use crate::transport::{Arena, Link};
 use crate::wire::{Greeting, Welcome};
@@ -63,12 +63,12 @@ impl fmt::Display for StartError {
 ///
 /// It must be called by a thread that lives as long as the worker may: the kernel ends the worker with it.
 pub(crate) fn start(
-    entry: &Entry,
+    entry: &EntryPoint,
     start: &Start,
     surroundings: &Surroundings,
     arena: Option<&Arena>,
     index: usize,
-) -> std::result::Result<(Process, Link), StartError> {
+) -> std::result::Result<(ChildProcess, Link), StartError> {
     let greeting = Greeting::new(registry::fingerprint());
     let (mut link, worker_end, memory) = Link::new(arena, greeting, start.frame_bytes_max)?;
     let welcome = Welcome {
@@ -81,7 +81,7 @@ pub(crate) fn start(
         has_stdout: false,
         output: start.output,
     };
-    let stdout = matches!(entry, Entry::Test(_)).then(sys::stdout);
+    let stdout = matches!(entry, EntryPoint::Test(_)).then(sys::stdout);
     link.greet(welcome, arena, memory.as_ref(), stdout, Files::new(start.output)?)?;
     // It was sent, and each descriptor counts where they are few.
     drop(memory);
@@ -91,11 +91,11 @@ pub(crate) fn start(
 
 /// Starts this program again, with its end of the channel.
 fn spawn(
-    entry: &Entry,
+    entry: &EntryPoint,
     start: &Start,
     surroundings: &Surroundings,
     channel: OwnedFd,
-) -> std::result::Result<Process, StartError> {
+) -> std::result::Result<ChildProcess, StartError> {
     let program = program().map_err(StartError::NoProgram)?;
     let folder = if surroundings.leaves_folder_to_process() { Folder::Given } else { Folder::Inherited };
     let marker = Marker {
@@ -119,18 +119,18 @@ fn spawn(
         stdout,
         group: if start.role.ends_with_parent() { Group::Own } else { Group::OfParent },
     };
-    Process::spawn(spawn).map_err(|error| StartError::Program(program, error))
+    ChildProcess::spawn(spawn).map_err(|error| StartError::Program(program, error))
 }
 
 /// What this program is started with, its name first, and what becomes of its standard output.
-fn arguments(entry: &Entry) -> (Vec<CString>, Stdout) {
+fn arguments(entry: &EntryPoint) -> (Vec<CString>, Stdout) {
     let text = |text: &str| CString::new(text).ok();
     // What this process was given holds no zero byte, nor does the name of a function.
     let mut own = std::env::args_os().filter_map(|argument| CString::new(argument.into_vec()).ok());
     let name = own.next().or_else(|| text("worker"));
     match entry {
-        Entry::Main => (name.into_iter().chain(own).collect(), Stdout::Inherited),
-        Entry::Test(test) => {
+        EntryPoint::Main => (name.into_iter().chain(own).collect(), Stdout::Inherited),
+        EntryPoint::Test(test) => {
             // libtest announces the test on its standard output, so the worker gets the real one by the socket.
             let options = [test, "--exact", "--nocapture", "--include-ignored", "--test-threads=1"];
             (name.into_iter().chain(options.into_iter().filter_map(text)).collect(), Stdout::Null)

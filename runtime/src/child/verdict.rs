@@ -202,7 +202,7 @@ fn by_signal(signal: i32, reason: Reason) -> TaskErrorKind {
     let note = match reason {
         Reason::MemoryLimit(limit) => return TaskErrorKind::MemoryLimit { limit },
         Reason::StackOverflow(bytes) => {
-            format!("stack overflow (the stack of a task is {}: Pool::builder().stack_bytes(…))", Size(bytes))
+            format!("stack overflow (the stack of a task is {}: Pool::builder().stack_bytes(…))", ByteSize(bytes))
         }
         Reason::AllocationFailed => "an allocation failed".to_owned(),
         Reason::NotMapped(address) => format!("it read, wrote or ran address {address:#x}, which is not mapped"),
@@ -221,9 +221,9 @@ fn by_signal(signal: i32, reason: Reason) -> TaskErrorKind {
 }
 
 /// Displays a number of bytes in the largest unit that divides it.
-struct Size(u64);
+struct ByteSize(u64);
 
-impl fmt::Display for Size {
+impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (bits, unit) in [(30, "GiB"), (20, "MiB"), (10, "KiB")] {
             let count = self.0 >> bits;
@@ -413,7 +413,7 @@ mod tests {
 
     #[test]
     fn sizes_are_shown_as_they_are_written() {
-        let shown = [8 << 20, 64 << 10, 3 << 30, 1000, 0, (1 << 20) + 1024].map(|bytes| Size(bytes).to_string());
+        let shown = [8 << 20, 64 << 10, 3 << 30, 1000, 0, (1 << 20) + 1024].map(|bytes| ByteSize(bytes).to_string());
         assert_eq!(shown, ["8 MiB", "64 KiB", "3 GiB", "1000 bytes", "0 bytes", "1025 KiB"]);
     }
 }

@@ -19,7 +19,7 @@ use serde::de::value::{StrDeserializer, U32Deserializer};
 use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, Visitor};
 
 use super::depth::Depth;
-use super::shape::{self, Found, SUM_BYTES, Tag};
+use super::shape::{self, FoundVariant, SUM_BYTES, Tag};
 use super::{ASYMMETRIC, CONFIG, Config, EMPTY_ELEMENTS_MAX, plain};
 use crate::sys;
 
@@ -47,11 +47,11 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8]), De
 
 /// Reads one value, but for the sum behind it.
 #[inline]
-fn read<T: DeserializeOwned>(bytes: &[u8], memory_left: u64) -> Result<(T, Source<'_>), DecodeError> {
-    let mut decoder = DecoderImpl::new(Source { bytes, sum: 0, memory_left }, CONFIG, ());
+fn read<T: DeserializeOwned>(bytes: &[u8], memory_left: u64) -> Result<(T, InputBytes<'_>), DecodeError> {
+    let mut decoder = DecoderImpl::new(InputBytes { bytes, sum: 0, memory_left }, CONFIG, ());
     let value = T::deserialize(Deserializer { decoder: &mut decoder, depth: Depth::outermost() })?;
-    let &mut Source { bytes, sum, memory_left } = decoder.reader();
-    Ok((value, Source { bytes, sum, memory_left }))
+    let &mut InputBytes { bytes, sum, memory_left } = decoder.reader();
+    Ok((value, InputBytes { bytes, sum, memory_left }))
 }
 
 /// Reads a value that stands without its sum, as bincode writes one without an enum, and may take so much memory.
@@ -70,7 +70,7 @@ pub(crate) fn is_own_deserializer<D>() -> bool {
 }
 
 /// The bytes that were not read yet, and what is known of those that were.
-struct Source<'de> {
+struct InputBytes<'de> {
     bytes: &'de [u8],
     /// That of the structs so far.
     sum: u32,
@@ -78,7 +78,7 @@ struct Source<'de> {
     memory_left: u64,
 }
 
-impl Source<'_> {
+impl InputBytes<'_> {
     /// Compares the sum behind a value.
     #[inline(always)]
     fn check_sum(&mut self) -> Result<(), DecodeError> {
@@ -111,7 +111,7 @@ fn too_large() -> DecodeError {
     ))
 }
 
-impl<'de> BorrowReader<'de> for Source<'de> {
+impl<'de> BorrowReader<'de> for InputBytes<'de> {
     #[inline]
     fn take_bytes(&mut self, length: usize) -> Result<&'de [u8], DecodeError> {
         let Some((taken, left)) = self.bytes.split_at_checked(length) else {
@@ -122,7 +122,7 @@ impl<'de> BorrowReader<'de> for Source<'de> {
     }
 }
 
-impl Reader for Source<'_> {
+impl Reader for InputBytes<'_> {
     #[inline]
     fn read(&mut self, bytes: &mut [u8]) -> Result<(), DecodeError> {
         bytes.copy_from_slice(self.take_bytes(bytes.len())?);
@@ -132,7 +132,7 @@ impl Reader for Source<'_> {
 
 /// What it reads next, be it a value or the next part of one.
 struct Deserializer<'a, 'de> {
-    decoder: &'a mut DecoderImpl<Source<'de>, Config, ()>,
+    decoder: &'a mut DecoderImpl<InputBytes<'de>, Config, ()>,
     depth: Depth,
 }
 
@@ -149,15 +149,15 @@ impl<'a, 'de> Deserializer<'a, 'de> {
 
     /// So many elements, as the bytes claim.
     #[inline]
-    fn elements(self, length: usize) -> Parts<'a, 'de> {
+    fn elements(self, length: usize) -> SizedItems<'a, 'de> {
         let bytes_before = self.decoder.reader().bytes.len();
-        Parts { deserializer: self, length, left: length, bytes_before, is_bounded: length <= bytes_before }
+        SizedItems { deserializer: self, length, left: length, bytes_before, is_bounded: length <= bytes_before }
     }
 
     /// So many fields, as the type says.
     #[inline]
-    fn fields(self, length: usize) -> Parts<'a, 'de> {
-        Parts { deserializer: self, length, left: length, bytes_before: usize::MAX, is_bounded: true }
+    fn fields(self, length: usize) -> SizedItems<'a, 'de> {
+        SizedItems { deserializer: self, length, left: length, bytes_before: usize::MAX, is_bounded: true }
     }
 
     /// A struct, whose fields count for the sum behind the value.
@@ -340,7 +340,7 @@ impl<'de> de::Deserializer<'de> for Deserializer<'_, 'de> {
 }
 
 /// So many elements, fields or entries.
-struct Parts<'a, 'de> {
+struct SizedItems<'a, 'de> {
     deserializer: Deserializer<'a, 'de>,
     length: usize,
     left: usize,
@@ -350,7 +350,7 @@ struct Parts<'a, 'de> {
     is_bounded: bool,
 }
 
-impl<'de> Parts<'_, 'de> {
+impl<'de> SizedItems<'_, 'de> {
     #[inline]
     fn next<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, DecodeError> {
         if self.left == 0 {
@@ -373,14 +373,14 @@ impl<'de> Parts<'_, 'de> {
         charged.map_err(|_| DecodeError::OtherString(super::too_many_empty()))
     }
 
-    /// What a visitor may reserve. Parts that take no bytes can be more, which none needs to know beforehand.
+    /// What a visitor may reserve. Elements that take no bytes can be more, which none needs to know beforehand.
     #[inline]
     fn hint(&self) -> Option<usize> {
         self.is_bounded.then_some(self.left.min(HINT_MAX))
     }
 }
 
-impl<'de> de::SeqAccess<'de> for Parts<'_, 'de> {
+impl<'de> de::SeqAccess<'de> for SizedItems<'_, 'de> {
     type Error = DecodeError;
 
     #[inline]
@@ -394,7 +394,7 @@ impl<'de> de::SeqAccess<'de> for Parts<'_, 'de> {
     }
 }
 
-impl<'de> de::MapAccess<'de> for Parts<'_, 'de> {
+impl<'de> de::MapAccess<'de> for SizedItems<'_, 'de> {
     type Error = DecodeError;
 
     #[inline]
@@ -429,9 +429,9 @@ impl<'a, 'de> de::EnumAccess<'de> for Enum<'a, 'de> {
         let Self { deserializer, variants } = self;
         let tag = Tag(u32::decode(deserializer.decoder)?);
         let variant = match tag.find(variants) {
-            Found::AtIndex => seed.deserialize(index(tag))?,
-            Found::Named(name) => seed.deserialize(named(name))?,
-            Found::Nowhere => return Err(DecodeError::Other(ASYMMETRIC)),
+            FoundVariant::AtIndex => seed.deserialize(index(tag))?,
+            FoundVariant::Named(name) => seed.deserialize(named(name))?,
+            FoundVariant::Nowhere => return Err(DecodeError::Other(ASYMMETRIC)),
         };
         Ok((variant, Variant { deserializer, tag }))
     }

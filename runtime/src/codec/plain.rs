@@ -250,14 +250,14 @@ mod tests {
     #[cfg_attr(target_endian = "big", ignore = "by rule 1, nothing is")]
     fn a_sequence_of_numbers_is_written_at_once() {
         #[derive(Serialize)]
-        struct Signal {
+        struct Samples {
             samples: Vec<f32>,
             bytes: Box<[u8]>,
         }
         assert_eq!(writes(&vec![0.5f64; 100]), 2);
         assert_eq!(writes(&[0u8; 100][..]), 2);
         assert_eq!(writes(&vec![vec![0i128; 100]; 3]), 1 + 3 * 2);
-        assert_eq!(writes(&Signal { samples: vec![0.5; 100], bytes: Box::new([0; 100]) }), 2 + 2 + 1);
+        assert_eq!(writes(&Samples { samples: vec![0.5; 100], bytes: Box::new([0; 100]) }), 2 + 2 + 1);
         assert_eq!(writes(&vec![true; 100]), 1 + 100);
     }
 

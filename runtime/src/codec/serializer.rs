@@ -29,7 +29,7 @@ pub(super) trait CountingWriter: Writer {
 #[inline]
 pub(super) fn encode<T: Serialize + ?Sized, W: CountingWriter>(value: &T, writer: W) -> Result<(), EncodeError> {
     let encoder = EncoderImpl::new(writer, CONFIG);
-    let mut state = State { encoder, sum: 0, empty_elements: 0 };
+    let mut state = SerializerState { encoder, sum: 0, empty_elements: 0 };
     value.serialize(Serializer { state: &mut state, depth: Depth::outermost() })?;
     // By rule 1 of `shape`.
     if state.sum != 0 {
@@ -45,7 +45,7 @@ pub(crate) fn is_own_serializer<S>() -> bool {
 }
 
 /// What all parts of a value have in common.
-struct State<W: Writer> {
+struct SerializerState<W: Writer> {
     encoder: EncoderImpl<W, Config>,
     /// That of the structs so far.
     sum: u32,
@@ -55,7 +55,7 @@ struct State<W: Writer> {
 
 /// What it writes next, be it a value or the next part of one.
 struct Serializer<'a, W: Writer> {
-    state: &'a mut State<W>,
+    state: &'a mut SerializerState<W>,
     depth: Depth,
 }
 
@@ -102,8 +102,8 @@ impl<'a, W: CountingWriter> Serializer<'a, W> {
     }
 
     #[inline]
-    fn fields(self, name: &'static str, fields: usize) -> Result<Fields<'a, W>, EncodeError> {
-        Ok(Fields { serializer: self.nested()?, name, fields, left: fields })
+    fn fields(self, name: &'static str, fields: usize) -> Result<FieldWriter<'a, W>, EncodeError> {
+        Ok(FieldWriter { serializer: self.nested()?, name, fields, left: fields })
     }
 
     #[inline(always)]
@@ -132,12 +132,12 @@ impl<'a, W: CountingWriter> ser::Serializer for Serializer<'a, W> {
     type Ok = ();
     type Error = EncodeError;
     type SerializeSeq = Elements<'a, W>;
-    type SerializeTuple = Fields<'a, W>;
+    type SerializeTuple = FieldWriter<'a, W>;
     type SerializeTupleStruct = Struct<'a, W>;
-    type SerializeTupleVariant = Fields<'a, W>;
+    type SerializeTupleVariant = FieldWriter<'a, W>;
     type SerializeMap = Elements<'a, W>;
     type SerializeStruct = Struct<'a, W>;
-    type SerializeStructVariant = Fields<'a, W>;
+    type SerializeStructVariant = FieldWriter<'a, W>;
 
     numbers! {
         serialize_i8: i8,
@@ -241,7 +241,7 @@ impl<'a, W: CountingWriter> ser::Serializer for Serializer<'a, W> {
     }
 
     #[inline]
-    fn serialize_tuple(self, fields: usize) -> Result<Fields<'a, W>, EncodeError> {
+    fn serialize_tuple(self, fields: usize) -> Result<FieldWriter<'a, W>, EncodeError> {
         self.fields("a tuple", fields)
     }
 
@@ -257,7 +257,7 @@ impl<'a, W: CountingWriter> ser::Serializer for Serializer<'a, W> {
         index: u32,
         name: &'static str,
         fields: usize,
-    ) -> Result<Fields<'a, W>, EncodeError> {
+    ) -> Result<FieldWriter<'a, W>, EncodeError> {
         self.variant(index, fields, name)?;
         self.fields(name, fields)
     }
@@ -279,7 +279,7 @@ impl<'a, W: CountingWriter> ser::Serializer for Serializer<'a, W> {
         index: u32,
         name: &'static str,
         fields: usize,
-    ) -> Result<Fields<'a, W>, EncodeError> {
+    ) -> Result<FieldWriter<'a, W>, EncodeError> {
         self.variant(index, fields, name)?;
         self.fields(name, fields)
     }
@@ -339,7 +339,7 @@ fn wrong_length(length: usize) -> EncodeError {
 }
 
 /// The fields of a tuple or of a variant.
-struct Fields<'a, W: Writer> {
+struct FieldWriter<'a, W: Writer> {
     serializer: Serializer<'a, W>,
     /// What they are the fields of.
     name: &'static str,
@@ -348,7 +348,7 @@ struct Fields<'a, W: Writer> {
     left: usize,
 }
 
-impl<W: CountingWriter> Fields<'_, W> {
+impl<W: CountingWriter> FieldWriter<'_, W> {
     #[inline(always)]
     fn next<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
         self.left = self.left.checked_sub(1).ok_or_else(|| wrong_fields(self.name, self.fields))?;
@@ -378,7 +378,7 @@ fn wrong_fields(name: &str, fields: usize) -> EncodeError {
 }
 
 /// The fields of a struct, which count for the sum behind the value.
-struct Struct<'a, W: Writer>(Fields<'a, W>);
+struct Struct<'a, W: Writer>(FieldWriter<'a, W>);
 
 impl<W: CountingWriter> Struct<'_, W> {
     #[inline(always)]
@@ -426,10 +426,10 @@ macro_rules! parts {
 
 parts! {
     SerializeSeq for Elements: serialize_element();
-    SerializeTuple for Fields: serialize_element();
+    SerializeTuple for FieldWriter: serialize_element();
     SerializeTupleStruct for Struct: serialize_field();
-    SerializeTupleVariant for Fields: serialize_field();
+    SerializeTupleVariant for FieldWriter: serialize_field();
     SerializeMap for Elements: serialize_key(), serialize_value();
     SerializeStruct for Struct: serialize_field(&'static str) or skip_field;
-    SerializeStructVariant for Fields: serialize_field(&'static str) or skip_field;
+    SerializeStructVariant for FieldWriter: serialize_field(&'static str) or skip_field;
 }

@@ -53,9 +53,9 @@ impl Tag {
 
     /// Which of these variants it is.
     #[inline(always)]
-    pub(super) fn find<'n>(self, names: &'n [&'n str]) -> Found<'n> {
+    pub(super) fn find<'n>(self, names: &'n [&'n str]) -> FoundVariant<'n> {
         match names.get(self.index() as usize) {
-            Some(name) if self.is_mark_of(name) => Found::AtIndex,
+            Some(name) if self.is_mark_of(name) => FoundVariant::AtIndex,
             _ => self.find_by_name(names),
         }
     }
@@ -66,20 +66,20 @@ impl Tag {
     }
 
     #[cold]
-    fn find_by_name<'n>(self, names: &'n [&'n str]) -> Found<'n> {
+    fn find_by_name<'n>(self, names: &'n [&'n str]) -> FoundVariant<'n> {
         let mut marked = names.iter().filter(|name| self.is_mark_of(name));
         match (marked.next(), marked.next()) {
-            (Some(name), None) => Found::Named(name),
+            (Some(name), None) => FoundVariant::Named(name),
             // A Deserialize that is written by hand may name no variants.
-            (None, None) if names.is_empty() => Found::AtIndex,
-            _ => Found::Nowhere,
+            (None, None) if names.is_empty() => FoundVariant::AtIndex,
+            _ => FoundVariant::Nowhere,
         }
     }
 }
 
 /// The variant that a tag is of.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found<'n> {
+pub(super) enum FoundVariant<'n> {
     /// The one that Deserialize knows by the same index.
     AtIndex,
     /// Another one, by name.
@@ -122,11 +122,11 @@ mod tests {
     fn a_variant_is_found_by_its_index_its_name_or_not_at_all() {
         let tag = Tag::new(1, 2, "Open").unwrap();
         assert_eq!((tag.index(), tag.has_fields(2), tag.has_fields(1)), (1, true, false));
-        assert_eq!(tag.find(&["Legacy", "Open", "Closed"]), Found::AtIndex);
-        assert_eq!(tag.find(&["Open", "Closed"]), Found::Named("Open"));
-        assert_eq!(tag.find(&["Legacy", "older", "oldest", "Open"]), Found::Named("Open"));
-        assert_eq!(tag.find(&["Legacy", "Closed"]), Found::Nowhere);
-        assert_eq!(tag.find(&[]), Found::AtIndex);
+        assert_eq!(tag.find(&["Legacy", "Open", "Closed"]), FoundVariant::AtIndex);
+        assert_eq!(tag.find(&["Open", "Closed"]), FoundVariant::Named("Open"));
+        assert_eq!(tag.find(&["Legacy", "older", "oldest", "Open"]), FoundVariant::Named("Open"));
+        assert_eq!(tag.find(&["Legacy", "Closed"]), FoundVariant::Nowhere);
+        assert_eq!(tag.find(&[]), FoundVariant::AtIndex);
         assert_eq!(Tag::new(1 << 16, 0, "Last"), None);
     }
 

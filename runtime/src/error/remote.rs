@@ -33,7 +33,7 @@ pub struct RemoteError {
     debug: String,
     type_name: String,
     pub(crate) typed: Option<TypedValue>,
-    cause: Option<Box<Cause>>,
+    cause: Option<Box<SourceLink>>,
 }
 
 /// The error value itself: its type, by a hash that is equal in all processes of one binary, and its bytes.
@@ -51,7 +51,8 @@ impl RemoteError {
         type_name: String,
         typed: Option<TypedValue>,
     ) -> Self {
-        let cause = chain.into_iter().rev().fold(None, |source, message| Some(Box::new(Cause { message, source })));
+        let cause =
+            chain.into_iter().rev().fold(None, |source, message| Some(Box::new(SourceLink { message, source })));
         Self { message, debug, type_name, typed, cause }
     }
 
@@ -91,18 +92,18 @@ impl Error for RemoteError {
 
 /// One link of the chain of sources.
 #[derive(Clone, Debug)]
-struct Cause {
+struct SourceLink {
     message: String,
-    source: Option<Box<Cause>>,
+    source: Option<Box<SourceLink>>,
 }
 
-impl fmt::Display for Cause {
+impl fmt::Display for SourceLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
 }
 
-impl Error for Cause {
+impl Error for SourceLink {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.source.as_deref().map(|cause| cause as _)
     }

@@ -20,11 +20,11 @@ use super::{CodecError, RemoteError, chain};
 #[derive(Clone, Debug)]
 pub struct TaskError {
     /// Results are moved often, and errors are few: what they hold stands aside.
-    inner: Box<Inner>,
+    inner: Box<TaskErrorInner>,
 }
 
 #[derive(Clone, Debug)]
-struct Inner {
+struct TaskErrorInner {
     index: usize,
     function: &'static str,
     attempts: u32,
@@ -117,7 +117,7 @@ impl TaskError {
         kind: TaskErrorKind,
     ) -> Self {
         Self {
-            inner: Box::new(Inner {
+            inner: Box::new(TaskErrorInner {
                 index,
                 function,
                 attempts,

@@ -31,14 +31,14 @@ const AWAIT_ROUNDS_MAX: u32 = 20_000;
 
 #[derive(Default)]
 struct Plan {
-    entries: Vec<Entry>,
+    entries: Vec<PlannedFault>,
     tokens: Option<PathBuf>,
     random: AtomicU64,
     /// Half of a frame is being sent, and after that this process ends.
     cut: AtomicBool,
 }
 
-struct Entry {
+struct PlannedFault {
     /// None for every point.
     point: Option<Point>,
     action: Action,
@@ -96,7 +96,7 @@ impl Plan {
             } else if let Some(number) = entry.strip_prefix("seed=") {
                 seed = number.parse().ok()?;
             } else {
-                plan.entries.push(Entry::parse(entry)?);
+                plan.entries.push(PlannedFault::parse(entry)?);
             }
         }
         let of_process = u64::from(std::process::id()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -168,7 +168,7 @@ impl Plan {
     }
 }
 
-impl Entry {
+impl PlannedFault {
     fn parse(text: &str) -> Option<Self> {
         let (point, rest) = text.split_once(':')?;
         let (action, time) = match rest.split_once('@') {

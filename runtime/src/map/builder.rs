@@ -11,7 +11,7 @@ use super::iter::{PoolIter, PoolIterUnordered};
 use super::on_error::{OnError, Stop};
 use super::options::Options;
 use crate::error::{Error, Kind, Result, TaskError};
-use crate::pool::{self, Pool, Shared};
+use crate::pool::{self, Pool, PoolShared};
 use crate::progress::ShowProgress;
 use crate::registry::{Given, Item, Named, WorkerFn};
 
@@ -199,7 +199,7 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
     }
 
     /// The pool that it runs on, and the same again if that is to be started before the first task.
-    pub(super) fn target(&self) -> Result<(Arc<Shared>, Option<&'static Pool>)> {
+    pub(super) fn target(&self) -> Result<(Arc<PoolShared>, Option<&'static Pool>)> {
         match self.pool {
             Some(pool) => Ok((pool.shared()?, None)),
             None => pool::global_unstarted().map(|(pool, shared)| (shared, Some(pool))),

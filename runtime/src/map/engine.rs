@@ -10,14 +10,14 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use self::again::Again;
-use self::input::Stage;
+use self::again::Retries;
+use self::input::StagingBuffer;
 use super::columns::{Columns, Length};
 use super::options::Options;
 use super::replies::{Indexed, Replies};
 use super::rows::Rows;
 use crate::error::{Error, Kind, Result, TaskErrorKind};
-use crate::pool::{self, CallFailure, CallId, CallRules, Pace, Pool, Shared, Step};
+use crate::pool::{self, CallFailure, CallId, CallRules, Consumer, Pool, PoolShared, Step};
 use crate::progress::{Ended, Shown};
 use crate::registry::WorkerFn;
 use crate::task::{Done, Outcomes, Output};
@@ -55,7 +55,7 @@ pub(super) enum Unread {
 
 /// A map that is running.
 pub(super) struct Engine<F: WorkerFn, A> {
-    shared: Arc<Shared>,
+    shared: Arc<PoolShared>,
     /// The global pool, until it is started for the first task: what has none starts nothing.
     unstarted: Option<&'static Pool>,
     call: CallId,
@@ -68,7 +68,7 @@ pub(super) struct Engine<F: WorkerFn, A> {
     /// Tasks that have their outcome, not yet given out.
     ready: VecDeque<Replies>,
     /// What is kept for tasks that may fail, if they are to be executed again.
-    again: Option<Again>,
+    again: Option<Retries>,
     /// Tasks read, and not yet yielded.
     outstanding: usize,
     /// The bytes of their arguments and results.
@@ -84,7 +84,7 @@ pub(super) struct Engine<F: WorkerFn, A> {
     in_foreign_code: bool,
     /// The last chunk took long to read.
     slow_input: bool,
-    stage: Stage,
+    stage: StagingBuffer,
     last_step: Instant,
     /// The results given out since then.
     since_look: u32,
@@ -96,7 +96,7 @@ pub(super) struct Engine<F: WorkerFn, A> {
 
 impl<F: WorkerFn, A: Columns> Engine<F, A> {
     /// Checks the options and the lengths, and opens the call.
-    pub(super) fn new(shared: Arc<Shared>, columns: A, options: Options, unread: Unread) -> Result<Self> {
+    pub(super) fn new(shared: Arc<PoolShared>, columns: A, options: Options, unread: Unread) -> Result<Self> {
         options.check()?;
         let now = Instant::now();
         // One that lies behind the end of the clock never comes.
@@ -104,8 +104,8 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         let rows = Rows::new(columns, F::__registration(), options.shortest)?;
         let Options { chunk_size, attempts, limits, progress, .. } = options;
         let pace = match unread {
-            Unread::TimedOut => Pace::Waited,
-            Unread::Failed => Pace::Pulled,
+            Unread::TimedOut => Consumer::Waited,
+            Unread::Failed => Consumer::Pulled,
         };
         let attempts = attempts.unwrap_or(FIRST_ATTEMPT);
         let is_folded = options.merge.is_some();
@@ -123,7 +123,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             call,
             rows,
             window: options.window.unwrap_or(WINDOW),
-            again: options.retry.executions.map(|_| Again::default()),
+            again: options.retry.executions.map(|_| Retries::default()),
             options,
             deadline,
             unread,
@@ -136,7 +136,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             has_failed: false,
             in_foreign_code: false,
             slow_input: false,
-            stage: Stage::default(),
+            stage: StagingBuffer::default(),
             last_step: now,
             since_look: 0,
             shown,
@@ -241,7 +241,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     /// Waits until there is something to do, and does it.
     fn step(&mut self) {
         let reads = self.reads();
-        let next_again = self.again.as_ref().and_then(Again::next_at);
+        let next_again = self.again.as_ref().and_then(Retries::next_at);
         let until = self.deadline.map(|(until, _)| until).into_iter().chain(next_again).min();
         let step = self.shared.step(self.call, reads, self.rows.left(), until);
         self.take_in(step);

@@ -11,7 +11,7 @@ use super::captured::{self, Captured};
 use super::replies::Replies;
 use crate::error::{CodecError, Error, Kind, Result, TaskError, TaskErrorKind};
 use crate::foreign;
-use crate::pool::{Outcome, Pool, Shared, Submitted};
+use crate::pool::{Outcome, Pool, PoolShared, Submitted};
 use crate::registry::{EncodedCall, WorkerFn};
 use crate::task::{Done, Output};
 use crate::transport::Chunk;
@@ -63,7 +63,7 @@ impl Pool {
 }
 
 /// Encodes a single call for a pool, whose workers need not be started.
-pub(super) fn encode<F: WorkerFn>(shared: &Shared, call: &F) -> Result<EncodedCall> {
+pub(super) fn encode<F: WorkerFn>(shared: &PoolShared, call: &F) -> Result<EncodedCall> {
     EncodedCall::new(call, shared.frame_bytes_max() - OVERHEAD_BYTES).map_err(not_encoded::<F>)
 }
 
@@ -132,9 +132,9 @@ pub(super) fn not_encoded<F: WorkerFn>(error: CodecError) -> Error {
 /// ```
 #[must_use = "a handle that is dropped cancels its call, if that has not begun"]
 pub struct TaskHandle<T> {
-    shared: Arc<Shared>,
+    shared: Arc<PoolShared>,
     submitted: Arc<Submitted>,
-    decode: fn(&Shared, Outcome) -> Result<Captured<T>>,
+    decode: fn(&PoolShared, Outcome) -> Result<Captured<T>>,
     is_detached: bool,
 }
 
@@ -294,14 +294,14 @@ impl<T> fmt::Debug for TaskHandle<T> {
 }
 
 /// The output of the one task, or why there is none, and what it has printed.
-fn decode<F: WorkerFn>(shared: &Shared, outcome: Outcome) -> Result<Captured<F::Output>> {
+fn decode<F: WorkerFn>(shared: &PoolShared, outcome: Outcome) -> Result<Captured<F::Output>> {
     let done = outcome?;
     Ok(decode_captured::<F>(Some(shared), shared.output(), Done { first_index: 0, ..done }))
 }
 
 /// The output of a task that has its outcome.
 pub(super) fn decode_done<F: WorkerFn>(
-    shared: Option<&Shared>,
+    shared: Option<&PoolShared>,
     output: Output,
     done: Done,
 ) -> std::result::Result<F::Output, TaskError> {
@@ -309,7 +309,7 @@ pub(super) fn decode_done<F: WorkerFn>(
 }
 
 /// The same with what it has printed. A worker whose results make no sense is taken out of service, where there is the pool.
-fn decode_captured<F: WorkerFn>(shared: Option<&Shared>, output: Output, done: Done) -> Captured<F::Output> {
+fn decode_captured<F: WorkerFn>(shared: Option<&PoolShared>, output: Output, done: Done) -> Captured<F::Output> {
     let mut replies = Replies::new(done, output);
     let ((_, outcome), _) = replies.next::<F>().expect("one task has one outcome");
     if let Some(shared) = shared

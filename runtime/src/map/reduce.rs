@@ -8,7 +8,7 @@ use super::columns::Columns;
 use super::engine::{Engine, Late};
 use crate::codec::{Decoder, Encoder};
 use crate::error::{CodecError, Result};
-use crate::registry::{Folded, Folding, Itself, MergeOf, Registration, Stop, TaskCall, WorkerFn};
+use crate::registry::{Folded, Folding, Itself, MergeOf, Registration, TaskAbort, TaskCall, WorkerFn};
 use crate::task::Output;
 
 /// The function that merges two outputs, if it is that of the worker function `G`.
@@ -185,11 +185,11 @@ impl<F: WorkerFn> WorkerFn for Silent<F> {
         Ok(())
     }
 
-    fn __run(call: &mut TaskCall<'_>) -> Result<(), Stop> {
+    fn __run(call: &mut TaskCall<'_>) -> Result<(), TaskAbort> {
         F::__run(call)
     }
 
-    fn __encode_output((): &(), _call: &mut TaskCall<'_>) -> Result<(), Stop> {
+    fn __encode_output((): &(), _call: &mut TaskCall<'_>) -> Result<(), TaskAbort> {
         Ok(())
     }
 

@@ -21,7 +21,7 @@ pub(super) type Indexed<T> = (usize, Result<T, TaskError>);
 pub(super) struct Replies {
     next_index: usize,
     left: usize,
-    outcomes: Source,
+    outcomes: ReplyBytes,
     attempts: u32,
     earlier: Vec<TaskErrorKind>,
     worker: Option<(usize, u32)>,
@@ -37,7 +37,7 @@ pub(super) struct Replies {
     chunk: Option<Chunk>,
 }
 
-enum Source {
+enum ReplyBytes {
     Records(Records),
     /// What each task has printed stands behind its result.
     Captured(Records),
@@ -51,9 +51,9 @@ impl Replies {
             next_index: done.first_index,
             left: done.count,
             outcomes: match done.outcomes {
-                Outcomes::Records(records) if output == Output::Captured => Source::Captured(Records::new(records)),
-                Outcomes::Records(records) => Source::Records(Records::new(records)),
-                Outcomes::Error(kind) => Source::Error(kind),
+                Outcomes::Records(records) if output == Output::Captured => ReplyBytes::Captured(Records::new(records)),
+                Outcomes::Records(records) => ReplyBytes::Records(Records::new(records)),
+                Outcomes::Error(kind) => ReplyBytes::Error(kind),
             },
             attempts: done.attempts,
             earlier: done.earlier,
@@ -91,7 +91,7 @@ impl Replies {
     /// their arguments took. It is [`next`](Self::next) for many, without what only a failed task needs.
     #[inline]
     pub(super) fn outputs<F: WorkerFn>(&mut self, mut give: impl FnMut(F::Output)) -> usize {
-        let Source::Records(records) = &mut self.outcomes else {
+        let ReplyBytes::Records(records) = &mut self.outcomes else {
             return 0;
         };
         let (before, had) = (records.taken(), self.left);
@@ -143,7 +143,7 @@ impl Replies {
         self.next_index += 1;
         let mut bytes = self.argument_bytes + std::mem::take(&mut self.argument_bytes_over);
         let outcome = match &mut self.outcomes {
-            Source::Records(records) => {
+            ReplyBytes::Records(records) => {
                 let before = records.taken();
                 let outcome = match (records.next_output(), self.panic.take()) {
                     (Some(_), Some(panic)) => Err(deserialize_panicked(&panic)),
@@ -153,14 +153,14 @@ impl Replies {
                 bytes += records.taken() - before;
                 outcome
             }
-            Source::Captured(records) => {
+            ReplyBytes::Captured(records) => {
                 let before = records.taken();
                 let (outcome, printed) = take_captured::<F>(records);
                 self.printed = Some(Box::new(printed));
                 bytes += records.taken() - before;
                 outcome
             }
-            Source::Error(kind) => Err(NoOutput::Task(kind.clone())),
+            ReplyBytes::Error(kind) => Err(NoOutput::Task(kind.clone())),
         };
         let outcome = outcome.map_err(|reason| {
             let kind = match reason {
@@ -175,7 +175,7 @@ impl Replies {
             error
         });
         if self.left == 0
-            && let Source::Records(records) | Source::Captured(records) = &mut self.outcomes
+            && let ReplyBytes::Records(records) | ReplyBytes::Captured(records) = &mut self.outcomes
         {
             bytes += records.drop_rest();
         }
@@ -195,8 +195,8 @@ impl Replies {
     /// The buffer that the results stand in.
     pub(super) fn into_buffer(self) -> Option<Vec<u8>> {
         match self.outcomes {
-            Source::Records(records) | Source::Captured(records) => Some(records.into_buffer()),
-            Source::Error(_) => None,
+            ReplyBytes::Records(records) | ReplyBytes::Captured(records) => Some(records.into_buffer()),
+            ReplyBytes::Error(_) => None,
         }
     }
 

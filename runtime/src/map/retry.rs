@@ -18,23 +18,23 @@ pub(super) struct RetryRules {
     /// How many times a task may be executed again after it failed.
     pub(super) executions: Option<u32>,
     pub(super) backoff: Option<Duration>,
-    condition: Option<Condition>,
+    condition: Option<RetryCondition>,
 }
 
 /// Says which errors are worth it.
 #[derive(Clone)]
-struct Condition(Arc<dyn Fn(&TaskError) -> bool + Send + Sync>);
+struct RetryCondition(Arc<dyn Fn(&TaskError) -> bool + Send + Sync>);
 
-impl fmt::Debug for Condition {
+impl fmt::Debug for RetryCondition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Condition")
+        f.write_str("RetryCondition")
     }
 }
 
 impl RetryRules {
     /// Executes a task again only if this says so of its error.
     pub(super) fn only_if(&mut self, condition: impl Fn(&TaskError) -> bool + Send + Sync + 'static) {
-        self.condition = Some(Condition(Arc::new(condition)));
+        self.condition = Some(RetryCondition(Arc::new(condition)));
     }
 
     /// Refuses what says nothing.
@@ -57,7 +57,7 @@ impl RetryRules {
         if !is_failure(error.kind()) || failures > self.executions? {
             return None;
         }
-        let is_worth_it = self.condition.as_ref().is_none_or(|Condition(condition)| condition(error));
+        let is_worth_it = self.condition.as_ref().is_none_or(|RetryCondition(condition)| condition(error));
         is_worth_it.then(|| self.wait(failures))
     }
 

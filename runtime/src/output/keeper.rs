@@ -20,20 +20,20 @@ const READ_BYTES_MAX: u64 = 64 * 1024;
 /// The thread that writes needs no more stack.
 const STACK_BYTES: usize = 256 * 1024;
 
-static KEEPER: OnceLock<Keeper> = OnceLock::new();
+static KEEPER: OnceLock<CaptureThread> = OnceLock::new();
 
-struct Keeper {
+struct CaptureThread {
     files: Files,
     /// What the worker printed to before.
     targets: [File; 2],
-    state: Mutex<State>,
+    state: Mutex<CaptureState>,
     begun: Condvar,
     /// How large the files may become, if that is limited: then they begin anew between tasks, as their length is what counts.
     file_bytes_max: Option<u64>,
 }
 
 #[derive(Default)]
-struct State {
+struct CaptureState {
     tag: String,
     marks: Marks,
     /// Up to where memory was given back.
@@ -49,9 +49,9 @@ pub(crate) fn start(files: Files) -> io::Result<()> {
     // A task that prints more than a file may have gets an error from its printing.
     sys::fail_behind_file_limit();
     sys::replace_output(&files.stdout, &files.stderr)?;
-    let state = Mutex::new(State { tag: "[worker] ".to_owned(), ..State::default() });
+    let state = Mutex::new(CaptureState { tag: "[worker] ".to_owned(), ..CaptureState::default() });
     let file_bytes_max = sys::file_bytes_max();
-    let keeper = Keeper { files, targets: [stdout, stderr], state, begun: Condvar::new(), file_bytes_max };
+    let keeper = CaptureThread { files, targets: [stdout, stderr], state, begun: Condvar::new(), file_bytes_max };
     let keeper = KEEPER.get_or_init(|| keeper);
     let thread = std::thread::Builder::new().name("poolmap-output".to_owned()).stack_size(STACK_BYTES);
     thread.spawn(|| keeper.run())?;
@@ -102,8 +102,8 @@ pub(crate) fn finish(bytes_max: usize) -> Vec<u8> {
     suffix(&stdout, &stderr, bytes_max)
 }
 
-impl Keeper {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl CaptureThread {
+    fn lock(&self) -> MutexGuard<'_, CaptureState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -125,7 +125,7 @@ impl Keeper {
     }
 
     /// Writes what has come since.
-    fn write_out(&self, state: &mut State, open: Open) {
+    fn write_out(&self, state: &mut CaptureState, open: Open) {
         let before = state.marks.written;
         for (stream, file) in self.files.both().into_iter().enumerate() {
             let end = size(file);
@@ -158,7 +158,7 @@ impl Keeper {
     }
 
     /// Gives back the memory of what is dealt with.
-    fn cut(&self, state: &mut State) {
+    fn cut(&self, state: &mut CaptureState) {
         let Self { files, .. } = self;
         let is_tagged = files.output == Output::Tagged;
         let worth = self.file_bytes_max.map_or(CUT_BYTES, |most| CUT_BYTES.min(most / 4));

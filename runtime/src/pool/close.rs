@@ -3,11 +3,11 @@
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use super::core::{Core, Phase, Shared};
+use super::core::{Core, Phase, PoolShared};
 use super::handle::Pool;
 use super::pending::LOOK_INTERVAL;
-use super::queue::{CallRules, POOL, Pace, Queue, Running};
-use super::seat::State;
+use super::queue::{CallRules, Consumer, POOL, Queue, Running};
+use super::seat::Life;
 use super::turn::Wakes;
 use crate::child::Cause;
 use crate::error::{Error, Kind, Result};
@@ -118,7 +118,7 @@ pub(super) fn end_of(thread: JoinHandle<()>) {
     }
 }
 
-impl Shared {
+impl PoolShared {
     /// Waits until the calls that are open are done, and takes their results meanwhile.
     fn finish_calls(&self) {
         let mut core = self.lock();
@@ -126,7 +126,7 @@ impl Shared {
             return;
         }
         // Another join does not wait for this one.
-        let call = self.open_in(&mut core, CallRules { pace: Pace::Pulled, ..CallRules::default() });
+        let call = self.open_in(&mut core, CallRules { pace: Consumer::Pulled, ..CallRules::default() });
         drop(core);
         // It has no tasks: it fails with the pool, or the others come to rest.
         let is_at_rest = |queue: &Queue| queue.is_at_rest(call);
@@ -154,7 +154,7 @@ impl Core {
     /// Tells workers that have nothing to do to end.
     pub(super) fn finish_workers(&mut self) {
         for slot in 0..self.seats.len() {
-            let is_ready = |state: &State| matches!(state, State::Ready);
+            let is_ready = |state: &Life| matches!(state, Life::Ready);
             if self.queue.is_hooked(slot) || self.queue.is_busy(slot) {
                 continue;
             }
@@ -162,7 +162,7 @@ impl Core {
                 Some(live) if is_ready(&live.state) && !self.queue.finalize(slot) => {
                     self.dismiss(slot, Cause::PoolClosed);
                 }
-                Some(live) if matches!(live.state, State::Starting { .. }) => self.doom(slot, Cause::PoolClosed),
+                Some(live) if matches!(live.state, Life::Starting { .. }) => self.doom(slot, Cause::PoolClosed),
                 _ => {}
             }
         }

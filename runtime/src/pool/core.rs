@@ -18,7 +18,7 @@ use super::pending::Submissions;
 use super::queue::{CallId, CallRules, Queue, Running, Slot};
 use super::recycling::Retirement;
 use super::rules::{Settings, Transport};
-use super::seat::{Cause, Live, Seat, State};
+use super::seat::{Cause, Life, Live, Seat};
 use super::starts::StartPolicy;
 use super::turn::{Turn, Wakes};
 use super::wakers::PoolWakers;
@@ -28,11 +28,11 @@ use crate::output::Rest;
 use crate::registry::EncodedCall;
 use crate::sys::{self, ForkMark};
 use crate::task::{Done, Output};
-use crate::trace::{Event, Log};
+use crate::trace::{Log, TraceEvent};
 use crate::transport::{Arena, Chunk, Fault};
 
 /// A pool, as its threads share it.
-pub(crate) struct Shared {
+pub(crate) struct PoolShared {
     /// The process that made it: see `sys::forks`.
     pub(super) owner: ForkMark,
     core: AwaitedLock<Core>,
@@ -120,7 +120,7 @@ pub(super) struct Core {
 /// A worker whose channel is closed, by itself or by the pool, has so long to end by itself: so it is learnt how it ended.
 const END_GRACE: Duration = Duration::from_millis(500);
 
-impl Shared {
+impl PoolShared {
     pub(super) fn new(settings: Settings) -> std::io::Result<Arc<Self>> {
         let now = Instant::now();
         let shared = match settings.transport {
@@ -321,7 +321,7 @@ impl Core {
             if !self.queue.is_initializing(slot) {
                 self.starts.succeeded();
             }
-            self.log.note(Event::Ready { worker: slot, pid });
+            self.log.note(TraceEvent::Ready { worker: slot, pid });
         }
     }
 
@@ -335,7 +335,7 @@ impl Core {
         // Those of a worker that is out of service are taken when it has ended.
         let has_results = |slot: &Slot| {
             let live = self.seats[*slot].worker.as_ref();
-            live.is_some_and(|live| !matches!(live.state, State::Doomed { .. }) && live.link.has_results())
+            live.is_some_and(|live| !matches!(live.state, Life::Doomed { .. }) && live.link.has_results())
         };
         let with_results: Vec<Slot> = self.queue.busy().filter(has_results).collect();
         for &slot in &with_results {
@@ -353,7 +353,7 @@ impl Core {
         let Some(live) = &mut self.seats[slot].worker else {
             return;
         };
-        if matches!(live.state, State::Doomed { .. }) {
+        if matches!(live.state, Life::Doomed { .. }) {
             return;
         }
         let acted = act(live, &mut self.queue);
@@ -386,10 +386,10 @@ impl Core {
         let Some(live) = &mut self.seats[slot].worker else {
             return;
         };
-        if matches!(live.state, State::Doomed { .. }) {
+        if matches!(live.state, Life::Doomed { .. }) {
             return;
         }
-        live.state = State::Doomed { cause, kill_at: Instant::now() + grace };
+        live.state = Life::Doomed { cause, kill_at: Instant::now() + grace };
         self.turn.concerns(Wakes::SUPERVISOR);
     }
 

@@ -5,10 +5,10 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::core::{Core, Shared};
+use super::core::{Core, PoolShared};
 use super::locked::Guard;
 use super::queue::{CallFailure, CallId, Queue, Slot};
-use super::seat::State;
+use super::seat::Life;
 use crate::fault_points::{self, Point};
 use crate::sys::{self, Watch};
 use crate::task::Done;
@@ -32,7 +32,7 @@ pub(crate) struct Step {
     pub(crate) wanted: Option<usize>,
 }
 
-impl Shared {
+impl PoolShared {
     /// Waits until the call can do something, or until a moment. `left` is how many tasks are still to be read, if that is
     /// known, and `read` whether it would read one now.
     pub(crate) fn step(
@@ -152,7 +152,7 @@ impl Shared {
         core
     }
 
-    fn wait_for(&self, links: &[Watched], timeout: Option<Duration>) -> Vec<Slot> {
+    fn wait_for(&self, links: &[WatchedChannel], timeout: Option<Duration>) -> Vec<Slot> {
         let mut watches: Vec<Watch<'_>> =
             links.iter().map(|link| Watch { write: link.write, ..Watch::read(link.stream.as_fd()) }).collect();
         let wake_up = self.wakers().for_driver();
@@ -170,7 +170,7 @@ impl Shared {
 }
 
 /// A channel that the driver waits for. It holds the socket, so that its descriptor stays what it is meanwhile.
-struct Watched {
+struct WatchedChannel {
     slot: Slot,
     stream: Arc<UnixStream>,
     write: bool,
@@ -204,7 +204,7 @@ impl Core {
     }
 
     /// Notes that there is a driver from now on; gives the channels that it waits for.
-    fn begin_to_drive(&mut self) -> Vec<Watched> {
+    fn begin_to_drive(&mut self) -> Vec<WatchedChannel> {
         self.turn.begin();
         self.links()
     }
@@ -233,12 +233,12 @@ impl Core {
     }
 
     /// The channels of the workers that have something to say: the ends of the others are the supervisor's to see.
-    fn links(&self) -> Vec<Watched> {
+    fn links(&self) -> Vec<WatchedChannel> {
         self.queue
             .busy()
             .filter_map(|slot| Some((slot, self.seats[slot].worker.as_ref()?)))
-            .filter(|(_, live)| matches!(live.state, State::Ready))
-            .map(|(slot, live)| Watched {
+            .filter(|(_, live)| matches!(live.state, Life::Ready))
+            .map(|(slot, live)| WatchedChannel {
                 slot,
                 stream: Arc::clone(live.link.stream()),
                 write: live.link.wants_write(),

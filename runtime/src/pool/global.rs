@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::builder::{Builder, WORKERS_MAX};
-use super::core::Shared;
+use super::core::PoolShared;
 use super::handle::Pool;
 use crate::child;
 use crate::error::{Error, Result};
@@ -49,7 +49,7 @@ pub fn global_pool() -> Result<&'static Pool> {
 }
 
 /// The global pool, whose workers may not be started: [`start_global`] comes before its first task.
-pub(crate) fn global_unstarted() -> Result<(&'static Pool, Arc<Shared>)> {
+pub(crate) fn global_unstarted() -> Result<(&'static Pool, Arc<PoolShared>)> {
     let pool = global_pool()?;
     Ok((pool, of_global(pool, pool.unstarted_shared())?))
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use super::builder::Builder;
-use super::core::{Core, Phase, Shared};
+use super::core::{Core, Phase, PoolShared};
 use super::queue::POOL;
 use super::rules::Settings;
-use super::seat::State;
+use super::seat::Life;
 use super::supervisor;
 use crate::error::{Error, Kind, Result};
 use crate::locks::{Lock, Locked, Rank, Ranked};
-use crate::shared::Look;
+use crate::shared::Looker;
 use crate::sys::{self, ForkMark, Surroundings};
 use crate::task::{Done, Output, WorkerInfo};
 
@@ -50,7 +50,7 @@ use crate::task::{Done, Output, WorkerInfo};
 /// # Ok::<(), poolmap::Error>(())
 /// ```
 pub struct Pool {
-    inner: Lock<Inner>,
+    inner: Lock<PoolInner>,
     /// What the finalizers gave, until it is taken; and which worker function that is.
     finalized: Arc<Lock<Vec<Done>>>,
     finalizer: Option<u32>,
@@ -59,13 +59,13 @@ pub struct Pool {
     owner: ForkMark,
 }
 
-impl Ranked for Inner {
+impl Ranked for PoolInner {
     const RANK: Rank = Rank::PoolHandle;
 }
 
-pub(super) struct Inner {
+pub(super) struct PoolInner {
     /// None once it is shut down.
-    pub(super) shared: Option<Arc<Shared>>,
+    pub(super) shared: Option<Arc<PoolShared>>,
     pub(super) supervisor: Option<JoinHandle<()>>,
 }
 
@@ -90,15 +90,15 @@ impl Pool {
     pub(super) fn unstarted(settings: Settings) -> Result<Self> {
         let output = settings.start.output;
         let finalizer = settings.finalizer.as_ref().map(|call| call.function.index());
-        let shared = Shared::new(settings).map_err(|error| Error::start(sys::start_error("a pool", &error)))?;
+        let shared = PoolShared::new(settings).map_err(|error| Error::start(sys::start_error("a pool", &error)))?;
         crate::shared::look_while_waiting(&shared);
         let finalized = Arc::clone(&shared.finalized);
-        let inner = Lock::new(Inner { shared: Some(shared), supervisor: None });
+        let inner = Lock::new(PoolInner { shared: Some(shared), supervisor: None });
         Ok(Self { inner, finalized, finalizer, output, owner: ForkMark::here() })
     }
 
     /// Starts the workers, unless they are, and waits until the system has made their processes.
-    pub(super) fn start(&self) -> Result<Arc<Shared>> {
+    pub(super) fn start(&self) -> Result<Arc<PoolShared>> {
         let mut inner = self.lock_here().ok_or_else(|| Error::new(Kind::Forked(POOL)))?;
         let shared = inner.shared.clone().ok_or_else(|| Error::new(Kind::Closed))?;
         if inner.supervisor.is_some() {
@@ -137,7 +137,7 @@ impl Pool {
     }
 
     /// What a call on the pool works with before it has a task: the workers may not be started.
-    pub(crate) fn unstarted_shared(&self) -> Result<Arc<Shared>> {
+    pub(crate) fn unstarted_shared(&self) -> Result<Arc<PoolShared>> {
         let inner = self.lock_here().ok_or_else(|| Error::new(Kind::Forked(POOL)))?;
         inner.shared.clone().ok_or_else(|| Error::new(Kind::Closed))
     }
@@ -148,7 +148,7 @@ impl Pool {
     }
 
     /// What a call on the pool works with.
-    pub(crate) fn shared(&self) -> Result<Arc<Shared>> {
+    pub(crate) fn shared(&self) -> Result<Arc<PoolShared>> {
         self.start()
     }
 
@@ -182,13 +182,13 @@ impl Pool {
         };
         let core = shared.lock();
         core.lives()
-            .filter(|(_, live)| !matches!(live.state, State::Doomed { .. }))
+            .filter(|(_, live)| !matches!(live.state, Life::Doomed { .. }))
             .map(|(slot, live)| WorkerInfo::new(slot, live.process.pid(), std::process::id(), 0))
             .collect()
     }
 
     /// What it has, in the process that made it alone: see `sys::forks`.
-    pub(super) fn lock_here(&self) -> Option<Locked<'_, Inner>> {
+    pub(super) fn lock_here(&self) -> Option<Locked<'_, PoolInner>> {
         self.owner.is_here().then(|| self.inner.lock())
     }
 }
@@ -198,7 +198,7 @@ impl Drop for Pool {
         if self.owner.is_here() {
             self.shut_down();
         } else {
-            let copied = Inner { shared: None, supervisor: None };
+            let copied = PoolInner { shared: None, supervisor: None };
             std::mem::forget(std::mem::replace(self.inner.get_mut(), copied));
         }
     }
@@ -210,13 +210,13 @@ impl fmt::Debug for Pool {
     }
 }
 
-impl Look for Shared {
+impl Looker for PoolShared {
     fn look(&self) {
         Self::look(self);
     }
 }
 
-impl Shared {
+impl PoolShared {
     /// Whether it was made by this process, and not by one that this was forked from. Where it was not, nothing of it is locked, and
     /// nothing is sent.
     #[inline]
@@ -260,7 +260,7 @@ impl Shared {
 impl Core {
     fn are_all_ready(&self) -> bool {
         self.seats.iter().take(self.size).enumerate().all(|(slot, seat)| {
-            let is_ready = seat.worker.as_ref().is_some_and(|live| matches!(live.state, State::Ready));
+            let is_ready = seat.worker.as_ref().is_some_and(|live| matches!(live.state, Life::Ready));
             seat.is_dormant || (is_ready && !self.queue.is_hooked(slot))
         })
     }

@@ -2,7 +2,7 @@
 
 use super::core::{Core, Phase};
 use super::queue::{Hook, Slot};
-use super::seat::State;
+use super::seat::Life;
 use crate::child::Cause;
 use crate::error::{TaskError, TaskErrorKind};
 use crate::registry;
@@ -32,7 +32,7 @@ impl Core {
         let is_there = self.seats[slot]
             .worker
             .as_ref()
-            .is_some_and(|live| live.process.pid() == pid && matches!(live.state, State::Ready));
+            .is_some_and(|live| live.process.pid() == pid && matches!(live.state, Life::Ready));
         if !is_there {
             return;
         }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::core::Core;
 use super::queue::Slot;
-use super::seat::{Live, State};
+use super::seat::{Life, Live};
 use super::timers::{Sight, TaskTimer, interval};
 use crate::sys;
 
@@ -41,7 +41,7 @@ impl Core {
         let Some(live) = &mut self.seats[slot].worker else {
             return;
         };
-        let Some(limits) = limits.filter(|_| matches!(live.state, State::Ready)) else {
+        let Some(limits) = limits.filter(|_| matches!(live.state, Life::Ready)) else {
             live.timer = None;
             return;
         };

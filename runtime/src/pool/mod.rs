@@ -28,9 +28,9 @@ mod turn;
 mod unended;
 mod wakers;
 
-pub(crate) use self::core::Shared;
+pub(crate) use self::core::PoolShared;
 pub(crate) use self::drive::Step;
-pub(crate) use self::queue::{CallFailure, CallId, CallRules, Pace, Placement, Running};
+pub(crate) use self::queue::{CallFailure, CallId, CallRules, Consumer, Placement, Running};
 pub(crate) use self::rules::Limits;
 pub use builder::Builder;
 pub use global::{global_pool, shutdown_global};

@@ -16,7 +16,7 @@ pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The submitted tasks of a pool.
 pub(super) struct Submissions {
-    state: AwaitedLock<State>,
+    state: AwaitedLock<PendingState>,
     /// The threads that wait for a handle, and drive.
     pub(super) waiting: AtomicUsize,
     /// Changes with the call: who waits for one that is closed must look again.
@@ -25,11 +25,11 @@ pub(super) struct Submissions {
     pub(super) is_driving: AtomicBool,
 }
 
-impl Ranked for State {
+impl Ranked for PendingState {
     const RANK: Rank = Rank::Submissions;
 }
 
-impl Awaited for State {
+impl Awaited for PendingState {
     type Wakers = ();
     type Whom = bool;
 
@@ -45,7 +45,7 @@ impl Awaited for State {
 }
 
 /// What they share under the lock.
-pub(super) struct State {
+pub(super) struct PendingState {
     /// The thread of `submissions` has something to do, or has done what others wait for.
     pub(super) has_changed: bool,
     pub(super) call: Option<CallId>,
@@ -65,7 +65,7 @@ impl Submissions {
     pub(super) fn new() -> Self {
         Self {
             state: AwaitedLock::new(
-                State {
+                PendingState {
                     has_changed: false,
                     call: None,
                     pending: BTreeMap::new(),
@@ -90,12 +90,12 @@ impl Submissions {
         self.is_driving.load(Ordering::SeqCst)
     }
 
-    pub(super) fn lock(&self) -> Guard<'_, State> {
+    pub(super) fn lock(&self) -> Guard<'_, PendingState> {
         self.state.lock()
     }
 }
 
-impl State {
+impl PendingState {
     /// Adds a callback, for the thread to run.
     pub(super) fn add_callback(&mut self, callback: Callback, outcome: Outcome) {
         self.callbacks.push_back((callback, outcome));

@@ -40,11 +40,11 @@ use crate::error::{Error, Kind, StartFailure};
 use crate::task::{Done, Outcomes};
 use crate::transport::{Chunk, Taken};
 use crate::wire::{Records, Violation};
-use call::Call;
-pub(crate) use call::{CallRules, Pace, Placement};
+use call::OpenCall;
+pub(crate) use call::{CallRules, Consumer, Placement};
 use hooks::Hooks;
 pub(super) use worker::Hook;
-use worker::{Held, Worker};
+use worker::{InFlight, Worker};
 
 /// A call that is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,7 +100,7 @@ impl From<CallFailure> for Error {
 }
 
 pub(super) struct Queue {
-    calls: BTreeMap<CallId, Call>,
+    calls: BTreeMap<CallId, OpenCall>,
     workers: Vec<Worker>,
     /// How many of them there are to be: the first ones.
     size: usize,
@@ -153,7 +153,7 @@ impl Queue {
         self.placed += usize::from(rules.placement == Placement::OneForEach);
         let id = CallId(self.next_call);
         self.next_call += 1;
-        let call = Call {
+        let call = OpenCall {
             rules,
             failure: None,
             backlog: VecDeque::new(),
@@ -282,7 +282,7 @@ impl Queue {
             call.served = self.served;
         }
         worker.tasks += chunk.len();
-        worker.chunks.push_back(Held { chunk: chunk.clone(), next: 0, is_first });
+        worker.chunks.push_back(InFlight { chunk: chunk.clone(), next: 0, is_first });
         let grain = match call.rules.limits.shortest() {
             // Only the task that is running must be the worker's when it is ended.
             Some(_) => 1,
@@ -308,7 +308,7 @@ impl Queue {
     }
 
     /// How many workers it is worth to wake for a call (rule 5).
-    fn worth_waking(&self, call: &Call) -> usize {
+    fn worth_waking(&self, call: &OpenCall) -> usize {
         if self.returns == Return::Never {
             return usize::MAX;
         }
@@ -338,12 +338,13 @@ impl Queue {
 
     /// A worker that takes another chunk of the call whose chunks it holds, unless a call waits for a worker (rule 4).
     fn next_in_line(&self) -> Option<(CallId, Slot)> {
-        let is_starving = |call: &Call| !call.backlog.is_empty() && (call.workers.is_empty() || !call.goes_anywhere());
+        let is_starving =
+            |call: &OpenCall| !call.backlog.is_empty() && (call.workers.is_empty() || !call.goes_anywhere());
         let starving = self.calls.values().any(is_starving);
         if starving {
             return None;
         }
-        let takes_its_turn = |call: &Call| !call.backlog.is_empty() && !call.next_goes_alone();
+        let takes_its_turn = |call: &OpenCall| !call.backlog.is_empty() && !call.next_goes_alone();
         self.calls.iter().filter(|(_, call)| takes_its_turn(call)).find_map(|(&id, call)| {
             let depth = call.chunk_size.depth(self.returns);
             let slot = call

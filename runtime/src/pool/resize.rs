@@ -7,7 +7,7 @@ use super::builder::check_workers;
 use super::core::Core;
 use super::handle::Pool;
 use super::queue::Slot;
-use super::seat::{Seat, State};
+use super::seat::{Life, Seat};
 use super::turn::Wakes;
 use crate::child::Cause;
 use crate::error::Result;
@@ -127,8 +127,8 @@ impl Core {
     /// Has a worker end, once it has finished the task that it runs.
     fn withdraw(&mut self, slot: Slot) {
         match self.seats[slot].worker.as_ref().map(|live| &live.state) {
-            Some(State::Starting { .. }) => self.doom(slot, Cause::Retired),
-            Some(State::Ready) => self.with_link(slot, |live, queue| {
+            Some(Life::Starting { .. }) => self.doom(slot, Cause::Retired),
+            Some(Life::Ready) => self.with_link(slot, |live, queue| {
                 live.take_back(slot, queue, u32::MAX)?;
                 queue.exhaust(slot);
                 Ok(())

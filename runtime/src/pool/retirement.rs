@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::core::Core;
 use super::queue::Slot;
-use super::seat::{Cause, State};
+use super::seat::{Cause, Life};
 use super::turn::Wakes;
 use crate::sys;
 
@@ -69,7 +69,7 @@ impl Core {
 
     fn in_service(&self) -> Vec<Slot> {
         self.lives()
-            .filter(|(slot, live)| matches!(live.state, State::Ready) && !self.queue.is_hooked(*slot))
+            .filter(|(slot, live)| matches!(live.state, Life::Ready) && !self.queue.is_hooked(*slot))
             .map(|(slot, _)| slot)
             .collect()
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::recycling::Retirement;
-use crate::child::{Entry, Start};
+use crate::child::{EntryPoint, Start};
 use crate::registry::EncodedCall;
 
 /// What a pool was built with.
@@ -14,7 +14,7 @@ pub(crate) struct Settings {
     pub(crate) startup_timeout: Duration,
     pub(crate) retirement: Retirement,
     pub(crate) start: Start,
-    pub(crate) entry: Entry,
+    pub(crate) entry: EntryPoint,
     pub(crate) initializer: Option<EncodedCall>,
     pub(crate) finalizer: Option<EncodedCall>,
 }

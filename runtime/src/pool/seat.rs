@@ -6,8 +6,8 @@ use super::queue::{Queue, Slot};
 use super::timers::TaskTimer;
 pub(super) use crate::child::Cause;
 use crate::error::StartFailure;
-use crate::sys::Process;
-use crate::transport::{Chunk, Event, Fault, Link, Taken};
+use crate::sys::ChildProcess;
+use crate::transport::{ChannelEvent, Chunk, Fault, Link, Taken};
 use crate::wire::Violation;
 
 /// A place in the pool.
@@ -27,9 +27,9 @@ pub(super) struct Seat {
 
 /// A process that was started and is not reaped yet.
 pub(super) struct Live {
-    pub(super) process: Process,
+    pub(super) process: ChildProcess,
     pub(super) link: Link,
-    pub(super) state: State,
+    pub(super) state: Life,
     pub(super) answers: Answers,
     /// When it was last given something while it had nothing.
     pub(super) given: Instant,
@@ -39,7 +39,7 @@ pub(super) struct Live {
 
 /// A worker that could not be ended.
 pub(super) struct Unended {
-    pub(super) process: Process,
+    pub(super) process: ChildProcess,
     pub(super) why: String,
     /// What it may still read, and write where that allows it.
     pub(super) lent: Vec<Chunk>,
@@ -68,7 +68,7 @@ pub(super) struct Answers {
 }
 
 /// How far a worker's life has come.
-pub(super) enum State {
+pub(super) enum Life {
     /// It has not said hello; it must by then.
     Starting {
         deadline: Instant,
@@ -139,24 +139,24 @@ impl Live {
 
 /// Applies what a worker has sent to its state and to the queue.
 fn apply(
-    event: Event,
+    event: ChannelEvent,
     slot: Slot,
     pid: u32,
-    state: &mut State,
+    state: &mut Life,
     answers: &mut Answers,
     queue: &mut Queue,
 ) -> Result<(), Fault> {
     match event {
-        Event::Hello => {
-            if matches!(state, State::Starting { .. }) {
-                *state = State::Ready;
+        ChannelEvent::Hello => {
+            if matches!(state, Life::Starting { .. }) {
+                *state = Life::Ready;
                 queue.add_worker(slot, pid);
             }
             Ok(())
         }
-        Event::Results(taken) => answers.take_in(slot, queue, taken),
-        Event::Returned => Ok(queue.returned(slot)?),
-        Event::Decoded => Err(Violation::new("it told of arguments that nobody asked for").into()),
+        ChannelEvent::Results(taken) => answers.take_in(slot, queue, taken),
+        ChannelEvent::Returned => Ok(queue.returned(slot)?),
+        ChannelEvent::Decoded => Err(Violation::new("it told of arguments that nobody asked for").into()),
     }
 }
 

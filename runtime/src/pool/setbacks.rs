@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::core::Core;
 use super::queue::{CallFailure, Slot};
-use super::seat::State;
+use super::seat::Life;
 use super::turn::Wakes;
 use crate::error::StartFailure;
 
@@ -33,12 +33,12 @@ impl Core {
 
     /// Fails the calls that wait for workers, where there is nothing to wait for (rule 3 of `starts`).
     fn fail_starts(&mut self, failure: StartFailure) {
-        if self.lives().any(|(slot, live)| matches!(live.state, State::Ready) && !self.queue.is_hooked(slot)) {
+        if self.lives().any(|(slot, live)| matches!(live.state, Life::Ready) && !self.queue.is_hooked(slot)) {
             self.queue.fail_placed(&CallFailure::Start(failure));
             return;
         }
         // What it had finished is taken when it is reaped.
-        let may_have_results = |state: &State| matches!(state, State::Doomed { .. });
+        let may_have_results = |state: &Life| matches!(state, Life::Doomed { .. });
         if self.starts.may_wait_for_results()
             && self.lives().any(|(_, live)| live.answers.any && may_have_results(&live.state))
         {

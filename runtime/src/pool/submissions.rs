@@ -14,12 +14,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::close::end_of;
-use super::core::{Core, Shared};
+use super::core::{Core, PoolShared};
 use super::drive::Step;
 use super::locked::Guard;
-use super::pending::{LOOK_INTERVAL, State};
+use super::pending::{LOOK_INTERVAL, PendingState};
 use super::queue::{CallFailure, CallId, CallRules, Queue, Running};
-use super::submitted::{Callback, Outcome, Submitted, Then};
+use super::submitted::{AfterFinish, Callback, Outcome, Submitted};
 use super::turn::Wakes;
 use crate::error::{Error, Kind, Result, TaskErrorKind};
 use crate::foreign;
@@ -30,7 +30,7 @@ use crate::transport::Chunk;
 /// A pool that is shut down waits so long for a callback that is running.
 const CALLBACK_TIME_MAX: Duration = Duration::from_secs(5);
 
-impl Shared {
+impl PoolShared {
     /// Submits the task that `chunk` makes with its index.
     pub(crate) fn submit(self: &Arc<Self>, chunk: impl FnOnce(u64) -> Result<Chunk>) -> Result<Arc<Submitted>> {
         let submissions = &self.submissions;
@@ -148,13 +148,13 @@ impl Shared {
     }
 
     /// Finishes tasks that are pending no more, and closes the call if none is.
-    fn finish(&self, mut state: Guard<'_, State>, finished: Vec<(Arc<Submitted>, Outcome)>) {
+    fn finish(&self, mut state: Guard<'_, PendingState>, finished: Vec<(Arc<Submitted>, Outcome)>) {
         let mut wakers = Vec::new();
         for (submitted, outcome) in finished {
             match submitted.finish(outcome) {
-                Then::Nothing => {}
-                Then::Wake(of_task) => wakers.extend(of_task),
-                Then::CallBack(callback, outcome) => state.add_callback(callback, outcome),
+                AfterFinish::Nothing => {}
+                AfterFinish::Wake(of_task) => wakers.extend(of_task),
+                AfterFinish::CallBack(callback, outcome) => state.add_callback(callback, outcome),
             }
         }
         if state.pending.is_empty()
@@ -305,17 +305,17 @@ fn run(callback: Callback, outcome: Outcome) {
     foreign::run_quietly(|| callback(outcome));
 }
 
-fn spawn(shared: Arc<Shared>) -> Result<JoinHandle<()>> {
+fn spawn(shared: Arc<PoolShared>) -> Result<JoinHandle<()>> {
     let spawned =
         std::thread::Builder::new().name("poolmap-done".to_owned()).spawn(move || shared.attend_submissions());
     spawned.map_err(|error| Error::start(sys::start_error("the thread for submitted calls", &error)))
 }
 
 /// A thread that waits for a handle, and drives meanwhile.
-struct Waiting<'a>(&'a Shared);
+struct Waiting<'a>(&'a PoolShared);
 
 impl<'a> Waiting<'a> {
-    fn begin(shared: &'a Shared) -> Self {
+    fn begin(shared: &'a PoolShared) -> Self {
         shared.submissions.waiting.fetch_add(1, Ordering::SeqCst);
         if shared.submissions.is_driving() {
             shared.lock().interrupt();

@@ -22,14 +22,14 @@ pub(crate) struct Submitted {
     index: usize,
     /// Looked at where the state must not be locked.
     is_finished: AtomicBool,
-    progress: Lock<Progress>,
+    progress: Lock<SubmittedState>,
 }
 
-impl Ranked for Progress {
+impl Ranked for SubmittedState {
     const RANK: Rank = Rank::Submitted;
 }
 
-enum Progress {
+enum SubmittedState {
     Pending,
     /// Who polls its handle, or waits for one of several.
     Polled(Vec<Waker>),
@@ -40,7 +40,7 @@ enum Progress {
     Taken,
 }
 
-impl Progress {
+impl SubmittedState {
     /// Drops it, one waker after another: two panics at once would abort.
     fn dispose(self) {
         match self {
@@ -52,7 +52,7 @@ impl Progress {
 }
 
 /// What is to be done once a task is finished.
-pub(super) enum Then {
+pub(super) enum AfterFinish {
     Nothing,
     Wake(Vec<Waker>),
     CallBack(Callback, Outcome),
@@ -60,7 +60,7 @@ pub(super) enum Then {
 
 impl Submitted {
     pub(super) fn new(index: usize) -> Self {
-        Self { index, is_finished: AtomicBool::new(false), progress: Lock::new(Progress::Pending) }
+        Self { index, is_finished: AtomicBool::new(false), progress: Lock::new(SubmittedState::Pending) }
     }
 
     /// Its place among the submitted tasks.
@@ -75,8 +75,8 @@ impl Submitted {
     /// Its outcome, once.
     pub(crate) fn take(&self) -> Option<Outcome> {
         let mut progress = self.lock();
-        match std::mem::replace(&mut *progress, Progress::Taken) {
-            Progress::Finished(outcome) => Some(outcome),
+        match std::mem::replace(&mut *progress, SubmittedState::Taken) {
+            SubmittedState::Finished(outcome) => Some(outcome),
             other => {
                 *progress = other;
                 None
@@ -94,12 +94,12 @@ impl Submitted {
         let mut progress = self.lock();
         let is_kept = match &mut *progress {
             // Another thread may have polled with the same meanwhile: it is woken twice, which is allowed.
-            Progress::Polled(known) => {
+            SubmittedState::Polled(known) => {
                 known.extend(new.take());
                 true
             }
-            pending @ Progress::Pending => {
-                *pending = Progress::Polled(new.take().into_iter().collect());
+            pending @ SubmittedState::Pending => {
+                *pending = SubmittedState::Polled(new.take().into_iter().collect());
                 true
             }
             _ => false,
@@ -112,16 +112,16 @@ impl Submitted {
     /// Sets what is done with its outcome. It is given back with the outcome, if that is there.
     pub(super) fn call_back(&self, callback: Callback) -> Option<(Callback, Outcome)> {
         let mut progress = self.lock();
-        if matches!(&*progress, Progress::Pending | Progress::Polled(_)) {
-            let before = std::mem::replace(&mut *progress, Progress::Callback(callback));
+        if matches!(&*progress, SubmittedState::Pending | SubmittedState::Polled(_)) {
+            let before = std::mem::replace(&mut *progress, SubmittedState::Callback(callback));
             drop(progress);
             before.dispose();
             return None;
         }
-        let before = std::mem::replace(&mut *progress, Progress::Taken);
+        let before = std::mem::replace(&mut *progress, SubmittedState::Taken);
         drop(progress);
         match before {
-            Progress::Finished(outcome) => Some((callback, outcome)),
+            SubmittedState::Finished(outcome) => Some((callback, outcome)),
             other => {
                 other.dispose();
                 foreign::dispose(callback);
@@ -133,14 +133,14 @@ impl Submitted {
     /// Whether this waker is woken already.
     fn knows(&self, waker: &Waker) -> bool {
         // It compares two addresses, and runs none of the program's code.
-        matches!(&*self.lock(), Progress::Polled(known) if known.iter().any(|known| known.will_wake(waker)))
+        matches!(&*self.lock(), SubmittedState::Polled(known) if known.iter().any(|known| known.will_wake(waker)))
     }
 
     /// Wakes this waker no more.
     pub(crate) fn forget_waker(&self, waker: &Waker) {
         let mut progress = self.lock();
         let forgotten: Vec<Waker> = match &mut *progress {
-            Progress::Polled(known) => known.extract_if(.., |known| known.will_wake(waker)).collect(),
+            SubmittedState::Polled(known) => known.extract_if(.., |known| known.will_wake(waker)).collect(),
             _ => Vec::new(),
         };
         drop(progress);
@@ -148,21 +148,25 @@ impl Submitted {
     }
 
     /// Finishes it, and tells what is to be done then, without a lock.
-    pub(super) fn finish(&self, outcome: Outcome) -> Then {
+    pub(super) fn finish(&self, outcome: Outcome) -> AfterFinish {
         let mut progress = self.lock();
-        let then = match std::mem::replace(&mut *progress, Progress::Taken) {
-            Progress::Callback(callback) => Then::CallBack(callback, outcome),
-            Progress::Taken => Then::Nothing,
+        let then = match std::mem::replace(&mut *progress, SubmittedState::Taken) {
+            SubmittedState::Callback(callback) => AfterFinish::CallBack(callback, outcome),
+            SubmittedState::Taken => AfterFinish::Nothing,
             before => {
-                *progress = Progress::Finished(outcome);
-                if let Progress::Polled(wakers) = before { Then::Wake(wakers) } else { Then::Nothing }
+                *progress = SubmittedState::Finished(outcome);
+                if let SubmittedState::Polled(wakers) = before {
+                    AfterFinish::Wake(wakers)
+                } else {
+                    AfterFinish::Nothing
+                }
             }
         };
         self.is_finished.store(true, Ordering::Release);
         then
     }
 
-    fn lock(&self) -> Locked<'_, Progress> {
+    fn lock(&self) -> Locked<'_, SubmittedState> {
         self.progress.lock()
     }
 }

@@ -8,10 +8,10 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::core::{Core, Phase, Shared};
+use super::core::{Core, Phase, PoolShared};
 use super::hooks::initializer_failure;
 use super::queue::{CallFailure, Slot};
-use super::seat::{Answers, Cause, Live, State};
+use super::seat::{Answers, Cause, Life, Live};
 use super::starts::KILLED_INITIALIZER;
 use super::turn::Wakes;
 use crate::child::{self, StartOutcome, Verdict};
@@ -19,7 +19,7 @@ use crate::error::StartFailure;
 use crate::fault_points::{self, Point};
 use crate::output::Rest;
 use crate::sys::{self, End, Surroundings, Watch};
-use crate::trace::{self, Event};
+use crate::trace::{self, TraceEvent};
 
 /// A shutdown takes no longer than this, even if the kernel cannot end a process (in uninterruptible sleep).
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(5);
@@ -34,7 +34,7 @@ const START_TIME_MAX: Duration = Duration::from_millis(100);
 const ATTEND_INTERVAL: Duration = Duration::from_millis(2);
 
 /// Runs until the pool is closed and no process is left. All workers are started in the same surroundings.
-pub(super) fn run(shared: &Shared, surroundings: &Surroundings) {
+pub(super) fn run(shared: &PoolShared, surroundings: &Surroundings) {
     // Whatever ends this thread, nobody waits for it after that.
     let _closed = OnEnd(|| {
         let mut core = shared.lock();
@@ -83,7 +83,7 @@ pub(super) fn run(shared: &Shared, surroundings: &Surroundings) {
 
 /// Starts a process for each empty seat whose time has come, as far as it gets in its time: a start takes the system about a
 /// millisecond, and there may be thousands. The first failure of the pool's first round ends the round.
-fn start_vacant(shared: &Shared, surroundings: &Surroundings) {
+fn start_vacant(shared: &PoolShared, surroundings: &Surroundings) {
     let mut first_failure = None;
     let began = Instant::now();
     loop {
@@ -110,11 +110,11 @@ fn start_vacant(shared: &Shared, surroundings: &Surroundings) {
                 core.started += 1;
                 let pid = process.pid();
                 let replaces = core.seats[slot].pid_before.replace(pid);
-                core.log.note(Event::Started { worker: slot, pid, replaces });
+                core.log.note(TraceEvent::Started { worker: slot, pid, replaces });
                 core.seats[slot].worker = Some(Live {
                     process,
                     link,
-                    state: State::Starting { deadline: Instant::now() + settings.startup_timeout },
+                    state: Life::Starting { deadline: Instant::now() + settings.startup_timeout },
                     answers: Answers { any: false, last: Instant::now() },
                     given: Instant::now(),
                     timer: None,
@@ -136,7 +136,7 @@ fn start_vacant(shared: &Shared, surroundings: &Surroundings) {
 }
 
 /// What the supervisor waits for, and for whom. It holds the descriptors, so that they stay what they are meanwhile.
-enum Watched {
+enum WatchedWorker {
     /// The end of a process.
     Process(Slot, Arc<OwnedFd>),
     /// A hello.
@@ -145,7 +145,7 @@ enum Watched {
     HangUp(Slot, Arc<UnixStream>),
 }
 
-impl Watched {
+impl WatchedWorker {
     fn slot(&self) -> Slot {
         let (Self::Process(slot, _) | Self::Message(slot, _) | Self::HangUp(slot, _)) = self;
         *slot
@@ -178,8 +178,8 @@ enum Seen {
 }
 
 /// Waits, and gives what has happened, and for whom.
-fn wait_for(shared: &Shared, watched: &[Watched], timeout: Option<Duration>) -> Vec<(Slot, Seen)> {
-    let mut watches: Vec<Watch<'_>> = watched.iter().map(Watched::watch).collect();
+fn wait_for(shared: &PoolShared, watched: &[WatchedWorker], timeout: Option<Duration>) -> Vec<(Slot, Seen)> {
+    let mut watches: Vec<Watch<'_>> = watched.iter().map(WatchedWorker::watch).collect();
     let wake_up = shared.wakers().for_supervisor();
     watches.push(wake_up.watch());
     if sys::poll(&mut watches, timeout).is_err() {
@@ -205,7 +205,7 @@ impl Core {
     }
 
     /// What is to be waited for, and how long at most.
-    fn watched(&self) -> (Vec<Watched>, Option<Duration>) {
+    fn watched(&self) -> (Vec<WatchedWorker>, Option<Duration>) {
         let now = Instant::now();
         let mut next: Option<Instant> = None;
         let mut until = |time: Instant| next = Some(next.map_or(time, |next| next.min(time)));
@@ -215,7 +215,7 @@ impl Core {
         for (slot, seat) in self.seats.iter().enumerate() {
             if let Some(unended) = &seat.unended {
                 match unended.process.descriptor() {
-                    Some(pidfd) => watched.push(Watched::Process(slot, pidfd)),
+                    Some(pidfd) => watched.push(WatchedWorker::Process(slot, pidfd)),
                     None => until(now + REAP_INTERVAL),
                 }
                 continue;
@@ -227,22 +227,22 @@ impl Core {
                 continue;
             };
             match live.process.descriptor() {
-                Some(pidfd) => watched.push(Watched::Process(slot, pidfd)),
+                Some(pidfd) => watched.push(WatchedWorker::Process(slot, pidfd)),
                 None => until(now + REAP_INTERVAL),
             }
             let stream = Arc::clone(live.link.stream());
             match live.state {
-                State::Starting { deadline } => {
+                Life::Starting { deadline } => {
                     until(deadline);
-                    watched.push(Watched::Message(slot, stream));
+                    watched.push(WatchedWorker::Message(slot, stream));
                 }
-                State::Ready if self.is_attended(slot) => {
+                Life::Ready if self.is_attended(slot) => {
                     until(now + ATTEND_INTERVAL);
-                    watched.push(Watched::Message(slot, stream));
+                    watched.push(WatchedWorker::Message(slot, stream));
                 }
-                State::Ready => watched.push(Watched::HangUp(slot, stream)),
+                Life::Ready => watched.push(WatchedWorker::HangUp(slot, stream)),
                 // Its channel is hung up as a rule: only the end of the process is still waited for.
-                State::Doomed { kill_at, .. } => until(kill_at),
+                Life::Doomed { kill_at, .. } => until(kill_at),
             }
         }
         let timeout = next.map(|next| next.saturating_duration_since(now));
@@ -281,9 +281,9 @@ impl Core {
             return;
         };
         let starting = match live.state {
-            State::Starting { deadline } => Some(deadline),
-            State::Ready => None,
-            State::Doomed { .. } => return,
+            Life::Starting { deadline } => Some(deadline),
+            Life::Ready => None,
+            Life::Doomed { .. } => return,
         };
         match starting {
             None if seen == Some(Seen::End) => self.doom(slot, Cause::Closed),
@@ -305,7 +305,7 @@ impl Core {
         let Some(live) = &mut self.seats[slot].worker else {
             return;
         };
-        let State::Doomed { cause, kill_at } = &mut live.state else {
+        let Life::Doomed { cause, kill_at } = &mut live.state else {
             return;
         };
         fault_points::reached(Point::ParentReaping);
@@ -326,7 +326,7 @@ impl Core {
     /// Applies the verdict on a worker's end, now that it is reaped, or given up; gives what is left of it.
     pub(super) fn bury(&mut self, slot: Slot, end: End, startup_timeout: Duration) -> Option<Live> {
         let mut live = self.seats[slot].worker.take()?;
-        let State::Doomed { cause, .. } = std::mem::replace(&mut live.state, State::Ready) else {
+        let Life::Doomed { cause, .. } = std::mem::replace(&mut live.state, Life::Ready) else {
             return None;
         };
         // What it had finished before is kept.
@@ -340,7 +340,7 @@ impl Core {
         let is_initializing = has_begun && self.queue.is_initializing(slot);
         let has_started = live.answers.any || (has_begun && !is_initializing);
         let mut verdict = Verdict::new(cause, end, pid, &live.link, has_started);
-        self.log.note(Event::ended((slot, pid), verdict.is_in_order, &verdict.cause, &end));
+        self.log.note(TraceEvent::ended((slot, pid), verdict.is_in_order, &verdict.cause, &end));
         self.seats[slot].not_before = Instant::now();
         self.lost += u64::from(!verdict.is_in_order);
         // Before the caller is told of the death; what nobody reads at the moment waits.
@@ -387,7 +387,7 @@ impl Core {
             let Some(live) = &self.seats[slot].worker else {
                 continue;
             };
-            if !busy && matches!(live.state, State::Ready) {
+            if !busy && matches!(live.state, Life::Ready) {
                 self.dismiss(slot, Cause::PoolClosed);
             } else {
                 self.doom(slot, Cause::PoolClosed);

@@ -12,7 +12,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::core::{Core, Shared};
+use super::core::{Core, PoolShared};
 use super::queue::{CallFailure, Slot};
 use super::seat::{Live, Unended};
 use crate::child;
@@ -99,7 +99,7 @@ impl Core {
     }
 }
 
-impl Shared {
+impl PoolShared {
     /// Reaps what the end of the supervisor has ended (rule 4). Nobody else uses the pool any more.
     pub(super) fn leave_unended(&self) {
         let mut core = self.lock();

@@ -1,6 +1,6 @@
 //! Which processes are running.
 
-use super::keeper;
+use super::reaper;
 
 /// Describes a running [`Process`](crate::Process).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl ProcessInfo {
 /// # Ok::<(), poolmap::Error>(())
 /// ```
 pub fn active_children() -> Vec<ProcessInfo> {
-    keeper::children()
+    reaper::children()
         .iter()
         .filter(|child| !child.has_ended())
         .map(|child| ProcessInfo { pid: child.pid, name: child.name.clone(), is_daemon: child.is_daemon() })

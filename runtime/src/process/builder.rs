@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::handle::ProcessHandle;
-use super::keeper;
+use super::reaper;
 use crate::child;
 use crate::error::{CodecError, Error, Result, TaskError, TaskErrorKind};
 use crate::registry::{EncodedCall, Itself, WorkerFn, take_outcome};
@@ -142,7 +142,7 @@ impl<F: WorkerFn> Process<F> {
             let kind = TaskErrorKind::Encode(error);
             Error::from(TaskError::new(0, function.path(), 0, None, kind).of_process(&name))
         })?;
-        let child = keeper::start(entry, self.role, name, chunk)?;
+        let child = reaper::start(entry, self.role, name, chunk)?;
         child.wait_until_sent();
         Ok(ProcessHandle::new(child, function.path(), take_outcome::<F>))
     }

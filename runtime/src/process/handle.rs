@@ -6,8 +6,8 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::child::{Child, Ended};
-use super::keeper;
+use super::reaper;
+use super::started::{ProcessEnd, StartedProcess};
 use crate::error::{Error, Kind, Result, StartFailure, TaskError, TaskErrorKind};
 use crate::registry::NoOutput;
 use crate::sys::ForkMark;
@@ -48,7 +48,7 @@ use crate::wire::Records;
 /// # Ok::<(), poolmap::Error>(())
 /// ```
 pub struct ProcessHandle<T> {
-    child: Arc<Child>,
+    child: Arc<StartedProcess>,
     function: &'static str,
     decode: fn(&mut Records) -> std::result::Result<T, NoOutput>,
     is_joined: bool,
@@ -58,7 +58,7 @@ pub struct ProcessHandle<T> {
 
 impl<T> ProcessHandle<T> {
     pub(super) fn new(
-        child: Arc<Child>,
+        child: Arc<StartedProcess>,
         function: &'static str,
         decode: fn(&mut Records) -> std::result::Result<T, NoOutput>,
     ) -> Self {
@@ -134,7 +134,7 @@ impl<T> ProcessHandle<T> {
     pub fn kill(&self) {
         if self.owner.is_here() {
             self.child.kill();
-            keeper::look();
+            reaper::look();
         }
     }
 
@@ -167,7 +167,7 @@ impl<T> ProcessHandle<T> {
     fn take(&mut self) -> Result<T> {
         self.is_joined = true;
         let (kind, has_begun) = match self.child.take() {
-            Some(Ended::Result(result)) => match (self.decode)(&mut Records::new(result)) {
+            Some(ProcessEnd::Result(result)) => match (self.decode)(&mut Records::new(result)) {
                 Ok(output) => return Ok(output),
                 Err(NoOutput::Task(kind)) => (kind, true),
                 Err(NoOutput::Violation(violation)) => {
@@ -175,9 +175,9 @@ impl<T> ProcessHandle<T> {
                     (TaskErrorKind::Crashed { signal: None, exit_code: None, note }, true)
                 }
             },
-            Some(Ended::Died(kind, has_begun)) => (kind, has_begun),
-            Some(Ended::NotStarted(message)) => return Err(Error::new(Kind::Start(StartFailure { message }))),
-            Some(Ended::Taken) | None => return Err(Error::new(Kind::Joined(self.child.name.clone()))),
+            Some(ProcessEnd::Died(kind, has_begun)) => (kind, has_begun),
+            Some(ProcessEnd::NotStarted(message)) => return Err(Error::new(Kind::Start(StartFailure { message }))),
+            Some(ProcessEnd::Taken) | None => return Err(Error::new(Kind::Joined(self.child.name.clone()))),
         };
         let attempts = u32::from(has_begun);
         Err(TaskError::new(0, self.function, attempts, Some(self.child.pid), kind).of_process(&self.child.name).into())

@@ -2,11 +2,11 @@
 
 mod active;
 mod builder;
-mod child;
 mod handle;
-mod keeper;
+mod reaper;
+mod started;
 
 pub use active::{ProcessInfo, active_children};
 pub use builder::Process;
 pub use handle::ProcessHandle;
-pub(crate) use keeper::leave;
+pub(crate) use reaper::leave;

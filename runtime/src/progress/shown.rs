@@ -10,10 +10,10 @@ use super::lines::Lines;
 pub(crate) struct Shown {
     count: usize,
     length: Option<usize>,
-    form: Option<Form>,
+    form: Option<BarForm>,
 }
 
-enum Form {
+enum BarForm {
     Bar(Bar),
     Lines(Lines),
 }
@@ -22,7 +22,8 @@ impl Shown {
     /// Nothing is done yet of so many tasks, if that is known, of the function `module::name`.
     pub(crate) fn new(function: &str, length: Option<usize>) -> Self {
         let name = function.rsplit("::").next().unwrap_or(function);
-        let form = if draws() { Form::Bar(Bar::new(name, length)) } else { Form::Lines(Lines::new(name, length)) };
+        let form =
+            if draws() { BarForm::Bar(Bar::new(name, length)) } else { BarForm::Lines(Lines::new(name, length)) };
         Self { count: 0, length, form: Some(form) }
     }
 
@@ -33,8 +34,8 @@ impl Shown {
             return self.end(Ended::Whole);
         }
         match &mut self.form {
-            Some(Form::Bar(bar)) => bar.set(self.count),
-            Some(Form::Lines(lines)) => lines.set(self.count),
+            Some(BarForm::Bar(bar)) => bar.set(self.count),
+            Some(BarForm::Lines(lines)) => lines.set(self.count),
             None => {}
         }
     }
@@ -42,8 +43,8 @@ impl Shown {
     /// Nothing more will come. Only the first time counts.
     pub(crate) fn end(&mut self, ended: Ended) {
         match self.form.take() {
-            Some(Form::Bar(bar)) => bar.end(self.count, ended),
-            Some(Form::Lines(lines)) => lines.end(self.count, ended),
+            Some(BarForm::Bar(bar)) => bar.end(self.count, ended),
+            Some(BarForm::Lines(lines)) => lines.end(self.count, ended),
             None => {}
         }
     }

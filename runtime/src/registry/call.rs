@@ -15,9 +15,9 @@ use std::sync::atomic::{Ordering, compiler_fence};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::folding::{Folding, Outgrown};
+use super::folding::{FoldState, Outgrown};
 use super::held::{self, Held};
-use super::progress::{Finished, Progress};
+use super::progress::{Finished, TaskProgress};
 use super::texts::{TEXT_PART, cut};
 use crate::codec::{Decoder, Encoder};
 use crate::error::CodecError;
@@ -40,16 +40,16 @@ pub struct TaskCall<'a> {
     pub(super) results: Encoder<'a>,
     /// Where the result of the current task begins.
     record: usize,
-    pub(super) progress: Progress<'a>,
+    pub(super) progress: TaskProgress<'a>,
     /// The result that outgrew the room.
     outgrown: Option<Status>,
     /// What has become of tasks whose outputs are folded; `flush` is then not later.
-    pub(super) folding: Option<Box<Folding>>,
+    pub(super) folding: Option<Box<FoldState>>,
     violation: Option<Violation>,
     flush: Flush,
     /// No output goes into the sink; `flush` is then not later, so that a task of any other call looks at one thing.
     drops_output: bool,
-    stage: Stage,
+    stage: RunningCode,
     /// Called when the arguments of a task are decoded, and its function is not called.
     on_decoded: Option<&'a dyn Fn()>,
     /// Arguments name what the tasks are granted.
@@ -58,7 +58,7 @@ pub struct TaskCall<'a> {
 
 /// Whose code of the program's is running, should it panic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum RunningCode {
     /// The Deserialize of an argument.
     Arguments,
     /// The function, or whatever is none of the others.
@@ -81,7 +81,7 @@ pub(crate) enum Flush {
 }
 
 /// Why a call gave no output. The bytes of a failure stand in the sink.
-pub enum Stop {
+pub enum TaskAbort {
     /// An argument did not decode.
     Decode(CodecError),
     /// The output did not encode.
@@ -96,7 +96,7 @@ impl<'a> TaskCall<'a> {
         tasks: TaskFrames<'a>,
         count: u32,
         results: Encoder<'a>,
-        progress: Progress<'a>,
+        progress: TaskProgress<'a>,
         flush: Flush,
     ) -> Self {
         let arguments = Decoder::new(&[]);
@@ -115,7 +115,7 @@ impl<'a> TaskCall<'a> {
             violation,
             flush,
             drops_output: false,
-            stage: Stage::Function,
+            stage: RunningCode::Function,
             on_decoded: None,
             has_grants: false,
         }
@@ -172,7 +172,7 @@ impl<'a> TaskCall<'a> {
             self.left -= 1;
             self.arguments = Decoder::new(arguments);
             self.shared_left = self.shared;
-            self.stage = Stage::Arguments;
+            self.stage = RunningCode::Arguments;
             self.begin_result();
             self.progress.begun.store(u64::from(self.progress.count.tasks.wrapping_add(1)), Ordering::Release);
             fault_points::reached(Point::Counted);
@@ -205,7 +205,7 @@ impl<'a> TaskCall<'a> {
 
     /// Ends the task with what it gave.
     #[inline(always)]
-    pub(super) fn end(&mut self, result: Result<(), Stop>) {
+    pub(super) fn end(&mut self, result: Result<(), TaskAbort>) {
         let status = match result {
             Ok(()) => Status::Output,
             Err(stop) => self.stopped(stop),
@@ -214,12 +214,12 @@ impl<'a> TaskCall<'a> {
     }
 
     #[cold]
-    fn stopped(&mut self, stop: Stop) -> Status {
+    fn stopped(&mut self, stop: TaskAbort) -> Status {
         shared::close_table();
         let (status, error) = match stop {
-            Stop::Failed => return Status::Failure,
-            Stop::Encode(error) => (Status::Encode, error),
-            Stop::Decode(error) => (Status::Decode, error),
+            TaskAbort::Failed => return Status::Failure,
+            TaskAbort::Encode(error) => (Status::Encode, error),
+            TaskAbort::Decode(error) => (Status::Decode, error),
         };
         self.replace(error.message().as_bytes());
         status
@@ -228,16 +228,16 @@ impl<'a> TaskCall<'a> {
     /// Ends the task that is running with its panic: of the function, or of what encodes and decodes for it.
     pub(crate) fn panicked(&mut self, note: &PanicNote) {
         shared::close_table();
-        let (status, whose) = match std::mem::replace(&mut self.stage, Stage::Function) {
-            Stage::Function => {
+        let (status, whose) = match std::mem::replace(&mut self.stage, RunningCode::Function) {
+            RunningCode::Function => {
                 self.replace(&note.encode(self.results.bytes_max()));
                 return self.finish(Status::Panic);
             }
             // It stays here, as an output does that does not encode.
-            Stage::Output if self.drops_output => return self.finish(Status::Output),
-            Stage::Output => (Status::Encode, "the result: its Serialize"),
-            Stage::Folded => (Status::Decode, "the result: its Deserialize"),
-            Stage::Arguments => (Status::Decode, "the arguments: the Deserialize of one"),
+            RunningCode::Output if self.drops_output => return self.finish(Status::Output),
+            RunningCode::Output => (Status::Encode, "the result: its Serialize"),
+            RunningCode::Folded => (Status::Decode, "the result: its Deserialize"),
+            RunningCode::Arguments => (Status::Decode, "the arguments: the Deserialize of one"),
         };
         let place = note.location.as_ref().map_or(String::new(), |location| format!(" at {location}"));
         let text = format!("{whose} panicked{place}: {}", note.message);
@@ -246,7 +246,7 @@ impl<'a> TaskCall<'a> {
     }
 
     /// Tells whose code of the program's runs from now on.
-    pub(super) fn enter(&mut self, stage: Stage) {
+    pub(super) fn enter(&mut self, stage: RunningCode) {
         self.stage = stage;
     }
 
@@ -391,14 +391,14 @@ impl<'a> TaskCall<'a> {
 
     /// Takes the next argument.
     #[inline(always)]
-    pub(super) fn argument<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, Stop> {
+    pub(super) fn argument<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, TaskAbort> {
         let taken = if self.is_next_shared() { held::take(&mut self.arguments) } else { self.arguments.value() };
         taken.map_err(|error| wrong_argument(name, &error))
     }
 
     /// Takes the next argument, to be borrowed.
     #[inline(always)]
-    pub(super) fn borrowed<T: DeserializeOwned + 'static>(&mut self, name: &str) -> Result<Held<T>, Stop> {
+    pub(super) fn borrowed<T: DeserializeOwned + 'static>(&mut self, name: &str) -> Result<Held<T>, TaskAbort> {
         let held = if self.is_next_shared() {
             held::borrow(&mut self.arguments)
         } else {
@@ -416,13 +416,13 @@ impl<'a> TaskCall<'a> {
 
     /// Checks that every argument was taken.
     #[inline(always)]
-    pub fn end_of_arguments(&mut self) -> Result<(), Stop> {
+    pub fn end_of_arguments(&mut self) -> Result<(), TaskAbort> {
         fault_points::reached(Point::Decoded);
-        self.stage = Stage::Function;
+        self.stage = RunningCode::Function;
         if self.has_grants {
             shared::close_table();
         }
-        self.arguments.end().map_err(|error| Stop::Decode(CodecError::new(format!("the arguments: {error}"))))?;
+        self.arguments.end().map_err(|error| TaskAbort::Decode(CodecError::new(format!("the arguments: {error}"))))?;
         if let Some(on_decoded) = self.on_decoded {
             on_decoded();
         }
@@ -431,18 +431,18 @@ impl<'a> TaskCall<'a> {
 
     /// Writes the output.
     #[inline(always)]
-    pub(super) fn output<T: Serialize>(&mut self, output: &T) -> Result<(), Stop> {
+    pub(super) fn output<T: Serialize>(&mut self, output: &T) -> Result<(), TaskAbort> {
         fault_points::reached(Point::Returned);
-        self.stage = Stage::Output;
+        self.stage = RunningCode::Output;
         let encoded = self.results.value(output);
-        self.stage = Stage::Function;
+        self.stage = RunningCode::Function;
         encoded.or_else(|error| self.unsent(&error))
     }
 
     /// What it means that the output did not encode: nothing, where it stays here.
     #[cold]
-    fn unsent(&self, error: &CodecError) -> Result<(), Stop> {
-        if self.drops_output { Ok(()) } else { Err(Stop::Encode(CodecError::new(format!("the result: {error}")))) }
+    fn unsent(&self, error: &CodecError) -> Result<(), TaskAbort> {
+        if self.drops_output { Ok(()) } else { Err(TaskAbort::Encode(CodecError::new(format!("the result: {error}")))) }
     }
 }
 
@@ -468,6 +468,6 @@ fn end_with_parts() -> ! {
 }
 
 #[cold]
-fn wrong_argument(name: &str, error: &CodecError) -> Stop {
-    Stop::Decode(CodecError::new(format!("argument `{name}`: {error}")))
+fn wrong_argument(name: &str, error: &CodecError) -> TaskAbort {
+    TaskAbort::Decode(CodecError::new(format!("argument `{name}`: {error}")))
 }

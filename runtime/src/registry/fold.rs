@@ -10,8 +10,8 @@
 use std::io::Write;
 use std::marker::PhantomData;
 
-use super::call::{Stage, Stop, TaskCall};
-use super::folding::{BYTES_MAX, Folding};
+use super::call::{RunningCode, TaskAbort, TaskCall};
+use super::folding::{BYTES_MAX, FoldState};
 use super::function::{Itself, WorkerFn};
 use super::table::{Merge, Registration};
 use crate::codec::{Decoder, Encoder};
@@ -61,7 +61,7 @@ impl TaskCall<'_> {
     /// The outputs are folded.
     pub(crate) fn fold(&mut self) {
         let flushes = self.look_at_each_end();
-        self.folding = Some(Box::new(Folding { flushes, ..Folding::default() }));
+        self.folding = Some(Box::new(FoldState { flushes, ..FoldState::default() }));
     }
 
     /// Whether no other output is to be folded into that of the run.
@@ -101,12 +101,12 @@ impl TaskCall<'_> {
     }
 
     /// Takes the output of the task that is running, which it has written.
-    fn take_output<F: WorkerFn>(&mut self) -> Result<F::Output, Stop> {
-        self.enter(Stage::Folded);
+    fn take_output<F: WorkerFn>(&mut self) -> Result<F::Output, TaskAbort> {
+        self.enter(RunningCode::Folded);
         let mut decoder = Decoder::new(self.written());
         let decoded = F::__decode_output(&mut decoder).and_then(|output| decoder.end().map(|()| output));
-        self.enter(Stage::Function);
-        decoded.map_err(|error| Stop::Decode(CodecError::new(format!("the result: {error}"))))
+        self.enter(RunningCode::Function);
+        decoded.map_err(|error| TaskAbort::Decode(CodecError::new(format!("the result: {error}"))))
     }
 
     /// Ends a task without an output, and with it the run.
@@ -174,11 +174,11 @@ impl<F: WorkerFn> WorkerFn for Folded<F> {
         Ok(())
     }
 
-    fn __run(call: &mut TaskCall<'_>) -> Result<(), Stop> {
+    fn __run(call: &mut TaskCall<'_>) -> Result<(), TaskAbort> {
         F::__run(call)
     }
 
-    fn __encode_output(_output: &Self::Output, _call: &mut TaskCall<'_>) -> Result<(), Stop> {
+    fn __encode_output(_output: &Self::Output, _call: &mut TaskCall<'_>) -> Result<(), TaskAbort> {
         Ok(())
     }
 

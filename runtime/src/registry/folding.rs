@@ -7,7 +7,7 @@ pub(super) const BYTES_MAX: usize = 1 << 20;
 
 /// What has become of a run so far.
 #[derive(Default)]
-pub(super) struct Folding {
+pub(super) struct FoldState {
     /// How many outputs are folded.
     pub(super) outputs: u32,
     /// How many tasks behind them are not begun.
@@ -25,7 +25,7 @@ pub(super) struct Folding {
     pub(super) output: Vec<u8>,
 }
 
-impl Folding {
+impl FoldState {
     /// Whether no other task is to be begun.
     pub(super) fn is_full(&self) -> bool {
         self.bytes >= BYTES_MAX || self.is_cut

@@ -5,7 +5,7 @@ use std::error::Error;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::call::{Stop, TaskCall};
+use super::call::{TaskAbort, TaskCall};
 use super::held::Held;
 use super::table::Registration;
 use crate::codec::{Decoder, Encoder};
@@ -49,10 +49,10 @@ pub trait WorkerFn: Itself<Type = Self> + Sized + 'static {
     fn __encode(&self, encoder: &mut Encoder<'_>) -> Result<(), CodecError>;
 
     #[doc(hidden)]
-    fn __run(call: &mut TaskCall<'_>) -> Result<(), Stop>;
+    fn __run(call: &mut TaskCall<'_>) -> Result<(), TaskAbort>;
 
     #[doc(hidden)]
-    fn __encode_output(output: &Self::Output, call: &mut TaskCall<'_>) -> Result<(), Stop>;
+    fn __encode_output(output: &Self::Output, call: &mut TaskCall<'_>) -> Result<(), TaskAbort>;
 
     #[doc(hidden)]
     fn __decode_output(decoder: &mut Decoder<'_>) -> Result<Self::Output, CodecError>;
@@ -148,9 +148,9 @@ pub trait Argument: Sized {
     /// Appends the bytes of the argument.
     fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), CodecError>;
     /// Takes the argument of this name out of its bytes.
-    fn decode(call: &mut TaskCall<'_>, name: &str) -> Result<Self, Stop>;
+    fn decode(call: &mut TaskCall<'_>, name: &str) -> Result<Self, TaskAbort>;
     /// Takes it for a function that borrows it.
-    fn borrow(call: &mut TaskCall<'_>, name: &str) -> Result<Held<Self>, Stop>;
+    fn borrow(call: &mut TaskCall<'_>, name: &str) -> Result<Held<Self>, TaskAbort>;
 }
 
 #[diagnostic::do_not_recommend]
@@ -161,12 +161,12 @@ impl<T: Serialize + DeserializeOwned + 'static> Argument for T {
     }
 
     #[inline(always)]
-    fn decode(call: &mut TaskCall<'_>, name: &str) -> Result<Self, Stop> {
+    fn decode(call: &mut TaskCall<'_>, name: &str) -> Result<Self, TaskAbort> {
         call.argument(name)
     }
 
     #[inline]
-    fn borrow(call: &mut TaskCall<'_>, name: &str) -> Result<Held<Self>, Stop> {
+    fn borrow(call: &mut TaskCall<'_>, name: &str) -> Result<Held<Self>, TaskAbort> {
         call.borrowed(name)
     }
 }
@@ -180,7 +180,7 @@ impl<T: Serialize + DeserializeOwned + 'static> Argument for T {
 )]
 pub trait Output: Sized {
     /// Writes the output as the reply of the call.
-    fn encode(&self, call: &mut TaskCall<'_>) -> Result<(), Stop>;
+    fn encode(&self, call: &mut TaskCall<'_>) -> Result<(), TaskAbort>;
     /// Reads it again.
     fn decode(decoder: &mut Decoder<'_>) -> Result<Self, CodecError>;
 }
@@ -188,7 +188,7 @@ pub trait Output: Sized {
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned> Output for T {
     #[inline(always)]
-    fn encode(&self, call: &mut TaskCall<'_>) -> Result<(), Stop> {
+    fn encode(&self, call: &mut TaskCall<'_>) -> Result<(), TaskAbort> {
         call.output(self)
     }
 
@@ -208,12 +208,12 @@ impl<T: Serialize + DeserializeOwned> Output for T {
 )]
 pub trait WorkerFailure: Sized {
     /// Writes the error as the reply of the call; `typed` is the error itself, where it is serde.
-    fn fail(self, call: &mut TaskCall<'_>, typed: Option<(u64, Vec<u8>)>) -> Stop;
+    fn fail(self, call: &mut TaskCall<'_>, typed: Option<(u64, Vec<u8>)>) -> TaskAbort;
 }
 
 #[diagnostic::do_not_recommend]
 impl<E: Into<Box<dyn Error + Send + Sync>> + 'static> WorkerFailure for E {
-    fn fail(self, call: &mut TaskCall<'_>, typed: Option<(u64, Vec<u8>)>) -> Stop {
+    fn fail(self, call: &mut TaskCall<'_>, typed: Option<(u64, Vec<u8>)>) -> TaskAbort {
         let error: Box<dyn Error + Send + Sync> = self.into();
         call.failed(std::any::type_name::<E>(), &*error, typed)
     }

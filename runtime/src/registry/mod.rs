@@ -18,7 +18,7 @@ mod texts;
 
 pub use arguments::{EncodeAs, EncodeOwned, Given, Item, ParameterOf};
 pub(crate) use call::Flush;
-pub use call::{Stop, TaskCall};
+pub use call::{TaskAbort, TaskCall};
 pub(crate) use encoded::EncodedCall;
 pub use fallible::{ErrorProbe, Fallible, Typed, Untyped};
 pub use fold::fold_tasks;
@@ -33,7 +33,7 @@ pub(crate) use held::SharedName;
 pub(crate) use outcome::{
     NoOutput, decode_output, deserialize_panicked, failure, serialize_panicked, take_captured, take_outcome,
 };
-pub(crate) use progress::{Finished, Progress};
+pub(crate) use progress::{Finished, TaskProgress};
 pub use run::run_tasks;
 pub(crate) use state::forget_states;
 pub use state::with_state;

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicU64;
 
 /// How far the tasks have come, for others to see.
-pub(crate) struct Progress<'a> {
+pub(crate) struct TaskProgress<'a> {
     pub(crate) begun: &'a AtomicU64,
     pub(crate) finished: &'a AtomicU64,
     /// Written by others: whether tasks are not to be begun any more.

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use super::call::{Stop, TaskCall};
+use super::call::{TaskAbort, TaskCall};
 use super::texts::{TEXT_PART, cut};
 use crate::codec;
 use crate::error::{CodecError, RemoteError, TypedValue};
@@ -26,7 +26,7 @@ impl TaskCall<'_> {
         type_name: &str,
         error: &(dyn Error + Send + Sync),
         typed: Option<(u64, Vec<u8>)>,
-    ) -> Stop {
+    ) -> TaskAbort {
         let bytes_max = self.results.bytes_max();
         let chain: Vec<String> = std::iter::successors(error.source(), |&cause| cause.source())
             .take(CHAIN_LENGTH_MAX)
@@ -35,8 +35,8 @@ impl TaskCall<'_> {
         let text = |text: &str| cut(text, bytes_max / TEXT_PART);
         let failure = (text(&error.to_string()), chain, text(&format!("{error:?}")), text(type_name), typed);
         match self.results.value(&failure) {
-            Ok(()) => Stop::Failed,
-            Err(error) => Stop::Encode(CodecError::new(format!("the returned error: {error}"))),
+            Ok(()) => TaskAbort::Failed,
+            Err(error) => TaskAbort::Encode(CodecError::new(format!("the returned error: {error}"))),
         }
     }
 }

@@ -61,7 +61,7 @@ fn replace(mode: Mode) -> Mode {
 
 /// How a value in shared memory is to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum WriteAs {
     Name,
     /// The same, but what is decoded may outlive its task.
     KeptName,
@@ -120,17 +120,17 @@ pub(crate) fn write_by_value() {
 
 /// How a value in shared memory is written by a serializer of this type on this thread now: by another than the codec's own not
 /// at all, whatever is being encoded meanwhile.
-pub(crate) fn form_for<S>() -> Form {
-    if codec::is_own_serializer::<S>() { form() } else { Form::Refused }
+pub(crate) fn form_for<S>() -> WriteAs {
+    if codec::is_own_serializer::<S>() { form() } else { WriteAs::Refused }
 }
 
 /// How a value in shared memory is written on this thread now.
-pub(super) fn form() -> Form {
+pub(super) fn form() -> WriteAs {
     MODE.with_borrow(|mode| match &**mode {
-        Mode::Nothing => Form::Refused,
-        Mode::ByValue => Form::Value,
-        Mode::Collect(_, Use::Once) => Form::Name,
-        Mode::Collect(_, Use::Kept) => Form::KeptName,
+        Mode::Nothing => WriteAs::Refused,
+        Mode::ByValue => WriteAs::Value,
+        Mode::Collect(_, Use::Once) => WriteAs::Name,
+        Mode::Collect(_, Use::Kept) => WriteAs::KeptName,
     })
 }
 
@@ -181,16 +181,16 @@ mod tests {
 
     #[test]
     fn collecting_nests_and_ends_by_itself() {
-        assert_eq!(form(), Form::Refused);
+        assert_eq!(form(), WriteAs::Refused);
         let outer = collect_kept();
         drop(collect());
-        assert_eq!(form(), Form::KeptName);
+        assert_eq!(form(), WriteAs::KeptName);
         assert!(collect().finish().memory.is_empty());
         let by_value = by_value();
-        assert_eq!(form(), Form::Value);
-        assert_eq!(form_for::<u8>(), Form::Refused);
+        assert_eq!(form(), WriteAs::Value);
+        assert_eq!(form_for::<u8>(), WriteAs::Refused);
         drop(by_value);
         assert!(outer.finish().grants.is_empty());
-        assert_eq!(form(), Form::Refused);
+        assert_eq!(form(), WriteAs::Refused);
     }
 }

@@ -34,7 +34,7 @@ pub(crate) fn has_parts() -> bool {
 }
 
 /// Where the numbers of an array stand.
-pub(super) enum Room {
+pub(super) enum ArrayPlace {
     /// In memory of this process.
     Own(OwnRoom),
     /// In a part of another's.
@@ -73,7 +73,7 @@ impl OwnRoom {
     }
 }
 
-impl Room {
+impl ArrayPlace {
     /// New memory, all zeros.
     pub(super) fn new(bytes: usize) -> io::Result<Self> {
         OwnRoom::new(bytes).map(Self::Own)

@@ -16,7 +16,7 @@ mod value;
 mod waiting;
 
 pub(crate) use collect::{
-    Collected, Form, by_value, collect, collect_kept, form_for, grant, note_value, value_grant, write_by_value,
+    Collected, WriteAs, by_value, collect, collect_kept, form_for, grant, note_value, value_grant, write_by_value,
 };
 pub(crate) use grant::{GRANT_BYTES, Grant, Name, Right, runs, write_grants};
 pub(crate) use lend::has_parts;
@@ -27,4 +27,4 @@ pub use slice::{Number, SharedChunks, SharedSlice};
 pub use slice_mut::SharedSliceMut;
 pub(crate) use table::{begin_grants, close_table, closed_table, end_grants, granted, inner_table, open_table};
 pub use value::{Shared, shared};
-pub(crate) use waiting::{Look, look_while_waiting};
+pub(crate) use waiting::{Looker, look_while_waiting};

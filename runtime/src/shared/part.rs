@@ -6,7 +6,7 @@ use std::iter::FusedIterator;
 use std::ops::{Deref, DerefMut, Range};
 use std::sync::Arc;
 
-use super::collect::{Form, form, grant};
+use super::collect::{WriteAs, form, grant};
 use super::grant::{Name, Right};
 use super::segment::Segment;
 use super::slice::Number;
@@ -37,7 +37,7 @@ impl<'a, T: Number> SharedPart<'a, T> {
 
     /// Grants the part to the task whose arguments are being encoded; 0 is the name of no numbers.
     pub(crate) fn name(&self) -> Result<Name, CodecError> {
-        if form() != Form::Name {
+        if form() != WriteAs::Name {
             return Err(CodecError::new("a part of a SharedSliceMut travels as an argument of a worker function only"));
         }
         if self.numbers.is_empty() {

@@ -49,11 +49,11 @@ pub(crate) struct Segment {
     pub(crate) bytes: usize,
     pub(crate) kind: SegmentKind,
     /// What must not end while a task that has not run yet names this.
-    _kept: Option<Arc<Kept>>,
+    _kept: Option<Arc<Anchor>>,
 }
 
 /// What a segment keeps.
-pub(crate) type Kept = dyn Any + Send + Sync + UnwindSafe + RefUnwindSafe;
+pub(crate) type Anchor = dyn Any + Send + Sync + UnwindSafe + RefUnwindSafe;
 
 /// What goes before a segment's descriptor.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,11 +77,11 @@ impl Segment {
     }
 
     /// Gives a descriptor a number, and keeps something as long as anyone holds this.
-    pub(crate) fn open(descriptor: Arc<OwnedFd>, kept: Option<Arc<Kept>>) -> Arc<Self> {
+    pub(crate) fn open(descriptor: Arc<OwnedFd>, kept: Option<Arc<Anchor>>) -> Arc<Self> {
         Self::numbered(descriptor, 0, SegmentKind::Open, kept)
     }
 
-    fn numbered(memory: Arc<OwnedFd>, bytes: usize, kind: SegmentKind, kept: Option<Arc<Kept>>) -> Arc<Self> {
+    fn numbered(memory: Arc<OwnedFd>, bytes: usize, kind: SegmentKind, kept: Option<Arc<Anchor>>) -> Arc<Self> {
         static LAST: AtomicU64 = AtomicU64::new(0);
         Arc::new(Self { id: LAST.fetch_add(1, Ordering::Relaxed) + 1, memory, bytes, kind, _kept: kept })
     }

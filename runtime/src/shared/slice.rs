@@ -9,7 +9,7 @@ use serde::de::{self, DeserializeOwned, SeqAccess, Visitor};
 use serde::ser::{self, SerializeTuple};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::collect::{Form, form_for, grant};
+use super::collect::{WriteAs, form_for, grant};
 use super::grant::{Name, Right};
 use super::received::find_granted;
 use super::segment::Memory;
@@ -309,11 +309,11 @@ const VALUE: u8 = 2;
 impl<T: Number> Serialize for SharedSlice<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let segment = match form_for::<S>() {
-            Form::Name | Form::KeptName => {
+            WriteAs::Name | WriteAs::KeptName => {
                 self.memory.as_ref().and_then(|memory| memory.segment_for(size_of_val::<[T]>(self)))
             }
-            Form::Value => None,
-            Form::Refused => {
+            WriteAs::Value => None,
+            WriteAs::Refused => {
                 return Err(ser::Error::custom(
                     "a SharedSlice travels as an argument of a worker function only, as its name means nothing elsewhere: \
                      serialise the numbers, `&slice[..]`",

@@ -11,7 +11,7 @@ use serde::ser;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::grant::{Name, Right};
-use super::lend::{Room, WAIT_MAX};
+use super::lend::{ArrayPlace, WAIT_MAX};
 use super::part::{SharedChunksMut, SharedPart, divide};
 use super::received::take_part;
 use super::segment::Memory;
@@ -118,7 +118,7 @@ use crate::sys::Part;
 /// ```
 pub struct SharedSliceMut<T> {
     /// None for no numbers.
-    room: Option<Room>,
+    room: Option<ArrayPlace>,
     length: usize,
     numbers: PhantomData<T>,
 }
@@ -145,7 +145,7 @@ impl<T: Number> SharedSliceMut<T> {
             return Ok(Self { room: None, length, numbers: PhantomData });
         }
         let bytes = length.checked_mul(size_of::<T>()).filter(|&bytes| isize::try_from(bytes).is_ok());
-        let made = bytes.ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory)).and_then(Room::new);
+        let made = bytes.ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory)).and_then(ArrayPlace::new);
         match made {
             Ok(room) => Ok(Self { room: Some(room), length, numbers: PhantomData }),
             Err(error) => Err(io::Error::new(error.kind(), without_room::<T>(length, &error))),
@@ -243,7 +243,7 @@ impl<T: Number> SharedSliceMut<T> {
     pub fn into_shared(self) -> SharedSlice<T> {
         self.settle();
         match self.room {
-            Some(Room::Own(own)) => match Memory::written(own.pages, &own.segment) {
+            Some(ArrayPlace::Own(own)) => match Memory::written(own.pages, &own.segment) {
                 Ok(memory) => SharedSlice::of(memory, self.length),
                 Err(error) => panic!("there is no memory for a copy of {} numbers: {error}", self.length),
             },
@@ -293,7 +293,7 @@ impl<T: Number> SharedSliceMut<T> {
         // It is mapped, so it has no more bytes than there can be.
         let bytes = grant.bytes as usize;
         let length = bytes / size_of::<T>();
-        let room = Room::part(pages, start, bytes);
+        let room = ArrayPlace::part(pages, start, bytes);
         match room.numbers::<T>(length) {
             Some(_) => Ok(Self { room: Some(room), length, numbers: PhantomData }),
             None => Err(E::custom("a part of other numbers")),

@@ -9,21 +9,21 @@ use crate::sys::PerProcess;
 
 /// Who takes in that tasks have ended, where nobody else does: after a call has ended, no caller reads the results of what
 /// still runs of it.
-pub(crate) trait Look: Send + Sync {
+pub(crate) trait Looker: Send + Sync {
     /// Takes in what has happened, without waiting.
     fn look(&self);
 }
 
-impl Ranked for Vec<Weak<dyn Look>> {
+impl Ranked for Vec<Weak<dyn Looker>> {
     const RANK: Rank = Rank::Lookers;
 }
 
 /// A fork has none of its parent's.
-static LOOKERS: PerProcess<Lock<Vec<Weak<dyn Look>>>> = PerProcess::new();
+static LOOKERS: PerProcess<Lock<Vec<Weak<dyn Looker>>>> = PerProcess::new();
 
 /// Has somebody look, as long as it is there, while a thread waits.
-pub(crate) fn look_while_waiting<L: Look + 'static>(looker: &Arc<L>) {
-    let looker: Arc<dyn Look> = Arc::<L>::clone(looker);
+pub(crate) fn look_while_waiting<L: Looker + 'static>(looker: &Arc<L>) {
+    let looker: Arc<dyn Looker> = Arc::<L>::clone(looker);
     let mut lookers = LOOKERS.get().lock();
     lookers.retain(|other| other.strong_count() > 0);
     lookers.push(Arc::downgrade(&looker));
@@ -41,7 +41,7 @@ pub(super) fn wait_until(limit: Duration, mut holds: impl FnMut() -> bool) -> bo
         let Some(left) = limit.checked_sub(start.elapsed()).filter(|left| !left.is_zero()) else {
             return false;
         };
-        let lookers: Vec<Arc<dyn Look>> = LOOKERS.get().lock().iter().filter_map(Weak::upgrade).collect();
+        let lookers: Vec<Arc<dyn Looker>> = LOOKERS.get().lock().iter().filter_map(Weak::upgrade).collect();
         lookers.iter().for_each(|looker| looker.look());
         drop(lookers);
         if holds() {

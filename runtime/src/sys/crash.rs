@@ -162,7 +162,7 @@ pub(crate) struct TaskLimits {
 const SIGNALS: [c_int; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGABRT];
 
 /// What the handler needs to know from the start.
-struct Watch {
+struct CrashWatch {
     pid: libc::pid_t,
     /// What was there for each of the signals before.
     previous: [libc::sigaction; SIGNALS.len()],
@@ -176,7 +176,7 @@ struct Post {
     guard: Range<usize>,
 }
 
-static WATCH: OnceLock<Watch> = OnceLock::new();
+static WATCH: OnceLock<CrashWatch> = OnceLock::new();
 static POST: OnceLock<Post> = OnceLock::new();
 /// The handler of an abort is walking up the stack, which may be broken.
 static WALKING: AtomicBool = AtomicBool::new(false);
@@ -187,7 +187,7 @@ static IS_PUT_BACK: AtomicBool = AtomicBool::new(false);
 /// Sets the handlers: from now on each of these signals ends this process that would end any, the first time it comes.
 pub(crate) fn watch_crashes() {
     let previous = SIGNALS.map(|signal| exchange(signal, None));
-    if WATCH.set(Watch { pid: nix::unistd::getpid().as_raw(), previous }).is_ok() {
+    if WATCH.set(CrashWatch { pid: nix::unistd::getpid().as_raw(), previous }).is_ok() {
         set_handlers();
     }
 }
@@ -267,7 +267,7 @@ fn go_on_aborting(signal: c_int) {
     raise(libc::SIGABRT);
 }
 
-impl Watch {
+impl CrashWatch {
     /// Gives a signal to the handler that was there before, and ends the process where that one would have it ended (rule 2).
     fn pass_on(&self, signal: c_int, details: *mut libc::siginfo_t, context: *mut c_void) {
         let Some((_, previous)) = SIGNALS.iter().zip(&self.previous).find(|(ours, _)| **ours == signal) else {

@@ -23,10 +23,10 @@ use super::memory::Mapping;
 /// A lock on a byte, as long as this is there and the process lives.
 pub(crate) struct Sign {
     byte: usize,
-    _lock: Lock,
+    _lock: LifeLock,
 }
 
-enum Lock {
+enum LifeLock {
     /// It goes with the mapping.
     #[cfg(poolmap_linux)]
     OfFile {
@@ -48,7 +48,7 @@ impl Sign {
         let byte = first(bytes, lock)?;
         Ok(byte.map(|byte| {
             let unlocked = Unlocked { memory: Arc::clone(memory), byte };
-            Self { byte, _lock: Lock::OfProcess { _unlocked: unlocked } }
+            Self { byte, _lock: LifeLock::OfProcess { _unlocked: unlocked } }
         }))
     }
 
@@ -65,7 +65,7 @@ impl Sign {
         let mapping = Mapping::reserved(&own, 0, super::pages::page_bytes())?;
         let lock = |byte| lock(&own, FcntlArg::F_OFD_SETLK(&record(kind(libc::F_WRLCK), byte)));
         let byte = first(bytes, lock)?;
-        Ok(byte.map(|byte| Self { byte, _lock: Lock::OfFile { _mapping: mapping } }))
+        Ok(byte.map(|byte| Self { byte, _lock: LifeLock::OfFile { _mapping: mapping } }))
     }
 
     /// The byte that is locked.
@@ -108,20 +108,20 @@ fn lock(memory: impl AsFd, lock: FcntlArg<'_>) -> io::Result<bool> {
 
 /// What tells memory from any other, whatever descriptor it is known by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Identity {
+pub(crate) struct FileIdentity {
     device: libc::dev_t,
     node: libc::ino_t,
 }
 
 /// The identity of the memory behind a descriptor.
-pub(crate) fn identity(memory: impl AsFd) -> io::Result<Identity> {
+pub(crate) fn identity(memory: impl AsFd) -> io::Result<FileIdentity> {
     let status = fstat(memory)?;
-    Ok(Identity { device: status.st_dev, node: status.st_ino })
+    Ok(FileIdentity { device: status.st_dev, node: status.st_ino })
 }
 
 /// Whether another process has locked a byte of this memory; where that cannot be told, it has. None if the descriptor stands for
 /// something else by now: a task has closed it.
-pub(crate) fn is_locked_by_another(memory: impl AsFd, expected: Identity, byte: usize) -> Option<bool> {
+pub(crate) fn is_locked_by_another(memory: impl AsFd, expected: FileIdentity, byte: usize) -> Option<bool> {
     if identity(&memory).ok() != Some(expected) {
         return None;
     }

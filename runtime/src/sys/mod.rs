@@ -47,7 +47,7 @@ pub(crate) use files::{
 };
 pub(crate) use forks::{ForkMark, PerProcess, exit_fork, is_fork};
 pub(crate) use lease::Lease;
-pub(crate) use life::{Identity, Sign, identity, is_locked_by_another, process_exists};
+pub(crate) use life::{FileIdentity, Sign, identity, is_locked_by_another, process_exists};
 pub(crate) use limits::{
     CAN_LIMIT_MEMORY, address_space_bytes, check_file_bytes, fail_behind_file_limit, file_bytes_max, limit_memory,
 };
@@ -58,7 +58,7 @@ pub(crate) use packets::{is_too_long, packet_pair, receive_packet, send_packet, 
 pub(crate) use pages::{Pages, Part, page_bytes};
 pub(crate) use plain::{IsVec, Plain, for_each_plain, plain_bytes, type_id};
 pub(crate) use poll::{Watch, poll};
-pub(crate) use process::{CAN_TELL_CPU_TIME, End, Process, cpu_time, resident_bytes};
+pub(crate) use process::{CAN_TELL_CPU_TIME, ChildProcess, End, cpu_time, resident_bytes};
 pub(crate) use program::own_program;
 pub(crate) use random::random;
 pub(crate) use refusal::{explained, start_error};

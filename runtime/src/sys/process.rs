@@ -38,7 +38,7 @@ const REFUSED_TIME_MAX: Duration = Duration::from_secs(2);
 const KILLED_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// A child process.
-pub(crate) struct Process {
+pub(crate) struct ChildProcess {
     pid: Pid,
     group: Group,
     pidfd: Option<Arc<OwnedFd>>,
@@ -51,7 +51,7 @@ pub(crate) struct Process {
     oom_kills: OomKills,
 }
 
-impl Process {
+impl ChildProcess {
     /// Starts a process.
     pub(crate) fn spawn(spawn: Spawn<'_>) -> io::Result<Self> {
         let oom_kills = OomKills::now();
@@ -184,7 +184,7 @@ impl Process {
     }
 }
 
-impl Process {
+impl ChildProcess {
     fn reap(&self) -> Option<(End, Option<ExitStatus>)> {
         let ended = match self.wait(libc::WNOWAIT) {
             Ok(ended) => ended?,
@@ -246,7 +246,7 @@ fn is_zombie(pid: Pid) -> bool {
 }
 
 #[cfg(poolmap_linux)]
-impl Process {
+impl ChildProcess {
     /// How it ended, if it has. nix's `waitid` fails for signals that it has no name for (the real-time ones).
     fn wait(&self, flags: libc::c_int) -> Result<Option<(End, Option<ExitStatus>)>, Errno> {
         use std::os::fd::AsRawFd;
@@ -291,7 +291,7 @@ fn wait(
 }
 
 #[cfg(not(poolmap_linux))]
-impl Process {
+impl ChildProcess {
     #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "it is as on Linux")]
     fn wait(&self, _flags: libc::c_int) -> Result<Option<(End, Option<ExitStatus>)>, Errno> {
         Err(Errno::ENOSYS)

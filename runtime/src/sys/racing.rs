@@ -7,11 +7,11 @@
 //! The blocks are as wide as the machine's registers: by words of 8 bytes a copy of 16 KiB takes twice the time of a plain one.
 
 #[cfg(target_arch = "aarch64")]
-use std::arch::aarch64::uint8x16_t as Block;
+use std::arch::aarch64::uint8x16_t as WordBlock;
 #[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::__m128i as Block;
+use std::arch::x86_64::__m128i as WordBlock;
 #[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
-type Block = u64;
+type WordBlock = u64;
 
 /// So many blocks are read before the first is written: the processor reads them at once.
 const BLOCKS: usize = 4;
@@ -27,16 +27,16 @@ pub(super) unsafe fn copy_from(from: *const u8, to: *mut u8, bytes: usize) {
         let left = bytes - done;
         // SAFETY: `done` is less than `bytes`, so both are inside of what the caller answers for.
         let (source, target) = unsafe { (from.add(done), to.add(done)) };
-        if left >= BLOCKS * size_of::<Block>() && source.cast::<Block>().is_aligned() {
-            // SAFETY: so many bytes are left in both, and the source is aligned; the target need not be. Any bytes are a `Block`.
+        if left >= BLOCKS * size_of::<WordBlock>() && source.cast::<WordBlock>().is_aligned() {
+            // SAFETY: so many bytes are left in both, and the source is aligned; the target need not be. Any bytes are a `WordBlock`.
             unsafe {
-                let blocks: [Block; BLOCKS] =
-                    std::array::from_fn(|block| source.cast::<Block>().add(block).read_volatile());
+                let blocks: [WordBlock; BLOCKS] =
+                    std::array::from_fn(|block| source.cast::<WordBlock>().add(block).read_volatile());
                 for (place, block) in blocks.into_iter().enumerate() {
-                    target.cast::<Block>().add(place).write_unaligned(block);
+                    target.cast::<WordBlock>().add(place).write_unaligned(block);
                 }
             }
-            done += BLOCKS * size_of::<Block>();
+            done += BLOCKS * size_of::<WordBlock>();
         } else if left >= 8 && source.cast::<u64>().is_aligned() {
             // SAFETY: as above, for 8 bytes.
             unsafe { target.cast::<u64>().write_unaligned(source.cast::<u64>().read_volatile()) };

@@ -47,24 +47,24 @@ const ALIGN: usize = 64;
 pub(crate) struct Arena {
     /// The process that made it.
     owner: ForkMark,
-    parts: Lock<Parts>,
+    parts: Lock<FreeParts>,
     /// The bytes of all pieces. It is locked while one is made, and `parts` is not: that takes long where memory is locked.
-    bytes: Lock<Size>,
+    bytes: Lock<PieceBytes>,
     /// The largest of the rows that were written elsewhere first, for want of room.
     largest: AtomicUsize,
     /// None where the workers cannot share it.
-    shared: Option<Shared>,
+    shared: Option<SharedArena>,
     buffers: Arc<Buffers>,
 }
 
 /// The bytes of all pieces.
-struct Size(usize);
+struct PieceBytes(usize);
 
-impl Ranked for Size {
+impl Ranked for PieceBytes {
     const RANK: Rank = Rank::ArenaSize;
 }
 
-impl Ranked for Parts {
+impl Ranked for FreeParts {
     const RANK: Rank = Rank::ArenaParts;
 }
 
@@ -73,20 +73,20 @@ impl Ranked for Vec<Vec<u8>> {
 }
 
 /// What is free of the pieces.
-struct Parts {
+struct FreeParts {
     /// By piece and place.
-    free: Vec<Part>,
+    free: Vec<PiecePart>,
     /// What workers get of each piece, where it is not the first, which they have.
     segments: Vec<Option<Arc<Segment>>>,
 }
 
 /// A part of a piece that nobody else has.
-struct Part {
+struct PiecePart {
     piece: usize,
     region: Region,
 }
 
-impl Part {
+impl PiecePart {
     fn place(&self) -> (usize, usize) {
         (self.piece, self.region.offset())
     }
@@ -127,7 +127,7 @@ impl Buffers {
     }
 }
 
-struct Shared {
+struct SharedArena {
     /// The first piece, and its bytes.
     memory: OwnedFd,
     bytes: usize,
@@ -141,7 +141,7 @@ impl Arena {
         sys::check_file_bytes(ROOM_BYTES_MAX as u64)?;
         let (blocks, head, memory) = first(|bytes| Region::behind_words(HEAD_BYTES, bytes))?;
         let bytes = HEAD_BYTES + blocks.len();
-        Ok(Self::of(blocks, bytes, Some(Shared { memory, bytes, head })))
+        Ok(Self::of(blocks, bytes, Some(SharedArena { memory, bytes, head })))
     }
 
     /// An arena of this process alone.
@@ -151,12 +151,12 @@ impl Arena {
         Ok(Self::of(region, bytes, None))
     }
 
-    fn of(blocks: Region, bytes: usize, shared: Option<Shared>) -> Self {
-        let parts = Parts { free: vec![Part { piece: 0, region: blocks }], segments: vec![None] };
+    fn of(blocks: Region, bytes: usize, shared: Option<SharedArena>) -> Self {
+        let parts = FreeParts { free: vec![PiecePart { piece: 0, region: blocks }], segments: vec![None] };
         Self {
             owner: ForkMark::here(),
             parts: Lock::new(parts),
-            bytes: Lock::new(Size(bytes)),
+            bytes: Lock::new(PieceBytes(bytes)),
             largest: AtomicUsize::new(0),
             shared,
             buffers: Arc::default(),
@@ -188,14 +188,14 @@ impl Arena {
     }
 
     /// Room to write rows into of which nothing is known yet: for as large ones as found no room before, if it is free.
-    pub(crate) fn first_room(self: &Arc<Self>) -> Option<Room> {
+    pub(crate) fn first_room(self: &Arc<Self>) -> Option<WritableBlock> {
         let largest = self.largest.load(Ordering::Relaxed);
         let room = (largest > 0).then(|| self.lend(largest)).flatten();
         room.or_else(|| self.room(ROOM_BYTES_MIN))
     }
 
     /// Room to write into, for `wanted` bytes as far as that can be; none if all is given out.
-    pub(crate) fn room(self: &Arc<Self>, wanted: usize) -> Option<Room> {
+    pub(crate) fn room(self: &Arc<Self>, wanted: usize) -> Option<WritableBlock> {
         let wanted = wanted.clamp(ROOM_BYTES_MIN, ROOM_BYTES_MAX);
         if let Some(room) = self.lend(wanted) {
             return Some(room);
@@ -204,12 +204,12 @@ impl Arena {
         self.lend(wanted).or_else(|| self.lend(ROOM_BYTES_MIN))
     }
 
-    fn lock(&self) -> Locked<'_, Parts> {
+    fn lock(&self) -> Locked<'_, FreeParts> {
         self.parts.lock()
     }
 
     /// Lends the lowest free part that has so many bytes.
-    fn lend(self: &Arc<Self>, least: usize) -> Option<Room> {
+    fn lend(self: &Arc<Self>, least: usize) -> Option<WritableBlock> {
         let mut parts = self.lock();
         let place = parts.free.iter().position(|part| part.region.len() >= least)?;
         let bytes = least.max(ROOM_BYTES);
@@ -221,7 +221,7 @@ impl Arena {
             parts.free.remove(place)
         };
         let segment = parts.segments[lent.piece].clone();
-        Some(Room { part: Some(lent), segment, arena: Arc::clone(self) })
+        Some(WritableBlock { part: Some(lent), segment, arena: Arc::clone(self) })
     }
 
     /// Makes another piece, with room for `wanted` bytes, unless there is none to be had.
@@ -239,7 +239,7 @@ impl Arena {
                 let mut parts = self.lock();
                 let piece = parts.segments.len();
                 parts.segments.push(segment);
-                parts.free.push(Part { piece, region });
+                parts.free.push(PiecePart { piece, region });
                 return;
             }
             bytes /= 2;
@@ -284,10 +284,10 @@ impl Arena {
         let length = bytes.len();
         move_into(bytes, &mut region);
         let segment = Segment::new(memory, length);
-        Ok(Block { part: Some(Part { piece: 0, region }), segment: Some(segment), arena: None })
+        Ok(Block { part: Some(PiecePart { piece: 0, region }), segment: Some(segment), arena: None })
     }
 
-    fn give_back(&self, mut part: Part) {
+    fn give_back(&self, mut part: PiecePart) {
         if !self.owner.is_here() {
             // In a fork nothing is used again, and another thread may have held the lock.
             return std::mem::forget(part);
@@ -332,15 +332,15 @@ fn share_of_address_space() -> usize {
 }
 
 /// A part of an arena that is being written.
-pub(crate) struct Room {
-    part: Option<Part>,
+pub(crate) struct WritableBlock {
+    part: Option<PiecePart>,
     segment: Option<Arc<Segment>>,
     arena: Arc<Arena>,
 }
 
 const WHOLE: &str = "a room or a block has its region until it is dropped";
 
-impl Room {
+impl WritableBlock {
     /// The first `bytes` of it as a block; the rest goes back.
     pub(crate) fn into_block(mut self, bytes: usize) -> Block {
         let mut part = self.part.take().expect(WHOLE);
@@ -353,7 +353,7 @@ impl Room {
     }
 }
 
-impl Deref for Room {
+impl Deref for WritableBlock {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -361,13 +361,13 @@ impl Deref for Room {
     }
 }
 
-impl DerefMut for Room {
+impl DerefMut for WritableBlock {
     fn deref_mut(&mut self) -> &mut [u8] {
         &mut self.part.as_mut().expect(WHOLE).region
     }
 }
 
-impl Drop for Room {
+impl Drop for WritableBlock {
     fn drop(&mut self) {
         if let Some(part) = self.part.take() {
             self.arena.give_back(part);
@@ -388,7 +388,7 @@ fn move_into(mut bytes: Vec<u8>, region: &mut [u8]) {
 
 /// Bytes that were written, and do not change any more.
 pub(crate) struct Block {
-    part: Option<Part>,
+    part: Option<PiecePart>,
     /// What a worker must have to read it, if that is not the arena's first piece.
     segment: Option<Arc<Segment>>,
     /// Where it comes from; none if it has memory of its own.
@@ -400,7 +400,7 @@ impl Block {
     pub(crate) fn private(bytes: Vec<u8>) -> io::Result<Self> {
         let mut region = Region::private(bytes.len())?;
         move_into(bytes, &mut region);
-        Ok(Self { part: Some(Part { piece: 0, region }), segment: None, arena: None })
+        Ok(Self { part: Some(PiecePart { piece: 0, region }), segment: None, arena: None })
     }
 
     /// The memory that it stands in, if that is not the arena's first piece, and where it begins there.

@@ -53,11 +53,11 @@ pub(crate) struct Sharing {
     /// The parameters whose arguments are shared: a bit for each, the first the lowest.
     pub(crate) parameters: u16,
     /// What the arguments name, if they do.
-    named: Option<Arc<Named>>,
+    named: Option<Arc<NamedMemory>>,
 }
 
 /// What the arguments of some tasks name.
-struct Named {
+struct NamedMemory {
     memory: Vec<Arc<Segment>>,
     grants: Vec<Grant>,
     /// The grants again, where workers read them; none where they go over the socket.
@@ -79,7 +79,7 @@ impl Sharing {
     }
 
     fn of(parameters: u16, Collected { memory, grants }: Collected, table: Option<Block>) -> Self {
-        let named = (!memory.is_empty()).then(|| Arc::new(Named { memory, grants, table }));
+        let named = (!memory.is_empty()).then(|| Arc::new(NamedMemory { memory, grants, table }));
         Self { parameters, named }
     }
 }

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::wire::Violation;
 
 /// The atomic word that the rules are about; a model of it in tests.
-pub(super) trait Word {
+pub(super) trait ClaimsWord {
     fn load(&self) -> u64;
     fn fetch_add(&self, value: u64);
     fn compare_exchange(&self, current: u64, new: u64) -> Result<u64, u64>;
@@ -24,7 +24,7 @@ pub(super) trait Word {
 
 // Sequentially consistent, because who is parked is asked after the word was changed, and the word is looked at after one
 // has said that it parks (see `parking`). On the machines at hand each is one locked instruction in any order.
-impl Word for AtomicU64 {
+impl ClaimsWord for AtomicU64 {
     #[inline]
     fn load(&self) -> u64 {
         self.load(Ordering::SeqCst)
@@ -67,13 +67,13 @@ impl Claims {
 
 /// Whether there is a task to claim.
 #[inline]
-pub(super) fn has_open(word: &impl Word) -> bool {
+pub(super) fn has_open(word: &impl ClaimsWord) -> bool {
     Claims::unpack(word.load()).open() > 0
 }
 
 /// Claims the next tasks, `most` at most; gives the first one's number and how many.
 #[inline]
-pub(super) fn claim(word: &impl Word, most: u32) -> Option<(u32, u32)> {
+pub(super) fn claim(word: &impl ClaimsWord, most: u32) -> Option<(u32, u32)> {
     let mut seen = word.load();
     loop {
         let claims = Claims::unpack(seen);
@@ -103,18 +103,18 @@ impl Ledger {
     }
 
     /// Adds tasks.
-    pub(super) fn add(&mut self, word: &impl Word, count: u32) {
+    pub(super) fn add(&mut self, word: &impl ClaimsWord, count: u32) {
         self.limit = self.limit.wrapping_add(count);
         word.fetch_add(u64::from(count) << 32);
     }
 
     /// The number behind the last task that the worker has claimed.
-    pub(super) fn claimed(&mut self, word: &impl Word) -> Result<u32, Violation> {
+    pub(super) fn claimed(&mut self, word: &impl ClaimsWord) -> Result<u32, Violation> {
         self.check(word.load()).map(|claims| claims.claimed)
     }
 
     /// Takes back the last tasks that are not claimed, `most` at most; gives how many.
-    pub(super) fn take_back(&mut self, word: &impl Word, most: u32) -> Result<u32, Violation> {
+    pub(super) fn take_back(&mut self, word: &impl ClaimsWord, most: u32) -> Result<u32, Violation> {
         let mut seen = word.load();
         loop {
             let claims = self.check(seen)?;

@@ -6,7 +6,7 @@ use crate::wire::PanicNote;
 
 /// What has come from a worker.
 #[derive(Debug)]
-pub(crate) enum Event {
+pub(crate) enum ChannelEvent {
     /// It is this program, and speaks the same protocol. It comes once, and before anything else.
     Hello,
     Results(Taken),

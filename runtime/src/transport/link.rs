@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use super::event::{Event, Note};
+use super::event::{ChannelEvent, Note};
 use super::ring::{RingLink, Taken};
 use super::sent::SentMemory;
 use super::socket::SocketLink;
@@ -139,7 +139,7 @@ impl Link {
         }
     }
 
-    /// Asks the worker to begin no more tasks. Over the socket it answers with [`Event::Returned`]; else what it has
+    /// Asks the worker to begin no more tasks. Over the socket it answers with [`ChannelEvent::Returned`]; else what it has
     /// claimed gets results, which are empty where the task was not begun.
     pub(crate) fn revoke(&mut self) -> Result<(), Fault> {
         match &mut self.ring {
@@ -162,7 +162,10 @@ impl Link {
     }
 
     /// Takes in what the worker has sent, and tells how many bytes it was. What stands before a fault is taken in first.
-    pub(crate) fn receive(&mut self, mut on_event: impl FnMut(Event) -> Result<(), Fault>) -> Result<usize, Fault> {
+    pub(crate) fn receive(
+        &mut self,
+        mut on_event: impl FnMut(ChannelEvent) -> Result<(), Fault>,
+    ) -> Result<usize, Fault> {
         if self.ring.is_none() {
             return self.socket.receive(&mut on_event);
         }
@@ -176,12 +179,12 @@ impl Link {
             }
             arrived
         };
-        let taken = self.take(|taken| on_event(Event::Results(taken)))?;
+        let taken = self.take(|taken| on_event(ChannelEvent::Results(taken)))?;
         arrived.map(|arrived| arrived + taken)
     }
 
     /// Takes in what a worker that has ended had sent before, as [`receive`](Self::receive) does.
-    pub(crate) fn drain(&mut self, mut on_event: impl FnMut(Event) -> Result<(), Fault>) {
+    pub(crate) fn drain(&mut self, mut on_event: impl FnMut(ChannelEvent) -> Result<(), Fault>) {
         for _ in 0..DRAIN_ROUNDS_MAX {
             if !matches!(self.receive(&mut on_event), Ok(1..)) {
                 return;

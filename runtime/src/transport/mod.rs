@@ -21,7 +21,7 @@ pub(crate) use arena::{Arena, Block};
 pub(crate) use chunk::{Chunk, ChunkHead, Sharing};
 #[cfg(test)]
 pub(crate) use chunk::{SOLITARY_DEATHS_MAX, SOLITARY_KILLS_MAX};
-pub(crate) use event::{Event, Note};
+pub(crate) use event::{ChannelEvent, Note};
 pub(crate) use fault::Fault;
 pub(crate) use handshake::any_said_hello;
 pub(crate) use link::{Link, Load};
@@ -30,4 +30,4 @@ pub(crate) use ring::Taken;
 #[cfg(fuzzing)]
 pub(crate) use ring::fuzz;
 pub(crate) use ring_end::{Claimed, NotePad, RingEnd, TaskCounter};
-pub(crate) use worker_end::{Sender, WorkerEnd};
+pub(crate) use worker_end::{FrameSender, WorkerEnd};

@@ -27,7 +27,7 @@ pub(super) const TELL_AFTER: Duration = Duration::from_millis(4);
 pub(crate) const LOOK_AFTER: Duration = Duration::from_millis(5);
 
 /// What the rules need of a word; a model of it in tests.
-pub(super) trait Word: Readable {
+pub(super) trait ParkingWord: Readable {
     fn set(&self, value: u64);
 }
 
@@ -37,7 +37,7 @@ pub(super) trait Readable {
     fn fence();
 }
 
-impl Word for AtomicU64 {
+impl ParkingWord for AtomicU64 {
     #[inline]
     fn set(&self, value: u64) {
         self.store(value, Ordering::Relaxed);
@@ -72,18 +72,18 @@ const AWAKE: u64 = 0;
 const ASLEEP: u64 = 1;
 
 /// A worker says that it is about to sleep; then it must look once more (rule 1).
-pub(super) fn park_worker<W: Word>(word: &W) {
+pub(super) fn park_worker<W: ParkingWord>(word: &W) {
     word.set(ASLEEP);
     W::fence();
 }
 
 /// A worker is awake.
-pub(super) fn unpark_worker<W: Word>(word: &W) {
+pub(super) fn unpark_worker<W: ParkingWord>(word: &W) {
     word.set(AWAKE);
 }
 
 /// The parent has changed something: whether the bell must be rung for the worker.
-pub(super) fn must_wake_worker<W: Word>(word: &W) -> bool {
+pub(super) fn must_wake_worker<W: ParkingWord>(word: &W) -> bool {
     W::fence();
     if word.get() == AWAKE {
         return false;
@@ -93,13 +93,13 @@ pub(super) fn must_wake_worker<W: Word>(word: &W) -> bool {
 }
 
 /// The parent says that it is about to sleep; then it must look once more (rule 1).
-pub(super) fn park_parent<W: Word>(word: &W) {
+pub(super) fn park_parent<W: ParkingWord>(word: &W) {
     word.set(word.get() | 1);
     W::fence();
 }
 
 /// The parent is awake. The next sleep has another number.
-pub(super) fn unpark_parent<W: Word>(word: &W) {
+pub(super) fn unpark_parent<W: ParkingWord>(word: &W) {
     let number = word.get();
     word.set(number.wrapping_add(number & 1));
 }

@@ -11,7 +11,7 @@ use super::layout::part_bytes_max;
 use super::{Fault, claims, layout, parking};
 use crate::codec::{Encoder, Sink};
 use crate::fault_points::{self, Point};
-use crate::registry::{Finished, Flush, Outgrown, Progress, TaskCall};
+use crate::registry::{Finished, Flush, Outgrown, TaskCall, TaskProgress};
 use crate::shared;
 use crate::sys::{self, CrashPad, FromParent, RingWriter, View, Words};
 use crate::wire::{self, HEAD_BYTES, PanicNote, Status, TaskFrames, Violation};
@@ -209,7 +209,7 @@ impl RingEnd {
         let tasks = tasks.ok_or_else(|| Violation::new("a chunk stands behind the end of its memory"))?;
         let free = self.free();
         let room = self.results.room(self.finished.position, free);
-        let progress = Progress {
+        let progress = TaskProgress {
             begun: self.words.word(layout::BEGUN),
             finished: self.words.word(layout::FINISHED),
             revoked: self.words.word(layout::REVOKED),

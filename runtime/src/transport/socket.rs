@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::handshake::Handshake;
-use super::{Chunk, Event, Fault, Note, Taken};
+use super::{ChannelEvent, Chunk, Fault, Note, Taken};
 use crate::fault_points::{self, Point};
 use crate::shared::{Segment, SegmentHead};
 use crate::sys::{self, Wait};
@@ -28,11 +28,11 @@ struct Outgoing {
     /// What follows of it, if it is not as a whole above: the chunk's tasks, and what stands behind them.
     rest: Option<(Chunk, Vec<u8>)>,
     segment: Option<Arc<Segment>>,
-    kind: Kind,
+    kind: FrameKind,
 }
 
 impl Outgoing {
-    fn new(frame: Vec<u8>, kind: Kind) -> Self {
+    fn new(frame: Vec<u8>, kind: FrameKind) -> Self {
         Self { frame, rest: None, segment: None, kind }
     }
 
@@ -54,7 +54,7 @@ impl Outgoing {
 
 /// What a frame is to the worker.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum FrameKind {
     Bell,
     /// It tells of memory, of which the worker counts the messages.
     Memory,
@@ -130,7 +130,7 @@ impl SocketLink {
     /// Sends a frame: as much as the socket takes now, the rest by [`flush`](Self::flush).
     pub(super) fn send(&mut self, frame: Vec<u8>) -> Result<(), Fault> {
         fault_points::reached(Point::ParentSending);
-        self.push(Outgoing::new(frame, Kind::Other))
+        self.push(Outgoing::new(frame, FrameKind::Other))
     }
 
     /// Rings the worker's bell. One that is not wholly sent yet rings after this, and so for this too.
@@ -139,12 +139,12 @@ impl SocketLink {
         if std::mem::replace(&mut self.has_bell, true) {
             return self.flush();
         }
-        self.push(Outgoing::new(wire::bell(), Kind::Bell))
+        self.push(Outgoing::new(wire::bell(), FrameKind::Bell))
     }
 
     /// Tells the worker that the memory of this name is used no more.
     pub(super) fn send_forget(&mut self, segment: u64) -> Result<(), Fault> {
-        self.push(Outgoing::new(wire::forget(segment), Kind::Memory))
+        self.push(Outgoing::new(wire::forget(segment), FrameKind::Memory))
     }
 
     /// How many messages about memory the socket has taken.
@@ -161,7 +161,7 @@ impl SocketLink {
     pub(super) fn send_segment(&mut self, segment: Arc<Segment>, runs: Vec<(u64, u64)>) -> Result<(), Fault> {
         let head = SegmentHead { id: segment.id, bytes: segment.bytes as u64, kind: segment.kind, runs };
         let frame = wire::segment(&head);
-        self.push(Outgoing { segment: Some(segment), ..Outgoing::new(frame, Kind::Memory) })
+        self.push(Outgoing { segment: Some(segment), ..Outgoing::new(frame, FrameKind::Memory) })
     }
 
     /// Sends a chunk.
@@ -184,7 +184,7 @@ impl SocketLink {
         }
         fault_points::reached(Point::ParentSending);
         let (head, tail) = wire::around_chunk(&header, tasks.len());
-        self.push(Outgoing { rest: Some((chunk.clone(), tail)), ..Outgoing::new(head, Kind::Other) })
+        self.push(Outgoing { rest: Some((chunk.clone(), tail)), ..Outgoing::new(head, FrameKind::Other) })
     }
 
     /// Whether something waits for room in the socket.
@@ -208,9 +208,9 @@ impl SocketLink {
             }
             if outgoing.behind(self.sent_bytes).is_empty() {
                 match outgoing.kind {
-                    Kind::Bell => self.has_bell = false,
-                    Kind::Memory => self.memory_messages += 1,
-                    Kind::Other => {}
+                    FrameKind::Bell => self.has_bell = false,
+                    FrameKind::Memory => self.memory_messages += 1,
+                    FrameKind::Other => {}
                 }
                 self.outbox.pop_front();
                 self.sent_bytes = 0;
@@ -220,7 +220,10 @@ impl SocketLink {
     }
 
     /// Takes in what has arrived, and tells how many bytes it was. What stands before a fault is taken in first.
-    pub(super) fn receive(&mut self, on_event: &mut dyn FnMut(Event) -> Result<(), Fault>) -> Result<usize, Fault> {
+    pub(super) fn receive(
+        &mut self,
+        on_event: &mut dyn FnMut(ChannelEvent) -> Result<(), Fault>,
+    ) -> Result<usize, Fault> {
         let mut taken = 0;
         while taken < RECEIVE_BYTES_MAX {
             let room = self.inbox.room();
@@ -235,9 +238,9 @@ impl SocketLink {
                 let message = ToParent::parse(frame)?;
                 self.handshake.check(&message)?;
                 let event = match message {
-                    ToParent::Hello(_) => Some(Event::Hello),
+                    ToParent::Hello(_) => Some(ChannelEvent::Hello),
                     ToParent::Begun(chunk) => begun(&mut self.sent, chunk).map(|()| None)?,
-                    ToParent::Decoded(chunk) => decoded(&self.sent, chunk).map(|()| Some(Event::Decoded))?,
+                    ToParent::Decoded(chunk) => decoded(&self.sent, chunk).map(|()| Some(ChannelEvent::Decoded))?,
                     ToParent::Note(note) => {
                         self.note.panic = Some(note);
                         None
@@ -250,11 +253,11 @@ impl SocketLink {
                         self.note = Note::default();
                         replied(&mut self.sent, chunk, position)?;
                         let timed = Some((1, Duration::from_nanos(elapsed_nanos)));
-                        Some(Event::Results(Taken::new(1, record.to_vec(), timed)))
+                        Some(ChannelEvent::Results(Taken::new(1, record.to_vec(), timed)))
                     }
                     ToParent::Returned => {
                         self.sent.clear();
-                        Some(Event::Returned)
+                        Some(ChannelEvent::Returned)
                     }
                 };
                 // What a large frame stood in is not kept beside the value that comes of it.

@@ -38,9 +38,9 @@ impl WorkerEnd {
     }
 
     /// What sends whole frames, from any thread.
-    pub(crate) fn sender(&self, role: Role) -> Result<Arc<Sender>, Fault> {
+    pub(crate) fn sender(&self, role: Role) -> Result<Arc<FrameSender>, Fault> {
         let stream = self.stream.try_clone().map_err(|error| fault(&error))?;
-        Ok(Arc::new(Sender { stream: Mutex::new(stream), role }))
+        Ok(Arc::new(FrameSender { stream: Mutex::new(stream), role }))
     }
 
     /// Where a signal that ends this process is told while `running` holds the number of a task, and not 0: no frame is sent
@@ -100,12 +100,12 @@ impl WorkerEnd {
 }
 
 /// Sends whole frames; the panic hook has it too.
-pub(crate) struct Sender {
+pub(crate) struct FrameSender {
     stream: Mutex<UnixStream>,
     role: Role,
 }
 
-impl Sender {
+impl FrameSender {
     /// Sends a frame. It waits for the parent alone; what goes on when the parent is gone speaks to nobody then.
     pub(crate) fn send(&self, frame: &[u8]) -> Result<(), Fault> {
         // A task may fork, and both processes come back from it: the channel belongs to one of them.

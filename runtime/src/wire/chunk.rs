@@ -5,14 +5,14 @@
 //! each parameter whose arguments are shared (`u16`), the first the lowest; and what the seeds of its call's tasks are made from
 //! (`u64`). The indices of a chunk's tasks follow one another.
 
-use super::fields::{CHUNK, Fields, Violation, begin, finish, finish_around};
+use super::fields::{CHUNK, FieldReader, Violation, begin, finish, finish_around};
 
 /// The bytes of a length.
 pub(crate) const LENGTH_BYTES: usize = 4;
 
 /// The bytes of the first `count` tasks.
 pub(crate) fn bytes_of(tasks: &[u8], count: usize) -> usize {
-    let mut left = Fields(tasks);
+    let mut left = FieldReader(tasks);
     for _ in 0..count {
         let length = left.u32().expect("what this process wrote holds so many tasks");
         left.bytes(length as usize).expect("what this process wrote holds whole tasks");
@@ -64,12 +64,12 @@ pub(crate) struct ChunkHeader {
 
 /// The tasks of a received chunk, one after another.
 #[derive(Debug)]
-pub(crate) struct TaskFrames<'a>(Fields<'a>);
+pub(crate) struct TaskFrames<'a>(FieldReader<'a>);
 
 impl<'a> TaskFrames<'a> {
     /// Reads the header of a chunk's payload.
     pub(super) fn parse(payload: &'a [u8]) -> Result<(ChunkHeader, Self), Violation> {
-        let mut fields = Fields(payload);
+        let mut fields = FieldReader(payload);
         let header = ChunkHeader {
             id: fields.u64()?,
             function: fields.u32()?,
@@ -85,7 +85,7 @@ impl<'a> TaskFrames<'a> {
     /// The tasks whose bytes [`rest`](Self::rest) gave.
     #[inline]
     pub(crate) fn of(bytes: &'a [u8]) -> Self {
-        Self(Fields(bytes))
+        Self(FieldReader(bytes))
     }
 
     /// The bytes of the tasks that are left.

@@ -44,9 +44,9 @@ pub(super) fn finish_around(frame: &mut [u8], bytes: usize) -> [u8; 4] {
 
 /// Takes numbers off the front of a payload.
 #[derive(Debug)]
-pub(super) struct Fields<'a>(pub(super) &'a [u8]);
+pub(super) struct FieldReader<'a>(pub(super) &'a [u8]);
 
-impl<'a> Fields<'a> {
+impl<'a> FieldReader<'a> {
     pub(super) fn u8(&mut self) -> Result<u8, Violation> {
         self.array().map(|[byte]| byte)
     }

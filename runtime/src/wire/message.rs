@@ -1,7 +1,7 @@
 //! The messages of both directions, and their payloads.
 
 use super::chunk::{ChunkHeader, TaskFrames};
-use super::fields::{CHUNK, Fields, Violation, begin, finish};
+use super::fields::{CHUNK, FieldReader, Violation, begin, finish};
 use super::{FRAME_BYTES_MIN, HEADER_BYTES, PROTOCOL_VERSION, TRAILER_BYTES};
 use crate::codec::{decode, encode};
 use crate::shared::{GRANT_BYTES, Grant, SegmentHead, SegmentKind};
@@ -121,7 +121,7 @@ impl PanicNote {
 
 impl<'a> ToWorker<'a> {
     pub(crate) fn parse((kind, payload): (u8, &'a [u8])) -> Result<Self, Violation> {
-        let mut fields = Fields(payload);
+        let mut fields = FieldReader(payload);
         match kind {
             WELCOME => Ok(Self::Welcome(Welcome {
                 greeting: greeting(&mut fields)?,
@@ -146,7 +146,7 @@ impl<'a> ToWorker<'a> {
 
 impl<'a> ToParent<'a> {
     pub(crate) fn parse((kind, payload): (u8, &'a [u8])) -> Result<Self, Violation> {
-        let mut fields = Fields(payload);
+        let mut fields = FieldReader(payload);
         match kind {
             HELLO => greeting(&mut fields).map(Self::Hello),
             REPLY => Ok(Self::Reply {
@@ -165,7 +165,7 @@ impl<'a> ToParent<'a> {
     }
 }
 
-fn segment_head(fields: &mut Fields<'_>) -> Result<SegmentHead, Violation> {
+fn segment_head(fields: &mut FieldReader<'_>) -> Result<SegmentHead, Violation> {
     let (id, bytes) = (fields.u64()?, fields.u64()?);
     let kind = SegmentKind::of(fields.u8()?).ok_or_else(|| Violation::new("invalid kind of segment"))?;
     let mut runs = Vec::new();
@@ -175,7 +175,7 @@ fn segment_head(fields: &mut Fields<'_>) -> Result<SegmentHead, Violation> {
     Ok(SegmentHead { id, bytes, kind, runs })
 }
 
-fn crash(fields: &mut Fields<'_>) -> Result<Crash, Violation> {
+fn crash(fields: &mut FieldReader<'_>) -> Result<Crash, Violation> {
     let words = [fields.u64()?, fields.u64()?, fields.u64()?];
     Crash::from_words(words).ok_or_else(|| Violation::new("invalid crash record"))
 }
@@ -186,7 +186,7 @@ fn output(place: u8) -> Result<Output, Violation> {
     OUTPUTS.get(usize::from(place)).copied().ok_or_else(|| Violation::new("invalid output mode"))
 }
 
-fn greeting(fields: &mut Fields<'_>) -> Result<Greeting, Violation> {
+fn greeting(fields: &mut FieldReader<'_>) -> Result<Greeting, Violation> {
     Ok(Greeting { version: fields.u32()?, fingerprint: fields.u64()? })
 }
 

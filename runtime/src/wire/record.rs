@@ -4,7 +4,7 @@
 //! large for the memory between the two processes comes in parts: its payload is that of all parts and of the record behind
 //! them, which says what it is.
 
-use super::fields::{Fields, Violation};
+use super::fields::{FieldReader, Violation};
 
 /// What a result's payload is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,7 +179,7 @@ impl Records {
     /// Takes a record: its kind, and where its payload stands.
     #[inline]
     fn step(&mut self) -> Result<(u32, usize, usize), Violation> {
-        let mut fields = Fields(&self.bytes[self.at..]);
+        let mut fields = FieldReader(&self.bytes[self.at..]);
         let head = fields.u32()?;
         let length = (head >> STATUS_BITS) as usize;
         fields.bytes(length)?;

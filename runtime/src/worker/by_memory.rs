@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use super::memory;
-use super::panic::{self, Printed, Teller};
+use super::panic::{self, PrintedPanics, Teller};
 use super::run::{fold_tasks, note_task, run_tasks};
 use super::seed;
 use crate::fault_points::{self, Point};
@@ -26,12 +26,13 @@ const SPINS: u32 = 50;
 
 /// Serves until the end of the stream.
 pub(super) fn serve(end: WorkerEnd, ring: RingEnd, bytes_max: usize, limits: TaskLimits) -> Result<(), Fault> {
-    panic::install_hook(Teller::Memory(ring.note_pad()), Printed::OfOtherThreads);
+    panic::install_hook(Teller::Memory(ring.note_pad()), PrintedPanics::OfOtherThreads);
     sys::leave_word_of_crashes(ring.crash_pad(), limits);
     seed::set_counter(ring.task_counter());
     let now = Instant::now();
     let is_kept = output::is_kept();
-    let mut server = Server { end, ring, bytes_max, is_kept, pace: Pace::default(), busy: Duration::ZERO, looked: now };
+    let mut server =
+        RingServer { end, ring, bytes_max, is_kept, pace: ClockPace::default(), busy: Duration::ZERO, looked: now };
     loop {
         server.run_all()?;
         if !server.wait()? {
@@ -40,32 +41,32 @@ pub(super) fn serve(end: WorkerEnd, ring: RingEnd, bytes_max: usize, limits: Tas
     }
 }
 
-struct Server {
+struct RingServer {
     end: WorkerEnd,
     ring: RingEnd,
     bytes_max: usize,
     /// What tasks print is kept, for each.
     is_kept: bool,
-    pace: Pace,
+    pace: ClockPace,
     /// How long tasks have run, up to when the clock was looked at last.
     busy: Duration,
     looked: Instant,
 }
 
 /// How many tasks are run between two looks at the clock.
-struct Pace {
+struct ClockPace {
     tasks: u32,
     /// Tasks since the last look.
     since: u32,
 }
 
-impl Default for Pace {
+impl Default for ClockPace {
     fn default() -> Self {
         Self { tasks: 1, since: 0 }
     }
 }
 
-impl Pace {
+impl ClockPace {
     /// Takes in how long the tasks since the last look took.
     fn looked(&mut self, elapsed: Duration) {
         let per_task = elapsed.as_nanos() / u128::from(self.since.max(1));
@@ -82,7 +83,7 @@ impl Pace {
     }
 }
 
-impl Server {
+impl RingServer {
     /// Runs tasks until there are none.
     fn run_all(&mut self) -> Result<(), Fault> {
         self.looked = Instant::now();

@@ -7,24 +7,29 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::memory;
-use super::panic::{self, Printed, Teller};
+use super::panic::{self, PrintedPanics, Teller};
 use super::run::{note_task, run_tasks};
 use super::seed;
 use crate::codec::{Encoder, Sink};
 use crate::fault_points::{self, Point};
 use crate::output;
-use crate::registry::{Finished, Flush, Outgrown, Progress, TaskCall};
+use crate::registry::{Finished, Flush, Outgrown, TaskCall, TaskProgress};
 use crate::shared::{self, SegmentHead};
 use crate::sys::{self, TaskLimits};
-use crate::transport::{Fault, Sender, WorkerEnd};
+use crate::transport::{Fault, FrameSender, WorkerEnd};
 use crate::wire::{self, ChunkHeader, Status, TaskFrames, ToWorker, Violation};
 
 /// Between tasks that are shorter than this it is not looked after each whether something has come: that takes a system call.
 const LOOK_AFTER: Duration = Duration::from_micros(20);
 
 /// Serves until the end of the stream.
-pub(super) fn serve(end: WorkerEnd, sender: Arc<Sender>, bytes_max: usize, limits: TaskLimits) -> Result<(), Fault> {
-    let mut server = Server::new(end, sender, bytes_max, limits, Printed::OfOtherThreads);
+pub(super) fn serve(
+    end: WorkerEnd,
+    sender: Arc<FrameSender>,
+    bytes_max: usize,
+    limits: TaskLimits,
+) -> Result<(), Fault> {
+    let mut server = SocketServer::new(end, sender, bytes_max, limits, PrintedPanics::OfOtherThreads);
     while server.wait()? {
         while let Some(chunk) = server.inbox.waiting.pop_front() {
             server.run_chunk(&chunk)?;
@@ -41,17 +46,17 @@ pub(super) fn serve(end: WorkerEnd, sender: Arc<Sender>, bytes_max: usize, limit
 /// Runs the one call of a process, and tells what it gave.
 pub(super) fn serve_one(
     end: WorkerEnd,
-    sender: Arc<Sender>,
+    sender: Arc<FrameSender>,
     bytes_max: usize,
     limits: TaskLimits,
 ) -> Result<Status, Fault> {
-    let mut server = Server::new(end, sender, bytes_max, limits, Printed::All);
+    let mut server = SocketServer::new(end, sender, bytes_max, limits, PrintedPanics::All);
     while server.wait()? {
         if let Some(chunk) = server.inbox.waiting.pop_front() {
             server.sender.send(&wire::begun(chunk.header.id))?;
             server.begin_grants(&chunk)?;
             // The frame of a crash must not stand inside of another: while this one is sent, no task is told to be running.
-            let Server { sender, running, .. } = &server;
+            let SocketServer { sender, running, .. } = &server;
             let (sender, running) = (Arc::clone(sender), Arc::clone(running));
             let tell = || {
                 let task = running.swap(0, Ordering::SeqCst);
@@ -86,9 +91,9 @@ struct Inbox {
     messages: u64,
 }
 
-struct Server {
+struct SocketServer {
     end: WorkerEnd,
-    sender: Arc<Sender>,
+    sender: Arc<FrameSender>,
     inbox: Inbox,
     /// When it was looked last whether something has come.
     looked: Instant,
@@ -103,8 +108,14 @@ struct Server {
     has_grants: bool,
 }
 
-impl Server {
-    fn new(end: WorkerEnd, sender: Arc<Sender>, bytes_max: usize, limits: TaskLimits, printed: Printed) -> Self {
+impl SocketServer {
+    fn new(
+        end: WorkerEnd,
+        sender: Arc<FrameSender>,
+        bytes_max: usize,
+        limits: TaskLimits,
+        printed: PrintedPanics,
+    ) -> Self {
         panic::install_hook(Teller::Socket(Arc::clone(&sender), bytes_max), printed);
         let running = Arc::new(AtomicU64::new(0));
         if let Ok(pad) = end.crash_pad(&running) {
@@ -192,7 +203,8 @@ impl Server {
     ) -> Result<(usize, Status), Fault> {
         // How far a task has come is told by messages here.
         let [begun, finished, revoked] = [const { AtomicU64::new(0) }; 3];
-        let progress = Progress { begun: &begun, finished: &finished, revoked: &revoked, count: Finished::default() };
+        let progress =
+            TaskProgress { begun: &begun, finished: &finished, revoked: &revoked, count: Finished::default() };
         let started = Instant::now();
         // Without room, the result is given back.
         let mut result = Vec::new();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::foreign;
 use crate::sys;
-use crate::transport::{NotePad, Sender};
+use crate::transport::{FrameSender, NotePad};
 use crate::wire::{self, PanicNote};
 
 thread_local! {
@@ -23,7 +23,7 @@ thread_local! {
 pub(super) enum Teller {
     Memory(NotePad),
     /// By frames, of so many bytes at most.
-    Socket(Arc<Sender>, usize),
+    Socket(Arc<FrameSender>, usize),
 }
 
 impl Teller {
@@ -40,7 +40,7 @@ impl Teller {
 
 /// Which panics go to the hook that was there before, which prints them as a rule.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Printed {
+pub(super) enum PrintedPanics {
     /// Not those of tasks: they are told in the task's error.
     OfOtherThreads,
     /// All: as of a thread, nobody may ask for the outcome.
@@ -48,7 +48,7 @@ pub(super) enum Printed {
 }
 
 /// Installs the hook.
-pub(super) fn install_hook(teller: Teller, printed: Printed) {
+pub(super) fn install_hook(teller: Teller, printed: PrintedPanics) {
     let previous = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         if !IN_TASK.get() {
@@ -63,7 +63,7 @@ pub(super) fn install_hook(teller: Teller, printed: Printed) {
         if LAST.try_with(|last| last.replace(Some(note))).is_ok() {
             HAS_LAST.set(true);
         }
-        if printed == Printed::All {
+        if printed == PrintedPanics::All {
             previous(info);
         }
     }));

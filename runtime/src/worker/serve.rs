@@ -14,7 +14,7 @@ use crate::fault_points::{self, Point};
 use crate::output::{self, Files};
 use crate::registry;
 use crate::shared;
-use crate::sys::{self, Folder, FromParent, Identity, TaskLimits, Watch};
+use crate::sys::{self, FileIdentity, Folder, FromParent, TaskLimits, Watch};
 use crate::task::{EXIT_FAILED, Output, Role};
 use crate::transport::{Fault, RingEnd, WorkerEnd};
 use crate::wire::{self, Greeting, OVERHEAD_BYTES, Status, ToWorker, Violation, Welcome};
@@ -56,7 +56,7 @@ fn tell(why: &str) {
 struct Channel {
     socket: UnixStream,
     /// Learnt before a task can run; none where the system does not tell it.
-    identity: Option<Identity>,
+    identity: Option<FileIdentity>,
 }
 
 /// Becomes a worker and starts the task thread; the channel is to be watched.

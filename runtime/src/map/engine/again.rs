@@ -17,7 +17,7 @@ use crate::transport::Chunk;
 
 /// What is kept for tasks that may fail.
 #[derive(Default)]
-pub(super) struct Again {
+pub(super) struct Retries {
     /// The chunks that were sent, by the index of their first task, and how many of their tasks have no outcome.
     sent: BTreeMap<usize, (Chunk, usize)>,
     /// The same for tasks that were sent again, each alone.
@@ -28,7 +28,7 @@ pub(super) struct Again {
     is_over: bool,
 }
 
-impl Again {
+impl Retries {
     pub(super) fn sent(&mut self, chunk: &Chunk) {
         self.sent.insert(chunk.index(0), (chunk.clone(), chunk.len()));
     }

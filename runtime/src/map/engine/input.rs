@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
 use super::super::columns::Columns;
-use super::written::{FIRST_ATTEMPT, Then, Written, not_encoded};
+use super::written::{FIRST_ATTEMPT, NextAction, Written, not_encoded};
 use super::{Engine, WINDOW_BYTES};
 use crate::codec::{Encoder, Sink};
 use crate::error::CodecError;
@@ -32,7 +32,7 @@ const STAGED_ROWS_MIN: usize = 16;
 
 /// Where rows are written before they are copied.
 #[derive(Debug, Default)]
-pub(super) struct Stage {
+pub(super) struct StagingBuffer {
     /// It is made when the first row is.
     bytes: Vec<u8>,
     /// What the last rows took, each; nothing if there was none.
@@ -41,7 +41,7 @@ pub(super) struct Stage {
     room_bytes: Option<usize>,
 }
 
-impl Stage {
+impl StagingBuffer {
     /// Notes how much the rows of a chunk took.
     fn note_chunk(&mut self, bytes: usize) {
         self.room_bytes = Some(self.room_bytes.unwrap_or(0).max(bytes));
@@ -60,7 +60,7 @@ impl Stage {
 
 /// When rows are no more to be written in a row.
 #[derive(Clone, Copy)]
-struct Limits {
+struct RowLimits {
     /// So many tasks.
     most: usize,
     /// So many bytes in the chunk: it is sent then.
@@ -109,13 +109,13 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             self.push(Chunk::new(head, count, room.into_block(end), end), sharing.clone());
         }
         match then {
-            Then::GoOn => return true,
-            Then::Stop => {}
-            Then::GoOnBehind(error) => {
+            NextAction::GoOn => return true,
+            NextAction::Stop => {}
+            NextAction::GoOnBehind(error) => {
                 self.arrived(not_encoded(self.rows.pulled() - 1, error));
                 return true;
             }
-            Then::SendAlone => {
+            NextAction::SendAlone => {
                 let first_index = head.first_index + u64::from(count);
                 self.send_alone(ChunkHead { first_index, ..head }, spill, sharing);
             }
@@ -126,14 +126,14 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     /// Reads up to so many rows, and writes them one behind the other. One that finds no room stands in `spill` then.
     fn write_all(&mut self, room: &mut [u8], spill: &mut Vec<u8>, most: usize, started: Instant) -> Written {
         let chunk_end = CHUNK_BYTES.min(WINDOW_BYTES.saturating_sub(self.outstanding_bytes));
-        let mut all = Written { count: 0, end: 0, then: Then::GoOn };
-        while matches!(all.then, Then::GoOn) && (all.count as usize) < most {
+        let mut all = Written { count: 0, end: 0, then: NextAction::GoOn };
+        while matches!(all.then, NextAction::GoOn) && (all.count as usize) < most {
             let (most, chunk_end) = (most - all.count as usize, chunk_end.saturating_sub(all.end));
             let free = &mut room[all.end..];
             let mut stage = self.stage.lend(most, free.len());
             let is_staged = stage.is_some();
             let end = if is_staged { STAGE_BYTES - STAGED_BYTES_MAX } else { usize::MAX };
-            let limits = Limits { most, chunk_end, end, started, before: all.count };
+            let limits = RowLimits { most, chunk_end, end, started, before: all.count };
             let written = self.write_rows(Sink::new(stage.as_deref_mut().unwrap_or(free), spill), limits);
             all.count += written.count;
             all.then = written.then;
@@ -145,13 +145,13 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
                 self.stage.bytes = stage;
             }
             all.end += written.end;
-            if matches!(all.then, Then::SendAlone) {
+            if matches!(all.then, NextAction::SendAlone) {
                 spill.drain(..written.end);
                 if is_staged && spill.len() <= room.len() - all.end {
                     // It was only too large for the stage.
                     room[all.end..][..spill.len()].copy_from_slice(spill);
                     self.stage.row_bytes = spill.len();
-                    all = Written { count: all.count + 1, end: all.end + spill.len(), then: Then::GoOn };
+                    all = Written { count: all.count + 1, end: all.end + spill.len(), then: NextAction::GoOn };
                     spill.clear();
                 }
             }
@@ -162,24 +162,25 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     /// Reads rows, and encodes them one behind the other. A Serialize that panics is the error of its row; the panic of an iterator
     /// goes through. It is caught once for many rows: to catch it takes a nanosecond or two.
     #[inline(always)]
-    fn write_rows(&mut self, sink: Sink<'_>, limits: Limits) -> Written {
+    fn write_rows(&mut self, sink: Sink<'_>, limits: RowLimits) -> Written {
         let mut written = (0, 0);
         let caught = catch_unwind(AssertUnwindSafe(|| self.write_rows_until(sink, limits, &mut written)));
         let then = match caught {
             Ok(then) => then,
             // No row was given: the iterator was being asked for it.
             Err(payload) if self.rows.is_at_end() => resume_unwind(payload),
-            Err(payload) => Then::GoOnBehind(serialize_panicked(&Panic::from_payload(payload))),
+            Err(payload) => NextAction::GoOnBehind(serialize_panicked(&Panic::from_payload(payload))),
         };
         let (count, end) = written;
-        self.outstanding += count as usize + usize::from(matches!(then, Then::GoOnBehind(_) | Then::SendAlone));
+        self.outstanding +=
+            count as usize + usize::from(matches!(then, NextAction::GoOnBehind(_) | NextAction::SendAlone));
         self.outstanding_bytes += end;
         Written { count, end, then }
     }
 
     /// Tells how many rows were written, and where they end, after each.
     #[inline(always)]
-    fn write_rows_until(&mut self, sink: Sink<'_>, limits: Limits, written: &mut (u32, usize)) -> Then {
+    fn write_rows_until(&mut self, sink: Sink<'_>, limits: RowLimits, written: &mut (u32, usize)) -> NextAction {
         let bytes_max = self.shared.frame_bytes_max() - OVERHEAD_BYTES;
         let end_wanted = limits.chunk_end.min(limits.end);
         let mut encoder = Encoder::new(sink, bytes_max);
@@ -187,21 +188,21 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         let mut look_at = (limits.before + 1).next_power_of_two() - limits.before;
         loop {
             if count as usize == limits.most {
-                break Then::GoOn;
+                break NextAction::GoOn;
             }
             let row = match self.rows.pull() {
                 Ok(Some(row)) => row,
-                Ok(None) => break Then::Stop,
+                Ok(None) => break NextAction::Stop,
                 Err(mismatch) => {
                     self.failure = Some(mismatch);
-                    break Then::Stop;
+                    break NextAction::Stop;
                 }
             };
             encoder.sink().write(&[0; LENGTH_BYTES]);
             encoder.begin();
             if let Err(error) = self.rows.encode(row, &mut encoder) {
                 encoder.sink().truncate(end);
-                break Then::GoOnBehind(error);
+                break NextAction::GoOnBehind(error);
             }
             let sink = encoder.sink();
             let row_end = sink.len();
@@ -210,7 +211,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             sink.write_at(end, &length_field.to_le_bytes());
             if sink.has_spilled() {
                 self.outstanding_bytes += row_end - end;
-                break Then::SendAlone;
+                break NextAction::SendAlone;
             }
             count += 1;
             end = row_end;
@@ -219,10 +220,10 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             let is_look = count == look_at;
             look_at += if is_look { limits.before + count } else { 0 };
             if (is_look && limits.started.elapsed() > READ_TIME) || end >= limits.chunk_end {
-                break Then::Stop;
+                break NextAction::Stop;
             }
             if end >= end_wanted {
-                break Then::GoOn;
+                break NextAction::GoOn;
             }
         }
     }

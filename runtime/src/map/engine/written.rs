@@ -7,11 +7,11 @@ use crate::task::{Done, Outcomes};
 pub(super) struct Written {
     pub(super) count: u32,
     pub(super) end: usize,
-    pub(super) then: Then,
+    pub(super) then: NextAction,
 }
 
 /// What follows them.
-pub(super) enum Then {
+pub(super) enum NextAction {
     /// More rows may be read.
     GoOn,
     /// Enough was read for now.

@@ -17,7 +17,7 @@ pub(crate) struct CallRules {
     pub(crate) attempts: u32,
     /// What a task may take.
     pub(crate) limits: Limits,
-    pub(crate) pace: Pace,
+    pub(crate) pace: Consumer,
     /// Workers fold outputs, so chunks are larger, and are run as a whole.
     pub(crate) is_folded: bool,
     pub(crate) placement: Placement,
@@ -33,7 +33,7 @@ pub(crate) enum Placement {
 
 /// Who decides when a call goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pace {
+pub(crate) enum Consumer {
     /// A thread that waits for all of it.
     Waited,
     /// Who pulls its iterator, or does not.
@@ -46,14 +46,14 @@ impl Default for CallRules {
             chunk_size: None,
             attempts: 1,
             limits: Limits::default(),
-            pace: Pace::Waited,
+            pace: Consumer::Waited,
             is_folded: false,
             placement: Placement::Anywhere,
         }
     }
 }
 
-pub(super) struct Call {
+pub(super) struct OpenCall {
     pub(super) rules: CallRules,
     pub(super) failure: Option<CallFailure>,
     pub(super) backlog: VecDeque<Chunk>,
@@ -70,9 +70,9 @@ impl Queue {
     /// Whether nothing is to be waited for, beside this call: the other calls are closed, or nobody pulls them and their workers
     /// have nothing to do.
     pub(in crate::pool) fn is_at_rest(&self, but: CallId) -> bool {
-        let is_at_rest = |call: &Call| {
+        let is_at_rest = |call: &OpenCall| {
             call.failure.is_some()
-                || (call.rules.pace == Pace::Pulled && call.backlog.is_empty() && call.workers.is_empty())
+                || (call.rules.pace == Consumer::Pulled && call.backlog.is_empty() && call.workers.is_empty())
         };
         self.calls.iter().all(|(&id, call)| id == but || is_at_rest(call))
     }

@@ -1,6 +1,6 @@
 //! Ends, as the queue sees them: of a worker, and of a call.
 
-use super::{CallFailure, CallId, Held, Queue, Running, Slot};
+use super::{CallFailure, CallId, InFlight, Queue, Running, Slot};
 use crate::error::{Printed, TaskErrorKind};
 use crate::pool::chunk_size::Return;
 use crate::task::{Done, Origin, Outcomes};
@@ -104,8 +104,8 @@ impl Queue {
             let may_run_again = deaths(first.chunk.earlier()) + 1 < call.rules.attempts;
             match error {
                 Some(error) if may_run_again && is_death(&error) => {
-                    if let Some(mut rest) = chunks.pop_front().and_then(Held::into_rest) {
-                        chunks.push_front(Held::behind(rest.split(1)));
+                    if let Some(mut rest) = chunks.pop_front().and_then(InFlight::into_rest) {
+                        chunks.push_front(InFlight::behind(rest.split(1)));
                         suspect = Some(rest.again(error));
                     }
                 }
@@ -119,13 +119,13 @@ impl Queue {
                 None => first.next += (begun as usize).min(first.left()),
             }
         } else if origin.is_some() && chunks.front().is_some_and(|first| first.is_first && !first.chunk.is_suspect()) {
-            suspect = chunks.pop_front().and_then(Held::into_rest).map(|mut first| {
-                chunks.push_front(Held::behind(first.split(1)));
+            suspect = chunks.pop_front().and_then(InFlight::into_rest).map(|mut first| {
+                chunks.push_front(InFlight::behind(first.split(1)));
                 first.suspect();
                 first
             });
         }
-        for mut chunk in chunks.into_iter().filter_map(Held::into_rest) {
+        for mut chunk in chunks.into_iter().filter_map(InFlight::into_rest) {
             if chunk.len() > 1 {
                 call.line_up(chunk.split(chunk.len() / 2));
             }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Assignment, Held, Hook, Queue, Slot, Worker};
+use super::{Assignment, Hook, InFlight, Queue, Slot, Worker};
 use crate::error::TaskErrorKind;
 use crate::task::{Done, Outcomes};
 use crate::transport::{Chunk, Taken};
@@ -64,7 +64,7 @@ impl Queue {
         let worker = &mut self.workers[slot];
         worker.hook = Some(hook);
         worker.tasks = 1;
-        worker.chunks.push_back(Held::behind(chunk.clone()));
+        worker.chunks.push_back(InFlight::behind(chunk.clone()));
         self.busy.insert(slot);
         Some(Assignment { slot, chunk, grain: 1 })
     }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Call, CallId, Queue, Slot};
+use super::{CallId, OpenCall, Queue, Slot};
 use crate::pool::chunk_size::{Patience, Return};
 use crate::transport::Chunk;
 
-impl Call {
+impl OpenCall {
     /// Adds a chunk to those that wait, in the order of their tasks (rule 8).
     pub(super) fn line_up(&mut self, chunk: Chunk) {
         let index = chunk.index(0);

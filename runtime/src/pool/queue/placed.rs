@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-use super::{Call, CallFailure, CallId, Placement, Queue, Slot};
+use super::{CallFailure, CallId, OpenCall, Placement, Queue, Slot};
 use crate::error::TaskErrorKind;
 
-impl Call {
+impl OpenCall {
     /// Whether its tasks may go to any worker.
     pub(super) fn goes_anywhere(&self) -> bool {
         self.rules.placement == Placement::Anywhere

@@ -21,7 +21,7 @@ pub(super) struct Worker {
     pub(super) pid: u32,
     /// The call whose chunks it holds; none of a call that has ended.
     pub(super) call: Option<CallId>,
-    pub(super) chunks: VecDeque<Held>,
+    pub(super) chunks: VecDeque<InFlight>,
     /// The tasks of its chunks that have no result.
     pub(super) tasks: usize,
     /// The call that it has given a result of last. Of another, nobody knows how long its tasks take there.
@@ -81,7 +81,7 @@ impl Worker {
 
 /// A chunk that a worker has.
 #[derive(Clone)]
-pub(super) struct Held {
+pub(super) struct InFlight {
     pub(super) chunk: Chunk,
     /// The position of the first task without a result.
     pub(super) next: usize,
@@ -89,7 +89,7 @@ pub(super) struct Held {
     pub(super) is_first: bool,
 }
 
-impl Held {
+impl InFlight {
     /// A chunk behind others, or one whose place says nothing.
     pub(super) fn behind(chunk: Chunk) -> Self {
         Self { chunk, next: 0, is_first: false }

@@ -48,7 +48,7 @@ proptest! {
 #[test]
 fn all_that_is_lent_at_once_is_room_of_ones_own() {
     let arena = Arc::new(Arena::private().unwrap());
-    let mut rooms: Vec<Room> = std::iter::from_fn(|| arena.room(ROOM_BYTES_MAX)).collect();
+    let mut rooms: Vec<WritableBlock> = std::iter::from_fn(|| arena.room(ROOM_BYTES_MAX)).collect();
     assert!(rooms.iter().map(|room| room.len()).sum::<usize>() == ARENA_BYTES);
     for (value, room) in rooms.iter_mut().enumerate() {
         room[0] = value as u8;

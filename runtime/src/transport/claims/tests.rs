@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-impl Word for loom::sync::atomic::AtomicU64 {
+impl ClaimsWord for loom::sync::atomic::AtomicU64 {
     fn load(&self) -> u64 {
         self.load(Ordering::SeqCst)
     }
@@ -105,7 +105,7 @@ fn a_task_is_told_of_before_it_can_be_claimed() {
 /// A word whose claim takes two steps, as a careless one would.
 struct TwoSteps(loom::sync::atomic::AtomicU64);
 
-impl Word for TwoSteps {
+impl ClaimsWord for TwoSteps {
     fn load(&self) -> u64 {
         self.0.load(Ordering::SeqCst)
     }

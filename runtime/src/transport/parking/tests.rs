@@ -18,13 +18,13 @@ struct Fenced(Arc<AtomicU64>);
 struct Unfenced(Arc<AtomicU64>);
 
 /// The two, so that each side of a model can be either.
-trait Side: Word + 'static {
+trait Side: ParkingWord + 'static {
     fn of(word: &Arc<AtomicU64>) -> Self;
 }
 
 macro_rules! side {
     ($side:ident, $fence:expr) => {
-        impl Word for $side {
+        impl ParkingWord for $side {
             fn set(&self, value: u64) {
                 self.0.store(value, Ordering::Relaxed);
             }

@@ -1,6 +1,6 @@
-//! One process that was started, as its handle and the keeper share it: what has come from it, and what its end means.
+//! One process that was started, as its handle and the reaper share it: what has come from it, and what its end means.
 //!
-//! 1. The keeper alone moves bytes and reaps, from [`attend`](Child::attend); others look, wait for `changed`, and send signals.
+//! 1. The reaper alone moves bytes and reaps, from [`attend`](StartedProcess::attend); others look, wait for `changed`, and send signals.
 //! 2. What comes is taken in whether or not somebody waits for it, so that the process never waits for a join.
 //! 3. A process has ended when the system says so, and not when its channel is closed: what it started may hold the channel
 //!    open, and it may close the channel and go on.
@@ -15,35 +15,35 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::child::{self, Cause, Entry, STACK_BYTES, Start, StartError, StartOutcome, Verdict};
+use crate::child::{self, Cause, EntryPoint, STACK_BYTES, Start, StartError, StartOutcome, Verdict};
 use crate::error::TaskErrorKind;
 use crate::locks::{Condition, Lock, Locked, Rank, Ranked};
 use crate::shared::Segment;
-use crate::sys::{self, End, Process, Surroundings, Watch};
+use crate::sys::{self, ChildProcess, End, Surroundings, Watch};
 use crate::task::{Output, Role};
-use crate::transport::{Chunk, Event, Fault, Link};
+use crate::transport::{ChannelEvent, Chunk, Fault, Link};
 use crate::wire::{FRAME_BYTES_MAX, Violation};
 
 /// A process that has not said hello by then is killed. No option sets it, so it is longer than any start takes.
 const STARTUP_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// A process that was started.
-pub(super) struct Child {
+pub(super) struct StartedProcess {
     pub(super) name: String,
     pub(super) pid: u32,
     role: Role,
     /// Readable once the process has ended.
     descriptor: Arc<OwnedFd>,
-    state: Lock<State>,
+    state: Lock<ProcessState>,
     changed: Condition,
 }
 
-impl Ranked for State {
+impl Ranked for ProcessState {
     const RANK: Rank = Rank::Child;
 }
 
-struct State {
-    process: Process,
+struct ProcessState {
+    process: ChildProcess,
     /// None once the process has ended.
     link: Option<Link>,
     /// The call, until the process has decoded its arguments, and then the memory that it maps (rule 5).
@@ -61,11 +61,11 @@ struct State {
     /// Whether somebody may ask for the output.
     is_wanted: bool,
     result: Option<Vec<u8>>,
-    end: Option<Ended>,
+    end: Option<ProcessEnd>,
 }
 
 /// What became of the call.
-pub(super) enum Ended {
+pub(super) enum ProcessEnd {
     /// What the process has written, as records.
     Result(Vec<u8>),
     /// Why there is nothing, and whether the call had begun.
@@ -76,15 +76,15 @@ pub(super) enum Ended {
     Taken,
 }
 
-/// What the keeper waits for. It holds the descriptors, so that they stay what they are meanwhile.
-pub(super) struct Watched {
+/// What the reaper waits for. It holds the descriptors, so that they stay what they are meanwhile.
+pub(super) struct WatchedProcess {
     stream: Option<Arc<UnixStream>>,
     process: Option<Arc<OwnedFd>>,
     wants_write: bool,
     pub(super) deadline: Option<Instant>,
 }
 
-impl Watched {
+impl WatchedProcess {
     pub(super) fn watches(&self) -> impl Iterator<Item = Watch<'_>> {
         let stream =
             self.stream.as_ref().map(|stream| Watch { write: self.wants_write, ..Watch::read(stream.as_fd()) });
@@ -98,17 +98,17 @@ impl Watched {
     }
 }
 
-impl Ended {
+impl ProcessEnd {
     fn died(verdict: Verdict) -> Self {
         let kind = verdict.error.expect("the causes without an error are those of pools");
         Self::Died(kind, verdict.begun > 0)
     }
 }
 
-impl Child {
+impl StartedProcess {
     /// Starts the process, and sends it its call. The thread that calls it must live as long as the process may.
     pub(super) fn start(
-        entry: &Entry,
+        entry: &EntryPoint,
         role: Role,
         surroundings: &Surroundings,
         name: String,
@@ -138,7 +138,7 @@ impl Child {
             }
         };
         let pid = process.pid();
-        let state = State {
+        let state = ProcessState {
             process,
             link: Some(link),
             call: Some(chunk),
@@ -167,12 +167,12 @@ impl Child {
     /// Whether the process has ended. It may not be reaped yet.
     pub(super) fn has_ended(&self) -> bool {
         let mut watches = [Watch::read(self.descriptor.as_fd())];
-        // Where the system refuses to tell now, the keeper will.
+        // Where the system refuses to tell now, the reaper will.
         let polled = sys::poll(&mut watches, Some(Duration::ZERO));
         if polled.is_ok() { watches[0].ready } else { self.is_reaped() }
     }
 
-    /// Whether the keeper is done with it, or has given it up.
+    /// Whether the reaper is done with it, or has given it up.
     pub(super) fn is_reaped(&self) -> bool {
         self.lock().end.is_some()
     }
@@ -201,7 +201,7 @@ impl Child {
         state.is_wanted = false;
         state.result = None;
         if state.end.is_some() {
-            state.end = Some(Ended::Taken);
+            state.end = Some(ProcessEnd::Taken);
         }
     }
 
@@ -224,7 +224,7 @@ impl Child {
                     if !self.has_ended() {
                         return false;
                     }
-                    // It has ended, so the keeper is about to learn the rest.
+                    // It has ended, so the reaper is about to learn the rest.
                     return self.wait(None);
                 }
                 Some(left) => self.changed.wait_timeout(state, left),
@@ -235,9 +235,9 @@ impl Child {
     }
 
     /// What became of the call, once it has ended.
-    pub(super) fn take(&self) -> Option<Ended> {
+    pub(super) fn take(&self) -> Option<ProcessEnd> {
         let mut state = self.lock();
-        state.end.is_some().then(|| state.end.replace(Ended::Taken)).flatten()
+        state.end.is_some().then(|| state.end.replace(ProcessEnd::Taken)).flatten()
     }
 
     /// What the system has said of its end.
@@ -246,10 +246,10 @@ impl Child {
     }
 
     /// What is to be waited for.
-    pub(super) fn watched(&self) -> Watched {
+    pub(super) fn watched(&self) -> WatchedProcess {
         let state = self.lock();
         let link = state.link.as_ref().filter(|_| state.is_open);
-        Watched {
+        WatchedProcess {
             stream: link.map(|link| Arc::clone(link.stream())),
             process: state.process.descriptor(),
             wants_write: state.wants_write(),
@@ -262,7 +262,7 @@ impl Child {
         }
     }
 
-    /// Moves what can be moved, and takes in the process's end; true once it has ended. The keeper alone calls it.
+    /// Moves what can be moved, and takes in the process's end; true once it has ended. The reaper alone calls it.
     pub(super) fn attend(&self, now: Instant) -> bool {
         let mut state = self.lock();
         let ended = state.process.try_reap();
@@ -289,7 +289,7 @@ impl Child {
         has_ended
     }
 
-    /// The keeper is gone: nobody will look after the process any more.
+    /// The reaper is gone: nobody will look after the process any more.
     pub(super) fn abandon(&self) {
         let mut state = self.lock();
         state.kill();
@@ -300,12 +300,12 @@ impl Child {
         self.changed.notify_all();
     }
 
-    fn lock(&self) -> Locked<'_, State> {
+    fn lock(&self) -> Locked<'_, ProcessState> {
         self.state.lock()
     }
 }
 
-impl State {
+impl ProcessState {
     fn wants_write(&self) -> bool {
         self.is_open && self.link.as_ref().is_some_and(Link::wants_write)
     }
@@ -330,7 +330,7 @@ impl State {
         self.cause == Cause::Closed && self.link.as_ref().is_some_and(|link| !link.said_hello())
     }
 
-    /// Kills the process, or asks it to end. The keeper gives up one that lives on.
+    /// Kills the process, or asks it to end. The reaper gives up one that lives on.
     fn kill(&mut self) {
         match &mut self.link {
             Some(link) => child::kill(&mut self.process, link),
@@ -349,7 +349,7 @@ impl State {
         self.is_open = false;
         if let Some(link) = self.link.take() {
             let verdict = Verdict::new(cause, End::Unknown, self.process.pid(), &link, true);
-            self.end.get_or_insert(Ended::died(verdict));
+            self.end.get_or_insert(ProcessEnd::died(verdict));
         }
     }
 
@@ -401,22 +401,27 @@ impl State {
         let has_started = link.said_hello() || self.is_signalled;
         let verdict = Verdict::new(self.cause.clone(), end, self.process.pid(), &link, has_started);
         self.end = Some(match self.result.take() {
-            Some(result) => Ended::Result(result),
+            Some(result) => ProcessEnd::Result(result),
             None if verdict.start == StartOutcome::Failed => {
-                Ended::NotStarted(verdict.start_failure(&format!("process `{name}`"), STARTUP_TIME_MAX, ""))
+                ProcessEnd::NotStarted(verdict.start_failure(&format!("process `{name}`"), STARTUP_TIME_MAX, ""))
             }
-            None => Ended::died(verdict),
+            None => ProcessEnd::died(verdict),
         });
     }
 }
 
 /// Applies what a process has sent to what is known of it.
-fn apply(event: Event, is_wanted: bool, result: &mut Option<Vec<u8>>, has_decoded: &mut bool) -> Result<(), Fault> {
+fn apply(
+    event: ChannelEvent,
+    is_wanted: bool,
+    result: &mut Option<Vec<u8>>,
+    has_decoded: &mut bool,
+) -> Result<(), Fault> {
     match event {
-        Event::Hello => {}
-        Event::Results(taken) => *result = Some(if is_wanted { taken.records } else { Vec::new() }),
-        Event::Decoded => *has_decoded = true,
-        Event::Returned => return Err(Violation::new("it gave back what it was not asked for").into()),
+        ChannelEvent::Hello => {}
+        ChannelEvent::Results(taken) => *result = Some(if is_wanted { taken.records } else { Vec::new() }),
+        ChannelEvent::Decoded => *has_decoded = true,
+        ChannelEvent::Returned => return Err(Violation::new("it gave back what it was not asked for").into()),
     }
     Ok(())
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
-use super::child::{Child, Watched};
-use crate::child::Entry;
+use super::started::{StartedProcess, WatchedProcess};
+use crate::child::EntryPoint;
 use crate::error::{Error, Result};
 use crate::locks::{Condition, Lock, Locked, Rank, Ranked};
 use crate::sys::{self, PerProcess, Surroundings, Waker, Watch};
@@ -22,58 +22,58 @@ const REAP_INTERVAL: Duration = Duration::from_millis(10);
 const END_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// A fork has no thread of its parent's, and none of its children: it begins anew.
-static KEEPER: PerProcess<Kept> = PerProcess::new();
+static REAPER: PerProcess<ReaperLock> = PerProcess::new();
 
 #[derive(Default)]
-struct Kept {
-    keeper: Lock<Keeper>,
+struct ReaperLock {
+    reaper: Lock<Reaper>,
     /// Some process has ended.
     changed: Condition,
 }
 
 #[derive(Default)]
-struct Keeper {
+struct Reaper {
     /// What wakes the thread, while it runs.
     waker: Option<Arc<Waker>>,
     orders: Vec<Order>,
-    children: Vec<Arc<Child>>,
+    children: Vec<Arc<StartedProcess>>,
 }
 
-impl Ranked for Keeper {
-    const RANK: Rank = Rank::Keeper;
+impl Ranked for Reaper {
+    const RANK: Rank = Rank::Reaper;
 }
 
 /// A process to be started.
 struct Order {
-    entry: Entry,
+    entry: EntryPoint,
     role: Role,
     name: String,
     chunk: Chunk,
     surroundings: Surroundings,
-    answer: Sender<std::result::Result<Arc<Child>, String>>,
+    answer: Sender<std::result::Result<Arc<StartedProcess>, String>>,
 }
 
-/// Starts a process, on the keeper's thread.
-pub(super) fn start(entry: &Entry, role: Role, name: String, chunk: Chunk) -> Result<Arc<Child>> {
+/// Starts a process, on the reaper's thread.
+pub(super) fn start(entry: &EntryPoint, role: Role, name: String, chunk: Chunk) -> Result<Arc<StartedProcess>> {
     let (answer, answered) = channel();
     let failed = {
         let name = name.clone();
         move |why: &str| Error::start(format!("process `{name}` could not be started: {why}"))
     };
-    // Of this moment, and not of that in which the keeper gets to it.
+    // Of this moment, and not of that in which the reaper gets to it.
     let surroundings = Surroundings::capture().map_err(|error| failed(&sys::explained(&error)))?;
-    let mut keeper = lock();
-    keeper.orders.push(Order { entry: entry.clone(), role, name, chunk, surroundings, answer });
-    match &keeper.waker {
+    let mut reaper = lock();
+    reaper.orders.push(Order { entry: entry.clone(), role, name, chunk, surroundings, answer });
+    match &reaper.waker {
         Some(waker) => waker.wake(),
         None => {
-            if let Err(error) = keeper.begin() {
-                keeper.orders.clear();
+            if let Err(error) = reaper.begin() {
+                reaper.orders.clear();
                 return Err(failed(&sys::explained(&error)));
             }
         }
     }
-    drop(keeper);
+    drop(reaper);
     match answered.recv() {
         Ok(Ok(child)) => Ok(child),
         Ok(Err(why)) => Err(failed(&why)),
@@ -82,23 +82,23 @@ pub(super) fn start(entry: &Entry, role: Role, name: String, chunk: Chunk) -> Re
 }
 
 /// The processes that are not reaped.
-pub(super) fn children() -> Vec<Arc<Child>> {
+pub(super) fn children() -> Vec<Arc<StartedProcess>> {
     lock().children.clone()
 }
 
-/// Has the keeper look after a process that was to be killed: that may have failed.
+/// Has the reaper look after a process that was to be killed: that may have failed.
 pub(super) fn look() {
     lock().waker.iter().for_each(|waker| waker.wake());
 }
 
 /// What a program does at its end: waits for every process that is no daemon, and ends the daemons.
 pub(crate) fn leave() {
-    let mut keeper = lock();
-    while !keeper.orders.is_empty() || keeper.children.iter().any(|child| !child.is_daemon() && !child.is_reaped()) {
-        keeper = KEEPER.get().changed.wait(keeper);
+    let mut reaper = lock();
+    while !reaper.orders.is_empty() || reaper.children.iter().any(|child| !child.is_daemon() && !child.is_reaped()) {
+        reaper = REAPER.get().changed.wait(reaper);
     }
-    let daemons = keeper.children.clone();
-    drop(keeper);
+    let daemons = reaper.children.clone();
+    drop(reaper);
     daemons.iter().for_each(|daemon| daemon.kill());
     look();
     let deadline = Instant::now() + END_TIME_MAX;
@@ -107,16 +107,16 @@ pub(crate) fn leave() {
     }
 }
 
-fn lock() -> Locked<'static, Keeper> {
-    KEEPER.get().keeper.lock()
+fn lock() -> Locked<'static, Reaper> {
+    REAPER.get().reaper.lock()
 }
 
-impl Keeper {
+impl Reaper {
     /// Begins the thread.
     fn begin(&mut self) -> std::io::Result<()> {
         let waker = Arc::new(Waker::new()?);
         let of_thread = Arc::clone(&waker);
-        std::thread::Builder::new().name("poolmap-keeper".to_owned()).spawn(move || {
+        std::thread::Builder::new().name("poolmap-reaper".to_owned()).spawn(move || {
             let _abandon = AbandonOnPanic;
             run(&of_thread);
         })?;
@@ -129,17 +129,17 @@ impl Keeper {
 fn run(waker: &Waker) {
     loop {
         let (orders, children) = {
-            let mut keeper = lock();
-            let orders = std::mem::take(&mut keeper.orders);
-            if orders.is_empty() && keeper.children.is_empty() {
-                keeper.waker = None;
+            let mut reaper = lock();
+            let orders = std::mem::take(&mut reaper.orders);
+            if orders.is_empty() && reaper.children.is_empty() {
+                reaper.waker = None;
                 return;
             }
-            (orders, keeper.children.clone())
+            (orders, reaper.children.clone())
         };
         if !orders.is_empty() {
             orders.into_iter().for_each(carry_out);
-            KEEPER.get().changed.notify_all();
+            REAPER.get().changed.notify_all();
             continue;
         }
         let attended = wait_for(waker, &children);
@@ -150,14 +150,14 @@ fn run(waker: &Waker) {
         }
         if has_ended {
             lock().children.retain(|child| !child.is_gone());
-            KEEPER.get().changed.notify_all();
+            REAPER.get().changed.notify_all();
         }
     }
 }
 
 fn carry_out(order: Order) {
     let Order { entry, role, name, chunk, surroundings, answer } = order;
-    let started = Child::start(&entry, role, &surroundings, name, chunk).map(Arc::new);
+    let started = StartedProcess::start(&entry, role, &surroundings, name, chunk).map(Arc::new);
     // Before who asked can count descriptors.
     drop(surroundings);
     if let Ok(child) = &started {
@@ -168,8 +168,8 @@ fn carry_out(order: Order) {
 }
 
 /// Waits until there is something to do, and gives those for whom there may be.
-fn wait_for<'a>(waker: &Waker, children: &'a [Arc<Child>]) -> Vec<&'a Arc<Child>> {
-    let watched: Vec<Watched> = children.iter().map(|child| child.watched()).collect();
+fn wait_for<'a>(waker: &Waker, children: &'a [Arc<StartedProcess>]) -> Vec<&'a Arc<StartedProcess>> {
+    let watched: Vec<WatchedProcess> = children.iter().map(|child| child.watched()).collect();
     let mut watches = vec![Watch::read(std::os::fd::AsFd::as_fd(waker))];
     let mut of = vec![None];
     for (index, child) in watched.iter().enumerate() {
@@ -179,7 +179,7 @@ fn wait_for<'a>(waker: &Waker, children: &'a [Arc<Child>]) -> Vec<&'a Arc<Child>
     let now = Instant::now();
     let deadline = watched.iter().filter_map(|child| child.deadline).min();
     let until_deadline = deadline.map(|deadline| deadline.saturating_duration_since(now));
-    let is_blind = watched.iter().any(Watched::is_blind);
+    let is_blind = watched.iter().any(WatchedProcess::is_blind);
     let timeout = until_deadline.into_iter().chain(is_blind.then_some(REAP_INTERVAL)).min();
     if sys::poll(&mut watches, timeout).is_err() {
         // The kernel is out of memory: nothing is known, and it is tried again a little later.
@@ -210,11 +210,11 @@ impl Drop for AbandonOnPanic {
         if !std::thread::panicking() {
             return;
         }
-        let mut keeper = lock();
-        keeper.waker = None;
-        keeper.orders.clear();
-        std::mem::take(&mut keeper.children).iter().for_each(|child| child.abandon());
-        drop(keeper);
-        KEEPER.get().changed.notify_all();
+        let mut reaper = lock();
+        reaper.waker = None;
+        reaper.orders.clear();
+        std::mem::take(&mut reaper.children).iter().for_each(|child| child.abandon());
+        drop(reaper);
+        REAPER.get().changed.notify_all();
     }
 }
