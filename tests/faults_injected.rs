@@ -6,7 +6,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::for_each;
+use common::{for_each, for_each_of};
 
 /// How many tasks have no result after workers have died at a point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,7 +208,8 @@ fn a_worker_that_stops_at_any_point_and_goes_on_costs_nothing() {
     let _guard = common::guard();
     for (channel, points) in channels() {
         let stops = points.iter().filter_map(|(fault, at, ..)| Some((fault.strip_suffix("kill")?, *at)));
-        for_each(stops.collect::<Vec<_>>(), |(point, at)| {
+        // A stopped worker takes no processor.
+        for_each_of(12, stops.collect::<Vec<_>>(), |(point, at)| {
             for came in run(channel, &[case(&format!("{point}stop@1"), at, 2, 0, 4)]) {
                 assert!(came.ended.is_none() && came.errors == 0, "{came:?}");
             }

@@ -210,12 +210,16 @@ pub(crate) fn run(command: &mut Command) -> Output {
     output
 }
 
-/// Does something for each of some jobs, on two threads.
+/// Does something for each of some jobs, four at a time: most wait for the most part.
 pub(crate) fn for_each<T: Send>(jobs: Vec<T>, act: impl Fn(T) + Sync) {
+    for_each_of(4, jobs, act);
+}
+
+/// Does something for each of some jobs, so many at a time.
+pub(crate) fn for_each_of<T: Send>(at_once: usize, jobs: Vec<T>, act: impl Fn(T) + Sync) {
     let jobs = Mutex::new(jobs);
     std::thread::scope(|scope| {
-        // Most jobs wait for the most part.
-        for _ in 0..4 {
+        for _ in 0..at_once {
             scope.spawn(|| {
                 loop {
                     let Some(job) = jobs.lock().unwrap().pop() else {
