@@ -190,8 +190,7 @@ pub(crate) fn forget_kept() {
 
 #[cfg(all(test, poolmap_linux))]
 mod tests {
-    use super::super::grant::{Right, write_grants};
-    use super::super::table::{begin_grants, end_grants};
+    use super::super::grant::Right;
     use super::*;
 
     #[test]
@@ -205,7 +204,7 @@ mod tests {
             add(&head, memory, message).unwrap();
         };
         let grant = |offset| Grant { name: 1, right: Right::Write, kind: 0, segment: SEGMENT, offset, bytes: 8192 };
-        let begin = |offset, message| assert!(begin_grants(&write_grants(&[grant(offset)]), message));
+        let begin = |offset, message| end_leases_but(message, &[Some(grant(offset))]);
         let lent = || {
             let leases = LEASES.lock().unwrap();
             leases.iter().filter(|leased| leased.segment == SEGMENT).map(|leased| leased.message).collect::<Vec<_>>()
@@ -218,7 +217,7 @@ mod tests {
         begin(8192, 2);
         assert_eq!(lent(), [2, 3]);
         assert!(take_part(&grant(8192)).is_ok());
-        end_grants(2);
+        end_leases(2);
         assert_eq!(lent(), [3]);
         // So was the third, and what comes now is granted other memory.
         begin(1 << 30, 4);
