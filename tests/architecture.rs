@@ -136,6 +136,16 @@ fn a_module_uses_the_rows_above_it_only() {
 }
 
 #[test]
+fn transport_moves_bytes_and_runs_nothing() {
+    for (path, text) in sources("runtime/src/transport") {
+        // Its tests run tasks as a worker does.
+        let is_test = path.components().any(|part| part.as_os_str() == "tests") || path.ends_with("tests.rs");
+        let names = used(product(&text)).contains("registry");
+        assert!(is_test || !names, "{} uses `registry`: what is run belongs to worker", path.display());
+    }
+}
+
+#[test]
 fn the_rule_of_the_rows_sees_every_form_of_import() {
     let text = "use crate::{pool, sys, worker::run};\nuse crate::error::Error;\nlet x = crate::wire::hello();\n// crate::map\n";
     let expected = ["error", "pool", "sys", "wire", "worker"].map(str::to_owned);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::error::{Printed, TaskErrorKind};
 use crate::output::{LastWords, Rest};
+use crate::registry;
 use crate::sys::{Crash, End, Reason};
 use crate::task::{EXIT_FAILED, Origin};
 use crate::transport::{self, Fault, Link, Note};
@@ -104,10 +105,11 @@ impl Verdict {
     /// of a start.
     pub(crate) fn new(cause: Cause, end: End, pid: u32, link: &Link, has_started: bool) -> Self {
         let verdict = Self::by_note(cause, end, pid, link.note(), has_started);
-        let (tail, printed, unwritten) = link.last_words().map_or_else(Default::default, |words| {
-            let LastWords { tail, printed, rest } = words;
-            (tail, printed, rest)
-        });
+        let (tail, printed, unwritten) =
+            link.last_words(registry::function_name).map_or_else(Default::default, |words| {
+                let LastWords { tail, printed, rest } = words;
+                (tail, printed, rest)
+            });
         let error = verdict.error.map(|error| with_tail(error, &tail));
         Self { begun: link.begun(), error, printed, unwritten, ..verdict }
     }

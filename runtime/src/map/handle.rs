@@ -11,10 +11,9 @@ use super::captured::{self, Captured};
 use super::replies::Replies;
 use crate::error::{CodecError, Error, Kind, Result, TaskError, TaskErrorKind};
 use crate::foreign;
-use crate::pool::{Outcome, Pool, PoolShared, Submitted};
+use crate::pool::{Outcome, Pool, PoolShared, Submitted, single_chunk};
 use crate::registry::{EncodedCall, WorkerFn};
 use crate::task::{Done, Output};
-use crate::transport::Chunk;
 use crate::wire::OVERHEAD_BYTES;
 
 impl Pool {
@@ -53,7 +52,7 @@ impl Pool {
             // A call that cannot be encoded starts no worker.
             let encoded = encode(&shared, &call)?;
             let bytes = encoded.task.len();
-            let chunk = Chunk::of_call(shared.arena(), encoded, index)
+            let chunk = single_chunk(shared.arena(), encoded, index)
                 .map_err(|error| not_encoded::<F>(CodecError::no_memory(bytes, &error)))?;
             self.shared()?;
             Ok(chunk)

@@ -2,7 +2,7 @@
 
 use super::handle::{decode_done, encode, not_encoded};
 use crate::error::{CodecError, Error, Result, TaskError};
-use crate::pool::{Builder, CallRules, Placement, Pool, Running};
+use crate::pool::{Builder, CallRules, Placement, Pool, Running, single_chunk};
 use crate::registry::{EncodedCall, WorkerFn};
 use crate::transport::Chunk;
 
@@ -178,7 +178,7 @@ impl Pool {
         self.shared()?;
         let workers = shared.workers();
         let chunks: Vec<Chunk> = (0..workers)
-            .map(|worker| Chunk::of_call(shared.arena(), encoded.clone(), worker as u64))
+            .map(|worker| single_chunk(shared.arena(), encoded.clone(), worker as u64))
             .collect::<std::io::Result<_>>()
             .map_err(|error| not_encoded::<F>(CodecError::no_memory(encoded.task.len(), &error)))?;
         let rules = CallRules { placement: Placement::OneForEach, ..CallRules::default() };

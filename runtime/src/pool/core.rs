@@ -19,17 +19,18 @@ use super::queue::{CallId, CallRules, Queue, Running, Slot};
 use super::recycling::Retirement;
 use super::rules::{Settings, Transport};
 use super::seat::{Cause, Life, Live, Seat};
+use super::single::single_chunk;
 use super::starts::StartPolicy;
 use super::turn::{Turn, Wakes};
 use super::wakers::PoolWakers;
 use crate::error::{Error, Kind, StartFailure, TaskErrorKind};
 use crate::locks::{Condition, Lock, Rank, Ranked};
 use crate::output::Rest;
-use crate::registry::EncodedCall;
+use crate::registry::{self, EncodedCall};
 use crate::sys::{self, ForkMark};
 use crate::task::{Done, Output};
 use crate::trace::{Log, TraceEvent};
-use crate::transport::{Arena, Chunk, Fault};
+use crate::transport::{Arena, Fault};
 
 /// A pool, as its threads share it.
 pub(crate) struct PoolShared {
@@ -136,7 +137,7 @@ impl PoolShared {
         let seats = (0..settings.workers).map(|_| Seat::vacant(now)).collect();
         let arena = Arc::new(arena);
         let hook =
-            |call: &Option<EncodedCall>| call.as_ref().map(|call| Chunk::of_call(&arena, call.clone(), 0)).transpose();
+            |call: &Option<EncodedCall>| call.as_ref().map(|call| single_chunk(&arena, call.clone(), 0)).transpose();
         let hooks = (hook(&settings.initializer)?, hook(&settings.finalizer)?);
         let mut queue = Queue::new(settings.workers, returns, settings.retirement.tasks_max);
         queue.set_hooks(hooks.0, hooks.1);
@@ -253,7 +254,7 @@ impl PoolShared {
         let begun = core.lives().map(|(slot, live)| (slot, live.link.begun())).filter(|(_, begun)| *begun > 0);
         let begun: BTreeMap<Slot, u32> = begun.collect();
         for &slot in begun.keys() {
-            let words = core.seats[slot].worker.as_ref().and_then(|live| live.link.last_words());
+            let words = core.seats[slot].worker.as_ref().and_then(|live| live.link.last_words(registry::function_name));
             core.queue.printed(slot, words.and_then(|words| words.printed));
         }
         let held = core.queue.expire(call, error, running, |slot| begun.get(&slot).copied().unwrap_or(0));

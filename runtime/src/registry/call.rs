@@ -15,9 +15,8 @@ use std::sync::atomic::{Ordering, compiler_fence};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::folding::{FoldState, Outgrown};
+use super::folding::FoldState;
 use super::held::{self, Held};
-use super::progress::{Finished, TaskProgress};
 use super::texts::{TEXT_PART, cut};
 use crate::codec::{Decoder, Encoder};
 use crate::error::CodecError;
@@ -25,7 +24,10 @@ use crate::fault_points::{self, Point};
 use crate::output;
 use crate::shared;
 use crate::sys;
-use crate::wire::{self, HEAD_BYTES, PanicNote, RECORD_BYTES_MAX, Status, TaskFrames, Violation};
+use crate::wire::{
+    self, HEAD_BYTES, OversizedResult, PanicNote, RECORD_BYTES_MAX, Status, TaskFrames, TaskProgress, TasksRun,
+    Violation,
+};
 
 /// Calls of a worker function, as its expansion sees them.
 pub struct TaskCall<'a> {
@@ -356,7 +358,7 @@ impl<'a> TaskCall<'a> {
     }
 
     /// Ends the run: what is finished, how many bytes of arguments were taken, and the result that outgrew the room.
-    pub(crate) fn into_run(self, tasks_bytes: usize) -> Result<Run, Violation> {
+    pub(crate) fn into_run(self, tasks_bytes: usize) -> Result<TasksRun, Violation> {
         if let Some(violation) = self.violation {
             return Err(violation);
         }
@@ -364,14 +366,14 @@ impl<'a> TaskCall<'a> {
         let mut finished = self.progress.count;
         if let Some((results, counted)) = self.folding.and_then(|folding| folding.into_results()) {
             finished.tasks = finished.tasks.wrapping_sub(counted);
-            return Ok(Run { finished, taken, outgrown: Some(Box::new(results)) });
+            return Ok(TasksRun { finished, taken, oversized: Some(Box::new(results)) });
         }
-        let outgrown = self.outgrown.map(|status| {
+        let oversized = self.outgrown.map(|status| {
             let mut bytes = self.results.into_vec();
             bytes.drain(..self.record + HEAD_BYTES);
-            Box::new(Outgrown::alone(status, bytes))
+            Box::new(OversizedResult::alone(status, bytes))
         });
-        Ok(Run { finished, taken, outgrown })
+        Ok(TasksRun { finished, taken, oversized })
     }
 
     /// Whether no task is left to be begun.
@@ -444,15 +446,6 @@ impl<'a> TaskCall<'a> {
     fn unsent(&self, error: &CodecError) -> Result<(), TaskAbort> {
         if self.drops_output { Ok(()) } else { Err(TaskAbort::Encode(CodecError::new(format!("the result: {error}")))) }
     }
-}
-
-/// What became of some tasks that were run.
-pub(crate) struct Run {
-    pub(crate) finished: Finished,
-    /// The bytes of those that were.
-    pub(crate) taken: usize,
-    /// The last one's result, if it outgrew the room, or those of all where they are folded. They are not among the finished.
-    pub(crate) outgrown: Option<Box<Outgrown>>,
 }
 
 /// Ends this process, with word of why: the parent must not read what a part that is left could still write.

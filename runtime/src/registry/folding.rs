@@ -1,6 +1,6 @@
 //! What is known of a run whose outputs are folded, and what it leaves. The rules stand in `fold`.
 
-use crate::wire::Status;
+use crate::wire::{OversizedResult, Status};
 
 /// No more bytes of outputs are folded into one, but for those of the last.
 pub(super) const BYTES_MAX: usize = 1 << 20;
@@ -32,35 +32,15 @@ impl FoldState {
     }
 
     /// The results of the run, and how many of its tasks were counted already.
-    pub(super) fn into_results(self) -> Option<(Outgrown, u32)> {
+    pub(super) fn into_results(self) -> Option<(OversizedResult, u32)> {
         let Self { outputs, not_begun, .. } = self;
         let results = match self.stopped {
-            Some((status, bytes)) => Outgrown { status, bytes, before: outputs, behind: not_begun },
+            Some((status, bytes)) => OversizedResult { status, bytes, before: outputs, behind: not_begun },
             None => {
                 let behind = outputs.checked_sub(1)?;
-                Outgrown { status: Status::Output, bytes: self.output, before: 0, behind }
+                OversizedResult { status: Status::Output, bytes: self.output, before: 0, behind }
             }
         };
         Some((results, outputs))
-    }
-}
-
-/// A result that is to be brought to its place, and the empty ones around it.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Outgrown {
-    pub(crate) status: Status,
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) before: u32,
-    pub(crate) behind: u32,
-}
-
-impl Outgrown {
-    pub(super) fn alone(status: Status, bytes: Vec<u8>) -> Self {
-        Self { status, bytes, before: 0, behind: 0 }
-    }
-
-    /// What the results behind it are.
-    pub(crate) fn status_behind(&self) -> Status {
-        if self.status == Status::Output { Status::Output } else { Status::NotRun }
     }
 }

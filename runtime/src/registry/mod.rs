@@ -9,7 +9,6 @@ mod folding;
 mod function;
 mod held;
 mod outcome;
-mod progress;
 mod returned;
 mod run;
 mod state;
@@ -23,7 +22,6 @@ pub(crate) use encoded::EncodedCall;
 pub use fallible::{ErrorProbe, Fallible, Typed, Untyped};
 pub use fold::fold_tasks;
 pub(crate) use fold::{Folded, MergeOf};
-pub(crate) use folding::Outgrown;
 pub use function::{
     Argument, Folding, Itself, Named, Output, Parameter, Parameters, WorkerFailure, WorkerFn, not_a_merger,
     not_a_worker_function,
@@ -33,9 +31,8 @@ pub(crate) use held::SharedName;
 pub(crate) use outcome::{
     NoOutput, decode_output, deserialize_panicked, failure, serialize_panicked, take_captured, take_outcome,
 };
-pub(crate) use progress::{Finished, TaskProgress};
 pub use run::run_tasks;
 pub(crate) use state::forget_states;
 pub use state::with_state;
-pub(crate) use table::{DROPS_OUTPUT, fingerprint, first_test, function, test_name};
+pub(crate) use table::{DROPS_OUTPUT, fingerprint, first_test, function, function_name, test_name};
 pub use table::{Entry, Identity, Merge, Registration, Test};

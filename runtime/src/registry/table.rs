@@ -143,6 +143,11 @@ pub(crate) fn function(index: u32) -> Option<&'static Registration> {
     table().get(usize::try_from(index).ok()?).copied()
 }
 
+/// The path of the function at a place of the table.
+pub(crate) fn function_name(index: u32) -> Option<&'static str> {
+    function(index).map(Registration::path)
+}
+
 /// A hash of the table, equal in two processes that have the same worker functions.
 pub(crate) fn fingerprint() -> u64 {
     static FINGERPRINT: OnceLock<u64> = OnceLock::new();

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use super::arena::{Arena, Block};
 use crate::error::TaskErrorKind;
-use crate::registry::EncodedCall;
 use crate::shared::{self, Collected, GRANT_BYTES, Grant, Segment};
 use crate::task::{Done, Origin, Outcomes};
 use crate::wire;
@@ -113,12 +112,17 @@ impl Chunk {
         }
     }
 
-    /// The chunk that is this one call, with an index.
-    pub(crate) fn of_call(arena: &Arc<Arena>, call: EncodedCall, index: u64) -> io::Result<Self> {
-        let EncodedCall { function, task, collected } = call;
+    /// The chunk of one task that stands in the arena, with what its arguments name.
+    pub(crate) fn single(
+        arena: &Arc<Arena>,
+        function: u32,
+        task: Vec<u8>,
+        collected: Collected,
+        index: u64,
+    ) -> io::Result<Self> {
         let bytes = task.len();
         let block = arena.block(task)?;
-        let head = ChunkHead { function: function.index(), attempt: 1, first_index: index };
+        let head = ChunkHead { function, attempt: 1, first_index: index };
         Ok(Self::new(head, 1, block, bytes).sharing(Sharing::new(0, collected, arena)))
     }
 

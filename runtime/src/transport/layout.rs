@@ -6,7 +6,7 @@ pub(super) const PARENT_PARKED: usize = 0;
 
 /// The rest is in a worker's own memory. The word of `claims`.
 pub(super) const CLAIMS: usize = 0;
-/// Written by the worker: what is finished (`registry::Finished`).
+/// Written by the worker: what is finished (`wire::Finished`).
 pub(super) const FINISHED: usize = 128;
 /// Written by the worker: the number behind that of the task begun last.
 pub(super) const BEGUN: usize = 136;

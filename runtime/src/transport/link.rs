@@ -11,7 +11,6 @@ use super::sent::SentMemory;
 use super::socket::SocketLink;
 use super::{Arena, Chunk, Fault};
 use crate::output::{Files, LastWords};
-use crate::registry;
 use crate::wire::{self, Greeting, Violation, Welcome};
 
 /// A dead worker's channel holds no more than a socket's buffer, some hundred kilobytes. A channel that another process still writes to
@@ -82,9 +81,8 @@ impl Link {
         Ok(())
     }
 
-    /// What the worker has printed of late, if that is not what this process prints to.
-    pub(crate) fn last_words(&self) -> Option<LastWords> {
-        let name = |function| registry::function(function).map(registry::Registration::path);
+    /// What the worker has printed of late, if that is not what this process prints to. `name` names a function by its index.
+    pub(crate) fn last_words(&self, name: impl FnOnce(u32) -> Option<&'static str>) -> Option<LastWords> {
         self.printed.as_ref().map(|files| files.last_words(name))
     }
 

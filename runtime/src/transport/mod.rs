@@ -29,5 +29,5 @@ pub(crate) use parking::LOOK_AFTER;
 pub(crate) use ring::Taken;
 #[cfg(fuzzing)]
 pub(crate) use ring::fuzz;
-pub(crate) use ring_end::{Claimed, NotePad, RingEnd, TaskCounter};
+pub(crate) use ring_end::{Claimed, ClaimedTasks, NotePad, RingEnd, TaskCounter};
 pub(crate) use worker_end::{FrameSender, WorkerEnd};

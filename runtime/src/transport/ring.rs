@@ -14,9 +14,8 @@ use super::entry::{EntryWords, QueueEntry};
 use super::layout::part_bytes_max;
 use super::{Chunk, layout, parking};
 use crate::fault_points::{self, Point};
-use crate::registry::Finished;
 use crate::sys::{self, CRASH_WORDS, Crash, Ring, Words};
-use crate::wire::{self, HEAD_BYTES, PanicNote, Records, Violation};
+use crate::wire::{self, Finished, HEAD_BYTES, PanicNote, Records, Violation};
 
 /// A worker's queue and results, as the parent sees them.
 pub(super) struct RingLink {

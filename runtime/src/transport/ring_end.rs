@@ -9,12 +9,12 @@ use std::time::Instant;
 use super::entry::EntryWords;
 use super::layout::part_bytes_max;
 use super::{Fault, claims, layout, parking};
-use crate::codec::{Encoder, Sink};
 use crate::fault_points::{self, Point};
-use crate::registry::{Finished, Flush, Outgrown, TaskCall, TaskProgress};
 use crate::shared;
 use crate::sys::{self, CrashPad, FromParent, RingWriter, View, Words};
-use crate::wire::{self, HEAD_BYTES, PanicNote, Status, TaskFrames, Violation};
+use crate::wire::{
+    self, Finished, HEAD_BYTES, OversizedResult, PanicNote, Status, TaskFrames, TaskProgress, TasksRun, Violation,
+};
 
 /// A worker's queue and results, as the worker sees them.
 pub(crate) struct RingEnd {
@@ -42,6 +42,13 @@ pub(crate) struct RingEnd {
     told: Instant,
 }
 
+/// The arguments of claimed tasks, room for their results, and the words that tell how far they have come.
+pub(crate) struct ClaimedTasks<'a> {
+    pub(crate) tasks: TaskFrames<'a>,
+    pub(crate) room: &'a mut [u8],
+    pub(crate) progress: TaskProgress<'a>,
+}
+
 /// Tasks that were claimed, all of one entry.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Claimed {
@@ -58,14 +65,14 @@ pub(crate) struct Claimed {
     /// The index of the function that their outputs are folded by, if they are.
     pub(crate) merge: Option<u32>,
     /// The parameters whose arguments are shared.
-    shared: u16,
+    pub(crate) shared: u16,
     /// The messages about memory that come before it.
     messages: u64,
     segment: u64,
     offset: usize,
     bytes: usize,
     /// The bytes of what they are granted.
-    table_bytes: usize,
+    pub(crate) table_bytes: usize,
 }
 
 /// When the ring is empty, results go on at its start, if this much of it was used: few pages are touched, and stay in the
@@ -187,15 +194,13 @@ impl RingEnd {
         EntryWords::of(&self.words, self.entry)
     }
 
-    /// Runs claimed tasks: `run` is given their call. Results that fit go straight into the ring; the one that does not is given
-    /// back, as are all where their outputs are folded, and is to be brought over by [`carry`](Self::carry).
+    /// Has claimed tasks run: `run` is given their arguments, and room in the ring for their results. The result that outgrows the room
+    /// is given back, as are all where their outputs are folded, and is to be brought over by [`carry`](Self::carry).
     pub(crate) fn run(
         &mut self,
         claimed: &Claimed,
-        bytes_max: usize,
-        flush: Flush,
-        run: impl FnOnce(&mut TaskCall<'_>) -> Result<(), Violation>,
-    ) -> Result<Option<Box<Outgrown>>, Fault> {
+        run: impl FnOnce(ClaimedTasks<'_>) -> Result<TasksRun, Violation>,
+    ) -> Result<Option<Box<OversizedResult>>, Fault> {
         self.restart();
         if claimed.is_first {
             self.begin_entry(claimed)?;
@@ -215,20 +220,12 @@ impl RingEnd {
             revoked: self.words.word(layout::REVOKED),
             count: self.finished,
         };
-        let mut spill = Vec::new();
-        let results = Encoder::new(Sink::new(room, &mut spill), bytes_max);
-        let mut call =
-            TaskCall::new(TaskFrames::of(tasks), claimed.count, results, progress, flush).with_shared(claimed.shared);
-        if claimed.table_bytes > 0 {
-            call = call.with_grants();
-        }
-        run(&mut call)?;
-        let run = call.into_run(tasks.len())?;
+        let run = run(ClaimedTasks { tasks: TaskFrames::of(tasks), room, progress })?;
         self.last_bytes = run.finished.position.wrapping_sub(self.finished.position) as usize;
-        self.last_bytes += run.outgrown.as_ref().map_or(0, |outgrown| outgrown.bytes.len());
+        self.last_bytes += run.oversized.as_ref().map_or(0, |oversized| oversized.bytes.len());
         self.finished = run.finished;
         self.cursor += run.taken;
-        Ok(run.outgrown)
+        Ok(run.oversized)
     }
 
     /// Takes in what the tasks of an entry are granted, in the place of what those of the one before were.
@@ -329,16 +326,16 @@ impl RingEnd {
     /// bytes that are needed, when there is no room. The last part and what stands behind it come at once.
     pub(crate) fn carry(
         &mut self,
-        outgrown: &Outgrown,
+        oversized: &OversizedResult,
         mut wait: impl FnMut(&mut Self, usize) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        let before = empty(Status::Output, outgrown.before);
-        let behind = empty(outgrown.status_behind(), outgrown.behind);
+        let before = empty(Status::Output, oversized.before);
+        let behind = empty(oversized.status_behind(), oversized.behind);
         while !self.has_room(before.len()) {
             wait(self, before.len())?;
         }
         self.append(&before, &[], 0);
-        let mut left = &outgrown.bytes[..];
+        let mut left = &oversized.bytes[..];
         loop {
             let (part, rest) = left.split_at(left.len().min(part_bytes_max(self.results.capacity())));
             let needed = part.len() + HEAD_BYTES + behind.len();
@@ -347,9 +344,9 @@ impl RingEnd {
             }
             left = rest;
             if rest.is_empty() {
-                self.append(&wire::head(outgrown.status, part.len()), part, 0);
+                self.append(&wire::head(oversized.status, part.len()), part, 0);
                 self.append(&behind, &[], 0);
-                let tasks = outgrown.before + 1 + outgrown.behind;
+                let tasks = oversized.before + 1 + oversized.behind;
                 self.finished.tasks = self.finished.tasks.wrapping_add(tasks);
             } else {
                 self.append(&wire::part_head(part.len()), part, 0);

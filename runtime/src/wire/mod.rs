@@ -32,6 +32,7 @@ mod fields;
 #[cfg(any(fuzzing, test))]
 mod fuzzing;
 mod message;
+mod progress;
 mod record;
 
 pub(crate) use buffer::FrameBuffer;
@@ -43,6 +44,7 @@ pub(crate) use message::{
     Greeting, PanicNote, ToParent, ToWorker, Welcome, around_crash, begun, bell, decoded, forget, grants, hello, note,
     reply, returned, revoke, segment, welcome,
 };
+pub(crate) use progress::{Finished, OversizedResult, TaskProgress, TasksRun};
 pub(crate) use record::{HEAD_BYTES, RECORD_BYTES_MAX, Records, Status, head, part_head, record, skip_head, skipped};
 
 /// Changes with every change of the frames.

@@ -7,11 +7,12 @@ use super::memory;
 use super::panic::{self, PrintedPanics, Teller};
 use super::run::{fold_tasks, note_task, run_tasks};
 use super::seed;
+use crate::codec::{Encoder, Sink};
 use crate::fault_points::{self, Point};
 use crate::output;
-use crate::registry::Flush;
+use crate::registry::{Flush, TaskCall};
 use crate::sys::{self, TaskLimits};
-use crate::transport::{Claimed, Fault, RingEnd, WorkerEnd};
+use crate::transport::{Claimed, ClaimedTasks, Fault, RingEnd, WorkerEnd};
 use crate::wire::{ToWorker, Violation};
 
 /// The clock is looked at after about so much work: it takes 25 to 60 ns, more than a short task.
@@ -134,16 +135,27 @@ impl RingServer {
             seed::set_tasks(claimed.seed, claimed.index, claimed.number);
         }
         let flush = if self.is_kept { Flush::Kept } else { self.pace.flush() };
-        let outgrown = self.ring.run(claimed, self.bytes_max, flush, |call| match claimed.merge {
-            None => run_tasks(claimed.function, claimed.attempt, call),
-            Some(merge) => fold_tasks(claimed.function, merge, claimed.attempt, call),
+        let bytes_max = self.bytes_max;
+        let oversized = self.ring.run(claimed, |ClaimedTasks { tasks, room, progress }| {
+            let tasks_bytes = tasks.rest().len();
+            let mut spill = Vec::new();
+            let results = Encoder::new(Sink::new(room, &mut spill), bytes_max);
+            let mut call = TaskCall::new(tasks, claimed.count, results, progress, flush).with_shared(claimed.shared);
+            if claimed.table_bytes > 0 {
+                call = call.with_grants();
+            }
+            match claimed.merge {
+                None => run_tasks(claimed.function, claimed.attempt, &mut call)?,
+                Some(merge) => fold_tasks(claimed.function, merge, claimed.attempt, &mut call)?,
+            }
+            call.into_run(tasks_bytes)
         })?;
         self.ring.end_grants_if_done();
-        let Some(outgrown) = outgrown else {
+        let Some(oversized) = oversized else {
             return Ok(());
         };
         let Self { end, ring, .. } = self;
-        ring.carry(&outgrown, |ring, bytes| {
+        ring.carry(&oversized, |ring, bytes| {
             // Room is made by the parent alone, which must be awake for it.
             ring.park();
             if ring.must_wake_parent() {

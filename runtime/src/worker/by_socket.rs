@@ -13,11 +13,13 @@ use super::seed;
 use crate::codec::{Encoder, Sink};
 use crate::fault_points::{self, Point};
 use crate::output;
-use crate::registry::{Finished, Flush, Outgrown, TaskCall, TaskProgress};
+use crate::registry::{Flush, TaskCall};
 use crate::shared::{self, SegmentHead};
 use crate::sys::{self, TaskLimits};
 use crate::transport::{Fault, FrameSender, WorkerEnd};
-use crate::wire::{self, ChunkHeader, Status, TaskFrames, ToWorker, Violation};
+use crate::wire::{
+    self, ChunkHeader, Finished, OversizedResult, Status, TaskFrames, TaskProgress, ToWorker, Violation,
+};
 
 /// Between tasks that are shorter than this it is not looked after each whether something has come: that takes a system call.
 const LOOK_AFTER: Duration = Duration::from_micros(20);
@@ -225,8 +227,8 @@ impl SocketServer {
         self.running.store(0, Ordering::SeqCst);
         let elapsed = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let run = call.into_run(tasks.len())?;
-        let outgrown = run.outgrown.ok_or_else(|| Violation::new("a task gave nothing"))?;
-        let Outgrown { status, bytes: result, .. } = *outgrown;
+        let given = run.oversized.ok_or_else(|| Violation::new("a task gave nothing"))?;
+        let OversizedResult { status, bytes: result, .. } = *given;
         fault_points::reached(Point::Uncounted);
         // A large result stands here once while its frame is made, and not beside each step.
         let record = wire::record(status, &result);

@@ -8,13 +8,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::codec::Sink;
+use crate::codec::{Encoder, Sink};
 use crate::registry::{Flush, TaskCall};
 use crate::shared::{self, Segment, SegmentHead};
 use crate::sys::FromParent;
 use crate::transport::sent::SentMemory;
-use crate::transport::{Arena, ChunkHead, Claimed, Fault, LOOK_AFTER, RingEnd};
-use crate::wire::{Records, Status};
+use crate::transport::{Arena, ChunkHead, Claimed, ClaimedTasks, Fault, LOOK_AFTER, RingEnd};
+use crate::wire::{OversizedResult, Records, Status};
 
 mod hostile;
 mod recall;
@@ -74,6 +74,22 @@ fn result_bytes(argument: u64) -> usize {
 fn run_task(argument: u64, sink: &mut Sink<'_>) {
     sink.write(&argument.to_le_bytes());
     sink.write(&vec![argument as u8; result_bytes(argument)]);
+}
+
+/// Runs claimed tasks as a worker does, by a function from their one argument to the bytes of their result.
+fn run_claimed(
+    end: &mut RingEnd,
+    claimed: &Claimed,
+    run: impl FnMut(u64, &mut Sink<'_>),
+) -> Result<Option<Box<OversizedResult>>, Fault> {
+    end.run(claimed, |ClaimedTasks { tasks, room, progress }| {
+        let tasks_bytes = tasks.rest().len();
+        let mut spill = Vec::new();
+        let results = Encoder::new(Sink::new(room, &mut spill), BYTES_MAX);
+        let mut call = TaskCall::new(tasks, claimed.count, results, progress, Flush::Later);
+        call.run_each(run);
+        call.into_run(tasks_bytes)
+    })
 }
 
 fn check_result(argument: u64, result: &[u8]) {
@@ -160,10 +176,7 @@ impl Worker {
                 return Err(Fault::Closed);
             }
         }
-        let outgrown = self.end.run(claimed, BYTES_MAX, Flush::Later, |call| {
-            call.run_each(run_task);
-            Ok(())
-        })?;
+        let outgrown = run_claimed(&mut self.end, claimed, run_task)?;
         let Some(outgrown) = outgrown else {
             return Ok(());
         };
@@ -424,12 +437,8 @@ fn parts_behind_a_finished_result_are_kept_for_the_one_they_are_of() {
         assert_eq!(records.drop_rest(), 0);
     };
     while let Some(claimed) = end.next(2) {
-        let outgrown = end
-            .run(&claimed, BYTES_MAX, Flush::Later, |call| {
-                call.run_each(|argument, sink| sink.write(if argument == 0 { b"small" } else { &large }));
-                Ok(())
-            })
-            .unwrap();
+        let run = |argument, sink: &mut Sink<'_>| sink.write(if argument == 0 { b"small" } else { &large });
+        let outgrown = run_claimed(&mut end, &claimed, run).unwrap();
         if let Some(outgrown) = outgrown {
             let carried = end.carry(&outgrown, |_, _| {
                 take();
@@ -450,11 +459,7 @@ fn a_worker_claims_no_more_of_a_chunk_than_its_grain_after_tasks_were_taken_back
     let claimed = end.next(1).unwrap();
     assert_eq!(claimed.count, 1);
     assert_eq!(link.take_back(u32::MAX).unwrap(), 9);
-    let run = |call: &mut TaskCall<'_>| {
-        call.run_each(|_, sink| sink.write(b"done"));
-        Ok(())
-    };
-    end.run(&claimed, BYTES_MAX, Flush::Later, run).unwrap();
+    run_claimed(&mut end, &claimed, |_, sink| sink.write(b"done")).unwrap();
     assert!(end.next(1000).is_none());
     given.push(chunk(&arena, &[0; 5], false));
     link.assign(&given[1], 1, 0);

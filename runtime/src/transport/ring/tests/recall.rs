@@ -12,19 +12,16 @@ fn what_a_worker_has_claimed_and_not_begun_is_recalled() {
         let mut ran = 0;
         let mut recalled = None;
         while let Some(claimed) = end.next(5) {
-            end.run(&claimed, BYTES_MAX, Flush::Later, |call| {
-                call.run_each(|_, sink| {
-                    ran += 1;
-                    if ran == 2 {
-                        if is_counted {
-                            link.borrow().words.word(layout::BEGUN).store(3, Ordering::Release);
-                        }
-                        recalled = link.borrow_mut().recall().unwrap();
-                        assert!(link.borrow_mut().recall().unwrap().is_none(), "a recall is under way");
+            run_claimed(&mut end, &claimed, |_, sink| {
+                ran += 1;
+                if ran == 2 {
+                    if is_counted {
+                        link.borrow().words.word(layout::BEGUN).store(3, Ordering::Release);
                     }
-                    sink.write(b"ran");
-                });
-                Ok(())
+                    recalled = link.borrow_mut().recall().unwrap();
+                    assert!(link.borrow_mut().recall().unwrap().is_none(), "a recall is under way");
+                }
+                sink.write(b"ran");
             })
             .unwrap();
         }
@@ -46,11 +43,7 @@ fn a_worker_that_runs_what_was_recalled_breaks_the_protocol() {
     assert_eq!(link.recall().unwrap(), Some(4));
     // As a worker does that does not look.
     link.words.word(layout::REVOKED).store(0, Ordering::Relaxed);
-    let run = |call: &mut TaskCall<'_>| {
-        call.run_each(|_, sink| sink.write(b"ran"));
-        Ok(())
-    };
-    end.run(&claimed, BYTES_MAX, Flush::Later, run).unwrap();
+    run_claimed(&mut end, &claimed, |_, sink| sink.write(b"ran")).unwrap();
     assert!(link.take().is_err());
 }
 
@@ -61,13 +54,10 @@ fn what_a_worker_does_not_run_behind_a_hang_up_is_told_apart_from_its_results() 
     link.borrow_mut().assign(&chunk(&arena, &[0; 5], false), 3, 0);
     let mut ran = 0;
     while let Some(claimed) = end.next(3) {
-        end.run(&claimed, BYTES_MAX, Flush::Later, |call| {
-            call.run_each(|_, sink| {
-                ran += 1;
-                link.borrow_mut().hang_up();
-                sink.write(b"ran");
-            });
-            Ok(())
+        run_claimed(&mut end, &claimed, |_, sink| {
+            ran += 1;
+            link.borrow_mut().hang_up();
+            sink.write(b"ran");
         })
         .unwrap();
     }
