@@ -89,14 +89,17 @@ fn a_worker_that_leaks_is_replaced_between_two_tasks() {
 fn workers_without_work_end_and_others_start_with_the_next_call() {
     let _guard = common::guard();
     let pool = Pool::builder().workers(2).idle_timeout(Duration::from_millis(100)).build().unwrap();
+    let mut before = BTreeSet::new();
     for _ in 0..3 {
         let pids: BTreeSet<u32> = pool_map!(in &pool, pid, 0..10).unwrap().into_iter().collect();
+        assert!(pids.is_disjoint(&before), "{pids:?} {before:?}");
         common::wait_until("the workers end", || pool.workers().is_empty());
         common::wait_until("they are reaped", || common::children(std::process::id()).is_empty());
         assert!(pids.iter().all(|&pid| !common::is_alive(pid)));
+        before.extend(pids);
     }
+    // On a busy machine the first may have ended again before the second is ready.
     pool.ready().unwrap();
-    assert_eq!(pool.workers().len(), 2);
 }
 
 #[poolmap::test]
