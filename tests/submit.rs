@@ -101,6 +101,18 @@ fn a_handle_that_ran_out_of_time_stays_good() {
 }
 
 #[poolmap::test]
+fn a_callback_that_is_set_once_the_output_was_taken_hears_of_that() {
+    let _guard = common::guard();
+    let pool = common::pool(1);
+    let mut handle = pool.submit(length { bytes: vec![1; 3] }).unwrap();
+    assert_eq!(handle.join_timeout(Duration::MAX).unwrap(), Some(3));
+    let (sender, receiver) = std::sync::mpsc::channel();
+    handle.on_done(move |output| sender.send(output).unwrap());
+    let output = receiver.recv_timeout(common::SOON).expect("the callback is called");
+    assert!(output.unwrap_err().is_taken());
+}
+
+#[poolmap::test]
 fn what_no_worker_has_begun_can_be_cancelled() {
     let _guard = common::guard();
     let pool = common::pool(1);

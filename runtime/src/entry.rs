@@ -12,11 +12,11 @@ use crate::{pool, process, registry, sys, worker};
 /// Daemons and workers end with the program.
 ///
 /// A worker starts with `/dev/null` as its standard input, with the standard output and error of its parent, with its channel as
-/// descriptor 3, and with no other descriptor of its parent; `init` closes none. `init` removes a variable from the environment, so do
-/// not start threads before it that use the environment by C functions. A worker gives up the controlling terminal: a task that reads
+/// descriptor 3, and with no other descriptor of its parent; `init` closes none. `init` removes an environment variable, so start
+/// no thread before it that accesses the environment through C functions. A worker gives up the controlling terminal: a task that reads
 /// the terminal gets an error. (A [`Process`](crate::Process) that is not a daemon keeps it.)
 ///
-/// If a worker's variable is set, but the process named in it did not start this one, this process prints the reason and exits with
+/// If that variable (`_POOLMAP_WORKER_OF`) names a process that did not start this one, this process prints the reason and exits with
 /// code 70. A program with more rights than its user (set-user-ID, set-group-ID, file capabilities) reads nothing of this crate from
 /// its environment, is never a worker, and cannot make pools.
 ///

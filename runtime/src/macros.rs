@@ -347,8 +347,8 @@ macro_rules! pool_map_captured {
 /// The macro takes the arguments of [`pool_map!`](crate::pool_map), and returns a [`Result`](crate::Result) of a
 /// [`PoolIter`](crate::PoolIter), whose items are `Result<Output, Error>`. The iterator reads and sends input while you pull a result,
 /// as far as the `window` allows. So the input may be endless, and workers may be idle while you do not pull. Dropping the iterator
-/// stops the work. An input that waits for a result of the same call blocks forever, because this thread reads both. If outputs lead
-/// to further calls, submit those calls ([`wait_any`](crate::wait_any) has an example).
+/// stops the work. Do not make the input wait for a result of the same call: one thread reads both, so it would block
+/// forever. If outputs lead to further calls, submit those calls ([`wait_any`](crate::wait_any) has an example).
 ///
 /// # Errors
 ///
@@ -458,13 +458,14 @@ macro_rules! pool_for_each {
 /// - `identity = value`: a value for which `g(value, x)` and `g(x, value)` are `x`. It is the result if there are no tasks.
 ///
 /// A worker takes about 10 ms of tasks at once, or `chunk_size` tasks (for tasks that differ much), 4,096 at most, and folds their
-/// outputs. It sends one value back, which this process folds further; the `window` does not count it. This process folds all outputs
-/// itself with `attempts` above 1, `retry_errors` or a limit for a task, on a pool that captures or tags output, and without shared memory.
+/// outputs. It stops folding when the outputs total 1 MiB. It sends one value back, which this process folds further; the `window` does
+/// not count it. This process folds all outputs itself if `attempts` is above 1, if `retry_errors` or a limit for a task is set, if the
+/// pool captures or tags output, or if there is no shared memory.
 ///
 /// # Errors
 ///
 /// The error of the first task seen to fail, returned at once; and every error of the call as a whole. A panic of `g` in a worker is
-/// an error of the task whose output `g` received.
+/// an error of the task whose output was being added.
 ///
 /// # Panics
 ///

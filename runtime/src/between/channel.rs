@@ -28,8 +28,8 @@ use crate::sys::{self, Wait, Watch};
 ///
 /// - The buffer of a socket holds the values that are sent and not yet received: about 400 KiB where the system allows it (some 700
 ///   small values). A sender blocks while it is full.
-/// - A value of more than 64 KiB, up to 2 GiB, travels as memory of its own, of which the buffer holds a name. Then the number of
-///   values is the only bound.
+/// - A value of more than 64 KiB, up to 2 GiB, travels in memory of its own; the buffer holds only a reference. For such values
+///   only their number is limited.
 /// - The channel takes three descriptors here, and two or three in each worker that has received an end. At most 4,096 processes can
 ///   share it.
 /// - An end does not travel in a task's result, through a channel or a mutex, or in [`shared`](crate::shared()), where it would stay

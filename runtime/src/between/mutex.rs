@@ -229,7 +229,8 @@ pub struct MutexGuard<'a, T: Serialize> {
 }
 
 impl<T: Serialize> MutexGuard<'_, T> {
-    /// Returns whether the previous owner's process died with the lock. The value is that of its last commit, or the one it found.
+    /// Returns whether the previous owner's process died with the lock. The value is the last one that the owner committed or, if it
+    /// committed none, the one it found.
     #[must_use]
     pub fn is_owner_died(&self) -> bool {
         self.held.as_ref().is_some_and(|held| held.owner_died)

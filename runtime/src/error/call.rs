@@ -168,7 +168,7 @@ impl Error {
 
     /// Returns whether this process is a fork of the process that made the pool, the handle or the iterator.
     ///
-    /// A fork (a copy made by `fork`) makes its own, and touches nothing of its parent.
+    /// A fork (a copy made by `fork`) must make its own; it cannot affect those of its parent.
     pub fn is_forked(&self) -> bool {
         matches!(&*self.kind, Kind::Forked(_) | Kind::NotParent(_))
     }

@@ -217,13 +217,14 @@ impl<'p, F: WorkerFn, A: Columns, P> Map<'p, F, A, P> {
     /// Sets the number of tasks that travel together: 1 or more.
     ///
     /// By default the size follows the measured time of the tasks: it starts at 1, at most doubles, and aims at half a millisecond of
-    /// work, or ten milliseconds where workers fold the outputs.
+    /// work, or ten milliseconds where workers fold the outputs. A chunk is sent before it has its size if its arguments total 64 KiB,
+    /// or if reading them took half a millisecond.
     ///
     /// A task that waits behind a long one in the same worker moves to another worker as soon as one is free; without shared memory,
     /// where the socket carries the tasks, it stays.
     ///
-    /// With 1, workers begin tasks in the order of their index. A worker is assigned only tasks that it can begin at once, and more
-    /// only while tasks are known to take some microseconds.
+    /// With 1, workers begin tasks in the order of their index. A worker gets a task only when it can begin it at once. It gets
+    /// tasks ahead only while they are known to take a few microseconds.
     ///
     /// A crash costs one task whatever the size, except where workers fold the outputs. Zero is an error when the map runs.
     pub fn chunk_size(mut self, tasks: usize) -> Self {
@@ -233,8 +234,8 @@ impl<'p, F: WorkerFn, A: Columns, P> Map<'p, F, A, P> {
 
     /// Sets the maximum number of tasks read from the input but not yet yielded: 1 or more. Default: 65,536.
     ///
-    /// The number includes results that wait for their turn. Beyond one task for each worker, the map reads no more tasks than make
-    /// 64 MiB of arguments and results. Zero is an error when the map runs.
+    /// The number includes results that wait for their turn. Once there is one task for each worker, the map stops reading while
+    /// arguments and results total 64 MiB. Zero is an error when the map runs.
     pub fn window(mut self, tasks: usize) -> Self {
         self.options.window = Some(tasks);
         self
@@ -272,8 +273,9 @@ impl<'p, F: WorkerFn, A: Columns, P> Map<'p, F, A, P> {
     /// At the deadline every task without a result ends as [`TimedOut`](crate::TaskErrorKind::TimedOut), and finished tasks keep their
     /// results. The workers of running tasks are killed and replaced, unless [`finish_running`](Self::finish_running) is set.
     ///
-    /// A lazy map ends with one last error ([`Error::is_deadline`](crate::Error::is_deadline)) if there was more input. It checks
-    /// the deadline when it is pulled. A blocking input iterator is not interrupted.
+    /// A lazy map ends with one last error ([`Error::is_deadline`](crate::Error::is_deadline)) if there was more input. It checks the
+    /// deadline when it is pulled. A map that returns every outcome reads an input of unknown length to its end, because each of its
+    /// tasks has an outcome. A blocking input iterator is not interrupted.
     pub fn deadline(mut self, limit: Duration) -> Self {
         self.options.deadline = Some(limit);
         self
@@ -284,8 +286,8 @@ impl<'p, F: WorkerFn, A: Columns, P> Map<'p, F, A, P> {
     /// Each further execution runs alone. After the last, the task's error has the causes of all ([`TaskError::causes`]).
     ///
     /// A task that fails, panics (except under `panic = "abort"`) or exceeds a time limit is not executed again. With more than 1, the
-    /// effects of a task before its worker's death happen more than once. The following counts as one execution, too: 3 workers in a
-    /// row ended by themselves before they began the task, each alone with it; or 100 workers in a row were killed from outside so.
+    /// effects of a task before its worker's death happen more than once. A task that never began counts as executed once if 3 workers
+    /// in a row, each holding only that task, ended by themselves, or if 100 such workers in a row were killed from outside.
     pub fn attempts(mut self, executions: u32) -> Self {
         self.options.attempts = Some(executions);
         self

@@ -214,9 +214,11 @@ impl<T> TaskHandle<T> {
 
     /// Calls `callback` with the result, once there is one.
     ///
-    /// Callbacks run one at a time on the pool's callback thread, or on the calling thread if the pool has ended. A drop no longer
-    /// cancels the call. The callback may submit further calls. Keep it short, because other callbacks wait for it. A pool that is
-    /// dropped waits up to 5 seconds for a running callback.
+    /// Callbacks run one at a time on the pool's callback thread, or on the calling thread if the pool has ended. `on_done` consumes
+    /// the handle without cancelling the call. The callback may submit further calls. Keep it short, because other callbacks wait for
+    /// it. A pool that is dropped waits up to 5 seconds for the callbacks, running and queued.
+    ///
+    /// If the output was taken before, the callback is called at once, with that error ([`Error::is_taken`]).
     ///
     /// A panic in the callback, or in the drop of a value that it owns, is reported by the panic hook and otherwise ignored. The same
     /// holds for the wakers that polled the handle.
@@ -229,6 +231,9 @@ impl<T> TaskHandle<T> {
     {
         if let Err(error) = self.shared.check_process() {
             return foreign::run_quietly(|| callback(Err(error)));
+        }
+        if self.submitted.is_taken() {
+            return foreign::run_quietly(|| callback(Err(Error::new(Kind::Taken))));
         }
         self.is_detached = true;
         let (decode, shared) = (self.decode, Arc::downgrade(&self.shared));

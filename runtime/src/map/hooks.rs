@@ -140,14 +140,16 @@ impl Pool {
         Ok(self.take_finalized()?.into_iter().map(|done| decode_done::<F>(None, self.output(), done)).collect())
     }
 
-    /// Runs a call once in each present worker, and returns the outputs in the order of the workers.
+    /// Runs a call once in each worker, and returns the outputs in the order of the workers.
     ///
-    /// A busy worker runs the call before its next task of another call. Workers that start later do not run it: for those use
+    /// Workers that start, or that had ended for want of work, are waited for. A busy worker runs the call behind the tasks that it has
+    /// begun. There is no time limit. Workers that start later do not run it: for those use
     /// [`initializer`](Builder::initializer).
     ///
     /// # Errors
     ///
-    /// The error of the first worker that fails, with the worker's index as the task's; the errors of a call as a whole.
+    /// The first failure seen, with the worker's index as the task's: the call runs on in the other workers. The errors of a call as a
+    /// whole. If the pool is made smaller meanwhile, the error is [`Cancelled`](crate::TaskErrorKind::Cancelled).
     ///
     /// # Worker death
     ///

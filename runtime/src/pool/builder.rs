@@ -83,9 +83,9 @@ impl Builder {
     ///
     /// Default: one for each CPU that this process may use ([`cpu_count()`]), and one in a pool inside a task.
     ///
-    /// Each worker takes the memory of its own process. In this process it takes two descriptors (five with tagged or captured
-    /// output), 8.3 MiB of address space and at most 16 KiB of memory. Its results come through a ring of up to 4 MiB, which takes
-    /// memory as far as it was filled. Over a socket, a worker takes at most 80 KiB instead, and the values on their way.
+    /// Each worker takes the memory of its own process. In this process it takes two descriptors (five with tagged or captured output),
+    /// 8.3 MiB of address space and at most 16 KiB of memory. Its results come through a ring of up to 4 MiB, which occupies memory
+    /// only up to the point to which it was filled. Over a socket, a worker takes at most 80 KiB instead, plus the values in transit.
     ///
     /// A start takes 2 to 4 ms of processor time, nearly all of it in the new process. On 2 processors 1,000 workers are ready after
     /// 2 to 4 s, and 2,000 after 5 to 12 s, depending on the load of the machine. The pool starts workers in batches of 100 ms, and
@@ -98,7 +98,8 @@ impl Builder {
     /// Sets the maximum time from a worker's start to its first message: more than zero, up to a day. Default: 10 seconds.
     ///
     /// A worker that takes longer is killed and started again. After 5 failed starts in a row, the calls that wait for workers fail
-    /// ([`Error::is_start_failure`]). A call that has results keeps them, and each of its other tasks ends as
+    /// ([`Error::is_start_failure`]), unless some worker is in service; the next call tries again. The pool waits between failed
+    /// starts, from 10 ms up to 1 second. A call that has results keeps them, and each of its other tasks ends as
     /// [`NotStarted`](crate::TaskErrorKind::NotStarted). A kill from outside during the start does not count as a failure: the pool
     /// starts the worker again, up to 100 times in a row.
     pub fn startup_timeout(mut self, timeout: Duration) -> Self {
@@ -118,7 +119,7 @@ impl Builder {
     /// - Elements of more than 64 bytes in memory (a large struct, array or `Option`): decoded, 2 GiB in all plus 64 bytes for each
     ///   byte of the value.
     ///
-    /// So decoding ends soon, and no time limit covers it.
+    /// So decoding ends soon. A time limit covers the decoding of arguments in the worker, not that of results in this process.
     pub fn frame_bytes_max(mut self, bytes: usize) -> Self {
         self.frame_bytes_max = bytes;
         self
@@ -158,7 +159,7 @@ impl Builder {
 
     /// Ends workers that were idle for this time, while no call was open: more than zero. Default: workers stay.
     ///
-    /// The next call starts others.
+    /// A lazy map is open until it is dropped or has ended, and a submitted call until it is done. The next call starts other workers.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.retirement.idle_timeout = Some(timeout);
         self
@@ -168,8 +169,8 @@ impl Builder {
     ///
     /// Each worker has the limit for itself (`RLIMIT_DATA`, Linux 4.7 or newer). The parent has none.
     ///
-    /// Every byte counts that the worker's program, its allocator and its C libraries request from the system, from the worker's start
-    /// on, used or not, including thread stacks. The program itself does not count, nor does memory that processes share: arguments
+    /// The limit counts every byte that the program, its allocator and its C libraries request from the system after the worker starts,
+    /// used or not, including thread stacks. The program itself does not count, nor does memory that processes share: arguments
     /// and results on their way, a [`SharedSlice`](crate::SharedSlice). A worker may keep freed memory (a few hundred MiB at most),
     /// and uses it again. Each process that a task starts has the same limit for itself.
     ///

@@ -27,13 +27,14 @@ impl Pool {
 
     /// Closes the pool, waits for all calls and their callbacks, and ends the workers.
     ///
-    /// No process is left. Calling it again does nothing.
+    /// No process is left. Calling it again does nothing. There is no time limit: a task that never ends blocks it.
     ///
     /// In a callback ([`TaskHandle::on_done`](crate::TaskHandle::on_done)) it waits for the calls, but not for the callbacks that come
     /// after this one.
     ///
-    /// Maps that other threads wait for run to their end. A lazy map ([`pool_iter!`](crate::pool_iter)) may belong to the thread that
-    /// joins. `join` waits for its begun tasks, and a later pull fails with [`Error::is_closed`](crate::Error::is_closed).
+    /// If other threads are waiting for maps, those maps run to completion. A lazy map ([`pool_iter!`](crate::pool_iter)) may belong to
+    /// the thread that joins. `join` waits for its begun tasks, and a later pull fails with
+    /// [`Error::is_closed`](crate::Error::is_closed).
     ///
     /// # Errors
     ///
@@ -80,8 +81,8 @@ impl Pool {
 
     /// Ends the pool now, as dropping it does. No process is left.
     ///
-    /// Running tasks are killed, and open calls fail with [`Error::is_closed`](crate::Error::is_closed). That takes milliseconds as a
-    /// rule, and 5 seconds at most.
+    /// Running tasks are killed, and open calls fail with [`Error::is_closed`](crate::Error::is_closed). That usually takes
+    /// milliseconds, and at most 5 seconds, plus at most 5 seconds for callbacks that still run.
     pub fn terminate(&self) {
         self.shut_down();
     }

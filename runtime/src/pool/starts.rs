@@ -1,5 +1,5 @@
 //! Starts that fail, and what they mean for the pool. Facts come in, and a decision goes out: nothing here asks a clock or starts a
-//! process. Where the cause of a death lies is decided in `death`.
+//! process. Where the cause of a death lies is decided in `child`.
 //!
 //! 1. A process that ends by itself before it is ready, or cannot be started, is a mistake of the set-up: a few in a row fail the
 //!    calls that wait for workers.

@@ -109,6 +109,11 @@ impl Submitted {
         is_kept
     }
 
+    /// Returns whether the outcome was taken.
+    pub(crate) fn is_taken(&self) -> bool {
+        matches!(&*self.lock(), SubmittedState::Taken)
+    }
+
     /// Sets what is done with its outcome. It is given back with the outcome, if that is there.
     pub(super) fn call_back(&self, callback: Callback) -> Option<(Callback, Outcome)> {
         let mut progress = self.lock();

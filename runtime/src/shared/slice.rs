@@ -41,8 +41,8 @@ for_each_plain!(implement);
 ///
 /// - The memory takes a descriptor here, until the last `SharedSlice` of it is dropped. It takes none in the workers, which release the
 ///   memory with their next call.
-/// - A worker that passes a slice on to a pool of its own copies it: up to 64 KiB into the task's arguments, and for a longer slice the
-///   memory as a whole, once.
+/// - A worker that passes a slice on to a pool of its own copies it: up to 64 KiB into the task's arguments; for a longer slice it
+///   copies the whole memory, once.
 /// - A worker maps memory of up to 1 GiB as a whole when it first gets a part of it (about 0.1 ms for each MiB), and larger memory page
 ///   by page as it is read.
 /// - If the system has no memory to share, or no descriptor is left, the numbers stay in this process, and travel by value.

@@ -17,9 +17,9 @@ impl<T: ?Sized> Copy for Shared<'_, T> {}
 /// Passes one value of any size to every task, in place of an iterator in [`pool_map!`](crate::pool_map).
 ///
 /// The parent encodes the value once for each call, into memory that the workers share, and each worker gets it once. If the function
-/// takes the parameter by reference (`&T`, `&str`, `&[T]`), each worker decodes it once, and all tasks there borrow the one value. A
-/// change inside of it (in a `Cell`) is visible to the next task. If the function takes the parameter by value, the worker decodes it
-/// for each task. The worker drops the value with the next call.
+/// takes the parameter by reference (`&T`, `&str`, `&[T]`), each worker decodes it once, and all tasks there borrow the one value. If a
+/// task changes it through a `Cell`, the next task in that worker sees the change. If the function takes the parameter by value, the
+/// worker decodes it for each task. The worker drops the value with the next call.
 ///
 /// A shared value never ends, so another iterator sets the number of tasks. Without another, a call that collects its results is an
 /// error ([`Error::is_endless`](crate::Error::is_endless)). Every type that an iterator may yield for the parameter may be shared:

@@ -1,5 +1,5 @@
 //! What a signal that ends a worker leaves: word of the signal, and of what is known of it, written by a handler at the moment
-//! of it. The parent finds it there; what it means for the task is decided in `death`.
+//! of it. The parent finds it there; what it means for the task is decided in `child`.
 //!
 //! 1. A handler does nothing but what is allowed at any moment (signal-safety(7)), and takes no memory.
 //! 2. It then passes the signal on to the handler that was there before: so std's handler reports a stack overflow as ever, and
