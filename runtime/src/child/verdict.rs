@@ -101,9 +101,9 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
-    /// Judges an end. All that the process has sent was received before; `has_started` says whether it had done what its parent needs
-    /// of a start.
-    pub(crate) fn new(cause: Cause, end: End, pid: u32, link: &Link, has_started: bool) -> Self {
+    /// Judges an end. All that the process has sent was received before, and so many tasks had begun without a result; `has_started`
+    /// says whether it had done what its parent needs of a start.
+    pub(crate) fn new(cause: Cause, end: End, pid: u32, link: &Link, begun: u32, has_started: bool) -> Self {
         let verdict = Self::by_note(cause, end, pid, link.note(), has_started);
         let (tail, printed, unwritten) =
             link.last_words(registry::function_name).map_or_else(Default::default, |words| {
@@ -111,7 +111,7 @@ impl Verdict {
                 (tail, printed, rest)
             });
         let error = verdict.error.map(|error| with_tail(error, &tail));
-        Self { begun: link.begun(), error, printed, unwritten, ..verdict }
+        Self { begun, error, printed, unwritten, ..verdict }
     }
 
     fn by_note(cause: Cause, end: End, pid: u32, note: Note, has_started: bool) -> Self {

@@ -336,10 +336,10 @@ impl Core {
         let pid = live.process.pid();
         let said_hello = live.link.said_hello();
         // A worker that has given no result has had a proper start if it ended in a task, and not in its initializer.
-        let has_begun = live.link.has_begun();
-        let is_initializing = has_begun && self.queue.is_initializing(slot);
-        let has_started = live.answers.any || (has_begun && !is_initializing);
-        let mut verdict = Verdict::new(cause, end, pid, &live.link, has_started);
+        let begun = live.link.begun();
+        let is_initializing = begun > 0 && self.queue.is_initializing(slot);
+        let has_started = live.answers.any || (begun > 0 && !is_initializing);
+        let mut verdict = Verdict::new(cause, end, pid, &live.link, begun, has_started);
         self.log.note(TraceEvent::ended((slot, pid), verdict.is_in_order, &verdict.cause, &end));
         self.seats[slot].not_before = Instant::now();
         self.lost += u64::from(!verdict.is_in_order);

@@ -47,7 +47,8 @@ use crate::wire::{FRAME_BYTES_MAX, OVERHEAD_BYTES};
 /// A daemon is in a process group of its own, as workers are: a Ctrl-C reaches the program alone, and the daemon ends with it.
 /// Any other process is in the group of its parent: a Ctrl-C, or a Ctrl-Z, in the terminal reaches both.
 ///
-/// A process that a daemon or a worker has started, and that is in its group, ends with it, also a Process that is not a daemon.
+/// When a daemon or a worker ends, every process that it started and that is in its group ends too, even a Process that is not a
+/// daemon.
 /// (Except if the program itself is killed by SIGKILL, because no process is left to end the group.)
 ///
 /// # Worker death

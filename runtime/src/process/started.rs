@@ -348,7 +348,7 @@ impl ProcessState {
     fn give_up(&mut self, cause: Cause) {
         self.is_open = false;
         if let Some(link) = self.link.take() {
-            let verdict = Verdict::new(cause, End::Unknown, self.process.pid(), &link, true);
+            let verdict = Verdict::new(cause, End::Unknown, self.process.pid(), &link, link.begun(), true);
             self.end.get_or_insert(ProcessEnd::died(verdict));
         }
     }
@@ -390,16 +390,16 @@ impl ProcessState {
     /// Applies the verdict on the end of the process, now that it is reaped.
     fn bury(&mut self, end: End, name: &str) {
         self.end_teller = None;
-        let Some(mut link) = self.link.take() else {
+        let Self { link: Some(link), is_wanted, result, has_decoded, .. } = self else {
             return;
         };
         if self.is_open {
-            let Self { is_wanted, result, has_decoded, .. } = self;
             link.drain(|event| apply(event, *is_wanted, result, has_decoded));
         }
         // One that somebody ends is no failed start, whoever that is.
         let has_started = link.said_hello() || self.is_signalled;
-        let verdict = Verdict::new(self.cause.clone(), end, self.process.pid(), &link, has_started);
+        let verdict = Verdict::new(self.cause.clone(), end, self.process.pid(), link, link.begun(), has_started);
+        self.link = None;
         self.end = Some(match self.result.take() {
             Some(result) => ProcessEnd::Result(result),
             None if verdict.start == StartOutcome::Failed => {

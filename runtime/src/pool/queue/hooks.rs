@@ -72,7 +72,11 @@ impl Queue {
     /// Takes in the result of such a call.
     pub(super) fn hook_answered(&mut self, slot: Slot, hook: Hook, taken: Taken) -> Result<(), Violation> {
         let worker = &mut self.workers[slot];
-        let (Some(mut held), 1) = (worker.chunks.pop_front(), taken.count) else {
+        if taken.count == 0 {
+            // It was hung up on before it began, and is about to end.
+            return Ok(());
+        }
+        let (1, Some(mut held)) = (taken.count, worker.chunks.pop_front()) else {
             return Err(Violation::new("it gives results of no task"));
         };
         worker.hook = None;
