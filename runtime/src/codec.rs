@@ -64,13 +64,13 @@ impl<'a> Encoder<'a> {
         self.end_max = self.sink.room_bytes().min(self.start.saturating_add(self.bytes_max));
     }
 
-    /// What it writes to.
+    /// The sink that it writes to.
     #[inline(always)]
     pub(crate) fn sink(&mut self) -> &mut Sink<'a> {
         &mut self.sink
     }
 
-    /// What was written, in a buffer of its own.
+    /// Returns the written bytes, in a buffer of its own.
     pub(crate) fn into_vec(self) -> Vec<u8> {
         self.sink.into_vec()
     }

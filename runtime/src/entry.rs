@@ -40,7 +40,7 @@ pub fn init() {
     enter(EntryPoint::Main);
 }
 
-/// What `#[poolmap::main]` puts first, and holds until the end of `main`.
+/// The guard that `#[poolmap::main]` puts first, and holds until the end of `main`.
 pub fn enter_main() -> Main {
     enter(EntryPoint::Main);
     Main(())

@@ -35,7 +35,7 @@ impl Panic {
 }
 
 impl fmt::Display for Panic {
-    /// What the panic said.
+    /// The message of the panic.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
@@ -75,7 +75,7 @@ pub(crate) fn wake(waker: Waker) {
     run_quietly(|| waker.wake());
 }
 
-/// What a payload says, where it is text.
+/// Returns the text of a payload, where it is text.
 pub(crate) fn message(payload: &(dyn Any + Send)) -> String {
     if let Some(message) = payload.downcast_ref::<&str>() {
         (*message).to_owned()

@@ -15,7 +15,7 @@ use crate::foreign::NoForeignCode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u32)]
 pub(crate) enum Rank {
-    /// What looks after the `Process`es of the program.
+    /// The reaper of the program's `Process`es.
     Reaper,
     GlobalPool,
     /// A pool's handle: what its end takes out.

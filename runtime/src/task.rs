@@ -1,4 +1,4 @@
-//! What tasks and workers are to each other, as plain data.
+//! Tasks, workers and outcomes, as plain data.
 
 use crate::error::{Printed, TaskErrorKind};
 
@@ -50,7 +50,7 @@ pub(crate) enum Origin {
 /// itself.
 pub(crate) const EXIT_FAILED: i32 = 70;
 
-/// What a process of this program was started as.
+/// The role that a process of this program was started in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// It serves a pool.
@@ -95,20 +95,20 @@ pub(crate) struct Done {
     pub(crate) count: usize,
     pub(crate) outcomes: Outcomes,
     pub(crate) attempts: u32,
-    /// What the executions before this one died of, the first first.
+    /// The errors of the executions before this one, the oldest first.
     pub(crate) earlier: Vec<TaskErrorKind>,
     /// The worker: its place in the pool, and its process.
     pub(crate) worker: Option<(usize, u32)>,
     /// The bytes of the arguments.
     pub(crate) argument_bytes: usize,
-    /// What the one task has printed whose worker has ended.
+    /// The output of the one task whose worker has ended.
     pub(crate) printed: Option<Box<Printed>>,
 }
 
-/// What became of some tasks.
+/// The outcomes of some tasks.
 #[derive(Clone, Debug)]
 pub(crate) enum Outcomes {
-    /// What the worker has written, as records.
+    /// The records that the worker has written.
     Records(Vec<u8>),
     /// Why the one task has no output.
     Error(TaskErrorKind),

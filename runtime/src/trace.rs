@@ -1,4 +1,4 @@
-//! What happens, as events of the crate tracing, with the feature `tracing`: the only owner of that crate. Without the feature
+//! Events of the crate tracing, with the feature `tracing`: the only owner of that crate. Without the feature
 //! nothing of it is left.
 //!
 //! A subscriber is code of the program's, so events of workers are noted while the pool's lock is held ([`Log`]), and told by the
@@ -45,7 +45,7 @@ pub(crate) fn call_closed(function: &str, outcomes: usize) {
     tell!(DEBUG, "call closed", function = function, outcomes = outcomes);
 }
 
-/// A task has no output. What a function returned is the program's own affair, the rest is not.
+/// A task has no output. A function's own error is the program's affair, the rest is not.
 #[cold]
 pub(crate) fn task_failed(error: &TaskError) {
     let (function, index, attempts) = (error.function(), error.index(), error.attempts());
@@ -87,7 +87,7 @@ pub(crate) fn task_failed(error: &TaskError) {
     }
 }
 
-/// What has happened to a worker: its place in the pool, and its process.
+/// An event of a worker: its place in the pool, and its process.
 #[cfg_attr(not(feature = "tracing"), allow(dead_code, reason = "nobody is told"))]
 pub(crate) enum TraceEvent {
     Started {
@@ -137,7 +137,7 @@ impl TraceEvent {
     }
 }
 
-/// What has happened to workers, and was not told yet.
+/// The events of workers that were not emitted yet.
 #[derive(Default)]
 pub(crate) struct Log(Vec<TraceEvent>);
 

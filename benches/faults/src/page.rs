@@ -11,7 +11,7 @@ use crate::words;
 pub fn page(outcomes: &Outcomes, python: &Python) -> String {
     format!(
         "# Faults of peers\n\n\
-         What poolmap and other process pools do when something goes wrong in one task of {TASKS}. `cargo run --release` in \
+         This page shows how poolmap and other process pools behave when something goes wrong in one task of {TASKS}. `cargo run --release` in \
          benches/faults runs it all and writes this page; nothing here is edited by hand.\n\n{}\n{}\n{READING}",
         method(python),
         table(outcomes, python),

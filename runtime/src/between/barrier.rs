@@ -1,13 +1,13 @@
 //! A place where a number of threads of any processes meet.
 //!
-//! 1. A word tells the round, and whether it was broken. Each round has a word for each who is to come, in one of two sets that
-//!    take turns; such a word has the round's tag, and the name of who has come, or of nobody.
-//! 2. Who comes puts its name into a word with the round's tag and nobody's name. So one who read the round long ago takes no
-//!    word of a later one.
-//! 3. Who finds all words of the round taken clears those of the next round, and then counts the round up: one succeeds with
+//! 1. A word tells the round, and whether it was broken. Each round has a word for each participant, in one of two sets that take
+//!    turns; such a word has the round's tag, and the name of the process that has arrived, or no name.
+//! 2. A process that arrives puts its name into a word with the round's tag and no name. So a process that read the round long ago
+//!    takes no word of a later one.
+//! 3. A process that finds all words of the round taken clears those of the next round, and then counts the round up: one succeeds with
 //!    that, and is the leader. A word is cleared once a round, by compare-and-swap.
-//! 4. Who finds the name of a dead one among those of the round, or is out of time, breaks the round. That is a change of the same
-//!    word: a round is complete or broken, never both.
+//! 4. A process that finds the name of a dead one among those of the round, or is out of time, breaks the round. That is a change of
+//!    the same word: a round is complete or broken, never both.
 //! 5. A waiting process checks whether one other process lives: the one whose name stands next behind its own, as in a ring. So
 //!    some waiting process checks each dead one, or another dead one before it. A check is a system call that scans the locks of all
 //!    processes: a thousand processes that checked all the others would do nothing else.
@@ -72,7 +72,7 @@ pub struct Barrier {
     pub(super) object: Arc<Object>,
 }
 
-/// Who comes last looks at all who have come: 65,536 take 50 µs.
+/// The last to arrive looks at all that have arrived: 65,536 take 50 µs.
 const MEMBERS_MAX: usize = 1 << 16;
 
 /// The round, and in its lowest two bits how it was broken, or 0.

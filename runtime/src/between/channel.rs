@@ -295,7 +295,7 @@ impl<T: DeserializeOwned> Receiver<T> {
                 let mut watches = [Watch::read(self.end.socket.as_fd())];
                 let _ = sys::poll(&mut watches, Some(slice));
             }
-            // Who shut the socket down is no sender, as there are some: there is nothing to wait for but their end.
+            // A task shut the socket down, and no sender did, as there are some: there is nothing to wait for but their end.
             _ => std::thread::sleep(slice),
         }
     }

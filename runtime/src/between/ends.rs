@@ -4,10 +4,10 @@
 //!    way that have one among their arguments. Each process counts its own in its slot, so a dead one's count for nothing.
 //! 2. An end is opened only while another of its role is: by a clone, or by a task, whose call holds one. So once none is found,
 //!    there will never be one.
-//! 3. Who opens one counts it, and then counts what was opened; who looks for some looks once more if that has changed. Else one
-//!    could be opened and another dropped behind its back.
-//! 4. Who drops the last shuts the socket down, which wakes who waits at the other end. Who waits looks for ends too: a dead one
-//!    shuts nothing down, so who sends does it for the last receiver that died.
+//! 3. A process that opens an end counts it, and then counts the openings. A process that looks for ends looks once more if that count
+//!    has changed: if not, an end could be opened and another dropped behind its back.
+//! 4. The process that drops the last end shuts the socket down, which wakes the waiters at the other side. A waiter looks for ends too:
+//!    a dead process shuts nothing down, so a sender does it for the last receiver that died.
 
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
@@ -24,7 +24,7 @@ use crate::error::Result;
 use crate::shared::{self, Name, Right, Segment, WriteAs};
 use crate::sys;
 
-/// What an end is for.
+/// The direction of an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EndRole {
     Send = 0,
@@ -57,7 +57,7 @@ pub(super) struct ChannelEnd {
     role: EndRole,
     pub(super) ends: Arc<Ends>,
     pub(super) socket: Arc<OwnedFd>,
-    /// What tells workers of it, as long as a call holds it.
+    /// The segment by which workers get it, as long as a call holds it.
     segment: Mutex<Weak<Segment>>,
     made: Instant,
     /// When it was looked closely for others last, in milliseconds since it was made.
@@ -180,7 +180,7 @@ impl ChannelEnd {
 impl Ends {
     /// Looks for ends of a role in any process.
     fn find(&self, role: EndRole, look: Check) -> EndsFound {
-        /// Who opens ends faster than this looks for them writes nonsense, or does it next time.
+        /// A process that opens ends faster than this looks for them writes nonsense, or is found the next time.
         const ROUNDS: u32 = 100;
 
         for _ in 0..ROUNDS {

@@ -1,4 +1,4 @@
-//! What processes use together: channels, mutexes, semaphores, events, barriers, counters. Each is made in one process, travels
+//! Synchronization between processes: channels, mutexes, semaphores, events, barriers, counters. Each is made in one process, travels
 //! as an argument of worker functions, and outlives whoever has it. How it travels is `shared`'s.
 
 mod barrier;

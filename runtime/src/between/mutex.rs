@@ -1,6 +1,6 @@
 //! A value that one process has at a time.
 //!
-//! The value stands in the memory twice, and a word tells which of the two is valid. Who commits writes the other one and then
+//! The value stands in the memory twice, and a word tells which of the two is valid. A commit writes the other one and then
 //! turns the word: whatever moment it dies at, the next owner finds a whole value.
 
 use std::fmt;

@@ -3,17 +3,17 @@
 //! 1. Each process that has the memory takes a slot of it: it locks the byte of that number (see `sys::life`). The lock goes
 //!    with the process, so whether a slot's owner lives is known exactly, and at any time. A task that closes its worker's
 //!    descriptor of the memory keeps it from asking; then the number of the owner's process must do.
-//! 2. Whoever takes a slot that was another's first clears what that one left in it, and then counts its incarnation up. The
+//! 2. A process that takes another's slot first clears what that one left in it, and then counts its incarnation up. The
 //!    slot and the incarnation are a process's *name* in the memory: it stands for that process alone.
-//! 3. What a process holds is a word with its name in it. A word whose owner is dead may be taken over by compare-and-swap; so
+//! 3. A process holds a word with its name in it. A word whose owner is dead may be taken over by compare-and-swap; so
 //!    whatever moment a process dies at, each word is somebody's or nobody's.
-//! 4. Who waits counts itself as one who does, reads the bell, looks at what it waits for, and sleeps while the bell has not
-//!    changed. Who changes something looks whether anyone waits *after* it, and then changes the bell and wakes. So no wake-up is
-//!    lost between processes that live; one that dies in between, or writes nonsense, costs a slice of sleep.
-//! 5. Nobody sleeps longer than a slice without a look at who is dead.
+//! 4. A waiter counts itself as one, reads the bell, looks at what it waits for, and sleeps while the bell has not changed. A thread
+//!    that changes something looks *after* that whether there is a waiter, and then changes the bell and wakes. So no wake-up is lost
+//!    between processes that live; one that dies in between, or writes nonsense, costs a slice of sleep.
+//! 5. No waiter sleeps longer than a slice without a look at which processes are dead.
 //!
-//! A fork has its parent's memory and none of its locks: to the others it is nobody. So what waits or holds is an error there, and
-//! what it drops stays its parent's.
+//! A fork has its parent's memory and none of its locks: the others do not see it. So an operation that waits or holds is an error
+//! there, and a drop there leaves the parent's state as it is.
 //!
 //! Everything read here may be nonsense: it is copied, and then checked.
 
@@ -35,7 +35,7 @@ pub(super) const SLICE: Duration = Duration::from_millis(50);
 const YIELDS: u32 = 20;
 
 // Words at the memory's beginning.
-/// What this is: see [`ObjectKind`].
+/// The kind of the object: see [`ObjectKind`].
 const KIND: usize = 0;
 const BELL: usize = 8;
 const WAITING: usize = 16;
@@ -52,7 +52,7 @@ const TABLE: usize = 4096;
 const SLOT_BYTES: usize = 32;
 /// How many words a slot has for ends.
 pub(super) const ROLES: usize = 2;
-/// What the object needs beyond its words.
+/// The memory that the object needs beyond its words.
 pub(super) const BODY: usize = TABLE + SLOTS * SLOT_BYTES;
 
 const SLOT_BITS: u32 = 16;
@@ -61,7 +61,7 @@ pub(super) const NAME_BITS: u32 = 48;
 /// Nobody.
 pub(super) const FREE: u64 = 0;
 
-/// What an object is.
+/// The kind of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ObjectKind {
     Counter = 1,
@@ -128,7 +128,7 @@ pub(super) struct Object {
     /// Its descriptor, and what tells that it still is that.
     segment: Arc<Segment>,
     identity: FileIdentity,
-    /// What shows that this process lives; its byte is the slot.
+    /// The lock that shows that this process lives; its byte is the slot.
     sign: Sign,
     /// This process, in the memory.
     pub(super) name: u64,
@@ -193,7 +193,7 @@ impl Object {
         if self.is_here() { Ok(()) } else { Err(Error::forked(kind.name())) }
     }
 
-    /// What tells workers of it.
+    /// The segment by which workers get it.
     pub(super) fn segment(&self) -> &Arc<Segment> {
         &self.segment
     }

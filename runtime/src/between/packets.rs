@@ -14,12 +14,12 @@ use crate::sys::{self, Wait};
 pub(super) const SMALL_BYTES_MAX: usize = 64 << 10;
 /// A value cannot have more bytes, as a frame by default.
 pub(super) const VALUE_BYTES_MAX: usize = 1 << 31;
-/// What a channel's buffer is asked to hold.
+/// The bytes that a channel's buffer is asked to hold.
 pub(super) const BUFFER_BYTES: usize = 256 << 10;
 /// So much of a large value is read at once: what is read follows what there is, and not what a length claims.
 const READ_BYTES: usize = 1 << 20;
 
-/// What stands before a value.
+/// The head before a value.
 pub(super) const HEAD_BYTES: usize = 9;
 const SMALL: u8 = 1;
 const LARGE: u8 = 2;
@@ -71,7 +71,7 @@ impl<'a> Packet<'a> {
         let value = &self.bytes[HEAD_BYTES..];
         let memory = File::from(sys::memory_file(value.len())?);
         memory.write_all_at(value, 0)?;
-        // Who receives it finds what was sent. Where the system has no seals, it copies what it finds, once.
+        // The receiver finds the bytes that were sent. Where the system has no seals, it copies what it finds, once.
         let _ = sys::seal_against_all_writers(&memory);
         self.memory = Some(memory.into());
         self.bytes[0] = LARGE;
@@ -87,7 +87,7 @@ impl<'a> Packet<'a> {
     }
 }
 
-/// What has come.
+/// A packet that has come.
 #[derive(Debug)]
 pub(super) enum Came {
     /// A value's bytes, the last so many of the buffer.

@@ -13,7 +13,7 @@ use crate::task::Role;
 /// The environment variable that says to a process that it is a worker: a [`Marker`].
 pub(crate) use crate::sys::WORKER_VARIABLE as MARKER;
 
-/// What a process that this program started is told before it can be greeted.
+/// The facts that a started process reads from its environment, before it can be greeted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Marker {
     /// The process id of its parent.
@@ -28,7 +28,7 @@ pub(crate) struct Marker {
 
 /// The word of a marker for [`Folder::Given`].
 const FOLDER_WORD: &str = "folder";
-/// What the word for its umask begins with.
+/// The beginning of the word for its umask.
 const UMASK_WORD: &str = "umask=";
 
 impl Marker {

@@ -14,10 +14,10 @@ use crate::task::{Output, Role};
 use crate::transport::{Arena, Link};
 use crate::wire::{Greeting, Welcome};
 
-/// What std gives the first thread of most systems.
+/// The stack size of a program's first thread on most systems.
 pub(crate) const STACK_BYTES: usize = 8 << 20;
 
-/// What a process is started with: every worker of a pool with the same.
+/// The options that a process is started with: the same for all workers of a pool.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Start {
     pub(crate) role: Role,
@@ -122,10 +122,10 @@ fn spawn(
     ChildProcess::spawn(spawn).map_err(|error| StartError::Program(program, error))
 }
 
-/// What this program is started with, its name first, and what becomes of its standard output.
+/// Returns the arguments of the new process, its name first, and where its standard output goes.
 fn arguments(entry: &EntryPoint) -> (Vec<CString>, Stdout) {
     let text = |text: &str| CString::new(text).ok();
-    // What this process was given holds no zero byte, nor does the name of a function.
+    // The arguments of this process hold no zero byte, nor does the name of a function.
     let mut own = std::env::args_os().filter_map(|argument| CString::new(argument.into_vec()).ok());
     let name = own.next().or_else(|| text("worker"));
     match entry {

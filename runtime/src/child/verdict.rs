@@ -1,4 +1,4 @@
-//! What the end of a process means: the one place that decides it, for pools and for `Process`.
+//! The verdict on the end of a process. This is the one place that decides what an end means, for pools and for `Process`.
 
 use std::fmt;
 use std::time::Duration;
@@ -71,7 +71,7 @@ impl Cause {
     }
 }
 
-/// What an end means for the start of the process.
+/// The outcome of a process's start, judged at its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StartOutcome {
     /// The process had done what its parent needs of a start, or its parent ended it.
@@ -82,7 +82,7 @@ pub(crate) enum StartOutcome {
     Killed,
 }
 
-/// What the end of a process means.
+/// The verdict on the end of a process.
 pub(crate) struct Verdict {
     pub(crate) cause: Cause,
     pub(crate) end: End,
@@ -94,7 +94,7 @@ pub(crate) struct Verdict {
     /// The error of the task that was running; none where its call ends with the process.
     pub(crate) error: Option<TaskErrorKind>,
     pub(crate) start: StartOutcome,
-    /// What that task has printed, where output is captured.
+    /// The output that this task printed, where output is captured.
     pub(crate) printed: Option<Box<Printed>>,
     /// Output that is still to be written, where it is tagged.
     pub(crate) unwritten: Option<Rest>,
@@ -199,7 +199,7 @@ fn belongs(told: i32, ended_by: i32) -> bool {
     told == ended_by || ended_by == SIGABRT
 }
 
-/// What word of a signal means.
+/// Returns the error of a task that ended by a signal, as the signal's handler has recorded it.
 fn by_signal(signal: i32, reason: Reason) -> TaskErrorKind {
     let note = match reason {
         Reason::MemoryLimit(limit) => return TaskErrorKind::MemoryLimit { limit },
@@ -303,7 +303,7 @@ impl Verdict {
     }
 }
 
-/// What stands before `init()` may exit with the same code.
+/// Code before `init()` may exit with the same code.
 const COULD_NOT_START: &str = "it could not start as a worker and printed why on its standard error (the system refused it memory, a \
                                thread or a descriptor, or the process that greeted it is not its parent), or `main` exits with that \
                                code before poolmap::init()";
@@ -371,7 +371,7 @@ mod tests {
         assert_eq!(of(End::Signaled(11), &sent(Reason::SentBy(7))), Origin::Itself);
         assert_eq!(of(End::Exited(0), &Note::default()), Origin::Itself);
         for cause in [Cause::ClosedAlive, Cause::Late, Cause::Faulty(String::new())] {
-            // What this process kills for a fault of it is no death from outside.
+            // A process that this one kills for a fault of it has not died from outside.
             assert_eq!(origin(&cause, End::Signaled(SIGKILL), &Note::default(), 7), Origin::Itself);
         }
     }

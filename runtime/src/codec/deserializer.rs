@@ -74,7 +74,7 @@ struct InputBytes<'de> {
     bytes: &'de [u8],
     /// That of the structs so far.
     sum: u32,
-    /// What the value may still take.
+    /// The memory that the value may still take.
     memory_left: u64,
 }
 
@@ -130,7 +130,7 @@ impl Reader for InputBytes<'_> {
     }
 }
 
-/// What it reads next, be it a value or the next part of one.
+/// The part of a value that is read next.
 struct Deserializer<'a, 'de> {
     decoder: &'a mut DecoderImpl<InputBytes<'de>, Config, ()>,
     depth: Depth,
@@ -196,7 +196,7 @@ macro_rules! scalars {
     )*};
 }
 
-/// What only a format that describes itself can answer.
+/// Questions that only a format that describes itself can answer.
 macro_rules! not_supported {
     ($($method:ident $error:ident,)*) => {$(
         fn $method<V: Visitor<'de>>(self, _: V) -> Result<V::Value, DecodeError> {
@@ -373,7 +373,7 @@ impl<'de> SizedItems<'_, 'de> {
         charged.map_err(|_| DecodeError::OtherString(super::too_many_empty()))
     }
 
-    /// What a visitor may reserve. Elements that take no bytes can be more, which none needs to know beforehand.
+    /// The elements that a visitor may reserve. Elements that take no bytes can be more, which none needs to know beforehand.
     #[inline]
     fn hint(&self) -> Option<usize> {
         self.is_bounded.then_some(self.left.min(HINT_MAX))
@@ -446,7 +446,7 @@ fn named(name: &str) -> StrDeserializer<'_, DecodeError> {
     name.into_deserializer()
 }
 
-/// What a variant has.
+/// The fields of a variant.
 struct Variant<'a, 'de> {
     deserializer: Deserializer<'a, 'de>,
     tag: Tag,

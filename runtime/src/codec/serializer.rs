@@ -44,7 +44,7 @@ pub(crate) fn is_own_serializer<S>() -> bool {
     sys::type_id::<S>() == sys::type_id::<Serializer<'static, super::Writer<'static, 'static>>>()
 }
 
-/// What all parts of a value have in common.
+/// The state that all parts of a value have in common.
 struct SerializerState<W: Writer> {
     encoder: EncoderImpl<W, Config>,
     /// That of the structs so far.
@@ -53,7 +53,7 @@ struct SerializerState<W: Writer> {
     empty_elements: usize,
 }
 
-/// What it writes next, be it a value or the next part of one.
+/// The part of a value that is written next.
 struct Serializer<'a, W: Writer> {
     state: &'a mut SerializerState<W>,
     depth: Depth,

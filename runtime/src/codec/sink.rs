@@ -81,13 +81,13 @@ impl<'a> Sink<'a> {
         written[at..at + bytes.len()].copy_from_slice(bytes);
     }
 
-    /// What was written from a place on.
+    /// Returns the bytes that were written from a place on.
     pub(crate) fn written_from(&self, at: usize) -> &[u8] {
         let written = if self.has_spilled { &self.spill[..] } else { &self.room[..self.bytes] };
         written.get(at..).unwrap_or_default()
     }
 
-    /// Takes back what was written from a place on. What has outgrown the room stays outside.
+    /// Takes back the bytes that were written from a place on. Bytes that have outgrown the room stay outside.
     #[inline]
     pub(crate) fn truncate(&mut self, bytes: usize) {
         self.bytes = self.bytes.min(bytes);
@@ -96,7 +96,7 @@ impl<'a> Sink<'a> {
         }
     }
 
-    /// What was written, in a buffer of its own.
+    /// Returns the written bytes, in a buffer of its own.
     pub(crate) fn into_vec(self) -> Vec<u8> {
         if self.has_spilled { std::mem::take(self.spill) } else { self.room[..self.bytes].to_vec() }
     }

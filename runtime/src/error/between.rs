@@ -2,7 +2,7 @@
 
 use super::{Error, Kind};
 
-/// What failed, and its message.
+/// The kind of the failure, and its message.
 pub(crate) struct BetweenFailure {
     pub(crate) cause: Between,
     pub(crate) message: String,

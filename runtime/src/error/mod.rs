@@ -1,4 +1,4 @@
-//! What can go wrong, as plain data: nothing here knows how a worker is started or how bytes travel.
+//! The errors, as plain data: nothing here knows how a worker is started or how bytes travel.
 
 mod between;
 mod call;

@@ -30,14 +30,14 @@ struct TaskErrorInner {
     attempts: u32,
     worker_pid: Option<u32>,
     kind: TaskErrorKind,
-    /// What the executions before the last one died of.
+    /// The errors of the executions before the last one.
     earlier: Vec<TaskErrorKind>,
     /// The name of the [`Process`](crate::Process) that ran it, if one did.
     process: Option<String>,
     printed: Option<Box<Printed>>,
 }
 
-/// What a task has printed.
+/// The output that a task has printed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Printed {
     pub(crate) stdout: String,

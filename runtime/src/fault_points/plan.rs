@@ -1,4 +1,4 @@
-//! What happens at which point of this process, as the environment says.
+//! The plan of faults: which action happens at which point of this process, as the environment says.
 //!
 //! `POOLMAP_FAULT` is read once, when the first point is reached. It is a list of entries, parted by commas:
 //!

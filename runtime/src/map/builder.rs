@@ -159,7 +159,7 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
         let mut engine = self.finite_engine()?;
         let mut gathered = Gathered::new(engine.length());
         if engine.executes_again() {
-            // What is executed again leaves a gap in its batch.
+            // A task that is executed again leaves a gap in its batch.
             while let Some((index, outcome)) = engine.next_any(Late::Now)? {
                 let item = outcome.map_or_else(&of_error, |output| Ok(of_output(output)))?;
                 gathered.place(index, 1).push(item);

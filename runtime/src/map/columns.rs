@@ -9,7 +9,7 @@ use crate::error::CodecError;
 use crate::registry::{EncodeAs, EncodeOwned};
 use crate::shared::Shared;
 
-/// What can stand in the place of an iterator.
+/// A value that can stand in the place of an iterator.
 ///
 /// `Kind` says by which implementation. With several that could apply, the compiler looks at their bounds before it
 /// takes one: for what is no iterator it takes none, and says so in the words below and not in those of a bound.
@@ -20,7 +20,7 @@ use crate::shared::Shared;
             tasks, `std::iter::repeat(value)`"
 )]
 pub trait Source<Kind> {
-    /// What it gives for a task.
+    /// The item for a task.
     type Item;
     /// What it is pulled through, for a parameter whose owned type is `T`, which `E` encodes.
     type Column<T, E>;
@@ -160,7 +160,7 @@ pub trait Columns {
     fn encode(&mut self, row: Self::Row, encoder: &mut Encoder<'_>) -> Result<(), CodecError>;
 }
 
-/// What a pull of all columns gave where some have ended: from the first column on, a bit for each.
+/// The columns that have ended at a pull of all: from the first column on, a bit for each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pulled {
     /// The columns that were asked.

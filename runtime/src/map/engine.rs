@@ -44,7 +44,7 @@ pub(super) enum Late {
     AfterResults,
 }
 
-/// What becomes of rows that were not read when the deadline comes.
+/// The outcome of rows that were not read when the deadline comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unread {
     /// Each is a task that has timed out.
@@ -67,7 +67,7 @@ pub(super) struct Engine<F: WorkerFn, A> {
     unread: Unread,
     /// Tasks that have their outcome, not yet given out.
     ready: VecDeque<Replies>,
-    /// What is kept for tasks that may fail, if they are to be executed again.
+    /// The arguments of tasks that may fail, if they are to be executed again.
     again: Option<Retries>,
     /// Tasks read, and not yet yielded.
     outstanding: usize,
@@ -151,7 +151,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         self
     }
 
-    /// What becomes of what the workers print.
+    /// Where the workers' printed output goes.
     pub(super) fn output(&self) -> Output {
         self.shared.output()
     }

@@ -283,7 +283,7 @@ impl<T> Future for TaskHandle<T> {
 impl<T> Drop for TaskHandle<T> {
     fn drop(&mut self) {
         if !self.is_here() {
-            // What is counted once more is never let go of.
+            // One more reference that is never dropped keeps the parent's state from being released here.
             std::mem::forget((Arc::clone(&self.shared), Arc::clone(&self.submitted)));
         } else if !self.is_detached {
             self.shared.cancel(&self.submitted);

@@ -16,7 +16,7 @@ use crate::registry::WorkerFn;
 pub struct PoolIter<F: WorkerFn, A> {
     /// None once the last item was given.
     engine: Option<Engine<F, A>>,
-    /// What is done from the next index on; none where it is not, yet.
+    /// The results from the next index on; none where a task is not done yet.
     early: VecDeque<Option<Early<F::Output>>>,
     next_index: usize,
 }

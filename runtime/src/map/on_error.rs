@@ -1,4 +1,4 @@
-//! What `pool_map!` makes of a task that fails.
+//! The option `on_error`: how `pool_map!` treats a task that fails.
 
 use crate::error::{Result, TaskError};
 

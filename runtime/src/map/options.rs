@@ -50,7 +50,7 @@ impl Options {
         Ok(())
     }
 
-    /// What happens to tasks that are running when the call ends early.
+    /// How the call treats its running tasks if it ends early.
     pub(super) fn running(&self) -> Running {
         if self.finish_running { Running::Finish } else { Running::Kill }
     }

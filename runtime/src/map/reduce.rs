@@ -20,7 +20,7 @@ where
     Merger { merge, function: G::registration() }
 }
 
-/// What [`pool_reduce!`](crate::pool_reduce) folds with: a worker function.
+/// The worker function that [`pool_reduce!`](crate::pool_reduce) folds with.
 pub struct Merger<C> {
     merge: C,
     function: &'static Registration,

@@ -14,7 +14,7 @@ use crate::trace;
 use crate::transport::Chunk;
 use crate::wire::{Records, Violation};
 
-/// What became of one task, and its index.
+/// The outcome of one task, and its index.
 pub(super) type Indexed<T> = (usize, Result<T, TaskError>);
 
 /// Outcomes, to be taken one by one.
@@ -31,7 +31,7 @@ pub(super) struct Replies {
     fault: Option<String>,
     /// The next output was being decoded, and its Deserialize panicked.
     panic: Option<Panic>,
-    /// What the task taken last has printed, where that is captured.
+    /// The output that the last task printed, where output is captured.
     printed: Option<Box<Printed>>,
     /// The chunk of the tasks, while those that fail may be executed again.
     chunk: Option<Chunk>,
@@ -39,7 +39,7 @@ pub(super) struct Replies {
 
 enum ReplyBytes {
     Records(Records),
-    /// What each task has printed stands behind its result.
+    /// The printed output of each task stands behind its result.
     Captured(Records),
     Error(TaskErrorKind),
 }
@@ -182,12 +182,12 @@ impl Replies {
         Some(((index, outcome), bytes))
     }
 
-    /// What the task taken last has printed, where that is captured.
+    /// The output that the last task printed, where output is captured.
     pub(super) fn take_printed(&mut self) -> Option<Box<Printed>> {
         self.printed.take()
     }
 
-    /// What is wrong with the results, and the worker that wrote them.
+    /// Returns the violation in the results, and the worker that wrote them.
     pub(super) fn fault(&mut self) -> Option<((usize, u32), String)> {
         Some((self.worker?, self.fault.take()?))
     }

@@ -92,7 +92,7 @@ impl<A: Columns> Rows<A> {
         }
     }
 
-    /// What it means that some columns have ended.
+    /// Returns the consequence of some columns having ended.
     #[cold]
     fn end_of(&self, Pulled { asked, given }: Pulled) -> Result<()> {
         let column = |bits: u32| (bits != 0).then(|| bits.trailing_zeros() as usize);

@@ -20,7 +20,7 @@ const FILE_BYTES_MIN: u64 = 4 * KEPT_BYTES_MAX as u64;
 /// What a dead worker printed is written so long at most, once it cannot be written at once: nobody may be reading.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What a worker prints to, and the marks.
+/// The files that a worker prints to, and the marks.
 pub(crate) struct Files {
     pub(super) output: Output,
     pub(super) stdout: File,
@@ -56,7 +56,7 @@ impl Files {
         Self { output, stdout: sys::file(stdout), stderr: sys::file(stderr), marks: sys::file(marks) }
     }
 
-    /// What the worker gets.
+    /// Returns the descriptors that the worker gets.
     pub(crate) fn descriptors(&self) -> [BorrowedFd<'_>; 3] {
         [self.stdout.as_fd(), self.stderr.as_fd(), self.marks.as_fd()]
     }
@@ -105,17 +105,17 @@ impl Files {
     }
 }
 
-/// What a worker's last task has printed.
+/// The output of a worker's last task.
 pub(crate) struct LastWords {
     /// The end of its standard error.
     pub(crate) tail: String,
     /// All of it, where it is captured.
     pub(crate) printed: Option<Box<Printed>>,
-    /// What is still to be written, where it is tagged.
+    /// The output that is still to be written, where it is tagged.
     pub(crate) rest: Option<Rest>,
 }
 
-/// What is still to be written of what a worker printed.
+/// The output of a worker that is still to be written.
 pub(crate) struct Rest {
     tag: String,
     texts: [Vec<u8>; 2],

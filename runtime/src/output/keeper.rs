@@ -24,7 +24,7 @@ static KEEPER: OnceLock<CaptureThread> = OnceLock::new();
 
 struct CaptureThread {
     files: Files,
-    /// What the worker printed to before.
+    /// The streams that the worker printed to before.
     targets: [File; 2],
     state: Mutex<CaptureState>,
     begun: Condvar,

@@ -43,7 +43,7 @@ pub(crate) fn split(record: &[u8]) -> Result<(&[u8], Printed), Violation> {
     Ok((left, Printed { stdout: text(&stdout), stderr: text(&stderr) }))
 }
 
-/// What was printed, as text.
+/// The printed output, as text.
 pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

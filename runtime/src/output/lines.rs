@@ -6,7 +6,7 @@ pub(super) struct Piece {
     pub(super) taken: usize,
 }
 
-/// What happens to a last line that is not ended.
+/// The treatment of a last line that is not ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Open {
     /// It waits for its end.

@@ -1,4 +1,4 @@
-//! What a pool is built with, and what is refused.
+//! The builder of a pool: its options, and the checks of their values.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ const STACK_BYTES_MAX: usize = match 1_usize.checked_shl(40) {
     Some(bytes) => bytes,
     None => 1 << 30,
 };
-/// What a worker of a small program takes beside the stack of its tasks, and twice as much to work with.
+/// The memory that a worker of a small program takes beside the stack of its tasks, and twice as much to work with.
 const MEMORY_BYTES_MIN: u64 = 8 << 20;
 
 /// Builds a [`Pool`] with options. [`Pool::builder()`] returns one.

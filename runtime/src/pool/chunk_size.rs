@@ -80,7 +80,7 @@ impl ChunkSize {
         self.fixed
     }
 
-    /// What one task takes, if that is known.
+    /// Returns the time of one task, if it is known.
     pub(super) fn per_task(&self) -> Option<Duration> {
         self.per_task
     }
@@ -93,7 +93,7 @@ impl ChunkSize {
             (Some(fixed), Return::Taken) => return (self.fitting() / fixed).max(1).saturating_mul(fixed),
             _ => {}
         }
-        // What cannot be taken back must be known to be short.
+        // Tasks that cannot be taken back must be known to be short.
         if returns == Return::Never && self.timed < KNOWN_TASKS {
             return 1;
         }

@@ -39,7 +39,7 @@ pub(crate) struct PoolShared {
     core: AwaitedLock<Core>,
     pub(super) arena: Arc<Arena>,
     pub(super) settings: Settings,
-    /// What the finalizers gave, until it is taken.
+    /// The results of the finalizers, until they are taken.
     pub(super) finalized: Arc<Lock<Vec<Done>>>,
     /// The number of workers, as it is read without the lock.
     pub(super) workers: AtomicUsize,
@@ -92,9 +92,9 @@ pub(super) struct Core {
     pub(super) size: usize,
     /// The path of the worker function that is the initializer.
     pub(super) initializer: &'static str,
-    /// What becomes of what the workers print.
+    /// Where the workers' printed output goes.
     pub(super) output: Output,
-    /// What the finalizers gave, until it is taken.
+    /// The results of the finalizers, until they are taken.
     pub(super) finalized: Arc<Lock<Vec<Done>>>,
     /// Processes that were started, and those that died by themselves.
     pub(super) started: u64,
@@ -104,7 +104,7 @@ pub(super) struct Core {
     pub(super) refuses_calls: bool,
     /// How the starts of its workers have gone.
     pub(super) starts: StartPolicy,
-    /// What became of the first round of starts, once it is over.
+    /// The result of the first round of starts, once it is over.
     pub(super) first_round: Option<Result<(), StartFailure>>,
     /// Tells whether there is a driver, and which threads the guard wakes when it unlocks.
     pub(super) turn: Turn,
@@ -113,7 +113,7 @@ pub(super) struct Core {
     pub(super) measured: Instant,
     /// When a call was closed last.
     pub(super) last_closed: Instant,
-    /// What workers printed that have ended, and could not be written at once.
+    /// Output of ended workers that could not be written at once.
     pub(super) unwritten: Vec<Rest>,
     pub(super) log: Log,
 }
@@ -190,7 +190,7 @@ impl PoolShared {
         self.settings.start.frame_bytes_max
     }
 
-    /// What becomes of what the workers print.
+    /// Where the workers' printed output goes.
     pub(crate) fn output(&self) -> Output {
         self.settings.start.output
     }

@@ -24,7 +24,7 @@ const SPINS: u32 = 10;
 /// A call whose first tasks take longer is given all workers: the shortest time that `poll` takes.
 const SPREAD_AFTER: Duration = Duration::from_millis(1);
 
-/// What a call can do next.
+/// The results that a call has got, and how it can go on.
 pub(crate) struct Step {
     /// Tasks that have their outcome.
     pub(crate) done: Vec<Done>,
@@ -91,7 +91,7 @@ impl PoolShared {
         }
     }
 
-    /// What the call can do now, without waiting; what has arrived is taken in first.
+    /// Returns what the call can do now, without waiting. Results that have arrived are taken in first.
     pub(crate) fn try_step(&self, call: CallId, read: bool, left: Option<usize>) -> Result<Step, CallFailure> {
         if !self.is_here() {
             return Err(CallFailure::Forked);

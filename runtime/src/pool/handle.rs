@@ -51,7 +51,7 @@ use crate::task::{Done, Output, WorkerInfo};
 /// ```
 pub struct Pool {
     inner: Lock<PoolInner>,
-    /// What the finalizers gave, until it is taken; and which worker function that is.
+    /// The results of the finalizers, until they are taken, and the index of the finalizer's worker function.
     finalized: Arc<Lock<Vec<Done>>>,
     finalizer: Option<u32>,
     output: Output,
@@ -123,7 +123,7 @@ impl Pool {
         self.finalizer
     }
 
-    /// What becomes of what its workers print.
+    /// Where its workers' printed output goes.
     pub(crate) fn output(&self) -> Output {
         self.output
     }
@@ -136,7 +136,7 @@ impl Pool {
         Ok(std::mem::take(&mut *self.finalized.lock()))
     }
 
-    /// What a call on the pool works with before it has a task: the workers may not be started.
+    /// Returns the shared state for a call that has no task yet: the workers may not be started.
     pub(crate) fn unstarted_shared(&self) -> Result<Arc<PoolShared>> {
         let inner = self.lock_here().ok_or_else(|| Error::new(Kind::Forked(POOL)))?;
         inner.shared.clone().ok_or_else(|| Error::new(Kind::Closed))
@@ -147,7 +147,7 @@ impl Pool {
         self.lock_here().is_none_or(|inner| inner.shared.is_none() || inner.supervisor.is_some())
     }
 
-    /// What a call on the pool works with.
+    /// Returns the shared state for a call, and starts the workers if they are not started.
     pub(crate) fn shared(&self) -> Result<Arc<PoolShared>> {
         self.start()
     }
@@ -187,7 +187,7 @@ impl Pool {
             .collect()
     }
 
-    /// What it has, in the process that made it alone: see `sys::forks`.
+    /// The state, in the process that made it alone: see `sys::forks`.
     pub(super) fn lock_here(&self) -> Option<Locked<'_, PoolInner>> {
         self.owner.is_here().then(|| self.inner.lock())
     }

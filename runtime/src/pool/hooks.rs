@@ -1,4 +1,4 @@
-//! What becomes of what each worker runs before its first task and after its last.
+//! Handles the results of initializers and finalizers.
 
 use super::core::{Core, Phase};
 use super::queue::{Hook, Slot};

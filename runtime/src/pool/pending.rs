@@ -44,7 +44,7 @@ impl Awaited for PendingState {
     }
 }
 
-/// What they share under the lock.
+/// The state of the submitted tasks, under the lock.
 pub(super) struct PendingState {
     /// The thread of `submissions` has something to do, or has done what others wait for.
     pub(super) has_changed: bool,

@@ -1,4 +1,4 @@
-//! Who does what: calls, their chunks, and the workers that hold them. Pure bookkeeping: no I/O, no clock, no process.
+//! The scheduler: calls, their chunks, and the workers that hold them. Pure bookkeeping: no I/O, no clock, no process.
 //!
 //! 1. A worker holds chunks of one call at a time, so that ending a call early never costs another call's task.
 //! 2. A worker runs the tasks of its chunks in order, and its results come in that order. So when it dies, only the first task
@@ -61,7 +61,7 @@ pub(super) struct Assignment {
     pub(super) grain: u32,
 }
 
-/// What happens to workers that hold chunks of a call when it ends.
+/// How a call's end treats the workers that hold chunks of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Running {
     Kill,
@@ -74,10 +74,10 @@ const WAKE_WORTH: Duration = Duration::from_micros(50);
 /// So many workers are given a task of a call before it is known how long one takes.
 const FIRST_WORKERS: usize = 8;
 
-/// What takes less is waited for without sleep.
+/// A driver spins for tasks that take less, and does not sleep.
 const SOON: Duration = Duration::from_micros(20);
 
-/// What an error calls a pool.
+/// The word for a pool in errors.
 pub(super) const POOL: &str = "the pool";
 
 /// Why a call as a whole has failed.
@@ -449,7 +449,7 @@ impl Queue {
         }
     }
 
-    /// What a task that a worker runs may take, if it has a limit.
+    /// Returns the limits of the task that a worker runs, if it has any.
     pub(super) fn limits_of(&self, slot: Slot) -> Option<Limits> {
         let limits = self.calls.get(&self.workers.get(slot)?.call?)?.rules.limits;
         Some(limits).filter(|limits| limits.shortest().is_some())

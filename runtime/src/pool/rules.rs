@@ -1,4 +1,4 @@
-//! What a pool and a call are to keep to, as plain data.
+//! The settings of a pool and the limits of a call, as plain data.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::recycling::Retirement;
 use crate::child::{EntryPoint, Start};
 use crate::registry::EncodedCall;
 
-/// What a pool was built with.
+/// The settings that a pool was built with.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) workers: usize,
@@ -27,7 +27,7 @@ pub(crate) enum Transport {
     Socket,
 }
 
-/// What a task of a call may take.
+/// The limits of each task of a call.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Limits {
     pub(crate) timeout: Option<Duration>,

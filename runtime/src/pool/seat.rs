@@ -41,7 +41,7 @@ pub(super) struct Live {
 pub(super) struct Unended {
     pub(super) process: ChildProcess,
     pub(super) why: String,
-    /// What it may still read, and write where that allows it.
+    /// The chunks that it may still read, and whose parts it may still write.
     pub(super) lent: Vec<Chunk>,
 }
 
@@ -125,8 +125,8 @@ impl Live {
         Ok(())
     }
 
-    /// Recalls what the worker has claimed and not begun, where all that it has is claimed: it goes to other workers. What has a
-    /// limit in time is claimed alone, and is not recalled.
+    /// Recalls what the worker has claimed and not begun, where all that it has is claimed: it goes to other workers. A task
+    /// with a time limit is claimed alone, and is not recalled.
     pub(super) fn recall(&mut self, slot: Slot, queue: &mut Queue) -> Result<(), Fault> {
         if queue.may_recall(slot)
             && let Some(count) = self.link.recall()?

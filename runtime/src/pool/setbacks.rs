@@ -1,4 +1,4 @@
-//! What is done about a start that failed: `starts` decides.
+//! Carries out what `starts` decides about a start that failed.
 
 use std::time::Instant;
 
@@ -37,7 +37,7 @@ impl Core {
             self.queue.fail_placed(&CallFailure::Start(failure));
             return;
         }
-        // What it had finished is taken when it is reaped.
+        // Its results are taken when it is reaped.
         let may_have_results = |state: &Life| matches!(state, Life::Doomed { .. });
         if self.starts.may_wait_for_results()
             && self.lives().any(|(_, live)| live.answers.any && may_have_results(&live.state))

@@ -32,21 +32,21 @@ const KILLED_DOUBLINGS_MAX: u32 = 6;
 pub(super) struct StartPolicy {
     /// Processes in a row that ended before they had given a result.
     failed: u32,
-    /// What processes count for in a row that were killed from outside before they were ready.
+    /// The weight of the processes in a row that were killed from outside before they were ready.
     killed: u32,
     /// No process is started until the next call, because too many have failed.
     is_halted: bool,
-    /// What made a worker's last start fail.
+    /// Why a worker's last start failed.
     last: Option<StartFailure>,
-    /// What made the last start of the pool fail, until a call reports it.
+    /// Why the pool's last start failed, until a call reports it.
     unreported: Option<StartFailure>,
 }
 
-/// What follows a start that failed.
+/// The consequences of a start that failed.
 pub(super) struct Setback {
     /// The next start for the same seat waits so long.
     pub(super) wait: Duration,
-    /// What the calls that wait for workers fail with, if they are to fail.
+    /// The error of the calls that wait for workers, if they are to fail.
     pub(super) failure: Option<StartFailure>,
 }
 
@@ -108,7 +108,7 @@ impl StartPolicy {
         self.unreported = Some(failure);
     }
 
-    /// What no call has reported yet.
+    /// Takes the failure that no call has reported yet.
     pub(super) fn take_unreported(&mut self) -> Option<StartFailure> {
         self.unreported.take()
     }
@@ -238,7 +238,7 @@ mod tests {
         assert_eq!(policy.take_unreported().unwrap().message, failure.message);
         assert!(policy.take_unreported().is_none());
         policy.report_later(failure);
-        // Who waits for all workers is told of it, and the next call is not.
+        // A thread that waits for all workers gets the failure, and the next call does not.
         assert!(policy.take_failure().is_some() && policy.take_unreported().is_none());
     }
 

@@ -234,7 +234,7 @@ impl PoolShared {
         end_of(thread);
     }
 
-    /// What the thread does, until the pool is shut down.
+    /// Serves submitted calls until the pool is shut down, on a thread of its own.
     fn attend_submissions(&self) {
         let submissions = &self.submissions;
         let mut state = submissions.lock();

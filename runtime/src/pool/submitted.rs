@@ -12,9 +12,9 @@ use crate::foreign;
 use crate::locks::{Lock, Locked, Rank, Ranked};
 use crate::task::Done;
 
-/// What became of a submitted task.
+/// The outcome of a submitted task.
 pub(crate) type Outcome = std::result::Result<Done, CallFailure>;
-/// What is done with it on the pool's thread.
+/// A function that the pool's callback thread calls with the outcome.
 pub(crate) type Callback = Box<dyn FnOnce(Outcome) + Send>;
 
 /// A task that was submitted.
@@ -31,7 +31,7 @@ impl Ranked for SubmittedState {
 
 enum SubmittedState {
     Pending,
-    /// Who polls its handle, or waits for one of several.
+    /// The wakers of those that poll its handle, or wait for one of several.
     Polled(Vec<Waker>),
     /// Nobody waits for it: this is done with its outcome.
     Callback(Callback),
@@ -51,7 +51,7 @@ impl SubmittedState {
     }
 }
 
-/// What is to be done once a task is finished.
+/// The next step once a task is finished.
 pub(super) enum AfterFinish {
     Nothing,
     Wake(Vec<Waker>),

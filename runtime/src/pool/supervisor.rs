@@ -30,12 +30,12 @@ const REAP_INTERVAL: Duration = Duration::from_millis(10);
 /// Workers are started for so long at a time, or for as long as limits of tasks may wait. In between, those that are there are
 /// looked after: they say hello, keep to limits, end.
 const START_TIME_MAX: Duration = Duration::from_millis(100);
-/// What a worker gives while no caller takes it is looked for this often.
+/// While no caller takes a worker's results, the supervisor looks for them this often.
 const ATTEND_INTERVAL: Duration = Duration::from_millis(2);
 
 /// Runs until the pool is closed and no process is left. All workers are started in the same surroundings.
 pub(super) fn run(shared: &PoolShared, surroundings: &Surroundings) {
-    // Whatever ends this thread, nobody waits for it after that.
+    // However this thread ends, no thread waits for it after that.
     let _closed = OnEnd(|| {
         let mut core = shared.lock();
         core.phase = Phase::Closed;
@@ -135,7 +135,7 @@ fn start_vacant(shared: &PoolShared, surroundings: &Surroundings) {
     }
 }
 
-/// What the supervisor waits for, and for whom. It holds the descriptors, so that they stay what they are meanwhile.
+/// An event that the supervisor waits for, and its slot. It holds the descriptor, so that the number stays in use meanwhile.
 enum WatchedWorker {
     /// The end of a process.
     Process(Slot, Arc<OwnedFd>),
@@ -151,7 +151,7 @@ impl WatchedWorker {
         *slot
     }
 
-    /// What it means that this has happened.
+    /// Returns what it means that this has happened.
     fn seen(&self) -> Seen {
         match self {
             Self::Message(..) => Seen::Message,
@@ -168,7 +168,7 @@ impl WatchedWorker {
     }
 }
 
-/// What has happened to a worker; an end is more than a message.
+/// An event of a worker; an end outranks a message.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Seen {
     /// It has said hello. The driver, woken by the end of the worker that had the slot before, may have taken that in since.
@@ -204,7 +204,7 @@ impl Core {
         seats.into_iter().position(|seat| seat.is_vacant() && !seat.is_dormant && seat.not_before <= now)
     }
 
-    /// What is to be waited for, and how long at most.
+    /// Returns the events to wait for, and the longest time to wait.
     fn watched(&self) -> (Vec<WatchedWorker>, Option<Duration>) {
         let now = Instant::now();
         let mut next: Option<Instant> = None;
@@ -329,7 +329,7 @@ impl Core {
         let Life::Doomed { cause, .. } = std::mem::replace(&mut live.state, Life::Ready) else {
             return None;
         };
-        // What it had finished before is kept.
+        // The results that it had sent before are kept.
         if cause.may_have_sent_more() {
             live.drain(slot, &mut self.queue);
         }

@@ -22,7 +22,7 @@ pub(super) fn interval(limit: Duration) -> Duration {
     (limit / LOOKS).clamp(LOOK_MIN, LOOK_MAX)
 }
 
-/// What a look at a worker has shown.
+/// The facts that a look at a worker has shown.
 #[derive(Clone, Copy)]
 pub(super) struct Sight {
     pub(super) now: Instant,
@@ -91,7 +91,7 @@ mod tests {
         (sight, TaskTimer::new(&sight))
     }
 
-    /// What looks of this interval find first, and after how long.
+    /// Returns the first cause that looks at this interval find, and the time it takes them.
     fn over(timer: &mut TaskTimer, sight: Sight, limits: &Limits, every: Duration) -> (Duration, Cause) {
         let time_of = |looks: u32| every * looks;
         let found = (1..10_000).find_map(|looks| {

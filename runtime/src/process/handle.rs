@@ -163,7 +163,7 @@ impl<T> ProcessHandle<T> {
         Ok(())
     }
 
-    /// What became of the call, which has ended.
+    /// Takes the outcome of the call, which has ended.
     fn take(&mut self) -> Result<T> {
         self.is_joined = true;
         let (kind, has_begun) = match self.child.take() {
@@ -196,7 +196,7 @@ impl<T> Drop for ProcessHandle<T> {
         if self.owner.is_here() {
             self.child.detach();
         } else {
-            // What is counted once more is never let go of.
+            // One more reference that is never dropped keeps the parent's process from being released here.
             std::mem::forget(Arc::clone(&self.child));
         }
     }

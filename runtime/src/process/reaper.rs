@@ -33,7 +33,7 @@ struct ReaperLock {
 
 #[derive(Default)]
 struct Reaper {
-    /// What wakes the thread, while it runs.
+    /// Wakes the thread, while it runs.
     waker: Option<Arc<Waker>>,
     orders: Vec<Order>,
     children: Vec<Arc<StartedProcess>>,
@@ -91,7 +91,7 @@ pub(super) fn look() {
     lock().waker.iter().for_each(|waker| waker.wake());
 }
 
-/// What a program does at its end: waits for every process that is no daemon, and ends the daemons.
+/// Waits for every process that is no daemon, and ends the daemons. A program calls it at its end.
 pub(crate) fn leave() {
     let mut reaper = lock();
     while !reaper.orders.is_empty() || reaper.children.iter().any(|child| !child.is_daemon() && !child.is_reaped()) {
@@ -163,7 +163,7 @@ fn carry_out(order: Order) {
     if let Ok(child) = &started {
         lock().children.push(Arc::clone(child));
     }
-    // Who asked waits for it.
+    // The thread that asked waits for it.
     let _ = answer.send(started.map_err(|error| error.to_string()));
 }
 
@@ -202,7 +202,7 @@ fn wait_for<'a>(waker: &Waker, children: &'a [Arc<StartedProcess>]) -> Vec<&'a A
     children.iter().zip(is_due).filter_map(|(child, is_due)| is_due.then_some(child)).collect()
 }
 
-/// Whatever ends the thread, nobody waits for it after that.
+/// However the thread ends, no other waits for it after that.
 struct AbandonOnPanic;
 
 impl Drop for AbandonOnPanic {

@@ -1,7 +1,7 @@
 //! One process that was started, as its handle and the reaper share it: what has come from it, and what its end means.
 //!
 //! 1. The reaper alone moves bytes and reaps, from [`attend`](StartedProcess::attend); others look, wait for `changed`, and send signals.
-//! 2. What comes is taken in whether or not somebody waits for it, so that the process never waits for a join.
+//! 2. The reaper receives data whether or not a thread waits for it, so the process never waits for a join.
 //! 3. A process has ended when the system says so, and not when its channel is closed: what it started may hold the channel
 //!    open, and it may close the channel and go on.
 //! 4. The lock is not held while a thread waits, nor while what the call holds is dropped.
@@ -64,9 +64,9 @@ struct ProcessState {
     end: Option<ProcessEnd>,
 }
 
-/// What became of the call.
+/// The outcome of the call.
 pub(super) enum ProcessEnd {
-    /// What the process has written, as records.
+    /// The records that the process has written.
     Result(Vec<u8>),
     /// Why there is nothing, and whether the call had begun.
     Died(TaskErrorKind, bool),
@@ -76,7 +76,7 @@ pub(super) enum ProcessEnd {
     Taken,
 }
 
-/// What the reaper waits for. It holds the descriptors, so that they stay what they are meanwhile.
+/// The events of one process that the reaper waits for. It holds the descriptors, so that their numbers stay in use meanwhile.
 pub(super) struct WatchedProcess {
     stream: Option<Arc<UnixStream>>,
     process: Option<Arc<OwnedFd>>,
@@ -234,18 +234,18 @@ impl StartedProcess {
         true
     }
 
-    /// What became of the call, once it has ended.
+    /// Takes the outcome of the call, once it has ended.
     pub(super) fn take(&self) -> Option<ProcessEnd> {
         let mut state = self.lock();
         state.end.is_some().then(|| state.end.replace(ProcessEnd::Taken)).flatten()
     }
 
-    /// What the system has said of its end.
+    /// Returns the exit status that the system has reported.
     pub(super) fn status(&self) -> Option<ExitStatus> {
         self.lock().process.status()
     }
 
-    /// What is to be waited for.
+    /// Returns the events to wait for.
     pub(super) fn watched(&self) -> WatchedProcess {
         let state = self.lock();
         let link = state.link.as_ref().filter(|_| state.is_open);
@@ -378,7 +378,7 @@ impl ProcessState {
         Ok(())
     }
 
-    /// Nothing more comes. What breaks the protocol is killed, unless its result is there.
+    /// Notes that no more data comes. A process that broke the protocol is killed, unless its result is there.
     fn close(&mut self, fault: Fault) {
         self.is_open = false;
         if fault != Fault::Closed && self.result.is_none() {

@@ -49,7 +49,7 @@ const BAR_COLUMNS_MIN: u16 = 60;
 const RATE_COLUMNS_MIN: u16 = 40;
 
 fn style(ended: Option<Ended>, has_length: bool) -> ProgressStyle {
-    // What is wider than the terminal would wrap.
+    // A line that is wider than the terminal would wrap.
     let columns = sys::terminal_columns().unwrap_or(BAR_COLUMNS_MIN);
     let bar = if has_length && columns >= BAR_COLUMNS_MIN { "{wide_bar} " } else { "" };
     let name = if columns >= RATE_COLUMNS_MIN { "{prefix} " } else { "" };

@@ -1,4 +1,4 @@
-//! What is shown of a call while it runs, on standard error: a bar, or lines. It knows of tasks only how many there are.
+//! The progress of a call, shown on standard error while it runs: a bar, or lines. It knows of tasks only how many there are.
 
 #[cfg(not(feature = "progress"))]
 mod absent;

@@ -45,7 +45,7 @@ pub struct TaskCall<'a> {
     pub(super) progress: TaskProgress<'a>,
     /// The result that outgrew the room.
     outgrown: Option<Status>,
-    /// What has become of tasks whose outputs are folded; `flush` is then not later.
+    /// The state of the run, where outputs are folded; `flush` is then not later.
     pub(super) folding: Option<Box<FoldState>>,
     violation: Option<Violation>,
     flush: Flush,
@@ -71,12 +71,12 @@ pub(super) enum RunningCode {
     Folded,
 }
 
-/// Who writes out what the tasks printed.
+/// When the output that the tasks printed is written out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flush {
     /// It is done before each result, so that what a task printed stands before it.
     EachTask,
-    /// Whoever runs the tasks, soon after: it would take longer than they do.
+    /// The worker does it soon after: it would take longer than the tasks do.
     Later,
     /// It is done at the end of each, and what a task printed is kept (see `output`).
     Kept,
@@ -325,7 +325,7 @@ impl<'a> TaskCall<'a> {
         self.results.allow_more(bytes);
     }
 
-    /// What is written of the result so far.
+    /// Returns the bytes of the result that are written so far.
     #[inline]
     pub(super) fn written(&mut self) -> &[u8] {
         let from = self.record + HEAD_BYTES;
@@ -441,7 +441,7 @@ impl<'a> TaskCall<'a> {
         encoded.or_else(|error| self.unsent(&error))
     }
 
-    /// What it means that the output did not encode: nothing, where it stays here.
+    /// Returns the error of an output that did not encode: none, where the output stays here.
     #[cold]
     fn unsent(&self, error: &CodecError) -> Result<(), TaskAbort> {
         if self.drops_output { Ok(()) } else { Err(TaskAbort::Encode(CodecError::new(format!("the result: {error}")))) }

@@ -50,7 +50,7 @@ pub fn fold_tasks<F: WorkerFn>(call: &mut TaskCall<'_>, merge: Merge) {
     }
 }
 
-/// What follows a task.
+/// The next step after a task.
 #[derive(PartialEq, Eq)]
 enum Next {
     Task,

@@ -1,11 +1,11 @@
-//! What is known of a run whose outputs are folded, and what it leaves. The rules stand in `fold`.
+//! The state of a run whose outputs are folded, and its results. The rules stand in `fold`.
 
 use crate::wire::{OversizedResult, Status};
 
 /// No more bytes of outputs are folded into one, but for those of the last.
 pub(super) const BYTES_MAX: usize = 1 << 20;
 
-/// What has become of a run so far.
+/// The state of a run.
 #[derive(Default)]
 pub(super) struct FoldState {
     /// How many outputs are folded.
@@ -14,13 +14,13 @@ pub(super) struct FoldState {
     pub(super) not_begun: u32,
     /// The bytes of their outputs.
     pub(super) bytes: usize,
-    /// What a task printed is written out at its end.
+    /// The output that a task printed is written out at its end.
     pub(super) flushes: bool,
     /// No other task is to be begun, as those behind the ones that were are not to be run.
     pub(super) is_cut: bool,
     /// The tasks are over, and their output is being written.
     pub(super) is_closing: bool,
-    /// What the task has instead of an output that was begun last.
+    /// The failure of the task that was begun last, if it has no output.
     pub(super) stopped: Option<(Status, Vec<u8>)>,
     pub(super) output: Vec<u8>,
 }

@@ -1,4 +1,4 @@
-//! What became of a task, out of the record that its worker wrote: the output, or why there is none.
+//! The outcome of a task, out of the record that its worker wrote: the output, or why there is none.
 
 use super::function::WorkerFn;
 use super::returned::decode_failure;
@@ -30,13 +30,13 @@ fn not_decoded(error: &CodecError) -> NoOutput {
     NoOutput::Task(TaskErrorKind::Decode(CodecError::new(format!("the result: {error}"))))
 }
 
-/// What it means that the Deserialize of an output has panicked in this process.
+/// Returns the error for a panic in the Deserialize of an output, in this process.
 #[cold]
 pub(crate) fn deserialize_panicked(panic: &Panic) -> NoOutput {
     not_decoded(&CodecError::new(format!("its Deserialize panicked: {panic}")))
 }
 
-/// What it means that the Serialize of an argument has panicked in this process.
+/// Returns the error for a panic in the Serialize of an argument, in this process.
 #[cold]
 pub(crate) fn serialize_panicked(panic: &Panic) -> CodecError {
     CodecError::new(format!("the Serialize of an argument panicked: {panic}"))

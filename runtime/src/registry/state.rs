@@ -1,4 +1,4 @@
-//! What a worker keeps from task to task for its functions: a value of each type, on the thread that runs the tasks.
+//! The state that a worker keeps from task to task for its functions: a value of each type, on the thread that runs the tasks.
 
 use std::any::{Any, TypeId};
 use std::cell::RefCell;

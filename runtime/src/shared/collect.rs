@@ -17,7 +17,7 @@ use super::segment::Segment;
 use crate::codec;
 use crate::error::CodecError;
 
-/// What was noted.
+/// The names and the grants that were noted.
 #[derive(Default)]
 struct Noted {
     /// The memory, by its number.
@@ -26,7 +26,7 @@ struct Noted {
     grants: Vec<Grant>,
 }
 
-/// What values have named.
+/// The memory and the grants that values have named.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Collected {
     pub(crate) memory: Vec<Arc<Segment>>,
@@ -39,7 +39,7 @@ enum Mode {
     Collect(Noted, Use),
 }
 
-/// Who uses what is encoded.
+/// How the encoded bytes are used.
 #[derive(Clone, Copy)]
 enum Use {
     /// One task.
@@ -50,7 +50,7 @@ enum Use {
 
 thread_local! {
     /// A thread destroys what has a Drop at its end, and may map after that: in the Drop of another thread-local, or in a handler
-    /// of `atexit`. So this has none. What was noted is dropped by its [`Collecting`], which puts the mode before it back.
+    /// of `atexit`. So this has none. The notes are dropped by their [`Collecting`], which puts the mode before it back.
     static MODE: RefCell<ManuallyDrop<Mode>> = const { RefCell::new(ManuallyDrop::new(Mode::Nothing)) };
 }
 

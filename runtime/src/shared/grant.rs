@@ -1,7 +1,7 @@
 //! Grants: what the tasks of a chunk may have of the memory and the descriptors that their worker gets.
 //!
 //! 1. A handle (a slice, a part, a mutex, …) among arguments is encoded as a *name* and nothing else. A name is 16 random bytes,
-//!    made anew each time that a handle is encoded. What it stands for is a *grant*, which goes to the worker beside the
+//!    made anew each time that a handle is encoded. The name stands for a *grant*, which goes to the worker beside the
 //!    arguments, written by the pool and by no code of the program's.
 //! 2. So bytes that a value's `Serialize` made up, or that were taken from elsewhere, name nothing, and a grant is only for the
 //!    tasks of the chunk that it came with: see `table` for how a worker looks it up.
@@ -11,10 +11,10 @@ use std::io;
 use crate::locks::{Lock, Rank, Ranked};
 use crate::sys::{self, PerProcess};
 
-/// What a handle is encoded as. 0 is no name.
+/// The name that a handle is encoded as. 0 is no name.
 pub(crate) type Name = u128;
 
-/// What may be done with what a name stands for.
+/// The right that a grant gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Right {
     /// Decode the value there: one that all tasks share, each by the same name.
@@ -32,7 +32,7 @@ pub(crate) enum Right {
 pub(crate) struct Grant {
     pub(crate) name: Name,
     pub(crate) right: Right,
-    /// What kind of thing it is, where the segment is a descriptor: the row that uses it says which numbers there are.
+    /// The kind of the object, where the segment is a descriptor: the row that uses it says which numbers there are.
     pub(crate) kind: u32,
     /// The segment's number.
     pub(crate) segment: u64,

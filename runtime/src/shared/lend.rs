@@ -67,7 +67,7 @@ impl OwnRoom {
     #[inline]
     fn is_free(&self) -> bool {
         let is_free = Arc::strong_count(&self.segment) == 1;
-        // What was written before the others let go of it is seen by whoever comes behind this.
+        // A thread that has passed this sees all writes that the others made before they let go.
         fence(Ordering::Acquire);
         is_free
     }

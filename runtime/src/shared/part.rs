@@ -133,7 +133,7 @@ pub(super) fn divide<T: Number>(
     Ok(parts.into_iter().map(|(_, part)| part).collect())
 }
 
-/// What is wrong with ranges that are sorted by where they begin.
+/// Returns the first mistake in ranges that are sorted by where they begin.
 fn check(ranges: &[(usize, Range<usize>)], length: usize) -> Result<(), String> {
     if let Some((_, range)) = ranges.iter().find(|(_, range)| range.start > range.end) {
         return Err(format!("the range {range:?} ends before it begins"));

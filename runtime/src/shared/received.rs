@@ -1,5 +1,5 @@
-//! What a worker has got: the parent's memory and descriptors by their number, and the values that it has decoded out of the
-//! memory, or made of a descriptor.
+//! The objects that a worker has received: the parent's memory and descriptors by their number, and the values that it has decoded
+//! out of the memory, or made of a descriptor.
 //!
 //! Code of the program's looks nothing up by a number: a handle has a name, and the number stands in the grant of that name.
 
@@ -19,12 +19,12 @@ use crate::sys::{FromParent, Lease, Pages};
 
 static RECEIVED: RwLock<BTreeMap<u64, Received>> = RwLock::new(BTreeMap::new());
 
-/// What has come with a number.
+/// An object that has come with a number.
 enum Received {
     Memory(Arc<Memory>),
     Open {
         descriptor: Arc<OwnedFd>,
-        /// What was made of it.
+        /// The object that was made of it.
         made: Option<Arc<dyn Any + Send + Sync>>,
     },
 }

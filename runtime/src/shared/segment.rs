@@ -48,14 +48,14 @@ pub(crate) struct Segment {
     /// 0 for a descriptor that is kept open.
     pub(crate) bytes: usize,
     pub(crate) kind: SegmentKind,
-    /// What must not end while a task that has not run yet names this.
+    /// A value that must not be dropped while a task that has not run yet names this.
     _kept: Option<Arc<Anchor>>,
 }
 
-/// What a segment keeps.
+/// The value that a segment keeps.
 pub(crate) type Anchor = dyn Any + Send + Sync + UnwindSafe + RefUnwindSafe;
 
-/// What goes before a segment's descriptor.
+/// The message before a segment's descriptor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentHead {
     pub(crate) id: u64,
@@ -90,12 +90,12 @@ impl Segment {
 /// Memory that is filled, and mapped in this process.
 pub(crate) struct Memory {
     pages: Pages,
-    /// What the workers of this process get of it.
+    /// The memory that the workers of this process get.
     segment: Sendable,
     populated: Once,
 }
 
-/// What the workers of a process get of memory.
+/// The memory that the workers of a process get.
 enum Sendable {
     /// Itself; nothing where they cannot share it.
     Itself(Option<Arc<Segment>>),
@@ -179,7 +179,7 @@ impl Memory {
         &self.pages
     }
 
-    /// What the workers of this process get of memory that it has filled; none where they cannot share it.
+    /// Returns the segment that the workers of this process get; none where they cannot share the memory.
     pub(crate) fn segment(&self) -> Option<&Arc<Segment>> {
         match &self.segment {
             Sendable::Itself(segment) => segment.as_ref(),
@@ -187,7 +187,7 @@ impl Memory {
         }
     }
 
-    /// What the workers of this process get where so many bytes of it are named; none where these are to go by value.
+    /// Returns the segment that the workers of this process get where so many bytes are named; none where these are to go by value.
     pub(super) fn segment_for(&self, bytes: usize) -> Option<&Arc<Segment>> {
         match &self.segment {
             Sendable::Itself(segment) => segment.as_ref(),

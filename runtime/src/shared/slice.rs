@@ -301,9 +301,9 @@ impl<T: Number> Iterator for SharedChunks<T> {
 
 impl<T: Number> ExactSizeIterator for SharedChunks<T> {}
 
-/// What follows is the name (see `grant`).
+/// The name follows (see `grant`).
 const NAME: u8 = 1;
-/// What follows are the numbers.
+/// The numbers follow.
 const VALUE: u8 = 2;
 
 impl<T: Number> Serialize for SharedSlice<T> {

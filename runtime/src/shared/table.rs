@@ -1,4 +1,4 @@
-//! What the tasks of the running chunk were granted, as their worker looks it up.
+//! The grants of the tasks of the running chunk, as their worker looks them up.
 //!
 //! 1. There is one table: that of the chunk whose tasks are run. It comes with the chunk and goes with it.
 //! 2. It is *open* only while arguments of one of these tasks are decoded, on the thread that does it. A result, a message out of

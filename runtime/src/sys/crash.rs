@@ -26,14 +26,14 @@ use nix::libc::{self, c_int, c_void};
 use super::memory::Words;
 use super::{backtrace, limits, stack};
 
-/// What is known of the signal that ended a worker.
+/// The record of the signal that ended a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Crash {
     pub(crate) signal: i32,
     pub(crate) reason: Reason,
 }
 
-/// What made the signal. Addresses are those of what was read, written or run.
+/// The reason of the signal. Addresses are those that were read, written or run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
     /// The stack of the thread that runs the tasks, of so many bytes, was at its end.
@@ -149,26 +149,26 @@ impl CrashPad {
     }
 }
 
-/// What a worker's tasks are limited by.
+/// The limits of a worker's tasks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TaskLimits {
     /// The stack of the thread that runs them.
     pub(crate) stack_bytes: u64,
-    /// What the worker may allocate, where that is limited.
+    /// The bytes that the worker may allocate, where they are limited.
     pub(crate) memory_bytes: Option<u64>,
 }
 
 /// SIGABRT is the last.
 const SIGNALS: [c_int; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGABRT];
 
-/// What the handler needs to know from the start.
+/// The facts that the handler needs from the start.
 struct CrashWatch {
     pid: libc::pid_t,
-    /// What was there for each of the signals before.
+    /// The handlers of the signals that were there before.
     previous: [libc::sigaction; SIGNALS.len()],
 }
 
-/// What it needs to know to leave word.
+/// The facts that it needs to leave a record.
 struct Post {
     pad: CrashPad,
     limits: TaskLimits,
@@ -370,7 +370,7 @@ impl Post {
     }
 }
 
-/// What is read or written through a null pointer lies below this.
+/// Addresses that are used through a null pointer lie below this.
 const NULL_BYTES: usize = 64 << 10;
 /// SEGV_MAPERR, SEGV_ACCERR (POSIX has the names, and all systems these numbers), and the kernel's word for what the
 /// processor did not tell more of.
@@ -403,7 +403,7 @@ fn raise(signal: c_int) {
     }
 }
 
-/// What a shell adds to the number of a signal that ended a program.
+/// A shell adds this to the number of a signal that ended a program.
 const SHELL_SIGNALED: c_int = 128;
 
 #[cfg(test)]

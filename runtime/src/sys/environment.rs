@@ -1,4 +1,4 @@
-//! What this process takes from its environment, and the one change that it makes to it.
+//! The environment of this process: the variables that it reads, and the one that it removes.
 
 use std::ffi::{CStr, OsString, c_char};
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -38,7 +38,7 @@ pub(crate) fn take_variable(name: &str) -> Option<OsString> {
 /// is: nothing of the old list is changed, and nothing of it is freed.
 fn leave_out(name: &str) {
     // SAFETY: it is the C library's variable, a pointer, which lives as long as the process. Others may read it meanwhile: it is
-    // written in one piece. Whoever writes it at the same time has promised that nobody uses the environment (`set_var`).
+    // written in one piece. A thread that writes it at the same time has promised that no other uses the environment (`set_var`).
     let environment = unsafe { AtomicPtr::from_ptr(environ()) };
     let old = environment.load(Ordering::Acquire);
     let mut kept = Vec::new();

@@ -4,7 +4,7 @@
 //!    by whatever call (`madvise(2)`, MADV_WIPEONFORK). Elsewhere a handler of `pthread_atfork` empties it, and the process id
 //!    is compared too, because a bare system call runs no handler.
 //! 2. The count of the numbers is copied, so a copy's number is one that none of its ancestors has had.
-//! 3. What acts on a process, a socket or memory that processes share has the mark of where it was made. In a copy it is an
+//! 3. A type that acts on a process, a socket or memory that processes share has the mark of where it was made. In a copy it is an
 //!    error, or nothing, and it takes no lock: a thread that is not there may have held it when the process was forked. Its
 //!    Drop lets go of nothing: what stays is memory of the copy alone.
 
@@ -172,7 +172,7 @@ impl<T: Default + Send + Sync + 'static> PerProcess<T> {
     }
 }
 
-/// What was made, if it was made in this process.
+/// Returns the value, if it was made in this process.
 fn here<T>(made: *mut Made<T>) -> Option<&'static T> {
     // SAFETY: it is null, or what `get` has stored: a box that is never freed, and never borrowed mutably.
     let made: Option<&'static Made<T>> = unsafe { made.as_ref() };

@@ -74,7 +74,7 @@ impl Sign {
     }
 }
 
-/// What unlocks a byte when it is dropped. The memory's descriptor may be held by others for longer.
+/// Unlocks a byte when it is dropped. The memory's descriptor may be held by others for longer.
 struct Unlocked {
     memory: Arc<OwnedFd>,
     byte: usize,
@@ -106,7 +106,7 @@ fn lock(memory: impl AsFd, lock: FcntlArg<'_>) -> io::Result<bool> {
     }
 }
 
-/// What tells memory from any other, whatever descriptor it is known by.
+/// Tells memory from any other, whichever descriptor it is known by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FileIdentity {
     device: libc::dev_t,

@@ -1,4 +1,4 @@
-//! What this process and its workers may take of the machine.
+//! The limits of this process and its workers.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +20,7 @@ pub(crate) const CAN_LIMIT_MEMORY: bool = cfg!(poolmap_linux);
 pub(crate) fn limit_memory(bytes: u64, more: u64) -> io::Result<u64> {
     use nix::sys::resource::setrlimit;
 
-    /// What a worker takes for itself, beside the stack of its tasks.
+    /// The memory that a worker takes for itself, beside the stack of its tasks.
     const OWN_BYTES: u64 = 1 << 20;
 
     prepare();
@@ -125,7 +125,7 @@ pub(super) fn is_near(limit: u64) -> bool {
     taken_bytes().is_some_and(|taken| taken.saturating_add((limit / 16).max(4 << 20)) >= limit)
 }
 
-/// What this process has taken of its memory limit. It is called in handlers too.
+/// Returns the bytes that count against this process's memory limit. It is called in handlers too.
 #[cfg(poolmap_linux)]
 fn taken_bytes() -> Option<u64> {
     use nix::fcntl::{OFlag, open};

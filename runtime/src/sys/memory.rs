@@ -1,7 +1,7 @@
 //! Memory that processes share, and memory that only looks like it, as safe types: words, rings, and regions that never overlap.
 //! It knows nothing of what stands in them.
 //!
-//! What another process may write is never borrowed: it is read as atomic words, or copied out first. What is borrowed as
+//! Memory that another process may write is never borrowed: it is read as atomic words, or copied out first. Memory that is borrowed as
 //! bytes has one writer, this process.
 
 use std::io;
@@ -24,7 +24,7 @@ use super::racing::copy_from;
 use super::seals::is_raced;
 use super::seals::{seal_against_writers, seal_seals};
 
-/// What a mapping may be used for.
+/// The use of a mapping.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
     Read,
@@ -253,7 +253,7 @@ impl Mapping {
     #[cfg(not(poolmap_linux))]
     pub(super) fn keep_from_forks(&mut self) {}
 
-    /// Tells the kernel what becomes of the memory. What it does not know, or cannot do now, changes nothing.
+    /// Tells the kernel how the memory is used. Advice that it does not know, or cannot follow now, changes nothing.
     #[cfg(poolmap_linux)]
     pub(super) fn advise(&self, advice: nix::sys::mman::MmapAdvise) {
         // SAFETY: the range is a mapping of ours; the callers' advice makes pages, and changes and drops nothing.
@@ -309,7 +309,7 @@ impl Drop for Mapping {
     }
 }
 
-/// What an interpreter allocates for a mapping: a page's alignment is that of a mapping.
+/// Memory that an interpreter allocates for a mapping: a page's alignment is that of a mapping.
 #[cfg(miri)]
 fn heap_layout(bytes: usize) -> Option<std::alloc::Layout> {
     std::alloc::Layout::from_size_align(bytes, 4096).ok()

@@ -12,7 +12,7 @@ use nix::sys::time::{TimeVal, TimeValLike};
 
 use super::socket::{CLOSE_ON_EXEC, NO_SIGNAL, Wait, new_end, take_received};
 
-/// The end that sends and the end that receives. Whoever receives and waits, waits for `wait_at_most` at a time. The buffer is to
+/// The end that sends and the end that receives. A receiver that waits does so for `wait_at_most` at a time. The buffer is to
 /// hold `buffer_bytes`, if the system allows so many.
 pub(crate) fn packet_pair(buffer_bytes: usize, wait_at_most: Duration) -> io::Result<(OwnedFd, OwnedFd)> {
     let (sending, receiving) = pair()?;
@@ -73,7 +73,7 @@ pub(crate) fn receive_packet(
     let message = recvmsg::<()>(socket.as_raw_fd(), &mut slices, Some(&mut space), CLOSE_ON_EXEC | wait.flags());
     let message = match message {
         Ok(message) => message,
-        // Whoever called looks whether there is still a reason to wait, and calls again.
+        // The caller looks whether there is still a reason to wait, and calls again.
         Err(Errno::EINTR) => return Err(io::ErrorKind::WouldBlock.into()),
         Err(error) => return Err(error.into()),
     };

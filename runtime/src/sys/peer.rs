@@ -1,4 +1,4 @@
-//! Who is at the other end of this process's channel: a worker runs what comes from there, so it must be the process that
+//! The process at the other end of this process's channel: a worker runs what comes from there, so it must be the process that
 //! started it, of the same user. The kernel says who it is; nothing that the other end says is asked for.
 
 use std::fmt;
@@ -67,7 +67,7 @@ pub(super) fn take_channel(parent: u32) -> io::Result<ParentChannel> {
     if (pid, uid) == (None, None) {
         return Err(refuse(&"this system does not tell who is at the other end"));
     }
-    // What a task starts must not hold the channel open.
+    // A process that a task starts must not hold the channel open.
     fcntl(channel, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
     if IS_TAKEN.swap(true, Ordering::SeqCst) {
         return Err(refuse(&"it has entered before"));

@@ -53,7 +53,7 @@ pub(crate) fn poll(watches: &mut [Watch<'_>], timeout: Option<Duration>) -> io::
     Ok(())
 }
 
-/// What is left until the deadline, in whole milliseconds rounded up, so that nobody wakes just before it.
+/// Returns the time left until the deadline, in whole milliseconds rounded up, so that no thread wakes just before it.
 fn remaining(deadline: Option<Instant>) -> PollTimeout {
     let Some(deadline) = deadline else {
         return PollTimeout::NONE;

@@ -43,7 +43,7 @@ pub(crate) struct ChildProcess {
     group: Group,
     pidfd: Option<Arc<OwnedFd>>,
     end: Option<End>,
-    /// What the system has said of its end.
+    /// The end that the system has reported.
     status: Option<ExitStatus>,
     /// When this process tried first to kill it, and why the last try was refused, if it was.
     killed: Option<(Instant, Option<Errno>)>,
@@ -165,7 +165,7 @@ impl ChildProcess {
         }
     }
 
-    /// What the system has said of its end; none before that is reaped, or where someone else did.
+    /// Returns the exit status that the system has reported; none before the process is reaped, or where another has reaped it.
     pub(crate) fn status(&self) -> Option<ExitStatus> {
         self.status
     }

@@ -1,4 +1,4 @@
-//! What the system means by an error where a process, a thread or a descriptor was asked for, and what helps. It does not know
+//! The meaning of an error of the system where a process, a thread or a descriptor was asked for, and what helps. It does not know
 //! what was to be started.
 
 use std::io;

@@ -109,7 +109,7 @@ pub(crate) fn set_umask(bits: u32) {
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(bits));
 }
 
-/// What becomes of standard output.
+/// Where standard output goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stdout {
     Inherited,
@@ -119,7 +119,7 @@ pub(crate) enum Stdout {
 /// The process group of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Group {
-    /// It leads one of its own. What it started, and is in that group still, ends with it.
+    /// It leads one of its own. Processes that it started, and that are still in that group, end with it.
     Own,
     /// It stays in that of its parent: signals of the terminal reach both.
     OfParent,
@@ -132,7 +132,7 @@ pub(crate) struct Spawn<'a> {
     pub(crate) surroundings: &'a Surroundings,
     /// Set beside those of the surroundings, each as [`assignment`] gives it.
     pub(crate) variables: &'a [CString],
-    /// What [`open_null`] gave.
+    /// The descriptor that [`open_null`] returned.
     pub(crate) null: File,
     pub(crate) channel: OwnedFd,
     pub(crate) stdout: Stdout,
@@ -199,7 +199,7 @@ fn check(result: libc::c_int) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(result)) }
 }
 
-/// What the new process does with descriptors before it runs the program. It stays at one address.
+/// The actions on descriptors in the new process, before it runs the program. They stay at one address.
 struct Actions(Box<MaybeUninit<libc::posix_spawn_file_actions_t>>);
 
 impl Actions {

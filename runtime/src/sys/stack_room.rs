@@ -12,7 +12,7 @@ thread_local! {
 const NOT_ASKED: (usize, usize) = (0, 0);
 const UNKNOWN: (usize, usize) = (1, 1);
 
-/// What is left of a stack.
+/// The rest of a stack.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StackRoom {
     /// Where the frame that asked lies.

@@ -1,4 +1,4 @@
-//! What is known of the terminal, and how a process gives it up.
+//! The controlling terminal, and how a process gives it up.
 
 use std::fs::File;
 use std::io;

@@ -47,7 +47,7 @@ impl View {
 pub(crate) struct ReadWord<'a>(&'a AtomicU64);
 
 impl ReadWord<'_> {
-    /// What stands there.
+    /// Returns the bytes that stand there.
     #[inline]
     pub(crate) fn load(self, ordering: Ordering) -> u64 {
         self.0.load(ordering)

@@ -1,4 +1,4 @@
-//! What a worker does to itself before its first task, after exec: nothing is done between fork and exec, which would
+//! The setup of a worker before its first task, after exec: nothing is done between fork and exec, which would
 //! keep std from using posix_spawn (with a 2 GB parent 0.15 ms against 239 ms).
 
 use std::io;
@@ -122,7 +122,7 @@ pub(crate) fn kill_own_group() -> ! {
     unsafe { libc::_exit(EXIT_KILLED) }
 }
 
-/// What a shell tells of a process that a SIGKILL ended.
+/// The exit code by which a shell reports a process that a SIGKILL ended.
 const EXIT_KILLED: libc::c_int = 128 + libc::SIGKILL;
 
 /// Memory that tasks free stays with this process: touching it anew costs more than most of what is done with it (a task that

@@ -32,7 +32,7 @@ const ADDRESS_SPACE_SHARE: u64 = 16;
 const HEAD_BYTES: usize = 4096;
 /// The most that one writer is lent; what is larger gets memory of its own.
 const ROOM_BYTES_MAX: usize = 32 << 20;
-/// What a writer is lent that wants no more: rows are read until there are 64 KiB of them, or one.
+/// The room that a writer gets that asks for no more: rows are read until there are 64 KiB of them, or one.
 const ROOM_BYTES: usize = 1 << 20;
 /// No room is smaller.
 const ROOM_BYTES_MIN: usize = 64 * 1024;
@@ -72,7 +72,7 @@ impl Ranked for Vec<Vec<u8>> {
     const RANK: Rank = Rank::Buffers;
 }
 
-/// What is free of the pieces.
+/// The free parts of the pieces.
 struct FreeParts {
     /// By piece and place.
     free: Vec<PiecePart>,

@@ -21,7 +21,7 @@ pub(crate) struct Chunk {
     start: usize,
     end: usize,
     sharing: Sharing,
-    /// What the seeds of its call's tasks are made from.
+    /// The seed of its call.
     seed: u64,
     /// The index of the function that the outputs are folded by where they are given.
     merge: Option<u32>,
@@ -46,16 +46,16 @@ pub(crate) const SOLITARY_DEATHS_MAX: u32 = 3;
 /// task may be what draws them (the memory of its arguments, and the out-of-memory killer).
 pub(crate) const SOLITARY_KILLS_MAX: u32 = 100;
 
-/// What the tasks of a chunk have in memory beside their arguments.
+/// The memory that the tasks of a chunk have beside their arguments.
 #[derive(Clone, Default)]
 pub(crate) struct Sharing {
     /// The parameters whose arguments are shared: a bit for each, the first the lowest.
     pub(crate) parameters: u16,
-    /// What the arguments name, if they do.
+    /// The memory and the grants that the arguments name, if they name any.
     named: Option<Arc<NamedMemory>>,
 }
 
-/// What the arguments of some tasks name.
+/// The memory and the grants that the arguments of some tasks name.
 struct NamedMemory {
     memory: Vec<Arc<Segment>>,
     grants: Vec<Grant>,
@@ -83,7 +83,7 @@ impl Sharing {
     }
 }
 
-/// What is the same for all tasks of a chunk, and the first one's index.
+/// The fields that all tasks of a chunk have in common, and the first one's index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ChunkHead {
     pub(crate) function: u32,
@@ -136,7 +136,7 @@ impl Chunk {
         Self { seed, ..self }
     }
 
-    /// What the seeds of its call's tasks are made from.
+    /// The seed of its call.
     pub(crate) fn seed(&self) -> u64 {
         self.seed
     }
@@ -163,7 +163,7 @@ impl Chunk {
         self.block.place().0.into_iter().chain(of_table).chain(named.into_iter().flat_map(|named| &named.memory))
     }
 
-    /// What its tasks are granted.
+    /// The grants of its tasks.
     pub(crate) fn grants(&self) -> &[Grant] {
         self.sharing.named.as_deref().map_or(&[], |named| &named.grants)
     }
@@ -209,7 +209,7 @@ impl Chunk {
         self.attempt
     }
 
-    /// What the executions before this one died of, the first first.
+    /// The errors of the executions before this one, the oldest first.
     pub(crate) fn earlier(&self) -> &[TaskErrorKind] {
         self.earlier.as_deref().unwrap_or_default()
     }

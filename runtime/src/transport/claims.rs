@@ -41,7 +41,7 @@ impl ClaimsWord for AtomicU64 {
     }
 }
 
-/// What the word holds.
+/// The contents of the word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Claims {
     claimed: u32,

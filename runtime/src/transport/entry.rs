@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::layout;
 use crate::sys::Words;
 
-/// What the parent writes.
+/// An entry as the parent writes it.
 pub(super) struct QueueEntry {
     /// Where the arguments stand: the number of the memory (0: the arena's first piece), the offset, and the bytes.
     pub(super) segment: u64,

@@ -1,10 +1,10 @@
-//! What a worker says over its channel, as plain data.
+//! The messages of a worker, as plain data.
 
 use super::ring::Taken;
 use crate::sys::Crash;
 use crate::wire::PanicNote;
 
-/// What has come from a worker.
+/// A message of a worker.
 #[derive(Debug)]
 pub(crate) enum ChannelEvent {
     /// It is this program, and speaks the same protocol. It comes once, and before anything else.
@@ -16,7 +16,7 @@ pub(crate) enum ChannelEvent {
     Returned,
 }
 
-/// What a worker has said of a task that has no result.
+/// The panic and the signal that a worker has recorded for a task that has no result.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Note {
     pub(crate) panic: Option<PanicNote>,

@@ -23,7 +23,7 @@ pub(crate) struct Link {
     ring: Option<RingLink>,
     /// The memory beside the arena that the worker has.
     memory: SentMemory,
-    /// What the worker prints to, if that is not what this process does.
+    /// The files that the worker prints to, if it does not print to the streams of this process.
     printed: Option<Files>,
 }
 
@@ -81,7 +81,8 @@ impl Link {
         Ok(())
     }
 
-    /// What the worker has printed of late, if that is not what this process prints to. `name` names a function by its index.
+    /// Returns the last output of the worker, if it does not print to the streams of this process. `name` names a function by its
+    /// index.
     pub(crate) fn last_words(&self, name: impl FnOnce(u32) -> Option<&'static str>) -> Option<LastWords> {
         self.printed.as_ref().map(|files| files.last_words(name))
     }
@@ -159,7 +160,7 @@ impl Link {
         self.socket.flush()
     }
 
-    /// Takes in what the worker has sent, and tells how many bytes it was. What stands before a fault is taken in first.
+    /// Takes in what the worker has sent, and tells how many bytes it was. Messages before a fault are taken in first.
     pub(crate) fn receive(
         &mut self,
         mut on_event: impl FnMut(ChannelEvent) -> Result<(), Fault>,
@@ -230,7 +231,7 @@ impl Link {
         }
     }
 
-    /// A number that changes when the worker gets on with its tasks. What stands in the socket is not looked at.
+    /// Returns a number that changes when the worker gets on with its tasks. It does not look into the socket.
     pub(crate) fn mark(&self) -> u64 {
         match &self.ring {
             Some(ring) => ring.mark(),
@@ -251,7 +252,7 @@ impl Link {
         }
     }
 
-    /// What the worker has said of the task that was running, should it have ended in it.
+    /// Returns what the worker has recorded about its running task, should it have ended in it.
     pub(crate) fn note(&self) -> Note {
         match &self.ring {
             Some(ring) => Note { panic: ring.note(), crash: ring.crash() },

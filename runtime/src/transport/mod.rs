@@ -1,5 +1,5 @@
 //! One worker's channel: a socket, and memory that both sides share where the system has it. Each side has one face (`Link`;
-//! `WorkerEnd` and `RingEnd`). What is said over it is `wire`'s; what it means is not known here.
+//! `WorkerEnd` and `RingEnd`). `wire` defines the messages; this module does not know what they mean.
 
 mod arena;
 mod chunk;

@@ -1,9 +1,9 @@
 //! Who sleeps, and who wakes: how a side that waits in a system call is told that there is something to do, and a side that is
 //! awake is not told.
 //!
-//! 1. Who is about to sleep says so in a word (`PARKED`), then looks once more at all that it waits for, and sleeps only if
+//! 1. A side that is about to sleep says so in a word (`PARKED`), then looks once more at all that it waits for, and sleeps only if
 //!    there is nothing.
-//! 2. Who has changed something looks at the word after the change, and rings the bell if it says so.
+//! 2. A side that has changed something looks at the word after the change, and rings the bell if it says so.
 //! 3. Between a write and the read after it stands a sequentially consistent fence, on both sides. So of the two reads at least
 //!    one sees the other side's write: either the sleeper finds the change, or the changer finds the word. No wake-up is lost.
 //! 4. The bell is a message on the socket. It is kept there until it is taken, so it wakes also who has not slept yet; one

@@ -25,14 +25,14 @@ pub(super) struct RingLink {
     /// The entries that are not finished, oldest first, and the number of the next.
     entries: VecDeque<Assigned>,
     next_entry: u64,
-    /// What was taken.
+    /// The results that were taken.
     taken: Finished,
     /// The parts of a result that is not finished.
     parts: Vec<u8>,
     buffers: Arc<Buffers>,
     parts_bytes_max: usize,
     busy_nanos: u64,
-    /// What was taken last was no more than the word that the end of the ring is left out.
+    /// The last take was only the head that says that the end of the ring is left out.
     only_skipped: bool,
     /// The tasks taken since the worker has last told of its time.
     untimed: u32,
@@ -298,7 +298,7 @@ impl RingLink {
         begun > 0 && task == u64::from(self.taken.tasks.wrapping_add(begun))
     }
 
-    /// What is known of the signal that ended the worker in the task that was running, if it left word.
+    /// Returns the signal that ended the worker in its running task, if the worker has recorded it.
     pub(super) fn crash(&self) -> Option<Crash> {
         let task = self.words.word(layout::CRASH).load(Ordering::Acquire);
         if !self.is_running(task) {
@@ -308,7 +308,7 @@ impl RingLink {
         Crash::from_words(places.map(|place| self.words.word(place).load(Ordering::Relaxed)))
     }
 
-    /// What is known of the panic of the task that was running, if it has panicked.
+    /// Returns the panic of the running task, if the worker has recorded one.
     pub(super) fn note(&self) -> Option<PanicNote> {
         let task = self.words.word(layout::NOTE_TASK).load(Ordering::Acquire);
         if !self.is_running(task) {

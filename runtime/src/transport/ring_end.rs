@@ -32,7 +32,7 @@ pub(crate) struct RingEnd {
     grain: u32,
     /// The number behind the last task that is claimed.
     claimed: u32,
-    /// What it has claimed and not begun can be recalled. Else it claims one task at a time, where that is left to it.
+    /// The parent can recall tasks that it has claimed and not begun. If not, it claims one task at a time, where that is left to it.
     heeds_fences: bool,
     finished: Finished,
     /// The bytes of the last run's results.
@@ -58,9 +58,9 @@ pub(crate) struct Claimed {
     /// The index of the first of them in its call, and its number in this worker's life.
     pub(crate) index: u64,
     pub(crate) number: u32,
-    /// It is the first of its entry. What follows counts from it.
+    /// It is the first of its entry. The fields below count from it.
     pub(crate) is_first: bool,
-    /// What the seeds of its call's tasks are made from.
+    /// The seed of its call.
     pub(crate) seed: u64,
     /// The index of the function that their outputs are folded by, if they are.
     pub(crate) merge: Option<u32>,

@@ -25,7 +25,7 @@ const COPIED_BYTES_MAX: usize = 1 << 20;
 /// A frame to be sent, and the memory whose descriptor goes with it.
 struct Outgoing {
     frame: Vec<u8>,
-    /// What follows of it, if it is not as a whole above: the chunk's tasks, and what stands behind them.
+    /// The rest of the frame, if it is not as a whole above: the chunk's tasks, and the bytes behind them.
     rest: Option<(Chunk, Vec<u8>)>,
     segment: Option<Arc<Segment>>,
     kind: FrameKind,
@@ -36,7 +36,7 @@ impl Outgoing {
         Self { frame, rest: None, segment: None, kind }
     }
 
-    /// What is to be sent behind the first `sent` bytes: nothing at the end, and not always all.
+    /// Returns bytes to send behind the first `sent` ones: none at the end, and not always all that are left.
     fn behind(&self, sent: usize) -> &[u8] {
         let Some(left) = sent.checked_sub(self.frame.len()) else {
             return &self.frame[sent..];
@@ -52,7 +52,7 @@ impl Outgoing {
     }
 }
 
-/// What a frame is to the worker.
+/// The kind of a frame.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum FrameKind {
     Bell,
@@ -88,7 +88,7 @@ pub(super) struct SocketLink {
     last_id: u64,
     /// The bytes that have come.
     received: u64,
-    /// What the worker told last; the reply of the task that it told it of takes it back.
+    /// The last note of the worker. The reply of the task that it is about clears it.
     note: Note,
 }
 
@@ -219,7 +219,7 @@ impl SocketLink {
         Ok(())
     }
 
-    /// Takes in what has arrived, and tells how many bytes it was. What stands before a fault is taken in first.
+    /// Takes in what has arrived, and tells how many bytes it was. Messages before a fault are taken in first.
     pub(super) fn receive(
         &mut self,
         on_event: &mut dyn FnMut(ChannelEvent) -> Result<(), Fault>,
@@ -260,7 +260,7 @@ impl SocketLink {
                         Some(ChannelEvent::Returned)
                     }
                 };
-                // What a large frame stood in is not kept beside the value that comes of it.
+                // The buffer of a large frame is not kept beside the value that comes of it.
                 self.inbox.release();
                 if let Some(event) = event {
                     on_event(event)?;

@@ -37,7 +37,7 @@ impl WorkerEnd {
         self.stream.try_clone()
     }
 
-    /// What sends whole frames, from any thread.
+    /// Returns a sender of whole frames, for any thread.
     pub(crate) fn sender(&self, role: Role) -> Result<Arc<FrameSender>, Fault> {
         let stream = self.stream.try_clone().map_err(|error| fault(&error))?;
         Ok(Arc::new(FrameSender { stream: Mutex::new(stream), role }))
@@ -76,7 +76,7 @@ impl WorkerEnd {
         }
         let frame = self.inbox.next()?;
         let message = frame.map(ToWorker::parse).transpose()?.map(on_message);
-        // What a large frame stood in is not kept beside the values that come of it.
+        // The buffer of a large frame is not kept beside the values that come of it.
         self.inbox.release();
         Ok(message)
     }

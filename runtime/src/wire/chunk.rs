@@ -48,7 +48,7 @@ fn begun(header: &ChunkHeader) -> Vec<u8> {
     frame
 }
 
-/// What a worker reads of a chunk before its tasks.
+/// The head of a chunk, which a worker reads before its tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ChunkHeader {
     pub(crate) id: u64,
@@ -58,7 +58,7 @@ pub(crate) struct ChunkHeader {
     pub(crate) count: u32,
     /// The parameters whose arguments are shared.
     pub(crate) shared: u16,
-    /// What the seeds of its call's tasks are made from.
+    /// The seed of its call.
     pub(crate) seed: u64,
 }
 

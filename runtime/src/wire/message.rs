@@ -22,7 +22,7 @@ const BEGUN: u8 = 21;
 const CRASH: u8 = 22;
 const DECODED: u8 = 23;
 
-/// What each side says first.
+/// The identity that each side sends first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Greeting {
     pub(crate) version: u32,
@@ -36,7 +36,7 @@ impl Greeting {
     }
 }
 
-/// What a worker is told at its start.
+/// The first message to a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Welcome {
     pub(crate) greeting: Greeting,
@@ -44,7 +44,7 @@ pub(crate) struct Welcome {
     pub(crate) index: u64,
     pub(crate) frame_bytes_max: u64,
     pub(crate) stack_bytes: u64,
-    /// What the worker may allocate; 0 where that is not limited.
+    /// The bytes that the worker may allocate; 0 where they are not limited.
     pub(crate) memory_bytes: u64,
     /// The bytes of the memory that all workers read, whose descriptor comes with this, as does that of the worker's own; 0
     /// where chunks and results go over the socket.
@@ -55,7 +55,7 @@ pub(crate) struct Welcome {
     pub(crate) output: Output,
 }
 
-/// What the parent sends.
+/// A message of the parent.
 #[derive(Debug)]
 pub(crate) enum ToWorker<'a> {
     Welcome(Welcome),
@@ -65,13 +65,13 @@ pub(crate) enum ToWorker<'a> {
     Bell,
     /// The descriptor of memory, or another, comes with this.
     Segment(SegmentHead),
-    /// What the tasks of the next chunk are granted, or a part of it.
+    /// The grants of the next chunk's tasks, or some of them.
     Grants(&'a [u8]),
     /// The memory of this name is used no more.
     Forget(u64),
 }
 
-/// What a worker sends.
+/// A message of a worker.
 #[derive(Debug)]
 pub(crate) enum ToParent<'a> {
     Hello(Greeting),
@@ -92,7 +92,7 @@ pub(crate) enum ToParent<'a> {
     Decoded(u64),
 }
 
-/// What is known of a panic.
+/// The record of a panic.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PanicNote {
     pub(crate) message: String,
@@ -245,7 +245,7 @@ pub(crate) fn bell() -> Vec<u8> {
     frame(BELL, |_| ())
 }
 
-/// What goes with the descriptor of some memory.
+/// The frame that goes with the descriptor of some memory.
 pub(crate) fn segment(head: &SegmentHead) -> Vec<u8> {
     frame(SEGMENT, |frame| {
         frame.extend_from_slice(&head.id.to_le_bytes());

@@ -13,7 +13,7 @@ pub(crate) struct TaskProgress<'a> {
     pub(crate) count: Finished,
 }
 
-/// What is finished: so many tasks, whose results end at this position. Both wrap around.
+/// The finished tasks: their number, and the position at which their results end. Both wrap around.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Finished {
     pub(crate) position: u32,
@@ -32,7 +32,7 @@ impl Finished {
     }
 }
 
-/// What became of some tasks that were run.
+/// The results of some tasks that were run.
 pub(crate) struct TasksRun {
     pub(crate) finished: Finished,
     /// The bytes of those that were.
@@ -55,7 +55,7 @@ impl OversizedResult {
         Self { status, bytes, before: 0, behind: 0 }
     }
 
-    /// What the results behind it are.
+    /// Returns the status of the results behind it.
     pub(crate) fn status_behind(&self) -> Status {
         if self.status == Status::Output { Status::Output } else { Status::NotRun }
     }

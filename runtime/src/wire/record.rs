@@ -6,7 +6,7 @@
 
 use super::fields::{FieldReader, Violation};
 
-/// What a result's payload is.
+/// The kind of a result's payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
     /// The encoded output.
@@ -168,7 +168,7 @@ impl Records {
         self.bytes
     }
 
-    /// What is left, as bytes.
+    /// Returns the bytes that are left.
     pub(crate) fn into_rest(mut self) -> Vec<u8> {
         if self.at == 0 {
             return self.bytes;

@@ -46,7 +46,7 @@ struct RingServer {
     end: WorkerEnd,
     ring: RingEnd,
     bytes_max: usize,
-    /// What tasks print is kept, for each.
+    /// The output that tasks print is kept, for each task.
     is_kept: bool,
     pace: ClockPace,
     /// How long tasks have run, up to when the clock was looked at last.
@@ -78,7 +78,7 @@ impl ClockPace {
         self.since = 0;
     }
 
-    /// Who writes out what the tasks up to the next look print.
+    /// Returns how the output of the tasks up to the next look is written out.
     fn flush(&self) -> Flush {
         if self.tasks > FLUSH_TASKS_MAX { Flush::Later } else { Flush::EachTask }
     }
@@ -175,7 +175,7 @@ impl RingServer {
     /// Waits for tasks; false at the end of the stream.
     fn wait(&mut self) -> Result<bool, Fault> {
         fault_points::reached(Point::Idle);
-        // What was left of the last entry may have been taken back.
+        // The rest of the last entry may have been taken back.
         self.ring.end_grants_if_done();
         // The parent that sleeps is told at once: there is nothing more to do here.
         if self.ring.must_wake_parent() {

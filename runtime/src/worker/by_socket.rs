@@ -76,18 +76,18 @@ pub(super) fn serve_one(
 struct WaitingChunk {
     header: ChunkHeader,
     tasks: Vec<u8>,
-    /// What its tasks are granted, and how many messages about memory came before it.
+    /// The grants of its tasks, and the number of messages about memory that came before it.
     grants: Vec<u8>,
     messages: u64,
 }
 
-/// What has come.
+/// The messages that have come.
 #[derive(Default)]
 struct Inbox {
     waiting: VecDeque<WaitingChunk>,
     /// The parent has asked for no more tasks to be begun, and has no answer yet.
     revoked: bool,
-    /// What the tasks of the next chunk are granted.
+    /// The grants of the next chunk's tasks.
     grants: Vec<u8>,
     /// How many messages about memory have come.
     messages: u64,
@@ -104,7 +104,7 @@ struct SocketServer {
     tasks: u64,
     /// The number of the running task; 0 while none is.
     running: Arc<AtomicU64>,
-    /// What becomes of what tasks print.
+    /// How the output of tasks is written out.
     flush: Flush,
     /// The chunk that is run grants its tasks something.
     has_grants: bool,

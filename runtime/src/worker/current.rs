@@ -1,4 +1,4 @@
-//! Who this process is, for code inside a task.
+//! The identity of this process, for code inside a task.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,4 +1,4 @@
-//! What a task's panic leaves: its message, place and backtrace, sent at the moment of the panic, because under
+//! The record of a task's panic: its message, place and backtrace, sent at the moment of the panic, because under
 //! `panic = "abort"` there is no later one.
 
 use std::backtrace::Backtrace;

@@ -58,13 +58,13 @@ fn method(measures: &Measures, runs: usize) -> String {
          as fast as threads, 2 takes twice as long, 0.5 half as long. (W8 is a whole process, and is divided by that of the \
          faster of crossmist and procspawn.)\n\
          - **Interleaved.** Runs: {runs}. In each, every workload goes over every library in turn, one at a time, each in a process of its \
-         own. What takes less than 2 s has 3 turns in each run (W8 31; Python one), of which the median counts. A figure \
+         own. A workload of less than 2 s has 3 turns in each run (W8 31; Python one), of which the median counts. A figure \
          is the median of the ratios of the runs.\n\
          - **Two workers**, processes or threads. They have run a tenth of the workload before the clock starts, so pools, \
-         allocators and caches are warm. What a task is given exists before the clock starts, but for the copies that a \
+         allocators and caches are warm. The arguments exist before the clock starts, but for the copies that a \
          library needs, and for lazy items.\n\
          - **Slow libraries run fewer tasks**, and their time for one is compared; they run once only if that takes more than \
-         10 s, and are ended after 20 s. What a library cannot do is a dash, with the reason.\n\
+         10 s, and are ended after 20 s. A dash, with the reason, stands for what a library cannot do.\n\
          - **Machine**: {}; its load before the first run was {} (what else runs there disturbs the figures).\n\
          - **Versions**: {}.\n",
         machine::machine(),
@@ -78,7 +78,7 @@ const AIMS: &str = "An aim is what poolmap set itself to reach, and an aim that 
 with a dash compare the row above with another form of the same work over threads; they have no aim, and are here so that the \
 choice of the form hides nothing.
 
-What rayon is given:
+The input of rayon:
 
 - W1, W2: a map takes iterators. rayon gets the same two, which it has to collect before it can go parallel: \
 `xs.zip(ys).collect::<Vec<_>>().into_par_iter().map(..).collect::<Vec<_>>()`, in W1 with `.with_max_len(1)`.

@@ -15,7 +15,7 @@ use crate::registry::WorkerFn;
 use crate::task::Done;
 use crate::transport::Chunk;
 
-/// What is kept for tasks that may fail.
+/// The arguments that are kept for tasks that may fail.
 #[derive(Default)]
 pub(super) struct Retries {
     /// The chunks that were sent, by the index of their first task, and how many of their tasks have no outcome.

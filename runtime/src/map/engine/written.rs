@@ -1,4 +1,4 @@
-//! What became of rows that were read: encoded one behind the other, or never given to a worker.
+//! Rows that were read: encoded one behind the other, or never given to a worker.
 
 use crate::error::{CodecError, TaskErrorKind};
 use crate::task::{Done, Outcomes};
@@ -10,7 +10,7 @@ pub(super) struct Written {
     pub(super) then: NextAction,
 }
 
-/// What follows them.
+/// The next step of the engine.
 pub(super) enum NextAction {
     /// More rows may be read.
     GoOn,

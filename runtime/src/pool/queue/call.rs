@@ -8,14 +8,14 @@ use crate::pool::rules::Limits;
 use crate::task::Done;
 use crate::transport::Chunk;
 
-/// What a call asks for.
+/// The rules of a call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CallRules {
     /// How many tasks travel together, if not as many as measured times say.
     pub(crate) chunk_size: Option<usize>,
     /// How often a task is executed whose worker dies.
     pub(crate) attempts: u32,
-    /// What a task may take.
+    /// The limits of each task.
     pub(crate) limits: Limits,
     pub(crate) pace: Consumer,
     /// Workers fold outputs, so chunks are larger, and are run as a whole.
@@ -31,12 +31,12 @@ pub(crate) enum Placement {
     OneForEach,
 }
 
-/// Who decides when a call goes on.
+/// How the consumer of a call's results decides when the call goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Consumer {
     /// A thread that waits for all of it.
     Waited,
-    /// Who pulls its iterator, or does not.
+    /// The consumer pulls an iterator, or does not.
     Pulled,
 }
 

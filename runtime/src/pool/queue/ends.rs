@@ -136,7 +136,7 @@ impl Queue {
         }
     }
 
-    /// What a worker holds, be it of calls that it is killed for. It is to be kept for as long as the worker lives.
+    /// Returns the chunks that a worker holds, those of ended calls included. They must be kept for as long as the worker lives.
     pub(in crate::pool) fn lent(&mut self, slot: Slot) -> Vec<Chunk> {
         let worker = &mut self.workers[slot];
         let held = worker.chunks.iter().map(|held| held.chunk.clone());

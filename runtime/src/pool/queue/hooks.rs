@@ -1,4 +1,4 @@
-//! What each worker runs before its first task and after its last: calls that are no one's, and are given to it alone.
+//! The initializer and the finalizer: calls that each worker runs by itself, before its first task and after its last.
 
 use std::collections::VecDeque;
 

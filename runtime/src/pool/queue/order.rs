@@ -40,7 +40,7 @@ impl Queue {
         (!holders.is_empty()).then(|| (id, call.chunk_size.patience(), holders))
     }
 
-    /// What was not claimed of a worker was taken back, because it is at a task for long: it gets nothing behind that.
+    /// Notes that a worker's unclaimed tasks were taken back because it is at a task for long. It gets nothing behind that task.
     pub(in crate::pool) fn stalled(&mut self, slot: Slot) {
         let worker = &mut self.workers[slot];
         worker.is_stalled = true;

@@ -1,4 +1,4 @@
-//! What the queue knows of a worker, and of the chunks that it holds.
+//! A worker as the queue knows it, and the chunks that it holds.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -30,17 +30,17 @@ pub(super) struct Worker {
     pub(super) quota: Option<usize>,
     /// It is given nothing more, whatever comes back from it.
     pub(super) is_exhausted: bool,
-    /// What it had not claimed was taken back, because it is at a task for long. It gets nothing behind that.
+    /// Its unclaimed tasks were taken back, because it is at a task for long. It gets nothing behind that task.
     pub(super) is_stalled: bool,
     /// It was asked to begin nothing more, and has not told of all that it had.
     pub(super) revoked: bool,
-    /// What it runs, if that is no call's.
+    /// The hook that it runs, if it runs one.
     pub(super) hook: Option<Hook>,
     /// It has run its finalizer, or is to.
     pub(super) is_finalized: bool,
     /// The chunks that it is killed for, or of which tasks were recalled. It may read their arguments, and write where they allow it, until it has ended.
     pub(super) lent: Vec<Chunk>,
-    /// What the task that it was running has printed, once it is known that the task has no result.
+    /// The output that its running task printed, once it is known that the task has no result.
     pub(super) printed: Option<Box<Printed>>,
 }
 

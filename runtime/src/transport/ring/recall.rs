@@ -48,8 +48,8 @@ impl RingLink {
         Ok(Some(recalled))
     }
 
-    /// Lets the worker begin nothing more, for good: a worker that is to end, and cannot be killed. What it reports as not run goes to
-    /// another, as after a recall.
+    /// Lets the worker begin nothing more, for good: a worker that is to end, and cannot be killed. The tasks that it
+    /// reports as not run go to another, as after a recall.
     pub(in super::super) fn hang_up(&mut self) {
         self.revoke();
         self.recall.get_or_insert(Recall { kept: u32::MAX, recalled: 0 });
