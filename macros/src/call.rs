@@ -18,14 +18,14 @@ pub(crate) struct Call {
     pub(crate) pool: Option<(Token![in], Expr)>,
     pub(crate) function: Path,
     pub(crate) iterators: Vec<Expr>,
-    /// What gives all arguments of a task as one tuple, in the place of the iterators.
+    /// The expression that gives all arguments of a task as one tuple, in the place of the iterators.
     pub(crate) tuples: Option<Expr>,
     pub(crate) options: Vec<(Ident, Option<Expr>)>,
-    /// What `pool_reduce!` folds with: the function, and the first value.
+    /// The function and the first value that `pool_reduce!` folds with.
     pub(crate) fold: Option<(Path, Expr)>,
 }
 
-/// What stands behind an option's name.
+/// The tokens behind an option's name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Takes {
     Value,
@@ -252,7 +252,7 @@ fn alone(macro_name: &Ident) -> String {
     format!("tuples have an element for each parameter, so they stand alone: `{macro_name}!(f, *tuples)`")
 }
 
-/// What is folded with, out of the options.
+/// Takes the function and the first value of a fold out of the options.
 fn take_fold(
     macro_name: &Ident,
     options: &mut Vec<(Ident, Option<Expr>)>,

@@ -1,7 +1,7 @@
 //! The macros of poolmap. Use them through that crate, which documents them with examples.
 //!
 //! Every macro goes parse → check → expand: `options`, `function`, `call` and `entry` turn tokens into a model and collect
-//! every mistake on its own token; `expand` alone writes tokens. What is refused still expands, so that one mistake is
+//! every mistake on its own token; `expand` alone writes tokens. A refused item still expands, so that one mistake is
 //! one error.
 
 use proc_macro::TokenStream;
@@ -32,7 +32,7 @@ pub fn test(options: TokenStream, item: TokenStream) -> TokenStream {
     expand::test(options.into(), &item.into()).into()
 }
 
-/// What the map macros hand their tokens to.
+/// The procedural macro that the map macros hand their tokens to.
 #[doc(hidden)]
 #[proc_macro]
 pub fn __call(tokens: TokenStream) -> TokenStream {

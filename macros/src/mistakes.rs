@@ -1,4 +1,4 @@
-//! What is wrong in the user's tokens: every mistake is kept, each with the tokens that it stands on.
+//! The mistakes in the user's tokens: every mistake is kept, each with the tokens that it stands on.
 
 use std::fmt::Display;
 
@@ -22,7 +22,7 @@ impl Mistakes {
         self.found.push(syn::Error::new(span, message));
     }
 
-    /// What the parser could not read.
+    /// Notes tokens that the parser could not read.
     pub(crate) fn unreadable(&mut self, error: syn::Error) {
         self.found.push(error);
     }

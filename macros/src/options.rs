@@ -1,4 +1,4 @@
-//! What stands in the parentheses of `#[worker(…)]`, `#[main(…)]` and `#[test(…)]`. It knows nothing of the item below.
+//! The options in the parentheses of `#[worker(…)]`, `#[main(…)]` and `#[test(…)]`. It knows nothing of the item below.
 
 use proc_macro2::TokenStream;
 use syn::ext::IdentExt;

@@ -16,7 +16,7 @@ use syn::{
 /// Put in the place of the name in question, to find it again in the parsed file.
 const MARK: &str = "__poolmap_asked_for";
 
-/// What a variable holds.
+/// The value that a variable holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Variable {
     Closure,
@@ -209,7 +209,7 @@ fn has_mark(tokens: TokenStream) -> bool {
 mod tests {
     use super::*;
 
-    /// What `p` is at the place of `p!` in this text.
+    /// Returns the meaning of `p` at the place of `p!` in this text.
     fn at(text: &str) -> Option<Variable> {
         let before = text.find("p!,").unwrap();
         let line = text[..before].matches('\n').count() + 1;

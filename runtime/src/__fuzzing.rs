@@ -1,4 +1,4 @@
-//! What the fuzz targets in `fuzz/` call. It is there under `cfg(fuzzing)` alone, and no part of the public face.
+//! The functions that the fuzz targets in `fuzz/` call. It is there under `cfg(fuzzing)` alone, and no part of the public face.
 
 /// Reads the bytes as what a worker sends over the socket.
 pub fn frames(bytes: &[u8]) {

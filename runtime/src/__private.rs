@@ -1,4 +1,4 @@
-//! What the expansions of the macros name. Not part of the public face: it may change with any version.
+//! The items that the expansions of the macros name. Not part of the public face: it may change with any version.
 
 pub use crate::codec::{Decoder, Encoder, decode, encode};
 pub use crate::entry::{Main, enter_main, enter_test};

@@ -94,7 +94,7 @@ impl<'a> Encoder<'a> {
     }
 }
 
-/// What bincode writes to. Small values are written in a nanosecond or two, so nothing of it may be a call.
+/// The writer for bincode. Small values are written in a nanosecond or two, so nothing of it may be a call.
 struct Writer<'e, 'a>(&'e mut Encoder<'a>);
 
 impl bincode::enc::write::Writer for Writer<'_, '_> {

@@ -58,7 +58,7 @@ impl Drop for Main {
     }
 }
 
-/// What `#[poolmap::test]` puts first; `path` is `module_path!()` and the function's name.
+/// The call that `#[poolmap::test]` puts first; `path` is `module_path!()` and the function's name.
 pub fn enter_test(path: &'static str) {
     enter(EntryPoint::Test(registry::test_name(path)));
 }

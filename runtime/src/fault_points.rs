@@ -1,5 +1,5 @@
 //! Points where the suite makes a process fail or wait, to see what that costs. Without the feature `__fault_points`, which the
-//! suite alone turns on, they are nothing. What stands at a point is not known here.
+//! suite alone turns on, they are nothing. The code at a point is not known here.
 
 #[cfg(feature = "__fault_points")]
 mod plan;

@@ -1,7 +1,7 @@
 //! The locks of the parent's threads. They go on after a panic of their holder. In debug builds they know that code of the
 //! program's must not run while one is held, and that they are taken in one order.
 //!
-//! What a chunk holds is dropped under the core's lock: that makes system calls, takes the arena's locks, and runs none of the
+//! The contents of a chunk are dropped under the core's lock: that makes system calls, takes the arena's locks, and runs none of the
 //! program's code.
 
 use std::cell::Cell;

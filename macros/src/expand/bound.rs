@@ -21,7 +21,7 @@ impl Bound {
         Self::new(owned(parameter), "Argument", place, krate)
     }
 
-    /// What a call gives is an output.
+    /// The value of a call is an output.
     pub(super) fn output(output: &Output, krate: &TokenStream) -> Self {
         match output {
             Output::Nothing => Self::new(quote!(()), "Output", Place::here(), krate),
@@ -43,7 +43,7 @@ impl Bound {
         Self::new(quote_spanned!(place.first=> _), bound, place, krate)
     }
 
-    /// What is named `Result` is one.
+    /// A type named `Result` is one.
     pub(super) fn fallible(ty: &impl ToTokens, written: &TokenStream, krate: &TokenStream) -> Self {
         Self::new(place::own_type(ty), "Fallible", Place::of(written), krate)
     }

@@ -1,4 +1,4 @@
-//! What the map macros write: a chain of methods of `Map`, each on the token that it is about.
+//! The expansions of the map macros: a chain of methods of `Map`, each on the token that it is about.
 //!
 //! The function's path is imported under a name of ours, `use f as __poolmap_function`, in a block inside of one that imports
 //! everything of `not_a_worker_function`, where what the path does not name is found, a type or a value: for a worker function the name is

@@ -1,4 +1,4 @@
-//! What `#[poolmap::main]` and `#[poolmap::test]` write: the function as it was, entered through poolmap.
+//! The expansions of `#[poolmap::main]` and `#[poolmap::test]`: the function as it was, entered through poolmap.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -87,7 +87,8 @@ fn path(entry: &Entry) -> TokenStream {
     quote!(::core::concat!(::core::module_path!(), "::", #name))
 }
 
-/// What makes the test known to others of its binary. It stands inside of the test, so that it is there whenever the test is.
+/// The registration that makes the test known to others of its binary. It stands inside of the test, so that it is there whenever the
+/// test is.
 fn registration(entry: &Entry, krate: &TokenStream) -> TokenStream {
     let path = path(entry);
     quote!(#krate::__private::inventory::submit! { #krate::__private::Test(#path) })

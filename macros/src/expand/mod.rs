@@ -1,4 +1,4 @@
-//! What the macros write: the only place with `quote!`.
+//! The expansions of the macros: the only place with `quote!`.
 //!
 //! An expansion names absolute paths only and declares no name that a user could have: locals begin with `__poolmap`,
 //! because a `let` of a macro still meets the user's constants of the same name. Every token of ours has a span of the

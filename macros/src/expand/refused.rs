@@ -1,4 +1,4 @@
-//! What is written for an item that broke a rule: its errors, the item as it was, and a stand-in for what is missing, so
+//! The expansion of an item that broke a rule: its errors, the item as it was, and a stand-in for what is missing, so
 //! that no error follows from another.
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
@@ -27,7 +27,7 @@ pub(super) fn worker(refused: Refused, item: TokenStream) -> TokenStream {
     quote!(#item #stand_in #(#errors)*)
 }
 
-/// What stands under `#[poolmap::main]`. A `main` that the compiler would refuse as well goes into one that it takes.
+/// The item under `#[poolmap::main]`. A `main` that the compiler would refuse as well goes into one that it takes.
 pub(super) fn main(errors: &[syn::Error], written: &TokenStream) -> TokenStream {
     if is_main(written) { item(errors, &quote!(fn main() { #written })) } else { item(errors, written) }
 }

@@ -49,7 +49,7 @@ pub(super) fn registration(function: &Function, krate: &TokenStream) -> TokenStr
     }
 }
 
-/// What the registration says of a function that may make one output of two: the function itself.
+/// The part of the registration for a function that may make one output of two: the function itself.
 fn merging(function: &Function) -> Option<TokenStream> {
     let [one, other] = &function.parameters[..] else {
         return None;
@@ -218,7 +218,7 @@ fn reply_arms(encode: &TokenStream, fail: &TokenStream, krate: &TokenStream) -> 
     }
 }
 
-/// What the maps ask of a worker function: how many parameters it has, and the owned type of each.
+/// The traits that the maps need of a worker function: the number of its parameters, and the owned type of each.
 fn parameters(function: &Function, krate: &TokenStream) -> TokenStream {
     let name = place::own(&function.name);
     let count = Literal::usize_suffixed(function.parameters.len());

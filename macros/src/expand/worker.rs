@@ -1,4 +1,4 @@
-//! What `#[worker]` writes: the function as it was, the struct of its arguments, and its registration.
+//! The expansion of `#[worker]`: the function as it was, the struct of its arguments, and its registration.
 
 use proc_macro2::TokenStream;
 use quote::quote;

@@ -10,13 +10,13 @@ pub(crate) struct Function {
     pub(crate) name: Ident,
     pub(crate) visibility: Visibility,
     pub(crate) attributes: Copied,
-    /// What the worker keeps, which is no parameter of the struct.
+    /// The state that the worker keeps, which is no parameter of the struct.
     pub(crate) state: Option<State>,
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) output: Output,
 }
 
-/// What the expansion takes over of the function's attributes.
+/// The function's attributes that the expansion takes over.
 #[derive(Default)]
 pub(crate) struct Copied {
     /// `cfg`: on each emitted item.
@@ -50,7 +50,7 @@ pub(crate) enum OwnedForm {
     String,
     /// `Vec` of this type, for a slice.
     Vec(Type),
-    /// What this type is borrowed from: `PathBuf`, `OsString` and `CString` for the standard types of these names, and
+    /// The type that this one is borrowed from: `PathBuf`, `OsString` and `CString` for the standard types of these names, and
     /// for a type of the user's own by such a name that type itself.
     ToOwned(Type),
 }
@@ -62,7 +62,7 @@ pub(crate) enum Passing {
     Reference,
 }
 
-/// What the function returns.
+/// The return type of the function.
 pub(crate) enum Output {
     /// No type is written.
     Nothing,

@@ -8,7 +8,7 @@ use syn::{GenericArgument, Lifetime, PathArguments, PathSegment, Type, TypePath}
 use super::groups::ungrouped;
 use super::model::{OwnedForm, Passing};
 
-/// What holds an argument of this type, and how the function takes it from there.
+/// The type that holds an argument of this type, and how the function takes it from there.
 pub(super) fn form(ty: &Type) -> (OwnedForm, Passing) {
     let Type::Reference(reference) = ungrouped(ty) else {
         return (OwnedForm::Same(named(ty)), Passing::Value);

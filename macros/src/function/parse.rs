@@ -16,7 +16,7 @@ pub(crate) struct Declaration {
 /// An item that cannot be a worker function.
 pub(crate) struct Refused {
     pub(crate) errors: Vec<syn::Error>,
-    /// What stands in for the struct, so that the function's uses in maps are no further errors. It has no place among
+    /// The stand-in for the struct, so that the function's uses in maps are no further errors. It has no place among
     /// associated functions.
     pub(crate) stand_in: Option<StandIn>,
     /// The compiler would refuse the function as well.

@@ -1,4 +1,4 @@
-//! What a function returns: whether it can fail, and the rules for each part of the type.
+//! The return type of a function: whether it can fail, and the rules for each part of the type.
 
 use quote::ToTokens;
 use syn::{GenericArgument, PathArguments, ReturnType, Type};
@@ -9,7 +9,7 @@ use super::owned;
 use super::types::{self, Place};
 use crate::mistakes::Mistakes;
 
-/// What the function returns; `plain` takes a `Result` for a value.
+/// Reads the return type of a function; `plain` takes a `Result` for a value.
 pub(super) fn output(output: &ReturnType, plain: bool, mistakes: &mut Mistakes) -> Output {
     let ReturnType::Type(_, ty) = output else {
         return Output::Nothing;

@@ -12,7 +12,7 @@ use crate::mistakes::Mistakes;
 pub(crate) struct State {
     /// Its type, without the reference.
     pub(crate) ty: Type,
-    /// What makes it; `Default` where there is none.
+    /// The expression that makes it; `Default` where there is none.
     pub(crate) init: Option<Path>,
     /// The type as the user wrote it: errors about it stand here.
     pub(crate) written: TokenStream,

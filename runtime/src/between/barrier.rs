@@ -306,7 +306,7 @@ mod tests {
         let barrier = &Barrier::new(2).unwrap();
         let waits = &AtomicU32::new(0);
         std::thread::scope(|scope| {
-            // Whoever is there takes the next wait: a thread that had waits of its own left could be left alone with them.
+            // The next wait is for any thread that is there: a thread that had waits of its own left could be left alone with them.
             for _ in 0..4 {
                 scope.spawn(move || {
                     while waits.fetch_add(1, Ordering::SeqCst) < 400 {

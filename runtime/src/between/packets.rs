@@ -128,7 +128,7 @@ fn parse(packet: &[u8], memory: Option<OwnedFd>) -> io::Result<Came> {
 /// Reads a large value.
 fn read(memory: OwnedFd, length: usize) -> io::Result<Vec<u8>> {
     let broken = |what: &str| io::Error::new(ErrorKind::InvalidData, format!("a packet is broken: its memory {what}"));
-    // What is no memory could keep a reader waiting.
+    // A descriptor that is no memory could keep a reader waiting.
     if sys::memory_bytes(&memory)? != length {
         return Err(broken("has another length"));
     }

@@ -1,7 +1,7 @@
 //! Bytes to values: serde's calls, each much as bincode decodes it, and sequences of numbers as a whole. No bytes are believed:
 //!
 //! 1. Memory follows the bytes that are there, and not what a length claims. That is all for elements that take bytes and are
-//!    small in memory. What a large one takes counts against [`MEMORY_MAX`] and [`MEMORY_PER_BYTE`].
+//!    small in memory. The memory of a large one counts against [`MEMORY_MAX`] and [`MEMORY_PER_BYTE`].
 //! 2. Elements that take no bytes count against [`EMPTY_ELEMENTS_MAX`], by their size.
 //! 3. A value is not nested too deep ([`depth`](super::depth)).
 //! 4. A type that reads other fields or variants than were written is an error ([`shape`]).
@@ -25,7 +25,7 @@ use crate::sys;
 
 /// Elements, and structs in boxes, of so many bytes in memory need not be counted: no more of them can come than there are bytes.
 const SMALL_BYTES: usize = 64;
-/// What is larger may take so much memory for each byte of the whole value …
+/// Larger elements may take so much memory for each byte of the whole value …
 const MEMORY_PER_BYTE: u64 = 64;
 /// … and so much in any case, as a frame by default: a value that is honest and larger has more bytes, too.
 const MEMORY_MAX: u64 = 1 << 31;

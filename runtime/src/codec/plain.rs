@@ -25,7 +25,7 @@ pub(super) fn encoding_of<I>(sequence: &I) -> Option<(usize, &[u8])> {
     if cfg!(target_endian = "little") { sys::plain_bytes(sequence) } else { None }
 }
 
-/// What `visitor` makes of a sequence of `length` elements, if it is serde's for a `Vec` of numbers; the visitor, if it
+/// The value that `visitor` makes of a sequence of `length` elements, if it is serde's for a `Vec` of numbers; the visitor, if it
 /// is not. `take` takes a number of bytes, or fails if so many are not there; nothing is reserved before.
 #[inline]
 pub(super) fn visit<'de, V: Visitor<'de>, E>(

@@ -341,7 +341,7 @@ fn wrong_length(length: usize) -> EncodeError {
 /// The fields of a tuple or of a variant.
 struct FieldWriter<'a, W: Writer> {
     serializer: Serializer<'a, W>,
-    /// What they are the fields of.
+    /// The kind of value that they are the fields of.
     name: &'static str,
     /// How many were announced, and how many are left of them.
     fields: usize,
@@ -400,7 +400,7 @@ impl<W: CountingWriter> Struct<'_, W> {
     }
 }
 
-/// What has parts is written part after part; a field that is left out is an error.
+/// A value with parts is written part after part; a field that is left out is an error.
 macro_rules! parts {
     ($($of:ident for $parts:ident: $($method:ident($($key:ty)?)),* $(or $skip:ident)?;)*) => {$(
         impl<W: CountingWriter> ser::$of for $parts<'_, W> {

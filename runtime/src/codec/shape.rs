@@ -1,5 +1,5 @@
-//! What a format without names says of the types that it carries, so that a type whose Serialize writes other fields or variants
-//! than its Deserialize reads (`skip_serializing`, `skip_deserializing` and their like) is an error, and never another value.
+//! The description, in a format without names, of the types that it carries, so that a type whose Serialize writes other fields or
+//! variants than its Deserialize reads (`skip_serializing`, `skip_deserializing` and their like) is an error, and never another value.
 //!
 //! 1. A struct's fields stand one behind the other and nothing else. Each side counts the fields of each struct that it passes,
 //!    and adds a number up for it ([`of_fields`]); the sum stands behind the value, if there was a struct in it.
@@ -10,7 +10,7 @@
 //!    Where the mark at that place is another, the one name with the mark is looked for.
 //! 4. Tuples, arrays and newtypes count nothing: no attribute leaves out a part of them.
 
-/// What stands behind a value with a struct in it.
+/// The bytes of the check sum behind a value with a struct in it.
 pub(super) const SUM_BYTES: usize = 4;
 
 const INDEX_BITS: u32 = 16;
@@ -18,7 +18,7 @@ const FIELDS_BITS: u32 = 4;
 const INDEX_MASK: u32 = (1 << INDEX_BITS) - 1;
 const FIELDS_MASK: u32 = (1 << FIELDS_BITS) - 1;
 
-/// What a struct of so many fields adds to the sum. Sums of different structs are different, as good as always.
+/// Returns the summand of a struct of so many fields. Sums of different structs are different, as good as always.
 #[inline(always)]
 pub(super) const fn of_fields(fields: usize) -> u32 {
     let mut mixed = (fields as u32 + 1).wrapping_mul(0x9e37_79b1);
@@ -27,7 +27,7 @@ pub(super) const fn of_fields(fields: usize) -> u32 {
     mixed ^ mixed >> 13
 }
 
-/// What an enum's value begins with.
+/// The beginning of an enum's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tag(pub(super) u32);
 

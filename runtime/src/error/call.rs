@@ -62,7 +62,7 @@ pub(crate) enum Kind {
     Taken,
     /// The process of this name was joined before.
     Joined(String),
-    /// What it names was made by another process, of which this one was forked.
+    /// The named object was made by another process, of which this one was forked.
     Forked(&'static str),
     /// The process of this name was started by another process, of which this one was forked.
     NotParent(String),

@@ -224,7 +224,7 @@ impl fmt::Display for WithoutIndex<'_> {
 }
 
 impl TaskError {
-    /// What it says of a call that is no task of a map, with its sources.
+    /// The text for a call that is no task of a map, with its sources.
     pub(crate) fn without_index(&self) -> impl fmt::Display {
         WithoutIndex(self)
     }

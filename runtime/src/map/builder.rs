@@ -29,7 +29,7 @@ pub struct Map<'p, F, A = (), P = Stop> {
 
 /// A map of `F`, to which `GIVEN` iterators will be added; `_value` is what the name of `F` is as a value.
 ///
-/// Only `F` and `GIVEN` are given. What the rest is stays unknown to the compiler where `F` is no worker function or
+/// Only `F` and `GIVEN` are given. The others stay unknown to the compiler where `F` is no worker function or
 /// takes another number of iterators: a mistake is one error, on `F`, and all that is called on the map after it is
 /// silent. A name that does not exist is an error already: its `V` is an error too, which silences the bounds.
 pub fn call<'p, F, const GIVEN: usize, const TAKEN: usize, V, G, M>(_value: V) -> M

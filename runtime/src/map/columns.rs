@@ -22,7 +22,7 @@ use crate::shared::Shared;
 pub trait Source<Kind> {
     /// The item for a task.
     type Item;
-    /// What it is pulled through, for a parameter whose owned type is `T`, which `E` encodes.
+    /// The column that it is pulled through, for a parameter whose owned type is `T`, which `E` encodes.
     type Column<T, E>;
 
     /// Turns it into that.

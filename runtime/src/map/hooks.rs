@@ -6,7 +6,7 @@ use crate::pool::{Builder, CallRules, Placement, Pool, Running, single_chunk};
 use crate::registry::{EncodedCall, WorkerFn};
 use crate::transport::Chunk;
 
-/// What each worker begins and ends with comes back to every worker, so it should not be large: 64 MiB at most.
+/// The arguments of an initializer or finalizer go to every worker, so they should not be large: 64 MiB at most.
 const HOOK_BYTES_MAX: usize = 64 << 20;
 
 impl Builder {

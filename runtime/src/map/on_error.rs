@@ -30,13 +30,13 @@ use crate::error::{Result, TaskError};
     label = "not `Stop`, `Collect`, `Replace(value)` or a closure `|error: &TaskError| value`, with a value of type `{T}`"
 )]
 pub trait OnError<T> {
-    /// What the list that is given back is of.
+    /// The item type of the returned list.
     type Item;
 
-    /// What stands for an output.
+    /// Returns the item for an output.
     fn output(&self, output: T) -> Self::Item;
 
-    /// What stands for a task that failed.
+    /// Returns the item for a task that failed.
     ///
     /// # Errors
     ///

@@ -17,7 +17,7 @@ pub struct Repeated<I, T, E> {
     parameter: PhantomData<fn() -> (T, E)>,
 }
 
-/// What stands for the item.
+/// The encoded item.
 enum Encoded {
     /// Its encoding is in memory that the workers share, and names further memory.
     There { grant: Grant, memory: Vec<Arc<Segment>> },
@@ -65,7 +65,7 @@ fn encode_once<I: EncodeAs<T>, T, E: EncodeOwned<T>>(item: &I) -> Result<Encoded
     foreign::run(|| item.encode_as::<E>(&mut Encoder::new(Sink::behind(&mut bytes), usize::MAX)))
         .unwrap_or_else(|panic| Err(serialize_panicked(&panic)))?;
     let Collected { mut memory, grants } = collecting.finish();
-    // What the value names is granted to whoever decodes it.
+    // The handles in the value are granted to each task that decodes it.
     let table = shared::write_grants(&grants);
     // There is no memory of no bytes.
     let filled = Memory::fill((table.len() + bytes.len()).max(1), |pages| {
@@ -75,7 +75,7 @@ fn encode_once<I: EncodeAs<T>, T, E: EncodeOwned<T>>(item: &I) -> Result<Encoded
         write(0, &table);
         write(table.len(), &bytes);
     });
-    // Whoever has the segment can read it: this process need not.
+    // A process that has the segment can read it: this one need not.
     let segment = filled.ok().and_then(|(filled, ())| filled.segment().map(Arc::clone));
     Ok(match segment {
         Some(segment) => {

@@ -17,7 +17,7 @@ const TAIL_BYTES_MAX: u64 = 2 * 1024;
 /// Where files must not have so many bytes, what workers print is not kept: that of a task and what is kept of those before it find
 /// no room.
 const FILE_BYTES_MIN: u64 = 4 * KEPT_BYTES_MAX as u64;
-/// What a dead worker printed is written so long at most, once it cannot be written at once: nobody may be reading.
+/// The output of a dead worker is written for so long at most, once it cannot be written at once: nobody may be reading.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The files that a worker prints to, and the marks.
@@ -86,7 +86,7 @@ impl Files {
         Marks { begin: [begin_out, begin_err], written: [written_out, written_err], function, index }
     }
 
-    /// What the task that a worker was running when it ended has printed. `name` gives the name of a function.
+    /// Returns the output of the task that a worker was running when it ended. `name` gives the name of a function.
     pub(crate) fn last_words(&self, name: impl FnOnce(u32) -> Option<&'static str>) -> LastWords {
         let marks = self.marks();
         let end = size(&self.stderr);
@@ -153,7 +153,7 @@ pub(super) fn size(file: &File) -> u64 {
     file.metadata().map_or(0, |metadata| metadata.len())
 }
 
-/// What stands from `start` up to `end`, as far as it is there.
+/// Returns the bytes from `start` up to `end`, as far as they are there.
 pub(super) fn read(file: &File, start: u64, end: u64) -> Vec<u8> {
     let mut bytes = vec![0; usize::try_from(end.saturating_sub(start)).unwrap_or(0)];
     let mut filled = 0;
@@ -168,7 +168,7 @@ pub(super) fn read(file: &File, start: u64, end: u64) -> Vec<u8> {
     bytes
 }
 
-/// What stands from a place on: the last of it, and before that how much was left out.
+/// Returns the text from a place on: the last of it, and before that how much was left out.
 pub(super) fn kept(file: &File, start: u64) -> Vec<u8> {
     let end = size(file);
     let from = start.max(end.saturating_sub(KEPT_BYTES_MAX as u64));

@@ -11,7 +11,7 @@ use super::lines::{Open, piece, tag};
 use crate::sys;
 use crate::task::Output;
 
-/// What a task prints is written this often while it runs.
+/// The output of a task is written this often while it runs.
 const TICK: Duration = Duration::from_millis(50);
 /// The memory of what is dealt with is given back when there is so much of it.
 const CUT_BYTES: u64 = 1 << 20;
@@ -70,7 +70,7 @@ pub(crate) fn begin((function, name): (u32, &str), index: u64) {
     };
     let mut state = keeper.lock();
     if keeper.files.output == Output::Tagged {
-        // What came since belongs to what the task before has started.
+        // Output that came since belongs to processes that the task before has started.
         keeper.write_out(&mut state, Open::Ends);
     }
     let ends = keeper.files.both().map(size);
@@ -84,7 +84,7 @@ pub(crate) fn begin((function, name): (u32, &str), index: u64) {
     }
 }
 
-/// The task has ended. What is given back goes behind its result, in `bytes_max` and a few more.
+/// The task has ended. The returned bytes go behind its result, in `bytes_max` and a few more.
 pub(crate) fn finish(bytes_max: usize) -> Vec<u8> {
     let Some(keeper) = KEEPER.get() else {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! What one task has printed, as it travels: behind the payload of its result stand the two texts, and the length of each.
+//! The output of one task, as it travels: behind the payload of its result stand the two texts, and the length of each.
 
 use crate::error::Printed;
 use crate::wire::Violation;
@@ -8,7 +8,7 @@ pub(super) const KEPT_BYTES_MAX: usize = 64 * 1024;
 
 const LENGTH_BYTES: usize = 4;
 
-/// What stands behind the payload of a result, in `bytes_max` and the two lengths: what does not fit is left out.
+/// The bytes behind the payload of a result, in `bytes_max` and the two lengths: text that does not fit is left out.
 pub(super) fn suffix(stdout: &[u8], stderr: &[u8], bytes_max: usize) -> Vec<u8> {
     let stderr = last(stderr, bytes_max);
     let stdout = last(stdout, bytes_max - stderr.len());

@@ -1,6 +1,6 @@
 //! Whole lines with a tag before each. No I/O.
 
-/// What is written with one call, and how much of the text is then dealt with.
+/// The bytes to write with one call, and how much of the text they cover.
 pub(super) struct Piece {
     pub(super) tagged: Vec<u8>,
     pub(super) taken: usize,

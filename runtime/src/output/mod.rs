@@ -1,4 +1,4 @@
-//! What workers print, where it is tagged or captured: a worker's standard output and standard error are a file each, which the
+//! The output of workers, where it is tagged or captured: a worker's standard output and standard error are a file each, which the
 //! parent has too. A pipe would stop a task whose parent does not read, or be lost with a death; a file does neither.
 //!
 //! 1. Before a task begins, the worker notes in a third file, the marks, where in the two its output begins, and whose it is.

@@ -17,7 +17,7 @@
 //!    that when nobody writes there any more.
 //! 8. First come, first served: what waits is in the order of its tasks, and the first of it goes to the worker that is free next.
 //!    Before that is given what waits, what a worker has not claimed is taken back from one that is at a task for long, and goes
-//!    first. What it has claimed and not begun is recalled from it as well, if a worker is free for it. It claims one task at once
+//!    first. Tasks that it has claimed and not begun are recalled as well, if a worker is free for it. It claims one task at once
 //!    where they were asked to go one by one or have a limit, else as many as were asked for, or as take 50 µs by its clock.
 //! 9. Blame needs evidence. A death before a task is begun counts against it only if its worker has finished nothing since it was
 //!    given it, and had nothing before it. Then the task is a suspect, and is tried alone: by itself, on a worker that has nothing
@@ -145,7 +145,7 @@ impl Queue {
 
     /// Opens a call.
     pub(super) fn open(&mut self, rules: CallRules) -> CallId {
-        // What a worker has cannot be taken from it there, and must not end with the task whose time is over.
+        // The tasks of a worker cannot be taken from it there, and must not end with the task whose time is over.
         let chunk_size = match rules.limits.shortest() {
             Some(_) if self.returns == Return::Never => Some(1),
             _ => rules.chunk_size,

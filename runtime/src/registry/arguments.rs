@@ -69,7 +69,7 @@ impl<F: Parameter<N>, const N: usize> EncodeOwned<F::Owned> for ParameterOf<F, N
     }
 }
 
-/// What is given for the parameter at place `N` of `F`. It is `Self` that a parameter is missed for: the compiler then says so of
+/// A value given for the parameter at place `N` of `F`. It is `Self` that a parameter is missed for: the compiler then says so of
 /// the iterator, and not of the function.
 #[diagnostic::on_unimplemented(
     message = "one iterator too many: this worker function takes {N}",
@@ -83,7 +83,7 @@ pub trait Given<F, const N: usize> {
     type Written<'a>;
     /// `F` itself: a type unknown to the compiler where there is no such parameter, so that it finds no further errors.
     type Function;
-    /// What encodes its owned form.
+    /// The type that encodes its owned form.
     type EncodedBy;
 }
 

@@ -112,7 +112,7 @@ impl TaskCall<'_> {
     /// Ends a task without an output, and with it the run.
     #[cold]
     pub(super) fn stop_fold(&mut self, status: Status) {
-        // What was folded is dropped behind the first of them, and may panic there.
+        // The folded values are dropped behind the first of them, and may panic there.
         if self.folding.as_ref().is_some_and(|folding| folding.stopped.is_some()) {
             return;
         }

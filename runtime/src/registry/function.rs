@@ -1,4 +1,4 @@
-//! What `#[worker]` says of a function, as traits: bounds stand here so that the compiler names them in our words.
+//! The traits that `#[worker]` gives a function: bounds stand here so that the compiler names them in our words.
 
 use std::error::Error;
 
@@ -117,7 +117,7 @@ pub trait Parameter<const N: usize> {
     note = "put `#[worker]` above the function, and name the function itself here"
 )]
 pub trait Folding {
-    /// What it makes of two.
+    /// The value that it makes of two.
     type Output;
 
     /// Its entry in the table.
@@ -219,7 +219,7 @@ impl<E: Into<Box<dyn Error + Send + Sync>> + 'static> WorkerFailure for E {
     }
 }
 
-/// What the name of a worker function falls back to where it names a plain function.
+/// The fallback for a name in a map that is that of a plain function.
 ///
 /// A map imports the name under one of ours, `use f as __poolmap_function`, in a block inside of one that imports what stands below. Names
 /// are looked up from the inside out, for types and values each by themselves: a plain function leaves the type to the outer block,

@@ -10,7 +10,7 @@ use crate::codec::Decoder;
 use crate::error::CodecError;
 use crate::shared::{self, Grant, Name, Right};
 
-/// What stands for a shared argument in the bytes of a task: the name of what the task is granted of it. 0 says that the argument
+/// The bytes that stand for a shared argument in a task: the name of what the task is granted of it. 0 says that the argument
 /// itself stands behind this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SharedName(Name);

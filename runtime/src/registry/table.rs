@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::call::TaskCall;
 
-/// What tells one worker function from all others of a program. The name alone would not: two functions may each hold a
+/// Tells one worker function from all others of a program. The name alone would not: two functions may each hold a
 /// nested one of the same name, in one module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Identity {
@@ -101,7 +101,7 @@ impl Registration {
 /// In the number that travels for a function: its outputs stay in the worker.
 pub(crate) const DROPS_OUTPUT: u32 = 1 << 31;
 
-/// What inventory collects.
+/// The type that inventory collects.
 pub struct Entry(pub &'static Registration);
 
 inventory::collect!(Entry);

@@ -1,7 +1,7 @@
 //! Which memory the values name that are being encoded, and what is granted of it. serde gives a value no way to say it, so each
 //! thread has a place for it.
 //!
-//! 1. Whoever encodes arguments collects meanwhile: values write names, and what they stand for is noted.
+//! 1. A thread that encodes arguments collects meanwhile: values write names, and their grants are noted.
 //! 2. A worker's task thread, which encodes results, has said so: values write themselves, as their parent cannot read the
 //!    worker's memory.
 //! 3. At all other times a name would mean nothing to whoever reads it, so it is an error. So it is at any time for a serializer

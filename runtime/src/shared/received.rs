@@ -139,8 +139,8 @@ pub(crate) fn find_open(id: u64) -> Option<Arc<OwnedFd>> {
     }
 }
 
-/// What `make` makes of the descriptor with this number, once: it stays until the descriptor is let go of. None where there is no
-/// such descriptor, or something else was made of it.
+/// The object that `make` makes of the descriptor with this number, once: it stays until the descriptor is let go of. None where there
+/// is no such descriptor, or something else was made of it.
 pub(crate) fn find_made<T: Any + Send + Sync, E>(
     id: u64,
     make: impl FnOnce(Arc<OwnedFd>) -> Result<Arc<T>, E>,

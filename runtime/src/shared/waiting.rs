@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::locks::{Lock, Rank, Ranked};
 use crate::sys::PerProcess;
 
-/// Who takes in that tasks have ended, where nobody else does: after a call has ended, no caller reads the results of what
+/// Takes in that tasks have ended, where no other thread does: after a call has ended, no caller reads the results of what
 /// still runs of it.
 pub(crate) trait Looker: Send + Sync {
     /// Takes in what has happened, without waiting.

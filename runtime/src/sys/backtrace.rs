@@ -8,7 +8,7 @@ const FRAMES_MAX: u32 = 64;
 const GO_ON: c_int = 0;
 const STOP: c_int = 4;
 
-// What std itself unwinds with, so it is linked: the base interface of <https://itanium-cxx-abi.github.io/cxx-abi/abi-eh.html>.
+// The library that std itself unwinds with, so it is linked: the base interface of <https://itanium-cxx-abi.github.io/cxx-abi/abi-eh.html>.
 #[cfg(not(target_arch = "arm"))]
 unsafe extern "C" {
     fn _Unwind_Backtrace(on_frame: extern "C" fn(*mut c_void, *mut c_void) -> c_int, argument: *mut c_void) -> c_int;

@@ -1,5 +1,5 @@
-//! What a signal that ends a worker leaves: word of the signal, and of what is known of it, written by a handler at the moment
-//! of it. The parent finds it there; what it means for the task is decided in `child`.
+//! The record of a signal that ends a worker: the signal, and what is known of it, written by a handler at the
+//! moment of it. The parent finds it there; what it means for the task is decided in `child`.
 //!
 //! 1. A handler does nothing but what is allowed at any moment (signal-safety(7)), and takes no memory.
 //! 2. It then passes the signal on to the handler that was there before: so std's handler reports a stack overflow as ever, and
@@ -10,7 +10,7 @@
 //!    fault when that comes again. Should the process survive even that, ours are set again before the next tasks.
 //! 3. The word names the task that ran. A signal that the process survives leaves a word that nobody reads once the task has
 //!    a result.
-//! 4. Only the worker leaves word. What was forked from it, or shares its memory for a moment before it becomes another
+//! 4. Only the worker leaves word. A process that was forked from it, or shares its memory for a moment before it becomes another
 //!    program, does not.
 //! 5. A program that sets handlers of its own in a task has its way: ours are gone then, and there is no word. Nothing else takes
 //!    them away while the worker lives.

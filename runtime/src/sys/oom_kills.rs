@@ -19,7 +19,7 @@ impl OomKills {
         Self(count())
     }
 
-    /// Whether there was one since, which no other death has taken. The kernel counts before it kills. Who calls it has seen a
+    /// Whether there was one since, which no other death has taken. The kernel counts before it kills. The caller has seen a
     /// SIGKILL that this process did not send.
     pub(super) fn take_one(self) -> bool {
         let (Some(start), Some(now)) = (self.0, count()) else {

@@ -61,7 +61,7 @@ pub(crate) fn is_too_long(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::EMSGSIZE as i32)
 }
 
-/// Receives a packet, and the descriptor that came with it; no bytes are the end. What does not fit into `room` is lost. The
+/// Receives a packet, and the descriptor that came with it; no bytes are the end. Bytes that do not fit into `room` are lost. The
 /// error is `WouldBlock` if there is none, at once or after the time that the pair was made for.
 pub(crate) fn receive_packet(
     socket: BorrowedFd<'_>,

@@ -6,7 +6,7 @@
 //! differ in their lifetimes, and the code below holds by these rules:
 //!
 //! 1. A [`Plain`] type has no lifetime in it, so `Vec<T>` has none: what has its identity is `Vec<T>` itself.
-//! 2. What has the identity of `&'static Vec<T>` or `&'static [T]` is such a reference of some lifetime, and is never used
+//! 2. A type that has the identity of `&'static Vec<T>` or `&'static [T]` is such a reference of some lifetime, and is never used
 //!    for longer than the value itself is borrowed.
 
 use std::any::TypeId;

@@ -116,7 +116,7 @@ mod linux {
     }
 
     impl Mapped {
-        /// What is mapped at an address: a line `start-end permissions offset major:minor inode path` of the maps.
+        /// The file that is mapped at an address: a line `start-end permissions offset major:minor inode path` of the maps.
         fn at(maps: &[u8], address: usize) -> Option<Self> {
             maps.split(|&byte| byte == b'\n').find_map(|line| Self::on(line, address))
         }

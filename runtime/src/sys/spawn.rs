@@ -264,7 +264,7 @@ impl Drop for Actions {
     }
 }
 
-/// What the new process is from its start on: no signal blocked, SIGPIPE as it is by default (as std leaves it), and the
+/// The attributes of the new process from its start on: no signal blocked, SIGPIPE as it is by default (as std leaves it), and the
 /// process group. It stays at one address.
 struct Attributes(Box<MaybeUninit<libc::posix_spawnattr_t>>);
 

@@ -87,7 +87,7 @@ fn prefer_for_oom_killer() {
     let _ = std::fs::write("/proc/self/oom_score_adj", "500");
 }
 
-/// No signal blocked. What ends with its parent has a process group of its own, in the background: SIGINT (a Ctrl-C is the
+/// No signal blocked. A process that ends with its parent has a process group of its own, in the background: SIGINT (a Ctrl-C is the
 /// parent's to act on) is caught by a handler that does nothing, and not ignored, which programs that a task starts would
 /// inherit; should it still have a terminal, writing to it is allowed also under `stty tostop`, and reading it is an error and
 /// does not stop it for ever. Other processes stand beside their parent, and do

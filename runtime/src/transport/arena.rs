@@ -36,7 +36,7 @@ const ROOM_BYTES_MAX: usize = 32 << 20;
 const ROOM_BYTES: usize = 1 << 20;
 /// No room is smaller.
 const ROOM_BYTES_MIN: usize = 64 * 1024;
-/// What is moved is there twice by no more than an eighth. An allocator that copies what shrinks does so seven times.
+/// A value that is moved is there twice by no more than an eighth. An allocator that copies what shrinks does so seven times.
 const MOVE_STEPS: usize = 8;
 /// Less is moved at once.
 const MOVE_BYTES_MIN: usize = 1 << 20;
@@ -76,7 +76,7 @@ impl Ranked for Vec<Vec<u8>> {
 struct FreeParts {
     /// By piece and place.
     free: Vec<PiecePart>,
-    /// What workers get of each piece, where it is not the first, which they have.
+    /// The segment of each piece but the first, which the workers have.
     segments: Vec<Option<Arc<Segment>>>,
 }
 
@@ -389,7 +389,7 @@ fn move_into(mut bytes: Vec<u8>, region: &mut [u8]) {
 /// Bytes that were written, and do not change any more.
 pub(crate) struct Block {
     part: Option<PiecePart>,
-    /// What a worker must have to read it, if that is not the arena's first piece.
+    /// The segment that a worker must have to read it, if that is not the arena's first piece.
     segment: Option<Arc<Segment>>,
     /// Where it comes from; none if it has memory of its own.
     arena: Option<Arc<Arena>>,

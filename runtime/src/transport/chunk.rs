@@ -29,7 +29,7 @@ pub(crate) struct Chunk {
     pub(crate) weight: usize,
     /// Whether it is suspected of ending workers before they begin it. Such a chunk has one task.
     suspicion: Option<Suspicion>,
-    /// What the executions before this one died of; such a chunk has one task.
+    /// The errors of the executions before this one; such a chunk has one task.
     earlier: Option<Arc<[TaskErrorKind]>>,
 }
 
@@ -64,7 +64,7 @@ struct NamedMemory {
 }
 
 impl Sharing {
-    /// What tasks of a pool with this arena have, whose arguments name this.
+    /// Returns the memory of tasks in a pool with this arena, whose arguments name this.
     pub(crate) fn new(parameters: u16, collected: Collected, arena: &Arc<Arena>) -> Self {
         // A table that finds no room is missing: the tasks do not get what they name, which is an error of each.
         let makes_table = arena.memory().is_some() && !collected.grants.is_empty();
@@ -72,7 +72,7 @@ impl Sharing {
         Self::of(parameters, collected, table)
     }
 
-    /// What a task has that goes over the socket.
+    /// Returns the memory of a task that goes over the socket.
     pub(crate) fn over_socket(collected: Collected) -> Self {
         Self::of(0, collected, None)
     }
@@ -179,7 +179,7 @@ impl Chunk {
         }
     }
 
-    /// The part of that memory that a worker maps: it may be written there until the worker has ended. What is left out stands for
+    /// The part of that memory that a worker maps: it may be written there until the worker has ended. The rest stands for
     /// handles, which the worker holds itself once it has decoded them.
     pub(crate) fn mapped_memory(&self) -> Vec<Arc<Segment>> {
         self.memory().filter(|segment| segment.bytes > 0).cloned().collect()

@@ -1,4 +1,4 @@
-//! Who has which tasks of a worker's queue: one word that the parent and the worker change, each by one atomic step.
+//! The claims on the tasks of a worker's queue: one word that the parent and the worker change, each by one atomic step.
 //!
 //! The tasks of a worker are numbered from 0 on, and the numbers wrap around. The word holds two of them: tasks before
 //! `claimed` belong to the worker, for good; those from there up to `limit` are the parent's to take back.

@@ -27,7 +27,7 @@ pub(super) struct QueueEntry {
     pub(super) seed: u64,
     /// The index of the function that outputs are folded by.
     pub(super) merge: Option<u32>,
-    /// What its tasks are granted: the bytes of that, 0 if it is nothing, and where it stands.
+    /// The grants of its tasks: their bytes, 0 if there are none, and where they stand.
     pub(super) table_bytes: usize,
     pub(super) table_segment: u64,
     pub(super) table_offset: usize,

@@ -42,8 +42,8 @@ pub(super) const ENTRIES_MAX: u64 = 512;
 
 /// The words, up to the ring.
 pub(super) const WORDS_BYTES: usize = ENTRIES + ENTRY_BYTES * ENTRIES_MAX as usize;
-/// The ring of results. What is larger than a part of it goes through in parts. It is mapped by itself, so it begins a page, of
-/// the largest size that a system has.
+/// The ring of results. A result that is larger than a part of it goes through in parts. It is mapped by itself, so it begins a page,
+/// of the largest size that a system has.
 pub(super) const RESULTS: usize = WORDS_BYTES.next_multiple_of(64 * 1024);
 pub(super) const RESULTS_BYTES: usize = 4 << 20;
 /// Where there is less memory the ring is smaller, by halves and halves again, down to this: so a place in it is still a position

@@ -1,5 +1,5 @@
-//! Who sleeps, and who wakes: how a side that waits in a system call is told that there is something to do, and a side that is
-//! awake is not told.
+//! How the two sides sleep and wake each other: how a side that waits in a system call is told that there is something to do, and a
+//! side that is awake is not told.
 //!
 //! 1. A side that is about to sleep says so in a word (`PARKED`), then looks once more at all that it waits for, and sleeps only if
 //!    there is nothing.
@@ -26,7 +26,7 @@ pub(super) const TELL_AFTER: Duration = Duration::from_millis(4);
 /// A sleeping parent looks after workers that have several tasks this often.
 pub(crate) const LOOK_AFTER: Duration = Duration::from_millis(5);
 
-/// What the rules need of a word; a model of it in tests.
+/// The operations that the rules need of a word; a model of it in tests.
 pub(super) trait ParkingWord: Readable {
     fn set(&self, value: u64);
 }

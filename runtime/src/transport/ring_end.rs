@@ -136,7 +136,7 @@ impl RingEnd {
     pub(crate) fn next(&mut self, most: u32) -> Option<Claimed> {
         let next = self.finished.tasks;
         if self.claimed == next {
-            // What is not claimed may change, so this is no more than a hint. Of the entry behind this one, a single task is
+            // Unclaimed tasks may change, so this is no more than a hint. Of the entry behind this one, a single task is
             // claimed first.
             let (first, count) = self.read_entry();
             let known = count.saturating_sub(next.wrapping_sub(first));
@@ -292,7 +292,7 @@ impl RingEnd {
         self.free() >= bytes
     }
 
-    /// Lets the results go on at the ring's start, if it is empty and much of it was used. What is left out is no room until
+    /// Lets the results go on at the ring's start, if it is empty and much of it was used. The part that is left out is no room until
     /// the parent has taken it in, so this is done where there is enough without it.
     fn restart(&mut self) {
         let place = self.finished.position as usize % self.results.capacity();

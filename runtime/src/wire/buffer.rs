@@ -33,7 +33,7 @@ impl FrameBuffer {
             self.end -= self.start;
             self.start = 0;
             if self.bytes.len() - self.end < FIRST_BYTES / 2 {
-                // What is large already grows by a quarter: it is there as a whole while a value is made of it.
+                // A large buffer grows by a quarter: it is there as a whole while a value is made of it.
                 let length = self.bytes.len();
                 let grown = if length < KEPT_BYTES_MAX { length * 2 } else { length + length / 4 };
                 let grown = grown.max(FIRST_BYTES);

@@ -28,7 +28,7 @@ pub(crate) fn chunk(header: &ChunkHeader, tasks: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// What stands before and behind so many bytes of tasks in their frame.
+/// Returns the bytes before and behind so many bytes of tasks in their frame.
 pub(crate) fn around_chunk(header: &ChunkHeader, tasks_bytes: usize) -> (Vec<u8>, Vec<u8>) {
     let mut head = begun(header);
     let tail = finish_around(&mut head, tasks_bytes);

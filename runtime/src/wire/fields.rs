@@ -15,7 +15,7 @@ impl Violation {
     }
 }
 
-/// What a length is checked by: no text, no zeros and no number of a small program match it.
+/// Returns the check of a length: no text, no zeros and no number of a small program match it.
 pub(super) fn check(length: u32) -> [u8; 4] {
     (length ^ 0x9e37_79b9).rotate_left(16).to_le_bytes()
 }

@@ -4,7 +4,7 @@ use super::fields::finish;
 use super::{FrameBuffer, HEADER_BYTES, Records, ToParent};
 
 const FRAME_BYTES_MAX: usize = 1 << 20;
-/// What a buffer takes before anything has arrived.
+/// The memory of a buffer before anything has arrived.
 const EMPTY_BYTES_MAX: usize = 64 * 1024;
 
 /// Reads a stream that the bytes make: the first tells how, the second in which steps it arrives.

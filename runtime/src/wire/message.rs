@@ -51,7 +51,7 @@ pub(crate) struct Welcome {
     pub(crate) arena_bytes: u64,
     /// Whether the standard output's descriptor comes with this, as the last.
     pub(crate) has_stdout: bool,
-    /// What becomes of what it prints; where that is not inherited, the descriptors of three files come behind that.
+    /// Where its printed output goes; where that is not inherited, the descriptors of three files come behind that.
     pub(crate) output: Output,
 }
 
@@ -227,7 +227,7 @@ pub(crate) fn note(note: &PanicNote, frame_bytes_max: usize) -> Vec<u8> {
     frame(NOTE, |frame| frame.extend(note.encode(frame_bytes_max)))
 }
 
-/// What stands around the words of a crash: a handler can make no frame.
+/// The bytes around the words of a crash: a handler can make no frame.
 pub(crate) fn around_crash() -> (Vec<u8>, Vec<u8>) {
     let mut head = frame(CRASH, |frame| frame.extend_from_slice(&[0; 8 * CRASH_WORDS]));
     let tail = head.split_off(head.len() - TRAILER_BYTES);
@@ -258,7 +258,7 @@ pub(crate) fn segment(head: &SegmentHead) -> Vec<u8> {
     })
 }
 
-/// What the tasks of the next chunk are granted: as many frames as it takes, of which each is within any limit.
+/// The grants of the next chunk's tasks: as many frames as it takes, of which each is within any limit.
 pub(crate) fn grants(grants: &[Grant]) -> impl Iterator<Item = Vec<u8>> {
     const GRANTS_MAX: usize = FRAME_BYTES_MIN / 2 / GRANT_BYTES;
 

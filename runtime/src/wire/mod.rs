@@ -56,7 +56,7 @@ pub(crate) const HEADER_BYTES: usize = 9;
 /// The check again, behind the payload.
 pub(crate) const TRAILER_BYTES: usize = 4;
 
-/// What a chunk's payload needs beside the arguments of its tasks, when it has one; also more than a reply's needs.
+/// The bytes that a chunk's payload needs beside the arguments of its tasks, when it has one; also more than a reply's needs.
 pub(crate) const OVERHEAD_BYTES: usize = 64;
 
 /// The least limit for a frame: what an error with its texts takes.

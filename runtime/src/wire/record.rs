@@ -45,7 +45,7 @@ pub(crate) fn part_head(payload_bytes: usize) -> [u8; HEAD_BYTES] {
     pack(PART, payload_bytes)
 }
 
-/// What leaves out so many bytes, itself included.
+/// Returns a head that leaves out so many bytes, itself included.
 pub(crate) fn skip_head(bytes: usize) -> [u8; HEAD_BYTES] {
     pack(SKIP, bytes - HEAD_BYTES)
 }

@@ -1,5 +1,5 @@
-//! The seed of the task that is running. What it is made from is noted once for each run of tasks, so that a task that does not
-//! ask for its seed does nothing for it.
+//! The seed of the task that is running. The number that it is made from is noted once for each run of tasks, so that a task that does
+//! not ask for its seed does nothing for it.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};

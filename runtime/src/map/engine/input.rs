@@ -35,7 +35,7 @@ const STAGED_ROWS_MIN: usize = 16;
 pub(super) struct StagingBuffer {
     /// It is made when the first row is.
     bytes: Vec<u8>,
-    /// What the last rows took, each; nothing if there was none.
+    /// The size of each of the last rows; zero if there was none.
     row_bytes: usize,
     /// The most that the rows of a chunk took so far, which others are to find room for; none before the first.
     room_bytes: Option<usize>,

@@ -10,7 +10,7 @@ use crate::wire::Records;
 
 /// The most bytes of a result in parts, beside the ring.
 const PARTS_BYTES_MAX: usize = 1 << 20;
-/// What the parent copies for one input, so that none takes long.
+/// The bytes that the parent copies for one input, so that none takes long.
 const TAKES_MAX: usize = 64;
 
 thread_local! {
