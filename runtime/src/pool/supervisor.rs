@@ -349,17 +349,17 @@ impl Core {
         let death = verdict.error.clone().map(|error| (error, verdict.origin));
         self.queue.lost(slot, verdict.begun, death);
         self.attend_hooks();
-        match verdict.start {
-            StartOutcome::Succeeded => self.seats[slot].killed = 0,
-            StartOutcome::Failed => {
-                let message = self.start_failure(slot, pid, verdict, is_initializing, startup_timeout);
-                self.start_failed(slot, message);
-            }
-            StartOutcome::Killed => {
-                let weight = if is_initializing { KILLED_INITIALIZER } else { u32::from(!said_hello) };
-                let message = self.start_failure(slot, pid, verdict, is_initializing, startup_timeout);
-                self.start_killed(slot, &message, weight);
-            }
+        let start = verdict.start;
+        if start == StartOutcome::Succeeded {
+            self.seats[slot].killed = 0;
+            return Some(live);
+        }
+        let message = self.start_failure(slot, pid, verdict, is_initializing, startup_timeout);
+        if start == StartOutcome::Killed {
+            let weight = if is_initializing { KILLED_INITIALIZER } else { u32::from(!said_hello) };
+            self.start_killed(slot, &message, weight);
+        } else {
+            self.start_failed(slot, message);
         }
         Some(live)
     }

@@ -1,7 +1,6 @@
 //! Tasks that travel together, as the parent keeps them until each has its outcome: where their arguments stand, and whose they
 //! are. It is cut in two without a copy, when what is left of it moves to another worker.
 
-use std::io;
 use std::sync::Arc;
 
 use super::arena::{Arena, Block};
@@ -110,20 +109,6 @@ impl Chunk {
             suspicion: None,
             earlier: None,
         }
-    }
-
-    /// The chunk of one task that stands in the arena, with what its arguments name.
-    pub(crate) fn single(
-        arena: &Arc<Arena>,
-        function: u32,
-        task: Vec<u8>,
-        collected: Collected,
-        index: u64,
-    ) -> io::Result<Self> {
-        let bytes = task.len();
-        let block = arena.block(task)?;
-        let head = ChunkHead { function, attempt: 1, first_index: index };
-        Ok(Self::new(head, 1, block, bytes).sharing(Sharing::new(0, collected, arena)))
     }
 
     /// The chunk, with what its tasks share.

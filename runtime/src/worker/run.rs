@@ -9,7 +9,7 @@ use crate::wire::Violation;
 /// Notes which task is about to begin, where what it prints is kept.
 pub(super) fn note_task(function: u32, index: u64) {
     let function = function & !DROPS_OUTPUT;
-    let name = registry::function(function).map_or("?", Registration::path);
+    let name = registry::function_name(function).unwrap_or("?");
     output::begin((function, name), index);
 }
 

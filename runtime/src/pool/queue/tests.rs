@@ -32,12 +32,17 @@ fn a_slow_workers_tasks_move_to_an_idle_worker() {
     model.check_all_done();
 }
 
+/// A queue of so many places with one worker and an open call, and a model that makes the call's chunks.
+fn one_worker(places: usize, rules: CallRules) -> (Queue, Model, CallId) {
+    let mut queue = Queue::new(places, Return::Taken, None);
+    let call = queue.open(rules);
+    queue.add_worker(0, 1);
+    (queue, Model::new(0, Return::Taken), call)
+}
+
 #[test]
 fn tasks_that_come_back_from_several_chunks_keep_their_order() {
-    let mut queue = Queue::new(1, Return::Taken, None);
-    let mut model = Model::new(0, Return::Taken);
-    let call = queue.open(CallRules::default());
-    queue.add_worker(0, 1);
+    let (mut queue, mut model, call) = one_worker(1, CallRules::default());
     queue.push(call, model.chunk(0, &[1]));
     assert!(queue.assign().is_some());
     queue.answered(0, taken(0..1, Some((16, Duration::from_micros(160))))).unwrap();
@@ -56,10 +61,7 @@ fn tasks_that_come_back_from_several_chunks_keep_their_order() {
 
 #[test]
 fn tasks_that_a_worker_has_not_run_wait_for_another_and_free_it_once() {
-    let mut queue = Queue::new(1, Return::Taken, None);
-    let mut model = Model::new(0, Return::Taken);
-    let call = queue.open(CallRules::default());
-    queue.add_worker(0, 1);
+    let (mut queue, mut model, call) = one_worker(1, CallRules::default());
     queue.push(call, model.chunk(0, &[1; 3]));
     assert!(queue.assign().is_some());
     queue.answered(0, Taken { not_run: 2, ..taken(0..1, None) }).unwrap();
@@ -69,10 +71,7 @@ fn tasks_that_a_worker_has_not_run_wait_for_another_and_free_it_once() {
 
 #[test]
 fn short_tasks_wake_no_second_worker_while_the_first_is_hardly_busy() {
-    let mut queue = Queue::new(2, Return::Taken, None);
-    let mut model = Model::new(0, Return::Taken);
-    let call = queue.open(CallRules::default());
-    queue.add_worker(0, 1);
+    let (mut queue, mut model, call) = one_worker(2, CallRules::default());
     queue.push(call, model.chunk(0, &[1; 100]));
     assert_eq!(queue.assign().map(|given| given.slot), Some(0));
     queue.answered(0, taken(0..50, Some((50, Duration::from_micros(5))))).unwrap();
@@ -97,10 +96,7 @@ fn tasks_of_unknown_length_wake_every_worker() {
 
 #[test]
 fn a_death_costs_all_tasks_that_were_to_give_their_results_together_and_the_running_one_comes_first() {
-    let mut queue = Queue::new(1, Return::Taken, None);
-    let mut model = Model::new(0, Return::Taken);
-    let call = queue.open(CallRules { is_folded: true, ..CallRules::default() });
-    queue.add_worker(0, 1);
+    let (mut queue, mut model, call) = one_worker(1, CallRules { is_folded: true, ..CallRules::default() });
     queue.push(call, model.chunk(0, &[1; 10]));
     assert_eq!(queue.assign().map(|given| given.grain), Some(10));
     queue.answered(0, taken(0..2, None)).unwrap();
@@ -270,10 +266,7 @@ fn results_without_a_task_are_a_violation() {
 
 #[test]
 fn results_that_are_not_there_are_a_violation() {
-    let mut queue = Queue::new(1, Return::Taken, None);
-    let mut model = Model::new(0, Return::Taken);
-    let call = queue.open(CallRules::default());
-    queue.add_worker(0, 1);
+    let (mut queue, mut model, call) = one_worker(1, CallRules::default());
     queue.push(call, model.chunk(0, &[1]));
     assert!(queue.assign().is_some());
     queue.answered(0, taken(0..1, Some((16, Duration::from_micros(16))))).unwrap();
