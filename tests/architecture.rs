@@ -16,13 +16,13 @@ const ROWS: [&[&str]; 20] = [
     &["task"],
     &["sys"],
     &["progress"],
-    &["fault_points"],
+    &["failpoints"],
     &["codec"],
     &["shared"],
-    &["between"],
+    &["sync"],
     &["wire"],
     &["output"],
-    &["registry"],
+    &["functions"],
     &["transport"],
     &["worker"],
     &["child"],
@@ -38,7 +38,7 @@ const OWNERS: [(&str, &str); 7] = [
     ("libc", "sys"),
     ("typeid", "sys"),
     ("bincode", "codec"),
-    ("inventory", "registry"),
+    ("inventory", "functions"),
     ("indicatif", "progress"),
     ("tracing", "trace"),
 ];
@@ -130,7 +130,7 @@ fn a_module_uses_the_rows_above_it_only() {
             }
             assert!(row(&used) < row(&module), "{} uses `{used}`, which stands below it", path.display());
             let strangers = STRANGERS.contains(&(module.as_str(), used.as_str()));
-            assert!(!strangers, "{} uses `{used}`: they meet in wire, transport and registry only", path.display());
+            assert!(!strangers, "{} uses `{used}`: they meet in wire, transport and functions only", path.display());
         }
     }
 }
@@ -140,8 +140,8 @@ fn transport_moves_bytes_and_runs_nothing() {
     for (path, text) in sources("runtime/src/transport") {
         // Its tests run tasks as a worker does.
         let is_test = path.components().any(|part| part.as_os_str() == "tests") || path.ends_with("tests.rs");
-        let names = used(product(&text)).contains("registry");
-        assert!(is_test || !names, "{} uses `registry`: what is run belongs to worker", path.display());
+        let names = used(product(&text)).contains("functions");
+        assert!(is_test || !names, "{} uses `functions`: what is run belongs to worker", path.display());
     }
 }
 

@@ -1,5 +1,5 @@
 //! A worker that dies in any state of the protocol costs the task that it was running, and no delay loses a wake-up. The states
-//! are the points of `runtime/src/fault_points.rs`; `tests/bin/faulty.rs` runs the maps, and checks that each task has one outcome,
+//! are the points of `runtime/src/failpoints.rs`; `tests/bin/faulty.rs` runs the maps, and checks that each task has one outcome,
 //! in order, that results are right, that no death is blamed twice, and that the pool goes on and leaves nothing.
 
 mod common;

@@ -1,7 +1,7 @@
 //! Where a process of the program turns out to be a worker, or goes on as itself.
 
 use crate::child::{self, EntryPoint, Marker};
-use crate::{pool, process, registry, sys, worker};
+use crate::{functions, pool, process, sys, worker};
 
 /// Serves tasks and never returns in a worker; returns at once in any other process.
 ///
@@ -54,13 +54,13 @@ impl Drop for Main {
     fn drop(&mut self) {
         // First, so that no idle worker waits with the program.
         pool::shutdown_global();
-        process::leave();
+        process::wait_for_children();
     }
 }
 
 /// The call that `#[poolmap::test]` puts first; `path` is `module_path!()` and the function's name.
 pub fn enter_test(path: &'static str) {
-    enter(EntryPoint::Test(registry::test_name(path)));
+    enter(EntryPoint::Test(functions::test_name(path)));
 }
 
 fn enter(entry: EntryPoint) {
@@ -73,6 +73,6 @@ fn enter(entry: EntryPoint) {
         if let Some(umask) = umask {
             sys::set_umask(umask);
         }
-        worker::run(parent, role, folder, process::leave);
+        worker::run(parent, role, folder, process::wait_for_children);
     }
 }

@@ -253,13 +253,13 @@
 #![deny(unsafe_code)]
 
 // A row may use the rows above it, and none below.
-mod between;
 mod child;
 mod codec;
 mod entry;
 mod error;
-mod fault_points;
+mod failpoints;
 mod foreign;
+mod functions;
 mod locks;
 mod macros;
 mod map;
@@ -267,8 +267,8 @@ mod output;
 mod pool;
 mod process;
 mod progress;
-mod registry;
 mod shared;
+mod sync;
 #[allow(unsafe_code, reason = "the one module of system calls")]
 mod sys;
 mod task;
@@ -285,12 +285,9 @@ pub mod __private;
 #[cfg(any(doc, doctest))]
 pub mod guide;
 
-pub use between::{
-    Barrier, BarrierWait, Counter, Event, Mutex, MutexGuard, Receiver, Semaphore, SemaphorePermit, SendError, Sender,
-    Values, channel,
-};
 pub use entry::init;
 pub use error::{CodecError, Error, RemoteError, Result, TaskError, TaskErrorKind};
+pub use functions::WorkerFn;
 pub use macros::{main, test, worker};
 pub use map::{
     AsCompleted, Captured, Collect, Map, OnError, PoolIter, PoolIterUnordered, Replace, Stop, TaskHandle, as_completed,
@@ -298,7 +295,10 @@ pub use map::{
 };
 pub use pool::{Builder, Pool, Stats, cpu_count, global_pool, shutdown_global};
 pub use process::{Process, ProcessHandle, ProcessInfo, active_children};
-pub use registry::WorkerFn;
 pub use shared::{Number, Shared, SharedChunks, SharedChunksMut, SharedPart, SharedSlice, SharedSliceMut, shared};
+pub use sync::{
+    Barrier, BarrierWait, Counter, Event, Mutex, MutexGuard, Receiver, Semaphore, SemaphorePermit, SendError, Sender,
+    Values, channel,
+};
 pub use task::{Output, WorkerInfo};
 pub use worker::{current_worker, task_seed};

@@ -1,8 +1,8 @@
 //! The locks of the parent's threads. They go on after a panic of their holder. In debug builds they know that code of the
 //! program's must not run while one is held, and that they are taken in one order.
 //!
-//! The contents of a chunk are dropped under the core's lock: that makes system calls, takes the arena's locks, and runs none of the
-//! program's code.
+//! The contents of a chunk are dropped under the lock of the pool's state: that makes system calls, takes the arena's locks, and runs
+//! none of the program's code.
 
 use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
@@ -22,7 +22,7 @@ pub(crate) enum Rank {
     PoolHandle,
     Submissions,
     /// A pool's scheduler, workers and phase.
-    Core,
+    PoolState,
     /// One `Process`.
     Child,
     /// One submitted task.
@@ -32,7 +32,7 @@ pub(crate) enum Rank {
     ArenaSize,
     ArenaParts,
     Buffers,
-    Lookers,
+    Pollers,
     Names,
 }
 

@@ -90,7 +90,7 @@ pub enum Output {
 
 /// Tasks that have their outcomes: of one chunk, their indices one after another.
 #[derive(Clone, Debug)]
-pub(crate) struct Done {
+pub(crate) struct CompletedTasks {
     pub(crate) first_index: usize,
     pub(crate) count: usize,
     pub(crate) outcomes: Outcomes,
@@ -114,7 +114,7 @@ pub(crate) enum Outcomes {
     Error(TaskErrorKind),
 }
 
-impl Done {
+impl CompletedTasks {
     /// The bytes of the results: they count against the window until they are yielded, as those of the arguments do.
     pub(crate) fn result_bytes(&self) -> usize {
         match &self.outcomes {

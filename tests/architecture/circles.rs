@@ -16,7 +16,7 @@ type Ties = BTreeMap<String, BTreeMap<String, Names>>;
 
 /// They close circles of two, and may: a type and its builder, a trait and what implements it, data and where it is read from.
 const ALLOWED: [(&str, &str, &str); 3] =
-    [("error", "call", "between"), ("map", "columns", "repeated"), ("pool", "handle", "builder")];
+    [("error", "call", "sync"), ("map", "columns", "broadcast"), ("pool", "handle", "builder")];
 
 /// The modules of a crate, each with the names that it imports and the paths that it uses.
 struct Modules(BTreeMap<Names, Module>);

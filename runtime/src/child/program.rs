@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use crate::error::{Error, Kind, Result};
-use crate::registry;
+use crate::functions;
 use crate::sys::{self, Folder};
 use crate::task::Role;
 
@@ -101,7 +101,7 @@ fn entered() -> Option<&'static EntryPoint> {
     match ENTRY.get() {
         Some(test @ EntryPoint::Test(_)) => Some(test),
         // A test that calls `init()` may be one of many, each of which a worker would run up to there.
-        entered => OFFERED.get_or_init(|| registry::first_test().map(EntryPoint::Test)).as_ref().or(entered),
+        entered => OFFERED.get_or_init(|| functions::first_test().map(EntryPoint::Test)).as_ref().or(entered),
     }
 }
 

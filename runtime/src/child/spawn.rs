@@ -7,11 +7,11 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 
 use super::program::{EntryPoint, MARKER, Marker, depth, program};
+use crate::functions;
 use crate::output::Files;
-use crate::registry;
 use crate::sys::{self, ChildProcess, Folder, Group, Spawn, Stdout, Surroundings};
 use crate::task::{Output, Role};
-use crate::transport::{Arena, Link};
+use crate::transport::{Arena, ParentChannel};
 use crate::wire::{Greeting, Welcome};
 
 /// The stack size of a program's first thread on most systems.
@@ -68,9 +68,9 @@ pub(crate) fn start(
     surroundings: &Surroundings,
     arena: Option<&Arena>,
     index: usize,
-) -> std::result::Result<(ChildProcess, Link), StartError> {
-    let greeting = Greeting::new(registry::fingerprint());
-    let (mut link, worker_end, memory) = Link::new(arena, greeting, start.frame_bytes_max)?;
+) -> std::result::Result<(ChildProcess, ParentChannel), StartError> {
+    let greeting = Greeting::new(functions::fingerprint());
+    let (mut channel, worker_end, memory) = ParentChannel::new(arena, greeting, start.frame_bytes_max)?;
     let welcome = Welcome {
         greeting,
         index: index as u64,
@@ -82,11 +82,11 @@ pub(crate) fn start(
         output: start.output,
     };
     let stdout = matches!(entry, EntryPoint::Test(_)).then(sys::stdout);
-    link.greet(welcome, arena, memory.as_ref(), stdout, Files::new(start.output)?)?;
+    channel.greet(welcome, arena, memory.as_ref(), stdout, Files::new(start.output)?)?;
     // It was sent, and each descriptor counts where they are few.
     drop(memory);
     let process = spawn(entry, start, surroundings, worker_end)?;
-    Ok((process, link))
+    Ok((process, channel))
 }
 
 /// Starts this program again, with its end of the channel.

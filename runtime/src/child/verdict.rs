@@ -4,11 +4,11 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::error::{Printed, TaskErrorKind};
-use crate::output::{LastWords, Rest};
-use crate::registry;
+use crate::functions;
+use crate::output::{FinalOutput, PendingOutput};
 use crate::sys::{Crash, End, Reason};
 use crate::task::{EXIT_FAILED, Origin};
-use crate::transport::{self, Fault, Link, Note};
+use crate::transport::{self, ChannelError, Note, ParentChannel};
 use crate::wire::PanicNote;
 
 /// Why a process is out of service.
@@ -40,12 +40,12 @@ pub(crate) enum Cause {
     PoolClosed,
 }
 
-impl From<Fault> for Cause {
-    fn from(fault: Fault) -> Self {
+impl From<ChannelError> for Cause {
+    fn from(fault: ChannelError) -> Self {
         match fault {
-            Fault::Closed => Self::Closed,
-            Fault::Violation(violation) => Self::Faulty(format!("it broke the protocol: {}", violation.0)),
-            Fault::Broken(message) => Self::Faulty(message),
+            ChannelError::Closed => Self::Closed,
+            ChannelError::Violation(violation) => Self::Faulty(format!("it broke the protocol: {}", violation.0)),
+            ChannelError::Broken(message) => Self::Faulty(message),
         }
     }
 }
@@ -97,17 +97,24 @@ pub(crate) struct Verdict {
     /// The output that this task printed, where output is captured.
     pub(crate) printed: Option<Box<Printed>>,
     /// Output that is still to be written, where it is tagged.
-    pub(crate) unwritten: Option<Rest>,
+    pub(crate) unwritten: Option<PendingOutput>,
 }
 
 impl Verdict {
     /// Judges an end. All that the process has sent was received before, and so many tasks had begun without a result; `has_started`
     /// says whether it had done what its parent needs of a start.
-    pub(crate) fn new(cause: Cause, end: End, pid: u32, link: &Link, begun: u32, has_started: bool) -> Self {
-        let verdict = Self::by_note(cause, end, pid, link.note(), has_started);
+    pub(crate) fn new(
+        cause: Cause,
+        end: End,
+        pid: u32,
+        channel: &ParentChannel,
+        begun: u32,
+        has_started: bool,
+    ) -> Self {
+        let verdict = Self::by_note(cause, end, pid, channel.note(), has_started);
         let (tail, printed, unwritten) =
-            link.last_words(registry::function_name).map_or_else(Default::default, |words| {
-                let LastWords { tail, printed, rest } = words;
+            channel.last_words(functions::function_name).map_or_else(Default::default, |words| {
+                let FinalOutput { tail, printed, rest } = words;
                 (tail, printed, rest)
             });
         let error = verdict.error.map(|error| with_tail(error, &tail));

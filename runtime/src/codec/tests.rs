@@ -47,16 +47,16 @@ fn across<A: Serialize, B: DeserializeOwned>(value: &A) -> Result<B, CodecError>
 #[derive(Debug, Serialize, Deserialize)]
 enum List {
     End,
-    Link(Box<List>),
+    ParentChannel(Box<List>),
 }
 
 impl Drop for List {
     fn drop(&mut self) {
         let mut next = match self {
             Self::End => return,
-            Self::Link(next) => std::mem::replace(&mut **next, Self::End),
+            Self::ParentChannel(next) => std::mem::replace(&mut **next, Self::End),
         };
-        while let Self::Link(link) = &mut next {
+        while let Self::ParentChannel(link) = &mut next {
             next = std::mem::replace(&mut **link, Self::End);
         }
     }
@@ -64,13 +64,13 @@ impl Drop for List {
 
 impl List {
     fn of(links: usize) -> Self {
-        (0..links).fold(Self::End, |list, _| Self::Link(Box::new(list)))
+        (0..links).fold(Self::End, |list, _| Self::ParentChannel(Box::new(list)))
     }
 
     fn len(&self) -> usize {
         std::iter::successors(Some(self), |list| match list {
             Self::End => None,
-            Self::Link(next) => Some(next),
+            Self::ParentChannel(next) => Some(next),
         })
         .count()
             - 1

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{BetweenFailure, TaskError, TaskErrorKind};
+use super::{SyncError, TaskError, TaskErrorKind};
 
 /// Reports why a call failed.
 ///
@@ -66,7 +66,7 @@ pub(crate) enum Kind {
     Forked(&'static str),
     /// The process of this name was started by another process, of which this one was forked.
     NotParent(String),
-    Between(BetweenFailure),
+    Sync(SyncError),
 }
 
 /// Which iterators of a call differ in length.
@@ -210,7 +210,7 @@ impl fmt::Display for Error {
             ),
             Kind::Task(task) => task.fmt(f),
             Kind::Start(failure) => f.write_str(&failure.message),
-            Kind::Between(failure) => f.write_str(&failure.message),
+            Kind::Sync(failure) => f.write_str(&failure.message),
             Kind::Closed => {
                 f.write_str("the pool was shut down: make another one, or shut it down after the last call")
             }

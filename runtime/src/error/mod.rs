@@ -1,19 +1,19 @@
 //! The errors, as plain data: nothing here knows how a worker is started or how bytes travel.
 
-mod between;
 mod call;
 mod chain;
 mod codec;
 mod remote;
 mod signal;
+mod sync;
 mod task;
 
-pub(crate) use between::{Between, BetweenFailure};
 pub use call::Error;
 pub(crate) use call::{Kind, LengthMismatch, Place, StartFailure};
 pub use codec::CodecError;
 pub use remote::RemoteError;
 pub(crate) use remote::TypedValue;
+pub(crate) use sync::{SyncError, SyncErrorKind};
 pub(crate) use task::Printed;
 pub use task::{TaskError, TaskErrorKind};
 

@@ -1,13 +1,13 @@
 //! One call: the smallest map.
 
-use super::columns::{Columns, Length, Pulled};
-use super::engine::{Engine, Late, Unread};
+use super::columns::{Columns, ColumnsRead, Length};
+use super::engine::{Engine, ErrorTiming, OnDeadline};
 use super::handle::encode;
 use super::options::Options;
 use crate::codec::Encoder;
 use crate::error::{CodecError, Error, Kind, Result};
+use crate::functions::WorkerFn;
 use crate::pool::Pool;
-use crate::registry::WorkerFn;
 
 impl Pool {
     /// Runs one call in a worker, and returns its output. The task's index is 0.
@@ -41,8 +41,8 @@ impl Pool {
             encode(&*self.unstarted_shared()?, &call)?;
         }
         let mut engine =
-            Engine::<F, _>::new(self.shared()?, OneCall { call, left: 1 }, Options::default(), Unread::TimedOut)?;
-        match engine.next_any(Late::Now)? {
+            Engine::<F, _>::new(self.shared()?, OneCall { call, left: 1 }, Options::default(), OnDeadline::TimedOut)?;
+        match engine.next_any(ErrorTiming::Now)? {
             Some((_, outcome)) => outcome.map_err(Error::from),
             // The one row has one outcome, unless the pool is shut down.
             None => Err(Error::new(Kind::Closed)),
@@ -65,9 +65,9 @@ impl<F: WorkerFn> Columns for OneCall<F> {
         visit(Length::Known(self.left));
     }
 
-    fn pull(&mut self, _shortest: bool) -> std::result::Result<(), Pulled> {
+    fn pull(&mut self, _shortest: bool) -> std::result::Result<(), ColumnsRead> {
         match std::mem::take(&mut self.left) {
-            0 => Err(Pulled::default().and(false)),
+            0 => Err(ColumnsRead::default().and(false)),
             _ => Ok(()),
         }
     }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::columns::{Column, Columns, Length, Source};
-use super::engine::{Engine, Late, Unread};
+use super::engine::{Engine, ErrorTiming, OnDeadline};
 use super::iter::{PoolIter, PoolIterUnordered};
 use super::on_error::{OnError, Stop};
 use super::options::Options;
 use crate::error::{Error, Kind, Result, TaskError};
+use crate::functions::{Given, Item, Named, WorkerFn};
 use crate::pool::{self, Pool, PoolShared};
 use crate::progress::ShowProgress;
-use crate::registry::{Given, Item, Named, WorkerFn};
 
 /// Describes a map before it runs. [`pool_map!`](crate::pool_map) and the other macros build one.
 ///
@@ -137,7 +137,7 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
     ///
     /// The errors of the call as a whole that are known before any task runs.
     pub fn iter(self) -> Result<PoolIter<F, A>> {
-        self.engine(Unread::Failed).map(PoolIter::new)
+        self.engine(OnDeadline::Failed).map(PoolIter::new)
     }
 
     /// Runs the map lazily, with indices and results as tasks finish. This is
@@ -147,7 +147,7 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
     ///
     /// The errors of the call as a whole that are known before any task runs.
     pub fn iter_unordered(self) -> Result<PoolIterUnordered<F, A>> {
-        self.engine(Unread::Failed).map(PoolIterUnordered::new)
+        self.engine(OnDeadline::Failed).map(PoolIterUnordered::new)
     }
 
     /// Runs it, and gathers what is made of each output and of each error, in order, until that fails.
@@ -160,7 +160,7 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
         let mut gathered = Gathered::new(engine.length());
         if engine.executes_again() {
             // A task that is executed again leaves a gap in its batch.
-            while let Some((index, outcome)) = engine.next_any(Late::Now)? {
+            while let Some((index, outcome)) = engine.next_any(ErrorTiming::Now)? {
                 let item = outcome.map_or_else(&of_error, |output| Ok(of_output(output)))?;
                 gathered.place(index, 1).push(item);
                 gathered.join();
@@ -185,17 +185,17 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
     }
 
     pub(super) fn finite_engine(self) -> Result<Engine<F, A>> {
-        let engine = self.engine(Unread::TimedOut)?;
+        let engine = self.engine(OnDeadline::TimedOut)?;
         match engine.length() {
             Length::Endless => Err(Error::new(Kind::Endless)),
             _ => Ok(engine),
         }
     }
 
-    fn engine(self, unread: Unread) -> Result<Engine<F, A>> {
+    fn engine(self, on_deadline: OnDeadline) -> Result<Engine<F, A>> {
         self.options.check()?;
         let (shared, unstarted) = self.target()?;
-        Ok(Engine::new(shared, self.columns, self.options, unread)?.starting(unstarted))
+        Ok(Engine::new(shared, self.columns, self.options, on_deadline)?.starting(unstarted))
     }
 
     /// The pool that it runs on, and the same again if that is to be started before the first task.

@@ -3,7 +3,7 @@
 use super::builder::{Gathered, Map};
 use super::columns::Columns;
 use crate::error::{Error, Printed, Result, TaskError};
-use crate::registry::WorkerFn;
+use crate::functions::WorkerFn;
 use crate::task::Output;
 
 /// Holds the outcome of a task and its printed output. [`pool_map_captured!`](crate::pool_map_captured) returns one for each task.

@@ -3,10 +3,10 @@
 
 use std::marker::PhantomData;
 
-use super::repeated::Repeated;
+use super::broadcast::Repeated;
 use crate::codec::Encoder;
 use crate::error::CodecError;
-use crate::registry::{EncodeAs, EncodeOwned};
+use crate::functions::{EncodeAs, EncodeOwned};
 use crate::shared::Shared;
 
 /// A value that can stand in the place of an iterator.
@@ -155,21 +155,21 @@ pub trait Columns {
     /// # Errors
     ///
     /// Some columns have ended.
-    fn pull(&mut self, shortest: bool) -> Result<Self::Row, Pulled>;
+    fn pull(&mut self, shortest: bool) -> Result<Self::Row, ColumnsRead>;
     /// Encodes a row that was pulled.
     fn encode(&mut self, row: Self::Row, encoder: &mut Encoder<'_>) -> Result<(), CodecError>;
 }
 
 /// The columns that have ended at a pull of all: from the first column on, a bit for each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pulled {
+pub struct ColumnsRead {
     /// The columns that were asked.
     pub asked: u32,
     /// Those that gave an item.
     pub given: u32,
 }
 
-impl Pulled {
+impl ColumnsRead {
     /// So many columns were asked, and gave an item.
     pub(crate) fn whole(columns: u32) -> Self {
         let bits = (1 << columns) - 1;
@@ -191,7 +191,7 @@ impl Columns for () {
     fn lengths(&self, _visit: &mut dyn FnMut(Length)) {}
 
     #[inline(always)]
-    fn pull(&mut self, _shortest: bool) -> Result<(), Pulled> {
+    fn pull(&mut self, _shortest: bool) -> Result<(), ColumnsRead> {
         Ok(())
     }
 
@@ -212,11 +212,11 @@ impl<A: Columns, C: Column> Columns for (A, C) {
     }
 
     #[inline(always)]
-    fn pull(&mut self, shortest: bool) -> Result<Self::Row, Pulled> {
+    fn pull(&mut self, shortest: bool) -> Result<Self::Row, ColumnsRead> {
         match self.0.pull(shortest) {
             Ok(row) => match self.1.pull() {
                 Some(item) => Ok((row, item)),
-                None => Err(Pulled::whole(A::COUNT).and(false)),
+                None => Err(ColumnsRead::whole(A::COUNT).and(false)),
             },
             Err(pulled) if shortest => Err(pulled),
             Err(pulled) => Err(pulled.and(self.1.pull().is_some())),

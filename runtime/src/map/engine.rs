@@ -1,29 +1,29 @@
 //! The lazy engine behind every map: reads the iterators as far as the window allows, encodes rows into chunks, and decodes
 //! results, all on the calling thread.
 
-mod again;
+mod batch;
 mod input;
-mod written;
+mod retry;
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use self::again::Retries;
 use self::input::StagingBuffer;
+use self::retry::Retries;
 use super::columns::{Columns, Length};
 use super::options::Options;
-use super::replies::{Indexed, Replies};
-use super::rows::Rows;
+use super::results::{Indexed, ResultDecoder};
+use super::zip::Rows;
 use crate::error::{Error, Kind, Result, TaskErrorKind};
+use crate::functions::WorkerFn;
 use crate::pool::{self, CallFailure, CallId, CallRules, Consumer, Pool, PoolShared, Step};
 use crate::progress::{Ended, Shown};
-use crate::registry::WorkerFn;
-use crate::task::{Done, Outcomes, Output};
+use crate::task::{CompletedTasks, Outcomes, Output};
 use crate::trace;
 use crate::transport::{Chunk, Sharing};
-use written::{FIRST_ATTEMPT, never_begun};
+use batch::{FIRST_ATTEMPT, never_begun};
 
 /// The default window, in tasks.
 const WINDOW: usize = 1 << 16;
@@ -37,7 +37,7 @@ const LOOK_TASKS: u32 = 64;
 
 /// When a failure of the call as a whole, such as iterators that do not end together, is reported.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Late {
+pub(super) enum ErrorTiming {
     /// As soon as it is known.
     Now,
     /// After the results of what was read before.
@@ -46,7 +46,7 @@ pub(super) enum Late {
 
 /// The outcome of rows that were not read when the deadline comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unread {
+pub(super) enum OnDeadline {
     /// Each is a task that has timed out.
     TimedOut,
     /// The call ends before them.
@@ -64,9 +64,9 @@ pub(super) struct Engine<F: WorkerFn, A> {
     window: usize,
     /// When the call's time is over, and what it was.
     deadline: Option<(Instant, Duration)>,
-    unread: Unread,
+    on_deadline: OnDeadline,
     /// Tasks that have their outcome, not yet given out.
-    ready: VecDeque<Replies>,
+    ready: VecDeque<ResultDecoder>,
     /// The arguments of tasks that may fail, if they are to be executed again.
     again: Option<Retries>,
     /// Tasks read, and not yet yielded.
@@ -96,16 +96,16 @@ pub(super) struct Engine<F: WorkerFn, A> {
 
 impl<F: WorkerFn, A: Columns> Engine<F, A> {
     /// Checks the options and the lengths, and opens the call.
-    pub(super) fn new(shared: Arc<PoolShared>, columns: A, options: Options, unread: Unread) -> Result<Self> {
+    pub(super) fn new(shared: Arc<PoolShared>, columns: A, options: Options, on_deadline: OnDeadline) -> Result<Self> {
         options.check()?;
         let now = Instant::now();
         // One that lies behind the end of the clock never comes.
         let deadline = options.deadline.and_then(|limit| Some((now.checked_add(limit)?, limit)));
         let rows = Rows::new(columns, F::__registration(), options.shortest)?;
         let Options { chunk_size, attempts, limits, progress, .. } = options;
-        let pace = match unread {
-            Unread::TimedOut => Consumer::Waited,
-            Unread::Failed => Consumer::Pulled,
+        let pace = match on_deadline {
+            OnDeadline::TimedOut => Consumer::Waited,
+            OnDeadline::Failed => Consumer::Pulled,
         };
         let attempts = attempts.unwrap_or(FIRST_ATTEMPT);
         let is_folded = options.merge.is_some();
@@ -126,7 +126,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             again: options.retry.executions.map(|_| Retries::default()),
             options,
             deadline,
-            unread,
+            on_deadline,
             ready: VecDeque::new(),
             outstanding: 0,
             outstanding_bytes: 0,
@@ -163,7 +163,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
 
     /// The next task that has its outcome, in any order; none after the last. It counts against the window until
     /// [`yielded`](Self::yielded) is called with its bytes.
-    pub(super) fn next(&mut self, late: Late) -> Result<Option<(Indexed<F::Output>, usize)>> {
+    pub(super) fn next(&mut self, late: ErrorTiming) -> Result<Option<(Indexed<F::Output>, usize)>> {
         self.check_process()?;
         // An iterator that panics leaves its task without an outcome: the map ends there.
         if std::mem::replace(&mut self.in_foreign_code, true) {
@@ -174,9 +174,9 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         next
     }
 
-    fn advance(&mut self, late: Late) -> Result<Option<(Indexed<F::Output>, usize)>> {
+    fn advance(&mut self, late: ErrorTiming) -> Result<Option<(Indexed<F::Output>, usize)>> {
         loop {
-            if late == Late::Now
+            if late == ErrorTiming::Now
                 && let Some(failure) = self.failure.take()
             {
                 return Err(failure);
@@ -184,8 +184,8 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             if let Some(next) = self.next_ready() {
                 self.since_look += 1;
                 // The clock takes as long as several short tasks.
-                let is_look = self.since_look.is_power_of_two() || self.since_look.is_multiple_of(LOOK_TASKS);
-                if late == Late::AfterResults && is_look && self.last_step.elapsed() > TOP_UP_INTERVAL {
+                let is_clock_check = self.since_look.is_power_of_two() || self.since_look.is_multiple_of(LOOK_TASKS);
+                if late == ErrorTiming::AfterResults && is_clock_check && self.last_step.elapsed() > TOP_UP_INTERVAL {
                     self.top_up();
                 }
                 return Ok(Some(next));
@@ -199,7 +199,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
 
     /// The next tasks that have their outcomes, in any order; none after the last. They count against the window until
     /// [`batch_yielded`](Self::batch_yielded) is called with their bytes.
-    pub(super) fn next_batch(&mut self) -> Result<Option<Replies>> {
+    pub(super) fn next_batch(&mut self) -> Result<Option<ResultDecoder>> {
         self.check_process()?;
         loop {
             if let Some(failure) = self.failure.take() {
@@ -217,7 +217,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     }
 
     /// All of a batch, of so many bytes, have been yielded.
-    pub(super) fn batch_yielded(&mut self, batch: Replies, bytes: usize) {
+    pub(super) fn batch_yielded(&mut self, batch: ResultDecoder, bytes: usize) {
         self.outstanding -= self.in_batch;
         self.outstanding_bytes -= bytes;
         self.end_batch(batch);
@@ -244,11 +244,11 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         let next_again = self.again.as_ref().and_then(Retries::next_at);
         let until = self.deadline.map(|(until, _)| until).into_iter().chain(next_again).min();
         let step = self.shared.step(self.call, reads, self.rows.left(), until);
-        self.take_in(step);
+        self.apply_step(step);
     }
 
     /// The next task that has its outcome, which is yielded at once.
-    pub(super) fn next_any(&mut self, late: Late) -> Result<Option<Indexed<F::Output>>> {
+    pub(super) fn next_any(&mut self, late: ErrorTiming) -> Result<Option<Indexed<F::Output>>> {
         let next = self.next(late)?;
         Ok(next.map(|(indexed, bytes)| {
             self.yielded(bytes);
@@ -273,10 +273,10 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     fn top_up(&mut self) {
         let reads = self.reads() && !self.slow_input;
         let step = self.shared.try_step(self.call, reads, self.rows.left());
-        self.take_in(step);
+        self.apply_step(step);
     }
 
-    fn take_in(&mut self, step: Result<Step, CallFailure>) {
+    fn apply_step(&mut self, step: Result<Step, CallFailure>) {
         let step = match step {
             Ok(step) => step,
             Err(CallFailure::Start(failure)) if std::mem::take(&mut self.has_results) => {
@@ -330,7 +330,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     /// Ends the call, whose time is over or which has no workers: every task without a result ends with this error, and what was
     /// not read, where that is lazy, with this failure.
     fn expire(&mut self, error: &TaskErrorKind, failure: Error) {
-        self.shared.expire(self.call, error, self.options.running());
+        self.shared.expire(self.call, error, self.options.on_cancel());
         if let Ok(step) = self.shared.try_step(self.call, false, None) {
             self.all_arrived(step.done);
         }
@@ -338,9 +338,9 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         if self.rows.is_at_end() {
             return;
         }
-        match self.unread {
-            Unread::Failed => self.failure = Some(failure),
-            Unread::TimedOut => {
+        match self.on_deadline {
+            OnDeadline::Failed => self.failure = Some(failure),
+            OnDeadline::TimedOut => {
                 let first_index = self.rows.pulled();
                 match self.rows.skip() {
                     Ok(0) => {}
@@ -355,8 +355,8 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         self.rows.end();
     }
 
-    fn all_arrived(&mut self, done: Vec<Done>) {
-        self.outstanding_bytes += done.iter().map(Done::result_bytes).sum::<usize>();
+    fn all_arrived(&mut self, done: Vec<CompletedTasks>) {
+        self.outstanding_bytes += done.iter().map(CompletedTasks::result_bytes).sum::<usize>();
         self.has_results |= done.iter().any(|done| matches!(done.outcomes, Outcomes::Records(_)));
         done.into_iter().for_each(|done| self.arrived(done));
     }
@@ -393,9 +393,9 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         }
     }
 
-    fn end_batch(&self, mut batch: Replies) {
+    fn end_batch(&self, mut batch: ResultDecoder) {
         if let Some((worker, what)) = batch.fault() {
-            self.shared.distrust(worker, what);
+            self.shared.quarantine(worker, what);
         }
         if let Some(buffer) = batch.into_buffer() {
             self.shared.arena().buffers().give(buffer);
@@ -410,7 +410,7 @@ impl<F: WorkerFn, A> Drop for Engine<F, A> {
             std::mem::forget((Arc::clone(&self.shared), self.again.take(), self.shown.take()));
             return;
         }
-        self.shared.close(self.call, self.options.running());
+        self.shared.close(self.call, self.options.on_cancel());
         trace::call_closed(F::__registration().path(), self.outcomes);
         if let Some(shown) = &mut self.shown {
             shown.end(Ended::Early);

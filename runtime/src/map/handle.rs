@@ -8,12 +8,12 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::captured::{self, Captured};
-use super::replies::Replies;
+use super::results::ResultDecoder;
 use crate::error::{CodecError, Error, Kind, Result, TaskError, TaskErrorKind};
 use crate::foreign;
+use crate::functions::{EncodedCall, WorkerFn};
 use crate::pool::{Outcome, Pool, PoolShared, Submitted, single_chunk};
-use crate::registry::{EncodedCall, WorkerFn};
-use crate::task::{Done, Output};
+use crate::task::{CompletedTasks, Output};
 use crate::wire::OVERHEAD_BYTES;
 
 impl Pool {
@@ -252,8 +252,8 @@ impl<T> TaskHandle<T> {
 
     /// Lets `wait` wait for a wake-up: in a callback, which keeps the pool's thread from its work, only for a while, after that work
     /// was done.
-    pub(super) fn wait_a_while<R>(&self, wait: impl FnOnce(Option<Duration>) -> R) -> R {
-        wait(if self.is_here() { self.shared.work_in_callback() } else { None })
+    pub(super) fn park_or_pump<R>(&self, wait: impl FnOnce(Option<Duration>) -> R) -> R {
+        wait(if self.is_here() { self.shared.pump() } else { None })
     }
 
     pub(super) fn submitted(&self) -> &Submitted {
@@ -300,26 +300,30 @@ impl<T> fmt::Debug for TaskHandle<T> {
 /// The output of the one task, or why there is none, and what it has printed.
 fn decode<F: WorkerFn>(shared: &PoolShared, outcome: Outcome) -> Result<Captured<F::Output>> {
     let done = outcome?;
-    Ok(decode_captured::<F>(Some(shared), shared.output(), Done { first_index: 0, ..done }))
+    Ok(decode_captured::<F>(Some(shared), shared.output(), CompletedTasks { first_index: 0, ..done }))
 }
 
 /// The output of a task that has its outcome.
 pub(super) fn decode_done<F: WorkerFn>(
     shared: Option<&PoolShared>,
     output: Output,
-    done: Done,
+    done: CompletedTasks,
 ) -> std::result::Result<F::Output, TaskError> {
     decode_captured::<F>(shared, output, done).outcome
 }
 
 /// The same with what it has printed. A worker whose results make no sense is taken out of service, where there is the pool.
-fn decode_captured<F: WorkerFn>(shared: Option<&PoolShared>, output: Output, done: Done) -> Captured<F::Output> {
-    let mut replies = Replies::new(done, output);
+fn decode_captured<F: WorkerFn>(
+    shared: Option<&PoolShared>,
+    output: Output,
+    done: CompletedTasks,
+) -> Captured<F::Output> {
+    let mut replies = ResultDecoder::new(done, output);
     let ((_, outcome), _) = replies.next::<F>().expect("one task has one outcome");
     if let Some(shared) = shared
         && let Some((worker, what)) = replies.fault()
     {
-        shared.distrust(worker, what);
+        shared.quarantine(worker, what);
     }
     Captured::new(outcome, replies.take_printed())
 }

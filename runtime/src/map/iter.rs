@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::iter::FusedIterator;
 
 use super::columns::Columns;
-use super::engine::{Engine, Late};
-use super::replies::Indexed;
+use super::engine::{Engine, ErrorTiming};
+use super::results::Indexed;
 use crate::error::{Error, TaskError};
-use crate::registry::WorkerFn;
+use crate::functions::WorkerFn;
 
 /// Iterates over the results of a map, in order. [`pool_iter!`](crate::pool_iter) returns it.
 ///
@@ -54,7 +54,7 @@ impl<F: WorkerFn, A: Columns> Iterator for PoolIter<F, A> {
                 self.next_index += 1;
                 return Some(outcome.map_err(Error::from));
             }
-            match engine.next(Late::AfterResults) {
+            match engine.next(ErrorTiming::AfterResults) {
                 Ok(Some((indexed, bytes))) => self.keep(indexed, bytes),
                 Ok(None) => self.engine = None,
                 Err(error) => {
@@ -89,7 +89,7 @@ impl<F: WorkerFn, A: Columns> Iterator for PoolIterUnordered<F, A> {
     type Item = Result<(usize, F::Output), Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match self.engine.as_mut()?.next_any(Late::AfterResults) {
+        match self.engine.as_mut()?.next_any(ErrorTiming::AfterResults) {
             Ok(Some((index, outcome))) => Some(outcome.map(|output| (index, output)).map_err(Error::from)),
             Ok(None) => {
                 self.engine = None;

@@ -1,27 +1,27 @@
 //! Maps: typed fronts of the pool, all on one lazy engine.
 
 mod apply;
+mod as_completed;
+mod broadcast;
 mod builder;
 mod captured;
 mod columns;
-mod completed;
 mod engine;
 mod handle;
-mod hooks;
 mod iter;
 mod on_error;
+mod on_workers;
 mod options;
 mod reduce;
-mod repeated;
-mod replies;
-mod retry;
-mod rows;
+mod results;
+mod retry_policy;
 mod tuples;
+mod zip;
 
+pub use as_completed::{AsCompleted, as_completed, wait_any};
 pub use builder::{Map, Position, call};
 pub use captured::Captured;
-pub use columns::{Column, Columns, Length, Pulled, Source};
-pub use completed::{AsCompleted, as_completed, wait_any};
+pub use columns::{Column, Columns, ColumnsRead, Length, Source};
 pub use handle::TaskHandle;
 pub use iter::{PoolIter, PoolIterUnordered};
 pub use on_error::{Collect, OnError, Replace, Stop};

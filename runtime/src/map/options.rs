@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::retry::RetryRules;
+use super::retry_policy::RetryRules;
 use crate::error::{Error, Result};
-use crate::pool::{Limits, Running};
+use crate::pool::{Limits, OnCancel};
 use crate::sys;
 
 /// The options of a map.
@@ -51,7 +51,7 @@ impl Options {
     }
 
     /// How the call treats its running tasks if it ends early.
-    pub(super) fn running(&self) -> Running {
-        if self.finish_running { Running::Finish } else { Running::Kill }
+    pub(super) fn on_cancel(&self) -> OnCancel {
+        if self.finish_running { OnCancel::Finish } else { OnCancel::Kill }
     }
 }

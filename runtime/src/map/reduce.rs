@@ -5,10 +5,10 @@ use std::marker::PhantomData;
 
 use super::builder::Map;
 use super::columns::Columns;
-use super::engine::{Engine, Late};
+use super::engine::{Engine, ErrorTiming};
 use crate::codec::{Decoder, Encoder};
 use crate::error::{CodecError, Result};
-use crate::registry::{Folded, Folding, Itself, MergeOf, Registration, TaskAbort, TaskCall, WorkerFn};
+use crate::functions::{Folded, Folding, Itself, MergeOf, Registration, TaskAbort, TaskCall, WorkerFn};
 use crate::task::Output;
 
 /// The function that merges two outputs, if it is that of the worker function `G`.
@@ -79,7 +79,7 @@ impl<F: WorkerFn, A: Columns> Map<'_, F, A> {
             }
             engine.batch_yielded(batch, bytes_in_all);
         }
-        while let Some((_, outcome)) = engine.next_any(Late::Now)? {
+        while let Some((_, outcome)) = engine.next_any(ErrorTiming::Now)? {
             outcome?;
         }
         Ok(())
@@ -110,7 +110,7 @@ fn fold<F: WorkerFn, A: Columns, T>(
         engine.batch_yielded(batch, bytes_in_all);
         ranges.add(start, count, folded);
     }
-    while let Some((index, outcome)) = engine.next_any(Late::Now)? {
+    while let Some((index, outcome)) = engine.next_any(ErrorTiming::Now)? {
         ranges.add(index, 1, of_output(outcome?));
     }
     Ok(ranges.into_one(identity))

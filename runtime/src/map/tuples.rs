@@ -3,10 +3,10 @@
 use std::marker::PhantomData;
 
 use super::builder::Map;
-use super::columns::{Columns, Length, Pulled};
+use super::columns::{Columns, ColumnsRead, Length};
 use crate::codec::Encoder;
 use crate::error::CodecError;
-use crate::registry::{Item, Named, Parameter, ParameterOf, Parameters, WorkerFn};
+use crate::functions::{Item, Named, Parameter, ParameterOf, Parameters, WorkerFn};
 
 /// A map of `F`, to which an iterator of tuples will be added; `_value` is what the name of `F` is as a value.
 pub fn call_tuples<'p, F, const TAKEN: usize, V, G>(_value: V) -> Map<'p, G>
@@ -123,8 +123,8 @@ impl<I: Iterator, F> Columns for Unpacked<I, F> {
     }
 
     #[inline(always)]
-    fn pull(&mut self, _shortest: bool) -> Result<I::Item, Pulled> {
-        self.tuples.next().ok_or(Pulled::default().and(false))
+    fn pull(&mut self, _shortest: bool) -> Result<I::Item, ColumnsRead> {
+        self.tuples.next().ok_or(ColumnsRead::default().and(false))
     }
 
     #[inline(always)]

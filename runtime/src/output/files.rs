@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
-use super::kept::{KEPT_BYTES_MAX, text};
+use super::captured::{KEPT_BYTES_MAX, text};
 use super::lines::{Open, piece, tag};
 use crate::error::Printed;
 use crate::sys;
@@ -87,11 +87,11 @@ impl Files {
     }
 
     /// Returns the output of the task that a worker was running when it ended. `name` gives the name of a function.
-    pub(crate) fn last_words(&self, name: impl FnOnce(u32) -> Option<&'static str>) -> LastWords {
+    pub(crate) fn last_words(&self, name: impl FnOnce(u32) -> Option<&'static str>) -> FinalOutput {
         let marks = self.marks();
         let end = size(&self.stderr);
         let tail = text(&read(&self.stderr, marks.begin[1].max(end.saturating_sub(TAIL_BYTES_MAX)), end));
-        let mut words = LastWords { tail, printed: None, rest: None };
+        let mut words = FinalOutput { tail, printed: None, rest: None };
         if self.output == Output::Captured {
             let [stdout, stderr] = [0, 1].map(|stream| text(&kept(self.both()[stream], marks.begin[stream])));
             words.printed = Some(Box::new(Printed { stdout, stderr }));
@@ -99,29 +99,29 @@ impl Files {
             let function = marks.function.checked_sub(1).and_then(|function| name(u32::try_from(function).ok()?));
             let tag = function.map_or_else(|| "[worker] ".to_owned(), |name| tag(name, marks.index));
             let texts = [0, 1].map(|stream| kept(self.both()[stream], marks.written[stream]));
-            words.rest = Some(Rest { tag, texts });
+            words.rest = Some(PendingOutput { tag, texts });
         }
         words
     }
 }
 
 /// The output of a worker's last task.
-pub(crate) struct LastWords {
+pub(crate) struct FinalOutput {
     /// The end of its standard error.
     pub(crate) tail: String,
     /// All of it, where it is captured.
     pub(crate) printed: Option<Box<Printed>>,
     /// The output that is still to be written, where it is tagged.
-    pub(crate) rest: Option<Rest>,
+    pub(crate) rest: Option<PendingOutput>,
 }
 
 /// The output of a worker that is still to be written.
-pub(crate) struct Rest {
+pub(crate) struct PendingOutput {
     tag: String,
     texts: [Vec<u8>; 2],
 }
 
-impl Rest {
+impl PendingOutput {
     /// Writes what can be written without waiting; gives back what cannot.
     pub(crate) fn write_now(self) -> Option<Self> {
         self.write(Duration::ZERO)

@@ -8,11 +8,11 @@
 //! 3. When a worker has ended, the parent reads what it printed since the mark, or since what it wrote last. It trusts nothing of
 //!    what it reads, and reads no more than a bound.
 
+mod capture_thread;
+mod captured;
 mod files;
-mod keeper;
-mod kept;
 mod lines;
 
-pub(crate) use files::{Files, LastWords, Rest};
-pub(crate) use keeper::{begin, finish, is_kept, start};
-pub(crate) use kept::split;
+pub(crate) use capture_thread::{begin, finish, is_kept, start};
+pub(crate) use captured::split;
+pub(crate) use files::{Files, FinalOutput, PendingOutput};

@@ -7,7 +7,7 @@ use super::recycling::Retirement;
 use super::rules::{Settings, Transport};
 use crate::child::{self, Start};
 use crate::error::{Error, Result};
-use crate::registry::EncodedCall;
+use crate::functions::EncodedCall;
 use crate::sys;
 use crate::task::{Output, Role};
 use crate::wire;

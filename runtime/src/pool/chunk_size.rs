@@ -9,10 +9,10 @@ pub(super) const TARGET: Duration = Duration::from_micros(500);
 pub(super) const TARGET_FOLDED: Duration = Duration::from_millis(10);
 
 /// A worker is given about so much work ahead, so that the parent sleeps meanwhile.
-const AHEAD: Duration = Duration::from_millis(4);
+const LOOKAHEAD: Duration = Duration::from_millis(4);
 
 /// Behind a chunk that takes longer nothing waits: the time until the next one comes is little against it.
-const LONG: Duration = Duration::from_millis(1);
+const NO_LOOKAHEAD_ABOVE: Duration = Duration::from_millis(1);
 
 /// Nothing waits behind a chunk before so many tasks are timed: the first say little of the next.
 const KNOWN_TASKS: usize = 16;
@@ -29,7 +29,7 @@ const DEPTH_MAX: usize = 8;
 const DEPTH_FIXED: usize = 2;
 
 /// There, a chunk that takes longer has none behind it, so that no task waits for a long one.
-const LONG_FIXED: Duration = Duration::from_millis(2);
+const NO_LOOKAHEAD_ABOVE_SOCKET: Duration = Duration::from_millis(2);
 
 /// There, chunks of fewer tasks have none behind them: their tasks are few or long, or were asked to go one by one.
 const DEEP_TASKS_MIN: usize = 8;
@@ -39,14 +39,14 @@ const TASKS_MAX: usize = 1 << 16;
 
 /// Whether tasks that a worker has not begun can be taken back from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Return {
-    Taken,
-    Never,
+pub(super) enum Revocation {
+    Supported,
+    Unsupported,
 }
 
 /// How it is learnt that a worker is at a task for long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Patience {
+pub(super) enum StallEvidence {
     /// It has given no result for so long.
     Since(Duration),
     /// It begins no other task while it is watched for so long, which is no longer than a message takes.
@@ -86,15 +86,15 @@ impl ChunkSize {
     }
 
     /// The size of the next chunk, when so many tasks are left (if that is known) for so many workers.
-    pub(super) fn next(&self, left: Option<usize>, workers: usize, returns: Return) -> usize {
-        match (self.fixed, returns) {
-            (Some(fixed), Return::Never) => return fixed,
+    pub(super) fn next(&self, left: Option<usize>, workers: usize, revocation: Revocation) -> usize {
+        match (self.fixed, revocation) {
+            (Some(fixed), Revocation::Unsupported) => return fixed,
             // The worker claims as many as were asked for; what is sent is a multiple of that.
-            (Some(fixed), Return::Taken) => return (self.fitting() / fixed).max(1).saturating_mul(fixed),
+            (Some(fixed), Revocation::Supported) => return (self.fitting() / fixed).max(1).saturating_mul(fixed),
             _ => {}
         }
         // Tasks that cannot be taken back must be known to be short.
-        if returns == Return::Never && self.timed < KNOWN_TASKS {
+        if revocation == Revocation::Unsupported && self.timed < KNOWN_TASKS {
             return 1;
         }
         // Smaller towards the end, so that the workers end together.
@@ -128,28 +128,28 @@ impl ChunkSize {
     }
 
     /// How long a worker may be at a task before it is taken to be at it for long.
-    pub(super) fn patience(&self) -> Patience {
+    pub(super) fn patience(&self) -> StallEvidence {
         match self.per_task {
-            Some(per_task) if self.fixed == Some(1) => Patience::Watched(per_task * 2 + WATCHED_MIN),
-            per_task => Patience::Since((per_task.unwrap_or_default() * 4).max(PATIENCE_MIN)),
+            Some(per_task) if self.fixed == Some(1) => StallEvidence::Watched(per_task * 2 + WATCHED_MIN),
+            per_task => StallEvidence::Since((per_task.unwrap_or_default() * 4).max(PATIENCE_MIN)),
         }
     }
 
     /// How many chunks a worker may have at once.
-    pub(super) fn depth(&self, returns: Return) -> usize {
+    pub(super) fn depth(&self, revocation: Revocation) -> usize {
         let Some(per_task) = self.per_task.filter(|_| self.timed >= KNOWN_TASKS && self.may_look_ahead()) else {
             return 1;
         };
-        let tasks = self.next(None, 1, returns);
+        let tasks = self.next(None, 1, revocation);
         let chunk = per_task.saturating_mul(u32::try_from(tasks).unwrap_or(u32::MAX));
-        match returns {
-            Return::Taken if chunk > LONG => 1,
-            Return::Taken => {
-                let ahead = AHEAD.as_nanos().div_ceil(chunk.as_nanos().max(1));
+        match revocation {
+            Revocation::Supported if chunk > NO_LOOKAHEAD_ABOVE => 1,
+            Revocation::Supported => {
+                let ahead = LOOKAHEAD.as_nanos().div_ceil(chunk.as_nanos().max(1));
                 usize::try_from(ahead).unwrap_or(DEPTH_MAX).clamp(2, DEPTH_MAX)
             }
-            Return::Never if chunk <= LONG_FIXED && tasks >= DEEP_TASKS_MIN => DEPTH_FIXED,
-            Return::Never => 1,
+            Revocation::Unsupported if chunk <= NO_LOOKAHEAD_ABOVE_SOCKET && tasks >= DEEP_TASKS_MIN => DEPTH_FIXED,
+            Revocation::Unsupported => 1,
         }
     }
 
@@ -179,18 +179,22 @@ mod tests {
 
     #[test]
     fn it_starts_at_one_and_at_most_doubles() {
-        for returns in [Return::Taken, Return::Never] {
-            assert_eq!(observed(&[]).next(None, 2, returns), 1);
-            assert_eq!(observed(&[(64, Duration::from_nanos(10))]).next(None, 2, returns), 128);
+        for revocation in [Revocation::Supported, Revocation::Unsupported] {
+            assert_eq!(observed(&[]).next(None, 2, revocation), 1);
+            assert_eq!(observed(&[(64, Duration::from_nanos(10))]).next(None, 2, revocation), 128);
         }
-        assert_eq!(observed(&[(1, Duration::from_nanos(10))]).next(None, 2, Return::Taken), 2);
-        assert_eq!(observed(&[(1, Duration::from_nanos(10))]).next(None, 2, Return::Never), 1, "it is not taken back");
+        assert_eq!(observed(&[(1, Duration::from_nanos(10))]).next(None, 2, Revocation::Supported), 2);
+        assert_eq!(
+            observed(&[(1, Duration::from_nanos(10))]).next(None, 2, Revocation::Unsupported),
+            1,
+            "it is not taken back"
+        );
     }
 
     #[test]
     fn tasks_that_are_to_go_one_by_one_are_given_ahead_only_while_they_are_known_to_be_short() {
         let mut size = ChunkSize::new(Some(1), TARGET);
-        let given = |size: &ChunkSize| (size.next(None, 2, Return::Taken), size.depth(Return::Taken));
+        let given = |size: &ChunkSize| (size.next(None, 2, Revocation::Supported), size.depth(Revocation::Supported));
         for _ in 0..KNOWN_TASKS_SINGLE {
             assert_eq!(given(&size), (1, 1));
             size.observe(1, Duration::from_micros(1));
@@ -202,39 +206,39 @@ mod tests {
         assert!(given(&size).0 > 1);
         size.observe(1, Duration::from_millis(1));
         assert_eq!(given(&size), (1, 1), "they are not short");
-        assert_eq!(size.next(None, 2, Return::Never), 1);
+        assert_eq!(size.next(None, 2, Revocation::Unsupported), 1);
     }
 
     #[test]
     fn long_tasks_go_one_by_one_and_wait_behind_nothing() {
         let size = observed(&[(1, Duration::from_millis(30))]);
-        for returns in [Return::Taken, Return::Never] {
-            assert_eq!((size.next(None, 2, returns), size.depth(returns)), (1, 1));
+        for revocation in [Revocation::Supported, Revocation::Unsupported] {
+            assert_eq!((size.next(None, 2, revocation), size.depth(revocation)), (1, 1));
         }
     }
 
     #[test]
     fn it_aims_at_half_a_millisecond_and_looks_ahead() {
         let size = observed(&[(64, Duration::from_micros(640))]);
-        assert_eq!((size.next(None, 2, Return::Taken), size.depth(Return::Taken)), (50, 8));
-        assert_eq!((size.next(None, 2, Return::Never), size.depth(Return::Never)), (50, 2));
+        assert_eq!((size.next(None, 2, Revocation::Supported), size.depth(Revocation::Supported)), (50, 8));
+        assert_eq!((size.next(None, 2, Revocation::Unsupported), size.depth(Revocation::Unsupported)), (50, 2));
     }
 
     #[test]
     fn chunks_shrink_towards_the_end() {
         let size = observed(&[(1000, Duration::from_nanos(1000))]);
-        assert_eq!(size.next(Some(40), 2, Return::Taken), 10);
-        assert_eq!(size.next(Some(1), 2, Return::Taken), 1);
+        assert_eq!(size.next(Some(40), 2, Revocation::Supported), 10);
+        assert_eq!(size.next(Some(1), 2, Revocation::Supported), 1);
     }
 
     #[test]
     fn a_size_that_was_asked_for_stands() {
         let mut size = ChunkSize::new(Some(7), TARGET);
         size.observe(7, Duration::from_secs(1));
-        assert_eq!(size.next(Some(1), 2, Return::Never), 7);
-        assert_eq!(size.next(Some(1), 2, Return::Taken), 7);
+        assert_eq!(size.next(Some(1), 2, Revocation::Unsupported), 7);
+        assert_eq!(size.next(Some(1), 2, Revocation::Supported), 7);
         size.observe(1000, Duration::from_micros(1));
         size.observe(1000, Duration::from_micros(1));
-        assert_eq!(size.next(None, 2, Return::Taken) % 7, 0);
+        assert_eq!(size.next(None, 2, Revocation::Supported) % 7, 0);
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::builder::{Builder, WORKERS_MAX};
-use super::core::PoolShared;
 use super::handle::Pool;
+use super::state::PoolShared;
 use crate::child;
 use crate::error::{Error, Result};
 use crate::locks::{Lock, Rank, Ranked};

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use super::builder::Builder;
-use super::core::{Core, Phase, PoolShared};
-use super::queue::POOL;
 use super::rules::Settings;
-use super::seat::Life;
+use super::scheduler::POOL;
+use super::state::{Phase, PoolShared, PoolState};
 use super::supervisor;
+use super::worker_slot::Life;
 use crate::error::{Error, Kind, Result};
 use crate::locks::{Lock, Locked, Rank, Ranked};
-use crate::shared::Looker;
+use crate::shared::Poller;
 use crate::sys::{self, ForkMark, Surroundings};
-use crate::task::{Done, Output, WorkerInfo};
+use crate::task::{CompletedTasks, Output, WorkerInfo};
 
 /// Owns workers, and runs tasks in them.
 ///
@@ -52,7 +52,7 @@ use crate::task::{Done, Output, WorkerInfo};
 pub struct Pool {
     inner: Lock<PoolInner>,
     /// The results of the finalizers, until they are taken, and the index of the finalizer's worker function.
-    finalized: Arc<Lock<Vec<Done>>>,
+    finalized: Arc<Lock<Vec<CompletedTasks>>>,
     finalizer: Option<u32>,
     output: Output,
     /// The process that made it.
@@ -91,7 +91,7 @@ impl Pool {
         let output = settings.start.output;
         let finalizer = settings.finalizer.as_ref().map(|call| call.function.index());
         let shared = PoolShared::new(settings).map_err(|error| Error::start(sys::start_error("a pool", &error)))?;
-        crate::shared::look_while_waiting(&shared);
+        crate::shared::poll_while_waiting(&shared);
         let finalized = Arc::clone(&shared.finalized);
         let inner = Lock::new(PoolInner { shared: Some(shared), supervisor: None });
         Ok(Self { inner, finalized, finalizer, output, owner: ForkMark::here() })
@@ -129,7 +129,7 @@ impl Pool {
     }
 
     /// Takes what the finalizers gave.
-    pub(crate) fn take_finalized(&self) -> Result<Vec<Done>> {
+    pub(crate) fn take_finalized(&self) -> Result<Vec<CompletedTasks>> {
         if !self.owner.is_here() {
             return Err(Error::new(Kind::Forked(POOL)));
         }
@@ -161,17 +161,17 @@ impl Pool {
     pub fn ready(&self) -> Result<()> {
         let shared = self.start()?;
         shared.lock().resume()?;
-        shared.wait(|core| {
-            if let Some(failure) = core.starts.take_failure() {
+        shared.wait(|state| {
+            if let Some(failure) = state.starts.take_failure() {
                 return Some(Err(Error::new(Kind::Start(failure))));
             }
-            if matches!(core.phase, Phase::Closing | Phase::Closed) {
+            if matches!(state.phase, Phase::Closing | Phase::Closed) {
                 return Some(Err(Error::new(Kind::Closed)));
             }
-            if let Some(failure) = core.unended_any() {
+            if let Some(failure) = state.unended_any() {
                 return Some(Err(Error::new(Kind::Start(failure))));
             }
-            core.are_all_ready().then_some(Ok(()))
+            state.are_all_ready().then_some(Ok(()))
         })
     }
 
@@ -180,10 +180,11 @@ impl Pool {
         let Some(shared) = self.lock_here().and_then(|inner| inner.shared.clone()) else {
             return Vec::new();
         };
-        let core = shared.lock();
-        core.lives()
-            .filter(|(_, live)| !matches!(live.state, Life::Doomed { .. }))
-            .map(|(slot, live)| WorkerInfo::new(slot, live.process.pid(), std::process::id(), 0))
+        let state = shared.lock();
+        state
+            .processes()
+            .filter(|(_, worker)| !matches!(worker.life, Life::Doomed { .. }))
+            .map(|(slot, worker)| WorkerInfo::new(slot, worker.process.pid(), std::process::id(), 0))
             .collect()
     }
 
@@ -210,9 +211,9 @@ impl fmt::Debug for Pool {
     }
 }
 
-impl Looker for PoolShared {
-    fn look(&self) {
-        Self::look(self);
+impl Poller for PoolShared {
+    fn poll_once(&self) {
+        Self::poll_once(self);
     }
 }
 
@@ -239,29 +240,29 @@ impl PoolShared {
 
     /// Waits until the system has made the processes, or has refused to.
     fn started(self: Arc<Self>) -> Result<Arc<Self>> {
-        match self.wait(|core| core.first_round.clone()) {
+        match self.wait(|state| state.first_round.clone()) {
             Ok(()) => Ok(self),
             Err(failure) => Err(Error::new(Kind::Start(failure))),
         }
     }
 
     /// Waits until `check` gives something. It moves no messages.
-    pub(super) fn wait<T>(&self, mut check: impl FnMut(&mut Core) -> Option<T>) -> T {
-        let mut core = self.lock();
+    pub(super) fn wait<T>(&self, mut check: impl FnMut(&mut PoolState) -> Option<T>) -> T {
+        let mut state = self.lock();
         loop {
-            if let Some(value) = check(&mut core) {
+            if let Some(value) = check(&mut state) {
                 return value;
             }
-            core = core.wait(None);
+            state = state.wait(None);
         }
     }
 }
 
-impl Core {
+impl PoolState {
     fn are_all_ready(&self) -> bool {
-        self.seats.iter().take(self.size).enumerate().all(|(slot, seat)| {
-            let is_ready = seat.worker.as_ref().is_some_and(|live| matches!(live.state, Life::Ready));
-            seat.is_dormant || (is_ready && !self.queue.is_hooked(slot))
+        self.slots.iter().take(self.size).enumerate().all(|(slot, worker_slot)| {
+            let is_ready = worker_slot.worker.as_ref().is_some_and(|worker| matches!(worker.life, Life::Ready));
+            worker_slot.is_dormant || (is_ready && !self.scheduler.is_hooked(slot))
         })
     }
 }

@@ -7,7 +7,7 @@ use std::thread::{JoinHandle, ThreadId};
 use std::time::Duration;
 
 use super::locked::{Awaited, AwaitedLock, Guard};
-use super::queue::CallId;
+use super::scheduler::CallId;
 use super::submitted::{Callback, Outcome, Submitted};
 use crate::locks::{Condition, Rank, Ranked};
 

@@ -17,7 +17,7 @@ pub(crate) struct Retirement {
 }
 
 impl Retirement {
-    /// Whether the supervisor must look: the queue counts tasks by itself.
+    /// Whether the supervisor must look: the scheduler counts tasks by itself.
     pub(super) fn is_looked_after(&self) -> bool {
         self.memory_max.is_some() || self.idle_timeout.is_some()
     }

@@ -4,11 +4,11 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::builder::check_workers;
-use super::core::Core;
 use super::handle::Pool;
-use super::queue::Slot;
-use super::seat::{Life, Seat};
+use super::scheduler::Slot;
+use super::state::PoolState;
 use super::turn::Wakes;
+use super::worker_slot::{Life, WorkerSlot};
 use crate::child::Cause;
 use crate::error::Result;
 
@@ -43,8 +43,8 @@ impl Pool {
         check_workers(workers)?;
         let shared = self.shared()?;
         shared.check_open()?;
-        let mut core = shared.lock();
-        core.resize(workers);
+        let mut state = shared.lock();
+        state.resize(workers);
         shared.workers.store(workers, Ordering::Relaxed);
         Ok(())
     }
@@ -54,9 +54,9 @@ impl Pool {
         let Some(shared) = self.lock_here().and_then(|inner| inner.shared.clone()) else {
             return Stats::default();
         };
-        let core = shared.lock();
-        let (waiting, at_workers, finished, busy) = core.queue.counts();
-        Stats { workers: core.size, busy, waiting, at_workers, finished, started: core.started, lost: core.lost }
+        let state = shared.lock();
+        let (waiting, at_workers, finished, busy) = state.scheduler.counts();
+        Stats { workers: state.size, busy, waiting, at_workers, finished, started: state.started, lost: state.lost }
     }
 }
 
@@ -109,16 +109,16 @@ impl Stats {
     }
 }
 
-impl Core {
+impl PoolState {
     fn resize(&mut self, workers: usize) {
         self.size = workers;
         self.turn.concerns(Wakes::SUPERVISOR);
         self.turn.concerns(Wakes::CALLERS);
-        self.queue.resize(workers);
-        while self.seats.len() < workers {
-            self.seats.push(Seat::vacant(Instant::now()));
+        self.scheduler.resize(workers);
+        while self.slots.len() < workers {
+            self.slots.push(WorkerSlot::vacant(Instant::now()));
         }
-        for slot in workers..self.seats.len() {
+        for slot in workers..self.slots.len() {
             self.withdraw(slot);
         }
         self.dispatch();
@@ -126,11 +126,11 @@ impl Core {
 
     /// Has a worker end, once it has finished the task that it runs.
     fn withdraw(&mut self, slot: Slot) {
-        match self.seats[slot].worker.as_ref().map(|live| &live.state) {
-            Some(Life::Starting { .. }) => self.doom(slot, Cause::Retired),
-            Some(Life::Ready) => self.with_link(slot, |live, queue| {
-                live.take_back(slot, queue, u32::MAX)?;
-                queue.exhaust(slot);
+        match self.slots[slot].worker.as_ref().map(|worker| &worker.life) {
+            Some(Life::Starting { .. }) => self.begin_ending(slot, Cause::Retired),
+            Some(Life::Ready) => self.on_channel(slot, |worker, scheduler| {
+                worker.take_back(slot, scheduler, u32::MAX)?;
+                scheduler.assign_no_more(slot);
                 Ok(())
             }),
             _ => {}

@@ -3,21 +3,21 @@
 
 use std::time::Instant;
 
-use super::core::Core;
-use super::queue::Slot;
-use super::seat::{Cause, Life};
+use super::scheduler::Slot;
+use super::state::PoolState;
 use super::turn::Wakes;
+use super::worker_slot::{Cause, Life};
 use crate::sys;
 
-impl Core {
+impl PoolState {
     /// Tells the workers to end that are to be given nothing more.
     pub(super) fn retire_spent(&mut self) {
-        for slot in self.queue.take_spent() {
-            if self.queue.finalize(slot) {
+        for slot in self.scheduler.take_drained() {
+            if self.scheduler.finalize(slot) {
                 // Nobody else may take what it gives.
                 self.turn.concerns(Wakes::SUPERVISOR);
             } else {
-                self.dismiss(slot, Cause::Retired);
+                self.ask_to_exit(slot, Cause::Retired);
             }
         }
     }
@@ -30,11 +30,11 @@ impl Core {
         if self.retirement.is_to_measure(self.measured, now) {
             self.measured = now;
             for slot in self.in_service() {
-                let pid = self.seats[slot].worker.as_ref().map(|live| live.process.pid());
+                let pid = self.slots[slot].worker.as_ref().map(|worker| worker.process.pid());
                 if self.retirement.is_too_large(pid.and_then(sys::resident_bytes)) {
-                    self.with_link(slot, |live, queue| {
-                        live.take_back(slot, queue, u32::MAX)?;
-                        queue.exhaust(slot);
+                    self.on_channel(slot, |worker, scheduler| {
+                        worker.take_back(slot, scheduler, u32::MAX)?;
+                        scheduler.assign_no_more(slot);
                         Ok(())
                     });
                 }
@@ -42,8 +42,8 @@ impl Core {
         }
         for slot in self.in_service() {
             if self.retirement.is_idle_for_long(self.idle_since(slot), now) {
-                self.queue.exhaust(slot);
-                self.seats[slot].is_dormant = true;
+                self.scheduler.assign_no_more(slot);
+                self.slots[slot].is_dormant = true;
             }
         }
         self.retire_spent();
@@ -60,16 +60,16 @@ impl Core {
 
     /// Since when a worker has had no work, if it has none.
     fn idle_since(&self, slot: Slot) -> Option<Instant> {
-        if self.queue.calls() > 0 || self.queue.is_busy(slot) {
+        if self.scheduler.calls() > 0 || self.scheduler.is_busy(slot) {
             return None;
         }
-        let live = self.seats[slot].worker.as_ref()?;
-        Some(live.answers.last.max(self.last_closed))
+        let worker = self.slots[slot].worker.as_ref()?;
+        Some(worker.result_clock.last.max(self.last_closed))
     }
 
     fn in_service(&self) -> Vec<Slot> {
-        self.lives()
-            .filter(|(slot, live)| matches!(live.state, Life::Ready) && !self.queue.is_hooked(*slot))
+        self.processes()
+            .filter(|(slot, worker)| matches!(worker.life, Life::Ready) && !self.scheduler.is_hooked(*slot))
             .map(|(slot, _)| slot)
             .collect()
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::recycling::Retirement;
 use crate::child::{EntryPoint, Start};
-use crate::registry::EncodedCall;
+use crate::functions::EncodedCall;
 
 /// The settings that a pool was built with.
 #[derive(Clone, Debug)]

@@ -43,8 +43,8 @@ pub(super) struct StartPolicy {
 }
 
 /// The consequences of a start that failed.
-pub(super) struct Setback {
-    /// The next start for the same seat waits so long.
+pub(super) struct FailedStart {
+    /// The next start for the same slot waits so long.
     pub(super) wait: Duration,
     /// The error of the calls that wait for workers, if they are to fail.
     pub(super) failure: Option<StartFailure>,
@@ -57,18 +57,18 @@ impl StartPolicy {
     }
 
     /// Counts a process that could not be started, or ended by itself before it was ready (rule 1).
-    pub(super) fn failed(&mut self, message: String) -> Setback {
+    pub(super) fn failed(&mut self, message: String) -> FailedStart {
         let wait = BACKOFF_MIN * 2u32.saturating_pow(self.failed.min(10));
         self.failed += 1;
         let failure = StartFailure { message };
         self.last = Some(failure.clone());
         let failure = (self.failed >= FAILED_STARTS_MAX).then_some(failure);
-        Setback { wait: wait.min(BACKOFF_MAX), failure }
+        FailedStart { wait: wait.min(BACKOFF_MAX), failure }
     }
 
     /// Counts a process that was ended from outside before it was ready, for so many (rule 2). As many in a row were killed before
-    /// in the same seat as `before` says.
-    pub(super) fn killed(&mut self, message: &str, weight: u32, before: u32) -> Setback {
+    /// in the same slot as `before` says.
+    pub(super) fn killed(&mut self, message: &str, weight: u32, before: u32) -> FailedStart {
         let wait = KILLED_BACKOFF_MIN * 2u32.pow(before.min(KILLED_DOUBLINGS_MAX));
         self.killed += weight;
         let failure = (self.killed >= KILLED_STARTS_MAX).then(|| {
@@ -78,7 +78,7 @@ impl StartPolicy {
         if failure.is_some() {
             self.last.clone_from(&failure);
         }
-        Setback { wait, failure }
+        FailedStart { wait, failure }
     }
 
     /// A worker is in service: its start is no failure, and shows that nothing kills all of them.
@@ -137,11 +137,11 @@ impl StartPolicy {
 mod tests {
     use super::*;
 
-    fn failed(policy: &mut StartPolicy) -> Setback {
+    fn failed(policy: &mut StartPolicy) -> FailedStart {
         policy.failed("it ended".to_owned())
     }
 
-    fn killed(policy: &mut StartPolicy, before: u32) -> Setback {
+    fn killed(policy: &mut StartPolicy, before: u32) -> FailedStart {
         policy.killed("it was killed", 1, before)
     }
 

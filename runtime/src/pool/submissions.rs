@@ -1,6 +1,6 @@
 //! Calls that are submitted one by one: what has become of each, and the thread that sees to them while nobody waits.
 //!
-//! 1. All that are pending are tasks of one call of the queue, which is opened for the first and closed with the last.
+//! 1. All that are pending are tasks of one call of the scheduler, which is opened for the first and closed with the last.
 //! 2. A task is handed to its handle by whoever takes it in: a thread that waits for a handle, or the pool's thread of this
 //!    module.
 //! 3. That thread drives only while nobody else does: a map's caller is the better driver, and so is who waits for a handle.
@@ -13,18 +13,18 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::close::end_of;
-use super::core::{Core, PoolShared};
-use super::drive::Step;
+use super::driver::Step;
 use super::locked::Guard;
 use super::pending::{LOOK_INTERVAL, PendingState};
-use super::queue::{CallFailure, CallId, CallRules, Queue, Running};
+use super::scheduler::{CallFailure, CallId, CallRules, OnCancel, Scheduler};
+use super::shutdown::end_of;
+use super::state::{PoolShared, PoolState};
 use super::submitted::{AfterFinish, Callback, Outcome, Submitted};
 use super::turn::Wakes;
 use crate::error::{Error, Kind, Result, TaskErrorKind};
 use crate::foreign;
 use crate::sys;
-use crate::task::Done;
+use crate::task::CompletedTasks;
 use crate::transport::Chunk;
 
 /// A pool that is shut down waits so long for a callback that is running.
@@ -88,9 +88,9 @@ impl PoolShared {
                 continue;
             };
             let is_enough =
-                |_: &Queue| submitted.is_finished() || self.submissions.version.load(Ordering::SeqCst) != version;
+                |_: &Scheduler| submitted.is_finished() || self.submissions.version.load(Ordering::SeqCst) != version;
             let step = self.step_until(call, (false, None), until, is_enough);
-            self.hand_out(call, step);
+            self.deliver(call, step);
         }
         true
     }
@@ -129,12 +129,12 @@ impl PoolShared {
     }
 
     /// Hands tasks that are done to their handles.
-    fn hand_out(&self, call: CallId, step: std::result::Result<Step, CallFailure>) {
+    fn deliver(&self, call: CallId, step: std::result::Result<Step, CallFailure>) {
         let mut state = self.submissions.lock();
         let finished = match step {
             Ok(step) if step.done.is_empty() => return,
             Ok(step) => {
-                let of = |done: Done| Some((state.pending.remove(&done.first_index)?, Ok(done)));
+                let of = |done: CompletedTasks| Some((state.pending.remove(&done.first_index)?, Ok(done)));
                 step.done.into_iter().filter_map(of).collect()
             }
             // Another thread has seen it before.
@@ -161,7 +161,7 @@ impl PoolShared {
             && let Some(call) = state.call.take()
         {
             self.submissions.version.fetch_add(1, Ordering::SeqCst);
-            self.close(call, Running::Finish);
+            self.close(call, OnCancel::Finish);
         }
         drop(state);
         // Another thread that waits for its handle may sleep.
@@ -177,7 +177,7 @@ impl PoolShared {
     }
 
     /// In a callback: hands out what is done, and tells how long to wait before the next time.
-    pub(crate) fn work_in_callback(&self) -> Option<Duration> {
+    pub(crate) fn pump(&self) -> Option<Duration> {
         self.is_in_callback().then(|| {
             self.look_after_submissions();
             LOOK_INTERVAL
@@ -189,7 +189,7 @@ impl PoolShared {
         let call = self.submissions.lock().call;
         if let Some(call) = call {
             let step = self.try_step(call, false, None);
-            self.hand_out(call, step);
+            self.deliver(call, step);
         }
     }
 
@@ -261,15 +261,15 @@ impl PoolShared {
             let version = submissions.version.load(Ordering::SeqCst);
             submissions.is_driving.store(true, Ordering::SeqCst);
             drop(state);
-            let is_enough = |queue: &Queue| {
-                queue.calls() > 1
+            let is_enough = |scheduler: &Scheduler| {
+                scheduler.calls() > 1
                     || submissions.waiting.load(Ordering::SeqCst) > 0
                     || submissions.version.load(Ordering::SeqCst) != version
             };
             let step = self.step_until(call, (false, None), None, is_enough);
             submissions.is_driving.store(false, Ordering::SeqCst);
             let is_idle = matches!(&step, Ok(step) if step.done.is_empty());
-            self.hand_out(call, step);
+            self.deliver(call, step);
             self.leave_copy();
             state = submissions.lock();
             let others = submissions.waiting.load(Ordering::SeqCst) > 0;
@@ -283,12 +283,12 @@ impl PoolShared {
     }
 }
 
-impl Core {
-    /// Takes a task of a call from the queue that no worker has begun, with this error.
-    fn cancel(&mut self, call: CallId, index: usize, error: &TaskErrorKind) -> Option<Done> {
-        let withdrawn = self.queue.withdraw(call, index, error).or_else(|| {
+impl PoolState {
+    /// Takes a task of a call from the scheduler that no worker has begun, with this error.
+    fn cancel(&mut self, call: CallId, index: usize, error: &TaskErrorKind) -> Option<CompletedTasks> {
+        let withdrawn = self.scheduler.withdraw(call, index, error).or_else(|| {
             self.take_back_all(call);
-            self.queue.withdraw(call, index, error)
+            self.scheduler.withdraw(call, index, error)
         });
         self.dispatch();
         self.interrupt();

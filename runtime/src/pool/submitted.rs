@@ -7,13 +7,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
 
-use super::queue::CallFailure;
+use super::scheduler::CallFailure;
 use crate::foreign;
 use crate::locks::{Lock, Locked, Rank, Ranked};
-use crate::task::Done;
+use crate::task::CompletedTasks;
 
 /// The outcome of a submitted task.
-pub(crate) type Outcome = std::result::Result<Done, CallFailure>;
+pub(crate) type Outcome = std::result::Result<CompletedTasks, CallFailure>;
 /// A function that the pool's callback thread calls with the outcome.
 pub(crate) type Callback = Box<dyn FnOnce(Outcome) + Send>;
 

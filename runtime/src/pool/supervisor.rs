@@ -8,16 +8,16 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::core::{Core, Phase, PoolShared};
-use super::hooks::initializer_failure;
-use super::queue::{CallFailure, Slot};
-use super::seat::{Answers, Cause, Life, Live};
+use super::lifecycle_results::initializer_failure;
+use super::scheduler::{CallFailure, Slot};
 use super::starts::KILLED_INITIALIZER;
+use super::state::{Phase, PoolShared, PoolState};
 use super::turn::Wakes;
+use super::worker_slot::{Cause, Life, ResultClock, WorkerProcess};
 use crate::child::{self, StartOutcome, Verdict};
 use crate::error::StartFailure;
-use crate::fault_points::{self, Point};
-use crate::output::Rest;
+use crate::failpoints::{self, Point};
+use crate::output::PendingOutput;
 use crate::sys::{self, End, Surroundings, Watch};
 use crate::trace::{self, TraceEvent};
 
@@ -37,16 +37,16 @@ const ATTEND_INTERVAL: Duration = Duration::from_millis(2);
 pub(super) fn run(shared: &PoolShared, surroundings: &Surroundings) {
     // However this thread ends, no thread waits for it after that.
     let _closed = OnEnd(|| {
-        let mut core = shared.lock();
-        core.phase = Phase::Closed;
-        core.queue.fail_calls(&CallFailure::PoolClosed);
-        core.first_round.get_or_insert_with(|| {
+        let mut state = shared.lock();
+        state.phase = Phase::Closed;
+        state.scheduler.fail_calls(&CallFailure::PoolClosed);
+        state.first_round.get_or_insert_with(|| {
             let message = "the pool's thread ended before it had started the workers".to_owned();
             Err(StartFailure { message })
         });
-        core.end_all();
-        core.turn.concerns(Wakes::CALLERS);
-        drop(core);
+        state.end_all();
+        state.turn.concerns(Wakes::CALLERS);
+        drop(state);
         trace::pool_ended();
     });
     trace::pool_started(shared.workers());
@@ -55,9 +55,9 @@ pub(super) fn run(shared: &PoolShared, surroundings: &Surroundings) {
     loop {
         start_vacant(shared, surroundings);
         let (watched, timeout) = {
-            let core = shared.lock();
-            let closing = core.phase == Phase::Closing;
-            if (closing || core.phase == Phase::Finishing) && core.lives().next().is_none() {
+            let state = shared.lock();
+            let closing = state.phase == Phase::Closing;
+            if (closing || state.phase == Phase::Finishing) && state.processes().next().is_none() {
                 return;
             }
             if closing {
@@ -66,70 +66,70 @@ pub(super) fn run(shared: &PoolShared, surroundings: &Surroundings) {
                     return;
                 }
             }
-            core.watched()
+            state.watched()
         };
         let seen = wait_for(shared, &watched, timeout);
-        fault_points::reached(Point::ParentAttending);
-        let mut core = shared.lock();
-        core.attend(&seen, shared.settings.startup_timeout);
-        core.dispatch();
-        let (unwritten, log) = (std::mem::take(&mut core.unwritten), std::mem::take(&mut core.log));
-        drop(core);
+        failpoints::reached(Point::ParentAttending);
+        let mut state = shared.lock();
+        state.supervise_once(&seen, shared.settings.startup_timeout);
+        state.dispatch();
+        let (unwritten, log) = (std::mem::take(&mut state.unwritten), std::mem::take(&mut state.log));
+        drop(state);
         log.tell();
         shared.leave_copy();
-        unwritten.into_iter().for_each(Rest::write_patiently);
+        unwritten.into_iter().for_each(PendingOutput::write_patiently);
     }
 }
 
-/// Starts a process for each empty seat whose time has come, as far as it gets in its time: a start takes the system about a
+/// Starts a process for each empty slot whose time has come, as far as it gets in its time: a start takes the system about a
 /// millisecond, and there may be thousands. The first failure of the pool's first round ends the round.
 fn start_vacant(shared: &PoolShared, surroundings: &Surroundings) {
     let mut first_failure = None;
     let began = Instant::now();
     loop {
-        let mut core = shared.lock();
+        let mut state = shared.lock();
         let now = Instant::now();
-        let vacant = core.vacant(now).filter(|_| first_failure.is_none());
+        let vacant = state.vacant(now).filter(|_| first_failure.is_none());
         let Some(slot) = vacant else {
-            if core.first_round.is_none() {
-                core.first_round = Some(first_failure.map_or(Ok(()), Err));
-                core.turn.concerns(Wakes::WAITERS);
+            if state.first_round.is_none() {
+                state.first_round = Some(first_failure.map_or(Ok(()), Err));
+                state.turn.concerns(Wakes::WAITERS);
             }
             return;
         };
-        // No failure is left out: after one, no seat counts as vacant.
-        if now - began > core.look_interval().map_or(START_TIME_MAX, |interval| interval.min(START_TIME_MAX)) {
+        // No failure is left out: after one, no slot counts as vacant.
+        if now - began > state.look_interval().map_or(START_TIME_MAX, |interval| interval.min(START_TIME_MAX)) {
             return;
         }
-        drop(core);
+        drop(state);
         let settings = &shared.settings;
         let started = child::start(&settings.entry, &settings.start, surroundings, Some(&shared.arena), slot);
-        let mut core = shared.lock();
+        let mut state = shared.lock();
         match started {
-            Ok((process, link)) => {
-                core.started += 1;
+            Ok((process, channel)) => {
+                state.started += 1;
                 let pid = process.pid();
-                let replaces = core.seats[slot].pid_before.replace(pid);
-                core.log.note(TraceEvent::Started { worker: slot, pid, replaces });
-                core.seats[slot].worker = Some(Live {
+                let replaces = state.slots[slot].pid_before.replace(pid);
+                state.log.note(TraceEvent::Started { worker: slot, pid, replaces });
+                state.slots[slot].worker = Some(WorkerProcess {
                     process,
-                    link,
-                    state: Life::Starting { deadline: Instant::now() + settings.startup_timeout },
-                    answers: Answers { any: false, last: Instant::now() },
+                    channel,
+                    life: Life::Starting { deadline: Instant::now() + settings.startup_timeout },
+                    result_clock: ResultClock { any: false, last: Instant::now() },
                     given: Instant::now(),
                     timer: None,
                 });
                 // The pool was made smaller meanwhile.
-                if slot >= core.size {
-                    core.doom(slot, Cause::Retired);
+                if slot >= state.size {
+                    state.begin_ending(slot, Cause::Retired);
                 }
             }
             Err(error) => {
                 let message = format!("worker {slot} of {} could not be started: {error}", shared.workers());
-                if core.first_round.is_none() {
+                if state.first_round.is_none() {
                     first_failure = Some(StartFailure { message: message.clone() });
                 }
-                core.start_failed(slot, message);
+                state.start_failed(slot, message);
             }
         }
     }
@@ -194,14 +194,16 @@ fn wait_for(shared: &PoolShared, watched: &[WatchedWorker], timeout: Option<Dura
     ready.map(|(watched, _)| (watched.slot(), watched.seen())).collect()
 }
 
-impl Core {
-    /// An empty seat whose process may be started now.
+impl PoolState {
+    /// An empty slot whose process may be started now.
     fn vacant(&self, now: Instant) -> Option<Slot> {
         if !self.starts.may_start() || self.phase != Phase::Running {
             return None;
         }
-        let seats = self.seats.iter().take(self.size);
-        seats.into_iter().position(|seat| seat.is_vacant() && !seat.is_dormant && seat.not_before <= now)
+        let slots = self.slots.iter().take(self.size);
+        slots
+            .into_iter()
+            .position(|worker_slot| worker_slot.is_vacant() && !worker_slot.is_dormant && worker_slot.not_before <= now)
     }
 
     /// Returns the events to wait for, and the longest time to wait.
@@ -212,31 +214,35 @@ impl Core {
         let mut watched = Vec::new();
         self.look_interval().into_iter().for_each(|interval| until(now + interval));
         self.next_retirement(now).into_iter().for_each(&mut until);
-        for (slot, seat) in self.seats.iter().enumerate() {
-            if let Some(unended) = &seat.unended {
-                match unended.process.descriptor() {
+        for (slot, worker_slot) in self.slots.iter().enumerate() {
+            if let Some(unkillable) = &worker_slot.unkillable {
+                match unkillable.process.descriptor() {
                     Some(pidfd) => watched.push(WatchedWorker::Process(slot, pidfd)),
                     None => until(now + REAP_INTERVAL),
                 }
                 continue;
             }
-            let Some(live) = &seat.worker else {
-                if slot < self.size && self.starts.may_start() && !seat.is_dormant && self.phase == Phase::Running {
-                    until(seat.not_before);
+            let Some(worker) = &worker_slot.worker else {
+                if slot < self.size
+                    && self.starts.may_start()
+                    && !worker_slot.is_dormant
+                    && self.phase == Phase::Running
+                {
+                    until(worker_slot.not_before);
                 }
                 continue;
             };
-            match live.process.descriptor() {
+            match worker.process.descriptor() {
                 Some(pidfd) => watched.push(WatchedWorker::Process(slot, pidfd)),
                 None => until(now + REAP_INTERVAL),
             }
-            let stream = Arc::clone(live.link.stream());
-            match live.state {
+            let stream = Arc::clone(worker.channel.stream());
+            match worker.life {
                 Life::Starting { deadline } => {
                     until(deadline);
                     watched.push(WatchedWorker::Message(slot, stream));
                 }
-                Life::Ready if self.is_attended(slot) => {
+                Life::Ready if self.is_polled_by_supervisor(slot) => {
                     until(now + ATTEND_INTERVAL);
                     watched.push(WatchedWorker::Message(slot, stream));
                 }
@@ -250,7 +256,7 @@ impl Core {
     }
 
     /// Looks after every worker: those for which something has happened, and those whose time is over.
-    fn attend(&mut self, seen: &[(Slot, Seen)], startup_timeout: Duration) {
+    fn supervise_once(&mut self, seen: &[(Slot, Seen)], startup_timeout: Duration) {
         match self.phase {
             Phase::Closing => self.close_workers(),
             Phase::Finishing => self.finish_workers(),
@@ -258,65 +264,65 @@ impl Core {
         }
         let now = Instant::now();
         self.retire_others(now);
-        let mut seen_of = vec![None; self.seats.len()];
+        let mut seen_of = vec![None; self.slots.len()];
         for &(slot, seen) in seen {
             let of_slot: &mut Option<Seen> = &mut seen_of[slot];
             *of_slot = (*of_slot).max(Some(seen));
         }
         for (slot, of_slot) in seen_of.into_iter().enumerate() {
-            self.notice(slot, of_slot, now);
-            self.keep_to_limit(slot, now);
+            self.observe(slot, of_slot, now);
+            self.enforce_time_limit(slot, now);
             self.end(slot, now, startup_timeout);
             self.reap_unended(slot);
         }
-        // It has looked after those that were doomed until now. Others it is woken for, and the ends of these it waits for.
+        // It has looked after those that were ending until now. Others it is woken for, and the ends of these it waits for.
         self.turn.is_known_to(Wakes::SUPERVISOR);
         self.turn.concerns(Wakes::CALLERS);
     }
 
     /// Takes in what has happened to a worker.
-    fn notice(&mut self, slot: Slot, seen: Option<Seen>, now: Instant) {
-        let is_attended = self.is_attended(slot);
-        let Some(live) = &mut self.seats[slot].worker else {
+    fn observe(&mut self, slot: Slot, seen: Option<Seen>, now: Instant) {
+        let is_polled_by_supervisor = self.is_polled_by_supervisor(slot);
+        let Some(worker) = &mut self.slots[slot].worker else {
             return;
         };
-        let starting = match live.state {
+        let starting = match worker.life {
             Life::Starting { deadline } => Some(deadline),
             Life::Ready => None,
             Life::Doomed { .. } => return,
         };
         match starting {
-            None if seen == Some(Seen::End) => self.doom(slot, Cause::Closed),
-            None if is_attended => self.exchange(slot),
+            None if seen == Some(Seen::End) => self.begin_ending(slot, Cause::Closed),
+            None if is_polled_by_supervisor => self.exchange(slot),
             // Without a descriptor for its end, it is asked: what it started may hold its channel open.
-            None if live.process.descriptor().is_none() && live.process.try_reap().is_some() => {
-                self.doom(slot, Cause::Closed);
+            None if worker.process.descriptor().is_none() && worker.process.try_reap().is_some() => {
+                self.begin_ending(slot, Cause::Closed);
             }
             None => {}
-            Some(_) if live.process.try_reap().is_some() => self.doom(slot, Cause::Closed),
+            Some(_) if worker.process.try_reap().is_some() => self.begin_ending(slot, Cause::Closed),
             Some(_) if seen.is_some() => self.exchange(slot),
-            Some(deadline) if deadline <= now => self.doom(slot, Cause::Late),
+            Some(deadline) if deadline <= now => self.begin_ending(slot, Cause::Late),
             Some(_) => {}
         }
     }
 
-    /// Brings a doomed worker to its end: reaps it, or kills it when its time is over.
+    /// Brings a ending worker to its end: reaps it, or kills it when its time is over.
     fn end(&mut self, slot: Slot, now: Instant, startup_timeout: Duration) {
-        let Some(live) = &mut self.seats[slot].worker else {
+        let Some(worker) = &mut self.slots[slot].worker else {
             return;
         };
-        let Life::Doomed { cause, kill_at } = &mut live.state else {
+        let Life::Doomed { cause, kill_at } = &mut worker.life else {
             return;
         };
-        fault_points::reached(Point::ParentReaping);
-        match live.process.try_reap() {
-            Some(end) => drop(self.bury(slot, end, startup_timeout)),
+        failpoints::reached(Point::ParentReaping);
+        match worker.process.try_reap() {
+            Some(end) => drop(self.on_exit(slot, end, startup_timeout)),
             None if *kill_at <= now => {
                 *kill_at = now + KILL_AGAIN;
                 if *cause == Cause::Closed {
                     *cause = Cause::ClosedAlive;
                 }
-                live.kill();
+                worker.kill();
                 self.give_up(slot, startup_timeout);
             }
             None => {}
@@ -324,35 +330,35 @@ impl Core {
     }
 
     /// Applies the verdict on a worker's end, now that it is reaped, or given up; gives what is left of it.
-    pub(super) fn bury(&mut self, slot: Slot, end: End, startup_timeout: Duration) -> Option<Live> {
-        let mut live = self.seats[slot].worker.take()?;
-        let Life::Doomed { cause, .. } = std::mem::replace(&mut live.state, Life::Ready) else {
+    pub(super) fn on_exit(&mut self, slot: Slot, end: End, startup_timeout: Duration) -> Option<WorkerProcess> {
+        let mut worker = self.slots[slot].worker.take()?;
+        let Life::Doomed { cause, .. } = std::mem::replace(&mut worker.life, Life::Ready) else {
             return None;
         };
         // The results that it had sent before are kept.
         if cause.may_have_sent_more() {
-            live.drain(slot, &mut self.queue);
+            worker.drain(slot, &mut self.scheduler);
         }
-        let pid = live.process.pid();
-        let said_hello = live.link.said_hello();
+        let pid = worker.process.pid();
+        let said_hello = worker.channel.said_hello();
         // A worker that has given no result has had a proper start if it ended in a task, and not in its initializer.
-        let begun = live.link.begun();
-        let is_initializing = begun > 0 && self.queue.is_initializing(slot);
-        let has_started = live.answers.any || (begun > 0 && !is_initializing);
-        let mut verdict = Verdict::new(cause, end, pid, &live.link, begun, has_started);
+        let begun = worker.channel.begun();
+        let is_initializing = begun > 0 && self.scheduler.is_initializing(slot);
+        let has_started = worker.result_clock.any || (begun > 0 && !is_initializing);
+        let mut verdict = Verdict::new(cause, end, pid, &worker.channel, begun, has_started);
         self.log.note(TraceEvent::ended((slot, pid), verdict.is_in_order, &verdict.cause, &end));
-        self.seats[slot].not_before = Instant::now();
+        self.slots[slot].not_before = Instant::now();
         self.lost += u64::from(!verdict.is_in_order);
         // Before the caller is told of the death; what nobody reads at the moment waits.
-        self.unwritten.extend(verdict.unwritten.take().and_then(Rest::write_now));
-        self.queue.printed(slot, verdict.printed.take());
+        self.unwritten.extend(verdict.unwritten.take().and_then(PendingOutput::write_now));
+        self.scheduler.printed(slot, verdict.printed.take());
         let death = verdict.error.clone().map(|error| (error, verdict.origin));
-        self.queue.lost(slot, verdict.begun, death);
+        self.scheduler.lost(slot, verdict.begun, death);
         self.attend_hooks();
         let start = verdict.start;
         if start == StartOutcome::Succeeded {
-            self.seats[slot].killed = 0;
-            return Some(live);
+            self.slots[slot].killed = 0;
+            return Some(worker);
         }
         let message = self.start_failure(slot, pid, verdict, is_initializing, startup_timeout);
         if start == StartOutcome::Killed {
@@ -361,7 +367,7 @@ impl Core {
         } else {
             self.start_failed(slot, message);
         }
-        Some(live)
+        Some(worker)
     }
 
     /// Returns why a worker never became ready.
@@ -381,16 +387,16 @@ impl Core {
 
     /// Ends every worker: the idle ones by the end of their channel, the others at once.
     fn close_workers(&mut self) {
-        self.queue.fail_calls(&CallFailure::PoolClosed);
-        for slot in 0..self.seats.len() {
-            let busy = self.queue.is_busy(slot);
-            let Some(live) = &self.seats[slot].worker else {
+        self.scheduler.fail_calls(&CallFailure::PoolClosed);
+        for slot in 0..self.slots.len() {
+            let busy = self.scheduler.is_busy(slot);
+            let Some(worker) = &self.slots[slot].worker else {
                 continue;
             };
-            if !busy && matches!(live.state, Life::Ready) {
-                self.dismiss(slot, Cause::PoolClosed);
+            if !busy && matches!(worker.life, Life::Ready) {
+                self.ask_to_exit(slot, Cause::PoolClosed);
             } else {
-                self.doom(slot, Cause::PoolClosed);
+                self.begin_ending(slot, Cause::PoolClosed);
             }
         }
     }

@@ -1,5 +1,5 @@
 //! How long a worker is at its task, and whether that is over a limit. Facts come in, and a decision goes out: nothing here asks a
-//! clock or the system. The rules stand in `limits`.
+//! clock or the system. The rules stand in `time_limits`.
 
 use std::time::{Duration, Instant};
 
@@ -24,10 +24,10 @@ pub(super) fn interval(limit: Duration) -> Duration {
 
 /// The facts that a look at a worker has shown.
 #[derive(Clone, Copy)]
-pub(super) struct Sight {
+pub(super) struct Observation {
     pub(super) now: Instant,
     /// Changes when the worker gets on.
-    pub(super) mark: u64,
+    pub(super) progress_stamp: u64,
     /// It has begun a task that has no result.
     pub(super) has_begun: bool,
     /// The processor time that it has taken in its life, where its task has a limit of that and the system tells.
@@ -36,7 +36,7 @@ pub(super) struct Sight {
 
 /// How long a worker is at a task.
 pub(super) struct TaskTimer {
-    mark: u64,
+    progress_stamp: u64,
     /// As far as is known.
     time: Duration,
     looked: Instant,
@@ -46,25 +46,30 @@ pub(super) struct TaskTimer {
 
 impl TaskTimer {
     /// Begins to count, from the moment at which the task was first seen.
-    pub(super) fn new(sight: &Sight) -> Self {
-        Self { mark: sight.mark, time: Duration::ZERO, looked: sight.now, cpu_before: sight.cpu }
+    pub(super) fn new(observation: &Observation) -> Self {
+        Self {
+            progress_stamp: observation.progress_stamp,
+            time: Duration::ZERO,
+            looked: observation.now,
+            cpu_before: observation.cpu,
+        }
     }
 
     /// Whether the worker has not got on since.
-    pub(super) fn is_at(&self, mark: u64) -> bool {
-        self.mark == mark
+    pub(super) fn is_at(&self, progress_stamp: u64) -> bool {
+        self.progress_stamp == progress_stamp
     }
 
     /// Counts the time since the last look, and gives the limit that is over, if one is. It begins anew where the worker got on.
-    pub(super) fn look(&mut self, sight: &Sight, limits: &Limits) -> Option<Cause> {
-        if !self.is_at(sight.mark) {
-            *self = Self::new(sight);
+    pub(super) fn check(&mut self, observation: &Observation, limits: &Limits) -> Option<Cause> {
+        if !self.is_at(observation.progress_stamp) {
+            *self = Self::new(observation);
             return None;
         }
         let counted_max = limits.shortest().map_or(Duration::ZERO, |limit| interval(limit) * LOOKS_COUNTED_MAX);
-        self.time += (sight.now - self.looked).min(counted_max);
-        self.looked = sight.now;
-        if !sight.has_begun {
+        self.time += (observation.now - self.looked).min(counted_max);
+        self.looked = observation.now;
+        if !observation.has_begun {
             let limit = limits.timeout.unwrap_or_default().max(BEGIN_TIME_MAX);
             return (self.time >= limit).then_some(Cause::TimedOut(limit));
         }
@@ -72,7 +77,7 @@ impl TaskTimer {
             return Some(Cause::TimedOut(limit));
         }
         let limit = limits.cpu_limit?;
-        let taken = sight.cpu?.saturating_sub(self.cpu_before?);
+        let taken = observation.cpu?.saturating_sub(self.cpu_before?);
         (taken >= limit).then_some(Cause::CpuLimit(limit))
     }
 }
@@ -86,16 +91,17 @@ mod tests {
     const CPU_LIMIT: Limits = Limits { timeout: None, cpu_limit: Some(SECOND) };
 
     /// A worker that is at its first task, and was first seen there now.
-    fn at_a_task() -> (Sight, TaskTimer) {
-        let sight = Sight { now: Instant::now(), mark: 1, has_begun: true, cpu: Some(7 * SECOND) };
-        (sight, TaskTimer::new(&sight))
+    fn at_a_task() -> (Observation, TaskTimer) {
+        let observation =
+            Observation { now: Instant::now(), progress_stamp: 1, has_begun: true, cpu: Some(7 * SECOND) };
+        (observation, TaskTimer::new(&observation))
     }
 
     /// Returns the first cause that looks at this interval find, and the time it takes them.
-    fn over(timer: &mut TaskTimer, sight: Sight, limits: &Limits, every: Duration) -> (Duration, Cause) {
+    fn over(timer: &mut TaskTimer, observation: Observation, limits: &Limits, every: Duration) -> (Duration, Cause) {
         let time_of = |looks: u32| every * looks;
         let found = (1..10_000).find_map(|looks| {
-            let cause = timer.look(&Sight { now: sight.now + time_of(looks), ..sight }, limits)?;
+            let cause = timer.check(&Observation { now: observation.now + time_of(looks), ..observation }, limits)?;
             Some((time_of(looks), cause))
         });
         found.expect("a limit ends the task")
@@ -110,70 +116,70 @@ mod tests {
 
     #[test]
     fn a_task_is_over_its_timeout_at_the_timeout_and_not_before() {
-        let (sight, mut timer) = at_a_task();
+        let (observation, mut timer) = at_a_task();
         let every = interval(SECOND);
-        assert_eq!(over(&mut timer, sight, &TIMEOUT, every), (SECOND, Cause::TimedOut(SECOND)));
+        assert_eq!(over(&mut timer, observation, &TIMEOUT, every), (SECOND, Cause::TimedOut(SECOND)));
     }
 
     #[test]
     fn a_worker_that_gets_on_begins_anew() {
-        let (mut sight, mut timer) = at_a_task();
+        let (mut observation, mut timer) = at_a_task();
         for task in 2..100 {
-            sight.now += interval(SECOND);
-            sight.mark = task;
-            assert_eq!(timer.look(&sight, &TIMEOUT), None);
+            observation.now += interval(SECOND);
+            observation.progress_stamp = task;
+            assert_eq!(timer.check(&observation, &TIMEOUT), None);
         }
         assert!(timer.is_at(99) && !timer.is_at(98));
-        assert_eq!(over(&mut timer, sight, &TIMEOUT, interval(SECOND)).0, SECOND);
+        assert_eq!(over(&mut timer, observation, &TIMEOUT, interval(SECOND)).0, SECOND);
     }
 
     #[test]
     fn a_pause_of_this_process_counts_for_a_few_intervals() {
-        let (mut sight, mut timer) = at_a_task();
-        sight.now += 3600 * SECOND;
-        assert_eq!(timer.look(&sight, &TIMEOUT), None);
+        let (mut observation, mut timer) = at_a_task();
+        observation.now += 3600 * SECOND;
+        assert_eq!(timer.check(&observation, &TIMEOUT), None);
         let left = SECOND - interval(SECOND) * LOOKS_COUNTED_MAX;
-        assert_eq!(over(&mut timer, sight, &TIMEOUT, interval(SECOND)).0, left);
+        assert_eq!(over(&mut timer, observation, &TIMEOUT, interval(SECOND)).0, left);
     }
 
     #[test]
     fn a_worker_that_begins_nothing_has_longer_than_a_short_timeout() {
-        let (mut sight, mut timer) = at_a_task();
-        sight.has_begun = false;
+        let (mut observation, mut timer) = at_a_task();
+        observation.has_begun = false;
         let short = Limits { timeout: Some(Duration::from_millis(160)), cpu_limit: None };
         assert_eq!(
-            over(&mut timer, sight, &short, Duration::from_millis(20)),
+            over(&mut timer, observation, &short, Duration::from_millis(20)),
             (BEGIN_TIME_MAX, Cause::TimedOut(BEGIN_TIME_MAX)),
         );
-        let mut timer = TaskTimer::new(&sight);
+        let mut timer = TaskTimer::new(&observation);
         let long = Limits { timeout: Some(3 * SECOND), cpu_limit: None };
-        assert_eq!(over(&mut timer, sight, &long, Duration::from_millis(20)).1, Cause::TimedOut(3 * SECOND));
+        assert_eq!(over(&mut timer, observation, &long, Duration::from_millis(20)).1, Cause::TimedOut(3 * SECOND));
     }
 
     #[test]
     fn processor_time_counts_from_where_the_task_was_seen() {
-        let (mut sight, mut timer) = at_a_task();
-        sight.cpu = Some(8 * SECOND - Duration::from_nanos(1));
-        assert_eq!(timer.look(&sight, &CPU_LIMIT), None);
-        sight.cpu = Some(8 * SECOND);
-        assert_eq!(timer.look(&sight, &CPU_LIMIT), Some(Cause::CpuLimit(SECOND)));
+        let (mut observation, mut timer) = at_a_task();
+        observation.cpu = Some(8 * SECOND - Duration::from_nanos(1));
+        assert_eq!(timer.check(&observation, &CPU_LIMIT), None);
+        observation.cpu = Some(8 * SECOND);
+        assert_eq!(timer.check(&observation, &CPU_LIMIT), Some(Cause::CpuLimit(SECOND)));
     }
 
     #[test]
     fn processor_time_that_is_not_known_ends_nothing() {
-        let (sight, mut timer) = at_a_task();
-        assert_eq!(timer.look(&Sight { cpu: None, ..sight }, &CPU_LIMIT), None);
-        let mut timer_without = TaskTimer::new(&Sight { cpu: None, ..sight });
-        assert_eq!(timer_without.look(&Sight { cpu: Some(100 * SECOND), ..sight }, &CPU_LIMIT), None);
+        let (observation, mut timer) = at_a_task();
+        assert_eq!(timer.check(&Observation { cpu: None, ..observation }, &CPU_LIMIT), None);
+        let mut timer_without = TaskTimer::new(&Observation { cpu: None, ..observation });
+        assert_eq!(timer_without.check(&Observation { cpu: Some(100 * SECOND), ..observation }, &CPU_LIMIT), None);
     }
 
     #[test]
     fn of_two_limits_the_timeout_is_named_first() {
-        let (mut sight, mut timer) = at_a_task();
+        let (mut observation, mut timer) = at_a_task();
         let both = Limits { timeout: Some(SECOND), cpu_limit: Some(SECOND) };
-        sight.cpu = Some(100 * SECOND);
-        assert_eq!(timer.look(&sight, &both), Some(Cause::CpuLimit(SECOND)));
+        observation.cpu = Some(100 * SECOND);
+        assert_eq!(timer.check(&observation, &both), Some(Cause::CpuLimit(SECOND)));
         timer.time = SECOND;
-        assert_eq!(timer.look(&sight, &both), Some(Cause::TimedOut(SECOND)));
+        assert_eq!(timer.check(&observation, &both), Some(Cause::TimedOut(SECOND)));
     }
 }

@@ -7,7 +7,7 @@ use super::handle::ProcessHandle;
 use super::reaper;
 use crate::child;
 use crate::error::{CodecError, Error, Result, TaskError, TaskErrorKind};
-use crate::registry::{EncodedCall, Itself, WorkerFn, take_outcome};
+use crate::functions::{EncodedCall, Itself, WorkerFn, take_outcome};
 use crate::task::Role;
 use crate::transport::{Block, Chunk, ChunkHead, Sharing};
 use crate::wire::{FRAME_BYTES_MAX, OVERHEAD_BYTES};

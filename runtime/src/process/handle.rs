@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::reaper;
 use super::started::{ProcessEnd, StartedProcess};
 use crate::error::{Error, Kind, Result, StartFailure, TaskError, TaskErrorKind};
-use crate::registry::NoOutput;
+use crate::functions::NoOutput;
 use crate::sys::ForkMark;
 use crate::wire::Records;
 
@@ -134,7 +134,7 @@ impl<T> ProcessHandle<T> {
     pub fn kill(&self) {
         if self.owner.is_here() {
             self.child.kill();
-            reaper::look();
+            reaper::wake();
         }
     }
 

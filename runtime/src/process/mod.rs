@@ -9,4 +9,4 @@ mod started;
 pub use active::{ProcessInfo, active_children};
 pub use builder::Process;
 pub use handle::ProcessHandle;
-pub(crate) use reaper::leave;
+pub(crate) use reaper::wait_for_children;

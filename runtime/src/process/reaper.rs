@@ -35,7 +35,7 @@ struct ReaperLock {
 struct Reaper {
     /// Wakes the thread, while it runs.
     waker: Option<Arc<Waker>>,
-    orders: Vec<Order>,
+    requests: Vec<StartRequest>,
     children: Vec<Arc<StartedProcess>>,
 }
 
@@ -44,7 +44,7 @@ impl Ranked for Reaper {
 }
 
 /// A process to be started.
-struct Order {
+struct StartRequest {
     entry: EntryPoint,
     role: Role,
     name: String,
@@ -63,12 +63,12 @@ pub(super) fn start(entry: &EntryPoint, role: Role, name: String, chunk: Chunk) 
     // Of this moment, and not of that in which the reaper gets to it.
     let surroundings = Surroundings::capture().map_err(|error| failed(&sys::explained(&error)))?;
     let mut reaper = lock();
-    reaper.orders.push(Order { entry: entry.clone(), role, name, chunk, surroundings, answer });
+    reaper.requests.push(StartRequest { entry: entry.clone(), role, name, chunk, surroundings, answer });
     match &reaper.waker {
         Some(waker) => waker.wake(),
         None => {
             if let Err(error) = reaper.begin() {
-                reaper.orders.clear();
+                reaper.requests.clear();
                 return Err(failed(&sys::explained(&error)));
             }
         }
@@ -87,20 +87,20 @@ pub(super) fn children() -> Vec<Arc<StartedProcess>> {
 }
 
 /// Has the reaper look after a process that was to be killed: that may have failed.
-pub(super) fn look() {
+pub(super) fn wake() {
     lock().waker.iter().for_each(|waker| waker.wake());
 }
 
 /// Waits for every process that is no daemon, and ends the daemons. A program calls it at its end.
-pub(crate) fn leave() {
+pub(crate) fn wait_for_children() {
     let mut reaper = lock();
-    while !reaper.orders.is_empty() || reaper.children.iter().any(|child| !child.is_daemon() && !child.is_reaped()) {
+    while !reaper.requests.is_empty() || reaper.children.iter().any(|child| !child.is_daemon() && !child.is_reaped()) {
         reaper = REAPER.get().changed.wait(reaper);
     }
     let daemons = reaper.children.clone();
     drop(reaper);
     daemons.iter().for_each(|daemon| daemon.kill());
-    look();
+    wake();
     let deadline = Instant::now() + END_TIME_MAX;
     for daemon in daemons {
         daemon.wait(Some(deadline));
@@ -128,17 +128,17 @@ impl Reaper {
 /// Runs until there is nothing left to look after.
 fn run(waker: &Waker) {
     loop {
-        let (orders, children) = {
+        let (requests, children) = {
             let mut reaper = lock();
-            let orders = std::mem::take(&mut reaper.orders);
-            if orders.is_empty() && reaper.children.is_empty() {
+            let requests = std::mem::take(&mut reaper.requests);
+            if requests.is_empty() && reaper.children.is_empty() {
                 reaper.waker = None;
                 return;
             }
-            (orders, reaper.children.clone())
+            (requests, reaper.children.clone())
         };
-        if !orders.is_empty() {
-            orders.into_iter().for_each(carry_out);
+        if !requests.is_empty() {
+            requests.into_iter().for_each(carry_out);
             REAPER.get().changed.notify_all();
             continue;
         }
@@ -155,8 +155,8 @@ fn run(waker: &Waker) {
     }
 }
 
-fn carry_out(order: Order) {
-    let Order { entry, role, name, chunk, surroundings, answer } = order;
+fn carry_out(request: StartRequest) {
+    let StartRequest { entry, role, name, chunk, surroundings, answer } = request;
     let started = StartedProcess::start(&entry, role, &surroundings, name, chunk).map(Arc::new);
     // Before who asked can count descriptors.
     drop(surroundings);
@@ -212,7 +212,7 @@ impl Drop for AbandonOnPanic {
         }
         let mut reaper = lock();
         reaper.waker = None;
-        reaper.orders.clear();
+        reaper.requests.clear();
         std::mem::take(&mut reaper.children).iter().for_each(|child| child.abandon());
         drop(reaper);
         REAPER.get().changed.notify_all();

@@ -21,7 +21,7 @@ use crate::locks::{Condition, Lock, Locked, Rank, Ranked};
 use crate::shared::Segment;
 use crate::sys::{self, ChildProcess, End, Surroundings, Watch};
 use crate::task::{Output, Role};
-use crate::transport::{ChannelEvent, Chunk, Fault, Link};
+use crate::transport::{ChannelError, ChannelEvent, Chunk, ParentChannel};
 use crate::wire::{FRAME_BYTES_MAX, Violation};
 
 /// A process that has not said hello by then is killed. No option sets it, so it is longer than any start takes.
@@ -45,7 +45,7 @@ impl Ranked for ProcessState {
 struct ProcessState {
     process: ChildProcess,
     /// None once the process has ended.
-    link: Option<Link>,
+    channel: Option<ParentChannel>,
     /// The call, until the process has decoded its arguments, and then the memory that it maps (rule 5).
     call: Option<Chunk>,
     mapped: Vec<Arc<Segment>>,
@@ -123,14 +123,14 @@ impl StartedProcess {
         };
         // Made before the process: from its start on, nothing may fail.
         let (ours, theirs) = sys::pair()?;
-        let (mut process, mut link) = child::start(entry, &start, surroundings, None, 0)?;
+        let (mut process, mut channel) = child::start(entry, &start, surroundings, None, 0)?;
         let (descriptor, end_teller) = match process.descriptor() {
             Some(pidfd) => (pidfd, None),
             None => (Arc::new(OwnedFd::from(ours)), Some(theirs)),
         };
         let mut cause = Cause::Closed;
-        let is_open = match link.assign(&chunk, 0) {
-            Ok(()) | Err(Fault::Closed) => true,
+        let is_open = match channel.assign(&chunk, 0) {
+            Ok(()) | Err(ChannelError::Closed) => true,
             Err(fault) => {
                 let _ = process.kill();
                 cause = Cause::from(fault);
@@ -140,7 +140,7 @@ impl StartedProcess {
         let pid = process.pid();
         let state = ProcessState {
             process,
-            link: Some(link),
+            channel: Some(channel),
             call: Some(chunk),
             mapped: Vec::new(),
             has_decoded: false,
@@ -248,9 +248,9 @@ impl StartedProcess {
     /// Returns the events to wait for.
     pub(super) fn watched(&self) -> WatchedProcess {
         let state = self.lock();
-        let link = state.link.as_ref().filter(|_| state.is_open);
+        let channel = state.channel.as_ref().filter(|_| state.is_open);
         WatchedProcess {
-            stream: link.map(|link| Arc::clone(link.stream())),
+            stream: channel.map(|channel| Arc::clone(channel.stream())),
             process: state.process.descriptor(),
             wants_write: state.wants_write(),
             deadline: state
@@ -275,7 +275,7 @@ impl StartedProcess {
             state = self.lock();
         }
         if let Some(end) = ended {
-            state.bury(end, &self.name);
+            state.on_exit(end, &self.name);
         } else if state.is_starting() && state.start_deadline <= now {
             state.cause = Cause::Late;
             state.kill();
@@ -307,7 +307,7 @@ impl StartedProcess {
 
 impl ProcessState {
     fn wants_write(&self) -> bool {
-        self.is_open && self.link.as_ref().is_some_and(Link::wants_write)
+        self.is_open && self.channel.as_ref().is_some_and(ParentChannel::wants_write)
     }
 
     /// Whether something is held that the process needs no more.
@@ -327,13 +327,13 @@ impl ProcessState {
 
     /// Whether its start has not succeeded yet, nor failed.
     fn is_starting(&self) -> bool {
-        self.cause == Cause::Closed && self.link.as_ref().is_some_and(|link| !link.said_hello())
+        self.cause == Cause::Closed && self.channel.as_ref().is_some_and(|channel| !channel.said_hello())
     }
 
     /// Kills the process, or asks it to end. The reaper gives up one that lives on.
     fn kill(&mut self) {
-        match &mut self.link {
-            Some(link) => child::kill(&mut self.process, link),
+        match &mut self.channel {
+            Some(channel) => child::kill(&mut self.process, channel),
             // Nothing is left to ask it by.
             None => drop(self.process.kill()),
         }
@@ -347,8 +347,8 @@ impl ProcessState {
     /// Ends the call of a process that is not looked after any more.
     fn give_up(&mut self, cause: Cause) {
         self.is_open = false;
-        if let Some(link) = self.link.take() {
-            let verdict = Verdict::new(cause, End::Unknown, self.process.pid(), &link, link.begun(), true);
+        if let Some(channel) = self.channel.take() {
+            let verdict = Verdict::new(cause, End::Unknown, self.process.pid(), &channel, channel.begun(), true);
             self.end.get_or_insert(ProcessEnd::died(verdict));
         }
     }
@@ -358,9 +358,9 @@ impl ProcessState {
         if !self.is_open {
             return;
         }
-        if let Some(link) = &mut self.link
-            && let Err(fault) = link.flush()
-            && fault != Fault::Closed
+        if let Some(channel) = &mut self.channel
+            && let Err(fault) = channel.flush()
+            && fault != ChannelError::Closed
         {
             return self.close(fault);
         }
@@ -370,36 +370,36 @@ impl ProcessState {
     }
 
     /// Takes in what has come.
-    fn receive(&mut self) -> Result<(), Fault> {
-        let Self { link: Some(link), is_wanted, result, has_decoded, .. } = self else {
-            return Err(Fault::Closed);
+    fn receive(&mut self) -> Result<(), ChannelError> {
+        let Self { channel: Some(channel), is_wanted, result, has_decoded, .. } = self else {
+            return Err(ChannelError::Closed);
         };
-        link.receive(|event| apply(event, *is_wanted, result, has_decoded))?;
+        channel.receive(|event| apply(event, *is_wanted, result, has_decoded))?;
         Ok(())
     }
 
     /// Notes that no more data comes. A process that broke the protocol is killed, unless its result is there.
-    fn close(&mut self, fault: Fault) {
+    fn close(&mut self, fault: ChannelError) {
         self.is_open = false;
-        if fault != Fault::Closed && self.result.is_none() {
+        if fault != ChannelError::Closed && self.result.is_none() {
             self.cause = Cause::from(fault);
             self.kill();
         }
     }
 
     /// Applies the verdict on the end of the process, now that it is reaped.
-    fn bury(&mut self, end: End, name: &str) {
+    fn on_exit(&mut self, end: End, name: &str) {
         self.end_teller = None;
-        let Self { link: Some(link), is_wanted, result, has_decoded, .. } = self else {
+        let Self { channel: Some(channel), is_wanted, result, has_decoded, .. } = self else {
             return;
         };
         if self.is_open {
-            link.drain(|event| apply(event, *is_wanted, result, has_decoded));
+            channel.drain(|event| apply(event, *is_wanted, result, has_decoded));
         }
         // One that somebody ends is no failed start, whoever that is.
-        let has_started = link.said_hello() || self.is_signalled;
-        let verdict = Verdict::new(self.cause.clone(), end, self.process.pid(), link, link.begun(), has_started);
-        self.link = None;
+        let has_started = channel.said_hello() || self.is_signalled;
+        let verdict = Verdict::new(self.cause.clone(), end, self.process.pid(), channel, channel.begun(), has_started);
+        self.channel = None;
         self.end = Some(match self.result.take() {
             Some(result) => ProcessEnd::Result(result),
             None if verdict.start == StartOutcome::Failed => {
@@ -416,7 +416,7 @@ fn apply(
     is_wanted: bool,
     result: &mut Option<Vec<u8>>,
     has_decoded: &mut bool,
-) -> Result<(), Fault> {
+) -> Result<(), ChannelError> {
     match event {
         ChannelEvent::Hello => {}
         ChannelEvent::Results(taken) => *result = Some(if is_wanted { taken.records } else { Vec::new() }),

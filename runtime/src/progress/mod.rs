@@ -1,21 +1,21 @@
 //! The progress of a call, shown on standard error while it runs: a bar, or lines. It knows of tasks only how many there are.
 
-#[cfg(not(feature = "progress"))]
-mod absent;
+mod argument;
 #[cfg(feature = "progress")]
 mod bar;
-mod condition;
+#[cfg(not(feature = "progress"))]
+mod disabled;
+#[cfg(feature = "progress")]
+mod display;
 #[cfg(feature = "progress")]
 mod lines;
-#[cfg(feature = "progress")]
-mod shown;
 
 #[cfg(not(feature = "progress"))]
-pub(crate) use absent::Shown;
+pub(crate) use disabled::Shown;
 #[cfg(feature = "progress")]
-pub(crate) use shown::Shown;
+pub(crate) use display::Shown;
 
-pub use condition::ShowProgress;
+pub use argument::ShowProgress;
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 //!    made anew each time that a handle is encoded. The name stands for a *grant*, which goes to the worker beside the
 //!    arguments, written by the pool and by no code of the program's.
 //! 2. So bytes that a value's `Serialize` made up, or that were taken from elsewhere, name nothing, and a grant is only for the
-//!    tasks of the chunk that it came with: see `table` for how a worker looks it up.
+//!    tasks of the chunk that it came with: see `grant_table` for how a worker looks it up.
 
 use std::io;
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, Once, OnceLock};
 use std::time::Duration;
 
 use super::copied;
-use super::waiting::wait_until;
+use super::quiesce::wait_until;
 use crate::sys::{self, FromParent, Pages};
 
 /// How a worker takes a segment.

@@ -9,11 +9,11 @@ use serde::de::{self, DeserializeOwned, SeqAccess, Visitor};
 use serde::ser::{self, SerializeTuple};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::collect::{WriteAs, form_for, grant};
+use super::encode_scope::{WriteAs, form_for, grant};
 use super::grant::{Name, Right};
-use super::received::find_granted;
+use super::grant_table::granted;
+use super::object_table::find_granted;
 use super::segment::Memory;
-use super::table::granted;
 use crate::codec;
 use crate::sys::{Plain, for_each_plain};
 

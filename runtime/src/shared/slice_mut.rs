@@ -11,12 +11,12 @@ use serde::ser;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::grant::{Name, Right};
-use super::lend::{ArrayPlace, WAIT_MAX};
-use super::part::{SharedChunksMut, SharedPart, divide};
-use super::received::take_part;
+use super::grant_table::granted;
+use super::loan::{ArrayPlace, WAIT_MAX};
+use super::object_table::take_part;
+use super::partition::{SharedChunksMut, SharedPart, divide};
 use super::segment::Memory;
 use super::slice::{Number, SharedSlice, short_name, write};
-use super::table::granted;
 use crate::codec;
 use crate::sys::Part;
 

@@ -24,7 +24,7 @@ use nix::errno::Errno;
 use nix::libc::{self, c_int, c_void};
 
 use super::memory::Words;
-use super::{backtrace, limits, stack};
+use super::{backtrace, rlimit, stack};
 
 /// The record of the signal that ended a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +97,7 @@ impl Crash {
 }
 
 /// Where a worker leaves word of its crash.
-pub(crate) enum CrashPad {
+pub(crate) enum CrashSlot {
     /// In memory: the number of the running task stands at `running`, and goes to `place`, in front of the word.
     Memory { words: Arc<Words>, running: usize, place: usize },
     /// In a frame of its own, between `head` and `tail`, while `running` is not 0: then no other frame is being sent.
@@ -109,7 +109,7 @@ const FRAME_BYTES_MAX: usize = 64;
 /// The task of which there was word last.
 static NOTED: AtomicU64 = AtomicU64::new(u64::MAX);
 
-impl CrashPad {
+impl CrashSlot {
     /// The number of the running task.
     fn running(&self) -> u64 {
         match self {
@@ -170,7 +170,7 @@ struct CrashWatch {
 
 /// The facts that it needs to leave a record.
 struct Post {
-    pad: CrashPad,
+    pad: CrashSlot,
     limits: TaskLimits,
     /// Where what overflows the stack of the thread that runs the tasks ends up.
     guard: Range<usize>,
@@ -214,8 +214,8 @@ fn set_handlers() {
 
 /// From now on a signal that ends this process leaves word of it. It is called once, by the thread that runs the tasks; where the
 /// system refuses something, there is no word.
-pub(crate) fn leave_word_of_crashes(pad: CrashPad, limits: TaskLimits) {
-    limits::prepare();
+pub(crate) fn install_crash_handlers(pad: CrashSlot, limits: TaskLimits) {
+    rlimit::prepare();
     if stack::use_alternate_stack().is_ok() {
         let _ = POST.set(Post { pad, limits, guard: stack::guard().unwrap_or_default() });
     }
@@ -366,7 +366,7 @@ impl Post {
     /// Whether what the thread asked the system for last was refused for want of memory, and the worker has come to its limit.
     /// It is what is left to see of an allocation in C.
     fn is_out_of_memory(&self, errno: c_int) -> bool {
-        errno == libc::ENOMEM && self.limits.memory_bytes.is_some_and(limits::is_near)
+        errno == libc::ENOMEM && self.limits.memory_bytes.is_some_and(rlimit::is_near)
     }
 }
 

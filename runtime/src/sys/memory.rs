@@ -18,8 +18,8 @@ use nix::sys::mman::munmap;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous};
 
 use super::forks::ForkMark;
-use super::limits::not_mapped;
 use super::racing::copy_from;
+use super::rlimit::not_mapped;
 #[cfg(poolmap_linux)]
 use super::seals::is_raced;
 use super::seals::{seal_against_writers, seal_seals};
@@ -47,7 +47,7 @@ pub(crate) fn shared_memory(bytes: usize) -> io::Result<OwnedFd> {
     use nix::fcntl::{FcntlArg, SealFlag, fcntl};
     use nix::sys::memfd::{MFdFlags, memfd_create};
 
-    super::limits::check_file_bytes(bytes as u64)?;
+    super::rlimit::check_file_bytes(bytes as u64)?;
     let memory = memfd_create(c"poolmap", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
     nix::unistd::ftruncate(&memory, libc::off_t::try_from(bytes).map_err(io::Error::other)?)?;
     fcntl(&memory, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW))?;

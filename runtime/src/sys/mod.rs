@@ -1,23 +1,17 @@
 //! Every system call and every unsafe block, behind safe functions that cannot be misused; the only owner of nix.
 
 mod backtrace;
-mod common;
 mod crash;
 mod environment;
 mod fences;
-mod files;
 mod forks;
 mod lease;
-mod life;
-mod limits;
+mod liveness_lock;
 mod memory;
 mod oom_kills;
-#[cfg(feature = "__fault_points")]
-mod own_end;
-mod packets;
 mod pages;
 mod peer;
-mod plain;
+mod pod;
 mod poll;
 mod process;
 mod program;
@@ -25,52 +19,58 @@ mod racing;
 mod random;
 mod refusal;
 mod ring;
+mod rlimit;
 mod seals;
+#[cfg(feature = "__failpoints")]
+mod self_signal;
+mod seqpacket;
+mod shared_memory;
 mod socket;
 mod spawn;
 mod stack;
 mod stack_room;
 mod terminal;
+mod unnamed_file;
 mod view;
 mod waker;
 mod worker_setup;
 
-pub(crate) use common::{CommonMemory, common_memory, filled_bytes, memory_bytes, memory_file};
 pub(crate) use crash::{
-    CRASH_WORDS, Crash, CrashPad, Reason, TaskLimits, leave_word_of_crashes, watch_crashes, watch_crashes_again,
+    CRASH_WORDS, Crash, CrashSlot, Reason, TaskLimits, install_crash_handlers, watch_crashes, watch_crashes_again,
 };
 pub(crate) use environment::{WORKER_VARIABLE, is_secure, take_variable, variable};
 pub(crate) use fences::{fence_registered, register_for_fences};
-pub(crate) use files::{
-    WHOLE_BYTES_MAX, appended_file, file, flush_c_streams, forget_before, own_output, replace_output, unnamed_file,
-    write_within,
-};
 pub(crate) use forks::{ForkMark, PerProcess, exit_fork, is_fork};
 pub(crate) use lease::Lease;
-pub(crate) use life::{FileIdentity, Sign, identity, is_locked_by_another, process_exists};
-pub(crate) use limits::{
-    CAN_LIMIT_MEMORY, address_space_bytes, check_file_bytes, fail_behind_file_limit, file_bytes_max, limit_memory,
-};
+pub(crate) use liveness_lock::{FileIdentity, LivenessLock, identity, is_locked_by_another, process_exists};
 pub(crate) use memory::{Region, Words, is_short_of_descriptors, raced_memory};
-#[cfg(feature = "__fault_points")]
-pub(crate) use own_end::{kill_self, stop_self};
-pub(crate) use packets::{is_too_long, packet_pair, receive_packet, send_packet, shut_down_packets};
 pub(crate) use pages::{Pages, Part, page_bytes};
-pub(crate) use plain::{IsVec, Plain, for_each_plain, plain_bytes, type_id};
+pub(crate) use pod::{IsVec, Plain, for_each_plain, plain_bytes, type_id};
 pub(crate) use poll::{Watch, poll};
 pub(crate) use process::{CAN_TELL_CPU_TIME, ChildProcess, End, cpu_time, resident_bytes};
 pub(crate) use program::own_program;
 pub(crate) use random::random;
 pub(crate) use refusal::{explained, start_error};
 pub(crate) use ring::{Ring, RingWriter};
+pub(crate) use rlimit::{
+    CAN_LIMIT_MEMORY, address_space_bytes, check_file_bytes, fail_behind_file_limit, file_bytes_max, limit_memory,
+};
 pub(crate) use seals::{CAN_SEAL, is_sealed_against_writers, seal_against_all_writers, seal_against_writers};
+#[cfg(feature = "__failpoints")]
+pub(crate) use self_signal::{kill_self, stop_self};
+pub(crate) use seqpacket::{is_too_long, packet_pair, receive_packet, send_packet, shut_down_packets};
+pub(crate) use shared_memory::{CommonMemory, common_memory, filled_bytes, memory_bytes, memory_file};
 pub(crate) use socket::{
-    FromParent, ParentChannel, Wait, is_hung_up, pair, receive, receive_with_descriptors, send, send_with_descriptors,
+    FromParent, SocketToParent, Wait, is_hung_up, pair, receive, receive_with_descriptors, send, send_with_descriptors,
 };
 pub(crate) use spawn::{Group, Spawn, Stdout, Surroundings, assignment, open_null, set_umask};
 pub(crate) use stack_room::{StackRoom, stack_room};
 #[cfg(feature = "progress")]
 pub(crate) use terminal::terminal_columns;
+pub(crate) use unnamed_file::{
+    WHOLE_BYTES_MAX, appended_file, file, flush_c_streams, forget_before, own_output, replace_output, unnamed_file,
+    write_within,
+};
 pub(crate) use view::{ReadWord, View};
 pub(crate) use waker::Waker;
 pub(crate) use worker_setup::{Folder, become_worker, keep_freed_memory, kill_own_group, replace_stdout, stdout};

@@ -7,10 +7,10 @@ use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 
-use super::common::memory_bytes;
 use super::memory::{Access, Mapping, shared_memory};
-use super::plain::Plain;
+use super::pod::Plain;
 use super::seals::{is_sealed_against_all_writers, is_sealed_against_writers};
+use super::shared_memory::memory_bytes;
 use super::socket::FromParent;
 
 /// Memory that is written through `&mut` alone, by the one who made it, before anyone else has it.

@@ -15,7 +15,7 @@ use nix::sys::socket::{SockType, UnixAddr, getpeername, getsockopt, sockopt};
 
 use super::environment::WORKER_VARIABLE;
 use super::poll::{Watch, poll};
-use super::socket::ParentChannel;
+use super::socket::SocketToParent;
 use super::spawn::CHANNEL;
 
 /// The end of a dead parent's channel is closed within this.
@@ -29,7 +29,7 @@ static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 /// # Errors
 ///
 /// There is none: the variable was inherited, or set by someone else.
-pub(super) fn take_channel(parent: u32) -> io::Result<ParentChannel> {
+pub(super) fn take_channel(parent: u32) -> io::Result<SocketToParent> {
     let refuse = |why: &dyn fmt::Display| {
         io::Error::new(
             io::ErrorKind::InvalidData,
@@ -75,7 +75,7 @@ pub(super) fn take_channel(parent: u32) -> io::Result<ParentChannel> {
     // SAFETY: it is the socket that the parent made for this process and put under this number (asked above), before the
     // program could open anything, and it is taken once: so nothing else owns it.
     let channel = unsafe { OwnedFd::from_raw_fd(CHANNEL) };
-    Ok(ParentChannel::new(channel.into()))
+    Ok(SocketToParent::new(channel.into()))
 }
 
 /// Says that the system does not answer.

@@ -137,9 +137,9 @@ pub(crate) fn send_with_descriptors(
 }
 
 /// The channel that this process's parent has started it with: the kernel said that it is the parent's.
-pub(crate) struct ParentChannel(UnixStream);
+pub(crate) struct SocketToParent(UnixStream);
 
-impl ParentChannel {
+impl SocketToParent {
     /// A socket of which it is known who is at the other end.
     pub(super) fn new(stream: UnixStream) -> Self {
         Self(stream)
@@ -152,7 +152,7 @@ impl ParentChannel {
     }
 }
 
-impl Deref for ParentChannel {
+impl Deref for SocketToParent {
     type Target = UnixStream;
 
     fn deref(&self) -> &UnixStream {
@@ -185,7 +185,7 @@ impl FromParent {
 
 /// Reads some bytes from the parent, and takes the descriptors that came with them; 0 bytes is the end.
 pub(crate) fn receive_with_descriptors(
-    stream: &ParentChannel,
+    stream: &SocketToParent,
     bytes: &mut [u8],
     wait: Wait,
     received: &mut impl Extend<FromParent>,
@@ -247,7 +247,7 @@ mod tests {
     fn a_received_descriptor_is_closed_by_exec_and_a_lost_reader_raises_no_signal() {
         let (one, other) = pair().unwrap();
         let sent = send_with_descriptors(&one, b"x", &[other.as_fd()]).unwrap();
-        let (other, mut received) = (ParentChannel::in_test(other), Vec::new());
+        let (other, mut received) = (SocketToParent::in_test(other), Vec::new());
         let came = receive_with_descriptors(&other, &mut [0; 8], Wait::No, &mut received).unwrap();
         assert_eq!((sent, came, received.len()), (1, 1, 1));
         let flags = FdFlag::from_bits_retain(fcntl(received[0].descriptor(), FcntlArg::F_GETFD).unwrap());

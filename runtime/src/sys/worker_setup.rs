@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use nix::libc;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
 
-use super::socket::ParentChannel;
+use super::socket::SocketToParent;
 use super::spawn::FOLDER;
 use super::{peer, terminal};
 use crate::task::Role;
@@ -17,7 +17,7 @@ use crate::task::Role;
 /// # Errors
 ///
 /// This process was not started by `parent`, or the parent is gone already.
-pub(crate) fn become_worker(parent: u32, role: Role, folder: Folder) -> io::Result<ParentChannel> {
+pub(crate) fn become_worker(parent: u32, role: Role, folder: Folder) -> io::Result<SocketToParent> {
     let channel = peer::take_channel(parent)?;
     if role.ends_with_parent() {
         die_with_parent();

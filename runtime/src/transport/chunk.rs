@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::arena::{Arena, Block};
 use crate::error::TaskErrorKind;
 use crate::shared::{self, Collected, GRANT_BYTES, Grant, Segment};
-use crate::task::{Done, Origin, Outcomes};
+use crate::task::{CompletedTasks, Origin, Outcomes};
 use crate::wire;
 
 /// Tasks whose arguments stand one behind the other in a block.
@@ -213,8 +213,8 @@ impl Chunk {
     }
 
     /// Its tasks, which end with this error before they have begun.
-    pub(crate) fn not_begun(&self, error: TaskErrorKind) -> Done {
-        Done {
+    pub(crate) fn not_begun(&self, error: TaskErrorKind) -> CompletedTasks {
+        CompletedTasks {
             first_index: self.index(0),
             count: self.len(),
             outcomes: Outcomes::Error(error),

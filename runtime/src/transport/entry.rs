@@ -16,7 +16,7 @@ pub(super) struct QueueEntry {
     pub(super) function: u32,
     pub(super) attempt: u32,
     /// How many tasks the worker claims at a time (0: as its clock tells).
-    pub(super) grain: u32,
+    pub(super) claim_batch: u32,
     /// The number of the first task in the worker's life.
     pub(super) first: u32,
     pub(super) count: u32,
@@ -80,7 +80,7 @@ impl<'a> EntryWords<'a> {
         fields[BYTES] = entry.bytes as u64;
         fields[FIRST_INDEX] = entry.first_index;
         fields[FUNCTION] = u64::from(entry.function) << 32 | u64::from(entry.attempt);
-        fields[FIRST] = u64::from(entry.grain) << 32 | u64::from(entry.first);
+        fields[FIRST] = u64::from(entry.claim_batch) << 32 | u64::from(entry.first);
         fields[COUNT] = u64::from(entry.count);
         fields[SHARED] = u64::from(entry.shared) << MESSAGES_BITS | (entry.messages & MESSAGES_MASK);
         fields[SEED] = entry.seed;
@@ -183,7 +183,7 @@ mod tests {
             first_index: 4,
             function: 5,
             attempt: 6,
-            grain: 7,
+            claim_batch: 7,
             first: 8,
             count: 9,
             shared: 10,

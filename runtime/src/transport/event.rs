@@ -1,6 +1,6 @@
 //! The messages of a worker, as plain data.
 
-use super::ring::Taken;
+use super::parent_ring::ResultBatch;
 use crate::sys::Crash;
 use crate::wire::PanicNote;
 
@@ -9,7 +9,7 @@ use crate::wire::PanicNote;
 pub(crate) enum ChannelEvent {
     /// It is this program, and speaks the same protocol. It comes once, and before anything else.
     Hello,
-    Results(Taken),
+    Results(ResultBatch),
     /// A process of one call has decoded its arguments.
     Decoded,
     /// It has begun, and will begin, nothing more of what it was sent over the socket.

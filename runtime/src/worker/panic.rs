@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::foreign;
 use crate::sys;
-use crate::transport::{FrameSender, NotePad};
+use crate::transport::{FrameSender, PanicSlot};
 use crate::wire::{self, PanicNote};
 
 thread_local! {
@@ -20,13 +20,13 @@ thread_local! {
 }
 
 /// How the parent is told of a panic.
-pub(super) enum Teller {
-    Memory(NotePad),
+pub(super) enum PanicReporter {
+    Memory(PanicSlot),
     /// By frames, of so many bytes at most.
     Socket(Arc<FrameSender>, usize),
 }
 
-impl Teller {
+impl PanicReporter {
     fn tell(&self, note: &PanicNote) {
         match self {
             // A fork has not got the memory.
@@ -48,7 +48,7 @@ pub(super) enum PrintedPanics {
 }
 
 /// Installs the hook.
-pub(super) fn install_hook(teller: Teller, printed: PrintedPanics) {
+pub(super) fn install_hook(reporter: PanicReporter, printed: PrintedPanics) {
     let previous = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         if !IN_TASK.get() {
@@ -59,7 +59,7 @@ pub(super) fn install_hook(teller: Teller, printed: PrintedPanics) {
             location: info.location().map(ToString::to_string),
             backtrace: backtrace(),
         };
-        teller.tell(&note);
+        reporter.tell(&note);
         if LAST.try_with(|last| last.replace(Some(note))).is_ok() {
             HAS_LAST.set(true);
         }

@@ -1,15 +1,15 @@
 //! The tasks of a call, run until none is left, whatever they panic with. It knows nothing of where they come from.
 
 use super::{current, panic};
+use crate::functions::{self, DROPS_OUTPUT, Registration, TaskCall};
 use crate::output;
-use crate::registry::{self, DROPS_OUTPUT, Registration, TaskCall};
 use crate::sys;
 use crate::wire::Violation;
 
 /// Notes which task is about to begin, where what it prints is kept.
 pub(super) fn note_task(function: u32, index: u64) {
     let function = function & !DROPS_OUTPUT;
-    let name = registry::function_name(function).unwrap_or("?");
+    let name = functions::function_name(function).unwrap_or("?");
     output::begin((function, name), index);
 }
 
@@ -18,7 +18,7 @@ pub(super) fn run_tasks(function: u32, attempt: u32, call: &mut TaskCall<'_>) ->
     if function & DROPS_OUTPUT != 0 {
         call.drop_output();
     }
-    let function = registry::function(function & !DROPS_OUTPUT).ok_or_else(no_function)?;
+    let function = functions::function(function & !DROPS_OUTPUT).ok_or_else(no_function)?;
     sys::watch_crashes_again();
     current::set_attempt(attempt);
     while !call.is_over() {
@@ -33,8 +33,8 @@ pub(super) fn run_tasks(function: u32, attempt: u32, call: &mut TaskCall<'_>) ->
 /// Runs every task of a call, as long as their outputs can be folded into one, by a function that is named.
 #[inline(never)]
 pub(super) fn fold_tasks(function: u32, merge: u32, attempt: u32, call: &mut TaskCall<'_>) -> Result<(), Violation> {
-    let function = registry::function(function).ok_or_else(no_function)?;
-    let merge = registry::function(merge).and_then(Registration::merge);
+    let function = functions::function(function).ok_or_else(no_function)?;
+    let merge = functions::function(merge).and_then(Registration::merge);
     let merge = merge.ok_or_else(|| Violation::new("a chunk names no function to fold outputs by"))?;
     call.fold();
     sys::watch_crashes_again();

@@ -8,12 +8,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
 use super::super::columns::Columns;
-use super::written::{FIRST_ATTEMPT, NextAction, Written, not_encoded};
+use super::batch::{EncodedRows, FIRST_ATTEMPT, NextAction, not_encoded};
 use super::{Engine, WINDOW_BYTES};
 use crate::codec::{Encoder, Sink};
 use crate::error::CodecError;
 use crate::foreign::Panic;
-use crate::registry::{DROPS_OUTPUT, WorkerFn, serialize_panicked};
+use crate::functions::{DROPS_OUTPUT, WorkerFn, serialize_panicked};
 use crate::shared;
 use crate::transport::{Chunk, ChunkHead, Sharing};
 use crate::wire::{LENGTH_BYTES, OVERHEAD_BYTES};
@@ -49,9 +49,8 @@ impl StagingBuffer {
 
     /// Lends the stage for `rows` rows and as many more bytes than theirs as are free; none where it is no help.
     fn lend(&mut self, rows: usize, free: usize) -> Option<Vec<u8>> {
-        let is_help =
-            (1..=STAGED_BYTES_MAX).contains(&self.row_bytes) && rows >= STAGED_ROWS_MIN && free >= STAGE_BYTES;
-        is_help.then(|| {
+        let fits = (1..=STAGED_BYTES_MAX).contains(&self.row_bytes) && rows >= STAGED_ROWS_MIN && free >= STAGE_BYTES;
+        fits.then(|| {
             self.bytes.resize(STAGE_BYTES, 0);
             std::mem::take(&mut self.bytes)
         })
@@ -98,10 +97,10 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         let arena = self.shared.arena();
         let mut room = self.stage.room_bytes.map_or_else(|| arena.first_room(), |bytes| arena.room(bytes));
         let mut spill = Vec::new();
-        let collecting = shared::collect();
-        let Written { count, end, then } =
+        let scope = shared::enter_encode_scope();
+        let EncodedRows { count, end, then } =
             self.write_all(room.as_deref_mut().unwrap_or_default(), &mut spill, most, started);
-        let sharing = Sharing::new(A::SHARED, collecting.finish(), self.shared.arena());
+        let sharing = Sharing::new(A::SHARED, scope.finish(), self.shared.arena());
         if count > 0 {
             self.stage.note_chunk(end);
         }
@@ -124,9 +123,9 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     }
 
     /// Reads up to so many rows, and writes them one behind the other. One that finds no room stands in `spill` then.
-    fn write_all(&mut self, room: &mut [u8], spill: &mut Vec<u8>, most: usize, started: Instant) -> Written {
+    fn write_all(&mut self, room: &mut [u8], spill: &mut Vec<u8>, most: usize, started: Instant) -> EncodedRows {
         let chunk_end = CHUNK_BYTES.min(WINDOW_BYTES.saturating_sub(self.outstanding_bytes));
-        let mut all = Written { count: 0, end: 0, then: NextAction::GoOn };
+        let mut all = EncodedRows { count: 0, end: 0, then: NextAction::GoOn };
         while matches!(all.then, NextAction::GoOn) && (all.count as usize) < most {
             let (most, chunk_end) = (most - all.count as usize, chunk_end.saturating_sub(all.end));
             let free = &mut room[all.end..];
@@ -151,7 +150,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
                     // It was only too large for the stage.
                     room[all.end..][..spill.len()].copy_from_slice(spill);
                     self.stage.row_bytes = spill.len();
-                    all = Written { count: all.count + 1, end: all.end + spill.len(), then: NextAction::GoOn };
+                    all = EncodedRows { count: all.count + 1, end: all.end + spill.len(), then: NextAction::GoOn };
                     spill.clear();
                 }
             }
@@ -162,7 +161,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     /// Reads rows, and encodes them one behind the other. A Serialize that panics is the error of its row; the panic of an iterator
     /// goes through. It is caught once for many rows: to catch it takes a nanosecond or two.
     #[inline(always)]
-    fn write_rows(&mut self, sink: Sink<'_>, limits: RowLimits) -> Written {
+    fn write_rows(&mut self, sink: Sink<'_>, limits: RowLimits) -> EncodedRows {
         let mut written = (0, 0);
         let caught = catch_unwind(AssertUnwindSafe(|| self.write_rows_until(sink, limits, &mut written)));
         let then = match caught {
@@ -175,7 +174,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         self.outstanding +=
             count as usize + usize::from(matches!(then, NextAction::GoOnBehind(_) | NextAction::SendAlone));
         self.outstanding_bytes += end;
-        Written { count, end, then }
+        EncodedRows { count, end, then }
     }
 
     /// Tells how many rows were written, and where they end, after each.
@@ -217,9 +216,9 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             end = row_end;
             *written = (count, end);
             // The clock is asked at 1, 2, 4, … tasks: a late look is late by no more than what was read before.
-            let is_look = count == look_at;
-            look_at += if is_look { limits.before + count } else { 0 };
-            if (is_look && limits.started.elapsed() > READ_TIME) || end >= limits.chunk_end {
+            let is_clock_check = count == look_at;
+            look_at += if is_clock_check { limits.before + count } else { 0 };
+            if (is_clock_check && limits.started.elapsed() > READ_TIME) || end >= limits.chunk_end {
                 break NextAction::Stop;
             }
             if end >= end_wanted {

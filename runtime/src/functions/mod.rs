@@ -1,0 +1,38 @@
+//! The worker functions of this binary: what each is, the table that both sides agree on, and how one is called.
+
+mod arguments;
+mod encoded_call;
+mod failure_texts;
+mod fallible;
+mod fold;
+mod folding;
+mod function;
+mod outcome;
+mod returned;
+mod run;
+mod shared_argument;
+mod state;
+mod table;
+mod task_run;
+
+pub use arguments::{EncodeAs, EncodeOwned, Given, Item, ParameterOf};
+pub(crate) use encoded_call::EncodedCall;
+pub use fallible::{ErrorProbe, Fallible, Typed, Untyped};
+pub use fold::fold_tasks;
+pub(crate) use fold::{Folded, MergeOf};
+pub use function::{
+    Argument, Folding, Itself, Named, Output, Parameter, Parameters, WorkerFailure, WorkerFn, not_a_merger,
+    not_a_worker_function,
+};
+pub(crate) use outcome::{
+    NoOutput, decode_output, deserialize_panicked, failure, serialize_panicked, take_captured, take_outcome,
+};
+pub use run::run_tasks;
+pub use shared_argument::SharedArgument;
+pub(crate) use shared_argument::SharedName;
+pub(crate) use state::forget_states;
+pub use state::with_state;
+pub(crate) use table::{DROPS_OUTPUT, fingerprint, first_test, function, function_name, test_name};
+pub use table::{Entry, Identity, Merge, Registration, Test};
+pub(crate) use task_run::Flush;
+pub use task_run::{TaskAbort, TaskCall};

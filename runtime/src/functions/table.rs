@@ -1,0 +1,161 @@
+//! The table of worker functions, and the names of the tests that workers can enter by; the only owner of inventory. It knows
+//! nothing of how a function is called.
+//!
+//! A worker function's index in the sorted table is what travels. Both processes run one binary, so both make one table;
+//! the hello compares the fingerprints all the same.
+
+use std::any::Any;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::task_run::TaskCall;
+
+/// Tells one worker function from all others of a program. The name alone would not: two functions may each hold a
+/// nested one of the same name, in one module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Identity {
+    /// `module_path!()`, which begins with the crate.
+    pub module: &'static str,
+    /// `module::name`, for people.
+    pub path: &'static str,
+    /// `file!()`.
+    pub file: &'static str,
+    /// `line!()`.
+    pub line: u32,
+    /// `column!()`.
+    pub column: u32,
+    /// The version of the package.
+    pub version: &'static str,
+}
+
+/// A function that makes one output of two, `fn(T, T) -> T` of some `T`.
+pub type Merge = &'static (dyn Any + Send + Sync);
+
+type Run = fn(&mut TaskCall<'_>);
+type Fold = fn(&mut TaskCall<'_>, Merge);
+
+/// The entry of one worker function in the table.
+pub struct Registration {
+    identity: Identity,
+    run: Run,
+    fold: Fold,
+    /// The function itself, where it makes one value of two of its type.
+    merge: Option<Merge>,
+    parameters: &'static [&'static str],
+    index: AtomicU32,
+}
+
+/// The index of a registration that the table has not met.
+const UNKNOWN: u32 = u32::MAX;
+
+impl Registration {
+    /// The registration of a function whose tasks `run` runs, and `fold` where their outputs are folded.
+    pub const fn new(identity: Identity, parameters: &'static [&'static str], run: Run, fold: Fold) -> Self {
+        Self { identity, run, fold, merge: None, parameters, index: AtomicU32::new(UNKNOWN) }
+    }
+
+    /// The registration of the same function, which outputs are folded by.
+    pub const fn merging(self, merge: Merge) -> Self {
+        Self { merge: Some(merge), ..self }
+    }
+
+    /// The function as `module::name`.
+    pub(crate) fn path(&self) -> &'static str {
+        self.identity.path
+    }
+
+    /// The name of a parameter.
+    pub(crate) fn parameter(&self, position: usize) -> &'static str {
+        self.parameters.get(position).copied().unwrap_or("?")
+    }
+
+    /// Runs every task of the call that is left.
+    pub(crate) fn run(&self, call: &mut TaskCall<'_>) {
+        (self.run)(call);
+    }
+
+    /// Runs every task of the call that is left, and folds their outputs.
+    pub(crate) fn fold(&self, call: &mut TaskCall<'_>, merge: Merge) {
+        (self.fold)(call, merge);
+    }
+
+    /// The function itself, if outputs can be folded by it.
+    pub(crate) fn merge(&self) -> Option<Merge> {
+        self.merge
+    }
+
+    /// Its place in the table.
+    pub(crate) fn index(&self) -> u32 {
+        table();
+        let index = self.index.load(Ordering::Relaxed);
+        assert!(
+            index != UNKNOWN,
+            "`{}` is missing from the table of worker functions: its crate's start-up code did not run",
+            self.path(),
+        );
+        index
+    }
+}
+
+/// In the number that travels for a function: its outputs stay in the worker.
+pub(crate) const DROPS_OUTPUT: u32 = 1 << 31;
+
+/// The type that inventory collects.
+pub struct Entry(pub &'static Registration);
+
+inventory::collect!(Entry);
+
+/// All worker functions of this binary, in an order that is equal in every process that runs it.
+pub(crate) fn table() -> &'static [&'static Registration] {
+    static TABLE: OnceLock<Vec<&'static Registration>> = OnceLock::new();
+    TABLE.get_or_init(|| {
+        let mut table: Vec<_> = inventory::iter::<Entry>().map(|entry| entry.0).collect();
+        // A macro can write two functions that even share line and column. The sort is stable, and inventory lists them
+        // in the order of their constructors, which the linker fixed: they stay apart, in the same order everywhere.
+        table.sort_by_key(|registration| registration.identity);
+        for (index, registration) in table.iter().enumerate() {
+            let index = u32::try_from(index).ok().filter(|index| index & DROPS_OUTPUT == 0);
+            let index = index.expect("a binary holds fewer than 2^31 functions");
+            registration.index.store(index, Ordering::Relaxed);
+        }
+        table
+    })
+}
+
+/// The path of a `#[poolmap::test]`, crate and modules included.
+pub struct Test(pub &'static str);
+
+inventory::collect!(Test);
+
+/// The name that libtest gives a test: its path without the crate.
+pub(crate) fn test_name(path: &'static str) -> &'static str {
+    path.split_once("::").map_or(path, |(_crate, name)| name)
+}
+
+/// The first test of this binary, by its name, that workers can enter by.
+pub(crate) fn first_test() -> Option<&'static str> {
+    inventory::iter::<Test>().map(|test| test_name(test.0)).min()
+}
+
+/// The function at a place of the table.
+pub(crate) fn function(index: u32) -> Option<&'static Registration> {
+    table().get(usize::try_from(index).ok()?).copied()
+}
+
+/// The path of the function at a place of the table.
+pub(crate) fn function_name(index: u32) -> Option<&'static str> {
+    function(index).map(Registration::path)
+}
+
+/// A hash of the table, equal in two processes that have the same worker functions.
+pub(crate) fn fingerprint() -> u64 {
+    static FINGERPRINT: OnceLock<u64> = OnceLock::new();
+    *FINGERPRINT.get_or_init(|| {
+        let mut hasher = DefaultHasher::new();
+        for registration in table() {
+            registration.identity.hash(&mut hasher);
+        }
+        hasher.finish()
+    })
+}

@@ -1,0 +1,210 @@
+//! The outcomes of some tasks, as they came from a worker, decoded one by one on the calling thread.
+//!
+//! A Deserialize is the program's code, and may panic: that is the error of its task. To catch it takes a nanosecond or two and
+//! keeps the loop from being one, so many outputs are caught at once, and the panic is known to be of the next.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use crate::codec::Decoder;
+use crate::error::{Printed, TaskError, TaskErrorKind};
+use crate::foreign::Panic;
+use crate::functions::{NoOutput, WorkerFn, decode_output, deserialize_panicked, take_captured, take_outcome};
+use crate::task::{CompletedTasks, Outcomes, Output};
+use crate::trace;
+use crate::transport::Chunk;
+use crate::wire::{Records, Violation};
+
+/// The outcome of one task, and its index.
+pub(super) type Indexed<T> = (usize, Result<T, TaskError>);
+
+/// Outcomes, to be taken one by one.
+pub(super) struct ResultDecoder {
+    next_index: usize,
+    left: usize,
+    outcomes: ReplyBytes,
+    attempts: u32,
+    earlier: Vec<TaskErrorKind>,
+    worker: Option<(usize, u32)>,
+    /// The bytes of the arguments of each task, and those that are left over.
+    argument_bytes: usize,
+    argument_bytes_over: usize,
+    fault: Option<String>,
+    /// The next output was being decoded, and its Deserialize panicked.
+    panic: Option<Panic>,
+    /// The output that the last task printed, where output is captured.
+    printed: Option<Box<Printed>>,
+    /// The chunk of the tasks, while those that fail may be executed again.
+    chunk: Option<Chunk>,
+}
+
+enum ReplyBytes {
+    Records(Records),
+    /// The printed output of each task stands behind its result.
+    Captured(Records),
+    Error(TaskErrorKind),
+}
+
+impl ResultDecoder {
+    /// Outcomes of workers that print in this way.
+    pub(super) fn new(done: CompletedTasks, output: Output) -> Self {
+        Self {
+            next_index: done.first_index,
+            left: done.count,
+            outcomes: match done.outcomes {
+                Outcomes::Records(records) if output == Output::Captured => ReplyBytes::Captured(Records::new(records)),
+                Outcomes::Records(records) => ReplyBytes::Records(Records::new(records)),
+                Outcomes::Error(kind) => ReplyBytes::Error(kind),
+            },
+            attempts: done.attempts,
+            earlier: done.earlier,
+            worker: done.worker,
+            argument_bytes: done.argument_bytes / done.count.max(1),
+            argument_bytes_over: done.argument_bytes % done.count.max(1),
+            fault: None,
+            panic: None,
+            printed: done.printed,
+            chunk: None,
+        }
+    }
+
+    /// The same, with the chunk that the tasks are of.
+    pub(super) fn of_chunk(self, chunk: Option<Chunk>) -> Self {
+        Self { chunk, ..self }
+    }
+
+    /// The chunk that the tasks are of, while those that fail may be executed again.
+    pub(super) fn chunk(&self) -> Option<&Chunk> {
+        self.chunk.as_ref()
+    }
+
+    /// The index of the next outcome.
+    pub(super) fn next_index(&self) -> usize {
+        self.next_index
+    }
+
+    /// How many are left.
+    pub(super) fn len(&self) -> usize {
+        self.left
+    }
+
+    /// Hands over the outputs that come next, up to the first task that has none in one piece; gives the bytes that they and
+    /// their arguments took. It is [`next`](Self::next) for many, without what only a failed task needs.
+    #[inline]
+    pub(super) fn outputs<F: WorkerFn>(&mut self, mut give: impl FnMut(F::Output)) -> usize {
+        let ReplyBytes::Records(records) = &mut self.outcomes else {
+            return 0;
+        };
+        let (before, had) = (records.taken(), self.left);
+        let (mut left, mut at, mut is_decoding) = (had, before, false);
+        let caught = catch_unwind(AssertUnwindSafe(|| {
+            // The last is left to `next`, which also takes what should not be there.
+            while left > 1 {
+                at = records.taken();
+                let Some(output) = records.next_output() else {
+                    break;
+                };
+                let mut decoder = Decoder::new(output);
+                is_decoding = true;
+                let decoded = F::__decode_output(&mut decoder);
+                is_decoding = false;
+                match decoded {
+                    Ok(output) if decoder.is_at_end() => give(output),
+                    _ => {
+                        records.back_to(at);
+                        break;
+                    }
+                }
+                left -= 1;
+            }
+        }));
+        match caught {
+            Ok(()) => {}
+            Err(payload) if is_decoding => {
+                records.back_to(at);
+                self.panic = Some(Panic::from_payload(payload));
+            }
+            // It is of the code that is given the outputs, which is the caller's.
+            Err(payload) => resume_unwind(payload),
+        }
+        let count = had - left;
+        self.left = left;
+        self.next_index += count;
+        records.taken() - before + count * self.argument_bytes
+    }
+
+    /// The next outcome, and the bytes that it and its arguments took.
+    #[inline]
+    pub(super) fn next<F: WorkerFn>(&mut self) -> Option<(Indexed<F::Output>, usize)> {
+        if self.left == 0 {
+            return None;
+        }
+        self.left -= 1;
+        let index = self.next_index;
+        self.next_index += 1;
+        let mut bytes = self.argument_bytes + std::mem::take(&mut self.argument_bytes_over);
+        let outcome = match &mut self.outcomes {
+            ReplyBytes::Records(records) => {
+                let before = records.taken();
+                let outcome = match (records.next_output(), self.panic.take()) {
+                    (Some(_), Some(panic)) => Err(deserialize_panicked(&panic)),
+                    (Some(output), None) => decode_output::<F>(output),
+                    (None, _) => take_outcome::<F>(records),
+                };
+                bytes += records.taken() - before;
+                outcome
+            }
+            ReplyBytes::Captured(records) => {
+                let before = records.taken();
+                let (outcome, printed) = take_captured::<F>(records);
+                self.printed = Some(Box::new(printed));
+                bytes += records.taken() - before;
+                outcome
+            }
+            ReplyBytes::Error(kind) => Err(NoOutput::Task(kind.clone())),
+        };
+        let outcome = outcome.map_err(|reason| {
+            let kind = match reason {
+                NoOutput::Task(kind) => kind,
+                NoOutput::Violation(violation) => self.broken(violation),
+            };
+            let pid = self.worker.map(|(_, pid)| pid);
+            let error = TaskError::new(index, F::__registration().path(), self.attempts, pid, kind)
+                .after(std::mem::take(&mut self.earlier))
+                .printed(self.printed.clone());
+            trace::task_failed(&error);
+            error
+        });
+        if self.left == 0
+            && let ReplyBytes::Records(records) | ReplyBytes::Captured(records) = &mut self.outcomes
+        {
+            bytes += records.drop_rest();
+        }
+        Some(((index, outcome), bytes))
+    }
+
+    /// The output that the last task printed, where output is captured.
+    pub(super) fn take_printed(&mut self) -> Option<Box<Printed>> {
+        self.printed.take()
+    }
+
+    /// Returns the violation in the results, and the worker that wrote them.
+    pub(super) fn fault(&mut self) -> Option<((usize, u32), String)> {
+        Some((self.worker?, self.fault.take()?))
+    }
+
+    /// The buffer that the results stand in.
+    pub(super) fn into_buffer(self) -> Option<Vec<u8>> {
+        match self.outcomes {
+            ReplyBytes::Records(records) | ReplyBytes::Captured(records) => Some(records.into_buffer()),
+            ReplyBytes::Error(_) => None,
+        }
+    }
+
+    #[cold]
+    fn broken(&mut self, violation: Violation) -> TaskErrorKind {
+        let what = format!("it broke the protocol: {}", violation.0);
+        self.fault = Some(what.clone());
+        let note = Some(format!("{what}, so it was killed"));
+        TaskErrorKind::Crashed { signal: None, exit_code: None, note }
+    }
+}

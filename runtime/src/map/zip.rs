@@ -1,0 +1,144 @@
+//! The iterators of a call, read row by row: they must end together, unless they are endless or the call stops with the
+//! shortest.
+
+use super::columns::{Columns, ColumnsRead, Length};
+use crate::codec::Encoder;
+use crate::error::{CodecError, Error, Kind, LengthMismatch, Place, Result};
+use crate::functions::Registration;
+
+/// The rows of a call.
+pub(super) struct Rows<A> {
+    columns: A,
+    registration: &'static Registration,
+    lengths: Vec<Length>,
+    /// The call stops with the first iterator that ends.
+    shortest: bool,
+    pulled: usize,
+    at_end: bool,
+}
+
+impl<A: Columns> Rows<A> {
+    /// Compares the lengths that are known.
+    pub(super) fn new(columns: A, registration: &'static Registration, shortest: bool) -> Result<Self> {
+        let mut lengths = Vec::new();
+        columns.lengths(&mut |length| lengths.push(length));
+        let rows = Self { columns, registration, lengths, shortest, pulled: 0, at_end: false };
+        if !shortest {
+            rows.compare_known_lengths()?;
+        }
+        Ok(rows)
+    }
+
+    /// How many rows there are, all in all.
+    pub(super) fn length(&self) -> Length {
+        let known = self.lengths.iter().filter_map(|length| match length {
+            Length::Known(length) => Some(*length),
+            _ => None,
+        });
+        if let Some(least) = known.min() {
+            Length::Known(least)
+        } else if self.lengths.contains(&Length::Unknown) {
+            Length::Unknown
+        } else {
+            Length::Endless
+        }
+    }
+
+    /// How many rows are left to be pulled, if that is known.
+    pub(super) fn left(&self) -> Option<usize> {
+        match self.length() {
+            Length::Known(length) => Some(length.saturating_sub(self.pulled)),
+            _ => None,
+        }
+    }
+
+    /// How many whole rows were pulled.
+    #[inline]
+    pub(super) fn pulled(&self) -> usize {
+        self.pulled
+    }
+
+    pub(super) fn is_at_end(&self) -> bool {
+        self.at_end
+    }
+
+    /// Pulls the rest without encoding it; gives how many rows it was. The rest of a known length is not pulled.
+    pub(super) fn skip(&mut self) -> Result<usize> {
+        if let Some(left) = self.left() {
+            return Ok(left);
+        }
+        let before = self.pulled;
+        while self.pull()?.is_some() {}
+        Ok(self.pulled - before)
+    }
+
+    /// Pulls nothing more.
+    pub(super) fn end(&mut self) {
+        self.at_end = true;
+    }
+
+    /// Pulls one item of each column. A panic of an iterator goes through, and nothing is pulled after it.
+    #[inline(always)]
+    pub(super) fn pull(&mut self) -> Result<Option<A::Row>> {
+        // Set before, and taken back after: an iterator that panics is not asked again.
+        self.at_end = true;
+        match self.columns.pull(self.shortest) {
+            Ok(row) => {
+                self.pulled += 1;
+                self.at_end = false;
+                Ok(Some(row))
+            }
+            Err(pulled) => self.end_of(pulled).map(|()| None),
+        }
+    }
+
+    /// Returns the consequence of some columns having ended.
+    #[cold]
+    fn end_of(&self, ColumnsRead { asked, given }: ColumnsRead) -> Result<()> {
+        let column = |bits: u32| (bits != 0).then(|| bits.trailing_zeros() as usize);
+        let endless =
+            (self.lengths.iter().rev()).fold(0, |bits, length| bits << 1 | u32::from(*length == Length::Endless));
+        match (column(asked & !given), column(given & !endless)) {
+            (Some(ended), Some(longer)) if !self.shortest => {
+                let longer_length = match self.lengths[longer] {
+                    Length::Known(length) => Some(length),
+                    _ => None,
+                };
+                Err(self.mismatch(ended, self.pulled, longer, longer_length))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Encodes a row that was pulled.
+    #[inline(always)]
+    pub(super) fn encode(&mut self, row: A::Row, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
+        self.columns.encode(row, encoder)
+    }
+
+    fn compare_known_lengths(&self) -> Result<()> {
+        let known = self.lengths.iter().enumerate().filter_map(|(column, length)| match length {
+            Length::Known(length) => Some((column, *length)),
+            _ => None,
+        });
+        let shortest = known.clone().min_by_key(|(_, length)| *length);
+        let longest = known.max_by_key(|(_, length)| *length);
+        match (shortest, longest) {
+            (Some((ended, after)), Some((longer, length))) if after < length => {
+                Err(self.mismatch(ended, after, longer, Some(length)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn mismatch(&self, ended: usize, ended_after: usize, longer: usize, longer_length: Option<usize>) -> Error {
+        let place = |position| Place { position, name: self.registration.parameter(position) };
+        Error::new(Kind::LengthMismatch(LengthMismatch {
+            function: self.registration.path(),
+            ended: place(ended),
+            ended_after,
+            longer: place(longer),
+            longer_length,
+        }))
+    }
+}

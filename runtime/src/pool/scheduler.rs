@@ -1,0 +1,470 @@
+//! The scheduler: calls, their chunks, and the workers that hold them. Pure bookkeeping: no I/O, no clock, no process.
+//!
+//! 1. A worker holds chunks of one call at a time, so that ending a call early never costs another call's task.
+//! 2. A worker runs the tasks of its chunks in order, and its results come in that order. So when it dies, only the first task
+//!    without a result can have been running; the others had not begun, and go to another worker.
+//! 3. A task has one outcome. It is given to the call when it arrives, and the task is forgotten here.
+//! 4. A worker that is free goes to the call with the fewest workers, and among those to the one that has waited longest;
+//!    and no call fills up the workers it has while another has none.
+//! 5. A free worker must be woken, which is worth it only for as much work as it saves. So while the tasks of a call are known
+//!    to be short, its workers get more before another is woken; and while nothing is known of them, some get one each, and
+//!    the others once these have taken a while.
+//! 6. No task waits behind a long one while a worker is free: what a worker has not claimed is taken back from it, and where
+//!    that cannot be done a worker gets no more than what is short. Nothing is given behind a chunk of a millisecond or more, nor,
+//!    where tasks were asked to go one by one, behind a task that is not known to take a few microseconds.
+//! 7. The arguments of tasks, and the memory that they name, are held here as long as a worker may run one of them: until its
+//!    results are there, or it is reaped. So it never reads others in their place, and whoever else holds the memory knows by
+//!    that when nobody writes there any more.
+//! 8. First come, first served: what waits is in the order of its tasks, and the first of it goes to the worker that is free next.
+//!    Before that is given what waits, what a worker has not claimed is taken back from one that is at a task for long, and goes
+//!    first. Tasks that it has claimed and not begun are recalled as well, if a worker is free for it. It claims one task at once
+//!    where they were asked to go one by one or have a limit, else as many as were asked for, or as take 50 µs by its clock.
+//! 9. Blame needs evidence. A death before a task is begun counts against it only if its worker has finished nothing since it was
+//!    given it, and had nothing before it. Then the task is a suspect, and is tried alone: by itself, on a worker that has nothing
+//!    else and gets nothing behind it. It is blamed only for deaths in which it was alone, and after several of them (one execution).
+
+mod call;
+mod lifecycle_calls;
+mod order;
+mod pinned;
+mod recall;
+mod termination;
+mod worker;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use super::chunk_size::{ChunkSize, Revocation, TARGET, TARGET_FOLDED};
+use super::rules::Limits;
+use crate::error::{Error, Kind, StartFailure};
+use crate::task::{CompletedTasks, Outcomes};
+use crate::transport::{Chunk, ResultBatch};
+use crate::wire::{Records, Violation};
+use call::OpenCall;
+pub(crate) use call::{CallRules, Consumer, Placement};
+use lifecycle_calls::Hooks;
+pub(super) use worker::Hook;
+use worker::{InFlight, Worker};
+
+/// A call that is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct CallId(u64);
+
+/// A worker's place in the pool.
+pub(super) type Slot = usize;
+
+/// A chunk to give to a worker.
+pub(super) struct Assignment {
+    pub(super) slot: Slot,
+    pub(super) chunk: Chunk,
+    /// How many tasks the worker claims at a time; 0 leaves it to its clock.
+    pub(super) claim_batch: u32,
+}
+
+/// How a call's end treats the workers that hold chunks of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnCancel {
+    Kill,
+    Finish,
+}
+
+/// A worker is woken when those that a call has are busy for so long: a wake-up costs the waker 10 µs, and takes 40.
+const WAKE_MIN: Duration = Duration::from_micros(50);
+
+/// So many workers are given a task of a call before it is known how long one takes.
+const FIRST_WORKERS: usize = 8;
+
+/// A driver spins for tasks that take less, and does not sleep.
+const SPIN_BELOW: Duration = Duration::from_micros(20);
+
+/// The word for a pool in errors.
+pub(super) const POOL: &str = "the pool";
+
+/// Why a call as a whole has failed.
+#[derive(Clone)]
+pub(crate) enum CallFailure {
+    Start(StartFailure),
+    PoolClosed,
+    /// The pool is that of the process that this one was forked from.
+    Forked,
+}
+
+impl From<CallFailure> for Error {
+    fn from(failure: CallFailure) -> Self {
+        Self::new(match failure {
+            CallFailure::Start(failure) => Kind::Start(failure),
+            CallFailure::PoolClosed => Kind::Closed,
+            CallFailure::Forked => Kind::Forked(POOL),
+        })
+    }
+}
+
+pub(super) struct Scheduler {
+    calls: BTreeMap<CallId, OpenCall>,
+    workers: Vec<Worker>,
+    /// How many of them there are to be: the first ones.
+    size: usize,
+    /// Tasks that have a result.
+    finished: u64,
+    /// Ready workers without chunks, the longest idle first.
+    idle: VecDeque<Slot>,
+    /// Workers that hold chunks, be it of a call that has ended.
+    busy: BTreeSet<Slot>,
+    /// How many of the calls are not for any worker.
+    placed: usize,
+    hooks: Hooks,
+    next_call: u64,
+    /// How often a call was given a free worker.
+    served: u64,
+    revocation: Revocation,
+    /// How many tasks a worker is given in its life.
+    tasks_max: Option<usize>,
+    /// Workers that are free, and are to be given nothing more.
+    drained: Vec<Slot>,
+}
+
+impl Scheduler {
+    /// A scheduler for so many workers, none of them there yet.
+    pub(super) fn new(slots: usize, revocation: Revocation, tasks_max: Option<usize>) -> Self {
+        Self {
+            calls: BTreeMap::new(),
+            workers: (0..slots).map(|_| Worker::default()).collect(),
+            size: slots,
+            finished: 0,
+            idle: VecDeque::new(),
+            busy: BTreeSet::new(),
+            placed: 0,
+            hooks: Hooks::default(),
+            next_call: 0,
+            served: 0,
+            revocation,
+            tasks_max,
+            drained: Vec::new(),
+        }
+    }
+
+    /// Opens a call.
+    pub(super) fn open(&mut self, rules: CallRules) -> CallId {
+        // The tasks of a worker cannot be taken from it there, and must not end with the task whose time is over.
+        let chunk_size = match rules.limits.shortest() {
+            Some(_) if self.revocation == Revocation::Unsupported => Some(1),
+            _ => rules.chunk_size,
+        };
+        self.placed += usize::from(rules.placement == Placement::OneForEach);
+        let id = CallId(self.next_call);
+        self.next_call += 1;
+        let call = OpenCall {
+            rules,
+            failure: None,
+            backlog: VecDeque::new(),
+            done: Vec::new(),
+            chunk_size: ChunkSize::new(chunk_size, if rules.is_folded { TARGET_FOLDED } else { TARGET }),
+            workers: Vec::new(),
+            is_ramped_up: false,
+            served: 0,
+        };
+        self.calls.insert(id, call);
+        id
+    }
+
+    /// The workers that hold chunks of a call.
+    pub(super) fn workers_of(&self, id: CallId) -> &[Slot] {
+        self.calls.get(&id).map_or(&[], |call| &call.workers)
+    }
+
+    /// Adds a worker that waits for chunks.
+    pub(super) fn add_worker(&mut self, slot: Slot, pid: u32) {
+        self.workers[slot] = Worker { pid, quota: self.tasks_max, ..Worker::default() };
+        self.busy.remove(&slot);
+        if !self.initialize(slot) {
+            self.put_into_service(slot);
+        }
+    }
+
+    /// Whether a worker holds chunks, be it of a call that has ended.
+    pub(super) fn is_busy(&self, slot: Slot) -> bool {
+        self.busy.contains(&slot)
+    }
+
+    /// The workers that hold chunks, be it of a call that has ended.
+    pub(super) fn busy(&self) -> impl Iterator<Item = Slot> {
+        self.busy.iter().copied()
+    }
+
+    /// Whether a worker has more than one task.
+    pub(super) fn has_queued_tasks(&self, slot: Slot) -> bool {
+        self.workers.get(slot).is_some_and(|worker| worker.tasks > 1)
+    }
+
+    /// Whether there is a free worker, and a call without chunks for it.
+    pub(super) fn is_short_of_chunks(&self, id: CallId) -> bool {
+        !self.idle.is_empty() && self.calls.get(&id).is_some_and(|call| call.backlog.is_empty() && call.is_unpinned())
+    }
+
+    /// Whether the workers of a call will soon have done all that they have, as far as is known.
+    pub(super) fn should_spin(&self, id: CallId) -> bool {
+        let Some(call) = self.calls.get(&id) else {
+            return false;
+        };
+        let Some(per_task) = call.chunk_size.per_task() else {
+            return true;
+        };
+        call.workers.iter().all(|&slot| self.workers[slot].time(per_task) < SPIN_BELOW)
+    }
+
+    /// The time that so many tasks of a call take, if it is known.
+    pub(super) fn time_of(&self, id: CallId, tasks: u32) -> Option<Duration> {
+        Some(self.calls.get(&id)?.chunk_size.per_task()?.saturating_mul(tasks))
+    }
+
+    /// How many tasks the call's next chunk should have, if one is wanted now. `left` is how many are still to be read.
+    pub(super) fn wanted(&self, id: CallId, left: Option<usize>) -> Option<usize> {
+        let call = self.calls.get(&id)?;
+        let depth = call.chunk_size.depth(self.revocation);
+        let room_behind: usize = call
+            .workers
+            .iter()
+            .map(|&slot| &self.workers[slot])
+            .filter(|worker| worker.takes_more(depth))
+            .map(|worker| depth - worker.chunks.len())
+            .sum();
+        let idle = self.idle.len().min(self.idle_to_wake(call));
+        // Where nothing is taken back, one chunk more than the workers take now is ready for the one that is free first.
+        let ahead = usize::from(self.revocation == Revocation::Unsupported || call.workers.is_empty());
+        let wanted = idle + room_behind + ahead;
+        (call.backlog.len() < wanted).then(|| call.chunk_size.next(left, self.size, self.revocation))
+    }
+
+    /// Adds a chunk to a call's backlog.
+    pub(super) fn push(&mut self, id: CallId, chunk: Chunk) {
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.line_up(chunk);
+        }
+    }
+
+    /// Gives a chunk that waits to a worker that takes one, if there are both.
+    pub(super) fn assign(&mut self) -> Option<Assignment> {
+        if let Some(assignment) = self.hook_assignment() {
+            return Some(assignment);
+        }
+        let placed = self.placed_assignment();
+        let (id, slot) = placed.or_else(|| self.idle_assignment()).or_else(|| self.next_in_line())?;
+        self.give(id, slot)
+    }
+
+    /// Gives a chunk of this call to a worker that is free, if there are both.
+    pub(super) fn assign_to_idle(&mut self, id: CallId) -> Option<Assignment> {
+        let &slot = self.idle.back()?;
+        self.give(id, slot)
+    }
+
+    fn give(&mut self, id: CallId, slot: Slot) -> Option<Assignment> {
+        let call = self.calls.get_mut(&id)?;
+        let mut chunk = call.backlog.pop_front()?;
+        let worker = &mut self.workers[slot];
+        if let Some(quota) = &mut worker.quota {
+            if chunk.len() > *quota {
+                call.line_up(chunk.split(*quota));
+            }
+            *quota -= chunk.len();
+        }
+        let is_first = worker.chunks.is_empty();
+        if is_first {
+            if self.idle.back() == Some(&slot) {
+                self.idle.pop_back();
+            } else {
+                self.idle.retain(|&idle| idle != slot);
+            }
+            self.busy.insert(slot);
+            worker.call = Some(id);
+            call.workers.push(slot);
+            self.served += 1;
+            call.served = self.served;
+        }
+        worker.tasks += chunk.len();
+        worker.chunks.push_back(InFlight { chunk: chunk.clone(), next: 0, is_first });
+        let claim_batch = match call.rules.limits.shortest() {
+            // Only the task that is running must be the worker's when it is ended.
+            Some(_) => 1,
+            None => match call.chunk_size.fixed() {
+                Some(fixed) => u32::try_from(fixed).unwrap_or(u32::MAX),
+                None if call.rules.is_folded => chunk.count(),
+                None => 0,
+            },
+        };
+        Some(Assignment { slot, chunk, claim_batch })
+    }
+
+    /// The worker that became idle last, and so sleeps the least, and the call with the fewest workers among those that
+    /// wait for one.
+    fn idle_assignment(&self) -> Option<(CallId, Slot)> {
+        let &slot = self.idle.back()?;
+        let (&id, _) = self
+            .calls
+            .iter()
+            .filter(|(_, call)| !call.backlog.is_empty() && call.is_unpinned() && self.idle_to_wake(call) > 0)
+            .min_by_key(|(_, call)| (call.workers.len(), call.served))?;
+        Some((id, slot))
+    }
+
+    /// How many workers it is worth to wake for a call (rule 5).
+    fn idle_to_wake(&self, call: &OpenCall) -> usize {
+        if self.revocation == Revocation::Unsupported {
+            return usize::MAX;
+        }
+        let Some(per_task) = call.chunk_size.per_task() else {
+            return if call.is_ramped_up { usize::MAX } else { FIRST_WORKERS.saturating_sub(call.workers.len()) };
+        };
+        let depth = call.chunk_size.depth(self.revocation);
+        let are_busy = call.workers.iter().all(|&slot| {
+            let worker = &self.workers[slot];
+            worker.time(per_task) >= WAKE_MIN || !worker.takes_more(depth)
+        });
+        if are_busy { usize::MAX } else { 0 }
+    }
+
+    /// Whether workers are kept from a call because nothing is known of its tasks.
+    pub(super) fn is_ramping(&self, id: CallId) -> bool {
+        let call = self.calls.get(&id).filter(|call| !call.is_ramped_up && call.chunk_size.per_task().is_none());
+        call.is_some_and(|call| !self.idle.is_empty() && self.idle_to_wake(call) == 0)
+    }
+
+    /// The first tasks of a call have taken a while: it may have all workers.
+    pub(super) fn ramp_up(&mut self, id: CallId) {
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.is_ramped_up = true;
+        }
+    }
+
+    /// A worker that takes another chunk of the call whose chunks it holds, unless a call waits for a worker (rule 4).
+    fn next_in_line(&self) -> Option<(CallId, Slot)> {
+        let is_starving =
+            |call: &OpenCall| !call.backlog.is_empty() && (call.workers.is_empty() || !call.is_unpinned());
+        let starving = self.calls.values().any(is_starving);
+        if starving {
+            return None;
+        }
+        let takes_its_turn = |call: &OpenCall| !call.backlog.is_empty() && !call.next_goes_alone();
+        self.calls.iter().filter(|(_, call)| takes_its_turn(call)).find_map(|(&id, call)| {
+            let depth = call.chunk_size.depth(self.revocation);
+            let slot = call
+                .workers
+                .iter()
+                .copied()
+                .filter(|&slot| self.workers[slot].takes_more(depth))
+                .min_by_key(|&slot| self.workers[slot].chunks.len())?;
+            Some((id, slot))
+        })
+    }
+
+    /// Takes in results of a worker, in the order of its tasks.
+    pub(super) fn on_results(&mut self, slot: Slot, taken: ResultBatch) -> Result<(), Violation> {
+        if let Some(hook) = self.workers[slot].hook {
+            return self.on_hook_results(slot, hook, taken);
+        }
+        let worker = &mut self.workers[slot];
+        let mut call = worker.call.and_then(|id| self.calls.get_mut(&id));
+        if let (Some(call), Some((tasks, elapsed))) = (&mut call, taken.timed) {
+            call.chunk_size.observe(tasks, elapsed);
+        }
+        if taken.count > 0 {
+            worker.on_results = worker.call;
+            worker.is_stalled = false;
+        }
+        let mut left = taken.count as usize;
+        self.finished += u64::from(taken.count);
+        let mut records = Records::new(taken.records);
+        while left > 0 {
+            let first = worker.chunks.front_mut().ok_or_else(|| Violation::new("it gives results of no task"))?;
+            let count = left.min(first.left());
+            left -= count;
+            let of_chunk = if left == 0 { std::mem::take(&mut records).into_rest() } else { records.split(count)? };
+            let done = first.done(count, Outcomes::Records(of_chunk), (slot, worker.pid));
+            worker.tasks -= count;
+            if let Some(call) = &mut call {
+                call.done.push(done);
+            }
+            if first.left() == 0 {
+                worker.chunks.pop_front();
+            }
+        }
+        if taken.not_run > 0 {
+            self.reclaimed(slot, taken.not_run as usize);
+        }
+        if taken.ends_recall {
+            return self.returned(slot);
+        }
+        if taken.not_run > 0 {
+            // It is free by now, if it has nothing left.
+            return Ok(());
+        }
+        let worker = &self.workers[slot];
+        if worker.chunks.is_empty() && !worker.revoked {
+            self.release(slot);
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, slot: Slot) {
+        self.busy.remove(&slot);
+        let worker = &mut self.workers[slot];
+        if let Some(call) = worker.call.take().and_then(|id| self.calls.get_mut(&id)) {
+            call.workers.retain(|&other| other != slot);
+        }
+        if worker.ready && worker.quota == Some(0) {
+            worker.ready = false;
+            self.drained.push(slot);
+        } else if worker.ready {
+            self.idle.push_back(slot);
+        }
+    }
+
+    /// Gives a worker nothing more: it is drained once it has finished what it has.
+    pub(super) fn assign_no_more(&mut self, slot: Slot) {
+        let worker = &mut self.workers[slot];
+        worker.quota = Some(0);
+        worker.is_draining = true;
+        if worker.ready && worker.chunks.is_empty() && !worker.revoked {
+            worker.ready = false;
+            self.idle.retain(|&idle| idle != slot);
+            self.drained.push(slot);
+        }
+    }
+
+    /// The workers that are free and are to be given nothing more, each once.
+    pub(super) fn take_drained(&mut self) -> Vec<Slot> {
+        std::mem::take(&mut self.drained)
+    }
+
+    /// How many calls are open.
+    pub(super) fn calls(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Takes a worker out of service; it keeps its chunks until it is known how it ended.
+    pub(super) fn suspend(&mut self, slot: Slot) {
+        if let Some(worker) = self.workers.get_mut(slot) {
+            worker.ready = false;
+            self.idle.retain(|&idle| idle != slot);
+        }
+    }
+
+    /// Returns the limits of the task that a worker runs, if it has any.
+    pub(super) fn limits_of(&self, slot: Slot) -> Option<Limits> {
+        let limits = self.calls.get(&self.workers.get(slot)?.call?)?.rules.limits;
+        Some(limits).filter(|limits| limits.shortest().is_some())
+    }
+
+    /// The shortest limit of a task among the open calls.
+    pub(super) fn shortest_limit(&self) -> Option<Duration> {
+        self.calls.values().filter_map(|call| call.rules.limits.shortest()).min()
+    }
+
+    /// Takes what has been done of a call.
+    pub(super) fn take_done(&mut self, id: CallId) -> Vec<CompletedTasks> {
+        self.calls.get_mut(&id).map(|call| std::mem::take(&mut call.done)).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests;

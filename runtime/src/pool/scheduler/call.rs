@@ -1,0 +1,95 @@
+//! A call, as the scheduler sees it, and what it asks for.
+
+use std::collections::VecDeque;
+
+use super::{CallFailure, CallId, Scheduler, Slot, Worker};
+use crate::pool::chunk_size::ChunkSize;
+use crate::pool::rules::Limits;
+use crate::task::CompletedTasks;
+use crate::transport::Chunk;
+
+/// The rules of a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CallRules {
+    /// How many tasks travel together, if not as many as measured times say.
+    pub(crate) chunk_size: Option<usize>,
+    /// How often a task is executed whose worker dies.
+    pub(crate) attempts: u32,
+    /// The limits of each task.
+    pub(crate) limits: Limits,
+    pub(crate) pace: Consumer,
+    /// Workers fold outputs, so chunks are larger, and are run as a whole.
+    pub(crate) is_folded: bool,
+    pub(crate) placement: Placement,
+}
+
+/// Which workers the tasks of a call go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Placement {
+    Anywhere,
+    /// Each to the worker with its index.
+    OneForEach,
+}
+
+/// How the consumer of a call's results decides when the call goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Consumer {
+    /// A thread that waits for all of it.
+    Waited,
+    /// The consumer pulls an iterator, or does not.
+    Pulled,
+}
+
+impl Default for CallRules {
+    fn default() -> Self {
+        Self {
+            chunk_size: None,
+            attempts: 1,
+            limits: Limits::default(),
+            pace: Consumer::Waited,
+            is_folded: false,
+            placement: Placement::Anywhere,
+        }
+    }
+}
+
+pub(super) struct OpenCall {
+    pub(super) rules: CallRules,
+    pub(super) failure: Option<CallFailure>,
+    pub(super) backlog: VecDeque<Chunk>,
+    pub(super) done: Vec<CompletedTasks>,
+    pub(super) chunk_size: ChunkSize,
+    pub(super) workers: Vec<Slot>,
+    /// Its tasks are not so short that the first would have ended: all workers get some.
+    pub(super) is_ramped_up: bool,
+    /// The number of the last time that it was given a free worker.
+    pub(super) served: u64,
+}
+
+impl Scheduler {
+    /// Whether nothing is to be waited for, beside this call: the other calls are closed, or nobody pulls them and their workers
+    /// have nothing to do.
+    pub(in crate::pool) fn is_at_rest(&self, but: CallId) -> bool {
+        let is_at_rest = |call: &OpenCall| {
+            call.failure.is_some()
+                || (call.rules.pace == Consumer::Pulled && call.backlog.is_empty() && call.workers.is_empty())
+        };
+        self.calls.iter().all(|(&id, call)| id == but || is_at_rest(call))
+    }
+
+    /// Changes how many workers there are to be. Those beyond it are to be exhausted.
+    pub(in crate::pool) fn resize(&mut self, size: usize) {
+        self.size = size;
+        if self.workers.len() < size {
+            self.workers.resize_with(size, Worker::default);
+        }
+        self.cancel_placed_beyond(size);
+    }
+
+    /// Tasks that wait, tasks that workers have, tasks that have a result, and workers that have some.
+    pub(in crate::pool) fn counts(&self) -> (usize, usize, u64, usize) {
+        let waiting = self.calls.values().flat_map(|call| &call.backlog).map(Chunk::len).sum();
+        let held = self.workers.iter().map(|worker| worker.tasks).sum();
+        (waiting, held, self.finished, self.busy.len())
+    }
+}

@@ -1,0 +1,176 @@
+//! Ends, as the scheduler sees them: of a worker, and of a call.
+
+use super::{CallFailure, CallId, InFlight, OnCancel, Scheduler, Slot};
+use crate::error::{Printed, TaskErrorKind};
+use crate::pool::chunk_size::Revocation;
+use crate::task::{CompletedTasks, Origin, Outcomes};
+use crate::transport::Chunk;
+
+impl Scheduler {
+    /// Closes a call: its chunks that wait are dropped. The workers that still hold some of its chunks are given back; they are
+    /// to be killed, or to begin nothing more.
+    pub(in crate::pool) fn close(&mut self, id: CallId, on_cancel: OnCancel) -> Vec<Slot> {
+        let Some(call) = self.calls.remove(&id) else {
+            return Vec::new();
+        };
+        self.placed -= usize::from(!call.is_unpinned());
+        self.detach_from_call(call.workers, on_cancel)
+    }
+
+    /// Gives every task of a call that has no result this error: as many of a worker's as `begun` says count as executed, the last
+    /// of them, which is running, first.
+    /// The workers that hold some of them are given back, as by [`close`](Self::close).
+    pub(in crate::pool) fn expire(
+        &mut self,
+        id: CallId,
+        error: &TaskErrorKind,
+        on_cancel: OnCancel,
+        begun: impl Fn(Slot) -> u32,
+    ) -> Vec<Slot> {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return Vec::new();
+        };
+        let held = std::mem::take(&mut call.workers);
+        for &slot in &held {
+            let worker = &self.workers[slot];
+            let mut begun = begun(slot);
+            for held in &worker.chunks {
+                let mut rest = held.clone();
+                if begun > 0 {
+                    let outcomes = || Outcomes::Error(error.clone());
+                    let (before, mut done) = rest.ended(std::mem::take(&mut begun), outcomes, (slot, worker.pid));
+                    done.printed.clone_from(&worker.printed);
+                    call.done.push(done);
+                    call.done.extend(before);
+                }
+                call.done.extend(rest.into_rest().map(|chunk| chunk.not_begun(error.clone())));
+            }
+        }
+        call.done.extend(call.backlog.drain(..).map(|chunk| chunk.not_begun(error.clone())));
+        self.detach_from_call(held, on_cancel)
+    }
+
+    /// Takes the chunk that is this one task out of those of a call that wait, with this error.
+    pub(in crate::pool) fn withdraw(
+        &mut self,
+        id: CallId,
+        index: usize,
+        error: &TaskErrorKind,
+    ) -> Option<CompletedTasks> {
+        let backlog = &mut self.calls.get_mut(&id)?.backlog;
+        let place = backlog.iter().position(|chunk| chunk.len() == 1 && chunk.index(0) == index)?;
+        backlog.remove(place).map(|chunk| chunk.not_begun(error.clone()))
+    }
+
+    /// Takes in what the task has printed that a worker was running when it ended, or is ended.
+    pub(in crate::pool) fn printed(&mut self, slot: Slot, printed: Option<Box<Printed>>) {
+        self.workers[slot].printed = printed;
+    }
+
+    /// Takes in that workers hold chunks of a call no more; gives those that are to be killed for them, or to begin nothing more of
+    /// them. A worker that has yet to tell that it does not run what was recalled has none, and is left alone.
+    fn detach_from_call(&mut self, mut held: Vec<Slot>, on_cancel: OnCancel) -> Vec<Slot> {
+        held.iter().for_each(|&slot| self.workers[slot].call = None);
+        held.retain(|&slot| !self.is_in_lone_recall(slot));
+        for &slot in &held {
+            let worker = &mut self.workers[slot];
+            match on_cancel {
+                OnCancel::Kill => {
+                    worker.ready = false;
+                    worker.drop_chunks();
+                    self.busy.remove(&slot);
+                }
+                OnCancel::Finish => worker.revoked |= self.revocation == Revocation::Unsupported,
+            }
+        }
+        held
+    }
+
+    /// Takes in that a worker is gone. If it had begun its next task, that gets this error; without one, it goes with its
+    /// call, and where the call allows it and it died by itself, it is executed again, alone. The tasks behind it move on, in
+    /// halves of their chunks. Had it begun more than one, to give their results together, they all get the error, the last first,
+    /// which was running. If it had begun none, its first task is suspected at most (rule 9).
+    pub(in crate::pool) fn lost(&mut self, slot: Slot, begun: u32, death: Option<(TaskErrorKind, Origin)>) {
+        let has_begun = begun > 0;
+        let (error, origin) = death.unzip();
+        let mut worker = std::mem::take(&mut self.workers[slot]);
+        self.busy.remove(&slot);
+        self.idle.retain(|&idle| idle != slot);
+        self.hook_lost(slot, &mut worker, error.clone());
+        let Some(call) = worker.call.and_then(|id| self.calls.get_mut(&id)) else {
+            return;
+        };
+        call.workers.retain(|&other| other != slot);
+        let mut chunks = worker.chunks;
+        let mut suspect = None;
+        if let Some(first) = chunks.front_mut()
+            && (has_begun || origin.is_some_and(|origin| first.is_first && first.chunk.died_alone(origin)))
+        {
+            let may_run_again = deaths(first.chunk.earlier()) + 1 < call.rules.attempts;
+            match error {
+                Some(error) if may_run_again && is_death(&error) => {
+                    if let Some(mut rest) = chunks.pop_front().and_then(InFlight::into_rest) {
+                        chunks.push_front(InFlight::behind(rest.split(1)));
+                        suspect = Some(rest.again(error));
+                    }
+                }
+                Some(error) => {
+                    let outcomes = || Outcomes::Error(error.clone());
+                    let (before, mut done) = first.ended(begun, outcomes, (slot, worker.pid));
+                    done.printed = worker.printed.filter(|_| has_begun);
+                    call.done.push(done);
+                    call.done.extend(before);
+                }
+                None => first.next += (begun as usize).min(first.left()),
+            }
+        } else if origin.is_some() && chunks.front().is_some_and(|first| first.is_first && !first.chunk.is_suspect()) {
+            suspect = chunks.pop_front().and_then(InFlight::into_rest).map(|mut first| {
+                chunks.push_front(InFlight::behind(first.split(1)));
+                first.suspect();
+                first
+            });
+        }
+        for mut chunk in chunks.into_iter().filter_map(InFlight::into_rest) {
+            if chunk.len() > 1 {
+                call.line_up(chunk.split(chunk.len() / 2));
+            }
+            call.line_up(chunk);
+        }
+        if let Some(suspect) = suspect {
+            call.line_up(suspect);
+        }
+    }
+
+    /// Returns the chunks that a worker holds, those of ended calls included. They must be kept for as long as the worker lives.
+    pub(in crate::pool) fn chunks_until_reaped(&mut self, slot: Slot) -> Vec<Chunk> {
+        let worker = &mut self.workers[slot];
+        let held = worker.chunks.iter().map(|held| held.chunk.clone());
+        held.chain(std::mem::take(&mut worker.lent)).collect()
+    }
+
+    /// Fails every open call; tells whether there was one.
+    pub(in crate::pool) fn fail_calls(&mut self, failure: &CallFailure) -> bool {
+        for call in self.calls.values_mut() {
+            call.failure.get_or_insert_with(|| failure.clone());
+        }
+        !self.calls.is_empty()
+    }
+
+    /// Why a call has failed, if it has.
+    pub(in crate::pool) fn failure(&self, id: CallId) -> Option<CallFailure> {
+        self.calls.get(&id)?.failure.clone()
+    }
+}
+
+/// Whether a task ended because its worker died by itself, and not by a limit.
+fn is_death(error: &TaskErrorKind) -> bool {
+    matches!(error, TaskErrorKind::Crashed { .. } | TaskErrorKind::MemoryLimit { .. } | TaskErrorKind::Panicked { .. })
+}
+
+/// How many of these executions died. Where a panic is no death, a task that panicked runs again only as one that failed.
+fn deaths(earlier: &[TaskErrorKind]) -> u32 {
+    let died = |error: &&TaskErrorKind| {
+        is_death(error) && (cfg!(panic = "abort") || !matches!(error, TaskErrorKind::Panicked { .. }))
+    };
+    u32::try_from(earlier.iter().filter(died).count()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,79 @@
+//! How tasks end in the model: those that were recalled, and all of them at last.
+
+use std::time::Duration;
+
+use super::{Model, records};
+use crate::pool::scheduler::Slot;
+use crate::transport::ResultBatch;
+
+impl Model {
+    /// The same, of a worker that was recalled from: the last of its tasks is not run, if it gives results of all but that.
+    pub(super) fn answer_recalled(&mut self, slot: Slot, count: usize) {
+        let worker = &mut self.workers[slot];
+        let not_run = usize::from(count > 0 && count + 1 == worker.tasks.len());
+        let mut written = Vec::new();
+        for index in worker.tasks.drain(..count) {
+            written.extend(records(index..index + 1));
+            if let Some(known) = worker.call.and_then(|call| self.calls.get_mut(&call)) {
+                known.finished_by.insert(index, worker.pid);
+            }
+        }
+        worker.tasks.drain(..not_run);
+        worker.claimed = worker.tasks.len();
+        worker.served += count;
+        let ends_recall = worker.tasks.is_empty();
+        if ends_recall {
+            (worker.revoked, worker.is_recalled) = (false, false);
+        }
+        let results = ResultBatch::new(count as u32, written, None);
+        self.scheduler.on_results(slot, ResultBatch { not_run: not_run as u32, ends_recall, ..results }).unwrap();
+    }
+
+    /// As the pool does it: what can be taken back is taken back first.
+    pub(super) fn recall(&mut self, slot: Slot, kept: usize) {
+        self.take_back(slot, usize::MAX);
+        let worker = &mut self.workers[slot];
+        let kept = kept.min(worker.claimed);
+        if !worker.alive || worker.claimed == 0 || !self.scheduler.may_recall(slot) {
+            return;
+        }
+        let recalled = worker.claimed - kept;
+        worker.tasks.truncate(kept);
+        worker.claimed = kept;
+        (worker.revoked, worker.is_recalled) = (true, true);
+        self.scheduler.recalled(slot, recalled);
+    }
+
+    /// Lets every call end, as a pool with living workers would.
+    pub(in crate::pool::scheduler::tests) fn settle(&mut self) {
+        for slot in 0..self.workers.len() {
+            if !self.workers[slot].ready {
+                self.lose(slot, false);
+            }
+            self.start(slot);
+        }
+        for _ in 0..10_000 {
+            self.retire();
+            (0..self.workers.len()).for_each(|slot| self.start(slot));
+            self.dispatch();
+            self.check();
+            self.collect();
+            if self.workers.iter().all(|worker| worker.tasks.is_empty() && !worker.revoked) {
+                return;
+            }
+            for slot in 0..self.workers.len() {
+                self.claim(slot, 7);
+                self.answer(slot, 7, Duration::from_micros(1));
+            }
+        }
+        panic!("the workers have tasks for ever");
+    }
+
+    /// What holds once everything has settled.
+    pub(in crate::pool::scheduler::tests) fn check_all_done(&self) {
+        for call in self.open.iter().map(|call| &self.calls[call]) {
+            assert_eq!(call.done, (0..call.tasks).collect());
+            assert_eq!(call.bytes_done, call.bytes, "the bytes of the arguments");
+        }
+    }
+}

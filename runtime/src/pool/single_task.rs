@@ -1,0 +1,16 @@
+//! The chunk of one call that is sent by itself: a submitted one, or what each worker begins and ends with.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::functions::EncodedCall;
+use crate::transport::{Arena, Chunk, ChunkHead, Sharing};
+
+/// Returns the chunk whose only task is this call, with this index.
+pub(crate) fn single_chunk(arena: &Arc<Arena>, call: EncodedCall, index: u64) -> io::Result<Chunk> {
+    let EncodedCall { function, task, collected } = call;
+    let bytes = task.len();
+    let block = arena.block(task)?;
+    let head = ChunkHead { function: function.index(), attempt: 1, first_index: index };
+    Ok(Chunk::new(head, 1, block, bytes).sharing(Sharing::new(0, collected, arena)))
+}

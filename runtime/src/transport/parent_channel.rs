@@ -1,0 +1,279 @@
+//! The parent's end of a worker's channel: a socket, and shared memory where the system has it. It never waits.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use super::event::{ChannelEvent, Note};
+use super::parent_ring::{ParentRing, ResultBatch};
+use super::parent_socket::ParentSocket;
+use super::sent_segments::SentMemory;
+use super::{Arena, ChannelError, Chunk};
+use crate::output::{Files, FinalOutput};
+use crate::wire::{self, Greeting, Violation, Welcome};
+
+/// A dead worker's channel holds no more than a socket's buffer, some hundred kilobytes. A channel that another process still writes to
+/// is given up after so many rounds.
+const DRAIN_ROUNDS_MAX: usize = 64;
+
+/// The parent's end of a worker's channel.
+pub(crate) struct ParentChannel {
+    socket: ParentSocket,
+    ring: Option<ParentRing>,
+    /// The memory beside the arena that the worker has.
+    memory: SentMemory,
+    /// The files that the worker prints to, if it does not print to the streams of this process.
+    printed: Option<Files>,
+}
+
+/// How many tasks a worker has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Load {
+    /// They are the worker's.
+    pub(crate) claimed: u32,
+    /// They can be taken back.
+    pub(crate) open: u32,
+}
+
+impl ParentChannel {
+    /// Returns a channel, and what the worker gets: its end of the socket at its start, and its memory with the welcome. The worker must
+    /// say hello with this greeting. Without an arena, everything goes over the socket.
+    pub(crate) fn new(
+        arena: Option<&Arena>,
+        greeting: Greeting,
+        frame_bytes_max: usize,
+    ) -> io::Result<(Self, OwnedFd, Option<OwnedFd>)> {
+        let (socket, worker_end) = ParentSocket::new(greeting, frame_bytes_max)?;
+        let (ring, memory) = match arena.filter(|arena| arena.memory().is_some()) {
+            Some(arena) => {
+                ParentRing::new(arena.buffers(), frame_bytes_max).map(|(ring, memory)| (Some(ring), Some(memory)))?
+            }
+            None => (None, None),
+        };
+        Ok((Self { socket, ring, memory: SentMemory::default(), printed: None }, worker_end, memory))
+    }
+
+    /// The socket, to wait for.
+    pub(crate) fn stream(&self) -> &Arc<UnixStream> {
+        self.socket.stream()
+    }
+
+    /// Greets the worker: with the arena, its own memory, the standard output that it is to have, and the files that it prints to.
+    pub(crate) fn greet(
+        &mut self,
+        mut welcome: Welcome,
+        arena: Option<&Arena>,
+        memory: Option<&OwnedFd>,
+        stdout: Option<BorrowedFd<'_>>,
+        printed: Option<Files>,
+    ) -> io::Result<()> {
+        let mut descriptors = Vec::new();
+        if let (Some((arena, bytes)), Some(memory)) = (arena.and_then(Arena::memory), memory) {
+            descriptors.extend([arena.as_fd(), memory.as_fd()]);
+            welcome.arena_bytes = bytes as u64;
+        }
+        welcome.has_stdout = stdout.is_some();
+        descriptors.extend(stdout);
+        descriptors.extend(printed.iter().flat_map(Files::descriptors));
+        self.socket.greet(&wire::welcome(&welcome), &descriptors)?;
+        self.printed = printed;
+        Ok(())
+    }
+
+    /// Returns the last output of the worker, if it does not print to the streams of this process. `name` names a function by its
+    /// index.
+    pub(crate) fn last_words(&self, name: impl FnOnce(u32) -> Option<&'static str>) -> Option<FinalOutput> {
+        self.printed.as_ref().map(|files| files.last_words(name))
+    }
+
+    /// Gives the worker a chunk, of which it claims `grain` tasks at a time (0: as its clock tells).
+    pub(crate) fn assign(&mut self, chunk: &Chunk, claim_batch: u32) -> Result<(), ChannelError> {
+        self.forget_unused()?;
+        for (segment, runs) in self.memory.missing(chunk) {
+            self.socket.send_segment(segment, runs)?;
+        }
+        let Some(ring) = &mut self.ring else {
+            for grants in wire::grants(chunk.grants()) {
+                self.socket.send(grants)?;
+            }
+            return self.socket.assign(chunk);
+        };
+        if ring.assign(chunk, claim_batch, self.memory.messages()) { self.socket.ring_bell() } else { Ok(()) }
+    }
+
+    /// Lets the worker let go of the memory that nobody holds any more.
+    fn forget_unused(&mut self) -> Result<(), ChannelError> {
+        for segment in self.memory.unused() {
+            self.socket.send_forget(segment)?;
+        }
+        Ok(())
+    }
+
+    /// Takes back the last tasks that the worker has not claimed, `most` at most; gives how many.
+    pub(crate) fn take_back(&mut self, most: u32) -> Result<u32, ChannelError> {
+        match &mut self.ring {
+            Some(ring) => Ok(ring.take_back(most)?),
+            None => Ok(0),
+        }
+    }
+
+    /// Recalls the tasks that the worker has claimed and not begun, where all that it has is claimed; gives how many if it could.
+    /// Then the worker must be given nothing until results say that the recall is over.
+    pub(crate) fn recall(&mut self) -> Result<Option<u32>, ChannelError> {
+        match &mut self.ring {
+            Some(ring) => Ok(ring.recall()?),
+            None => Ok(None),
+        }
+    }
+
+    /// How many tasks the worker has.
+    pub(crate) fn load(&mut self) -> Result<Load, ChannelError> {
+        match &mut self.ring {
+            Some(ring) => {
+                let (claimed, open) = ring.load()?;
+                Ok(Load { claimed, open })
+            }
+            None => Ok(Load { claimed: self.socket.running(), open: 0 }),
+        }
+    }
+
+    /// Asks the worker to begin no more tasks. Over the socket it answers with [`ChannelEvent::Returned`]; else what it has
+    /// claimed gets results, which are empty where the task was not begun.
+    pub(crate) fn revoke(&mut self) -> Result<(), ChannelError> {
+        match &mut self.ring {
+            Some(ring) => {
+                ring.revoke();
+                Ok(())
+            }
+            None => self.socket.send(wire::revoke()),
+        }
+    }
+
+    /// Whether something waits for room in the socket.
+    pub(crate) fn wants_write(&self) -> bool {
+        self.socket.wants_write()
+    }
+
+    /// Sends what waits, as far as there is room.
+    pub(crate) fn flush(&mut self) -> Result<(), ChannelError> {
+        self.socket.flush()
+    }
+
+    /// Takes in what the worker has sent, and tells how many bytes it was. Messages before a fault are taken in first.
+    pub(crate) fn receive(
+        &mut self,
+        mut on_event: impl FnMut(ChannelEvent) -> Result<(), ChannelError>,
+    ) -> Result<usize, ChannelError> {
+        if self.ring.is_none() {
+            return self.socket.receive(&mut on_event);
+        }
+        // Results that stand there are taken also if the socket is closed.
+        let arrived = if self.said_hello() {
+            self.socket.discard()
+        } else {
+            let arrived = self.socket.receive(&mut on_event);
+            if self.said_hello() {
+                self.socket.drop_inbox();
+            }
+            arrived
+        };
+        let taken = self.take(|taken| on_event(ChannelEvent::Results(taken)))?;
+        arrived.map(|arrived| arrived + taken)
+    }
+
+    /// Takes in what a worker that has ended had sent before, as [`receive`](Self::receive) does.
+    pub(crate) fn drain(&mut self, mut on_event: impl FnMut(ChannelEvent) -> Result<(), ChannelError>) {
+        for _ in 0..DRAIN_ROUNDS_MAX {
+            if !matches!(self.receive(&mut on_event), Ok(1..)) {
+                return;
+            }
+        }
+    }
+
+    /// Returns whether the worker has said hello: its start has succeeded.
+    pub(crate) fn said_hello(&self) -> bool {
+        self.socket.said_hello()
+    }
+
+    /// Whether results stand in the shared memory.
+    pub(crate) fn has_results(&self) -> bool {
+        self.ring.as_ref().is_some_and(ParentRing::has_results)
+    }
+
+    /// Takes the results that stand in the shared memory, and tells how many bytes they are.
+    pub(crate) fn take(
+        &mut self,
+        on_results: impl FnOnce(ResultBatch) -> Result<(), ChannelError>,
+    ) -> Result<usize, ChannelError> {
+        let Some(ring) = &mut self.ring else {
+            return Ok(0);
+        };
+        let Some((taken, must_wake)) = ring.take()? else {
+            return Ok(0);
+        };
+        if ring.messages_had() > self.socket.memory_messages() {
+            return Err(Violation::new("it has finished tasks whose memory it has not been sent yet").into());
+        }
+        let bytes = taken.records.len() + 1;
+        if !taken.is_empty() {
+            on_results(taken)?;
+        }
+        self.forget_unused()?;
+        if must_wake {
+            self.socket.ring_bell()?;
+        }
+        Ok(bytes)
+    }
+
+    /// Asks the worker to tell when half of the tasks that it has are claimed.
+    pub(crate) fn notify_at_half(&mut self) -> Result<(), ChannelError> {
+        match &mut self.ring {
+            Some(ring) => Ok(ring.notify_at_half()?),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns a number that changes when the worker gets on with its tasks. It does not look into the socket.
+    pub(crate) fn progress_stamp(&self) -> u64 {
+        match &self.ring {
+            Some(ring) => ring.progress_stamp(),
+            None => self.socket.progress_stamp(),
+        }
+    }
+
+    /// Whether the worker has begun the first task that has no result.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun() > 0
+    }
+
+    /// How many tasks the worker has begun that have no result: no more than one, but where it folds their outputs.
+    pub(crate) fn begun(&self) -> u32 {
+        match &self.ring {
+            Some(ring) => ring.begun(),
+            None => u32::from(self.socket.has_begun()),
+        }
+    }
+
+    /// Returns what the worker has recorded about its running task, should it have ended in it.
+    pub(crate) fn note(&self) -> Note {
+        match &self.ring {
+            Some(ring) => Note { panic: ring.note(), crash: ring.crash() },
+            None => self.socket.note(),
+        }
+    }
+
+    /// Tells the worker that nothing more will come, so that it exits once it has nothing to run.
+    pub(crate) fn close_write(&self) {
+        self.socket.close_write();
+    }
+
+    /// Shuts the channel down in both directions, at which a worker's watch thread ends its process; and has the worker begin
+    /// nothing more.
+    pub(crate) fn hang_up(&mut self) {
+        if let Some(ring) = &mut self.ring {
+            ring.hang_up();
+        }
+        self.socket.hang_up();
+    }
+}

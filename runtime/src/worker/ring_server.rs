@@ -1,0 +1,229 @@
+//! Tasks that stand in shared memory: claims some, runs them, looks at the clock, and sleeps when there are none.
+
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use super::panic::{self, PanicReporter, PrintedPanics};
+use super::run::{fold_tasks, note_task, run_tasks};
+use super::seed;
+use super::segments;
+use crate::codec::{Encoder, Sink};
+use crate::failpoints::{self, Point};
+use crate::functions::{Flush, TaskCall};
+use crate::output;
+use crate::sys::{self, TaskLimits};
+use crate::transport::{ChannelError, Claimed, ClaimedTasks, WorkerRing, WorkerSocket};
+use crate::wire::{ToWorker, Violation};
+
+/// The clock is looked at after about so much work: it takes 25 to 60 ns, more than a short task.
+const LOOK_AFTER: Duration = Duration::from_micros(50);
+/// Where more tasks than this are run between two looks, they take less than 6 µs, and what they printed is written out at the
+/// look, not before the result of each.
+const FLUSH_TASKS_MAX: u32 = 8;
+/// At most so many tasks are run between two looks.
+const LOOK_TASKS_MAX: u32 = 1 << 14;
+/// A worker that ran dry looks so often for more, and lets others run in between, before it sleeps: about 20 µs.
+const SPINS: u32 = 50;
+
+/// Serves until the end of the stream.
+pub(super) fn serve(
+    end: WorkerSocket,
+    ring: WorkerRing,
+    bytes_max: usize,
+    limits: TaskLimits,
+) -> Result<(), ChannelError> {
+    panic::install_hook(PanicReporter::Memory(ring.panic_slot()), PrintedPanics::OfOtherThreads);
+    sys::install_crash_handlers(ring.crash_slot(), limits);
+    seed::set_counter(ring.task_counter());
+    let now = Instant::now();
+    let is_kept = output::is_kept();
+    let mut server =
+        RingServer { end, ring, bytes_max, is_kept, pace: ClockPace::default(), busy: Duration::ZERO, looked: now };
+    loop {
+        server.run_all()?;
+        if !server.wait()? {
+            return Ok(());
+        }
+    }
+}
+
+struct RingServer {
+    end: WorkerSocket,
+    ring: WorkerRing,
+    bytes_max: usize,
+    /// The output that tasks print is kept, for each task.
+    is_kept: bool,
+    pace: ClockPace,
+    /// How long tasks have run, up to when the clock was looked at last.
+    busy: Duration,
+    looked: Instant,
+}
+
+/// How many tasks are run between two looks at the clock.
+struct ClockPace {
+    tasks: u32,
+    /// Tasks since the last look.
+    since: u32,
+}
+
+impl Default for ClockPace {
+    fn default() -> Self {
+        Self { tasks: 1, since: 0 }
+    }
+}
+
+impl ClockPace {
+    /// Takes in how long the tasks since the last look took.
+    fn looked(&mut self, elapsed: Duration) {
+        let per_task = elapsed.as_nanos() / u128::from(self.since.max(1));
+        let fitting = LOOK_AFTER.as_nanos() / per_task.max(1);
+        let fitting = u32::try_from(fitting).unwrap_or(LOOK_TASKS_MAX);
+        // At most doubling: a few short tasks say little of the next.
+        self.tasks = fitting.clamp(1, LOOK_TASKS_MAX).min(self.tasks * 2);
+        self.since = 0;
+    }
+
+    /// Returns how the output of the tasks up to the next look is written out.
+    fn flush(&self) -> Flush {
+        if self.tasks > FLUSH_TASKS_MAX { Flush::Later } else { Flush::EachTask }
+    }
+}
+
+impl RingServer {
+    /// Runs tasks until there are none.
+    fn run_all(&mut self) -> Result<(), ChannelError> {
+        self.looked = Instant::now();
+        // It is used where it is made: a copy of it would wait for what was just written.
+        while let Some(claimed) = &mut self.ring.next(self.pace.tasks) {
+            if self.is_kept {
+                claimed.count = 1;
+                note_task(claimed.function, claimed.index);
+            }
+            self.run(claimed)?;
+            self.pace.since += self.ring.number().wrapping_sub(claimed.number);
+            if self.pace.since >= self.pace.tasks {
+                self.look()?;
+            } else if self.ring.should_notify() {
+                self.end.ring_bell()?;
+            }
+        }
+        self.look()
+    }
+
+    /// Looks at the clock, and tells the parent of results if it is time to.
+    fn look(&mut self) -> Result<(), ChannelError> {
+        if self.pace.flush() == Flush::Later {
+            let _ = io::stdout().flush();
+        }
+        let now = Instant::now();
+        let elapsed = now - self.looked;
+        self.looked = now;
+        self.busy += elapsed;
+        self.ring.set_busy_nanos(u64::try_from(self.busy.as_nanos()).unwrap_or(u64::MAX));
+        if self.pace.since > 0 {
+            self.pace.looked(elapsed);
+        }
+        if self.ring.should_notify() || self.ring.is_to_tell_at(now) {
+            self.end.ring_bell()?;
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, claimed: &Claimed) -> Result<(), ChannelError> {
+        while !self.ring.has_memory(claimed) {
+            // It was sent before the chunk was.
+            if !self.receive()? {
+                return Err(ChannelError::Closed);
+            }
+        }
+        if claimed.is_first {
+            seed::set_tasks(claimed.seed, claimed.index, claimed.number);
+        }
+        let flush = if self.is_kept { Flush::Kept } else { self.pace.flush() };
+        let bytes_max = self.bytes_max;
+        let oversized = self.ring.run(claimed, |ClaimedTasks { tasks, room, progress }| {
+            let tasks_bytes = tasks.rest().len();
+            let mut spill = Vec::new();
+            let results = Encoder::new(Sink::new(room, &mut spill), bytes_max);
+            let mut call = TaskCall::new(tasks, claimed.count, results, progress, flush).with_shared(claimed.shared);
+            if claimed.table_bytes > 0 {
+                call = call.with_grants();
+            }
+            match claimed.merge {
+                None => run_tasks(claimed.function, claimed.attempt, &mut call)?,
+                Some(merge) => fold_tasks(claimed.function, merge, claimed.attempt, &mut call)?,
+            }
+            call.into_run(tasks_bytes)
+        })?;
+        self.ring.end_grants_if_done();
+        let Some(oversized) = oversized else {
+            return Ok(());
+        };
+        let Self { end, ring, .. } = self;
+        ring.send_oversized(&oversized, |ring, bytes| {
+            // Room is made by the parent alone, which must be awake for it.
+            ring.park();
+            if ring.must_wake_parent() {
+                end.ring_bell()?;
+            }
+            failpoints::reached(Point::NoRoom);
+            let received = if ring.has_room(bytes) { Ok(true) } else { receive(end, ring) };
+            ring.unpark();
+            match received {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(ChannelError::Closed),
+                Err(fault) => Err(fault),
+            }
+        })
+    }
+
+    /// Waits for tasks; false at the end of the stream.
+    fn wait(&mut self) -> Result<bool, ChannelError> {
+        failpoints::reached(Point::Idle);
+        // The rest of the last entry may have been taken back.
+        self.ring.end_grants_if_done();
+        // The parent that sleeps is told at once: there is nothing more to do here.
+        if self.ring.must_wake_parent() {
+            self.end.ring_bell()?;
+        }
+        for _ in 0..SPINS {
+            if self.ring.has_tasks() {
+                return Ok(true);
+            }
+            std::thread::yield_now();
+        }
+        self.ring.park();
+        failpoints::reached(Point::Parked);
+        // Rule 1 of `transport::parking`.
+        let goes_on = if self.ring.has_tasks() { Ok(true) } else { self.receive() };
+        failpoints::reached(Point::Woken);
+        self.ring.unpark();
+        goes_on
+    }
+
+    /// Waits for a message and takes it in; false at the end of the stream.
+    fn receive(&mut self) -> Result<bool, ChannelError> {
+        receive(&mut self.end, &mut self.ring)
+    }
+}
+
+fn receive(end: &mut WorkerSocket, ring: &mut WorkerRing) -> Result<bool, ChannelError> {
+    let segment = end.receive(|message| match message {
+        ToWorker::Bell => Ok(None),
+        ToWorker::Segment(head) => Ok(Some(head)),
+        ToWorker::Forget(id) => {
+            segments::forget(id);
+            ring.segment_received();
+            Ok(None)
+        }
+        _ => Err(Violation::new("a message of the other channel")),
+    })?;
+    let Some(segment) = segment.transpose()? else {
+        return Ok(false);
+    };
+    if let Some(head) = segment {
+        let message = ring.segment_received();
+        segments::add(end, &head, message)?;
+    }
+    Ok(true)
+}
