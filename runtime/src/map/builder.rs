@@ -224,7 +224,7 @@ impl<'p, F: WorkerFn, A: Columns, P> Map<'p, F, A, P> {
     /// where the socket carries the tasks, it stays.
     ///
     /// With 1, workers begin tasks in the order of their index. A worker gets a task only when it can begin it at once. It gets
-    /// tasks ahead only while they are known to take a few microseconds.
+    /// tasks ahead only while they are known to take 20 µs or less.
     ///
     /// A crash costs one task whatever the size, except where workers fold the outputs. Zero is an error when the map runs.
     pub fn chunk_size(mut self, tasks: usize) -> Self {

@@ -18,9 +18,9 @@ const NO_LOOKAHEAD_ABOVE: Duration = Duration::from_millis(1);
 const KNOWN_TASKS: usize = 16;
 
 /// Where tasks were asked to go one by one, they are given ahead only once so many in a row are timed, and only while they take no
-/// longer than this: then what waits behind another is begun as soon as a message would bring it to a free worker.
+/// longer than this: half of the time that a message takes to a worker that sleeps.
 const KNOWN_TASKS_SINGLE: usize = 64;
-const SHORT_SINGLE: Duration = Duration::from_micros(10);
+const SHORT_SINGLE: Duration = Duration::from_micros(20);
 
 /// So many chunks are at a worker at once, at most.
 const DEPTH_MAX: usize = 8;

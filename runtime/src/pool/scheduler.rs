@@ -11,7 +11,7 @@
 //!    the others once these have taken a while.
 //! 6. No task waits behind a long one while a worker is free: what a worker has not claimed is taken back from it, and where
 //!    that cannot be done a worker gets no more than what is short. Nothing is given behind a chunk of a millisecond or more, nor,
-//!    where tasks were asked to go one by one, behind a task that is not known to take a few microseconds.
+//!    where tasks were asked to go one by one, behind a task that is not known to take 20 µs or less.
 //! 7. The arguments of tasks, and the memory that they name, are held here as long as a worker may run one of them: until its
 //!    results are there, or it is reaped. So it never reads others in their place, and whoever else holds the memory knows by
 //!    that when nobody writes there any more.
