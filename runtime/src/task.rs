@@ -1,7 +1,5 @@
 //! Tasks, workers and outcomes, as plain data.
 
-use crate::error::{Printed, TaskErrorKind};
-
 /// Describes a worker: a process that runs tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkerInfo {
@@ -86,40 +84,4 @@ pub enum Output {
     /// A failed task has it in its error ([`TaskError::stdout`](crate::TaskError::stdout)), and
     /// [`pool_map_captured!`](crate::pool_map_captured) returns it for every task. Output between tasks is dropped.
     Captured,
-}
-
-/// Tasks that have their outcomes: of one chunk, their indices one after another.
-#[derive(Clone, Debug)]
-pub(crate) struct CompletedTasks {
-    pub(crate) first_index: usize,
-    pub(crate) count: usize,
-    pub(crate) outcomes: Outcomes,
-    pub(crate) attempts: u32,
-    /// The errors of the executions before this one, the oldest first.
-    pub(crate) earlier: Vec<TaskErrorKind>,
-    /// The worker: its place in the pool, and its process.
-    pub(crate) worker: Option<(usize, u32)>,
-    /// The bytes of the arguments.
-    pub(crate) argument_bytes: usize,
-    /// The output of the one task whose worker has ended.
-    pub(crate) printed: Option<Box<Printed>>,
-}
-
-/// The outcomes of some tasks.
-#[derive(Clone, Debug)]
-pub(crate) enum Outcomes {
-    /// The records that the worker has written.
-    Records(Vec<u8>),
-    /// Why the one task has no output.
-    Error(TaskErrorKind),
-}
-
-impl CompletedTasks {
-    /// The bytes of the results: they count against the window until they are yielded, as those of the arguments do.
-    pub(crate) fn result_bytes(&self) -> usize {
-        match &self.outcomes {
-            Outcomes::Records(records) => records.len(),
-            Outcomes::Error(_) => 0,
-        }
-    }
 }

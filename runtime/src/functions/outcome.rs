@@ -43,8 +43,8 @@ pub(crate) fn serialize_panicked(panic: &Panic) -> CodecError {
 }
 
 /// Why the one task of some records has no output; none if it has one. Where what it has printed is captured, that is left out.
-pub(crate) fn failure(records: Vec<u8>, output: Output) -> Option<TaskErrorKind> {
-    match Records::new(records).next().and_then(|(status, payload)| match status {
+pub(crate) fn failure(mut records: Records, output: Output) -> Option<TaskErrorKind> {
+    match records.next().and_then(|(status, payload)| match status {
         Status::Output => Ok(None),
         status => match failed::<()>(status, without_captured(payload, output)?) {
             Err(NoOutput::Task(kind)) => Ok(Some(kind)),

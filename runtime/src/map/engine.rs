@@ -20,9 +20,10 @@ use crate::error::{Error, Kind, Result, TaskErrorKind};
 use crate::functions::WorkerFn;
 use crate::pool::{self, CallFailure, CallId, CallRules, Consumer, Pool, PoolShared, Step};
 use crate::progress::{Ended, Shown};
-use crate::task::{CompletedTasks, Outcomes, Output};
+use crate::task::Output;
 use crate::trace;
 use crate::transport::{Chunk, Sharing};
+use crate::transport::{CompletedTasks, Outcomes};
 use batch::{FIRST_ATTEMPT, never_begun};
 
 /// The default window, in tasks.

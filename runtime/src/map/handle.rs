@@ -13,7 +13,8 @@ use crate::error::{CodecError, Error, Kind, Result, TaskError, TaskErrorKind};
 use crate::foreign;
 use crate::functions::{EncodedCall, WorkerFn};
 use crate::pool::{Outcome, Pool, PoolShared, Submitted, single_chunk};
-use crate::task::{CompletedTasks, Output};
+use crate::task::Output;
+use crate::transport::CompletedTasks;
 use crate::wire::OVERHEAD_BYTES;
 
 impl Pool {

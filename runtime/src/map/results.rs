@@ -9,10 +9,11 @@ use crate::codec::Decoder;
 use crate::error::{Printed, TaskError, TaskErrorKind};
 use crate::foreign::Panic;
 use crate::functions::{NoOutput, WorkerFn, decode_output, deserialize_panicked, take_captured, take_outcome};
-use crate::task::{CompletedTasks, Outcomes, Output};
+use crate::task::Output;
 use crate::trace;
 use crate::transport::Chunk;
-use crate::wire::{Records, Violation};
+use crate::transport::{CompletedTasks, Outcomes};
+use crate::wire::Violation;
 
 /// The outcome of one task, and its index.
 pub(super) type Indexed<T> = (usize, Result<T, TaskError>);
@@ -21,7 +22,9 @@ pub(super) type Indexed<T> = (usize, Result<T, TaskError>);
 pub(super) struct ResultDecoder {
     next_index: usize,
     left: usize,
-    outcomes: ReplyBytes,
+    outcomes: Outcomes,
+    /// The printed output of each task stands behind its result.
+    is_captured: bool,
     attempts: u32,
     earlier: Vec<TaskErrorKind>,
     worker: Option<(usize, u32)>,
@@ -37,24 +40,14 @@ pub(super) struct ResultDecoder {
     chunk: Option<Chunk>,
 }
 
-enum ReplyBytes {
-    Records(Records),
-    /// The printed output of each task stands behind its result.
-    Captured(Records),
-    Error(TaskErrorKind),
-}
-
 impl ResultDecoder {
     /// Outcomes of workers that print in this way.
     pub(super) fn new(done: CompletedTasks, output: Output) -> Self {
         Self {
             next_index: done.first_index,
             left: done.count,
-            outcomes: match done.outcomes {
-                Outcomes::Records(records) if output == Output::Captured => ReplyBytes::Captured(Records::new(records)),
-                Outcomes::Records(records) => ReplyBytes::Records(Records::new(records)),
-                Outcomes::Error(kind) => ReplyBytes::Error(kind),
-            },
+            outcomes: done.outcomes,
+            is_captured: output == Output::Captured,
             attempts: done.attempts,
             earlier: done.earlier,
             worker: done.worker,
@@ -91,9 +84,12 @@ impl ResultDecoder {
     /// their arguments took. It is [`next`](Self::next) for many, without what only a failed task needs.
     #[inline]
     pub(super) fn outputs<F: WorkerFn>(&mut self, mut give: impl FnMut(F::Output)) -> usize {
-        let ReplyBytes::Records(records) = &mut self.outcomes else {
+        let Outcomes::Records(records) = &mut self.outcomes else {
             return 0;
         };
+        if self.is_captured {
+            return 0;
+        }
         let (before, had) = (records.taken(), self.left);
         let (mut left, mut at, mut is_decoding) = (had, before, false);
         let caught = catch_unwind(AssertUnwindSafe(|| {
@@ -143,7 +139,7 @@ impl ResultDecoder {
         self.next_index += 1;
         let mut bytes = self.argument_bytes + std::mem::take(&mut self.argument_bytes_over);
         let outcome = match &mut self.outcomes {
-            ReplyBytes::Records(records) => {
+            Outcomes::Records(records) if !self.is_captured => {
                 let before = records.taken();
                 let outcome = match (records.next_output(), self.panic.take()) {
                     (Some(_), Some(panic)) => Err(deserialize_panicked(&panic)),
@@ -153,14 +149,14 @@ impl ResultDecoder {
                 bytes += records.taken() - before;
                 outcome
             }
-            ReplyBytes::Captured(records) => {
+            Outcomes::Records(records) => {
                 let before = records.taken();
                 let (outcome, printed) = take_captured::<F>(records);
                 self.printed = Some(Box::new(printed));
                 bytes += records.taken() - before;
                 outcome
             }
-            ReplyBytes::Error(kind) => Err(NoOutput::Task(kind.clone())),
+            Outcomes::Error(kind) => Err(NoOutput::Task(kind.clone())),
         };
         let outcome = outcome.map_err(|reason| {
             let kind = match reason {
@@ -175,7 +171,7 @@ impl ResultDecoder {
             error
         });
         if self.left == 0
-            && let ReplyBytes::Records(records) | ReplyBytes::Captured(records) = &mut self.outcomes
+            && let Outcomes::Records(records) = &mut self.outcomes
         {
             bytes += records.drop_rest();
         }
@@ -195,8 +191,8 @@ impl ResultDecoder {
     /// The buffer that the results stand in.
     pub(super) fn into_buffer(self) -> Option<Vec<u8>> {
         match self.outcomes {
-            ReplyBytes::Records(records) | ReplyBytes::Captured(records) => Some(records.into_buffer()),
-            ReplyBytes::Error(_) => None,
+            Outcomes::Records(records) => Some(records.into_buffer()),
+            Outcomes::Error(_) => None,
         }
     }
 

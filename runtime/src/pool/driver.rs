@@ -11,7 +11,7 @@ use super::state::{PoolShared, PoolState};
 use super::worker_slot::Life;
 use crate::failpoints::{self, Point};
 use crate::sys::{self, Watch};
-use crate::task::CompletedTasks;
+use crate::transport::CompletedTasks;
 use crate::transport::{Chunk, LOOK_AFTER};
 
 /// After a `poll` that failed, so long is waited.

@@ -14,7 +14,8 @@ use crate::error::{Error, Kind, Result};
 use crate::locks::{Lock, Locked, Rank, Ranked};
 use crate::shared::Poller;
 use crate::sys::{self, ForkMark, Surroundings};
-use crate::task::{CompletedTasks, Output, WorkerInfo};
+use crate::task::{Output, WorkerInfo};
+use crate::transport::CompletedTasks;
 
 /// Owns workers, and runs tasks in them.
 ///

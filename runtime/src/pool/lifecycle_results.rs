@@ -6,7 +6,7 @@ use super::worker_slot::Life;
 use crate::child::Cause;
 use crate::error::{TaskError, TaskErrorKind};
 use crate::functions;
-use crate::task::{CompletedTasks, Outcomes};
+use crate::transport::{CompletedTasks, Outcomes};
 
 impl PoolState {
     /// Takes in what initializers and finalizers have given.

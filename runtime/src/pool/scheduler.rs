@@ -37,9 +37,9 @@ use std::time::Duration;
 use super::chunk_size::{ChunkSize, Revocation, TARGET, TARGET_FOLDED};
 use super::rules::Limits;
 use crate::error::{Error, Kind, StartFailure};
-use crate::task::{CompletedTasks, Outcomes};
 use crate::transport::{Chunk, ResultBatch};
-use crate::wire::{Records, Violation};
+use crate::transport::{CompletedTasks, Outcomes};
+use crate::wire::Violation;
 use call::OpenCall;
 pub(crate) use call::{CallRules, Consumer, Placement};
 use lifecycle_calls::Hooks;
@@ -368,17 +368,17 @@ impl Scheduler {
             call.chunk_size.observe(tasks, elapsed);
         }
         if taken.count > 0 {
-            worker.on_results = worker.call;
+            worker.answered = worker.call;
             worker.is_stalled = false;
         }
         let mut left = taken.count as usize;
         self.finished += u64::from(taken.count);
-        let mut records = Records::new(taken.records);
+        let mut records = taken.records;
         while left > 0 {
             let first = worker.chunks.front_mut().ok_or_else(|| Violation::new("it gives results of no task"))?;
             let count = left.min(first.left());
             left -= count;
-            let of_chunk = if left == 0 { std::mem::take(&mut records).into_rest() } else { records.split(count)? };
+            let of_chunk = if left == 0 { std::mem::take(&mut records) } else { records.split(count)? };
             let done = first.done(count, Outcomes::Records(of_chunk), (slot, worker.pid));
             worker.tasks -= count;
             if let Some(call) = &mut call {

@@ -28,8 +28,9 @@ use crate::functions::{self, EncodedCall};
 use crate::locks::{Condition, Lock, Rank, Ranked};
 use crate::output::PendingOutput;
 use crate::sys::{self, ForkMark};
-use crate::task::{CompletedTasks, Output};
+use crate::task::Output;
 use crate::trace::{Log, TraceEvent};
+use crate::transport::CompletedTasks;
 use crate::transport::{Arena, ChannelError};
 
 /// A pool, as its threads share it.

@@ -24,8 +24,8 @@ use super::turn::Wakes;
 use crate::error::{Error, Kind, Result, TaskErrorKind};
 use crate::foreign;
 use crate::sys;
-use crate::task::CompletedTasks;
 use crate::transport::Chunk;
+use crate::transport::CompletedTasks;
 
 /// A pool that is shut down waits so long for a callback that is running.
 const CALLBACK_TIME_MAX: Duration = Duration::from_secs(5);

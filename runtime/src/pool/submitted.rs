@@ -10,7 +10,7 @@ use std::task::Waker;
 use super::scheduler::CallFailure;
 use crate::foreign;
 use crate::locks::{Lock, Locked, Rank, Ranked};
-use crate::task::CompletedTasks;
+use crate::transport::CompletedTasks;
 
 /// The outcome of a submitted task.
 pub(crate) type Outcome = std::result::Result<CompletedTasks, CallFailure>;

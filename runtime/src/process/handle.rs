@@ -167,7 +167,7 @@ impl<T> ProcessHandle<T> {
     fn take(&mut self) -> Result<T> {
         self.is_joined = true;
         let (kind, has_begun) = match self.child.take() {
-            Some(ProcessEnd::Result(result)) => match (self.decode)(&mut Records::new(result)) {
+            Some(ProcessEnd::Result(mut result)) => match (self.decode)(&mut result) {
                 Ok(output) => return Ok(output),
                 Err(NoOutput::Task(kind)) => (kind, true),
                 Err(NoOutput::Violation(violation)) => {

@@ -22,7 +22,7 @@ use crate::shared::Segment;
 use crate::sys::{self, ChildProcess, End, Surroundings, Watch};
 use crate::task::{Output, Role};
 use crate::transport::{ChannelError, ChannelEvent, Chunk, ParentChannel};
-use crate::wire::{FRAME_BYTES_MAX, Violation};
+use crate::wire::{FRAME_BYTES_MAX, Records, Violation};
 
 /// A process that has not said hello by then is killed. No option sets it, so it is longer than any start takes.
 const STARTUP_TIME_MAX: Duration = Duration::from_secs(60);
@@ -60,14 +60,14 @@ struct ProcessState {
     is_signalled: bool,
     /// Whether somebody may ask for the output.
     is_wanted: bool,
-    result: Option<Vec<u8>>,
+    result: Option<Records>,
     end: Option<ProcessEnd>,
 }
 
 /// The outcome of the call.
 pub(super) enum ProcessEnd {
     /// The records that the process has written.
-    Result(Vec<u8>),
+    Result(Records),
     /// Why there is nothing, and whether the call had begun.
     Died(TaskErrorKind, bool),
     /// Why it never became a worker.
@@ -414,12 +414,12 @@ impl ProcessState {
 fn apply(
     event: ChannelEvent,
     is_wanted: bool,
-    result: &mut Option<Vec<u8>>,
+    result: &mut Option<Records>,
     has_decoded: &mut bool,
 ) -> Result<(), ChannelError> {
     match event {
         ChannelEvent::Hello => {}
-        ChannelEvent::Results(taken) => *result = Some(if is_wanted { taken.records } else { Vec::new() }),
+        ChannelEvent::Results(taken) => *result = Some(if is_wanted { taken.records } else { Records::default() }),
         ChannelEvent::Decoded => *has_decoded = true,
         ChannelEvent::Returned => return Err(Violation::new("it gave back what it was not asked for").into()),
     }

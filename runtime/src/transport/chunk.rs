@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use super::arena::{Arena, Block};
+use super::completed::{CompletedTasks, Outcomes};
 use crate::error::TaskErrorKind;
 use crate::shared::{self, Collected, GRANT_BYTES, Grant, Segment};
-use crate::task::{CompletedTasks, Origin, Outcomes};
+use crate::task::Origin;
 use crate::wire;
 
 /// Tasks whose arguments stand one behind the other in a block.

@@ -5,6 +5,7 @@ mod arena;
 mod channel_error;
 mod chunk;
 mod claims;
+mod completed;
 mod entry;
 mod event;
 mod handshake;
@@ -22,6 +23,7 @@ pub(crate) use channel_error::ChannelError;
 pub(crate) use chunk::{Chunk, ChunkHead, Sharing};
 #[cfg(test)]
 pub(crate) use chunk::{SOLITARY_DEATHS_MAX, SOLITARY_KILLS_MAX};
+pub(crate) use completed::{CompletedTasks, Outcomes};
 pub(crate) use event::{ChannelEvent, Note};
 pub(crate) use handshake::any_said_hello;
 pub(crate) use parent_channel::{Load, ParentChannel};

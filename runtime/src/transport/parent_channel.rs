@@ -215,7 +215,7 @@ impl ParentChannel {
         if ring.messages_had() > self.socket.memory_messages() {
             return Err(Violation::new("it has finished tasks whose memory it has not been sent yet").into());
         }
-        let bytes = taken.records.len() + 1;
+        let bytes = taken.records.bytes_left() + 1;
         if !taken.is_empty() {
             on_results(taken)?;
         }

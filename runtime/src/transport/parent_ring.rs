@@ -58,8 +58,7 @@ struct Assigned {
 #[derive(Debug)]
 pub(crate) struct ResultBatch {
     pub(crate) count: u32,
-    /// The results, as records.
-    pub(crate) records: Vec<u8>,
+    pub(crate) records: Records,
     /// The time that some of the last tasks took, and how many they were, if it is known.
     pub(crate) timed: Option<(u32, Duration)>,
     /// So many tasks behind them the worker will not run.
@@ -70,7 +69,7 @@ pub(crate) struct ResultBatch {
 
 impl ResultBatch {
     /// Results of tasks that a worker was to run, and has.
-    pub(crate) fn new(count: u32, records: Vec<u8>, timed: Option<(u32, Duration)>) -> Self {
+    pub(crate) fn new(count: u32, records: Records, timed: Option<(u32, Duration)>) -> Self {
         Self { count, records, timed, not_run: 0, ends_recall: false }
     }
 
@@ -215,14 +214,14 @@ impl ParentRing {
     }
 
     /// The finished results out of what has come. The parts behind them are of a result that is not finished, and stay.
-    fn take_records(&mut self, count: u32) -> Result<Vec<u8>, Violation> {
+    fn take_records(&mut self, count: u32) -> Result<Records, Violation> {
         if count == 0 {
-            return Ok(Vec::new());
+            return Ok(Records::default());
         }
         let come = std::mem::take(&mut self.parts);
         if come.len() <= part_bytes_max(self.results.capacity()) {
             // There is no part among them: each but a result's last, which is a record, is as large as it may be.
-            return Ok(come);
+            return Ok(Records::new(come));
         }
         let (records, parts) = Records::new(come).split_parts(count as usize)?;
         self.parts = parts;

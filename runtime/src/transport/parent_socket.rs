@@ -14,7 +14,7 @@ use super::{ChannelError, ChannelEvent, Chunk, Note, ResultBatch};
 use crate::failpoints::{self, Point};
 use crate::shared::{Segment, SegmentHead};
 use crate::sys::{self, Wait};
-use crate::wire::{self, ChunkHeader, FrameBuffer, Greeting, ToParent, Violation};
+use crate::wire::{self, ChunkHeader, FrameBuffer, Greeting, Records, ToParent, Violation};
 
 /// One call of [`ParentSocket::receive`] takes about so much, so that no worker keeps the parent from the others.
 const RECEIVE_BYTES_MAX: usize = 1 << 20;
@@ -253,7 +253,7 @@ impl ParentSocket {
                         self.note = Note::default();
                         replied(&mut self.sent, chunk, position)?;
                         let timed = Some((1, Duration::from_nanos(elapsed_nanos)));
-                        Some(ChannelEvent::Results(ResultBatch::new(1, record.to_vec(), timed)))
+                        Some(ChannelEvent::Results(ResultBatch::new(1, Records::new(record.to_vec()), timed)))
                     }
                     ToParent::Returned => {
                         self.sent.clear();

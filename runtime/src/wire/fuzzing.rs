@@ -77,9 +77,8 @@ fn split(bytes: &[u8]) {
     }
     assert!(payload_bytes <= bytes.len(), "results of more bytes than have arrived");
     for first in 0..=count.min(8) {
-        let (head, tail) = Records::new(bytes.to_vec()).split_parts(first).expect("so many were taken one by one");
-        assert_eq!([head.clone(), tail].concat(), bytes);
-        let mut head = Records::new(head);
+        let (mut head, tail) = Records::new(bytes.to_vec()).split_parts(first).expect("so many were taken one by one");
+        assert_eq!([head.clone().into_buffer(), tail].concat(), bytes);
         assert!((0..first).all(|_| head.next().is_ok()));
         assert_eq!(head.drop_rest(), 0, "more results than were asked for");
     }

@@ -78,7 +78,7 @@ pub(crate) fn record(status: Status, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Received results, to be taken one by one.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Records {
     bytes: Vec<u8>,
     at: usize,
@@ -125,18 +125,24 @@ impl Records {
         Ok((status(kind)?, &self.bytes[start..end]))
     }
 
-    /// Takes out the next `count` results, as bytes.
-    pub(crate) fn split(&mut self, count: usize) -> Result<Vec<u8>, Violation> {
+    /// Takes out the next `count` results.
+    pub(crate) fn split(&mut self, count: usize) -> Result<Self, Violation> {
         let start = self.at;
         self.pass(count)?;
-        Ok(self.bytes[start..self.at].to_vec())
+        Ok(Self::new(self.bytes[start..self.at].to_vec()))
+    }
+
+    /// Keeps the results up to where so many bytes were taken, from the first on.
+    pub(crate) fn rewound(mut self, taken: usize) -> Self {
+        self.bytes.truncate(taken);
+        Self::new(self.bytes)
     }
 
     /// Takes the first `count` results, and the parts behind them of one that is not finished, apart.
-    pub(crate) fn split_parts(mut self, count: usize) -> Result<(Vec<u8>, Vec<u8>), Violation> {
+    pub(crate) fn split_parts(mut self, count: usize) -> Result<(Self, Vec<u8>), Violation> {
         self.pass(count)?;
         let parts = self.bytes.split_off(self.at);
-        Ok((self.bytes, parts))
+        Ok((Self::new(self.bytes), parts))
     }
 
     /// Steps over the next result; gives what it is.
@@ -158,7 +164,7 @@ impl Records {
 
     /// Drops what is left; gives how many bytes it was.
     pub(crate) fn drop_rest(&mut self) -> usize {
-        let left = self.bytes.len() - self.at;
+        let left = self.bytes_left();
         self.at = self.bytes.len();
         left
     }
@@ -168,12 +174,9 @@ impl Records {
         self.bytes
     }
 
-    /// Returns the bytes that are left.
-    pub(crate) fn into_rest(mut self) -> Vec<u8> {
-        if self.at == 0 {
-            return self.bytes;
-        }
-        self.bytes.split_off(self.at)
+    /// The bytes of the results that are left.
+    pub(crate) fn bytes_left(&self) -> usize {
+        self.bytes.len() - self.at
     }
 
     /// Takes a record: its kind, and where its payload stands.
@@ -234,14 +237,13 @@ mod tests {
     fn results_split_between_two() {
         for count in 0..=3 {
             let mut records = Records::new(written());
-            let mut first = Records::new(records.split(count).unwrap());
-            let mut rest = Records::new(records.into_rest());
+            let mut first = records.split(count).unwrap();
             let statuses = |records: &mut Records| {
                 std::iter::from_fn(|| records.next().ok().map(|(status, _)| status)).collect::<Vec<_>>()
             };
             let mut all = statuses(&mut first);
             assert_eq!(all.len(), count);
-            all.extend(statuses(&mut rest));
+            all.extend(statuses(&mut records));
             assert_eq!(all, [Status::Output, Status::Failure, Status::Panic]);
         }
     }

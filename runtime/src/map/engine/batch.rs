@@ -1,7 +1,7 @@
 //! Rows that were read: encoded one behind the other, or never given to a worker.
 
 use crate::error::{CodecError, TaskErrorKind};
-use crate::task::{CompletedTasks, Outcomes};
+use crate::transport::{CompletedTasks, Outcomes};
 
 /// Rows that were encoded one behind the other: how many, and where the last ends.
 pub(super) struct EncodedRows {

@@ -12,8 +12,8 @@ use std::time::Instant;
 use super::{Engine, ResultDecoder};
 use crate::error::{TaskError, TaskErrorKind};
 use crate::functions::WorkerFn;
-use crate::task::CompletedTasks;
 use crate::transport::Chunk;
+use crate::transport::CompletedTasks;
 
 /// The arguments that are kept for tasks that may fail.
 #[derive(Default)]

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use super::{CallFailure, CallId, Scheduler, Slot, Worker};
 use crate::pool::chunk_size::ChunkSize;
 use crate::pool::rules::Limits;
-use crate::task::CompletedTasks;
 use crate::transport::Chunk;
+use crate::transport::CompletedTasks;
 
 /// The rules of a call.
 #[derive(Clone, Copy, Debug)]

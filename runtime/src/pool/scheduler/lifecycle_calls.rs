@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use super::{Assignment, Hook, InFlight, Scheduler, Slot, Worker};
 use crate::error::TaskErrorKind;
-use crate::task::{CompletedTasks, Outcomes};
 use crate::transport::{Chunk, ResultBatch};
+use crate::transport::{CompletedTasks, Outcomes};
 use crate::wire::Violation;
 
 /// The calls, and what has become of them.

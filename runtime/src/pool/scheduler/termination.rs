@@ -3,8 +3,9 @@
 use super::{CallFailure, CallId, InFlight, OnCancel, Scheduler, Slot};
 use crate::error::{Printed, TaskErrorKind};
 use crate::pool::chunk_size::Revocation;
-use crate::task::{CompletedTasks, Origin, Outcomes};
+use crate::task::Origin;
 use crate::transport::Chunk;
+use crate::transport::{CompletedTasks, Outcomes};
 
 impl Scheduler {
     /// Closes a call: its chunks that wait are dropped. The workers that still hold some of its chunks are given back; they are

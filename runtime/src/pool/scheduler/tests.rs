@@ -7,13 +7,14 @@ use super::*;
 use crate::error::TaskErrorKind;
 use crate::task::Origin;
 use crate::transport::{Arena, ChunkHead, SOLITARY_DEATHS_MAX, SOLITARY_KILLS_MAX};
+use crate::wire::Records;
 
 mod model;
 
 use model::{Model, crash, records};
 
 fn taken(indices: std::ops::Range<usize>, timed: Option<(u32, Duration)>) -> ResultBatch {
-    ResultBatch::new(indices.len() as u32, records(indices), timed)
+    ResultBatch::new(indices.len() as u32, Records::new(records(indices)), timed)
 }
 
 #[test]
@@ -272,7 +273,7 @@ fn results_that_are_not_there_are_a_violation() {
     scheduler.on_results(0, taken(0..1, Some((16, Duration::from_micros(16))))).unwrap();
     for first in [1, 3] {
         scheduler.push(call, model.chunk(first, &[1, 1]));
-        scheduler.workers[0].on_results = Some(call);
+        scheduler.workers[0].answered = Some(call);
         assert!(scheduler.assign().is_some());
     }
     // Two results are told of, of two chunks of which the first needs both; one stands there.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::{CallId, Slot};
 use crate::error::Printed;
-use crate::task::{CompletedTasks, Outcomes};
 use crate::transport::Chunk;
+use crate::transport::{CompletedTasks, Outcomes};
 
 /// When in a worker's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(super) struct Worker {
     /// The tasks of its chunks that have no result.
     pub(super) tasks: usize,
     /// The call that it has given a result of last. Of another, nobody knows how long its tasks take there.
-    pub(super) on_results: Option<CallId>,
+    pub(super) answered: Option<CallId>,
     /// How many tasks more it may be given, if that has an end.
     pub(super) quota: Option<usize>,
     /// It is given nothing more, whatever comes back from it.
@@ -67,7 +67,7 @@ impl Worker {
     /// Whether it takes another chunk behind those it has.
     pub(super) fn takes_more(&self, depth: usize) -> bool {
         let is_alone = self.is_stalled || self.chunks.front().is_some_and(|held| held.chunk.is_suspect());
-        let depth = if self.on_results == self.call && !is_alone { depth } else { 1 };
+        let depth = if self.answered == self.call && !is_alone { depth } else { 1 };
         self.ready && !self.revoked && self.quota != Some(0) && self.chunks.len() < depth
     }
 

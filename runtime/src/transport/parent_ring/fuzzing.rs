@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 use super::ParentRing;
 use crate::sys::{FromParent, RingWriter, Words};
 use crate::transport::{Arena, Chunk, ChunkHead, layout};
-use crate::wire::Records;
 
 /// The most bytes of a result in parts, beside the ring.
 const PARTS_BYTES_MAX: usize = 1 << 20;
@@ -90,17 +89,16 @@ pub(crate) fn fuzz(bytes: &[u8]) {
 
 /// Gives how many results were taken, and whether a recall is over.
 fn take(parent_ring: &mut ParentRing) -> (u32, bool) {
-    let Ok(Some((taken, _))) = parent_ring.take() else {
+    let Ok(Some((mut taken, _))) = parent_ring.take() else {
         return (0, false);
     };
     let most = PARTS_BYTES_MAX + layout::RESULTS_BYTES;
-    assert!(taken.records.capacity() <= 2 * most && parent_ring.parts.capacity() <= 2 * most);
-    let mut records = Records::new(taken.records);
     for _ in 0..taken.count {
-        if records.next().is_err() {
+        if taken.records.next().is_err() {
             break;
         }
     }
+    assert!(taken.records.into_buffer().capacity() <= 2 * most && parent_ring.parts.capacity() <= 2 * most);
     (taken.count, taken.ends_recall)
 }
 

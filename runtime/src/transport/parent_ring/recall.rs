@@ -65,7 +65,7 @@ impl ParentRing {
     }
 
     /// Separates the results of tasks that the worker has run from those of tasks that it was not to run.
-    pub(super) fn settle(&mut self, count: u32, records: Vec<u8>) -> Result<ResultBatch, Violation> {
+    pub(super) fn settle(&mut self, count: u32, mut records: Records) -> Result<ResultBatch, Violation> {
         let Some(recall) = &mut self.recall else {
             return Ok(ResultBatch::new(count, records, None));
         };
@@ -77,23 +77,20 @@ impl ParentRing {
             .checked_sub(of_recalled)
             .ok_or_else(|| Violation::new("it gives results that it was not asked for"))?;
         let ends_recall = recall.kept == 0 && recall.recalled == 0;
-        let mut results = Records::new(records);
         let (mut ran, mut bytes) = (0, 0);
         for number in 0..count {
-            let is_run = results.pass_one()? != Status::NotRun;
+            let is_run = records.pass_one()? != Status::NotRun;
             if is_run && (number >= of_kept || ran < number) {
                 return Err(Violation::new("it has run a task that was taken back from it"));
             }
             if is_run {
-                (ran, bytes) = (number + 1, results.taken());
+                (ran, bytes) = (number + 1, records.taken());
             }
         }
-        let mut records = results.into_buffer();
-        records.truncate(bytes);
         if ends_recall {
             self.recall = None;
         }
-        Ok(ResultBatch { not_run: of_kept - ran, ends_recall, ..ResultBatch::new(ran, records, None) })
+        Ok(ResultBatch { not_run: of_kept - ran, ends_recall, ..ResultBatch::new(ran, records.rewound(bytes), None) })
     }
 
     /// How many of so many tasks that have begun are the worker's.

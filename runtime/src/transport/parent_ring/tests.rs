@@ -14,7 +14,7 @@ use crate::shared::{self, Segment, SegmentHead};
 use crate::sys::FromParent;
 use crate::transport::sent_segments::SentMemory;
 use crate::transport::{Arena, ChannelError, ChunkHead, Claimed, ClaimedTasks, LOOK_AFTER, WorkerRing};
-use crate::wire::{OversizedResult, Records, Status};
+use crate::wire::{OversizedResult, Status};
 
 mod hostile;
 mod recall;
@@ -335,7 +335,7 @@ impl Parent {
         if must_wake {
             self.send(Message::Bell);
         }
-        let mut records = Records::new(taken.records);
+        let mut records = taken.records;
         for _ in 0..taken.count {
             let first = self.held.front().expect("results are of tasks that were given");
             let argument = arguments(first)[self.answered];
@@ -432,7 +432,7 @@ fn parts_behind_a_finished_result_are_kept_for_the_one_they_are_of() {
         let Some((taken, _)) = parent_ring.borrow_mut().take().unwrap() else {
             return;
         };
-        let mut records = Records::new(taken.records);
+        let mut records = taken.records;
         results.borrow_mut().extend((0..taken.count).map(|_| records.next().unwrap().1.to_vec()));
         assert_eq!(records.drop_rest(), 0);
     };

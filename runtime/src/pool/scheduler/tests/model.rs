@@ -12,8 +12,9 @@ use proptest::prelude::*;
 use crate::error::TaskErrorKind;
 use crate::pool::chunk_size::Revocation;
 use crate::pool::scheduler::{Assignment, CallId, CallRules, OnCancel, Scheduler, Slot};
-use crate::task::{CompletedTasks, Origin, Outcomes};
+use crate::task::Origin;
 use crate::transport::{Arena, Chunk, ChunkHead, ResultBatch, SOLITARY_DEATHS_MAX, SOLITARY_KILLS_MAX};
+use crate::transport::{CompletedTasks, Outcomes};
 use crate::wire::{self, Records, Status};
 
 mod ends;
@@ -230,7 +231,7 @@ impl Model {
             worker.claimed -= count;
             worker.served += count;
             let timed = (elapsed > Duration::ZERO).then_some((count as u32, elapsed));
-            self.scheduler.on_results(slot, ResultBatch::new(count as u32, written, timed)).unwrap();
+            self.scheduler.on_results(slot, ResultBatch::new(count as u32, Records::new(written), timed)).unwrap();
         }
         if worker.revoked {
             // The task that was running has its result; the rest is given back.
@@ -407,8 +408,8 @@ impl ModelCall {
         let indices = done.first_index..done.first_index + done.count;
         let (_, pid) = done.worker.expect("a worker had the task");
         match &done.outcomes {
-            Outcomes::Records(bytes) => {
-                let mut records = Records::new(bytes.clone());
+            Outcomes::Records(records) => {
+                let mut records = records.clone();
                 for index in indices.clone() {
                     let (status, payload) = records.next().unwrap();
                     assert_eq!((status, payload), (Status::Output, &(index as u64).to_le_bytes()[..]));

@@ -12,7 +12,7 @@ use crate::sys::{Crash, FromParent, RingWriter, Words};
 use crate::transport::parent_ring::ParentRing;
 use crate::transport::parent_ring::fuzzing::PLACES;
 use crate::transport::{Arena, layout};
-use crate::wire::{HEAD_BYTES, PanicNote, Records};
+use crate::wire::{HEAD_BYTES, PanicNote};
 
 /// The most bytes of a result in parts, beside the ring.
 const PARTS_BYTES_MAX: usize = 5 << 20;
@@ -211,10 +211,10 @@ impl Pair {
                 self.lose(taken.not_run);
                 self.is_recalled &= !taken.ends_recall;
                 assert!(self.taken <= self.given || self.broken, "results of more tasks than were given");
-                assert!(taken.records.len() <= PARTS_BYTES_MAX + layout::RESULTS_BYTES);
-                let mut records = Records::new(taken.records.clone());
+                assert!(taken.records.bytes_left() <= PARTS_BYTES_MAX + layout::RESULTS_BYTES);
+                let mut records = taken.records.clone();
                 let whole = (0..count).take_while(|_| records.next().is_ok()).count();
-                let split = Records::new(taken.records).split_parts(count);
+                let split = taken.records.split_parts(count);
                 assert!(split.is_ok() || whole < count);
             }
             Err(_) => self.broken = true,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Model, records};
 use crate::pool::scheduler::Slot;
 use crate::transport::ResultBatch;
+use crate::wire::Records;
 
 impl Model {
     /// The same, of a worker that was recalled from: the last of its tasks is not run, if it gives results of all but that.
@@ -25,7 +26,7 @@ impl Model {
         if ends_recall {
             (worker.revoked, worker.is_recalled) = (false, false);
         }
-        let results = ResultBatch::new(count as u32, written, None);
+        let results = ResultBatch::new(count as u32, Records::new(written), None);
         self.scheduler.on_results(slot, ResultBatch { not_run: not_run as u32, ends_recall, ..results }).unwrap();
     }
 

@@ -1,0 +1,40 @@
+//! Tasks that have their outcomes, from the channel that brings them to the engine that decodes them.
+
+use crate::error::{Printed, TaskErrorKind};
+use crate::wire::Records;
+
+/// Tasks that have their outcomes: of one chunk, their indices one after another.
+#[derive(Clone, Debug)]
+pub(crate) struct CompletedTasks {
+    pub(crate) first_index: usize,
+    pub(crate) count: usize,
+    pub(crate) outcomes: Outcomes,
+    pub(crate) attempts: u32,
+    /// The errors of the executions before this one, the oldest first.
+    pub(crate) earlier: Vec<TaskErrorKind>,
+    /// The worker: its place in the pool, and its process.
+    pub(crate) worker: Option<(usize, u32)>,
+    /// The bytes of the arguments.
+    pub(crate) argument_bytes: usize,
+    /// The output of the one task whose worker has ended.
+    pub(crate) printed: Option<Box<Printed>>,
+}
+
+/// The outcomes of some tasks.
+#[derive(Clone, Debug)]
+pub(crate) enum Outcomes {
+    /// The records that the worker has written.
+    Records(Records),
+    /// Why the one task has no output.
+    Error(TaskErrorKind),
+}
+
+impl CompletedTasks {
+    /// The bytes of the results: they count against the window until they are yielded, as those of the arguments do.
+    pub(crate) fn result_bytes(&self) -> usize {
+        match &self.outcomes {
+            Outcomes::Records(records) => records.bytes_left(),
+            Outcomes::Error(_) => 0,
+        }
+    }
+}
