@@ -1,5 +1,12 @@
 //! Tasks, workers and outcomes, as plain data.
 
+/// One process of a pool: a worker that replaces it has the same slot and another process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WorkerIdentity {
+    pub(crate) slot: usize,
+    pub(crate) pid: u32,
+}
+
 /// Describes a worker: a process that runs tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkerInfo {

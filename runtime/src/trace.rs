@@ -113,7 +113,7 @@ pub(crate) enum TraceEvent {
 
 impl TraceEvent {
     /// A worker has ended, for this cause and in this way.
-    pub(crate) fn ended((worker, pid): (usize, u32), in_order: bool, cause: &dyn Debug, end: &dyn Debug) -> Self {
+    pub(crate) fn ended(worker: usize, pid: u32, in_order: bool, cause: &dyn Debug, end: &dyn Debug) -> Self {
         if in_order || cfg!(not(feature = "tracing")) {
             return Self::Ended { worker, pid };
         }

@@ -9,7 +9,7 @@ use crate::codec::Decoder;
 use crate::error::{Printed, TaskError, TaskErrorKind};
 use crate::foreign::Panic;
 use crate::functions::{NoOutput, WorkerFn, decode_output, deserialize_panicked, take_captured, take_outcome};
-use crate::task::Output;
+use crate::task::{Output, WorkerIdentity};
 use crate::trace;
 use crate::transport::Chunk;
 use crate::transport::{CompletedTasks, Outcomes};
@@ -27,7 +27,7 @@ pub(super) struct ResultDecoder {
     is_captured: bool,
     attempts: u32,
     earlier: Vec<TaskErrorKind>,
-    worker: Option<(usize, u32)>,
+    worker: Option<WorkerIdentity>,
     /// The bytes of the arguments of each task, and those that are left over.
     argument_bytes: usize,
     argument_bytes_over: usize,
@@ -163,7 +163,7 @@ impl ResultDecoder {
                 NoOutput::Task(kind) => kind,
                 NoOutput::Violation(violation) => self.broken(violation),
             };
-            let pid = self.worker.map(|(_, pid)| pid);
+            let pid = self.worker.map(|worker| worker.pid);
             let error = TaskError::new(index, F::__registration().path(), self.attempts, pid, kind)
                 .after(std::mem::take(&mut self.earlier))
                 .printed(self.printed.clone());
@@ -184,7 +184,7 @@ impl ResultDecoder {
     }
 
     /// Returns the violation in the results, and the worker that wrote them.
-    pub(super) fn fault(&mut self) -> Option<((usize, u32), String)> {
+    pub(super) fn fault(&mut self) -> Option<(WorkerIdentity, String)> {
         Some((self.worker?, self.fault.take()?))
     }
 

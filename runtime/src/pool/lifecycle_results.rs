@@ -6,6 +6,7 @@ use super::worker_slot::Life;
 use crate::child::Cause;
 use crate::error::{TaskError, TaskErrorKind};
 use crate::functions;
+use crate::task::WorkerIdentity;
 use crate::transport::{CompletedTasks, Outcomes};
 
 impl PoolState {
@@ -28,7 +29,7 @@ impl PoolState {
     /// Puts a worker into service whose initializer went well, and ends it otherwise.
     fn initialized(&mut self, slot: Slot, done: CompletedTasks) {
         // One that died in it is gone, and judged.
-        let (Outcomes::Records(records), Some((_, pid))) = (done.outcomes, done.worker) else {
+        let (Outcomes::Records(records), Some(WorkerIdentity { pid, .. })) = (done.outcomes, done.worker) else {
             return;
         };
         // So may one be whose result is found after its death.

@@ -373,13 +373,14 @@ impl Scheduler {
         }
         let mut left = taken.count as usize;
         self.finished += u64::from(taken.count);
+        let identity = worker.identity(slot);
         let mut records = taken.records;
         while left > 0 {
             let first = worker.chunks.front_mut().ok_or_else(|| Violation::new("it gives results of no task"))?;
             let count = left.min(first.left());
             left -= count;
             let of_chunk = if left == 0 { std::mem::take(&mut records) } else { records.split(count)? };
-            let done = first.done(count, Outcomes::Records(of_chunk), (slot, worker.pid));
+            let done = first.done(count, Outcomes::Records(of_chunk), identity);
             worker.tasks -= count;
             if let Some(call) = &mut call {
                 call.done.push(done);

@@ -28,7 +28,7 @@ use crate::functions::{self, EncodedCall};
 use crate::locks::{Condition, Lock, Rank, Ranked};
 use crate::output::PendingOutput;
 use crate::sys::{self, ForkMark};
-use crate::task::Output;
+use crate::task::{Output, WorkerIdentity};
 use crate::trace::{Log, TraceEvent};
 use crate::transport::CompletedTasks;
 use crate::transport::{Arena, ChannelError};
@@ -267,7 +267,7 @@ impl PoolShared {
     }
 
     /// Takes a worker out of service whose results make no sense.
-    pub(crate) fn quarantine(&self, (slot, pid): (Slot, u32), what: String) {
+    pub(crate) fn quarantine(&self, WorkerIdentity { slot, pid }: WorkerIdentity, what: String) {
         if !self.is_here() {
             return;
         }

@@ -346,7 +346,7 @@ impl PoolState {
         let is_initializing = begun > 0 && self.scheduler.is_initializing(slot);
         let has_started = worker.result_clock.any || (begun > 0 && !is_initializing);
         let mut verdict = Verdict::new(cause, end, pid, &worker.channel, begun, has_started);
-        self.log.note(TraceEvent::ended((slot, pid), verdict.is_in_order, &verdict.cause, &end));
+        self.log.note(TraceEvent::ended(slot, pid, verdict.is_in_order, &verdict.cause, &end));
         self.slots[slot].not_before = Instant::now();
         self.lost += u64::from(!verdict.is_in_order);
         // Before the caller is told of the death; what nobody reads at the moment waits.

@@ -215,7 +215,6 @@ fn set_handlers() {
 /// From now on a signal that ends this process leaves word of it. It is called once, by the thread that runs the tasks; where the
 /// system refuses something, there is no word.
 pub(crate) fn install_crash_handlers(pad: CrashSlot, limits: TaskLimits) {
-    rlimit::prepare();
     if stack::use_alternate_stack().is_ok() {
         let _ = POST.set(Post { pad, limits, guard: stack::guard().unwrap_or_default() });
     }

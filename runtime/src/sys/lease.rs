@@ -63,7 +63,7 @@ impl Lease {
         if taken.range(..end).next_back().is_some_and(|(_, &other_end)| other_end > start) {
             return Err(refused());
         }
-        let in_page = start % super::pages::page_bytes();
+        let in_page = start % super::page::page_bytes();
         let first = start - in_page;
         let writable = self.reserved.writable_copy(first, end - first)?;
         taken.insert(start, end);

@@ -62,7 +62,7 @@ impl LivenessLock {
         if identity(&own)? != identity(memory)? {
             return Err(io::ErrorKind::NotFound.into());
         }
-        let mapping = Mapping::reserved(&own, 0, super::pages::page_bytes())?;
+        let mapping = Mapping::reserved(&own, 0, super::page::page_bytes())?;
         let lock = |byte| lock(&own, FcntlArg::F_OFD_SETLK(&record(kind(libc::F_WRLCK), byte)));
         let byte = first(bytes, lock)?;
         Ok(byte.map(|byte| Self { byte, _lock: LifeLock::OfFile { _mapping: mapping } }))

@@ -200,13 +200,6 @@ impl<T: Plain> DerefMut for Part<'_, T> {
     }
 }
 
-/// The size of a page.
-pub(crate) fn page_bytes() -> usize {
-    // SAFETY: it takes a number, and touches no memory of ours.
-    let bytes = unsafe { nix::libc::sysconf(nix::libc::_SC_PAGESIZE) };
-    usize::try_from(bytes).expect("the size of a page is known")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

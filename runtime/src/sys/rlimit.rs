@@ -1,7 +1,6 @@
 //! The limits of this process and its workers.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -23,7 +22,6 @@ pub(crate) fn limit_memory(bytes: u64, more: u64) -> io::Result<u64> {
     /// The memory that a worker takes for itself, beside the stack of its tasks.
     const OWN_BYTES: u64 = 1 << 20;
 
-    prepare();
     let (_, most) = getrlimit(Resource::RLIMIT_DATA)?;
     #[allow(clippy::useless_conversion, reason = "the type of limits has 32 bits on some systems")]
     let limit = bytes.min(u64::from(most));
@@ -111,15 +109,6 @@ pub(super) fn not_mapped(error: Errno, bytes: usize) -> io::Error {
     io::Error::new(io::ErrorKind::OutOfMemory, format!("could not map {bytes} bytes: {cause}"))
 }
 
-static PAGE_BYTES: AtomicU64 = AtomicU64::new(0);
-
-/// Learns what is not to be asked for in a handler.
-pub(super) fn prepare() {
-    // SAFETY: it takes a number, and touches no memory of ours.
-    let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    PAGE_BYTES.store(u64::try_from(bytes).unwrap_or(0), Ordering::Relaxed);
-}
-
 /// Whether the memory of this process has nearly come to its limit: there is less left than a sixteenth of it, or than 4 MiB.
 pub(super) fn is_near(limit: u64) -> bool {
     taken_bytes().is_some_and(|taken| taken.saturating_add((limit / 16).max(4 << 20)) >= limit)
@@ -134,7 +123,7 @@ fn taken_bytes() -> Option<u64> {
     // Seven numbers.
     let mut bytes = [0; 160];
     let count = nix::unistd::read(&file, &mut bytes).ok()?;
-    Some(data_pages(bytes.get(..count)?)? * PAGE_BYTES.load(Ordering::Relaxed))
+    Some(data_pages(bytes.get(..count)?)? * super::page_bytes() as u64)
 }
 
 #[cfg(not(poolmap_linux))]

@@ -8,6 +8,7 @@ use nix::libc;
 use nix::sys::mman::{ProtFlags, mprotect};
 
 use super::memory::Mapping;
+use super::page::page_bytes;
 
 /// Room for a frame with all registers (3 to 11 KiB on x86-64), and for a walk up the stack. std's own has 8 KiB.
 const ALTERNATE_BYTES: usize = 64 << 10;
@@ -34,12 +35,6 @@ pub(super) fn has_room_for_handlers() -> bool {
     // SAFETY: it writes to a place of ours, and a null pointer is allowed for the stack that is not to be changed.
     let result = unsafe { libc::sigaltstack(std::ptr::null(), &raw mut stack) };
     result == 0 && (stack.ss_flags & libc::SS_ONSTACK == 0 || stack.ss_size >= ALTERNATE_BYTES)
-}
-
-fn page_bytes() -> usize {
-    // SAFETY: it takes a number, and touches no memory of ours.
-    let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    usize::try_from(bytes).unwrap_or(16 << 10)
 }
 
 /// Where what overflows this thread's stack ends up: the pages around its lower end, of which those that belong to the stack

@@ -1,6 +1,7 @@
 //! Tasks that have their outcomes, from the channel that brings them to the engine that decodes them.
 
 use crate::error::{Printed, TaskErrorKind};
+use crate::task::WorkerIdentity;
 use crate::wire::Records;
 
 /// Tasks that have their outcomes: of one chunk, their indices one after another.
@@ -12,8 +13,8 @@ pub(crate) struct CompletedTasks {
     pub(crate) attempts: u32,
     /// The errors of the executions before this one, the oldest first.
     pub(crate) earlier: Vec<TaskErrorKind>,
-    /// The worker: its place in the pool, and its process.
-    pub(crate) worker: Option<(usize, u32)>,
+    /// The worker that ended them, if one had them.
+    pub(crate) worker: Option<WorkerIdentity>,
     /// The bytes of the arguments.
     pub(crate) argument_bytes: usize,
     /// The output of the one task whose worker has ended.

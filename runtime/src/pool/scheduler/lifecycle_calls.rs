@@ -82,7 +82,7 @@ impl Scheduler {
         worker.hook = None;
         worker.tasks = 0;
         self.busy.remove(&slot);
-        let done = held.done(1, Outcomes::Records(taken.records), (slot, worker.pid));
+        let done = held.done(1, Outcomes::Records(taken.records), worker.identity(slot));
         self.hooks.done.push_back((slot, hook, done));
         Ok(())
     }
@@ -92,7 +92,7 @@ impl Scheduler {
         self.hooks.due.retain(|(due, _)| *due != slot);
         let running = worker.hook.and_then(|hook| Some((hook, worker.chunks.pop_front()?)));
         if let (Some((hook, mut held)), Some(error)) = (running, error) {
-            let mut done = held.done(1, Outcomes::Error(error), (slot, worker.pid));
+            let mut done = held.done(1, Outcomes::Error(error), worker.identity(slot));
             done.printed = worker.printed.take();
             self.hooks.done.push_back((slot, hook, done));
         }

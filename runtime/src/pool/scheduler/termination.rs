@@ -39,7 +39,7 @@ impl Scheduler {
                 let mut rest = held.clone();
                 if begun > 0 {
                     let outcomes = || Outcomes::Error(error.clone());
-                    let (before, mut done) = rest.ended(std::mem::take(&mut begun), outcomes, (slot, worker.pid));
+                    let (before, mut done) = rest.ended(std::mem::take(&mut begun), outcomes, worker.identity(slot));
                     done.printed.clone_from(&worker.printed);
                     call.done.push(done);
                     call.done.extend(before);
@@ -102,6 +102,7 @@ impl Scheduler {
             return;
         };
         call.workers.retain(|&other| other != slot);
+        let identity = worker.identity(slot);
         let mut chunks = worker.chunks;
         let mut suspect = None;
         if let Some(first) = chunks.front_mut()
@@ -117,7 +118,7 @@ impl Scheduler {
                 }
                 Some(error) => {
                     let outcomes = || Outcomes::Error(error.clone());
-                    let (before, mut done) = first.ended(begun, outcomes, (slot, worker.pid));
+                    let (before, mut done) = first.ended(begun, outcomes, identity);
                     done.printed = worker.printed.filter(|_| has_begun);
                     call.done.push(done);
                     call.done.extend(before);

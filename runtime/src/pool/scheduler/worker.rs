@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{CallId, Slot};
 use crate::error::Printed;
+use crate::task::WorkerIdentity;
 use crate::transport::Chunk;
 use crate::transport::{CompletedTasks, Outcomes};
 
@@ -57,6 +58,11 @@ impl Worker {
         self.tasks = 0;
     }
 
+    /// Its process, with its place.
+    pub(super) fn identity(&self, slot: Slot) -> WorkerIdentity {
+        WorkerIdentity { slot, pid: self.pid }
+    }
+
     /// Takes in that it has not begun so many tasks.
     pub(super) fn give_back(&mut self, tasks: usize) {
         if !self.is_draining {
@@ -100,7 +106,7 @@ impl InFlight {
     }
 
     /// The next `count` tasks, with their outcomes.
-    pub(super) fn done(&mut self, count: usize, outcomes: Outcomes, worker: (Slot, u32)) -> CompletedTasks {
+    pub(super) fn done(&mut self, count: usize, outcomes: Outcomes, worker: WorkerIdentity) -> CompletedTasks {
         let argument_bytes = self.take_weight(count);
         let first_index = self.chunk.index(self.next);
         self.next += count;
@@ -123,7 +129,7 @@ impl InFlight {
         &mut self,
         begun: u32,
         outcomes: impl Fn() -> Outcomes,
-        worker: (Slot, u32),
+        worker: WorkerIdentity,
     ) -> (Option<CompletedTasks>, CompletedTasks) {
         let before = (begun as usize).min(self.left()).saturating_sub(1);
         let before = (before > 0).then(|| self.done(before, outcomes(), worker));

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use crate::error::TaskErrorKind;
 use crate::pool::chunk_size::Revocation;
 use crate::pool::scheduler::{Assignment, CallId, CallRules, OnCancel, Scheduler, Slot};
-use crate::task::Origin;
+use crate::task::{Origin, WorkerIdentity};
 use crate::transport::{Arena, Chunk, ChunkHead, ResultBatch, SOLITARY_DEATHS_MAX, SOLITARY_KILLS_MAX};
 use crate::transport::{CompletedTasks, Outcomes};
 use crate::wire::{self, Records, Status};
@@ -406,7 +406,7 @@ impl Model {
 impl ModelCall {
     fn apply(&mut self, done: &CompletedTasks) {
         let indices = done.first_index..done.first_index + done.count;
-        let (_, pid) = done.worker.expect("a worker had the task");
+        let WorkerIdentity { pid, .. } = done.worker.expect("a worker had the task");
         match &done.outcomes {
             Outcomes::Records(records) => {
                 let mut records = records.clone();
