@@ -50,7 +50,7 @@ points! {
     Returned = "returned",
     /// The output is folded into that of the tasks before, none of which has a result.
     Folded = "folded",
-    /// The result stands in the ring, its head does not.
+    /// The result is in the ring, its head is not.
     Encoded = "encoded",
     /// The result stands where it is to, and is not counted.
     Uncounted = "uncounted",

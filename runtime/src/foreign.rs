@@ -1,7 +1,7 @@
 //! The program's code where a panic of it must end nothing of ours: on threads of this crate, in destructors, and between two
 //! steps that belong together. It knows nothing of what is run.
 //!
-//! 1. A panic is caught, told by the panic hook as every panic is, and given back as its message.
+//! 1. A panic is caught, reported by the panic hook as every panic is, and returned as its message.
 //! 2. Its payload is dropped here, because that is the program's code too: its Drop may panic, and so may the Drop of that
 //!    panic's payload.
 //! 3. None of this runs while this thread holds a lock of this crate's: the program's code may use this crate, and would wait
@@ -47,12 +47,12 @@ pub(crate) fn run<T>(code: impl FnOnce() -> T) -> Result<T, Panic> {
     catch_unwind(AssertUnwindSafe(code)).map_err(Panic::from_payload)
 }
 
-/// Runs code of the program's that gives nothing. Its panic was told by the hook, and is ignored.
+/// Runs code of the program's that returns nothing. Its panic was reported by the hook, and is ignored.
 pub(crate) fn run_quietly(code: impl FnOnce()) {
     drop(run(code));
 }
 
-/// Drops a value of the program's. A panic of its Drop was told by the hook, and is ignored.
+/// Drops a value of the program's. A panic of its Drop was reported by the hook, and is ignored.
 pub(crate) fn dispose<T>(value: T) {
     if needs_drop::<T>() {
         run_quietly(|| drop(value));

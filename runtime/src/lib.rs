@@ -83,7 +83,7 @@
 //!
 //! # Tests and benchmarks
 //!
-//! [`#[poolmap::test]`](macro@test) replaces `#[test]`, under `cargo test` and under nextest. It stands above `#[tokio::test]` too.
+//! [`#[poolmap::test]`](macro@test) replaces `#[test]`, under `cargo test` and under nextest. Place it above `#[tokio::test]`.
 //!
 //! ```
 //! use poolmap::{pool_map, worker};
@@ -136,7 +136,7 @@
 //! # Async code and web services
 //!
 //! A [`TaskHandle`] is a future that any runtime can await. Keep one pool for the whole service, in an `Arc` as the state of a
-//! framework such as axum, and await each call in its handler. [`#[poolmap::main]`](macro@main) stands above `#[tokio::main]`, so
+//! framework such as axum, and await each call in its handler. [`#[poolmap::main]`](macro@main) goes above `#[tokio::main]`, so
 //! that no runtime starts in a worker.
 //!
 //! ```

@@ -182,7 +182,7 @@ pub use poolmap_macros::test;
 /// - *Function*: the path of a function marked [`#[worker]`](crate::worker). A closure cannot be sent to another process.
 /// - *Iterators*: as many as the function has parameters. The items for a parameter of type `T` are `T`, `&T`, `Box<T>`,
 ///   `Rc<T>` or `Arc<T>`; for a `String` also `&str`, for a `Vec<T>` slices and arrays, for a `PathBuf` `&Path`. All iterators must
-///   end together, except endless ones (`repeat`, `0..`).
+///   end together, except endless ones: those whose `size_hint` has a lower bound of `usize::MAX` (`repeat`, `0..`).
 /// - `shared(&value)` in place of an iterator ([`shared`](crate::shared())): one value for every task, sent to each worker once,
 ///   whatever its size.
 /// - `*tuples` in place of all iterators, as Python's starmap: one iterator of tuples, each with an element for each parameter.
@@ -275,7 +275,19 @@ macro_rules! pool_map {
 ///
 /// # Errors
 ///
-/// The errors of the call as a whole. A failed task is an `Err` in the list.
+/// The errors of the call as a whole:
+/// - iterators of different length ([`is_length_mismatch`](crate::Error::is_length_mismatch)), or all of them endless
+///   ([`is_endless`](crate::Error::is_endless));
+/// - an option without meaning, such as `chunk_size = 0` ([`is_invalid_option`](crate::Error::is_invalid_option));
+/// - a `deadline` that passed before all input was read ([`is_deadline`](crate::Error::is_deadline));
+/// - a pool that was shut down ([`is_closed`](crate::Error::is_closed)), or that another process made, of which this one is a fork
+///   ([`is_forked`](crate::Error::is_forked));
+/// - a program without [`init`](crate::init) ([`is_not_initialized`](crate::Error::is_not_initialized)), or pools more than 4 levels
+///   deep inside tasks ([`is_nested_too_deep`](crate::Error::is_nested_too_deep));
+/// - workers that could not be started ([`is_start_failure`](crate::Error::is_start_failure)), before any result was there. Later
+///   the tasks that are left fail with [`NotStarted`](crate::TaskErrorKind::NotStarted).
+///
+/// A failed task is an `Err` in the list.
 ///
 /// # Worker death
 ///

@@ -62,7 +62,7 @@ pub(crate) enum Role {
     Worker,
     /// It runs one call, and ends with its parent.
     Daemon,
-    /// It runs one call, and goes on when its parent ends.
+    /// It runs one call, and outlives its parent.
     Plain,
 }
 

@@ -1,14 +1,14 @@
 //! Events of the crate tracing, with the feature `tracing`: the only owner of that crate. Without the feature
 //! nothing of it is left.
 //!
-//! A subscriber is code of the program's, so events of workers are noted while the pool's lock is held ([`Log`]), and told by the
-//! pool's thread once it is not. A panic of the subscriber's ends neither that thread nor the call that is told of.
+//! A subscriber is code of the program's, so events of workers are noted while the pool's lock is held ([`Log`]), and emitted by the
+//! pool's thread once it is not. A panic of the subscriber's ends neither that thread nor the call that the event is about.
 
 use std::fmt::Debug;
 
 use crate::error::{TaskError, TaskErrorKind};
 
-/// Tells an event, or nothing.
+/// Emits an event, or nothing.
 #[cfg(feature = "tracing")]
 macro_rules! tell {
     ($level:ident, $message:literal $(, $field:ident = $value:expr)*) => {
@@ -149,7 +149,7 @@ impl Log {
         }
     }
 
-    /// Tells what was noted.
+    /// Emits the noted events.
     pub(crate) fn tell(self) {
         self.0.into_iter().for_each(TraceEvent::tell);
     }

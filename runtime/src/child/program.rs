@@ -18,7 +18,7 @@ pub(crate) use crate::sys::WORKER_VARIABLE as MARKER;
 pub(crate) struct Marker {
     /// The process id of its parent.
     pub(crate) parent: u32,
-    /// How deep it stands in pools inside pools.
+    /// How deep it is in pools inside pools.
     pub(crate) depth: u32,
     pub(crate) role: Role,
     pub(crate) folder: Folder,
@@ -138,7 +138,7 @@ pub(super) fn program() -> std::result::Result<&'static CString, &'static str> {
     sys::own_program(code)
 }
 
-/// How many pools this process stands in.
+/// How many pools this process is in.
 pub(crate) fn depth() -> u32 {
     DEPTH.load(Ordering::Relaxed)
 }

@@ -32,7 +32,7 @@ pub(crate) enum Cause {
     Unreachable(String),
     /// The thread that looked after it has ended.
     Unattended,
-    /// It has done what a worker may do, or had nothing to do, and was told to end.
+    /// It has done what a worker may do, or had nothing to do, and was asked to exit.
     Retired,
     /// The call whose task it was running ended early.
     CallEnded,

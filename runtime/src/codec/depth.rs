@@ -1,7 +1,7 @@
 //! How deep a value is nested: each level is a call of the program's code inside of another, on the stack of the thread that
 //! encodes or decodes. It knows no format.
 //!
-//! 1. A sequence, map, tuple, struct, enum, newtype or `Some` is a level below what it stands in; what is flat costs nothing.
+//! 1. A sequence, map, tuple, struct, enum, newtype or `Some` is a level below what it is in; what is flat costs nothing.
 //! 2. From [`GUARDED_FROM`] on, each level looks at the stack that is left: how much a level takes is up to the type, the build
 //!    and the optimiser, and a thread may have as little as 64 KiB. There must be room for a level as large as the largest so far.
 //! 3. Where the bounds of the stack are not known, [`LEVELS_UNKNOWN_MAX`] hold in their place.

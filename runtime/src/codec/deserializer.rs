@@ -8,7 +8,7 @@
 //!
 //! So it ends soon, in bounded memory, whatever stands there: the time limits of tasks need not cover it.
 //!
-//! It stands in the place of bincode's own deserializer, over the same decoder. That one holds lengths against a limit,
+//! It is in the place of bincode's own deserializer, over the same decoder. That one holds lengths against a limit,
 //! which must be a constant and is counted with each scalar; here they are held against the bytes that are left.
 
 use bincode::de::read::{BorrowReader, Reader};
@@ -31,10 +31,10 @@ const MEMORY_PER_BYTE: u64 = 64;
 const MEMORY_MAX: u64 = 1 << 31;
 /// An element without bytes counts so often as one with them.
 const EMPTY_COST: u64 = MEMORY_MAX / EMPTY_ELEMENTS_MAX as u64;
-/// A visitor that reserves without asking for more is told no greater length.
+/// A visitor that reserves without asking for more gets no greater length.
 const HINT_MAX: usize = 1 << 16;
 
-/// Reads one value off the front, and gives what stands behind it.
+/// Reads one value off the front, and returns what stands behind it.
 #[inline]
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8]), DecodeError> {
     let memory_max = (bytes.len() as u64).saturating_mul(MEMORY_PER_BYTE).saturating_add(MEMORY_MAX);
@@ -365,7 +365,7 @@ impl<'de> SizedItems<'_, 'de> {
         self.deserializer.part(seed).map(Some)
     }
 
-    /// Takes in that the first element took no bytes: so will the others, of which there can be any number.
+    /// Records that the first element took no bytes: so will the others, of which there can be any number.
     #[cold]
     fn count_empty(&mut self, element_bytes: usize) -> Result<(), DecodeError> {
         let cost = (self.length as u64).saturating_mul(element_bytes.max(1) as u64).saturating_mul(EMPTY_COST);

@@ -1,7 +1,7 @@
 //! Values to bytes: serde's calls, each much as bincode encodes it, and sequences of numbers as a whole. It knows no limit of
 //! bytes: the writer does.
 //!
-//! It stands in the place of bincode's own serializer, over the same encoder; the tests hold both to the same bytes, but for what
+//! It is in the place of bincode's own serializer, over the same encoder; the tests hold both to the same bytes, but for what
 //! says of the types what they are ([`shape`]). A value that could not be read again is refused here, where its type is known:
 //!
 //! 1. A field that is left out (`skip_serializing_if`), and parts that are more or fewer than was said before them.
@@ -313,7 +313,7 @@ impl<W: CountingWriter> Elements<'_, W> {
         self.serializer.part(value)
     }
 
-    /// Takes in that the elements take no bytes.
+    /// Records that the elements take no bytes.
     #[cold]
     fn count_empty(&mut self) -> Result<(), EncodeError> {
         let count = &mut self.serializer.state.empty_elements;

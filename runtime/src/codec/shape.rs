@@ -84,7 +84,7 @@ pub(super) enum FoundVariant<'n> {
     AtIndex,
     /// Another one, by name.
     Named(&'n str),
-    /// None that can be told.
+    /// None that is known.
     Nowhere,
 }
 

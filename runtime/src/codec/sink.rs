@@ -23,7 +23,7 @@ impl<'a> Sink<'a> {
         Self { room, room_bytes, bytes: 0, spill, has_spilled: false }
     }
 
-    /// A sink without room, which goes on behind what stands in a buffer.
+    /// A sink without room, which goes on behind what is in a buffer.
     pub(crate) fn behind(buffer: &'a mut Vec<u8>) -> Self {
         Self { room: &mut [], room_bytes: 0, bytes: buffer.len(), spill: buffer, has_spilled: true }
     }

@@ -19,7 +19,7 @@ use super::{CodecError, RemoteError, chain};
 /// results, and tasks that had not begun run on another worker.
 #[derive(Clone, Debug)]
 pub struct TaskError {
-    /// Results are moved often, and errors are few: what they hold stands aside.
+    /// Results are moved often, and errors are few: their contents are behind a pointer.
     inner: Box<TaskErrorInner>,
 }
 

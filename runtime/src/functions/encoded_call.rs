@@ -15,7 +15,7 @@ use crate::wire::LENGTH_BYTES;
 #[derive(Clone)]
 pub(crate) struct EncodedCall {
     pub(crate) function: &'static Registration,
-    /// Its arguments, as they stand in a chunk.
+    /// Its arguments, as they are in a chunk.
     pub(crate) task: Vec<u8>,
     /// The memory that they name, and what is granted of it.
     pub(crate) collected: Collected,

@@ -1,6 +1,6 @@
 //! Tasks whose outputs are folded into one where they run, and the function that does it.
 //!
-//! 1. The tasks of a run share one output: it stands in the place of the first one's, and the others' are empty.
+//! 1. The tasks of a run share one output: it is in the place of the first one's, and the others' are empty.
 //! 2. None of them is finished before all are, so whoever looks sees all of them or none: when this process dies, no output of
 //!    theirs is left, and the one that was begun last was running.
 //! 3. A run ends after outputs of [`BYTES_MAX`] in all, as what they are folded into may be as large as they are together.
@@ -25,7 +25,7 @@ pub(crate) type MergeOf<F> = fn(<F as WorkerFn>::Output, <F as WorkerFn>::Output
 /// Stands behind the output of a run: an output may have no bytes.
 const MARK: &[u8] = &[1];
 
-/// Runs every task that is left, and folds their outputs. It stands in the table of worker functions, compiled for each.
+/// Runs every task that is left, and folds their outputs. It is in the table of worker functions, compiled for each.
 pub fn fold_tasks<F: WorkerFn>(call: &mut TaskCall<'_>, merge: Merge) {
     let Some(merge) = merge.downcast_ref::<MergeOf<F>>() else {
         return call.refuse(Violation::new("a chunk's outputs are folded by a function of other values"));
@@ -69,7 +69,7 @@ impl TaskCall<'_> {
         self.folding.as_ref().is_some_and(|folding| folding.is_full())
     }
 
-    /// Ends the run before a task that is not to be run, if there are outputs; tells whether there are.
+    /// Ends the run before a task that is not to be run, if there are outputs; returns whether there are.
     #[cold]
     pub(super) fn cut_fold(&mut self) -> bool {
         match &mut self.folding {

@@ -1,4 +1,4 @@
-//! The state of a run whose outputs are folded, and its results. The rules stand in `fold`.
+//! The state of a run whose outputs are folded, and its results. The rules are in `fold`.
 
 use crate::wire::{OversizedResult, Status};
 

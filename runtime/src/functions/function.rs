@@ -58,7 +58,7 @@ pub trait WorkerFn: Itself<Type = Self> + Sized + 'static {
     fn __decode_output(decoder: &mut Decoder<'_>) -> Result<Self::Output, CodecError>;
 }
 
-/// A call, as it stands in what is made of it. There, what is no call is of a type unknown to the compiler, which then finds no further
+/// A call, as it is in what is made of it. There, what is no call is of a type unknown to the compiler, which then finds no further
 /// errors in what is done with it.
 #[diagnostic::on_unimplemented(
     message = "this is not a call of a worker function: its name and its arguments by name, in braces, are needed here",

@@ -3,7 +3,7 @@
 use super::function::WorkerFn;
 use super::task_run::TaskCall;
 
-/// Runs every task that is left. It stands in the table of worker functions, compiled for each.
+/// Runs every task that is left. It is in the table of worker functions, compiled for each.
 pub fn run_tasks<F: WorkerFn>(call: &mut TaskCall<'_>) {
     while call.begin() {
         let result = F::__run(call);

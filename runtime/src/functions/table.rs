@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::task_run::TaskCall;
 
-/// Tells one worker function from all others of a program. The name alone would not: two functions may each hold a
+/// Distinguishes one worker function from all others of a program. The name alone would not: two functions may each hold a
 /// nested one of the same name, in one module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Identity {

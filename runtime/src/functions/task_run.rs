@@ -1,7 +1,7 @@
 //! Tasks on the worker's side, one after another: arguments out of bytes, the function's results into bytes, and how far they
 //! have come. It knows nothing of where the bytes come from and go to.
 //!
-//! 1. Before a task begins, `begun` counts it; once its result stands in the sink, `finished` counts it, and tells where its
+//! 1. Before a task begins, `begun` counts it; once its result is in the sink, `finished` counts it, and returns where its
 //!    bytes end. So at every moment, also when this process is killed, others who see the two words and the sink's memory know
 //!    what is finished, with its result, and which task was running.
 //! 2. A task that is not begun because `revoked` is set has a result that says so. It is counted by `begun` first: whoever sets
@@ -82,7 +82,7 @@ pub(crate) enum Flush {
     Kept,
 }
 
-/// Why a call gave no output. The bytes of a failure stand in the sink.
+/// Why a call gave no output. The bytes of a failure are in the sink.
 pub enum TaskAbort {
     /// An argument did not decode.
     Decode(CodecError),
@@ -147,7 +147,7 @@ impl<'a> TaskCall<'a> {
         self.look_at_each_end();
     }
 
-    /// Lets the end of a task be more than its result; tells whether it was that before.
+    /// Lets the end of a task be more than its result; returns whether it was that before.
     pub(super) fn look_at_each_end(&mut self) -> bool {
         let is_later = self.flush == Flush::Later;
         if is_later {
@@ -247,7 +247,7 @@ impl<'a> TaskCall<'a> {
         self.finish(status);
     }
 
-    /// Tells whose code of the program's runs from now on.
+    /// Sets whose code of the program's runs from now on.
     pub(super) fn enter(&mut self, stage: RunningCode) {
         self.stage = stage;
     }
@@ -344,7 +344,7 @@ impl<'a> TaskCall<'a> {
         self.violation = Some(violation);
     }
 
-    /// Steps over the tasks that are left; gives how many they were.
+    /// Steps over the tasks that are left; returns how many they were.
     pub(super) fn skip_rest(&mut self) -> u32 {
         let mut skipped = 0;
         while self.left > 0 && self.violation.is_none() {

@@ -12,6 +12,9 @@ use crate::pool::Pool;
 impl Pool {
     /// Runs one call in a worker, and returns its output. The task's index is 0.
     ///
+    /// The call has no time limit, and runs at most once. For a limit or further attempts, run it as a map of one task:
+    /// `pool_map!(in &pool, f, [x]; timeout = time)`.
+    ///
     /// # Errors
     ///
     /// The task failed ([`Error::task`]); the pool was shut down; no worker could be started.

@@ -10,7 +10,7 @@ use crate::foreign;
 use crate::functions::{EncodeAs, EncodeOwned, SharedName, serialize_panicked};
 use crate::shared::{self, Collected, Grant, Memory, Segment};
 
-/// A column that gives one item again and again.
+/// A column that repeats one item.
 pub struct Repeated<I, T, E> {
     item: I,
     encoded: Option<Result<Encoded, CodecError>>,

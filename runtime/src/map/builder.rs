@@ -96,7 +96,7 @@ impl<'p, F: WorkerFn> Map<'p, F> {
 }
 
 impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
-    /// Adds the iterator of a parameter. Everything is inferred: an error about a type that a macro wrote would stand on
+    /// Adds the iterator of a parameter. Everything is inferred: an error about a type that a macro wrote would be on
     /// the macro's token, and not on the iterator.
     #[doc(hidden)]
     pub fn argument<'w, const N: usize, S, K, T, E, C, O, G>(

@@ -32,7 +32,7 @@ impl<T> Captured<T> {
     }
 }
 
-/// Refuses a pool that captures nothing; `instead` tells what goes there.
+/// Refuses a pool that captures nothing; `instead` names the macro to use.
 pub(super) fn check(output: Output, instead: &str) -> Result<()> {
     if output == Output::Captured {
         return Ok(());

@@ -9,7 +9,7 @@ use crate::error::CodecError;
 use crate::functions::{EncodeAs, EncodeOwned};
 use crate::shared::Shared;
 
-/// A value that can stand in the place of an iterator.
+/// A value that can are in the place of an iterator.
 ///
 /// `Kind` says by which implementation. With several that could apply, the compiler looks at their bounds before it
 /// takes one: for what is no iterator it takes none, and says so in the words below and not in those of a bound.
@@ -95,7 +95,7 @@ pub enum Length {
     Known(usize),
     /// It may end, no one knows when.
     Unknown,
-    /// It goes on: its `size_hint` has a lower bound of `usize::MAX`.
+    /// It is endless: its `size_hint` has a lower bound of `usize::MAX`.
     Endless,
 }
 
@@ -176,7 +176,7 @@ impl ColumnsRead {
         Self { asked: bits, given: bits }
     }
 
-    /// Takes in that the next column was asked.
+    /// Records that the next column was asked.
     pub(crate) fn and(self, is_given: bool) -> Self {
         let bit = self.asked + 1;
         Self { asked: self.asked | bit, given: self.given | if is_given { bit } else { 0 } }

@@ -23,6 +23,9 @@ impl Pool {
     /// Submitted calls begin in the order of submission, each as soon as a worker is free. Memory alone limits the number of waiting
     /// calls. A submitted call costs some microseconds; for many calls of one function a map is faster.
     ///
+    /// The call has no time limit, and runs at most once. For a limit or further attempts, run it as a map of one task:
+    /// `pool_map!(in &pool, f, [x]; timeout = time)`.
+    ///
     /// # Errors
     ///
     /// An argument does not encode ([`TaskErrorKind::Encode`]); the pool was closed; no worker could be started.

@@ -23,7 +23,7 @@ pub(super) struct ResultDecoder {
     next_index: usize,
     left: usize,
     outcomes: Outcomes,
-    /// The printed output of each task stands behind its result.
+    /// The printed output of each task is behind its result.
     is_captured: bool,
     attempts: u32,
     earlier: Vec<TaskErrorKind>,
@@ -80,7 +80,7 @@ impl ResultDecoder {
         self.left
     }
 
-    /// Hands over the outputs that come next, up to the first task that has none in one piece; gives the bytes that they and
+    /// Hands over the outputs that come next, up to the first task that has none in one piece; returns the bytes that they and
     /// their arguments took. It is [`next`](Self::next) for many, without what only a failed task needs.
     #[inline]
     pub(super) fn outputs<F: WorkerFn>(&mut self, mut give: impl FnMut(F::Output)) -> usize {
@@ -188,7 +188,7 @@ impl ResultDecoder {
         Some((self.worker?, self.fault.take()?))
     }
 
-    /// The buffer that the results stand in.
+    /// The buffer that the results are in.
     pub(super) fn into_buffer(self) -> Option<Vec<u8>> {
         match self.outcomes {
             Outcomes::Records(records) => Some(records.into_buffer()),

@@ -62,7 +62,7 @@ impl<A: Columns> Rows<A> {
         self.at_end
     }
 
-    /// Pulls the rest without encoding it; gives how many rows it was. The rest of a known length is not pulled.
+    /// Pulls the rest without encoding it; returns how many rows it was. The rest of a known length is not pulled.
     pub(super) fn skip(&mut self) -> Result<usize> {
         if let Some(left) = self.left() {
             return Ok(left);

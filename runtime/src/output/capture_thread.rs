@@ -63,7 +63,7 @@ pub(crate) fn is_kept() -> bool {
     KEEPER.get().is_some()
 }
 
-/// A task of a function, which has this name and stands in this place of the table, is about to begin.
+/// A task of a function, which has this name and is in this place of the table, is about to begin.
 pub(crate) fn begin((function, name): (u32, &str), index: u64) {
     let Some(keeper) = KEEPER.get() else {
         return;

@@ -12,12 +12,12 @@ use crate::error::Printed;
 use crate::sys;
 use crate::task::Output;
 
-/// So much of a dead worker's standard error stands in the note of its death: the last.
+/// So much of a dead worker's standard error is in the note of its death: the last.
 const TAIL_BYTES_MAX: u64 = 2 * 1024;
 /// Where files must not have so many bytes, what workers print is not kept: that of a task and what is kept of those before it find
 /// no room.
 const FILE_BYTES_MIN: u64 = 4 * KEPT_BYTES_MAX as u64;
-/// The output of a dead worker is written for so long at most, once it cannot be written at once: nobody may be reading.
+/// The output of a dead worker is written for this long at most, once it cannot be written at once: nobody may be reading.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The files that a worker prints to, and the marks.
@@ -69,7 +69,7 @@ impl Files {
         let Marks { begin, written, function, index } = *marks;
         let words = [begin[0], begin[1], written[0], written[1], function, index];
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-        // A task may have closed every descriptor: then there is nothing to be told.
+        // A task may have closed every descriptor: then there is nothing to report.
         let _ = self.marks.write_all_at(&bytes, 0);
     }
 
@@ -122,7 +122,7 @@ pub(crate) struct PendingOutput {
 }
 
 impl PendingOutput {
-    /// Writes what can be written without waiting; gives back what cannot.
+    /// Writes what can be written without waiting; returns what cannot.
     pub(crate) fn write_now(self) -> Option<Self> {
         self.write(Duration::ZERO)
     }

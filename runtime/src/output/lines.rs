@@ -15,7 +15,7 @@ pub(super) enum Open {
     Ends,
 }
 
-/// As many lines from the beginning of `text` as stand in `bytes_max` with their tags. One that is longer goes on in a line of its
+/// As many lines from the beginning of `text` as are in `bytes_max` with their tags. One that is longer goes on in a line of its
 /// own. None if there is no line to be written.
 pub(super) fn piece(tag: &str, text: &[u8], open: Open, bytes_max: usize) -> Option<Piece> {
     let around = tag.len() + 1;

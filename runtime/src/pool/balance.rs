@@ -11,11 +11,11 @@ use crate::transport::Load;
 
 /// Tasks that take less than this together are not taken back from a worker that is at work.
 const STEAL_MIN: Duration = Duration::from_micros(100);
-/// A worker that has given no result for so long may be in a task that takes long.
+/// A worker that has given no result for this long may be in a task that takes long.
 const STALL_AFTER: Duration = Duration::from_millis(2);
 
 impl PoolState {
-    /// Sends the chunks that wait to the workers that take them; tells whether there was one.
+    /// Sends the chunks that wait to the workers that take them; returns whether there was one.
     pub(super) fn dispatch(&mut self) -> bool {
         let mut any = false;
         loop {

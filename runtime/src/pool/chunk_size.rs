@@ -47,9 +47,9 @@ pub(super) enum Revocation {
 /// How it is learnt that a worker is at a task for long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StallEvidence {
-    /// It has given no result for so long.
+    /// It has given no result for this long.
     Since(Duration),
-    /// It begins no other task while it is watched for so long, which is no longer than a message takes.
+    /// It begins no other task while it is watched for this long, which is no longer than a message takes.
     Watched(Duration),
 }
 
@@ -153,7 +153,7 @@ impl ChunkSize {
         }
     }
 
-    /// Takes in the time that some tasks took.
+    /// Records the time that some tasks took.
     pub(super) fn observe(&mut self, tasks: u32, elapsed: Duration) {
         if tasks == 0 {
             return;

@@ -103,7 +103,7 @@ impl PoolShared {
         state.step(call, read, left)
     }
 
-    /// Takes in what has arrived, without waiting, for a thread that waits for the end of tasks outside of any call.
+    /// Handles what has arrived, without waiting, for a thread that waits for the end of tasks outside of any call.
     pub(super) fn poll_once(&self) {
         if !self.is_here() {
             return;
@@ -194,7 +194,7 @@ impl PoolState {
         Ok(Step { done, wanted })
     }
 
-    /// Takes the results that stand in shared memory, and gives the workers more; tells whether there were some.
+    /// Takes the results that are in shared memory, and gives the workers more; returns whether there were some.
     fn take_and_dispatch(&mut self) -> bool {
         let any = self.take_results();
         if any {
@@ -203,13 +203,13 @@ impl PoolState {
         any
     }
 
-    /// Notes that there is a driver from now on; gives the channels that it waits for.
+    /// Notes that there is a driver from now on; returns the channels that it waits for.
     fn begin_to_drive(&mut self) -> Vec<WatchedChannel> {
         self.turn.begin();
         self.links()
     }
 
-    /// Takes in what the driver was woken for. It may drive on, or let another do it.
+    /// Handles what the driver was woken for. It may drive on, or let another do it.
     fn stop_driving(&mut self, ready: Vec<Slot>) {
         self.turn.end();
         for slot in ready {

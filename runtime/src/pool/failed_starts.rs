@@ -9,7 +9,7 @@ use super::worker_slot::Life;
 use crate::error::StartFailure;
 
 impl PoolState {
-    /// Takes in that a process could not be started, or ended by itself before it was ready.
+    /// Records that a process could not be started, or ended by itself before it was ready.
     pub(super) fn start_failed(&mut self, slot: Slot, message: String) {
         // A driver sleeps for calls that may have failed with it, and no worker is left that would wake it.
         self.turn.concerns(Wakes::CALLERS);
@@ -20,7 +20,7 @@ impl PoolState {
         }
     }
 
-    /// Takes in that a process was ended from outside before it was ready, which counts for so many.
+    /// Records that a process was ended from outside before it was ready, which counts for so many.
     pub(super) fn start_killed(&mut self, slot: Slot, message: &str, weight: u32) {
         let worker_slot = &mut self.slots[slot];
         let setback = self.starts.killed(message, weight, worker_slot.killed);

@@ -247,7 +247,7 @@ impl PoolShared {
         }
     }
 
-    /// Waits until `check` gives something. It moves no messages.
+    /// Waits until `check` returns something. It moves no messages.
     pub(super) fn wait<T>(&self, mut check: impl FnMut(&mut PoolState) -> Option<T>) -> T {
         let mut state = self.lock();
         loop {

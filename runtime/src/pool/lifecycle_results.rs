@@ -10,7 +10,7 @@ use crate::task::WorkerIdentity;
 use crate::transport::{CompletedTasks, Outcomes};
 
 impl PoolState {
-    /// Takes in what initializers and finalizers have given.
+    /// Handles what initializers and finalizers have given.
     pub(super) fn attend_hooks(&mut self) {
         while let Some((slot, hook, done)) = self.scheduler.take_hook_done() {
             match hook {

@@ -1,7 +1,7 @@
 //! State that threads share, and the guard of its lock. A method that changes the state notes which threads must be woken; the guard
 //! wakes them when it unlocks. So a change cannot be made without its wake-up, and nothing else in `pool` wakes a thread.
 //!
-//! There are two such states: that of the pool (`state`), and that of its submitted tasks (`pending`). The order of the locks stands in
+//! There are two such states: that of the pool (`state`), and that of its submitted tasks (`pending`). The order of the locks is in
 //! `locks::Rank`.
 
 use std::ops::{Deref, DerefMut};

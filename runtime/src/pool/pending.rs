@@ -1,4 +1,4 @@
-//! The submitted tasks of a pool, as its threads share them. The rules stand in `submissions`.
+//! The submitted tasks of a pool, as its threads share them. The rules are in `submissions`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! When a worker has served long enough: after so many tasks, above so much memory, without work for so long. It ends by itself
+//! When a worker has served long enough: after so many tasks, above so much memory, without work for this long. It ends by itself
 //! once it has nothing to do, and another takes its place.
 
 use std::time::Instant;
@@ -10,7 +10,7 @@ use super::worker_slot::{Cause, Life};
 use crate::sys;
 
 impl PoolState {
-    /// Tells the workers to end that are to be given nothing more.
+    /// Asks the drained workers to exit.
     pub(super) fn retire_spent(&mut self) {
         for slot in self.scheduler.take_drained() {
             if self.scheduler.finalize(slot) {

@@ -68,7 +68,7 @@ pub(crate) enum OnCancel {
     Finish,
 }
 
-/// A worker is woken when those that a call has are busy for so long: a wake-up costs the waker 10 µs, and takes 40.
+/// A worker is woken when those that a call has are busy for this long: a wake-up costs the waker 10 µs, and takes 40.
 const WAKE_MIN: Duration = Duration::from_micros(50);
 
 /// So many workers are given a task of a call before it is known how long one takes.
@@ -357,7 +357,7 @@ impl Scheduler {
         })
     }
 
-    /// Takes in results of a worker, in the order of its tasks.
+    /// Handles results of a worker, in the order of its tasks.
     pub(super) fn on_results(&mut self, slot: Slot, taken: ResultBatch) -> Result<(), Violation> {
         if let Some(hook) = self.workers[slot].hook {
             return self.on_hook_results(slot, hook, taken);

@@ -152,7 +152,7 @@ impl PoolState {
         self.turn.concerns(Wakes::SUPERVISOR);
     }
 
-    /// Tells workers that have nothing to do to end.
+    /// Asks idle workers to exit.
     pub(super) fn finish_workers(&mut self) {
         for slot in 0..self.slots.len() {
             let is_ready = |life: &Life| matches!(life, Life::Ready);

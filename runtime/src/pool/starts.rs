@@ -13,7 +13,7 @@ use crate::error::StartFailure;
 
 /// So many processes in a row that end by themselves before they are ready fail the calls that wait for them.
 const FAILED_STARTS_MAX: u32 = 5;
-/// After a failed start the next waits so long, and twice as long each time, up to the second.
+/// After a failed start the next waits this long, and twice as long each time, up to the second.
 const BACKOFF_MIN: Duration = Duration::from_millis(10);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// So many processes in a row that are killed from outside before they are ready fail the calls: on a machine where something
@@ -22,7 +22,7 @@ const KILLED_STARTS_MAX: u32 = 100;
 /// A worker that is killed in its initializer counts for so many: that may take long, and may be what draws the out-of-memory
 /// killer.
 pub(super) const KILLED_INITIALIZER: u32 = 5;
-/// After a kill the next start of the same worker waits so long, and twice as long each time. It is short: the kill was no
+/// After a kill the next start of the same worker waits this long, and twice as long each time. It is short: the kill was no
 /// fault of the worker.
 const KILLED_BACKOFF_MIN: Duration = Duration::from_millis(1);
 const KILLED_DOUBLINGS_MAX: u32 = 6;
@@ -44,7 +44,7 @@ pub(super) struct StartPolicy {
 
 /// The consequences of a start that failed.
 pub(super) struct FailedStart {
-    /// The next start for the same slot waits so long.
+    /// The next start for the same slot waits this long.
     pub(super) wait: Duration,
     /// The error of the calls that wait for workers, if they are to fail.
     pub(super) failure: Option<StartFailure>,
@@ -113,7 +113,7 @@ impl StartPolicy {
         self.unreported.take()
     }
 
-    /// Lets processes be started again; tells whether they were not.
+    /// Lets processes be started again; returns whether they were not.
     pub(super) fn resume(&mut self) -> bool {
         let was_halted = std::mem::take(&mut self.is_halted);
         if was_halted {
@@ -122,8 +122,8 @@ impl StartPolicy {
         was_halted
     }
 
-    /// What a thread is told that waits for all workers, if too many starts have failed. An open call may have been told already;
-    /// a later one is not told of it.
+    /// The failure for a thread that waits for all workers, if too many starts have failed. An open call may have got it already;
+    /// a later one does not get it.
     pub(super) fn take_failure(&mut self) -> Option<StartFailure> {
         if !self.is_halted && self.failed < FAILED_STARTS_MAX && self.killed < KILLED_STARTS_MAX {
             return None;

@@ -107,7 +107,7 @@ pub(super) struct PoolState {
     pub(super) starts: StartPolicy,
     /// The result of the first round of starts, once it is over.
     pub(super) first_round: Option<Result<(), StartFailure>>,
-    /// Tells whether there is a driver, and which threads the guard wakes when it unlocks.
+    /// Returns whether there is a driver, and which threads the guard wakes when it unlocks.
     pub(super) turn: Turn,
     pub(super) retirement: Retirement,
     /// When the workers' memory was measured last.
@@ -316,7 +316,7 @@ impl PoolState {
         }
     }
 
-    /// Takes in what a worker has sent, and sends it what waits.
+    /// Handles what a worker has sent, and sends it what waits.
     pub(super) fn exchange(&mut self, slot: Slot) {
         let was_ready = self.has_said_hello(slot);
         self.on_channel(slot, |worker, scheduler| {
@@ -336,7 +336,7 @@ impl PoolState {
         self.slots[slot].worker.as_ref().filter(|worker| worker.channel.said_hello()).map(|worker| worker.process.pid())
     }
 
-    /// Takes the results that stand in shared memory; tells whether there were some.
+    /// Takes the results that are in shared memory; returns whether there were some.
     pub(super) fn take_results(&mut self) -> bool {
         // Those of a worker that is out of service are taken when it has ended.
         let has_results = |slot: &Slot| {
@@ -383,7 +383,7 @@ impl PoolState {
         self.doom_within(slot, cause, grace);
     }
 
-    /// Tells a worker that has nothing to do to end. It is killed if it does not.
+    /// Asks an idle worker to exit. It is killed if it does not.
     pub(super) fn ask_to_exit(&mut self, slot: Slot, cause: Cause) {
         if let Some(worker) = &self.slots[slot].worker {
             worker.channel.close_write();

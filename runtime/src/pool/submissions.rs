@@ -27,7 +27,7 @@ use crate::sys;
 use crate::transport::Chunk;
 use crate::transport::CompletedTasks;
 
-/// A pool that is shut down waits so long for a callback that is running.
+/// A pool that is shut down waits this long for a callback that is running.
 const CALLBACK_TIME_MAX: Duration = Duration::from_secs(5);
 
 impl PoolShared {
@@ -69,7 +69,7 @@ impl PoolShared {
         Ok(submitted)
     }
 
-    /// Waits until a submitted task is finished, or until a moment; tells whether it is.
+    /// Waits until a submitted task is finished, or until a moment; returns whether it is.
     pub(crate) fn wait_for_submitted(self: &Arc<Self>, submitted: &Submitted, until: Option<Instant>) -> bool {
         if submitted.is_finished() {
             return true;

@@ -27,7 +27,7 @@ const CLOSE_TIME_MAX: Duration = Duration::from_secs(5);
 const KILL_AGAIN: Duration = Duration::from_secs(1);
 /// Where a process's end cannot be waited for by a descriptor, it is looked for this often.
 const REAP_INTERVAL: Duration = Duration::from_millis(10);
-/// Workers are started for so long at a time, or for as long as limits of tasks may wait. In between, those that are there are
+/// Workers are started for this long at a time, or for as long as limits of tasks may wait. In between, those that are there are
 /// looked after: they say hello, keep to limits, end.
 const START_TIME_MAX: Duration = Duration::from_millis(100);
 /// While no caller takes a worker's results, the supervisor looks for them this often.
@@ -177,7 +177,7 @@ enum Seen {
     End,
 }
 
-/// Waits, and gives what has happened, and for whom.
+/// Waits, and returns what has happened, and for whom.
 fn wait_for(shared: &PoolShared, watched: &[WatchedWorker], timeout: Option<Duration>) -> Vec<(Slot, Seen)> {
     let mut watches: Vec<Watch<'_>> = watched.iter().map(WatchedWorker::watch).collect();
     let wake_up = shared.wakers().for_supervisor();
@@ -280,7 +280,7 @@ impl PoolState {
         self.turn.concerns(Wakes::CALLERS);
     }
 
-    /// Takes in what has happened to a worker.
+    /// Handles what has happened to a worker.
     fn observe(&mut self, slot: Slot, seen: Option<Seen>, now: Instant) {
         let is_polled_by_supervisor = self.is_polled_by_supervisor(slot);
         let Some(worker) = &mut self.slots[slot].worker else {
@@ -329,7 +329,7 @@ impl PoolState {
         }
     }
 
-    /// Applies the verdict on a worker's end, now that it is reaped, or given up; gives what is left of it.
+    /// Applies the verdict on a worker's end, now that it is reaped, or given up; returns what is left of it.
     pub(super) fn on_exit(&mut self, slot: Slot, end: End, startup_timeout: Duration) -> Option<WorkerProcess> {
         let mut worker = self.slots[slot].worker.take()?;
         let Life::Doomed { cause, .. } = std::mem::replace(&mut worker.life, Life::Ready) else {
@@ -349,7 +349,7 @@ impl PoolState {
         self.log.note(TraceEvent::ended(slot, pid, verdict.is_in_order, &verdict.cause, &end));
         self.slots[slot].not_before = Instant::now();
         self.lost += u64::from(!verdict.is_in_order);
-        // Before the caller is told of the death; what nobody reads at the moment waits.
+        // Before the caller learns of the death; what nobody reads at the moment waits.
         self.unwritten.extend(verdict.unwritten.take().and_then(PendingOutput::write_now));
         self.scheduler.printed(slot, verdict.printed.take());
         let death = verdict.error.clone().map(|error| (error, verdict.origin));

@@ -1,5 +1,5 @@
 //! How long a worker is at its task, and whether that is over a limit. Facts come in, and a decision goes out: nothing here asks a
-//! clock or the system. The rules stand in `time_limits`.
+//! clock or the system. The rules are in `time_limits`.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ const LOOK_MAX: Duration = Duration::from_millis(20);
 /// the task may have been in the same state.
 const LOOKS_COUNTED_MAX: u32 = 4;
 /// A worker that does not begin a task that it has claimed, or that it could claim, is ended after this, or after the task's
-/// limit if that is longer: it was stopped. It costs no task if it was not, but had no processor for so long.
+/// limit if that is longer: it was stopped. It costs no task if it was not, but had no processor for this long.
 const BEGIN_TIME_MAX: Duration = Duration::from_millis(1500);
 
 /// How often a worker is looked at whose task has this limit.
@@ -30,7 +30,7 @@ pub(super) struct Observation {
     pub(super) progress_stamp: u64,
     /// It has begun a task that has no result.
     pub(super) has_begun: bool,
-    /// The processor time that it has taken in its life, where its task has a limit of that and the system tells.
+    /// The processor time that it has taken in its life, where its task has a limit of that and the system reports it.
     pub(super) cpu: Option<Duration>,
 }
 
@@ -60,7 +60,7 @@ impl TaskTimer {
         self.progress_stamp == progress_stamp
     }
 
-    /// Counts the time since the last look, and gives the limit that is over, if one is. It begins anew where the worker got on.
+    /// Counts the time since the last look, and returns the limit that is over, if one is. It begins anew where the worker got on.
     pub(super) fn check(&mut self, observation: &Observation, limits: &Limits) -> Option<Cause> {
         if !self.is_at(observation.progress_stamp) {
             *self = Self::new(observation);

@@ -94,20 +94,20 @@ impl WorkerSlot {
 }
 
 impl WorkerProcess {
-    /// Takes in what the worker has sent.
+    /// Handles what the worker has sent.
     pub(super) fn receive(&mut self, slot: Slot, scheduler: &mut Scheduler) -> Result<(), ChannelError> {
         let Self { process, channel, life, result_clock, .. } = self;
         channel.receive(|event| apply(event, slot, process.pid(), life, result_clock, scheduler))?;
         Ok(())
     }
 
-    /// Takes in what a worker that has ended had sent before.
+    /// Handles what a worker that has ended had sent before.
     pub(super) fn drain(&mut self, slot: Slot, scheduler: &mut Scheduler) {
         let Self { process, channel, life, result_clock, .. } = self;
         channel.drain(|event| apply(event, slot, process.pid(), life, result_clock, scheduler));
     }
 
-    /// Takes the results that stand in shared memory.
+    /// Takes the results that are in shared memory.
     pub(super) fn take(&mut self, slot: Slot, scheduler: &mut Scheduler) -> Result<(), ChannelError> {
         let Self { channel, result_clock, .. } = self;
         channel.take(|taken| result_clock.on_results(slot, scheduler, taken))?;

@@ -167,7 +167,7 @@ fn carry_out(request: StartRequest) {
     let _ = answer.send(started.map_err(|error| error.to_string()));
 }
 
-/// Waits until there is something to do, and gives those for whom there may be.
+/// Waits until there is something to do, and returns those for whom there may be.
 fn wait_for<'a>(waker: &Waker, children: &'a [Arc<StartedProcess>]) -> Vec<&'a Arc<StartedProcess>> {
     let watched: Vec<WatchedProcess> = children.iter().map(|child| child.watched()).collect();
     let mut watches = vec![Watch::read(std::os::fd::AsFd::as_fd(waker))];

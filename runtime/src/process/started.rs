@@ -191,7 +191,7 @@ impl StartedProcess {
     pub(super) fn terminate(&self) {
         let mut state = self.lock();
         state.is_signalled = true;
-        // An error is one of a filter of system calls: nobody can be told of it here, and a join has a time limit.
+        // An error is one of a filter of system calls: it cannot be reported to anyone here, and a join has a time limit.
         let _ = state.process.terminate();
     }
 
@@ -369,7 +369,7 @@ impl ProcessState {
         }
     }
 
-    /// Takes in what has come.
+    /// Handles what has come.
     fn receive(&mut self) -> Result<(), ChannelError> {
         let Self { channel: Some(channel), is_wanted, result, has_decoded, .. } = self else {
             return Err(ChannelError::Closed);

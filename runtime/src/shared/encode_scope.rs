@@ -54,7 +54,7 @@ thread_local! {
     static MODE: RefCell<ManuallyDrop<Mode>> = const { RefCell::new(ManuallyDrop::new(Mode::Nothing)) };
 }
 
-/// Sets the mode of this thread, and gives the one before.
+/// Sets the mode of this thread, and returns the one before.
 fn replace(mode: Mode) -> Mode {
     ManuallyDrop::into_inner(MODE.replace(ManuallyDrop::new(mode)))
 }
@@ -91,7 +91,7 @@ pub(crate) fn by_value() -> impl Drop {
 }
 
 impl EncodeScope {
-    /// Ends it, and gives what was noted.
+    /// Ends it, and returns what was noted.
     pub(crate) fn finish(mut self) -> Collected {
         match self.end() {
             Some(Mode::Collect(Noted { memory, mut values, grants }, _)) => {
@@ -134,7 +134,7 @@ pub(super) fn form() -> WriteAs {
     })
 }
 
-/// Grants some bytes of a segment to the task whose arguments are being encoded, and gives the name to write.
+/// Grants some bytes of a segment to the task whose arguments are being encoded, and returns the name to write.
 pub(crate) fn grant(
     segment: &Arc<Segment>,
     right: Right,

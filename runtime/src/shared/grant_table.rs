@@ -79,7 +79,7 @@ pub(crate) fn closed_table() -> impl Drop {
     Restored { is_open: IS_OPEN.replace(false), table: None }
 }
 
-/// Until what it returns is dropped, these are the grants, for a value that stands in memory of its own; none if they are not
+/// Until what it returns is dropped, these are the grants, for a value that is in memory of its own; none if they are not
 /// grants.
 pub(crate) fn inner_table(bytes: &[u8]) -> Option<impl Drop + use<>> {
     let table = Some(TABLE.replace(Table::parse(bytes)?));

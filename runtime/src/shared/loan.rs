@@ -21,7 +21,7 @@ use super::segment::Segment;
 use super::slice::Number;
 use crate::sys::{self, Pages};
 
-/// The owner waits so long for workers: one that was killed is gone in a millisecond as a rule.
+/// The owner waits this long for workers: one that was killed is gone in a millisecond as a rule.
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// The parts of other processes' memory that this process has.
@@ -126,7 +126,7 @@ impl ArrayPlace {
         }
     }
 
-    /// Waits until nobody else can write to it; tells whether it is so.
+    /// Waits until nobody else can write to it; returns whether it is so.
     #[inline]
     pub(super) fn wait(&self, limit: Duration) -> bool {
         self.is_free() || wait_until(limit, || self.is_free())
@@ -134,7 +134,7 @@ impl ArrayPlace {
 }
 
 impl PartRoom {
-    /// Has the numbers stand in memory of this process; without such memory they stay where they are.
+    /// Moves the numbers into memory of this process; without such memory they stay where they are.
     fn make_copy(&mut self) {
         if self.copy.is_some() {
             return;

@@ -1,7 +1,7 @@
 //! The objects that a worker has received: the parent's memory and descriptors by their number, and the values that it has decoded
 //! out of the memory, or made of a descriptor.
 //!
-//! Code of the program's looks nothing up by a number: a handle has a name, and the number stands in the grant of that name.
+//! Code of the program's looks nothing up by a number: a handle has a name, and the number is in the grant of that name.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -123,7 +123,7 @@ pub(crate) fn find(id: u64) -> Option<Arc<Memory>> {
     }
 }
 
-/// The bytes that are granted to be read or decoded, the memory that they stand in, and where.
+/// The bytes that are granted to be read or decoded, the memory that they are in, and where.
 pub(crate) fn find_granted(grant: &Grant) -> Option<(Arc<Memory>, usize, usize)> {
     let memory = find(grant.segment)?;
     let (offset, bytes) = usize::try_from(grant.offset).ok().zip(usize::try_from(grant.bytes).ok())?;

@@ -110,7 +110,7 @@ impl<T: Number> fmt::Debug for SharedChunksMut<'_, T> {
     }
 }
 
-/// Divides an array into the parts that these ranges tell of, in their order.
+/// Divides an array into the parts that these ranges name, in their order.
 pub(super) fn divide<T: Number>(
     array: SharedPart<'_, T>,
     ranges: Vec<Range<usize>>,

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use crate::locks::{Lock, Rank, Ranked};
 use crate::sys::PerProcess;
 
-/// Takes in that tasks have ended, where no other thread does: after a call has ended, no caller reads the results of what
+/// Records that tasks have ended, where no other thread does: after a call has ended, no caller reads the results of what
 /// still runs of it.
 pub(crate) trait Poller: Send + Sync {
-    /// Takes in what has happened, without waiting.
+    /// Handles what has happened, without waiting.
     fn poll_once(&self);
 }
 
@@ -33,7 +33,7 @@ pub(crate) fn poll_while_waiting<L: Poller + 'static>(poller: &Arc<L>) {
 const PAUSE_MIN: Duration = Duration::from_micros(50);
 const PAUSE_MAX: Duration = Duration::from_millis(2);
 
-/// Waits until something holds, for so long at most; tells whether it does.
+/// Waits until something holds, for this long at most; returns whether it does.
 pub(super) fn wait_until(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
     let start = Instant::now();
     let mut pause = PAUSE_MIN;

@@ -214,7 +214,7 @@ impl Memory {
     }
 }
 
-/// Seals memory against all writers; tells whether that was possible in a moment.
+/// Seals memory against all writers; returns whether that was possible in a moment.
 fn wait_until_sealed(memory: &OwnedFd) -> bool {
     let mut is_sealed = false;
     wait_until(SEAL_WAIT_MAX, || {

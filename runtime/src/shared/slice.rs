@@ -261,7 +261,7 @@ impl<T: Number> FromIterator<T> for SharedSlice<T> {
     }
 }
 
-/// Writes numbers as long as there are some, and room for them; tells how many.
+/// Writes numbers as long as there are some, and room for them; returns how many.
 pub(super) fn write<T>(room: Option<&mut [T]>, numbers: &mut impl Iterator<Item = T>) -> usize {
     let room = room.expect(MADE_FOR_THEM);
     for (written, place) in room.iter_mut().enumerate() {

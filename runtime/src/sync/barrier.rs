@@ -163,7 +163,7 @@ impl Barrier {
         }
     }
 
-    /// The round that goes on; an error if it is broken.
+    /// The current round; an error if it is broken.
     fn round(&self) -> Result<u64> {
         match self.segment.word(ROUND).load(Ordering::SeqCst) {
             word if word & BROKEN == 0 => Ok(word >> BROKEN_BITS),
@@ -171,7 +171,7 @@ impl Barrier {
         }
     }
 
-    /// Takes a place in a round (rule 2), if there is one, and gives it.
+    /// Takes a place in a round (rule 2), if there is one, and returns it.
     fn come(&self, round: u64) -> Option<usize> {
         self.places(round).find(|&place| {
             let (free, taken) = (tag(round), tag(round) | self.segment.name);
@@ -205,7 +205,7 @@ impl Barrier {
         is_leader
     }
 
-    /// How a round has ended, as one sees it that has its own place in it, or none; none if it goes on.
+    /// How a round has ended, as seen by a process with a place in it, or without one; `None` if it has not ended.
     fn check_round(&self, round: u64, own: Option<usize>, look: Check) -> Option<Result<(), u64>> {
         let ended = |word: u64| {
             let is_next = word >> BROKEN_BITS != round;
@@ -252,7 +252,7 @@ impl Barrier {
         Error::sync(cause, format!("the Barrier for {members} is broken, as {what}: make another"))
     }
 
-    /// Where those of a round stand.
+    /// The places of a round.
     fn places(&self, round: u64) -> impl Iterator<Item = usize> + use<> {
         let members = self.members();
         let first = if round.is_multiple_of(2) { 0 } else { members };

@@ -199,7 +199,7 @@ impl<T: Serialize> Sender<T> {
     }
 }
 
-/// A sender that finds no room where there was some tries again after so long.
+/// A sender that finds no room where there was some tries again after this long.
 const NO_ROOM: Duration = Duration::from_millis(1);
 
 fn no_receiver(found: PeerStatus) -> Error {

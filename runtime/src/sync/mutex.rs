@@ -1,6 +1,6 @@
 //! A value that one process has at a time.
 //!
-//! The value stands in the memory twice, and a word tells which of the two is valid. A commit writes the other one and then
+//! The value is in the memory twice, and a word tells which of the two is valid. A commit writes the other one and then
 //! turns the word: whatever moment it dies at, the next owner finds a whole value.
 
 use std::fmt;
@@ -85,7 +85,7 @@ const CAPACITY: usize = 64 << 10;
 const OWNER: usize = HEAD;
 /// 0 or 1: which of the two values is valid.
 const VALID: usize = HEAD + 8;
-/// The lengths of the two values; behind them stand the values.
+/// The lengths of the two values; the values are behind them.
 const LENGTHS: usize = BODY;
 const VALUES: usize = BODY + 16;
 

@@ -29,7 +29,7 @@ use crate::sys::{self, CommonMemory, FileIdentity, ForkMark, LivenessLock};
 /// So many processes have a segment at once, its maker among them: more than a machine runs workers, and a table of 128 KiB, of
 /// which no more takes memory than is used.
 pub(super) const SLOTS: usize = 4096;
-/// A death is noticed after so long at most: a look is a system call.
+/// A death is noticed after this long at most: a look is a system call.
 pub(super) const LIVENESS_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// Before it sleeps, a process lets others run so often: what is held is mostly held for less than a sleep takes.
 const YIELDS: u32 = 20;

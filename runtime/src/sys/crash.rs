@@ -225,7 +225,7 @@ fn default_action() -> libc::sigaction {
     unsafe { std::mem::zeroed() }
 }
 
-/// Sets what a signal does, if that is given, and gives what it did before.
+/// Sets what a signal does, if that is given, and returns what it did before.
 fn exchange(signal: c_int, action: Option<&libc::sigaction>) -> libc::sigaction {
     let action = action.map_or(std::ptr::null(), std::ptr::from_ref);
     let mut previous = default_action();

@@ -185,7 +185,7 @@ mod tests {
 
     use super::*;
 
-    /// Runs something in a copy of this process; gives what it returns. It must not allocate: another thread's lock is held.
+    /// Runs something in a copy of this process; returns what it returns. It must not allocate: another thread's lock is held.
     fn in_copy(raw: bool, run: impl FnOnce() -> bool) -> bool {
         // SAFETY: the copy runs `run`, which takes no lock that a thread of this process may hold, and ends.
         let pid = unsafe { if raw { raw_fork() } else { libc::fork() } };

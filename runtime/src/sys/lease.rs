@@ -47,7 +47,7 @@ impl Lease {
         offset >= self.offset && (offset - self.offset).checked_add(bytes).is_some_and(|end| end <= self.reserved.len())
     }
 
-    /// Takes some bytes, to be written, and tells where they begin in the pages: a page at their ends may hold other bytes too.
+    /// Takes some bytes, to be written, and returns where they begin in the pages: a page at their ends may hold other bytes too.
     ///
     /// # Errors
     ///

@@ -38,7 +38,7 @@ enum LifeLock {
 }
 
 impl LivenessLock {
-    /// Locks the first of so many bytes that no living process has locked; none if there is none.
+    /// Locks the first of so many bytes that no living process has locked; `None` if there is none.
     pub(crate) fn take(memory: &Arc<OwnedFd>, bytes: usize) -> io::Result<Option<Self>> {
         #[cfg(poolmap_linux)]
         if let Ok(sign) = Self::of_file(memory, bytes) {
@@ -106,7 +106,7 @@ fn lock(memory: impl AsFd, lock: FcntlArg<'_>) -> io::Result<bool> {
     }
 }
 
-/// Tells memory from any other, whichever descriptor it is known by.
+/// Distinguishes memory from any other, whichever descriptor it is known by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FileIdentity {
     device: libc::dev_t,
@@ -119,7 +119,7 @@ pub(crate) fn identity(memory: impl AsFd) -> io::Result<FileIdentity> {
     Ok(FileIdentity { device: status.st_dev, node: status.st_ino })
 }
 
-/// Whether another process has locked a byte of this memory; where that cannot be told, it has. None if the descriptor stands for
+/// Whether another process has locked a byte of this memory; where that is unknown, it counts as locked. `None` if the descriptor is
 /// something else by now: a task has closed it.
 pub(crate) fn is_locked_by_another(memory: impl AsFd, expected: FileIdentity, byte: usize) -> Option<bool> {
     if identity(&memory).ok() != Some(expected) {

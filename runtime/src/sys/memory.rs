@@ -1,5 +1,5 @@
 //! Memory that processes share, and memory that only looks like it, as safe types: words, rings, and regions that never overlap.
-//! It knows nothing of what stands in them.
+//! It knows nothing of what is in them.
 //!
 //! Memory that another process may write is never borrowed: it is read as atomic words, or copied out first. Memory that is borrowed as
 //! bytes has one writer, this process.
@@ -253,7 +253,7 @@ impl Mapping {
     #[cfg(not(poolmap_linux))]
     pub(super) fn keep_from_forks(&mut self) {}
 
-    /// Tells the kernel how the memory is used. Advice that it does not know, or cannot follow now, changes nothing.
+    /// Advises the kernel how the memory is used. Advice that it does not know, or cannot follow now, changes nothing.
     #[cfg(poolmap_linux)]
     pub(super) fn advise(&self, advice: nix::sys::mman::MmapAdvise) {
         // SAFETY: the range is a mapping of ours; the callers' advice makes pages, and changes and drops nothing.

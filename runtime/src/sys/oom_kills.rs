@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 const ROOT: &str = "/sys/fs/cgroup";
 
-/// The count when a worker was started; none where the system tells none.
+/// The count when a worker was started; none where the system reports none.
 #[derive(Clone, Copy)]
 pub(super) struct OomKills(Option<u64>);
 
@@ -30,7 +30,7 @@ impl OomKills {
     }
 }
 
-/// The count up to which kills are accounted for once another is; none if there is none left.
+/// The count up to which kills are accounted for once another is; `None` if there is none left.
 fn account(start: u64, accounted: u64, now: u64) -> Option<u64> {
     let from = start.max(accounted);
     (now > from).then_some(from + 1)

@@ -1,5 +1,5 @@
 //! Memory that is filled and then only read, by this process and by others: as bytes, and as the numbers that they are. It knows
-//! nothing of what stands in it, and nothing of who else has it.
+//! nothing of what is in it, and nothing of who else has it.
 
 use std::io::{self, ErrorKind::PermissionDenied};
 use std::marker::PhantomData;
@@ -187,7 +187,7 @@ impl<T: Plain> Deref for Part<'_, T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        // SAFETY: these are numbers out of `numbers_mut`, which are borrowed as long as this lives; each stands in one part,
+        // SAFETY: these are numbers out of `numbers_mut`, which are borrowed as long as this lives; each is in one part,
         // as a part is only made from all of them, and then divided.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.count) }
     }

@@ -107,7 +107,7 @@ pub(super) fn check_parent(parent: u32, channel: &UnixStream) -> io::Result<()> 
     ))
 }
 
-/// The other end of a socket, as far as the system tells.
+/// The other end of a socket, as far as the system reports it.
 struct Peer {
     pid: Option<u32>,
     uid: Option<u32>,

@@ -119,7 +119,7 @@ impl ChildProcess {
         self.end.is_some()
     }
 
-    /// Sends a signal to the process; tells whether it was there, dead or alive. An error is that of the last way.
+    /// Sends a signal to the process; returns whether it was there, dead or alive. An error is that of the last way.
     fn signal(&self, signal: Signal) -> Result<bool, Errno> {
         if self.end.is_some() {
             return Ok(false);
@@ -362,7 +362,7 @@ fn thread_signal(_pid: Pid, _signal: Signal) -> Result<(), Errno> {
     Err(Errno::ENOSYS)
 }
 
-/// Whether the system tells the processor time of another process.
+/// Whether the system reports the processor time of another process.
 pub(crate) const CAN_TELL_CPU_TIME: bool = cfg!(poolmap_linux);
 
 /// The processor time that all threads of a process have taken; none if it is gone.
@@ -377,7 +377,7 @@ pub(crate) fn cpu_time(_pid: u32) -> Option<std::time::Duration> {
     None
 }
 
-/// The resident memory of a process, without what processes share; none where the system does not tell, or the process is
+/// The resident memory of a process, without what processes share; none where the system does not report, or the process is
 /// gone.
 #[cfg(poolmap_linux)]
 pub(crate) fn resident_bytes(pid: u32) -> Option<u64> {

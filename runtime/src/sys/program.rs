@@ -3,7 +3,7 @@
 //!
 //! As a rule that is `/proc/self/exe`, which stays the running program when its file is deleted or replaced. But the kernel
 //! executed another file where the program was started by its loader (`ld-linux.so ./app`) or runs under valgrind; and where
-//! this code stands in a library that a foreign program has loaded (a module of Python's), that program's `main` never calls
+//! this code is in a library that a foreign program has loaded (a module of Python's), that program's `main` never calls
 //! `init()`.
 //!
 //! Files are compared by what `stat` gives for their paths. What /proc/self/maps gives for a mapping is the number of another

@@ -1,5 +1,5 @@
 //! Rings of bytes, mapped twice in a row, so that no read and no write needs to be cut at their end. One process writes a ring, and
-//! another reads what it was told of.
+//! another reads what was announced to it.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -60,7 +60,7 @@ impl RingWriter {
     pub(crate) fn room(&mut self, position: u32, bytes: usize) -> &mut [u8] {
         let offset = position as usize % self.capacity();
         assert!(bytes <= self.capacity(), "more room than the ring has");
-        // SAFETY: the range is mapped, and for `bytes` up to the capacity no byte stands in it twice. It is borrowed from the
+        // SAFETY: the range is mapped, and for `bytes` up to the capacity no byte is in it twice. It is borrowed from the
         // one writer of this memory (see `new`); the other process only copies from what was handed over to it.
         unsafe { std::slice::from_raw_parts_mut(self.0.address(offset), bytes) }
     }

@@ -9,7 +9,7 @@ use nix::sys::resource::{Resource, getrlimit};
 /// Whether the system can limit the memory of one process.
 pub(crate) const CAN_LIMIT_MEMORY: bool = cfg!(poolmap_linux);
 
-/// Lets this process, and what it starts, allocate so many bytes in all; what it has taken counts. Gives the limit that holds: a
+/// Lets this process, and what it starts, allocate so many bytes in all; what it has taken counts. Returns the limit that holds: a
 /// lower one that the process was started with stays.
 ///
 /// # Errors
@@ -42,7 +42,7 @@ pub(crate) fn limit_memory(_bytes: u64, _more: u64) -> io::Result<u64> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// The limit that holds now; none if there is none.
+/// The limit that holds now; `None` if there is none.
 fn limit(resource: Resource) -> Option<u64> {
     let (now, _) = getrlimit(resource).ok()?;
     #[allow(clippy::useless_conversion, reason = "systems differ in the type of a limit")]

@@ -93,7 +93,7 @@ impl CommonMemory {
         unsafe { copy_to(from.as_ptr(), self.0.address(offset), from.len()) };
     }
 
-    /// Sleeps until another wakes whoever sleeps at this word, at most for so long; not at all if the lower half of the word is
+    /// Sleeps until another wakes whoever sleeps at this word, at most for this long; not at all if the lower half of the word is
     /// not that of `seen` any more. It may end for no reason.
     #[cfg(poolmap_linux)]
     pub(crate) fn sleep(&self, offset: usize, seen: u64, at_most: Duration, _round: u32) {

@@ -27,7 +27,7 @@ impl Wait {
     }
 }
 
-/// Apple systems have no such flag: there the socket itself is told, by [`raise_no_signal`].
+/// Apple systems have no such flag: there it is an option of the socket, set by [`raise_no_signal`].
 #[cfg(not(target_vendor = "apple"))]
 pub(super) const NO_SIGNAL: MsgFlags = MsgFlags::MSG_NOSIGNAL;
 #[cfg(target_vendor = "apple")]

@@ -40,7 +40,7 @@ pub(crate) struct Surroundings {
     variables: Vec<CString>,
     /// None where the system does not open it: then processes have the folder of their parent.
     folder: Option<OwnedFd>,
-    /// None where the system does not tell it without changing it.
+    /// None where the system does not report it without changing it.
     umask: Option<u32>,
 }
 
@@ -73,7 +73,7 @@ fn name(variable: &CString) -> &[u8] {
     variable.as_bytes().split(|&byte| byte == b'=').next().unwrap_or_default()
 }
 
-/// A variable as it stands in an environment.
+/// A variable as it is in an environment.
 pub(crate) fn assignment(name: impl Into<OsString>, value: impl Into<OsString>) -> Option<CString> {
     let mut bytes = name.into().into_vec();
     bytes.push(b'=');

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::ops::Range;
 
 thread_local! {
-    /// Where this thread's stack lies: found once, and empty at [`UNKNOWN`] where the system does not tell. It has no destructor,
+    /// Where this thread's stack lies: found once, and empty at [`UNKNOWN`] where the system does not report. It has no destructor,
     /// so it is there in other destructors too.
     static BOUNDS: Cell<(usize, usize)> = const { Cell::new(NOT_ASKED) };
 }
@@ -23,7 +23,7 @@ pub(crate) struct StackRoom {
     pub(crate) whole: usize,
 }
 
-/// Measures what is left of this thread's stack. `None` where the system does not tell, and on a stack that the program has made
+/// Measures what is left of this thread's stack. `None` where the system does not report, and on a stack that the program has made
 /// and switched to itself.
 pub(crate) fn stack_room() -> Option<StackRoom> {
     let local = 0u8;

@@ -96,7 +96,7 @@ pub(crate) fn flush_c_streams() {
 /// A pipe takes so many bytes as a whole, between those of other writers.
 pub(crate) const WHOLE_BYTES_MAX: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
 
-/// Writes all of it, and waits so long for room each time, where it has an end; tells how much it was. An error means that nobody
+/// Writes all of it, and waits this long for room each time, where it has an end; returns how much it was. An error means that nobody
 /// reads it any more.
 pub(crate) fn write_within(mut file: &File, bytes: &[u8], patience: Option<Duration>) -> usize {
     let mut written = 0;

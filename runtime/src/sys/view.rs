@@ -7,8 +7,8 @@ use super::memory::{Access, Mapping};
 use super::seals::is_sealed_against_writers;
 use super::socket::FromParent;
 
-/// Memory of the parent's, to be read, which nobody else can write. The parent writes nothing that this process was told to read,
-/// until it is told that this one is done: the protocol says so, and a worker trusts its parent.
+/// Memory of the parent's, to be read, which nobody else can write. The parent writes nothing that this process was given to read,
+/// until this one has reported that it is done: the protocol says so, and a worker trusts its parent.
 pub(crate) struct View(Mapping);
 
 impl View {

@@ -12,7 +12,7 @@ use super::spawn::FOLDER;
 use super::{peer, terminal};
 use crate::task::Role;
 
-/// Makes this process the worker of `parent`, and gives the channel that it was started with.
+/// Makes this process the worker of `parent`, and returns the channel that it was started with.
 ///
 /// # Errors
 ///

@@ -3,7 +3,7 @@
 //!
 //! It consists of *pieces*, each memory of its own, of which every worker has the first. A further piece is made when no free part is
 //! as large as what is wanted: as large as all before it together, or smaller where the system gives less. Workers get it with the
-//! first chunk that stands in it, as they get any memory, and it stays as long as the pool: its pages are touched once.
+//! first chunk that is in it, as they get any memory, and it stays as long as the pool: its pages are touched once.
 //!
 //! The memory is sealed before any worker has it, so that none can change another's arguments. The lowest free bytes are
 //! given out first: what is used soon after one another stays in few pages, and in the caches.
@@ -403,7 +403,7 @@ impl Block {
         Ok(Self { part: Some(PiecePart { piece: 0, region }), segment: None, arena: None })
     }
 
-    /// The memory that it stands in, if that is not the arena's first piece, and where it begins there.
+    /// The memory that it is in, if that is not the arena's first piece, and where it begins there.
     pub(crate) fn place(&self) -> (Option<&Arc<Segment>>, usize) {
         (self.segment.as_ref(), self.part.as_ref().expect(WHOLE).region.offset())
     }

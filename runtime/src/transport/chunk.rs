@@ -154,7 +154,7 @@ impl Chunk {
         self.sharing.named.as_deref().map_or(&[], |named| &named.grants)
     }
 
-    /// Where that stands in the workers' memory: its bytes, its segment if it is not the arena, and where it begins there.
+    /// Where that is in the workers' memory: its bytes, its segment if it is not the arena, and where it begins there.
     pub(crate) fn table(&self) -> (usize, Option<&Arc<Segment>>, usize) {
         match self.sharing.named.as_deref().and_then(|named| named.table.as_ref()) {
             Some(table) => {
@@ -232,7 +232,7 @@ impl Chunk {
         &self.block[self.start..self.end]
     }
 
-    /// The memory that the arguments stand in, if it is not the arena, and where they begin there.
+    /// The memory that the arguments are in, if it is not the arena, and where they begin there.
     pub(crate) fn place(&self) -> (Option<&Arc<Segment>>, usize) {
         let (segment, offset) = self.block.place();
         (segment, offset + self.start)

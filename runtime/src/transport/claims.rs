@@ -3,7 +3,7 @@
 //! The tasks of a worker are numbered from 0 on, and the numbers wrap around. The word holds two of them: tasks before
 //! `claimed` belong to the worker, for good; those from there up to `limit` are the parent's to take back.
 //!
-//! 1. The parent writes a task's arguments, and the entry that tells of them, before it raises `limit` over it. The worker reads
+//! 1. The parent writes a task's arguments, and the entry that describes them, before it raises `limit` over it. The worker reads
 //!    neither before it has claimed the task.
 //! 2. The worker claims by raising `claimed`, the parent takes back by lowering `limit`, both by compare-and-swap on the whole
 //!    word: no task is ever both claimed and taken back.
@@ -71,7 +71,7 @@ pub(super) fn has_open(word: &impl ClaimsWord) -> bool {
     Claims::unpack(word.load()).open() > 0
 }
 
-/// Claims the next tasks, `most` at most; gives the first one's number and how many.
+/// Claims the next tasks, `most` at most; returns the first one's number and how many.
 #[inline]
 pub(super) fn claim(word: &impl ClaimsWord, most: u32) -> Option<(u32, u32)> {
     let mut seen = word.load();
@@ -113,7 +113,7 @@ impl Ledger {
         self.check(word.load()).map(|claims| claims.claimed)
     }
 
-    /// Takes back the last tasks that are not claimed, `most` at most; gives how many.
+    /// Takes back the last tasks that are not claimed, `most` at most; returns how many.
     pub(super) fn take_back(&mut self, word: &impl ClaimsWord, most: u32) -> Result<u32, Violation> {
         let mut seen = word.load();
         loop {

@@ -15,7 +15,7 @@ pub(super) struct QueueEntry {
     pub(super) first_index: u64,
     pub(super) function: u32,
     pub(super) attempt: u32,
-    /// How many tasks the worker claims at a time (0: as its clock tells).
+    /// How many tasks the worker claims at a time (0: by its clock).
     pub(super) claim_batch: u32,
     /// The number of the first task in the worker's life.
     pub(super) first: u32,
@@ -46,7 +46,7 @@ const BYTES: usize = 2;
 const FIRST_INDEX: usize = 3;
 /// And the attempt, in the lower half.
 const FUNCTION: usize = 4;
-/// In the lower half; the grain stands in the upper one.
+/// In the lower half; the grain is in the upper one.
 const FIRST: usize = 5;
 const COUNT: usize = 6;
 /// Above the number of messages.

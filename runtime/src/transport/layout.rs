@@ -1,4 +1,4 @@
-//! Where things stand in the memory that a parent shares with its workers. Offsets in bytes; what two sides write at once stands
+//! Where things are in the memory that a parent shares with its workers. Offsets in bytes; what two sides write at once stands
 //! in different cache lines.
 
 /// In the arena's first page, which the parent writes and all workers read: the word of `parking` for the parent.

@@ -87,7 +87,7 @@ impl ParentChannel {
         self.printed.as_ref().map(|files| files.last_words(name))
     }
 
-    /// Gives the worker a chunk, of which it claims `grain` tasks at a time (0: as its clock tells).
+    /// Gives the worker a chunk, of which it claims `claim_batch` tasks at a time (0: by its clock).
     pub(crate) fn assign(&mut self, chunk: &Chunk, claim_batch: u32) -> Result<(), ChannelError> {
         self.forget_unused()?;
         for (segment, runs) in self.memory.missing(chunk) {
@@ -110,7 +110,7 @@ impl ParentChannel {
         Ok(())
     }
 
-    /// Takes back the last tasks that the worker has not claimed, `most` at most; gives how many.
+    /// Takes back the last tasks that the worker has not claimed, `most` at most; returns how many.
     pub(crate) fn take_back(&mut self, most: u32) -> Result<u32, ChannelError> {
         match &mut self.ring {
             Some(ring) => Ok(ring.take_back(most)?),
@@ -118,7 +118,7 @@ impl ParentChannel {
         }
     }
 
-    /// Recalls the tasks that the worker has claimed and not begun, where all that it has is claimed; gives how many if it could.
+    /// Recalls the tasks that the worker has claimed and not begun, where all that it has is claimed; returns how many if it could.
     /// Then the worker must be given nothing until results say that the recall is over.
     pub(crate) fn recall(&mut self) -> Result<Option<u32>, ChannelError> {
         match &mut self.ring {
@@ -160,7 +160,7 @@ impl ParentChannel {
         self.socket.flush()
     }
 
-    /// Takes in what the worker has sent, and tells how many bytes it was. Messages before a fault are taken in first.
+    /// Handles what the worker has sent, and returns how many bytes it was. Messages before a fault are taken in first.
     pub(crate) fn receive(
         &mut self,
         mut on_event: impl FnMut(ChannelEvent) -> Result<(), ChannelError>,
@@ -182,7 +182,7 @@ impl ParentChannel {
         arrived.map(|arrived| arrived + taken)
     }
 
-    /// Takes in what a worker that has ended had sent before, as [`receive`](Self::receive) does.
+    /// Handles what a worker that has ended had sent before, as [`receive`](Self::receive) does.
     pub(crate) fn drain(&mut self, mut on_event: impl FnMut(ChannelEvent) -> Result<(), ChannelError>) {
         for _ in 0..DRAIN_ROUNDS_MAX {
             if !matches!(self.receive(&mut on_event), Ok(1..)) {
@@ -196,12 +196,12 @@ impl ParentChannel {
         self.socket.said_hello()
     }
 
-    /// Whether results stand in the shared memory.
+    /// Whether results are in the shared memory.
     pub(crate) fn has_results(&self) -> bool {
         self.ring.as_ref().is_some_and(ParentRing::has_results)
     }
 
-    /// Takes the results that stand in the shared memory, and tells how many bytes they are.
+    /// Takes the results that are in the shared memory, and returns how many bytes they are.
     pub(crate) fn take(
         &mut self,
         on_results: impl FnOnce(ResultBatch) -> Result<(), ChannelError>,
@@ -263,7 +263,7 @@ impl ParentChannel {
         }
     }
 
-    /// Tells the worker that nothing more will come, so that it exits once it has nothing to run.
+    /// Informs the worker that nothing more will come, so that it exits once it has nothing to run.
     pub(crate) fn close_write(&self) {
         self.socket.close_write();
     }

@@ -1,4 +1,4 @@
-//! The parent's end of the memory that it shares with one worker: a queue of entries that tell of chunks, and the ring of
+//! The parent's end of the memory that it shares with one worker: a queue of entries that describe chunks, and the ring of
 //! results. It never waits, and believes nothing that the worker has written.
 
 use std::collections::VecDeque;
@@ -34,7 +34,7 @@ pub(super) struct ParentRing {
     busy_nanos: u64,
     /// The last take was only the head that says that the end of the ring is left out.
     only_skipped: bool,
-    /// The tasks taken since the worker has last told of its time.
+    /// The tasks taken since the worker last reported its time.
     untimed: u32,
     /// The messages about memory that the worker must have taken in to have finished what it has.
     messages_had: u64,
@@ -42,7 +42,7 @@ pub(super) struct ParentRing {
     recall: Option<recall::Recall>,
 }
 
-/// A chunk that the worker was told of.
+/// A chunk that the worker was assigned.
 struct Assigned {
     /// The tasks that it tells of.
     count: u32,
@@ -63,7 +63,7 @@ pub(crate) struct ResultBatch {
     pub(crate) timed: Option<(u32, Duration)>,
     /// So many tasks behind them the worker will not run.
     pub(crate) not_run: u32,
-    /// It has told of all that was recalled from it.
+    /// It has reported all that was recalled from it.
     pub(crate) ends_recall: bool,
 }
 
@@ -102,7 +102,7 @@ impl ParentRing {
         Ok((parent_ring, memory))
     }
 
-    /// Gives the worker a chunk, of which it claims `grain` tasks at a time (0: as its clock tells), once it has got so many
+    /// Gives the worker a chunk, of which it claims `claim_batch` tasks at a time (0: by its clock), once it has got so many
     /// messages about memory. True if the bell must be rung for it.
     pub(super) fn assign(&mut self, chunk: &Chunk, claim_batch: u32, messages: u64) -> bool {
         assert!((self.entries.len() as u64) < layout::ENTRIES_MAX, "a worker is given fewer chunks at once");
@@ -137,7 +137,7 @@ impl ParentRing {
         self.must_wake()
     }
 
-    /// Takes back the last tasks that the worker has not claimed, `most` at most; gives how many.
+    /// Takes back the last tasks that the worker has not claimed, `most` at most; returns how many.
     pub(super) fn take_back(&mut self, most: u32) -> Result<u32, Violation> {
         failpoints::reached(Point::ParentTakeBack);
         let count = self.ledger.take_back(self.words.word(layout::CLAIMS), most)?;
@@ -228,7 +228,7 @@ impl ParentRing {
         Ok(records)
     }
 
-    /// Steps over what the worker has left out at the end of the ring; tells whether it has.
+    /// Steps over what the worker has left out at the end of the ring; returns whether it has.
     fn skip(&mut self) -> Result<bool, Violation> {
         let mut head = Vec::with_capacity(HEAD_BYTES);
         self.results.copy_out(self.taken.position, HEAD_BYTES, &mut head);

@@ -142,7 +142,7 @@ impl ParentSocket {
         self.push(Outgoing::new(wire::bell(), FrameKind::Bell))
     }
 
-    /// Tells the worker that the memory of this name is used no more.
+    /// Informs the worker that the memory of this name is used no more.
     pub(super) fn send_forget(&mut self, segment: u64) -> Result<(), ChannelError> {
         self.push(Outgoing::new(wire::forget(segment), FrameKind::Memory))
     }
@@ -219,7 +219,7 @@ impl ParentSocket {
         Ok(())
     }
 
-    /// Takes in what has arrived, and tells how many bytes it was. Messages before a fault are taken in first.
+    /// Handles what has arrived, and returns how many bytes it was. Messages before a fault are taken in first.
     pub(super) fn receive(
         &mut self,
         on_event: &mut dyn FnMut(ChannelEvent) -> Result<(), ChannelError>,
@@ -278,7 +278,7 @@ impl ParentSocket {
         self.inbox.empty();
     }
 
-    /// Drops what has arrived, and tells how many bytes it was.
+    /// Drops what has arrived, and returns how many bytes it was.
     pub(super) fn discard(&mut self) -> Result<usize, ChannelError> {
         let mut bytes = [0; 4096];
         let mut taken = 0;
@@ -310,7 +310,7 @@ impl ParentSocket {
         self.note.clone()
     }
 
-    /// Tells the worker that nothing more will come, so that it exits once it has nothing to run.
+    /// Informs the worker that nothing more will come, so that it exits once it has nothing to run.
     pub(super) fn close_write(&self) {
         // An error means that the worker is gone already.
         let _ = self.stream.shutdown(Shutdown::Write);
@@ -333,7 +333,7 @@ fn receive(stream: &UnixStream, room: &mut [u8]) -> Result<Option<usize>, Channe
     }
 }
 
-/// Takes in that the worker has begun the next task of a chunk.
+/// Records that the worker has begun the next task of a chunk.
 fn begun(sent: &mut VecDeque<Sent>, chunk: u64) -> Result<(), Violation> {
     let first = sent.front_mut().filter(|first| first.id == chunk && !first.begun);
     first.ok_or_else(|| Violation::new("it began a task that was not its next"))?.begun = true;
@@ -346,7 +346,7 @@ fn decoded(sent: &VecDeque<Sent>, chunk: u64) -> Result<(), Violation> {
     if is_begun { Ok(()) } else { Err(Violation::new("it decoded arguments that were not its next")) }
 }
 
-/// Takes in a reply.
+/// Handles a reply.
 fn replied(sent: &mut VecDeque<Sent>, chunk: u64, position: u32) -> Result<(), Violation> {
     let first = sent
         .front_mut()

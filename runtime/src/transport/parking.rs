@@ -1,5 +1,5 @@
-//! How the two sides sleep and wake each other: how a side that waits in a system call is told that there is something to do, and a
-//! side that is awake is not told.
+//! How the two sides sleep and wake each other: how a side that waits in a system call is notified that there is something to do, and a
+//! side that is awake is not notified.
 //!
 //! 1. A side that is about to sleep says so in a word (`PARKED`), then looks once more at all that it waits for, and sleeps only if
 //!    there is nothing.
@@ -11,7 +11,7 @@
 //! 5. A worker's word is 1 or 0; the parent sets it to 0 when it rings, so that it rings once. The parent's word is a number,
 //!    odd while it sleeps: workers cannot write it, so each remembers the number for which it has rung.
 //! 6. A worker rings when it has nothing more to do, when it waits for room for a result, when it has claimed as far as the
-//!    parent asked to be told, and when results were not told of for [`TELL_AFTER`]. While tasks are short it looks at the
+//!    parent asked to be notified, and when results were not announced for [`TELL_AFTER`]. While tasks are short it looks at the
 //!    clock, and at the word, only now and then, and so may be in a long task with results behind it that it did not tell of:
 //!    therefore the parent sleeps no longer than [`LOOK_AFTER`] while a worker has more than one task.
 
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use crate::sys::ReadWord;
 
-/// A worker tells the parent of results, if it sleeps, after so long: a result leaves its worker within 10 ms, and the
+/// A worker tells the parent of results, if it sleeps, after this long: a result leaves its worker within 10 ms, and the
 /// parent is not woken for each.
 pub(super) const TELL_AFTER: Duration = Duration::from_millis(4);
 /// A sleeping parent looks after workers that have several tasks this often.

@@ -113,7 +113,7 @@ impl WorkerRing {
         })
     }
 
-    /// Counts a message about memory, and tells its number.
+    /// Counts a message about memory, and returns its number.
     pub(crate) fn segment_received(&mut self) -> u64 {
         self.messages += 1;
         self.messages
@@ -228,7 +228,7 @@ impl WorkerRing {
         Ok(run.oversized)
     }
 
-    /// Takes in what the tasks of an entry are granted, in the place of what those of the one before were.
+    /// Records what the tasks of an entry are granted, in the place of what those of the one before were.
     #[inline]
     fn begin_entry(&mut self, claimed: &Claimed) -> Result<(), ChannelError> {
         self.end_grants();
@@ -311,7 +311,7 @@ impl WorkerRing {
         self.words.word(layout::FINISHED).store(self.finished.pack(), Ordering::Release);
     }
 
-    /// Writes a head and bytes behind what stands in the ring; others see it with the next result. `left_out` bytes behind
+    /// Writes a head and bytes behind what is in the ring; others see it with the next result. `left_out` bytes behind
     /// them are not written.
     fn append(&mut self, head: &[u8], bytes: &[u8], left_out: usize) {
         let all = head.len() + bytes.len() + left_out;
@@ -361,12 +361,12 @@ impl WorkerRing {
         }
     }
 
-    /// Tells how long tasks have run, in all.
+    /// Publishes how long tasks have run, in all.
     pub(crate) fn set_busy_nanos(&self, nanos: u64) {
         self.words.word(layout::BUSY_NANOS).store(nanos, Ordering::Relaxed);
     }
 
-    /// Where the running task's panic is told.
+    /// Where the running task's panic is recorded.
     pub(crate) fn panic_slot(&self) -> PanicSlot {
         PanicSlot(Arc::clone(&self.words))
     }
@@ -376,19 +376,19 @@ impl WorkerRing {
         TaskCounter(Arc::clone(&self.words))
     }
 
-    /// Where a signal that ends this process is told.
+    /// Where a signal that ends this process is recorded.
     pub(crate) fn crash_slot(&self) -> CrashSlot {
         CrashSlot::Memory { words: Arc::clone(&self.words), running: layout::BEGUN, place: layout::CRASH }
     }
 
-    /// Whether the parent sleeps, was not rung for, and asked to be told of this (rule 6 of `parking`).
+    /// Whether the parent sleeps, was not rung for, and asked to be notified of this (rule 6 of `parking`).
     #[inline]
     pub(crate) fn should_notify(&mut self) -> bool {
         let at = self.words.word(layout::TELL_AT).load(Ordering::Relaxed) as u32;
         self.claimed.wrapping_sub(at) < 1 << 31 && self.must_wake_parent()
     }
 
-    /// Whether the parent sleeps, was not rung for, and has not been told of results for long.
+    /// Whether the parent sleeps, was not rung for, and has not been notified of results for long.
     pub(crate) fn is_to_tell_at(&mut self, now: Instant) -> bool {
         now.duration_since(self.told) >= parking::TELL_AFTER && self.must_wake_parent() && {
             self.told = now;
@@ -416,7 +416,7 @@ fn empty(status: Status, count: u32) -> Vec<u8> {
     wire::head(status, 0).repeat(count as usize)
 }
 
-/// Tells which task is running, by its number in the worker's life.
+/// Identifies the running task, by its number in the worker's life.
 pub(crate) struct TaskCounter(Arc<Words>);
 
 impl TaskCounter {

@@ -43,7 +43,7 @@ impl WorkerSocket {
         Ok(Arc::new(FrameSender { stream: Mutex::new(stream), role }))
     }
 
-    /// Where a signal that ends this process is told while `running` holds the number of a task, and not 0: no frame is sent
+    /// Where a signal that ends this process is recorded while `running` holds the number of a task, and not 0: no frame is sent
     /// then, but that of a panic.
     pub(crate) fn crash_slot(&self, running: &Arc<AtomicU64>) -> io::Result<CrashSlot> {
         let (head, tail) = wire::around_crash();
@@ -81,7 +81,7 @@ impl WorkerSocket {
         Ok(message)
     }
 
-    /// Takes in what has arrived, without waiting, and tells whether a whole message is there.
+    /// Handles what has arrived, without waiting, and returns whether a whole message is there.
     pub(crate) fn poll(&mut self) -> Result<bool, ChannelError> {
         match self.fill(Wait::No) {
             Ok(_) => {}

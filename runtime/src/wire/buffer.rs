@@ -55,12 +55,12 @@ impl FrameBuffer {
         }
     }
 
-    /// Drops what is waiting, and gives back the memory that it stands in.
+    /// Drops what is waiting, and gives back the memory that it is in.
     pub(crate) fn empty(&mut self) {
         *self = Self::new(self.frame_bytes_max);
     }
 
-    /// Takes in the first `count` bytes of [`room`](Self::room).
+    /// Consumes the first `count` bytes of [`room`](Self::room).
     pub(crate) fn filled(&mut self, count: usize) {
         self.end += count;
         debug_assert!(self.end <= self.bytes.len(), "more was filled than there was room");

@@ -33,7 +33,7 @@ pub(super) fn finish(frame: &mut Vec<u8>) {
     frame.extend_from_slice(&tail);
 }
 
-/// The same where so many bytes follow what `frame` holds; gives what stands behind them.
+/// The same where so many bytes follow what `frame` holds; returns what stands behind them.
 pub(super) fn finish_around(frame: &mut [u8], bytes: usize) -> [u8; 4] {
     let length = u32::try_from(frame.len() - HEADER_BYTES + bytes)
         .expect("every frame is bounded by its limit, which is under 4 GiB");

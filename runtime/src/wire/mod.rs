@@ -2,7 +2,7 @@
 //!
 //! A frame is the length of its payload (`u32`, little-endian), that length again as a check, its kind (one byte), its
 //! payload, and the check once more. So what something else writes to the descriptor (a task that writes to every one, a
-//! logger whose file was closed under it, a forked process) is told from a frame at once, be it before or inside of one.
+//! logger whose file was closed under it, a forked process) is distinguished from a frame at once, be it before or inside of one.
 //!
 //! 1. The parent speaks first: `Welcome`. The worker answers `Hello`, or nothing. Each carries the protocol's version and
 //!    the fingerprint of the sender's table of worker functions, and each side goes away if they differ.
@@ -14,7 +14,7 @@
 //!    signal's handler, in one piece or not at all, and never inside of another frame.
 //! 4. `Revoke` asks the worker to begin no more tasks of the chunks sent so far. It answers with one `Returned` once the
 //!    task that it was running has its `Reply`; everything without a reply has not begun, and never will there.
-//! 5. Memory that tasks name, or stand in, goes to the worker as a `Segment` before the first chunk that needs it, and stays
+//! 5. Memory that tasks name, or are in, goes to the worker as a `Segment` before the first chunk that needs it, and stays
 //!    until the parent lets the worker `Forget` it. So does a descriptor that is kept open. Memory that is lent in parts goes
 //!    there before each chunk that has some, with the ranges of its parts, and stays until that chunk is done. Over the socket
 //!    alone, what a chunk's tasks are granted comes as `Grants` right before it.

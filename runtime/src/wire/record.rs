@@ -145,7 +145,7 @@ impl Records {
         Ok((Self::new(self.bytes), parts))
     }
 
-    /// Steps over the next result; gives what it is.
+    /// Steps over the next result; returns what it is.
     pub(crate) fn pass_one(&mut self) -> Result<Status, Violation> {
         loop {
             let (kind, ..) = self.step()?;
@@ -162,14 +162,14 @@ impl Records {
         Ok(())
     }
 
-    /// Drops what is left; gives how many bytes it was.
+    /// Drops what is left; returns how many bytes it was.
     pub(crate) fn drop_rest(&mut self) -> usize {
         let left = self.bytes_left();
         self.at = self.bytes.len();
         left
     }
 
-    /// The buffer that they stand in.
+    /// The buffer that they are in.
     pub(crate) fn into_buffer(self) -> Vec<u8> {
         self.bytes
     }

@@ -19,7 +19,7 @@ thread_local! {
     static LAST: RefCell<Option<PanicNote>> = const { RefCell::new(None) };
 }
 
-/// How the parent is told of a panic.
+/// How a panic is reported to the parent.
 pub(super) enum PanicReporter {
     Memory(PanicSlot),
     /// By frames, of so many bytes at most.
@@ -41,7 +41,7 @@ impl PanicReporter {
 /// Which panics go to the hook that was there before, which prints them as a rule.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum PrintedPanics {
-    /// Not those of tasks: they are told in the task's error.
+    /// Not those of tasks: they are reported in the task's error.
     OfOtherThreads,
     /// All: as of a thread, nobody may ask for the outcome.
     All,

@@ -1,4 +1,4 @@
-//! Tasks that stand in shared memory: claims some, runs them, looks at the clock, and sleeps when there are none.
+//! Tasks that are in shared memory: claims some, runs them, looks at the clock, and sleeps when there are none.
 
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
@@ -73,7 +73,7 @@ impl Default for ClockPace {
 }
 
 impl ClockPace {
-    /// Takes in how long the tasks since the last look took.
+    /// Records how long the tasks since the last look took.
     fn looked(&mut self, elapsed: Duration) {
         let per_task = elapsed.as_nanos() / u128::from(self.since.max(1));
         let fitting = LOOK_AFTER.as_nanos() / per_task.max(1);
@@ -182,7 +182,7 @@ impl RingServer {
         failpoints::reached(Point::Idle);
         // The rest of the last entry may have been taken back.
         self.ring.end_grants_if_done();
-        // The parent that sleeps is told at once: there is nothing more to do here.
+        // A parent that sleeps is notified at once: there is nothing more to do here.
         if self.ring.must_wake_parent() {
             self.end.ring_bell()?;
         }

@@ -12,7 +12,7 @@ use crate::transport::TaskCounter;
 static CALL: AtomicU64 = AtomicU64::new(0);
 static INDEX: AtomicU64 = AtomicU64::new(0);
 static NUMBER: AtomicU32 = AtomicU32::new(0);
-/// Tells how far the tasks have come; there is none where they are run one by one.
+/// The word that says how far the tasks have come; there is none where they are run one by one.
 static COUNTER: OnceLock<TaskCounter> = OnceLock::new();
 
 /// The step of splitmix64: the golden ratio, as a fraction of 2^64.
@@ -50,7 +50,7 @@ const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 /// # Ok::<(), poolmap::Error>(())
 /// ```
 pub fn task_seed() -> Option<u64> {
-    // A fork has not got the memory that the counter stands in.
+    // A fork has not got the memory that the counter is in.
     if current_worker()?.attempt() == 0 || sys::is_fork() {
         return None;
     }
@@ -67,7 +67,7 @@ pub(super) fn set_tasks(call_seed: u64, index: u64, number: u32) {
     NUMBER.store(number, Ordering::Relaxed);
 }
 
-/// Lets this tell how far the tasks have come.
+/// Sets the word that says how far the tasks have come.
 pub(super) fn set_counter(counter: TaskCounter) {
     // It is set once: a process becomes a worker once.
     let _ = COUNTER.set(counter);

@@ -5,7 +5,7 @@ use crate::shared::{self, SegmentHead};
 use crate::transport::{ChannelError, WorkerSocket};
 use crate::wire::Violation;
 
-/// Takes in memory, whose descriptor has come with this, as the message about memory of this number.
+/// Adds memory, whose descriptor has come with this, as the message about memory of this number.
 pub(super) fn add(end: &mut WorkerSocket, head: &SegmentHead, message: u64) -> Result<(), ChannelError> {
     failpoints::reached(Point::MemoryCome);
     let memory = end.descriptor().ok_or_else(|| Violation::new("memory came without its descriptor"))?;

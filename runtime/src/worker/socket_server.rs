@@ -57,7 +57,7 @@ pub(super) fn serve_one(
         if let Some(chunk) = server.inbox.waiting.pop_front() {
             server.sender.send(&wire::begun(chunk.header.id))?;
             server.begin_grants(&chunk)?;
-            // The frame of a crash must not stand inside of another: while this one is sent, no task is told to be running.
+            // The frame of a crash must not stand inside of another: while this one is sent, no task is recorded as running.
             let SocketServer { sender, running, .. } = &server;
             let (sender, running) = (Arc::clone(sender), Arc::clone(running));
             let tell = || {
@@ -143,7 +143,7 @@ impl SocketServer {
         Ok(true)
     }
 
-    /// Takes in what has arrived, without waiting.
+    /// Handles what has arrived, without waiting.
     fn poll(&mut self) -> Result<(), ChannelError> {
         while self.end.poll()? {
             self.wait()?;
@@ -151,7 +151,7 @@ impl SocketServer {
         Ok(())
     }
 
-    /// Takes in what the tasks of a chunk are granted, in the place of what those of the one before were.
+    /// Records what the tasks of a chunk are granted, in the place of what those of the one before were.
     fn begin_grants(&mut self, chunk: &WaitingChunk) -> Result<(), ChannelError> {
         self.has_grants = !chunk.grants.is_empty();
         if !shared::begin_grants(&chunk.grants, chunk.messages) {
@@ -194,7 +194,7 @@ impl SocketServer {
         Ok(())
     }
 
-    /// Runs the first of some tasks; gives how many bytes it has, and what its result is. `on_decoded` is called when it has its
+    /// Runs the first of some tasks; returns how many bytes it has, and what its result is. `on_decoded` is called when it has its
     /// arguments.
     fn run_task(
         &mut self,
@@ -203,7 +203,7 @@ impl SocketServer {
         tasks: &[u8],
         on_decoded: Option<&dyn Fn()>,
     ) -> Result<(usize, Status), ChannelError> {
-        // How far a task has come is told by messages here.
+        // How far a task has come is reported by messages here.
         let [begun, finished, revoked] = [const { AtomicU64::new(0) }; 3];
         let progress =
             TaskProgress { begun: &begun, finished: &finished, revoked: &revoked, count: Finished::default() };
@@ -241,7 +241,7 @@ impl SocketServer {
     }
 }
 
-/// Takes a message in; what is given back tells of memory that has come.
+/// Handles a message; what is given back tells of memory that has come.
 fn handle_message(message: ToWorker<'_>, inbox: &mut Inbox) -> Result<Option<SegmentHead>, ChannelError> {
     let Inbox { waiting, revoked, grants, messages } = inbox;
     match message {

@@ -55,7 +55,7 @@ fn tell(why: &str) {
 /// The channel, as the thread that watches it knows it. A task may close the descriptor, and open something else in its place.
 struct Channel {
     socket: UnixStream,
-    /// Learnt before a task can run; none where the system does not tell it.
+    /// Learnt before a task can run; none where the system does not report it.
     identity: Option<FileIdentity>,
 }
 
@@ -122,7 +122,7 @@ fn enter(parent: u32, role: Role, folder: Folder, leave: fn()) -> io::Result<Cha
     Ok(channel)
 }
 
-/// Says hello and serves; gives the exit code.
+/// Says hello and serves; returns the exit code.
 fn serve(
     end: WorkerSocket,
     ring: Option<WorkerRing>,
@@ -164,7 +164,7 @@ impl Channel {
     /// not end the worker, the worker looks whose child it is.
     ///
     /// A task may close the descriptor before this thread polls it, or while a signal interrupts the poll. That is no end of the parent:
-    /// the results of the task still stand in the memory, and what is left to watch is whose child this is.
+    /// the results of the task are still in the memory, and what is left to watch is whose child this is.
     fn watch(&self, parent: u32) -> ! {
         let Self { socket, identity } = self;
         let is_child = parent_id() == parent;

@@ -87,7 +87,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         self.slow_input = started.elapsed() > READ_TIME;
     }
 
-    /// Reads up to so many rows into one block, and sends them; tells whether more may be read now.
+    /// Reads up to so many rows into one block, and sends them; returns whether more may be read now.
     fn write_chunk(&mut self, most: usize, started: Instant) -> bool {
         let head = ChunkHead {
             function: F::__registration().index() | if F::__SENDS_OUTPUT { 0 } else { DROPS_OUTPUT },
@@ -122,7 +122,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         false
     }
 
-    /// Reads up to so many rows, and writes them one behind the other. One that finds no room stands in `spill` then.
+    /// Reads up to so many rows, and writes them one behind the other. One that finds no room is in `spill` then.
     fn write_all(&mut self, room: &mut [u8], spill: &mut Vec<u8>, most: usize, started: Instant) -> EncodedRows {
         let chunk_end = CHUNK_BYTES.min(WINDOW_BYTES.saturating_sub(self.outstanding_bytes));
         let mut all = EncodedRows { count: 0, end: 0, then: NextAction::GoOn };
@@ -177,7 +177,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         EncodedRows { count, end, then }
     }
 
-    /// Tells how many rows were written, and where they end, after each.
+    /// Returns how many rows were written, and where they end, after each.
     #[inline(always)]
     fn write_rows_until(&mut self, sink: Sink<'_>, limits: RowLimits, written: &mut (u32, usize)) -> NextAction {
         let bytes_max = self.shared.frame_bytes_max() - OVERHEAD_BYTES;
@@ -230,7 +230,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     /// Sends one task that found no room in the arena.
     fn send_alone(&mut self, head: ChunkHead, bytes: Vec<u8>, sharing: Sharing) {
         let length = bytes.len();
-        // Rows before it may stand in the same room.
+        // Rows before it may be in the same room.
         self.stage.note_chunk(CHUNK_BYTES + length);
         match self.shared.arena().block_of_row(bytes) {
             Ok(block) => self.push(Chunk::new(head, 1, block, length), sharing),

@@ -69,7 +69,7 @@ impl Scheduler {
         Some(Assignment { slot, chunk, claim_batch: 1 })
     }
 
-    /// Takes in the result of such a call.
+    /// Handles the result of such a call.
     pub(super) fn on_hook_results(&mut self, slot: Slot, hook: Hook, taken: ResultBatch) -> Result<(), Violation> {
         let worker = &mut self.workers[slot];
         if taken.count == 0 {
@@ -87,7 +87,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Takes in that a worker is gone that may have been to run such a call; this is why, if it was running it.
+    /// Records that a worker is gone that may have been to run such a call; this is why, if it was running it.
     pub(super) fn hook_lost(&mut self, slot: Slot, worker: &mut Worker, error: Option<TaskErrorKind>) {
         self.hooks.due.retain(|(due, _)| *due != slot);
         let running = worker.hook.and_then(|hook| Some((hook, worker.chunks.pop_front()?)));

@@ -5,7 +5,7 @@ use crate::pool::chunk_size::Revocation;
 use crate::wire::Violation;
 
 impl Scheduler {
-    /// Takes in that the last `count` tasks of a worker were taken back from it: they wait for another.
+    /// Records that the last `count` tasks of a worker were taken back from it: they wait for another.
     pub(in crate::pool) fn reclaimed(&mut self, slot: Slot, count: usize) {
         self.line_up_last(slot, count, 1);
         let worker = &self.workers[slot];
@@ -41,7 +41,7 @@ impl Scheduler {
         self.revocation == Revocation::Supported && self.workers.get(slot).is_some_and(is_in_recall)
     }
 
-    /// Takes in that a worker begins nothing more of the chunks that it holds.
+    /// Records that a worker begins nothing more of the chunks that it holds.
     pub(in crate::pool) fn returned(&mut self, slot: Slot) -> Result<(), Violation> {
         let worker = &mut self.workers[slot];
         if !worker.revoked {

@@ -63,12 +63,12 @@ impl Scheduler {
         backlog.remove(place).map(|chunk| chunk.not_begun(error.clone()))
     }
 
-    /// Takes in what the task has printed that a worker was running when it ended, or is ended.
+    /// Handles what the task has printed that a worker was running when it ended, or is ended.
     pub(in crate::pool) fn printed(&mut self, slot: Slot, printed: Option<Box<Printed>>) {
         self.workers[slot].printed = printed;
     }
 
-    /// Takes in that workers hold chunks of a call no more; gives those that are to be killed for them, or to begin nothing more of
+    /// Records that workers hold chunks of a call no more; returns those that are to be killed for them, or to begin nothing more of
     /// them. A worker that has yet to tell that it does not run what was recalled has none, and is left alone.
     fn detach_from_call(&mut self, mut held: Vec<Slot>, on_cancel: OnCancel) -> Vec<Slot> {
         held.iter().for_each(|&slot| self.workers[slot].call = None);
@@ -87,7 +87,7 @@ impl Scheduler {
         held
     }
 
-    /// Takes in that a worker is gone. If it had begun its next task, that gets this error; without one, it goes with its
+    /// Records that a worker is gone. If it had begun its next task, that gets this error; without one, it goes with its
     /// call, and where the call allows it and it died by itself, it is executed again, alone. The tasks behind it move on, in
     /// halves of their chunks. Had it begun more than one, to give their results together, they all get the error, the last first,
     /// which was running. If it had begun none, its first task is suspected at most (rule 9).
@@ -150,7 +150,7 @@ impl Scheduler {
         held.chain(std::mem::take(&mut worker.lent)).collect()
     }
 
-    /// Fails every open call; tells whether there was one.
+    /// Fails every open call; returns whether there was one.
     pub(in crate::pool) fn fail_calls(&mut self, failure: &CallFailure) -> bool {
         for call in self.calls.values_mut() {
             call.failure.get_or_insert_with(|| failure.clone());

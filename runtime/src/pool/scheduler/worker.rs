@@ -33,7 +33,7 @@ pub(super) struct Worker {
     pub(super) is_draining: bool,
     /// Its unclaimed tasks were taken back, because it is at a task for long. It gets nothing behind that task.
     pub(super) is_stalled: bool,
-    /// It was asked to begin nothing more, and has not told of all that it had.
+    /// It was asked to begin nothing more, and has not reported all that it had.
     pub(super) revoked: bool,
     /// The initializer or finalizer that it runs, if it runs one.
     pub(super) hook: Option<Hook>,
@@ -63,7 +63,7 @@ impl Worker {
         WorkerIdentity { slot, pid: self.pid }
     }
 
-    /// Takes in that it has not begun so many tasks.
+    /// Records that it has not begun so many tasks.
     pub(super) fn give_back(&mut self, tasks: usize) {
         if !self.is_draining {
             self.quota = self.quota.map(|quota| quota + tasks);

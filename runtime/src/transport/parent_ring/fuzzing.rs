@@ -87,7 +87,7 @@ pub(crate) fn fuzz(bytes: &[u8]) {
     }
 }
 
-/// Gives how many results were taken, and whether a recall is over.
+/// Returns how many results were taken, and whether a recall is over.
 fn take(parent_ring: &mut ParentRing) -> (u32, bool) {
     let Ok(Some((mut taken, _))) = parent_ring.take() else {
         return (0, false);

@@ -26,7 +26,7 @@ pub(super) struct Recall {
 }
 
 impl ParentRing {
-    /// Recalls what the worker has claimed and not begun, where all its tasks are claimed; gives how many they are, if it
+    /// Recalls what the worker has claimed and not begun, where all its tasks are claimed; returns how many they are, if it
     /// could. Then the worker begins nothing more, and must be given nothing before [`ResultBatch`] says that the recall is over.
     pub(in super::super) fn recall(&mut self) -> Result<Option<u32>, Violation> {
         let (claimed, open) = self.load()?;
