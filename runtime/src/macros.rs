@@ -275,19 +275,7 @@ macro_rules! pool_map {
 ///
 /// # Errors
 ///
-/// The errors of the call as a whole:
-/// - iterators of different length ([`is_length_mismatch`](crate::Error::is_length_mismatch)), or all of them endless
-///   ([`is_endless`](crate::Error::is_endless));
-/// - an option without meaning, such as `chunk_size = 0` ([`is_invalid_option`](crate::Error::is_invalid_option));
-/// - a `deadline` that passed before all input was read ([`is_deadline`](crate::Error::is_deadline));
-/// - a pool that was shut down ([`is_closed`](crate::Error::is_closed)), or that another process made, of which this one is a fork
-///   ([`is_forked`](crate::Error::is_forked));
-/// - a program without [`init`](crate::init) ([`is_not_initialized`](crate::Error::is_not_initialized)), or pools more than 4 levels
-///   deep inside tasks ([`is_nested_too_deep`](crate::Error::is_nested_too_deep));
-/// - workers that could not be started ([`is_start_failure`](crate::Error::is_start_failure)), before any result was there. Later
-///   the tasks that are left fail with [`NotStarted`](crate::TaskErrorKind::NotStarted).
-///
-/// A failed task is an `Err` in the list.
+/// [The errors of the call as a whole](crate::Error#errors-of-a-call-as-a-whole). A failed task is an `Err` in the list.
 ///
 /// # Worker death
 ///

@@ -12,6 +12,20 @@ use super::{SyncError, TaskError, TaskErrorKind};
 /// [`source`](std::error::Error::source). `{error:#}` adds the chain of sources to the line, as anyhow does. The `Debug` text has each
 /// source on a line of its own, because a `main` that returns the error prints that text.
 ///
+/// # Errors of a call as a whole
+///
+/// Beside the failures of its tasks, a map returns an error if:
+/// - its iterators have different lengths ([`is_length_mismatch`](Self::is_length_mismatch)), or a map that collects its results has
+///   endless ones only ([`is_endless`](Self::is_endless));
+/// - an option has a value that is not allowed, such as `chunk_size = 0` ([`is_invalid_option`](Self::is_invalid_option));
+/// - its `deadline` passed before all input was read ([`is_deadline`](Self::is_deadline));
+/// - no worker could be started ([`is_start_failure`](Self::is_start_failure)) before it had a result. Later the tasks that are left
+///   fail with [`NotStarted`](TaskErrorKind::NotStarted);
+/// - its pool was closed or shut down ([`is_closed`](Self::is_closed)), or belongs to another process, of which this one is a fork
+///   ([`is_forked`](Self::is_forked));
+/// - the program did not run [`init`](crate::init) ([`is_not_initialized`](Self::is_not_initialized)), or the map is in a task of a
+///   pool that is itself in a task, 4 levels deep ([`is_nested_too_deep`](Self::is_nested_too_deep)).
+///
 /// # Examples
 ///
 /// ```

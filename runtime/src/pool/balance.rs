@@ -46,8 +46,11 @@ impl PoolState {
         let Some((_, patience, holders)) = self.scheduler.holders_before_next() else {
             return;
         };
-        let since = |slot: &Slot| self.slots[*slot].worker.as_ref().map(WorkerProcess::gets_on_since);
-        let Some(slot) = holders.into_iter().min_by_key(since) else {
+        let now = Instant::now();
+        let silence = |slot: &Slot| {
+            self.slots[*slot].worker.as_ref().map(|worker| worker.result_clock.silence(worker.given, now))
+        };
+        let Some(slot) = holders.into_iter().max_by_key(silence) else {
             return;
         };
         self.take_back_stalled(slot, patience);
@@ -59,7 +62,7 @@ impl PoolState {
     fn take_back_stalled(&mut self, slot: Slot, patience: StallEvidence) {
         self.on_channel(slot, |worker, scheduler| {
             let load = worker.channel.load()?;
-            if load.claimed > 0 && load.claimed + load.open > 1 && worker.is_stalled(patience) {
+            if load.claimed > 0 && load.claimed + load.open > 1 && worker.is_stalled(patience, Instant::now()) {
                 worker.take_back(slot, scheduler, u32::MAX)?;
                 worker.recall(slot, scheduler)?;
                 scheduler.stalled(slot);
@@ -91,15 +94,17 @@ impl PoolState {
     /// Takes back tasks of a call for each worker that is free, from the worker that has the most (rule 6 of the scheduler);
     /// tells whether one was given some.
     pub(super) fn rebalance(&mut self, call: CallId) -> bool {
+        // Each round makes a free worker busy, and no busy one free: a task that was given since this moment stays where it is,
+        // however long a round takes. Else two workers that are dead, and not reaped yet, would get one task in turn without an end.
+        let now = Instant::now();
         let mut any = false;
-        // Each round makes a free worker busy, and no busy one free: a task that was given just now stays where it is.
-        while self.rebalance_once(call) {
+        while self.rebalance_once(call, now) {
             any = true;
         }
         any
     }
 
-    fn rebalance_once(&mut self, call: CallId) -> bool {
+    fn rebalance_once(&mut self, call: CallId, now: Instant) -> bool {
         if !self.scheduler.is_short_of_chunks(call) {
             return false;
         }
@@ -108,7 +113,7 @@ impl PoolState {
         for slot in self.scheduler.workers_of(call).to_vec() {
             self.on_channel(slot, |worker, _| {
                 let Load { claimed, open } = worker.channel.load()?;
-                let is_stalled = worker.is_stalled(StallEvidence::Since(STALL_AFTER));
+                let is_stalled = worker.is_stalled(StallEvidence::Since(STALL_AFTER), now);
                 // A worker that is about to wake keeps what it will begin; it may be stopped if it does not for long.
                 let spare = if claimed == 0 && !is_stalled { open.saturating_sub(1) } else { open };
                 if spare > most {
@@ -134,15 +139,12 @@ impl PoolState {
 }
 
 impl WorkerProcess {
-    /// When it has given its last result, or was given something when it had nothing.
-    fn gets_on_since(&self) -> Instant {
-        self.result_clock.last.max(self.given)
-    }
-
-    /// Whether it is at a task for long.
-    fn is_stalled(&self, patience: StallEvidence) -> bool {
+    /// Whether it is at a task for long. Without watching it, that is as it was `now`.
+    fn is_stalled(&self, patience: StallEvidence, now: Instant) -> bool {
         match patience {
-            StallEvidence::Since(limit) => !self.channel.has_results() && self.gets_on_since().elapsed() > limit,
+            StallEvidence::Since(limit) => {
+                !self.channel.has_results() && self.result_clock.silence(self.given, now) > limit
+            }
             StallEvidence::Watched(time) => {
                 let progress_stamp = self.channel.progress_stamp();
                 let started = Instant::now();

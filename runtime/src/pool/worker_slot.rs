@@ -1,6 +1,6 @@
 //! One place in the pool, and the process that holds it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::scheduler::{Scheduler, Slot};
 use super::timers::TaskTimer;
@@ -161,9 +161,32 @@ fn apply(
 }
 
 impl ResultClock {
+    /// How long it is, at `now`, since the worker gave its last result, or was `given` something when it had nothing. What came after
+    /// `now` counts as no time: so a caller that acts on one look at all workers is not misled by how long the acting takes.
+    pub(super) fn silence(&self, given: Instant, now: Instant) -> Duration {
+        now.saturating_duration_since(self.last.max(given))
+    }
+
     fn on_results(&mut self, slot: Slot, scheduler: &mut Scheduler, taken: ResultBatch) -> Result<(), ChannelError> {
         let is_task = !scheduler.is_hooked(slot);
         *self = Self { any: self.any || is_task, last: Instant::now() };
         Ok(scheduler.on_results(slot, taken)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_was_given_a_task_after_a_look_is_not_silent_in_it() {
+        let last = Instant::now();
+        let clock = ResultClock { any: true, last };
+        let at = |millis| last + Duration::from_millis(millis);
+        assert_eq!(clock.silence(last, at(5)), Duration::from_millis(5));
+        assert_eq!(clock.silence(at(2), at(5)), Duration::from_millis(3), "it had nothing before");
+        // However late the acting ends: two dead workers would be given one task in turn for ever.
+        assert_eq!(clock.silence(at(100), at(5)), Duration::ZERO);
+        assert_eq!(ResultClock { any: false, last: at(100) }.silence(last, at(5)), Duration::ZERO);
     }
 }
