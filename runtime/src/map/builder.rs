@@ -171,7 +171,7 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
             let place = gathered.place(batch.next_index(), batch.len());
             let mut bytes_in_all = 0;
             loop {
-                bytes_in_all += batch.outputs::<F>(|output| place.push(of_output(output)));
+                bytes_in_all += batch.outputs::<F>(usize::MAX, |output| place.push(of_output(output)));
                 let Some(((_, outcome), bytes)) = batch.next::<F>() else {
                     break;
                 };

@@ -175,6 +175,47 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         next
     }
 
+    /// The next batch of tasks that have their outcomes, in any order; none after the last. They count against the window until each is
+    /// [`given`](Self::given), and the batch [ends](Self::end_batch). A failure of the call comes after the outcomes.
+    pub(super) fn next_batch_lazily(&mut self) -> Result<Option<ResultDecoder>> {
+        self.check_process()?;
+        if std::mem::replace(&mut self.in_foreign_code, true) {
+            return Ok(None);
+        }
+        let next = loop {
+            if let Some(batch) = self.ready.pop_front() {
+                break Ok(Some(batch));
+            }
+            match self.is_over() {
+                Ok(false) => self.step(),
+                Ok(true) => break Ok(None),
+                Err(failure) => break Err(failure),
+            }
+        };
+        self.in_foreign_code = false;
+        next
+    }
+
+    /// One more task, and so many bytes, have been given to a caller who may take long over each: the workers are looked after now
+    /// and then.
+    #[inline]
+    pub(super) fn given(&mut self, bytes: usize) {
+        self.yielded(bytes);
+        self.since_look += 1;
+        // The clock takes as long as several short tasks.
+        if self.since_look.is_power_of_two() || self.since_look.is_multiple_of(LOOK_TASKS) {
+            self.look_after_workers();
+        }
+    }
+
+    #[cold]
+    fn look_after_workers(&mut self) {
+        if self.last_step.elapsed() > TOP_UP_INTERVAL && !std::mem::replace(&mut self.in_foreign_code, true) {
+            self.top_up();
+            self.in_foreign_code = false;
+        }
+    }
+
     fn advance(&mut self, late: ErrorTiming) -> Result<Option<(Indexed<F::Output>, usize)>> {
         loop {
             if late == ErrorTiming::Now
@@ -394,7 +435,8 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         }
     }
 
-    fn end_batch(&self, mut batch: ResultDecoder) {
+    /// All outcomes of a batch have been taken.
+    pub(super) fn end_batch(&self, mut batch: ResultDecoder) {
         if let Some((worker, what)) = batch.fault() {
             self.shared.quarantine(worker, what);
         }

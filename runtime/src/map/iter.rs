@@ -1,13 +1,84 @@
 //! The lazy maps as iterators.
+//!
+//! Results stay encoded until their turn has come, but for a few: decoding is cheapest in a loop, so outputs are decoded as many at
+//! once as are [`BLOCK_TASKS`], or [`BLOCK_BYTES`].
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::iter::FusedIterator;
 
 use super::columns::Columns;
 use super::engine::{Engine, ErrorTiming};
-use super::results::Indexed;
+use super::results::{Indexed, ResultDecoder};
 use crate::error::{Error, TaskError};
 use crate::functions::WorkerFn;
+
+/// So many outputs are decoded at once, at most.
+const BLOCK_TASKS: usize = 64;
+/// Outputs are decoded before their turn while they take no more than this together.
+const BLOCK_BYTES: usize = 16 << 10;
+
+/// Gives out the outcomes of one batch after another.
+struct BatchReader<F: WorkerFn> {
+    batch: Option<ResultDecoder>,
+    /// The index of the next outcome of the batch.
+    next_index: usize,
+    /// The outputs from there on that are decoded, and the bytes that they count for together.
+    outputs: VecDeque<F::Output>,
+    bytes: usize,
+}
+
+impl<F: WorkerFn> BatchReader<F> {
+    fn new() -> Self {
+        Self { batch: None, next_index: 0, outputs: VecDeque::new(), bytes: 0 }
+    }
+
+    /// Goes on with this batch. The one before has ended.
+    fn begin(&mut self, batch: ResultDecoder) {
+        self.next_index = batch.next_index();
+        self.batch = Some(batch);
+    }
+
+    /// Drops what another process was given: this one is a fork.
+    fn clear(&mut self) {
+        self.batch = None;
+        self.outputs.clear();
+    }
+
+    /// Takes the next output, if it is decoded.
+    #[inline]
+    fn pop<A: Columns>(&mut self, engine: &mut Engine<F, A>) -> Option<(usize, F::Output)> {
+        if !engine.is_here() {
+            return None;
+        }
+        let output = self.outputs.pop_front()?;
+        let index = self.next_index;
+        self.next_index += 1;
+        let bytes = if self.outputs.is_empty() { std::mem::take(&mut self.bytes) } else { 0 };
+        engine.given(bytes);
+        Some((index, output))
+    }
+
+    /// Takes the next outcome of the batch, and decodes what comes with it; none if there is no batch, or no outcome left of it.
+    #[inline(never)]
+    fn next<A: Columns>(&mut self, engine: &mut Engine<F, A>) -> Option<Indexed<F::Output>> {
+        let batch = self.batch.as_mut()?;
+        let most = batch.fitting(BLOCK_BYTES).min(BLOCK_TASKS);
+        let outputs = &mut self.outputs;
+        self.bytes = batch.outputs::<F>(most, |output| outputs.push_back(output));
+        if let Some((index, output)) = self.pop(engine) {
+            return Some((index, Ok(output)));
+        }
+        if let Some((indexed, bytes)) = self.batch.as_mut().and_then(ResultDecoder::next::<F>) {
+            self.next_index = indexed.0 + 1;
+            engine.given(bytes);
+            return Some(indexed);
+        }
+        if let Some(batch) = self.batch.take() {
+            engine.end_batch(batch);
+        }
+        None
+    }
+}
 
 /// Iterates over the results of a map, in order. [`pool_iter!`](crate::pool_iter) returns it.
 ///
@@ -16,53 +87,96 @@ use crate::functions::WorkerFn;
 pub struct PoolIter<F: WorkerFn, A> {
     /// None once the last item was given.
     engine: Option<Engine<F, A>>,
-    /// The results from the next index on; none where a task is not done yet.
-    early: VecDeque<Option<Early<F::Output>>>,
     next_index: usize,
+    /// The batch whose turn it is, and those whose turn has not come, by their first index.
+    reader: BatchReader<F>,
+    waiting: BTreeMap<usize, ResultDecoder>,
+    /// Where tasks may be executed again, and so leave gaps in their batches: the results from the next index on; none where a task
+    /// is not done yet.
+    early: VecDeque<Option<Early<F::Output>>>,
 }
 
 /// An outcome that waits for its turn, and its bytes.
 type Early<T> = (Result<T, TaskError>, usize);
 
-impl<F: WorkerFn, A> PoolIter<F, A> {
+impl<F: WorkerFn, A: Columns> PoolIter<F, A> {
     pub(super) fn new(engine: Engine<F, A>) -> Self {
-        Self { engine: Some(engine), early: VecDeque::new(), next_index: 0 }
+        let (reader, waiting, early) = (BatchReader::new(), BTreeMap::new(), VecDeque::new());
+        Self { engine: Some(engine), next_index: 0, reader, waiting, early }
     }
 
-    fn keep(&mut self, (index, outcome): Indexed<F::Output>, bytes: usize) {
-        let place = index - self.next_index;
-        if self.early.len() <= place {
-            self.early.resize_with(place + 1, || None);
+    /// The next item, where it is not decoded yet.
+    fn next_item(&mut self) -> Result<Option<Result<F::Output, TaskError>>, Error> {
+        let Some(engine) = &mut self.engine else {
+            return Ok(None);
+        };
+        if engine.executes_again() {
+            return next_early(engine, &mut self.early, &mut self.next_index);
         }
-        self.early[place] = Some((outcome, bytes));
+        if !engine.is_here() {
+            // Results that came before the fork belong to the parent.
+            self.reader.clear();
+            self.waiting.clear();
+        }
+        loop {
+            if let Some((index, outcome)) = self.reader.next(engine) {
+                self.next_index = index + 1;
+                return Ok(Some(outcome));
+            }
+            while !self.waiting.contains_key(&self.next_index) {
+                let Some(batch) = engine.next_batch_lazily()? else {
+                    return Ok(None);
+                };
+                self.waiting.insert(batch.next_index(), batch);
+            }
+            self.waiting.remove(&self.next_index).into_iter().for_each(|batch| self.reader.begin(batch));
+        }
+    }
+}
+
+/// The next item in order, out of outcomes that come one by one.
+fn next_early<F: WorkerFn, A: Columns>(
+    engine: &mut Engine<F, A>,
+    early: &mut VecDeque<Option<Early<F::Output>>>,
+    next_index: &mut usize,
+) -> Result<Option<Result<F::Output, TaskError>>, Error> {
+    loop {
+        if !engine.is_here() {
+            early.clear();
+        }
+        if let Some(Some(_)) = early.front() {
+            let next = early.pop_front().flatten();
+            *next_index += 1;
+            return Ok(next.map(|(outcome, bytes)| {
+                engine.yielded(bytes);
+                outcome
+            }));
+        }
+        let Some(((index, outcome), bytes)) = engine.next(ErrorTiming::AfterResults)? else {
+            return Ok(None);
+        };
+        let place = index - *next_index;
+        if early.len() <= place {
+            early.resize_with(place + 1, || None);
+        }
+        early[place] = Some((outcome, bytes));
     }
 }
 
 impl<F: WorkerFn, A: Columns> Iterator for PoolIter<F, A> {
     type Item = Result<F::Output, Error>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let engine = self.engine.as_mut()?;
-            if !engine.is_here() {
-                // Results that came before the fork belong to the parent.
-                self.early.clear();
-            }
-            if let Some(Some(_)) = self.early.front() {
-                let (outcome, bytes) = self.early.pop_front().flatten()?;
-                engine.yielded(bytes);
-                self.next_index += 1;
-                return Some(outcome.map_err(Error::from));
-            }
-            match engine.next(ErrorTiming::AfterResults) {
-                Ok(Some((indexed, bytes))) => self.keep(indexed, bytes),
-                Ok(None) => self.engine = None,
-                Err(error) => {
-                    self.engine = None;
-                    return Some(Err(error));
-                }
-            }
+        if let Some((index, output)) = self.reader.pop(self.engine.as_mut()?) {
+            self.next_index = index + 1;
+            return Some(Ok(output));
         }
+        let next = self.next_item();
+        if !matches!(next, Ok(Some(_))) {
+            self.engine = None;
+        }
+        next.map(|outcome| outcome.map(|outcome| outcome.map_err(Error::from))).unwrap_or_else(|error| Some(Err(error)))
     }
 }
 
@@ -77,28 +191,52 @@ impl<F: WorkerFn, A: Columns> FusedIterator for PoolIter<F, A> {}
 pub struct PoolIterUnordered<F: WorkerFn, A> {
     /// None once the last item was given.
     engine: Option<Engine<F, A>>,
+    reader: BatchReader<F>,
 }
 
-impl<F: WorkerFn, A> PoolIterUnordered<F, A> {
+impl<F: WorkerFn, A: Columns> PoolIterUnordered<F, A> {
     pub(super) fn new(engine: Engine<F, A>) -> Self {
-        Self { engine: Some(engine) }
+        Self { engine: Some(engine), reader: BatchReader::new() }
+    }
+
+    /// The next item, where it is not decoded yet.
+    fn next_item(&mut self) -> Result<Option<Indexed<F::Output>>, Error> {
+        let Some(engine) = &mut self.engine else {
+            return Ok(None);
+        };
+        if engine.executes_again() {
+            return engine.next_any(ErrorTiming::AfterResults);
+        }
+        if !engine.is_here() {
+            self.reader.clear();
+        }
+        loop {
+            if let Some(next) = self.reader.next(engine) {
+                return Ok(Some(next));
+            }
+            let Some(batch) = engine.next_batch_lazily()? else {
+                return Ok(None);
+            };
+            self.reader.begin(batch);
+        }
     }
 }
 
 impl<F: WorkerFn, A: Columns> Iterator for PoolIterUnordered<F, A> {
     type Item = Result<(usize, F::Output), Error>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        match self.engine.as_mut()?.next_any(ErrorTiming::AfterResults) {
-            Ok(Some((index, outcome))) => Some(outcome.map(|output| (index, output)).map_err(Error::from)),
-            Ok(None) => {
-                self.engine = None;
-                None
-            }
-            Err(error) => {
-                self.engine = None;
-                Some(Err(error))
-            }
+        if let Some(next) = self.reader.pop(self.engine.as_mut()?) {
+            return Some(Ok(next));
+        }
+        let next = self.next_item();
+        if !matches!(next, Ok(Some(_))) {
+            self.engine = None;
+        }
+        match next {
+            Ok(next) => next.map(|(index, outcome)| outcome.map(|output| (index, output)).map_err(Error::from)),
+            Err(error) => Some(Err(error)),
         }
     }
 }

@@ -70,7 +70,7 @@ impl<F: WorkerFn, A: Columns> Map<'_, F, A> {
         {
             let mut bytes_in_all = 0;
             loop {
-                bytes_in_all += batch.outputs::<Silent<F>>(|()| ());
+                bytes_in_all += batch.outputs::<Silent<F>>(usize::MAX, |()| ());
                 let Some(((_, outcome), bytes)) = batch.next::<Silent<F>>() else {
                     break;
                 };
@@ -100,7 +100,7 @@ fn fold<F: WorkerFn, A: Columns, T>(
         let (start, count) = (batch.next_index(), batch.len());
         let (mut folded, mut bytes_in_all) = (None, 0);
         loop {
-            bytes_in_all += batch.outputs::<F>(|output| ranges.push(&mut folded, of_output(output)));
+            bytes_in_all += batch.outputs::<F>(usize::MAX, |output| ranges.push(&mut folded, of_output(output)));
             let Some(((_, outcome), bytes)) = batch.next::<F>() else {
                 break;
             };

@@ -75,15 +75,24 @@ impl ResultDecoder {
         self.next_index
     }
 
+    /// How many of the outputs that come next take about so many bytes: one at least.
+    pub(super) fn fitting(&self, bytes: usize) -> usize {
+        let Outcomes::Records(records) = &self.outcomes else {
+            return 1;
+        };
+        let each = records.bytes_left() / self.left.max(1);
+        (bytes / each.max(1)).max(1)
+    }
+
     /// How many are left.
     pub(super) fn len(&self) -> usize {
         self.left
     }
 
-    /// Hands over the outputs that come next, up to the first task that has none in one piece; returns the bytes that they and
-    /// their arguments took. It is [`next`](Self::next) for many, without what only a failed task needs.
+    /// Hands over the outputs that come next, `most` at most, up to the first task that has none in one piece; returns the bytes that
+    /// they and their arguments took. It is [`next`](Self::next) for many, without what only a failed task needs.
     #[inline]
-    pub(super) fn outputs<F: WorkerFn>(&mut self, mut give: impl FnMut(F::Output)) -> usize {
+    pub(super) fn outputs<F: WorkerFn>(&mut self, most: usize, mut give: impl FnMut(F::Output)) -> usize {
         let Outcomes::Records(records) = &mut self.outcomes else {
             return 0;
         };
@@ -92,9 +101,10 @@ impl ResultDecoder {
         }
         let (before, had) = (records.taken(), self.left);
         let (mut left, mut at, mut is_decoding) = (had, before, false);
+        // The last is left to `next`, which also takes what should not be there.
+        let stays = had.saturating_sub(most).max(1);
         let caught = catch_unwind(AssertUnwindSafe(|| {
-            // The last is left to `next`, which also takes what should not be there.
-            while left > 1 {
+            while left > stays {
                 at = records.taken();
                 let Some(output) = records.next_output() else {
                     break;
