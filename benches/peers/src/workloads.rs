@@ -19,6 +19,7 @@ pub const WORKLOADS: &[Workload] = &[
     row("W1", "– to rayon over a range that need not be collected", "rayon-range", None),
     row("W2", "add(i64, i64), 10 million tasks, chunks by default", "rayon", Some(0.5)),
     row("W2", "– to rayon over a range that need not be collected", "rayon-range", None),
+    row("W2i", "W2 by `pool_iter!`, the results read one by one in order", "rayon", Some(1.2)),
     row("W3", "10 µs of CPU a task, chunks by default", "rayon", Some(1.02)),
     row("W3c", "10 µs of CPU a task, `chunk_size = 1`", "rayon", Some(1.02)),
     row("W4", "1 ms of CPU a task", "rayon", Some(1.03)),
@@ -62,6 +63,9 @@ pub fn libraries(workload: &str) -> Vec<&'static str> {
     if workload == "W8" {
         return ["crossmist", "procspawn", "poolmap"].into_iter().chain(PYTHON).collect();
     }
+    if workload == "W2i" {
+        return vec!["rayon", "poolmap", CROWDED];
+    }
     let mut libraries = vec!["rayon"];
     libraries.extend(match workload {
         "W1" | "W2" => &["rayon-range"][..],
@@ -82,7 +86,7 @@ pub fn tasks_of(workload: &str, library: &str) -> usize {
         "W1" if slow => 5_000,
         "W1" => 500_000,
         "W2" if slow => 2_000_000,
-        "W2" => 10_000_000,
+        "W2" | "W2i" => 10_000_000,
         "W3c" if slow => 5_000,
         "W3" | "W3c" => 50_000,
         "W4" => 500,

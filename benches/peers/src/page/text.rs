@@ -82,6 +82,7 @@ The input of rayon:
 
 - W1, W2: a map takes iterators. rayon gets the same two, which it has to collect before it can go parallel: \
 `xs.zip(ys).collect::<Vec<_>>().into_par_iter().map(..).collect::<Vec<_>>()`, in W1 with `.with_max_len(1)`.
+- W2i: the base is that of W2, whose results are a Vec by then. rayon has no iterator in order; the others were not measured.
 - W6: each task owns its block, so rayon clones it for each. The caller gets the blocks, takes their lengths and drops them; \
 poolmap's come from `pool_iter_unordered!`, one by one.
 - W7: slices that are sent are copies, so rayon's tasks own copies too: \

@@ -3,7 +3,7 @@
 use std::iter::repeat_n;
 use std::time::Duration;
 
-use poolmap::{Pool, SharedSlice, pool_iter_unordered, pool_map, worker};
+use poolmap::{Pool, SharedSlice, pool_iter, pool_iter_unordered, pool_map, worker};
 
 use crate::tasks::{self, rounds, timed};
 
@@ -47,6 +47,10 @@ pub fn run(pool: &Pool, workload: &str, n: usize) -> Result<Duration, &'static s
     Ok(match workload {
         "W1" => timed(|| pool_map!(in pool, add, 0..long, 0..long; chunk_size = 1).expect("no task fails")),
         "W2" => timed(|| pool_map!(in pool, add, 0..long, 0..long).expect("no task fails")),
+        "W2i" => timed(|| {
+            let sums = pool_iter!(in pool, add, 0..long, 0..long).expect("no task fails");
+            sums.map(|sum| sum.expect("no task fails")).fold(0, i64::wrapping_add)
+        }),
         "W3" => spun(vec![rounds(10.0); n]),
         "W3c" => {
             let all = vec![rounds(10.0); n];

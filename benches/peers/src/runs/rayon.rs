@@ -20,7 +20,7 @@ pub fn run(workload: &str, n: usize) -> Duration {
     };
     match workload {
         "W1" => added(n as i64, 1),
-        "W2" => added(n as i64, usize::MAX),
+        "W2" | "W2i" => added(n as i64, usize::MAX),
         "W3" => spun(vec![rounds(10.0); n], usize::MAX),
         "W3c" => spun(vec![rounds(10.0); n], 1),
         "W4" => spun(vec![rounds(1000.0); n], usize::MAX),
