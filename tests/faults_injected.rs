@@ -127,13 +127,23 @@ fn case(fault: &str, at: &str, workers: u32, chunk: u32, tokens: u32) -> String 
     format!("load={load} workers={workers} chunk={chunk} tasks={tasks} tokens={tokens} fault={fault}{more}")
 }
 
+/// Twelve programs at once, each with up to five workers, may have to share one processor that is busy already.
+const PROGRAM_TIME: Duration = Duration::from_secs(300);
+
+/// The guard of a test that runs many programs.
+fn patient_guard() -> common::Guard {
+    let guard = common::guard();
+    guard.allow(2 * PROGRAM_TIME);
+    guard
+}
+
 /// Runs some cases in one program, one after another.
 fn run(channel: &str, cases: &[String]) -> Vec<Came> {
     let folder = tempfile::tempdir().unwrap();
     let mut program = common::program(env!("CARGO_BIN_EXE_faulty"));
     // What a panic's backtrace holds takes long, and is not what these tests are about.
     program.arg(folder.path()).args(cases).env("POOLMAP_TRANSPORT", channel).env_remove("RUST_BACKTRACE");
-    let output = common::run(&mut program);
+    let output = common::run_within(PROGRAM_TIME, &mut program);
     let (stdout, stderr) = (common::text(&output.stdout), common::text(&output.stderr));
     assert!(output.status.success(), "{channel}: {}\n{stdout}\n{stderr}", output.status);
     let lines: Vec<&str> = stdout.lines().collect();
@@ -157,7 +167,7 @@ fn came(channel: &str, line: &str) -> Came {
 
 #[test]
 fn a_worker_killed_at_any_point_costs_the_task_that_it_was_running() {
-    let _guard = common::guard();
+    let _guard = patient_guard();
     let jobs = channels().into_iter().flat_map(|(channel, points)| points.iter().map(move |at| (channel, at)));
     for_each(jobs.collect(), |(channel, &(fault, at, times, cost))| {
         let cells = [1, 2, 5].into_iter().flat_map(|workers| [(workers, 0), (workers, 1)]);
@@ -183,7 +193,7 @@ fn a_worker_killed_at_any_point_costs_the_task_that_it_was_running() {
 
 #[test]
 fn any_other_end_at_a_point_costs_the_same() {
-    let _guard = common::guard();
+    let _guard = patient_guard();
     for (channel, points) in channels() {
         for_each(vec!["abort", "exit=3"], |end| {
             let tried = points.iter().filter(|(_, at, ..)| !at.contains("late"));
@@ -205,7 +215,7 @@ fn any_other_end_at_a_point_costs_the_same() {
 
 #[test]
 fn a_worker_that_stops_at_any_point_and_goes_on_costs_nothing() {
-    let _guard = common::guard();
+    let _guard = patient_guard();
     for (channel, points) in channels() {
         let stops = points.iter().filter_map(|(fault, at, ..)| Some((fault.strip_suffix("kill")?, *at)));
         // A stopped worker takes no processor.
@@ -219,7 +229,7 @@ fn a_worker_that_stops_at_any_point_and_goes_on_costs_nothing() {
 
 #[test]
 fn workers_that_get_on_may_die_without_end() {
-    let _guard = common::guard();
+    let _guard = patient_guard();
     for (channel, _) in channels() {
         let cases: Vec<String> = [1, 2]
             .into_iter()
@@ -238,7 +248,7 @@ fn workers_that_get_on_may_die_without_end() {
 
 #[test]
 fn workers_that_never_get_to_a_task_fail_the_call() {
-    let _guard = common::guard();
+    let _guard = patient_guard();
     for (channel, _) in channels() {
         let faults = ["entered:abort", "before-hello:abort", "after-hello:abort", "before-claim:abort"];
         let cases: Vec<String> = faults.iter().map(|fault| case(fault, "short", 2, 0, 40)).collect();
@@ -251,7 +261,7 @@ fn workers_that_never_get_to_a_task_fail_the_call() {
 
 #[test]
 fn workers_that_are_killed_before_they_get_to_a_task_cost_nothing() {
-    let _guard = common::guard();
+    let _guard = patient_guard();
     for (channel, _) in channels() {
         // Nothing tells a process's own SIGKILL from that of another.
         let faults = ["entered:kill", "before-hello:kill", "after-hello:kill", "before-claim:kill"];
@@ -264,7 +274,7 @@ fn workers_that_are_killed_before_they_get_to_a_task_cost_nothing() {
 
 #[test]
 fn a_parent_that_is_slow_at_any_point_loses_nothing() {
-    let _guard = common::guard();
+    let _guard = patient_guard();
     let points = [
         "entry",
         "assigned",
@@ -292,7 +302,7 @@ fn a_parent_that_is_slow_at_any_point_loses_nothing() {
 
 #[test]
 fn a_hello_that_another_thread_has_taken_is_no_end_of_a_worker() {
-    let _guard = common::guard();
+    let _guard = patient_guard();
     for_each(channels(), |(channel, _)| {
         // The driver has seen a worker's end, and is so slow to look after it that it finds the hello of the next one there; the
         // supervisor was woken by that hello, and comes later still.
@@ -311,7 +321,7 @@ fn stress_time() -> Duration {
 #[test]
 fn no_wake_up_is_lost_whatever_the_delays() {
     let guard = common::guard();
-    guard.allow(stress_time());
+    guard.allow(PROGRAM_TIME + stress_time());
     let started = Instant::now();
     let deaths: Vec<&str> = MEMORY.iter().map(|(fault, ..)| *fault).collect();
     let mut seed = 0;

@@ -196,11 +196,16 @@ pub(crate) fn program(path: &str) -> Command {
 
 /// Runs a program to its end, and kills it if it hangs.
 pub(crate) fn run(command: &mut Command) -> Output {
+    run_within(WATCHDOG / 2, command)
+}
+
+/// Runs a program to its end, and kills it if it takes longer than this.
+pub(crate) fn run_within(limit: Duration, command: &mut Command) -> Output {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let pid = child.id();
     let (done, waiting) = channel::<()>();
     let watchdog = std::thread::spawn(move || {
-        if waiting.recv_timeout(WATCHDOG / 2).is_err_and(|error| error == std::sync::mpsc::RecvTimeoutError::Timeout) {
+        if waiting.recv_timeout(limit).is_err_and(|error| error == std::sync::mpsc::RecvTimeoutError::Timeout) {
             kill(pid, "KILL");
         }
     });
