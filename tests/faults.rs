@@ -2,13 +2,14 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use common::{program, run, text};
 use nix::libc;
 use nix::sys::resource::{UsageWho, getrusage};
-use poolmap::{Pool, TaskErrorKind, pool_iter, pool_map, pool_try_map, worker};
+use poolmap::{Pool, TaskErrorKind, pool_iter, pool_iter_unordered, pool_map, pool_try_map, worker};
 
 /// Forks, and comes back in both processes.
 #[worker]
@@ -206,6 +207,36 @@ fn an_iterator_ends_where_its_input_panicked() {
     };
     assert_eq!(caught.downcast_ref::<String>().unwrap(), "no item 10");
     assert!(results.next().is_none() && results.next().is_none());
+    assert_eq!(pool_map!(in &pool, double, [1]).unwrap(), [2]);
+}
+
+#[poolmap::test]
+fn an_input_that_panics_while_results_are_at_hand_ends_the_iterator_as_well() {
+    let _guard = common::guard();
+    let pool = Pool::builder().workers(2).build().unwrap();
+    for is_ordered in [true, false] {
+        // More is read while the caller takes its time over results that are there, and are decoded in blocks.
+        let input = (0..).map(|x| if x < 300 { x } else { panic!("no item {x}") });
+        let mut results: Box<dyn Iterator<Item = usize>> = if is_ordered {
+            Box::new(pool_iter!(in &pool, double, input; chunk_size = 50, window = 200).unwrap().map(Result::unwrap))
+        } else {
+            let results = pool_iter_unordered!(in &pool, double, input; chunk_size = 50, window = 200).unwrap();
+            Box::new(results.map(|result| result.unwrap().1))
+        };
+        let mut given = BTreeSet::new();
+        let caught = loop {
+            std::thread::sleep(Duration::from_millis(1));
+            match catch_unwind(AssertUnwindSafe(|| results.next())) {
+                Ok(Some(result)) => assert!(given.insert(result), "{result} came twice"),
+                Ok(None) => panic!("the panic was swallowed"),
+                Err(panic) => break panic,
+            }
+        };
+        assert_eq!(caught.downcast_ref::<String>().unwrap(), "no item 300");
+        let is_first = given.iter().copied().eq((0..given.len()).map(|x| 2 * x));
+        assert!(!is_ordered || is_first, "a result is missing among those before");
+        assert!(results.next().is_none() && results.next().is_none(), "results behind a gap");
+    }
     assert_eq!(pool_map!(in &pool, double, [1]).unwrap(), [2]);
 }
 

@@ -4,6 +4,7 @@
 mod common;
 
 use std::panic::panic_any;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
 use poolmap::{
@@ -269,6 +270,44 @@ impl<'de> Deserialize<'de> for Touchy {
 #[worker]
 fn give(value: u8) -> Touchy {
     Touchy(value)
+}
+
+/// A number that panics when 10 is read for the first time.
+#[derive(Serialize, Debug, PartialEq)]
+struct TouchyOnce(u8);
+
+static IS_READ: AtomicBool = AtomicBool::new(false);
+
+impl<'de> Deserialize<'de> for TouchyOnce {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = u8::deserialize(deserializer)?;
+        assert!(value != 10 || IS_READ.swap(true, Ordering::Relaxed), "it is not read");
+        Ok(Self(value))
+    }
+}
+
+#[worker]
+fn give_once(value: u8) -> TouchyOnce {
+    TouchyOnce(value)
+}
+
+#[poolmap::test]
+fn a_deserialize_that_panics_is_asked_once_and_fails_its_own_task() {
+    let _guard = common::guard();
+    let pool = Pool::builder().workers(1).build().unwrap();
+    for is_ordered in [true, false] {
+        IS_READ.store(false, Ordering::Relaxed);
+        let mut outcomes: Vec<(usize, bool)> = if is_ordered {
+            let results = pool_iter!(in &pool, give_once, 0..100; chunk_size = 100).unwrap();
+            results.enumerate().map(|(index, result)| (index, result.is_ok())).collect()
+        } else {
+            let results = pool_iter_unordered!(in &pool, give_once, 0..100; chunk_size = 100).unwrap();
+            let index_of = |error: Error| (error.task().unwrap().index(), false);
+            results.map(|result| result.map_or_else(index_of, |(index, _)| (index, true))).collect()
+        };
+        outcomes.sort_unstable();
+        assert_eq!(outcomes, (0..100).map(|index| (index, index != 10)).collect::<Vec<_>>());
+    }
 }
 
 #[worker]

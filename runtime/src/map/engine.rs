@@ -175,8 +175,14 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         next
     }
 
+    /// Whether there may be more outcomes: not once an input iterator has panicked. It is an error in a fork.
+    pub(super) fn is_open(&mut self) -> Result<bool> {
+        self.check_process()?;
+        Ok(self.is_here() && !self.in_foreign_code)
+    }
+
     /// The next batch of tasks that have their outcomes, in any order; none after the last. They count against the window until each is
-    /// [`given`](Self::given), and the batch [ends](Self::end_batch). A failure of the call comes after the outcomes.
+    /// [`yielded`](Self::yielded), and the batch [ends](Self::end_batch). A failure of the call comes after the outcomes.
     pub(super) fn next_batch_lazily(&mut self) -> Result<Option<ResultDecoder>> {
         self.check_process()?;
         if std::mem::replace(&mut self.in_foreign_code, true) {
@@ -196,24 +202,28 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         next
     }
 
-    /// One more task, and so many bytes, have been given to a caller who may take long over each: the workers are looked after now
-    /// and then.
+    /// Whether another outcome may be taken of a batch: not in a fork, nor once an input iterator has panicked. A caller may take long
+    /// over each outcome, so the workers are looked after now and then, before the outcome is taken.
     #[inline]
-    pub(super) fn given(&mut self, bytes: usize) {
-        self.yielded(bytes);
+    pub(super) fn may_take(&mut self) -> bool {
+        if !self.is_here() || self.in_foreign_code {
+            return false;
+        }
         self.since_look += 1;
         // The clock takes as long as several short tasks.
-        if self.since_look.is_power_of_two() || self.since_look.is_multiple_of(LOOK_TASKS) {
-            self.look_after_workers();
-        }
+        let is_clock_check = self.since_look.is_power_of_two() || self.since_look.is_multiple_of(LOOK_TASKS);
+        !is_clock_check || self.look_after_workers()
     }
 
+    /// Returns whether this process still has the call: the input may fork.
     #[cold]
-    fn look_after_workers(&mut self) {
-        if self.last_step.elapsed() > TOP_UP_INTERVAL && !std::mem::replace(&mut self.in_foreign_code, true) {
+    fn look_after_workers(&mut self) -> bool {
+        if self.last_step.elapsed() > TOP_UP_INTERVAL {
+            self.in_foreign_code = true;
             self.top_up();
             self.in_foreign_code = false;
         }
+        self.is_here()
     }
 
     fn advance(&mut self, late: ErrorTiming) -> Result<Option<(Indexed<F::Output>, usize)>> {
@@ -433,6 +443,13 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             let finished = self.ready.pop_front()?;
             self.end_batch(finished);
         }
+    }
+
+    /// A batch as it waits for its turn: what is larger than it needs is used again meanwhile.
+    pub(super) fn waiting(&self, batch: ResultDecoder) -> ResultDecoder {
+        let (batch, buffer) = batch.waiting();
+        buffer.into_iter().for_each(|buffer| self.shared.arena().buffers().give(buffer));
+        batch
     }
 
     /// All outcomes of a batch have been taken.

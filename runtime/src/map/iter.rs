@@ -14,7 +14,7 @@ use crate::functions::WorkerFn;
 
 /// So many outputs are decoded at once, at most.
 const BLOCK_TASKS: usize = 64;
-/// Outputs are decoded before their turn while they take no more than this together.
+/// Outputs are decoded before their turn while they take about this much together, at most.
 const BLOCK_BYTES: usize = 16 << 10;
 
 /// Gives out the outcomes of one batch after another.
@@ -38,39 +38,37 @@ impl<F: WorkerFn> BatchReader<F> {
         self.batch = Some(batch);
     }
 
-    /// Drops what another process was given: this one is a fork.
-    fn clear(&mut self) {
-        self.batch = None;
-        self.outputs.clear();
-    }
-
-    /// Takes the next output, if it is decoded.
+    /// Takes the next output, if it is decoded and may be taken.
     #[inline]
     fn pop<A: Columns>(&mut self, engine: &mut Engine<F, A>) -> Option<(usize, F::Output)> {
-        if !engine.is_here() {
-            return None;
-        }
+        if engine.may_take() { self.take(engine) } else { None }
+    }
+
+    #[inline]
+    fn take<A: Columns>(&mut self, engine: &mut Engine<F, A>) -> Option<(usize, F::Output)> {
         let output = self.outputs.pop_front()?;
         let index = self.next_index;
         self.next_index += 1;
-        let bytes = if self.outputs.is_empty() { std::mem::take(&mut self.bytes) } else { 0 };
-        engine.given(bytes);
+        engine.yielded(if self.outputs.is_empty() { std::mem::take(&mut self.bytes) } else { 0 });
         Some((index, output))
     }
 
-    /// Takes the next outcome of the batch, and decodes what comes with it; none if there is no batch, or no outcome left of it.
+    /// Takes the next outcome of the batch, and decodes those that come with it, where none is decoded; none if there is no batch, or
+    /// no outcome left of it.
     #[inline(never)]
     fn next<A: Columns>(&mut self, engine: &mut Engine<F, A>) -> Option<Indexed<F::Output>> {
         let batch = self.batch.as_mut()?;
-        let most = batch.fitting(BLOCK_BYTES).min(BLOCK_TASKS);
-        let outputs = &mut self.outputs;
-        self.bytes = batch.outputs::<F>(most, |output| outputs.push_back(output));
-        if let Some((index, output)) = self.pop(engine) {
+        if self.outputs.is_empty() {
+            let most = batch.fitting(BLOCK_BYTES).min(BLOCK_TASKS);
+            let outputs = &mut self.outputs;
+            self.bytes = batch.outputs::<F>(most, |output| outputs.push_back(output));
+        }
+        if let Some((index, output)) = self.take(engine) {
             return Some((index, Ok(output)));
         }
         if let Some((indexed, bytes)) = self.batch.as_mut().and_then(ResultDecoder::next::<F>) {
             self.next_index = indexed.0 + 1;
-            engine.given(bytes);
+            engine.yielded(bytes);
             return Some(indexed);
         }
         if let Some(batch) = self.batch.take() {
@@ -91,9 +89,8 @@ pub struct PoolIter<F: WorkerFn, A> {
     /// The batch whose turn it is, and those whose turn has not come, by their first index.
     reader: BatchReader<F>,
     waiting: BTreeMap<usize, ResultDecoder>,
-    /// Where tasks may be executed again, and so leave gaps in their batches: the results from the next index on; none where a task
-    /// is not done yet.
-    early: VecDeque<Option<Early<F::Output>>>,
+    /// Outcomes whose turn has not come, and which are in no batch any more.
+    early: BTreeMap<usize, Early<F::Output>>,
 }
 
 /// An outcome that waits for its turn, and its bytes.
@@ -101,65 +98,52 @@ type Early<T> = (Result<T, TaskError>, usize);
 
 impl<F: WorkerFn, A: Columns> PoolIter<F, A> {
     pub(super) fn new(engine: Engine<F, A>) -> Self {
-        let (reader, waiting, early) = (BatchReader::new(), BTreeMap::new(), VecDeque::new());
+        let (reader, waiting, early) = (BatchReader::new(), BTreeMap::new(), BTreeMap::new());
         Self { engine: Some(engine), next_index: 0, reader, waiting, early }
     }
 
     /// The next item, where it is not decoded yet.
     fn next_item(&mut self) -> Result<Option<Result<F::Output, TaskError>>, Error> {
-        let Some(engine) = &mut self.engine else {
+        let Self { engine: Some(engine), next_index, reader, waiting, early } = self else {
             return Ok(None);
         };
-        if engine.executes_again() {
-            return next_early(engine, &mut self.early, &mut self.next_index);
-        }
-        if !engine.is_here() {
-            // Results that came before the fork belong to the parent.
-            self.reader.clear();
-            self.waiting.clear();
-        }
-        loop {
-            if let Some((index, outcome)) = self.reader.next(engine) {
-                self.next_index = index + 1;
+        // Results that came before a fork belong to the parent.
+        while engine.is_open()? {
+            if let Some((index, outcome)) = reader.next(engine) {
+                *next_index = index + 1;
                 return Ok(Some(outcome));
             }
-            while !self.waiting.contains_key(&self.next_index) {
-                let Some(batch) = engine.next_batch_lazily()? else {
+            if let Some((outcome, bytes)) = early.remove(next_index) {
+                *next_index += 1;
+                engine.yielded(bytes);
+                return Ok(Some(outcome));
+            }
+            if let Some(batch) = waiting.remove(next_index) {
+                reader.begin(batch);
+                continue;
+            }
+            if engine.executes_again() {
+                // Tasks that are executed again leave gaps in their batches.
+                let Some(((index, outcome), bytes)) = engine.next(ErrorTiming::AfterResults)? else {
                     return Ok(None);
                 };
-                self.waiting.insert(batch.next_index(), batch);
+                early.insert(index, (outcome, bytes));
+                continue;
             }
-            self.waiting.remove(&self.next_index).into_iter().for_each(|batch| self.reader.begin(batch));
+            let Some(mut batch) = engine.next_batch_lazily()? else {
+                return Ok(None);
+            };
+            if batch.next_index() == *next_index {
+                reader.begin(batch);
+            } else if batch.len() > 1 {
+                waiting.insert(batch.next_index(), engine.waiting(batch));
+            } else if let Some(((index, outcome), bytes)) = batch.next::<F>() {
+                // A single outcome is smaller than what decodes it.
+                engine.end_batch(batch);
+                early.insert(index, (outcome, bytes));
+            }
         }
-    }
-}
-
-/// The next item in order, out of outcomes that come one by one.
-fn next_early<F: WorkerFn, A: Columns>(
-    engine: &mut Engine<F, A>,
-    early: &mut VecDeque<Option<Early<F::Output>>>,
-    next_index: &mut usize,
-) -> Result<Option<Result<F::Output, TaskError>>, Error> {
-    loop {
-        if !engine.is_here() {
-            early.clear();
-        }
-        if let Some(Some(_)) = early.front() {
-            let next = early.pop_front().flatten();
-            *next_index += 1;
-            return Ok(next.map(|(outcome, bytes)| {
-                engine.yielded(bytes);
-                outcome
-            }));
-        }
-        let Some(((index, outcome), bytes)) = engine.next(ErrorTiming::AfterResults)? else {
-            return Ok(None);
-        };
-        let place = index - *next_index;
-        if early.len() <= place {
-            early.resize_with(place + 1, || None);
-        }
-        early[place] = Some((outcome, bytes));
+        Ok(None)
     }
 }
 
@@ -207,10 +191,7 @@ impl<F: WorkerFn, A: Columns> PoolIterUnordered<F, A> {
         if engine.executes_again() {
             return engine.next_any(ErrorTiming::AfterResults);
         }
-        if !engine.is_here() {
-            self.reader.clear();
-        }
-        loop {
+        while engine.is_open()? {
             if let Some(next) = self.reader.next(engine) {
                 return Ok(Some(next));
             }
@@ -219,6 +200,7 @@ impl<F: WorkerFn, A: Columns> PoolIterUnordered<F, A> {
             };
             self.reader.begin(batch);
         }
+        Ok(None)
     }
 }
 

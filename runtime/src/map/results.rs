@@ -65,6 +65,15 @@ impl ResultDecoder {
         Self { chunk, ..self }
     }
 
+    /// The same for results that wait for their turn: a buffer that is larger than they are is given back.
+    pub(super) fn waiting(mut self) -> (Self, Option<Vec<u8>>) {
+        let buffer = match &mut self.outcomes {
+            Outcomes::Records(records) => records.compact(),
+            Outcomes::Error(_) => None,
+        };
+        (self, buffer)
+    }
+
     /// The chunk that the tasks are of, while those that fail may be executed again.
     pub(super) fn chunk(&self) -> Option<&Chunk> {
         self.chunk.as_ref()
@@ -96,7 +105,7 @@ impl ResultDecoder {
         let Outcomes::Records(records) = &mut self.outcomes else {
             return 0;
         };
-        if self.is_captured {
+        if self.is_captured || self.panic.is_some() {
             return 0;
         }
         let (before, had) = (records.taken(), self.left);
@@ -111,11 +120,14 @@ impl ResultDecoder {
                 };
                 let mut decoder = Decoder::new(output);
                 is_decoding = true;
-                let decoded = F::__decode_output(&mut decoder);
-                is_decoding = false;
-                match decoded {
-                    Ok(output) if decoder.is_at_end() => give(output),
-                    _ => {
+                match F::__decode_output(&mut decoder) {
+                    Ok(output) if decoder.is_at_end() => {
+                        is_decoding = false;
+                        give(output);
+                    }
+                    // Its Drop is the program's code too, and a panic of it is that of the next.
+                    refused => {
+                        drop(refused);
                         records.back_to(at);
                         break;
                     }
@@ -123,6 +135,9 @@ impl ResultDecoder {
                 left -= 1;
             }
         }));
+        let count = had - left;
+        self.left = left;
+        self.next_index += count;
         match caught {
             Ok(()) => {}
             Err(payload) if is_decoding => {
@@ -132,9 +147,6 @@ impl ResultDecoder {
             // It is of the code that is given the outputs, which is the caller's.
             Err(payload) => resume_unwind(payload),
         }
-        let count = had - left;
-        self.left = left;
-        self.next_index += count;
         records.taken() - before + count * self.argument_bytes
     }
 

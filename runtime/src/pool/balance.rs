@@ -94,7 +94,7 @@ impl PoolState {
     /// Takes back tasks of a call for each worker that is free, from the worker that has the most (rule 6 of the scheduler);
     /// tells whether one was given some.
     pub(super) fn rebalance(&mut self, call: CallId) -> bool {
-        // Each round makes a free worker busy, and no busy one free: a task that was given since this moment stays where it is,
+        // Each round makes a free worker busy, and frees none that was given its tasks since this moment: they stay where they are,
         // however long a round takes. Else two workers that are dead, and not reaped yet, would get one task in turn without an end.
         let now = Instant::now();
         let mut any = false;

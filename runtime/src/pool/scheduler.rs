@@ -379,7 +379,7 @@ impl Scheduler {
             let first = worker.chunks.front_mut().ok_or_else(|| Violation::new("it gives results of no task"))?;
             let count = left.min(first.left());
             left -= count;
-            let of_chunk = if left == 0 { std::mem::take(&mut records) } else { records.split(count)? };
+            let of_chunk = if left == 0 { std::mem::take(&mut records).into_rest() } else { records.split(count)? };
             let done = first.done(count, Outcomes::Records(of_chunk), identity);
             worker.tasks -= count;
             if let Some(call) = &mut call {

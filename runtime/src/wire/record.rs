@@ -138,8 +138,24 @@ impl Records {
         Self::new(self.bytes)
     }
 
+    /// The results that are left, without the memory of those before them.
+    pub(crate) fn into_rest(mut self) -> Self {
+        if self.at == 0 { self } else { Self::new(self.bytes.split_off(self.at)) }
+    }
+
+    /// Copies the results that are left where their buffer is much larger than they are; returns that buffer.
+    pub(crate) fn compact(&mut self) -> Option<Vec<u8>> {
+        let left = self.bytes_left();
+        (self.bytes.capacity() / 2 > left.max(1 << 10)).then(|| {
+            let rest = self.bytes[self.at..].to_vec();
+            self.at = 0;
+            std::mem::replace(&mut self.bytes, rest)
+        })
+    }
+
     /// Takes the first `count` results, and the parts behind them of one that is not finished, apart.
     pub(crate) fn split_parts(mut self, count: usize) -> Result<(Self, Vec<u8>), Violation> {
+        debug_assert_eq!(self.at, 0, "none has been taken");
         self.pass(count)?;
         let parts = self.bytes.split_off(self.at);
         Ok((Self::new(self.bytes), parts))
