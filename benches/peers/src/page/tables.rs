@@ -69,6 +69,9 @@ fn note(figures: &Figures, row: &Workload, library: &'static str, runs: usize) -
     match figures.reason(row.name, library) {
         Some(reason) if done == 0 => Some(format!("No figure: {reason}")),
         Some(reason) => Some(format!("In {done} of {runs} runs only: {reason}")),
+        None if !crate::workloads::libraries(row.name).contains(&library) => {
+            Some("No figure: it was not measured here".to_owned())
+        }
         None if done < runs => Some(format!("In {done} of {runs} runs only: a run takes more than 10 s")),
         None => None,
     }
