@@ -95,17 +95,24 @@ fn band(figures: &Figures, row: &Workload, y: f64) -> String {
         let line = if at == 0 { 10.0 } else { 20.0 + (at % 3) as f64 * 4.0 };
         band.push_str(&point(x(value), y + line, library, color));
         if at == 0 {
+            let (beside, anchor) = label_side(x(value), &[Some(x(1.0)), row.aim.map(x)]);
             let _ = writeln!(
                 band,
-                "<text x=\"{:.1}\" y=\"{}\" font-weight=\"bold\" fill=\"{color}\" \
+                "<text x=\"{beside:.1}\" y=\"{}\" font-weight=\"bold\" fill=\"{color}\" text-anchor=\"{anchor}\" \
                  paint-order=\"stroke\" stroke=\"white\" stroke-width=\"4\">{}</text>",
-                x(value) + 9.0,
                 y + 14.0,
                 ratio(value),
             );
         }
     }
     band
+}
+
+/// Where the figure of a point goes: to its right, or to its left where a mark would be below it.
+fn label_side(point: f64, marks: &[Option<f64>]) -> (f64, &'static str) {
+    const LABEL_WIDTH: f64 = 42.0;
+    let is_covered = |mark: f64| mark > point && mark < point + LABEL_WIDTH;
+    if marks.iter().flatten().any(|&mark| is_covered(mark)) { (point - 9.0, "end") } else { (point + 9.0, "start") }
 }
 
 /// A point: a diamond for poolmap, a square for procspawn, a circle for Python's libraries.
