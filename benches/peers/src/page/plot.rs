@@ -110,8 +110,9 @@ fn band(figures: &Figures, row: &Workload, y: f64) -> String {
 
 /// Where the figure of a point goes: to its right, or to its left where a mark would be below it.
 fn label_side(point: f64, marks: &[Option<f64>]) -> (f64, &'static str) {
-    const LABEL_WIDTH: f64 = 42.0;
-    let is_covered = |mark: f64| mark > point && mark < point + LABEL_WIDTH;
+    // What lies under the point itself is not covered by the label.
+    const LABEL: std::ops::Range<f64> = 6.0..42.0;
+    let is_covered = |mark: f64| LABEL.contains(&(mark - point));
     if marks.iter().flatten().any(|&mark| is_covered(mark)) { (point - 9.0, "end") } else { (point + 9.0, "start") }
 }
 
