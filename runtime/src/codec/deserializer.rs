@@ -34,7 +34,7 @@ const EMPTY_COST: u64 = MEMORY_MAX / EMPTY_ELEMENTS_MAX as u64;
 /// A visitor that reserves without asking for more gets no greater length.
 const HINT_MAX: usize = 1 << 16;
 
-/// Reads one value off the front, and returns what stands behind it.
+/// Reads one value off the front, and returns what is behind it.
 #[inline]
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8]), DecodeError> {
     let memory_max = (bytes.len() as u64).saturating_mul(MEMORY_PER_BYTE).saturating_add(MEMORY_MAX);

@@ -167,7 +167,7 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
             }
             return Ok(gathered.into_vec());
         }
-        while let Some(mut batch) = engine.next_batch()? {
+        while let Some(mut batch) = engine.next_batch(ErrorTiming::Now)? {
             let place = gathered.place(batch.next_index(), batch.len());
             let mut bytes_in_all = 0;
             loop {

@@ -164,33 +164,36 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
 
     /// The next task that has its outcome, in any order; none after the last. It counts against the window until
     /// [`yielded`](Self::yielded) is called with its bytes.
-    pub(super) fn next(&mut self, late: ErrorTiming) -> Result<Option<(Indexed<F::Output>, usize)>> {
+    pub(super) fn next(&mut self, timing: ErrorTiming) -> Result<Option<(Indexed<F::Output>, usize)>> {
+        self.take_ready(timing, Self::next_ready)
+    }
+
+    /// The next tasks that have their outcomes, in any order; none after the last. They count against the window until each is
+    /// [`yielded`](Self::yielded) and the batch [ends](Self::end_batch), or until [`batch_yielded`](Self::batch_yielded) is called
+    /// with their bytes.
+    pub(super) fn next_batch(&mut self, timing: ErrorTiming) -> Result<Option<ResultDecoder>> {
+        self.take_ready(timing, |engine| {
+            let batch = engine.ready.pop_front()?;
+            engine.in_batch = batch.len();
+            Some(batch)
+        })
+    }
+
+    /// Takes outcomes that are ready, and waits for some if there are none; `None` after the last.
+    fn take_ready<R>(&mut self, timing: ErrorTiming, take: impl Fn(&mut Self) -> Option<R>) -> Result<Option<R>> {
         self.check_process()?;
         // An iterator that panics leaves its task without an outcome: the map ends there.
         if std::mem::replace(&mut self.in_foreign_code, true) {
             return Ok(None);
         }
-        let next = self.advance(late);
-        self.in_foreign_code = false;
-        next
-    }
-
-    /// Whether there may be more outcomes: not once an input iterator has panicked. It is an error in a fork.
-    pub(super) fn is_open(&mut self) -> Result<bool> {
-        self.check_process()?;
-        Ok(self.is_here() && !self.in_foreign_code)
-    }
-
-    /// The next batch of tasks that have their outcomes, in any order; none after the last. They count against the window until each is
-    /// [`yielded`](Self::yielded), and the batch [ends](Self::end_batch). A failure of the call comes after the outcomes.
-    pub(super) fn next_batch_lazily(&mut self) -> Result<Option<ResultDecoder>> {
-        self.check_process()?;
-        if std::mem::replace(&mut self.in_foreign_code, true) {
-            return Ok(None);
-        }
         let next = loop {
-            if let Some(batch) = self.ready.pop_front() {
-                break Ok(Some(batch));
+            if timing == ErrorTiming::Now
+                && let Some(failure) = self.failure.take()
+            {
+                break Err(failure);
+            }
+            if let Some(next) = take(self) {
+                break Ok(Some(next));
             }
             match self.is_over() {
                 Ok(false) => self.step(),
@@ -202,8 +205,14 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         next
     }
 
-    /// Whether another outcome may be taken of a batch: not in a fork, nor once an input iterator has panicked. A caller may take long
-    /// over each outcome, so the workers are looked after now and then, before the outcome is taken.
+    /// Whether there may be more outcomes: not once an input iterator has panicked. It is an error in a fork.
+    pub(super) fn is_open(&mut self) -> Result<bool> {
+        self.check_process()?;
+        Ok(self.is_here() && !self.in_foreign_code)
+    }
+
+    /// Whether a lazy iterator may take another outcome: not in a fork, nor once an input iterator has panicked. Its caller may take
+    /// long over each outcome, so the workers are looked after now and then, before the outcome is taken.
     #[inline]
     pub(super) fn may_take(&mut self) -> bool {
         if !self.is_here() || self.in_foreign_code {
@@ -224,48 +233,6 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             self.in_foreign_code = false;
         }
         self.is_here()
-    }
-
-    fn advance(&mut self, late: ErrorTiming) -> Result<Option<(Indexed<F::Output>, usize)>> {
-        loop {
-            if late == ErrorTiming::Now
-                && let Some(failure) = self.failure.take()
-            {
-                return Err(failure);
-            }
-            if let Some(next) = self.next_ready() {
-                self.since_look += 1;
-                // The clock takes as long as several short tasks.
-                let is_clock_check = self.since_look.is_power_of_two() || self.since_look.is_multiple_of(LOOK_TASKS);
-                if late == ErrorTiming::AfterResults && is_clock_check && self.last_step.elapsed() > TOP_UP_INTERVAL {
-                    self.top_up();
-                }
-                return Ok(Some(next));
-            }
-            if self.is_over()? {
-                return Ok(None);
-            }
-            self.step();
-        }
-    }
-
-    /// The next tasks that have their outcomes, in any order; none after the last. They count against the window until
-    /// [`batch_yielded`](Self::batch_yielded) is called with their bytes.
-    pub(super) fn next_batch(&mut self) -> Result<Option<ResultDecoder>> {
-        self.check_process()?;
-        loop {
-            if let Some(failure) = self.failure.take() {
-                return Err(failure);
-            }
-            if let Some(batch) = self.ready.pop_front() {
-                self.in_batch = batch.len();
-                return Ok(Some(batch));
-            }
-            if self.is_over()? {
-                return Ok(None);
-            }
-            self.step();
-        }
     }
 
     /// All of a batch, of so many bytes, have been yielded.
@@ -300,8 +267,8 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     }
 
     /// The next task that has its outcome, which is yielded at once.
-    pub(super) fn next_any(&mut self, late: ErrorTiming) -> Result<Option<Indexed<F::Output>>> {
-        let next = self.next(late)?;
+    pub(super) fn next_any(&mut self, timing: ErrorTiming) -> Result<Option<Indexed<F::Output>>> {
+        let next = self.next(timing)?;
         Ok(next.map(|(indexed, bytes)| {
             self.yielded(bytes);
             indexed

@@ -20,7 +20,7 @@ const BLOCK_BYTES: usize = 16 << 10;
 /// Gives out the outcomes of one batch after another.
 struct BatchReader<F: WorkerFn> {
     batch: Option<ResultDecoder>,
-    /// The index of the next outcome of the batch.
+    /// The index of the next outcome: of the batch, or the one behind it.
     next_index: usize,
     /// The outputs from there on that are decoded, and the bytes that they count for together.
     outputs: VecDeque<F::Output>,
@@ -85,7 +85,6 @@ impl<F: WorkerFn> BatchReader<F> {
 pub struct PoolIter<F: WorkerFn, A> {
     /// None once the last item was given.
     engine: Option<Engine<F, A>>,
-    next_index: usize,
     /// The batch whose turn it is, and those whose turn has not come, by their first index.
     reader: BatchReader<F>,
     waiting: BTreeMap<usize, ResultDecoder>,
@@ -99,26 +98,25 @@ type Early<T> = (Result<T, TaskError>, usize);
 impl<F: WorkerFn, A: Columns> PoolIter<F, A> {
     pub(super) fn new(engine: Engine<F, A>) -> Self {
         let (reader, waiting, early) = (BatchReader::new(), BTreeMap::new(), BTreeMap::new());
-        Self { engine: Some(engine), next_index: 0, reader, waiting, early }
+        Self { engine: Some(engine), reader, waiting, early }
     }
 
     /// The next item, where it is not decoded yet.
     fn next_item(&mut self) -> Result<Option<Result<F::Output, TaskError>>, Error> {
-        let Self { engine: Some(engine), next_index, reader, waiting, early } = self else {
+        let Self { engine: Some(engine), reader, waiting, early } = self else {
             return Ok(None);
         };
         // Results that came before a fork belong to the parent.
         while engine.is_open()? {
-            if let Some((index, outcome)) = reader.next(engine) {
-                *next_index = index + 1;
+            if let Some((_, outcome)) = reader.next(engine) {
                 return Ok(Some(outcome));
             }
-            if let Some((outcome, bytes)) = early.remove(next_index) {
-                *next_index += 1;
+            if let Some((outcome, bytes)) = early.remove(&reader.next_index) {
+                reader.next_index += 1;
                 engine.yielded(bytes);
                 return Ok(Some(outcome));
             }
-            if let Some(batch) = waiting.remove(next_index) {
+            if let Some(batch) = waiting.remove(&reader.next_index) {
                 reader.begin(batch);
                 continue;
             }
@@ -130,10 +128,10 @@ impl<F: WorkerFn, A: Columns> PoolIter<F, A> {
                 early.insert(index, (outcome, bytes));
                 continue;
             }
-            let Some(mut batch) = engine.next_batch_lazily()? else {
+            let Some(mut batch) = engine.next_batch(ErrorTiming::AfterResults)? else {
                 return Ok(None);
             };
-            if batch.next_index() == *next_index {
+            if batch.next_index() == reader.next_index {
                 reader.begin(batch);
             } else if batch.len() > 1 {
                 waiting.insert(batch.next_index(), engine.waiting(batch));
@@ -152,15 +150,14 @@ impl<F: WorkerFn, A: Columns> Iterator for PoolIter<F, A> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if let Some((index, output)) = self.reader.pop(self.engine.as_mut()?) {
-            self.next_index = index + 1;
+        if let Some((_, output)) = self.reader.pop(self.engine.as_mut()?) {
             return Some(Ok(output));
         }
         let next = self.next_item();
         if !matches!(next, Ok(Some(_))) {
             self.engine = None;
         }
-        next.map(|outcome| outcome.map(|outcome| outcome.map_err(Error::from))).unwrap_or_else(|error| Some(Err(error)))
+        next.transpose().map(|item| item?.map_err(Error::from))
     }
 }
 
@@ -195,7 +192,7 @@ impl<F: WorkerFn, A: Columns> PoolIterUnordered<F, A> {
             if let Some(next) = self.reader.next(engine) {
                 return Ok(Some(next));
             }
-            let Some(batch) = engine.next_batch_lazily()? else {
+            let Some(batch) = engine.next_batch(ErrorTiming::AfterResults)? else {
                 return Ok(None);
             };
             self.reader.begin(batch);
@@ -216,10 +213,10 @@ impl<F: WorkerFn, A: Columns> Iterator for PoolIterUnordered<F, A> {
         if !matches!(next, Ok(Some(_))) {
             self.engine = None;
         }
-        match next {
-            Ok(next) => next.map(|(index, outcome)| outcome.map(|output| (index, output)).map_err(Error::from)),
-            Err(error) => Some(Err(error)),
-        }
+        next.transpose().map(|item| {
+            let (index, outcome) = item?;
+            Ok((index, outcome?))
+        })
     }
 }
 

@@ -66,7 +66,7 @@ impl<F: WorkerFn, A: Columns> Map<'_, F, A> {
         let silent: Map<'_, Silent<F>, A> = Map { pool, columns, options, on_error, function: PhantomData };
         let mut engine = silent.finite_engine()?;
         while !engine.executes_again()
-            && let Some(mut batch) = engine.next_batch()?
+            && let Some(mut batch) = engine.next_batch(ErrorTiming::Now)?
         {
             let mut bytes_in_all = 0;
             loop {
@@ -95,7 +95,7 @@ fn fold<F: WorkerFn, A: Columns, T>(
 ) -> Result<T> {
     let mut ranges = Ranges { merge, folded: BTreeMap::new() };
     while !engine.executes_again()
-        && let Some(mut batch) = engine.next_batch()?
+        && let Some(mut batch) = engine.next_batch(ErrorTiming::Now)?
     {
         let (start, count) = (batch.next_index(), batch.len());
         let (mut folded, mut bytes_in_all) = (None, 0);

@@ -84,7 +84,7 @@ impl ResultDecoder {
         self.next_index
     }
 
-    /// How many of the outputs that come next take about so many bytes: one at least.
+    /// The number of next outputs, at least one, that take about this many bytes.
     pub(super) fn fitting(&self, bytes: usize) -> usize {
         let Outcomes::Records(records) = &self.outcomes else {
             return 1;

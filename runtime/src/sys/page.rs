@@ -7,7 +7,7 @@ use nix::libc;
 /// The largest page that a system has, where it does not say how large its own are.
 const PAGE_BYTES_MAX: usize = 64 << 10;
 
-/// The size of a page: asked for once. A signal handler may ask too: sysconf(3) is safe in one.
+/// The size of a page: asked of the system once. In a worker that is before a signal handler of ours can ask.
 pub(crate) fn page_bytes() -> usize {
     static BYTES: AtomicUsize = AtomicUsize::new(0);
     let known = BYTES.load(Ordering::Relaxed);

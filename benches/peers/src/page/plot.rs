@@ -110,7 +110,7 @@ fn band(figures: &Figures, row: &Workload, y: f64) -> String {
 
 /// Where the figure of a point goes: to its right, or to its left where a mark would be below it.
 fn label_side(point: f64, marks: &[Option<f64>]) -> (f64, &'static str) {
-    // What lies under the point itself is not covered by the label.
+    // The label does not cover a mark under the point itself.
     const LABEL: std::ops::Range<f64> = 6.0..42.0;
     let is_covered = |mark: f64| LABEL.contains(&(mark - point));
     if marks.iter().flatten().any(|&mark| is_covered(mark)) { (point - 9.0, "end") } else { (point + 9.0, "start") }
