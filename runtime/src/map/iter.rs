@@ -66,15 +66,15 @@ impl<F: WorkerFn> BatchReader<F> {
         if let Some((index, output)) = self.take(engine) {
             return Some((index, Ok(output)));
         }
-        if let Some((indexed, bytes)) = self.batch.as_mut().and_then(ResultDecoder::next::<F>) {
-            self.next_index = indexed.0 + 1;
-            engine.yielded(bytes);
-            return Some(indexed);
-        }
-        if let Some(batch) = self.batch.take() {
+        let next = self.batch.as_mut().and_then(ResultDecoder::next::<F>);
+        // The buffer of the last is let go of now: its caller may take long over what was decoded out of it.
+        if let Some(batch) = self.batch.take_if(|batch| batch.len() == 0) {
             engine.end_batch(batch);
         }
-        None
+        let (indexed, bytes) = next?;
+        self.next_index = indexed.0 + 1;
+        engine.yielded(bytes);
+        Some(indexed)
     }
 }
 
