@@ -11,6 +11,7 @@
 mod against_bincode;
 mod depth;
 mod deserializer;
+mod in_place;
 mod plain;
 mod serializer;
 mod shape;
@@ -46,15 +47,23 @@ pub struct Encoder<'a> {
     bytes_max: usize,
     /// Up to here the room takes bytes, and the limit allows them.
     end_max: usize,
+    /// Where the sink's first byte will stand: so far behind an address that is aligned for any number.
+    offset: usize,
 }
 
 impl<'a> Encoder<'a> {
     /// An encoder that adds at most `bytes_max` bytes to `sink`.
     #[inline]
     pub(crate) fn new(sink: Sink<'a>, bytes_max: usize) -> Self {
-        let mut encoder = Self { sink, start: 0, bytes_max, end_max: 0 };
+        let mut encoder = Self { sink, start: 0, bytes_max, end_max: 0, offset: 0 };
         encoder.begin();
         encoder
+    }
+
+    /// The same for a sink whose first byte will stand so far behind an address that is aligned for any number.
+    #[inline]
+    pub(crate) fn at_offset(self, offset: usize) -> Self {
+        Self { offset, ..self }
     }
 
     /// Lets the limit hold anew, for what comes from now on.

@@ -253,6 +253,7 @@
 #![deny(unsafe_code)]
 
 // A row may use the rows above it, and none below.
+mod attributes;
 mod child;
 mod codec;
 mod entry;
@@ -285,10 +286,10 @@ pub mod __private;
 #[cfg(any(doc, doctest))]
 pub mod guide;
 
+pub use attributes::{main, test, worker};
 pub use entry::init;
 pub use error::{CodecError, Error, RemoteError, Result, TaskError, TaskErrorKind};
 pub use functions::WorkerFn;
-pub use macros::{main, test, worker};
 pub use map::{
     AsCompleted, Captured, Collect, Map, OnError, PoolIter, PoolIterUnordered, Replace, Stop, TaskHandle, as_completed,
     wait_any,

@@ -8,7 +8,7 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 
 use super::bound::Bound;
-use super::owned::owned;
+use super::owned::{borrowed, owned};
 use super::place::{self, Place};
 use crate::function::{Function, Output, Parameter, Passing, State};
 
@@ -54,7 +54,7 @@ fn merging(function: &Function) -> Option<TokenStream> {
     let [one, other] = &function.parameters[..] else {
         return None;
     };
-    let is_by_value = |parameter: &Parameter| matches!(parameter.passing, Passing::Value);
+    let is_by_value = |parameter: &Parameter| !matches!(parameter.passing, Passing::Reference);
     let Output::Value(returned) = &function.output else {
         return None;
     };
@@ -71,10 +71,10 @@ fn implementation(function: &Function, krate: &TokenStream) -> TokenStream {
     let output = output(&function.output, krate);
     let encode_output = encode_output(&function.output, krate);
     let decode_output = decode_output(&function.output, krate);
-    let encode = (function.parameters.iter()).map(|parameter| {
-        let method = Bound::argument(parameter, krate).associated("encode");
+    let encode = (function.parameters.iter().enumerate()).map(|(position, parameter)| {
+        let position = Literal::usize_suffixed(position);
         let field = place::own(&parameter.field);
-        quote!(#method(&self.#field, __poolmap_encoder)?;)
+        quote!(#krate::__private::encode_argument::<Self, #position>(&self.#field, __poolmap_encoder)?;)
     });
     let run = run(function, krate);
     quote! {
@@ -160,16 +160,21 @@ fn run(function: &Function, krate: &TokenStream) -> TokenStream {
         .map(|position| Ident::new(&format!("__poolmap_argument_{position}"), Span::mixed_site()))
         .collect();
     let decode = function.parameters.iter().zip(&names).map(|(parameter, argument)| {
-        let method = Bound::argument(parameter, krate).associated(match parameter.passing {
-            Passing::Value => "decode",
-            Passing::Reference => "borrow",
-        });
+        let bound = Bound::argument(parameter, krate);
+        let method = match parameter.passing {
+            Passing::Value => bound.associated("decode"),
+            Passing::Reference | Passing::Cow => {
+                let (method, borrowed) = (bound.associated("borrow"), borrowed(parameter));
+                quote!(#method::<#borrowed>)
+            }
+        };
         let text = parameter.field.unraw().to_string();
         quote!(let #argument = #method(__poolmap_call, #text)?;)
     });
     let arguments = function.parameters.iter().zip(&names).map(|(parameter, argument)| match parameter.passing {
         Passing::Value => quote!(#argument),
         Passing::Reference => quote!(&*#argument),
+        Passing::Cow => quote!(#krate::__private::lend_cow(&#argument)),
     });
     let call = match &function.state {
         None => quote!(#name(#(#arguments),*)),
@@ -224,13 +229,14 @@ fn parameters(function: &Function, krate: &TokenStream) -> TokenStream {
     let count = Literal::usize_suffixed(function.parameters.len());
     let each = (function.parameters.iter().enumerate()).map(|(position, parameter)| {
         let position = Literal::usize_suffixed(position);
-        let owned = owned(parameter);
+        let (owned, borrowed) = (owned(parameter), borrowed(parameter));
         let written = &parameter.shown;
         let encode = Bound::argument(parameter, krate).associated("encode");
         quote! {
             #[doc(hidden)]
             impl #krate::__private::Parameter<#position> for #name {
                 type Owned = #owned;
+                type Borrowed = #borrowed;
                 type Written<'__poolmap> = #written;
                 type Function = Self;
                 #[inline(always)]

@@ -53,6 +53,8 @@ pub(crate) enum OwnedForm {
     /// The type that this one is borrowed from: `PathBuf`, `OsString` and `CString` for the standard types of these names, and
     /// for a type of the user's own by such a name that type itself.
     ToOwned(Type),
+    /// `Cow<'static, B>`, for a `Cow` of another lifetime, and `B`.
+    Cow { owned: Type, borrowed: Box<Type> },
 }
 
 /// How the function takes an argument.
@@ -60,6 +62,8 @@ pub(crate) enum OwnedForm {
 pub(crate) enum Passing {
     Value,
     Reference,
+    /// A `Cow` that is borrowed.
+    Cow,
 }
 
 /// The return type of the function.

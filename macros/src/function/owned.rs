@@ -11,7 +11,10 @@ use super::model::{OwnedForm, Passing};
 /// The type that holds an argument of this type, and how the function takes it from there.
 pub(super) fn form(ty: &Type) -> (OwnedForm, Passing) {
     let Type::Reference(reference) = ungrouped(ty) else {
-        return (OwnedForm::Same(named(ty)), Passing::Value);
+        return match borrowed_by_cow(ty) {
+            Some(borrowed) => (OwnedForm::Cow { owned: named(ty), borrowed: Box::new(named(borrowed)) }, Passing::Cow),
+            None => (OwnedForm::Same(named(ty)), Passing::Value),
+        };
     };
     let form = match ungrouped(&reference.elem) {
         Type::Slice(slice) => OwnedForm::Vec(named(&slice.elem)),
@@ -27,6 +30,20 @@ fn is_borrowed_name(path: &TypePath) -> bool {
     ["Path", "OsStr", "CStr", "str"]
         .iter()
         .any(|name| (path.path.segments.last()).is_some_and(|segment| segment.ident == name))
+}
+
+/// What a `Cow` may borrow, if it is one: not with `'static`.
+fn borrowed_by_cow(ty: &Type) -> Option<&Type> {
+    let Type::Path(path) = ungrouped(ty) else { return None };
+    let segment = path.path.segments.last().filter(|segment| segment.ident == "Cow")?;
+    let PathArguments::AngleBracketed(arguments) = &segment.arguments else { return None };
+    match &arguments.args.iter().collect::<Vec<_>>()[..] {
+        [GenericArgument::Type(borrowed)] => Some(borrowed),
+        [GenericArgument::Lifetime(lifetime), GenericArgument::Type(borrowed)] => {
+            (lifetime.ident != "static").then_some(borrowed)
+        }
+        _ => None,
+    }
 }
 
 /// The type as the signature of an item can name it: with `'static` for every lifetime.
@@ -113,6 +130,7 @@ mod tests {
             OwnedForm::String => "String".to_owned(),
             OwnedForm::Vec(element) => format!("Vec<{}>", text(&element)),
             OwnedForm::ToOwned(ty) => format!("{}::Owned", text(&ty)),
+            OwnedForm::Cow { owned, borrowed } => format!("{} of {}", text(&owned), text(&borrowed)),
         };
         (form, passing)
     }
@@ -127,8 +145,10 @@ mod tests {
             (quote!(&OsStr), "OsStr::Owned", Passing::Reference),
             (quote!(&Config), "Config", Passing::Reference),
             (quote!((&Config)), "Config", Passing::Reference),
-            (quote!(Cow<'a, str>), "Cow<'static, str>", Passing::Value),
-            (quote!(Cow<str>), "Cow<'static, str>", Passing::Value),
+            (quote!(Cow<'a, str>), "Cow<'static, str> of str", Passing::Cow),
+            (quote!(Cow<[f64]>), "Cow<'static, [f64]> of [f64]", Passing::Cow),
+            (quote!(std::borrow::Cow<'static, str>), "std::borrow::Cow<'static, str>", Passing::Value),
+            (quote!(Cow<'a>), "Cow<'static>", Passing::Value),
             (quote!(&Vec<View<'_>>), "Vec<View<'static>>", Passing::Reference),
             (quote!((u8, [u8; 3])), "(u8, [u8; 3])", Passing::Value),
         ];

@@ -16,7 +16,7 @@ use bincode::de::{BorrowDecode, Decode, Decoder as _, DecoderImpl};
 use bincode::error::{AllowedEnumVariants, DecodeError};
 use bincode::serde::DecodeError as SerdeError;
 use serde::de::value::{StrDeserializer, U32Deserializer};
-use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, Visitor};
+use serde::de::{self, Deserialize, DeserializeSeed, IntoDeserializer, Visitor};
 
 use super::depth::Depth;
 use super::shape::{self, FoundVariant, SUM_BYTES, Tag};
@@ -36,7 +36,7 @@ const HINT_MAX: usize = 1 << 16;
 
 /// Reads one value off the front, and returns what is behind it.
 #[inline]
-pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8]), DecodeError> {
+pub(super) fn decode<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<(T, &'de [u8]), DecodeError> {
     let memory_max = (bytes.len() as u64).saturating_mul(MEMORY_PER_BYTE).saturating_add(MEMORY_MAX);
     let (value, mut source) = read(bytes, memory_max)?;
     if source.sum != 0 {
@@ -47,7 +47,7 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8]), De
 
 /// Reads one value, but for the sum behind it.
 #[inline]
-fn read<T: DeserializeOwned>(bytes: &[u8], memory_left: u64) -> Result<(T, InputBytes<'_>), DecodeError> {
+fn read<'de, T: Deserialize<'de>>(bytes: &'de [u8], memory_left: u64) -> Result<(T, InputBytes<'de>), DecodeError> {
     let mut decoder = DecoderImpl::new(InputBytes { bytes, sum: 0, memory_left }, CONFIG, ());
     let value = T::deserialize(Deserializer { decoder: &mut decoder, depth: Depth::outermost() })?;
     let &mut InputBytes { bytes, sum, memory_left } = decoder.reader();
@@ -56,7 +56,7 @@ fn read<T: DeserializeOwned>(bytes: &[u8], memory_left: u64) -> Result<(T, Input
 
 /// Reads a value that stands without its sum, as bincode writes one without an enum, and may take so much memory.
 #[cfg(test)]
-pub(super) fn decode_without_sum<T: DeserializeOwned>(
+pub(super) fn decode_without_sum<T: de::DeserializeOwned>(
     bytes: &[u8],
     memory_max: u64,
 ) -> Result<(T, &[u8]), DecodeError> {

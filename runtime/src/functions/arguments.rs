@@ -55,6 +55,9 @@ pub trait EncodeAs<T> {
 
 /// How the argument for a parameter is encoded in its owned form.
 pub trait EncodeOwned<T> {
+    /// [`Parameter::Borrowed`].
+    type Borrowed: ?Sized + 'static;
+
     /// Appends its bytes.
     fn encode(argument: &T, encoder: &mut Encoder<'_>) -> Result<(), CodecError>;
 }
@@ -63,10 +66,32 @@ pub trait EncodeOwned<T> {
 pub struct ParameterOf<F, const N: usize>(PhantomData<F>);
 
 impl<F: Parameter<N>, const N: usize> EncodeOwned<F::Owned> for ParameterOf<F, N> {
+    type Borrowed = F::Borrowed;
+
     #[inline(always)]
     fn encode(argument: &F::Owned, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
         F::encode(argument, encoder)
     }
+}
+
+/// Appends the bytes of an item that stands for an argument, placed as the function is to read it.
+#[inline(always)]
+pub(crate) fn encode_item<T, E: EncodeOwned<T>>(
+    item: &impl EncodeAs<T>,
+    encoder: &mut Encoder<'_>,
+) -> Result<(), CodecError> {
+    encoder.pad_for::<E::Borrowed>()?;
+    item.encode_as::<E>(encoder)
+}
+
+/// Appends the bytes of the argument for the parameter at place `N` of `F`, placed as the function is to read it.
+#[inline(always)]
+pub fn encode_argument<F: Parameter<N>, const N: usize>(
+    argument: &F::Owned,
+    encoder: &mut Encoder<'_>,
+) -> Result<(), CodecError> {
+    encoder.pad_for::<F::Borrowed>()?;
+    F::encode(argument, encoder)
 }
 
 /// A value given for the parameter at place `N` of `F`. It is `Self` that a parameter is missed for: the compiler then says so of

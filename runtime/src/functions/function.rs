@@ -5,7 +5,7 @@ use std::error::Error;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::shared_argument::SharedArgument;
+use super::borrowed_argument::BorrowedArgument;
 use super::table::Registration;
 use super::task_run::{TaskAbort, TaskCall};
 use crate::codec::{Decoder, Encoder};
@@ -100,6 +100,8 @@ impl<V, F: Parameters<TAKEN>, const TAKEN: usize> Named<F, TAKEN> for V {
 pub trait Parameter<const N: usize> {
     /// Its owned form, as the worker decodes it.
     type Owned;
+    /// What the function borrows of it; the owned form itself, if it takes the argument by value.
+    type Borrowed: ?Sized + 'static;
     /// Its type as the function has it, for what the compiler says of it.
     type Written<'a>;
     /// The worker function itself.
@@ -149,8 +151,11 @@ pub trait Argument: Sized {
     fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), CodecError>;
     /// Takes the argument of this name out of its bytes.
     fn decode(call: &mut TaskCall<'_>, name: &str) -> Result<Self, TaskAbort>;
-    /// Takes it for a function that borrows it.
-    fn borrow(call: &mut TaskCall<'_>, name: &str) -> Result<SharedArgument<Self>, TaskAbort>;
+    /// Takes it for a function that borrows it as a `B`.
+    fn borrow<'a, B: ?Sized + 'static>(
+        call: &mut TaskCall<'a>,
+        name: &str,
+    ) -> Result<BorrowedArgument<'a, B, Self>, TaskAbort>;
 }
 
 #[diagnostic::do_not_recommend]
@@ -165,8 +170,11 @@ impl<T: Serialize + DeserializeOwned + 'static> Argument for T {
         call.argument(name)
     }
 
-    #[inline]
-    fn borrow(call: &mut TaskCall<'_>, name: &str) -> Result<SharedArgument<Self>, TaskAbort> {
+    #[inline(always)]
+    fn borrow<'a, B: ?Sized + 'static>(
+        call: &mut TaskCall<'a>,
+        name: &str,
+    ) -> Result<BorrowedArgument<'a, B, Self>, TaskAbort> {
         call.borrowed(name)
     }
 }

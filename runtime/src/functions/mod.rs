@@ -1,6 +1,7 @@
 //! The worker functions of this binary: what each is, the table that both sides agree on, and how one is called.
 
 mod arguments;
+mod borrowed_argument;
 mod encoded_call;
 mod failure_texts;
 mod fallible;
@@ -15,7 +16,9 @@ mod state;
 mod table;
 mod task_run;
 
-pub use arguments::{EncodeAs, EncodeOwned, Given, Item, ParameterOf};
+pub(crate) use arguments::encode_item;
+pub use arguments::{EncodeAs, EncodeOwned, Given, Item, ParameterOf, encode_argument};
+pub use borrowed_argument::{BorrowedArgument, lend_cow};
 pub(crate) use encoded_call::EncodedCall;
 pub use fallible::{ErrorProbe, Fallible, Typed, Untyped};
 pub use fold::fold_tasks;
@@ -28,7 +31,6 @@ pub(crate) use outcome::{
     NoOutput, decode_output, deserialize_panicked, failure, serialize_panicked, take_captured, take_outcome,
 };
 pub use run::run_tasks;
-pub use shared_argument::SharedArgument;
 pub(crate) use shared_argument::SharedName;
 pub(crate) use state::forget_states;
 pub use state::with_state;

@@ -1,11 +1,9 @@
 //! Arguments that all tasks share: what a task's bytes say of one, and the value that a worker keeps of it.
 
-use std::ops::Deref;
-use std::rc::Rc;
-
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::borrowed_argument::BorrowedArgument;
 use crate::codec::Decoder;
 use crate::error::CodecError;
 use crate::shared::{self, Grant, Name, Right};
@@ -38,46 +36,27 @@ impl<'de> Deserialize<'de> for SharedName {
     }
 }
 
-/// An argument that a function borrows: the task's own, or one that the worker keeps for all tasks.
-pub enum SharedArgument<T> {
-    /// The task's own.
-    Own(T),
-    /// That of all tasks.
-    Kept(Rc<T>),
-}
-
-impl<T> Deref for SharedArgument<T> {
-    type Target = T;
-
-    #[inline]
-    fn deref(&self) -> &T {
-        match self {
-            Self::Own(value) => value,
-            Self::Kept(value) => value,
-        }
-    }
-}
-
 /// Takes a shared argument, anew.
 #[cold]
 pub(super) fn take<T: DeserializeOwned>(arguments: &mut Decoder<'_>) -> Result<T, CodecError> {
     let SharedName(name) = arguments.value()?;
-    if name == 0 { arguments.value() } else { decode(&granted(name)?) }
+    // A parameter that takes its argument by value has no padding before it.
+    if name == 0 { arguments.value() } else { decode::<(), T>(&granted(name)?) }
 }
 
 /// Borrows a shared argument. It is a call of its own: the arguments that are not shared have no part of it.
 #[inline(never)]
-pub(super) fn borrow<T: DeserializeOwned + 'static>(
-    arguments: &mut Decoder<'_>,
-) -> Result<SharedArgument<T>, CodecError> {
+pub(super) fn borrow<'a, B: ?Sized + 'static, T: DeserializeOwned + 'static>(
+    arguments: &mut Decoder<'a>,
+) -> Result<BorrowedArgument<'a, B, T>, CodecError> {
     let SharedName(name) = arguments.value()?;
     if name == 0 {
-        return arguments.value().map(SharedArgument::Own);
+        return BorrowedArgument::take(arguments);
     }
     let grant = granted(name)?;
     match shared::kept(grant.segment) {
-        Some(value) => Ok(SharedArgument::Kept(value)),
-        None => Ok(SharedArgument::Kept(shared::keep(grant.segment, decode(&grant)?))),
+        Some(value) => Ok(BorrowedArgument::Kept(value)),
+        None => Ok(BorrowedArgument::Kept(shared::keep(grant.segment, decode::<B, T>(&grant)?))),
     }
 }
 
@@ -90,12 +69,13 @@ fn missing() -> CodecError {
 }
 
 /// Decodes the value, before which the grants of what it names stand.
-fn decode<T: DeserializeOwned>(grant: &Grant) -> Result<T, CodecError> {
+fn decode<B: ?Sized + 'static, T: DeserializeOwned>(grant: &Grant) -> Result<T, CodecError> {
     let (memory, offset, bytes) = shared::find_granted(grant).ok_or_else(missing)?;
     let table = memory.pages().numbers::<u8>(0, offset).ok_or_else(missing)?;
     let bytes = memory.pages().numbers::<u8>(offset, bytes).ok_or_else(missing)?;
     let _table = shared::inner_table(table).ok_or_else(missing)?;
     let mut decoder = Decoder::new(bytes);
+    decoder.skip_padding::<B>()?;
     let value = decoder.value()?;
     decoder.end()?;
     Ok(value)

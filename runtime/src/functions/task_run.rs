@@ -15,9 +15,10 @@ use std::sync::atomic::{Ordering, compiler_fence};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::borrowed_argument::BorrowedArgument;
 use super::failure_texts::{TEXT_PART, cut};
 use super::folding::FoldState;
-use super::shared_argument::{self, SharedArgument};
+use super::shared_argument;
 use crate::codec::{Decoder, Encoder};
 use crate::error::CodecError;
 use crate::failpoints::{self, Point};
@@ -401,14 +402,14 @@ impl<'a> TaskCall<'a> {
 
     /// Takes the next argument, to be borrowed.
     #[inline(always)]
-    pub(super) fn borrowed<T: DeserializeOwned + 'static>(
+    pub(super) fn borrowed<B: ?Sized + 'static, T: DeserializeOwned + 'static>(
         &mut self,
         name: &str,
-    ) -> Result<SharedArgument<T>, TaskAbort> {
+    ) -> Result<BorrowedArgument<'a, B, T>, TaskAbort> {
         let held = if self.is_next_shared() {
             shared_argument::borrow(&mut self.arguments)
         } else {
-            self.arguments.value().map(SharedArgument::Own)
+            BorrowedArgument::take(&mut self.arguments)
         };
         held.map_err(|error| wrong_argument(name, &error))
     }

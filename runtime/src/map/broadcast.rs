@@ -7,7 +7,7 @@ use super::columns::{Column, Length};
 use crate::codec::{Encoder, Sink};
 use crate::error::CodecError;
 use crate::foreign;
-use crate::functions::{EncodeAs, EncodeOwned, SharedName, serialize_panicked};
+use crate::functions::{EncodeAs, EncodeOwned, SharedName, encode_item, serialize_panicked};
 use crate::shared::{self, Collected, Grant, Memory, Segment};
 
 /// A column that repeats one item.
@@ -52,7 +52,7 @@ impl<I: EncodeAs<T>, T, E: EncodeOwned<T>> Column for Repeated<I, T, E> {
             }
             Ok(Encoded::Inline) => {
                 encoder.value(&SharedName::inline())?;
-                self.item.encode_as::<E>(encoder)
+                encode_item::<T, E>(&self.item, encoder)
             }
             Err(error) => Err(error.clone()),
         }
@@ -62,7 +62,7 @@ impl<I: EncodeAs<T>, T, E: EncodeOwned<T>> Column for Repeated<I, T, E> {
 fn encode_once<I: EncodeAs<T>, T, E: EncodeOwned<T>>(item: &I) -> Result<Encoded, CodecError> {
     let scope = shared::enter_kept_encode_scope();
     let mut bytes = Vec::new();
-    foreign::run(|| item.encode_as::<E>(&mut Encoder::new(Sink::behind(&mut bytes), usize::MAX)))
+    foreign::run(|| encode_item::<T, E>(item, &mut Encoder::new(Sink::behind(&mut bytes), usize::MAX)))
         .unwrap_or_else(|panic| Err(serialize_panicked(&panic)))?;
     let Collected { mut memory, grants } = scope.finish();
     // The handles in the value are granted to each task that decodes it.

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use super::broadcast::Repeated;
 use crate::codec::Encoder;
 use crate::error::CodecError;
-use crate::functions::{EncodeAs, EncodeOwned};
+use crate::functions::{EncodeAs, EncodeOwned, encode_item};
 use crate::shared::Shared;
 
 /// A value that can are in the place of an iterator.
@@ -135,7 +135,7 @@ where
 
     #[inline(always)]
     fn encode(&mut self, item: I::Item, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
-        item.encode_as::<E>(encoder)
+        encode_item::<T, E>(&item, encoder)
     }
 }
 

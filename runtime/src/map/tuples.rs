@@ -6,7 +6,7 @@ use super::builder::Map;
 use super::columns::{Columns, ColumnsRead, Length};
 use crate::codec::Encoder;
 use crate::error::CodecError;
-use crate::functions::{Item, Named, Parameter, ParameterOf, Parameters, WorkerFn};
+use crate::functions::{Item, Named, Parameter, ParameterOf, Parameters, WorkerFn, encode_item};
 
 /// A map of `F`, to which an iterator of tuples will be added; `_value` is what the name of `F` is as a value.
 pub fn call_tuples<'p, F, const TAKEN: usize, V, G>(_value: V) -> Map<'p, G>
@@ -86,7 +86,7 @@ macro_rules! tuple {
         {
             #[inline(always)]
             fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
-                $(self.$position.encode_as::<ParameterOf<F, $position>>(encoder)?;)+
+                $(encode_item::<_, ParameterOf<F, $position>>(&self.$position, encoder)?;)+
                 Ok(())
             }
         }

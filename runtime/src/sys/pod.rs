@@ -108,6 +108,34 @@ fn vec_of<T: Plain>(bytes: &[u8]) -> Vec<T> {
     numbers
 }
 
+/// The proof that `A` and `B` are one type.
+pub(crate) struct Same<A: ?Sized, B: ?Sized>(PhantomData<(*const A, *const B)>);
+
+impl<A: ?Sized + 'static, B: ?Sized + 'static> Same<A, B> {
+    /// The proof, if it is so.
+    #[inline]
+    pub(crate) fn proof() -> Option<Self> {
+        (TypeId::of::<A>() == TypeId::of::<B>()).then_some(Self(PhantomData))
+    }
+
+    /// The value, by its other name.
+    #[inline]
+    pub(crate) fn cast(self, value: &A) -> &B {
+        // SAFETY: `self` exists, so `A` and `B`, which are `'static`, are one type, and the two references are one too. The lifetime
+        // is that of `value`, by the signature.
+        unsafe { std::mem::transmute_copy::<&A, &B>(&value) }
+    }
+}
+
+/// The numbers that these bytes are, where they stand: as many as are whole. None if their address is not that of a `T`.
+#[inline]
+pub(crate) fn numbers_of<T: Plain>(bytes: &[u8]) -> Option<&[T]> {
+    let numbers = bytes.as_ptr().cast::<T>();
+    // SAFETY: the address is aligned, and so many elements are in the bytes, which are borrowed as long as the result. Whatever they
+    // are, they are values of `T`, which is `Plain`.
+    numbers.is_aligned().then(|| unsafe { std::slice::from_raw_parts(numbers, bytes.len() / size_of::<T>()) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,6 +165,26 @@ mod tests {
         assert!(IsVec::<u8, Vec<i8>>::proof().is_none());
         assert!(IsVec::<u8, Box<[u8]>>::proof().is_none());
         assert!(IsVec::<u8, Vec<&u8>>::proof().is_none());
+    }
+
+    #[test]
+    fn one_type_is_the_same_as_itself_alone() {
+        let text = Same::<str, str>::proof().unwrap();
+        assert_eq!(text.cast("text"), "text");
+        let numbers = Same::<[u16], [u16]>::proof().unwrap();
+        assert_eq!(numbers.cast(&[1, 2]), [1, 2]);
+        assert!(Same::<[u16], [i16]>::proof().is_none());
+        assert!(Same::<str, [u8]>::proof().is_none());
+    }
+
+    #[test]
+    fn bytes_are_numbers_where_they_are_aligned() {
+        let numbers: Vec<u64> = (0..4).map(|number| number * 0x0101_0101).collect();
+        let bytes = bytes_of(&numbers);
+        assert_eq!(numbers_of::<u64>(bytes), Some(&numbers[..]));
+        assert_eq!(numbers_of::<u64>(&bytes[8..29]), Some(&numbers[1..3]));
+        assert_eq!(numbers_of::<u64>(&bytes[1..]), None);
+        assert_eq!(numbers_of::<u8>(&bytes[1..3]), Some(&bytes[1..3]));
     }
 
     #[test]

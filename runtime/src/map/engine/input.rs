@@ -67,8 +67,9 @@ struct RowLimits {
     /// So many where they are written: they are copied then.
     end: usize,
     started: Instant,
-    /// So many tasks of the chunk are written already.
+    /// So many tasks of the chunk are written already, and so many bytes.
     before: u32,
+    offset: usize,
 }
 
 impl<F: WorkerFn, A: Columns> Engine<F, A> {
@@ -132,7 +133,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             let mut stage = self.stage.lend(most, free.len());
             let is_staged = stage.is_some();
             let end = if is_staged { STAGE_BYTES - STAGED_BYTES_MAX } else { usize::MAX };
-            let limits = RowLimits { most, chunk_end, end, started, before: all.count };
+            let limits = RowLimits { most, chunk_end, end, started, before: all.count, offset: all.end };
             let written = self.write_rows(Sink::new(stage.as_deref_mut().unwrap_or(free), spill), limits);
             all.count += written.count;
             all.then = written.then;
@@ -182,7 +183,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     fn write_rows_until(&mut self, sink: Sink<'_>, limits: RowLimits, written: &mut (u32, usize)) -> NextAction {
         let bytes_max = self.shared.frame_bytes_max() - OVERHEAD_BYTES;
         let end_wanted = limits.chunk_end.min(limits.end);
-        let mut encoder = Encoder::new(sink, bytes_max);
+        let mut encoder = Encoder::new(sink, bytes_max).at_offset(limits.offset);
         let (mut count, mut end) = (0, 0);
         let mut look_at = (limits.before + 1).next_power_of_two() - limits.before;
         loop {

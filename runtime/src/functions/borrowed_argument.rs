@@ -1,0 +1,51 @@
+//! An argument that a function borrows: where it stands, or as a value that the task or the worker has.
+
+use std::borrow::{Borrow, Cow};
+use std::ops::Deref;
+use std::rc::Rc;
+
+use serde::de::DeserializeOwned;
+
+use crate::codec::Decoder;
+use crate::error::CodecError;
+
+/// An argument whose owned type is `T`, and which the function borrows as a `B`.
+pub enum BorrowedArgument<'a, B: ?Sized, T> {
+    /// It is read where it stands, in the bytes of the task.
+    InPlace(&'a B),
+    /// The task's own.
+    Own(T),
+    /// That of all tasks.
+    Kept(Rc<T>),
+}
+
+impl<'a, B: ?Sized + 'static, T: DeserializeOwned> BorrowedArgument<'a, B, T> {
+    /// Takes an argument that is the task's alone.
+    #[inline(always)]
+    pub(super) fn take(arguments: &mut Decoder<'a>) -> Result<Self, CodecError> {
+        arguments.skip_padding::<B>()?;
+        Ok(match arguments.in_place::<B, T>()? {
+            Some(value) => Self::InPlace(value),
+            None => Self::Own(arguments.value()?),
+        })
+    }
+}
+
+impl<B: ?Sized, T: Borrow<B>> Deref for BorrowedArgument<'_, B, T> {
+    type Target = B;
+
+    #[inline]
+    fn deref(&self) -> &B {
+        match self {
+            Self::InPlace(value) => value,
+            Self::Own(value) => value.borrow(),
+            Self::Kept(value) => (**value).borrow(),
+        }
+    }
+}
+
+/// The argument for a parameter that is a [`Cow`] of a lifetime of the function's.
+#[inline(always)]
+pub fn lend_cow<'a, B: ToOwned + ?Sized>(argument: &'a BorrowedArgument<'_, B, Cow<'static, B>>) -> Cow<'a, B> {
+    Cow::Borrowed(argument)
+}
