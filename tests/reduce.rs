@@ -375,7 +375,8 @@ fn a_fold_that_panics_reaches_the_caller_and_the_pool_stays_usable() {
     let _guard = common::guard();
     let pool = common::pool(2);
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(
-        || pool_reduce!(in &pool, text, 0..10; with = explode, identity = String::new()),
+        // A worker has no two outputs to fold.
+        || pool_reduce!(in &pool, text, 0..10; with = explode, identity = String::new(), chunk_size = 1),
     ));
     assert!(panicked.is_err());
     assert_eq!(pool_map!(in &pool, text, [1]).unwrap(), ["1 "]);
