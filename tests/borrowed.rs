@@ -15,11 +15,13 @@ use poolmap::{Pool, Process, pool_iter, pool_map, shared, worker};
 struct Counting;
 
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+static BYTES: AtomicUsize = AtomicUsize::new(0);
 
 // SAFETY: every call is passed on as it is.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        BYTES.fetch_add(layout.size(), Ordering::Relaxed);
         // SAFETY: the caller keeps the rules.
         unsafe { System.alloc(layout) }
     }
@@ -31,6 +33,7 @@ unsafe impl GlobalAlloc for Counting {
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        BYTES.fetch_add(bytes, Ordering::Relaxed);
         // SAFETY: the caller keeps the rules.
         unsafe { System.realloc(at, layout, bytes) }
     }
@@ -175,24 +178,86 @@ fn whatever_is_borrowed_is_what_was_sent() {
     all_ways(&common::pool(2));
 }
 
+/// The sum, and the bytes that the process has allocated.
 #[worker]
-fn sum(numbers: &[f64]) -> (f64, usize) {
-    (numbers.iter().sum(), numbers.as_ptr().addr() % 8)
+fn sum(numbers: &[f64], _odd: &str) -> (f64, usize) {
+    (numbers.iter().sum(), BYTES.load(Ordering::Relaxed))
 }
 
 #[poolmap::test]
-fn slices_of_any_size_are_what_was_sent() {
+fn slices_of_any_size_are_what_was_sent_and_are_not_copied() {
+    let _guard = common::guard();
+    let pool = common::pool(1);
+    // Small ones before large ones, that find no room, and small ones behind them; texts that end at any address.
+    let sizes = [0, 1, 3, 100, 5000, 70_000, 1, 200_000, 2, 1_000_000, 9, 200_000];
+    let slices: Vec<Vec<f64>> = (0..60).map(|row| vec![1.0; sizes[row % sizes.len()]]).collect();
+    let texts: Vec<String> = (0..60).map(|row| "x".repeat(row % 8)).collect();
+    for chunk_size in [1, 3, 40] {
+        let sums: Vec<_> = pool_iter!(in &pool, sum, &slices, &texts; chunk_size = chunk_size)
+            .unwrap()
+            .map(|sum| sum.unwrap())
+            .collect();
+        assert!(slices.iter().zip(&sums).all(|(slice, (sum, _))| *sum == slice.len() as f64));
+        let sent: usize = slices.iter().map(|slice| size_of_val(&slice[..])).sum();
+        let allocated = sums[59].1 - sums[0].1;
+        // The first large row finds no room, and may be copied.
+        assert!(!common::shares_memory() || allocated < sent / 4, "{allocated} bytes for {sent}, {chunk_size} a chunk");
+    }
+}
+
+/// A type of the program's own that is called as std's, and written otherwise.
+mod own {
+    use serde::{Deserialize, Serialize};
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    pub(crate) enum Cow<'a, B: ?Sized + ToOwned<Owned: Serialize>> {
+        Owned(
+            u8,
+            #[serde(bound(deserialize = "B::Owned: Deserialize<'de>"))] B::Owned,
+            std::marker::PhantomData<&'a ()>,
+        ),
+    }
+}
+
+#[worker]
+fn take_own(text: own::Cow<'_, str>, numbers: own::Cow<[f64]>) -> String {
+    let (own::Cow::Owned(before, text, _), own::Cow::Owned(between, numbers, _)) = (text, numbers);
+    format!("{before} {text} {between} {numbers:?}")
+}
+
+/// A type that must have the lifetime that it is named with.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Invariant<'a>(u8, #[serde(skip)] std::marker::PhantomData<std::cell::Cell<&'a ()>>);
+
+#[worker]
+fn one_lifetime<'a>(text: Cow<'a, str>, number: Invariant<'a>, parts: Cow<'a, [Cow<'a, str>]>) -> String {
+    format!("{text} {} {parts:?}", number.0)
+}
+
+#[worker]
+fn keep(rows: Cow<'_, [String]>, path: Cow<'_, Path>) -> (bool, Vec<String>, bool) {
+    let is_borrowed = matches!(path, Cow::Borrowed(_));
+    (matches!(rows, Cow::Owned(_)), rows.into_owned(), is_borrowed)
+}
+
+#[poolmap::test]
+fn each_form_of_cow_is_what_was_sent() {
     let _guard = common::guard();
     let pool = common::pool(2);
-    // Small ones before large ones, that find no room, and small ones behind them.
-    let sizes = [0, 1, 3, 100, 5000, 70_000, 1, 1_000_000, 2, 5_000_000, 9, 1_000_000];
-    let slices: Vec<Vec<f64>> = (0..40).map(|row| vec![1.0; sizes[row % sizes.len()]]).collect();
-    for chunk_size in [1, 3, 40] {
-        let sums = pool_iter!(in &pool, sum, &slices; chunk_size = chunk_size).unwrap();
-        for (slice, sum) in slices.iter().zip(sums) {
-            assert_eq!(sum.unwrap(), (slice.len() as f64, 0));
-        }
-    }
+    let own = |number| own::Cow::<str>::Owned(number, "text".to_owned(), std::marker::PhantomData);
+    let owns = |number| own::Cow::<[f64]>::Owned(number, vec![1.5], std::marker::PhantomData);
+    let expected = "1 text 2 [1.5]".to_owned();
+    assert_eq!(pool_map!(in &pool, take_own, [own(1)], [owns(2)]).unwrap(), [&expected[..]]);
+    assert_eq!(pool_map!(in &pool, take_own, shared(&own(1)), [owns(2)]).unwrap(), [&expected[..]]);
+    assert_eq!(pool.apply(take_own { text: own(1), numbers: owns(2) }).unwrap(), expected);
+    let call = one_lifetime {
+        text: "a".into(),
+        number: Invariant(3, std::marker::PhantomData),
+        parts: vec!["b".into()].into(),
+    };
+    assert_eq!(pool.apply(call).unwrap(), "a 3 [\"b\"]");
+    let rows = vec!["a".to_owned()];
+    assert_eq!(pool_map!(in &pool, keep, [&rows[..]], [Path::new("p")]).unwrap(), [(true, rows, true)]);
 }
 
 /// Reads its argument again and again, for as long as the file is there.

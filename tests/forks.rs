@@ -90,6 +90,11 @@ fn an_input_that_forks_spoils_no_map() {
 }
 
 #[test]
+fn a_copy_that_goes_on_with_an_input_writes_over_no_argument() {
+    goes_well("copy_has_another_item");
+}
+
+#[test]
 fn a_callback_that_forks_ends_with_its_copy() {
     goes_well("callback_forks");
 }

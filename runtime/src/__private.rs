@@ -4,10 +4,10 @@ pub use crate::codec::{Decoder, Encoder, decode, encode};
 pub use crate::entry::{Main, enter_main, enter_test};
 pub use crate::error::CodecError;
 pub use crate::functions::{
-    Argument, BorrowedArgument, EncodeAs, EncodeOwned, Entry, ErrorProbe, Fallible, Folding, Given, Identity, Item,
-    Itself, Merge, Named, Output, Parameter, ParameterOf, Parameters, Registration, TaskAbort, TaskCall, Test, Typed,
-    Untyped, WorkerFailure, encode_argument, fold_tasks, lend_cow, not_a_merger, not_a_worker_function, run_tasks,
-    with_state,
+    Argument, BorrowedArgument, CowParameter, DecodedArgument, EncodeAs, EncodeOwned, Entry, ErrorProbe, Fallible,
+    Folding, Given, Identity, Item, Itself, Merge, Named, NamedCow, Output, Parameter, ParameterOf, Parameters,
+    Registration, TaskAbort, TaskCall, Test, Typed, Untyped, WorkerFailure, encode_argument, fold_tasks, not_a_merger,
+    not_a_worker_function, run_tasks, with_state,
 };
 pub use crate::map::{
     Column, Columns, ColumnsRead, Length, Position, Source, Tuple, Unpacked, call, call_tuples, merger,

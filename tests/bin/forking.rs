@@ -29,6 +29,13 @@ fn first_is_late(x: u64) -> u64 {
     x
 }
 
+/// Whether its argument is as it was sent.
+#[worker]
+fn is_steady(bytes: &[u8]) -> bool {
+    std::thread::sleep(Duration::from_millis(600));
+    bytes.iter().all(|&byte| byte == 1)
+}
+
 #[worker]
 fn square(x: u64) -> u64 {
     x * x
@@ -341,6 +348,27 @@ fn iterator_forks() -> poolmap::Result<i32> {
     Ok(0)
 }
 
+/// An input iterator forks, and the copy goes on with another item while a worker reads the parent's.
+fn copy_has_another_item(bytes: usize) -> poolmap::Result<i32> {
+    let pool = Pool::builder().workers(1).build()?;
+    let mut child = None;
+    let input = std::iter::once_with(|| {
+        let forked = *child.insert(fork());
+        std::thread::sleep(Duration::from_millis(if forked == 0 { 200 } else { 0 }));
+        vec![if forked == 0 { 9 } else { 1 }; bytes]
+    });
+    let steady = pool_map!(in &pool, is_steady, input);
+    let child = child.expect("it was read");
+    if child == 0 {
+        check("the copy's map is refused", steady.is_err_and(|error| error.is_forked()));
+        drop(pool);
+        exit(RIGHT);
+    }
+    check("the copy found what it was to find", wait(child) == Some(RIGHT));
+    check("the argument stays as it is", steady? == [true]);
+    Ok(0)
+}
+
 /// A callback forks: the copy of its thread ends with it.
 fn callback_forks() -> poolmap::Result<i32> {
     let pool = Pool::builder().workers(2).build()?;
@@ -459,6 +487,7 @@ fn main() -> poolmap::Result<()> {
         "busy" => busy()?,
         "iterators" => iterators()?,
         "iterator_forks" => iterator_forks()?,
+        "copy_has_another_item" => copy_has_another_item(100)? + copy_has_another_item(100_000)?,
         "callback_forks" => callback_forks()?,
         "daemon" => daemon(Path::new(&arguments.next().unwrap_or_default()))?,
         _ => 99,

@@ -161,20 +161,29 @@ fn run(function: &Function, krate: &TokenStream) -> TokenStream {
         .collect();
     let decode = function.parameters.iter().zip(&names).map(|(parameter, argument)| {
         let bound = Bound::argument(parameter, krate);
-        let method = match parameter.passing {
-            Passing::Value => bound.associated("decode"),
-            Passing::Reference | Passing::Cow => {
-                let (method, borrowed) = (bound.associated("borrow"), borrowed(parameter));
-                quote!(#method::<#borrowed>)
-            }
-        };
         let text = parameter.field.unraw().to_string();
-        quote!(let #argument = #method(__poolmap_call, #text)?;)
+        let (owned, borrowed) = (owned(parameter), borrowed(parameter));
+        match parameter.passing {
+            Passing::Value => {
+                let method = bound.associated("decode");
+                quote!(let #argument = #method(__poolmap_call, #text)?;)
+            }
+            Passing::Reference => {
+                let method = bound.associated("borrow");
+                quote!(let #argument = #method::<#borrowed>(__poolmap_call, #text)?;)
+            }
+            Passing::Cow => quote! {
+                let mut #argument = {
+                    use #krate::__private::NamedCow as _;
+                    #krate::__private::CowParameter::<#owned, #borrowed>::HERE.take(__poolmap_call, #text)?
+                };
+            },
+        }
     });
     let arguments = function.parameters.iter().zip(&names).map(|(parameter, argument)| match parameter.passing {
         Passing::Value => quote!(#argument),
         Passing::Reference => quote!(&*#argument),
-        Passing::Cow => quote!(#krate::__private::lend_cow(&#argument)),
+        Passing::Cow => quote!(#argument.lend()),
     });
     let call = match &function.state {
         None => quote!(#name(#(#arguments),*)),

@@ -153,10 +153,11 @@ fn parameters(signature: &Signature, mistakes: &mut Mistakes) -> (Option<State>,
         );
     }
     let fields = names::fields(typed.iter().map(|parameter| &*parameter.pat));
+    let taken = owned::taken_lifetimes(typed.iter().map(|parameter| &*parameter.ty));
     let parameters = (typed.iter().zip(fields))
         .map(|(parameter, field)| {
             types::check_parameter(&parameter.ty, mistakes);
-            let (owned, passing) = owned::form(&parameter.ty);
+            let (owned, passing) = owned::form(&parameter.ty, &taken);
             Parameter {
                 field,
                 lints: attributes::sort_of_parameter(&parameter.attrs, mistakes),

@@ -2,16 +2,18 @@
 
 use proc_macro2::Span;
 use quote::ToTokens;
+use syn::visit::Visit;
 use syn::visit_mut::{self, VisitMut};
 use syn::{GenericArgument, Lifetime, PathArguments, PathSegment, Type, TypePath};
 
 use super::groups::ungrouped;
 use super::model::{OwnedForm, Passing};
 
-/// The type that holds an argument of this type, and how the function takes it from there.
-pub(super) fn form(ty: &Type) -> (OwnedForm, Passing) {
+/// The type that holds an argument of this type, and how the function takes it from there, beside others that it takes by value
+/// with these lifetimes.
+pub(super) fn form(ty: &Type, taken: &[Lifetime]) -> (OwnedForm, Passing) {
     let Type::Reference(reference) = ungrouped(ty) else {
-        return match borrowed_by_cow(ty) {
+        return match borrowed_by_cow(ty, taken) {
             Some(borrowed) => (OwnedForm::Cow { owned: named(ty), borrowed: Box::new(named(borrowed)) }, Passing::Cow),
             None => (OwnedForm::Same(named(ty)), Passing::Value),
         };
@@ -32,18 +34,51 @@ fn is_borrowed_name(path: &TypePath) -> bool {
         .any(|name| (path.path.segments.last()).is_some_and(|segment| segment.ident == name))
 }
 
-/// What a `Cow` may borrow, if it is one: not with `'static`.
-fn borrowed_by_cow(ty: &Type) -> Option<&Type> {
+/// What a `Cow` borrows that can be read where it stands, if it is one: not with `'static`, nor with a lifetime of an argument that
+/// the function takes by value, and which is `'static` there.
+fn borrowed_by_cow<'t>(ty: &'t Type, taken: &[Lifetime]) -> Option<&'t Type> {
     let Type::Path(path) = ungrouped(ty) else { return None };
     let segment = path.path.segments.last().filter(|segment| segment.ident == "Cow")?;
     let PathArguments::AngleBracketed(arguments) = &segment.arguments else { return None };
-    match &arguments.args.iter().collect::<Vec<_>>()[..] {
-        [GenericArgument::Type(borrowed)] => Some(borrowed),
-        [GenericArgument::Lifetime(lifetime), GenericArgument::Type(borrowed)] => {
-            (lifetime.ident != "static").then_some(borrowed)
+    let borrowed = match &arguments.args.iter().collect::<Vec<_>>()[..] {
+        [GenericArgument::Type(borrowed)] => borrowed,
+        [GenericArgument::Lifetime(lifetime), GenericArgument::Type(borrowed)]
+            if lifetime.ident != "static" && !taken.contains(lifetime) =>
+        {
+            borrowed
         }
-        _ => None,
+        _ => return None,
+    };
+    let is_in_place = match ungrouped(borrowed) {
+        Type::Slice(slice) => names_one_of(&slice.elem, NUMBERS),
+        other => names_one_of(other, &["str", "Path"]),
+    };
+    is_in_place.then_some(borrowed)
+}
+
+/// The numbers whose slices are read where they stand.
+const NUMBERS: &[&str] =
+    &["u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize", "f32", "f64"];
+
+fn names_one_of(ty: &Type, names: &[&str]) -> bool {
+    let Type::Path(path) = ungrouped(ty) else { return false };
+    path.path.segments.last().is_some_and(|segment| names.iter().any(|name| segment.ident == name))
+}
+
+/// The lifetimes in the types of these parameters that the function takes by value, but for those of a `Cow` that is borrowed.
+pub(super) fn taken_lifetimes<'t>(types: impl Iterator<Item = &'t Type>) -> Vec<Lifetime> {
+    struct Lifetimes(Vec<Lifetime>);
+    impl<'ast> Visit<'ast> for Lifetimes {
+        fn visit_lifetime(&mut self, lifetime: &'ast Lifetime) {
+            if lifetime.ident != "_" {
+                self.0.push(lifetime.clone());
+            }
+        }
     }
+    let mut lifetimes = Lifetimes(Vec::new());
+    let is_taken = |ty: &&Type| !matches!(ungrouped(ty), Type::Reference(_)) && borrowed_by_cow(ty, &[]).is_none();
+    types.filter(is_taken).for_each(|ty| lifetimes.visit_type(ty));
+    lifetimes.0
 }
 
 /// The type as the signature of an item can name it: with `'static` for every lifetime.
@@ -124,7 +159,7 @@ mod tests {
     use super::*;
 
     fn form_of(tokens: proc_macro2::TokenStream) -> (String, Passing) {
-        let (form, passing) = form(&syn::parse2(tokens).unwrap());
+        let (form, passing) = form(&syn::parse2(tokens).unwrap(), &[syn::parse_quote!('taken)]);
         let form = match form {
             OwnedForm::Same(ty) => text(&ty),
             OwnedForm::String => "String".to_owned(),
@@ -149,6 +184,9 @@ mod tests {
             (quote!(Cow<[f64]>), "Cow<'static, [f64]> of [f64]", Passing::Cow),
             (quote!(std::borrow::Cow<'static, str>), "std::borrow::Cow<'static, str>", Passing::Value),
             (quote!(Cow<'a>), "Cow<'static>", Passing::Value),
+            (quote!(Cow<'taken, str>), "Cow<'static, str>", Passing::Value),
+            (quote!(Cow<'_, [String]>), "Cow<'static, [String]>", Passing::Value),
+            (quote!(Cow<'a, [Cow<'a, str>]>), "Cow<'static, [Cow<'static, str>]>", Passing::Value),
             (quote!(&Vec<View<'_>>), "Vec<View<'static>>", Passing::Reference),
             (quote!((u8, [u8; 3])), "(u8, [u8; 3])", Passing::Value),
         ];

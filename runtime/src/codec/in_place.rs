@@ -3,9 +3,12 @@
 //!
 //! 1. A borrowed sequence of numbers is written behind padding, so that the first number is aligned: a byte that says how many bytes
 //!    are left out, and these. Both sides know by the function's type that it is there.
-//! 2. The bytes may have been moved since to an address with another alignment (those of a task that came over a socket have):
+//! 2. The bytes may have been moved since to an address with another alignment, such as those of a task that came over a socket:
 //!    nothing is believed, and the reader looks at the address. What is not aligned is copied.
+//! 3. What is written decides, and not what a function names: a type of the program's own that is called `Cow` has its own format.
 
+use std::any::TypeId;
+use std::borrow::Cow;
 use std::path::Path;
 
 use bincode::enc::write::Writer as _;
@@ -21,12 +24,19 @@ const LENGTH_BYTES: usize = 8;
 /// No number needs a larger alignment.
 const ALIGN_MAX: usize = 16;
 
-/// The alignment that the elements of `B` need, if it is a slice of numbers; 1 for anything else.
+/// Whether a `T` is written as a `B` is: it is the type that owns one, or std's `Cow` of it. A type of the same name is neither.
 #[inline(always)]
-fn alignment_of<B: ?Sized + 'static>() -> usize {
+fn is_written_as<T, B: ?Sized + ToOwned<Owned: 'static> + 'static>() -> bool {
+    let written = sys::type_id::<T>();
+    written == TypeId::of::<B::Owned>() || written == TypeId::of::<Cow<'static, B>>()
+}
+
+/// The alignment that the elements of `B` need, if it is a slice of numbers of which `T` is the owned form; 1 for anything else.
+#[inline(always)]
+fn alignment_of<B: ?Sized + 'static, T>() -> usize {
     macro_rules! each {
         ($($number:ty)*) => {$(
-            if Same::<[$number], B>::proof().is_some() {
+            if Same::<[$number], B>::proof().is_some() && is_written_as::<T, [$number]>() {
                 return const { assert!(align_of::<$number>() <= ALIGN_MAX); align_of::<$number>() };
             }
         )*};
@@ -36,12 +46,12 @@ fn alignment_of<B: ?Sized + 'static>() -> usize {
 }
 
 impl Encoder<'_> {
-    /// Leaves out as many bytes as a value needs before it that is read as a `B` where it stands.
+    /// Leaves out as many bytes as a value needs before it that is written as a `T`, and read as a `B` where it stands.
     #[inline(always)]
-    pub(crate) fn pad_for<B: ?Sized + 'static>(&mut self) -> Result<(), CodecError> {
-        match alignment_of::<B>() {
+    pub(crate) fn pad_for<B: ?Sized + 'static, T>(&mut self) -> Result<(), CodecError> {
+        match alignment_of::<B, T>() {
             1 => Ok(()),
-            align => self.pad(align).map_err(|error| encode_error::<B>(&error, self.start, self.bytes_max)),
+            align => self.pad(align).map_err(|error| encode_error::<T>(&error, self.start, self.bytes_max)),
         }
     }
 
@@ -55,29 +65,29 @@ impl Encoder<'_> {
 }
 
 impl<'a> Decoder<'a> {
-    /// Steps over what was left out before a value that is read as a `B` where it stands.
+    /// Steps over what was left out before a value that is written as a `T`, and read as a `B` where it stands.
     #[inline(always)]
-    pub(crate) fn skip_padding<B: ?Sized + 'static>(&mut self) -> Result<(), CodecError> {
-        if alignment_of::<B>() > 1 {
+    pub(crate) fn skip_padding<B: ?Sized + 'static, T>(&mut self) -> Result<(), CodecError> {
+        if alignment_of::<B, T>() > 1 {
             let padded = self.bytes.split_first().and_then(|(&left_out, rest)| rest.get(usize::from(left_out)..));
-            self.bytes = padded.ok_or_else(|| decode_error::<&B>(&ended(1)))?;
+            self.bytes = padded.ok_or_else(|| decode_error::<T>(&ended(1)))?;
         }
         Ok(())
     }
 
-    /// Takes a value where it stands; none is taken if a `B` cannot be read so, or stands at an address that is not aligned for it.
-    /// `T` is the type that it was written as, by which an error names it.
+    /// Takes a value that was written as a `T`, by which an error names it, where it stands; none is taken if it cannot be read as a
+    /// `B` there, or stands at an address that is not aligned for one.
     #[inline(always)]
     pub(crate) fn in_place<B: ?Sized + 'static, T>(&mut self) -> Result<Option<&'a B>, CodecError> {
-        if let Some(same) = Same::<str, B>::proof() {
+        if let Some(same) = Same::<str, B>::proof().filter(|_| is_written_as::<T, str>()) {
             return self.borrowed::<&str, T>().map(|text| Some(same.cast(text)));
         }
-        if let Some(same) = Same::<Path, B>::proof() {
+        if let Some(same) = Same::<Path, B>::proof().filter(|_| is_written_as::<T, Path>()) {
             return self.borrowed::<&Path, T>().map(|path| Some(same.cast(path)));
         }
         macro_rules! each {
             ($($number:ty)*) => {$(
-                if let Some(same) = Same::<[$number], B>::proof() {
+                if let Some(same) = Same::<[$number], B>::proof().filter(|_| is_written_as::<T, [$number]>()) {
                     let (bytes, rest) = self.sequence(size_of::<$number>()).map_err(|error| decode_error::<T>(&error))?;
                     let numbers = sys::numbers_of::<$number>(bytes);
                     self.bytes = if numbers.is_some() { rest } else { self.bytes };
@@ -128,7 +138,7 @@ mod tests {
         let mut spill = Vec::new();
         let mut encoder = Encoder::new(Sink::new(&mut room.0[offset..], &mut spill), 200).at_offset(offset);
         encoder.value(before).unwrap();
-        encoder.pad_for::<[f64]>().unwrap();
+        encoder.pad_for::<[f64], Vec<f64>>().unwrap();
         encoder.value(numbers).unwrap();
         let end = offset + encoder.sink().len();
         (room, end)
@@ -141,7 +151,7 @@ mod tests {
                 let (room, end) = written(offset, before, &[1.5, -0.0, f64::MAX]);
                 let mut decoder = Decoder::new(&room.0[offset..end]);
                 assert_eq!(decoder.in_place::<str, String>().unwrap(), Some(before));
-                decoder.skip_padding::<[f64]>().unwrap();
+                decoder.skip_padding::<[f64], Vec<f64>>().unwrap();
                 assert_eq!(decoder.in_place::<[f64], Vec<f64>>().unwrap(), Some(&[1.5, -0.0, f64::MAX][..]));
                 assert!(decoder.is_at_end());
             }
@@ -156,20 +166,38 @@ mod tests {
             moved.0[shift..shift + end].copy_from_slice(&room.0[..end]);
             let mut decoder = Decoder::new(&moved.0[shift..shift + end]);
             assert_eq!(decoder.value::<String>().unwrap(), "");
-            decoder.skip_padding::<[f64]>().unwrap();
+            decoder.skip_padding::<[f64], Vec<f64>>().unwrap();
             assert_eq!(decoder.in_place::<[f64], Vec<f64>>().unwrap(), None);
             assert_eq!(decoder.value::<Vec<f64>>().unwrap(), [1.5]);
             assert!(decoder.is_at_end());
         }
     }
 
+    /// A type of a program's own, which is written otherwise.
+    struct Other;
+
+    #[test]
+    fn a_type_that_is_not_the_owned_form_is_not_read_where_it_stands() {
+        let (room, end) = written(0, "text", &[]);
+        let mut decoder = Decoder::new(&room.0[..end]);
+        assert_eq!(decoder.in_place::<str, Other>().unwrap(), None);
+        assert_eq!(decoder.in_place::<[u8], Other>().unwrap(), None);
+        assert_eq!(decoder.in_place::<str, Cow<'static, str>>().unwrap(), Some("text"));
+        let mut bytes = Vec::new();
+        let mut encoder = Encoder::new(Sink::behind(&mut bytes), 200);
+        encoder.pad_for::<[f64], Other>().unwrap();
+        assert_eq!(encoder.sink().len(), 0);
+        encoder.pad_for::<[f64], Cow<'static, [f64]>>().unwrap();
+        assert_eq!(encoder.sink().len() % 8, 0);
+    }
+
     #[test]
     fn nothing_is_left_out_before_what_needs_no_alignment() {
         let mut bytes = Vec::new();
         let mut encoder = Encoder::new(Sink::behind(&mut bytes), 200);
-        encoder.pad_for::<[u8]>().unwrap();
-        encoder.pad_for::<str>().unwrap();
-        encoder.pad_for::<[String]>().unwrap();
+        encoder.pad_for::<[u8], Vec<u8>>().unwrap();
+        encoder.pad_for::<str, String>().unwrap();
+        encoder.pad_for::<[String], Vec<String>>().unwrap();
         assert_eq!(encoder.sink().len(), 0);
     }
 
@@ -188,7 +216,7 @@ mod tests {
         for cut in 8..end {
             let mut decoder = Decoder::new(&room.0[..cut]);
             decoder.value::<String>().unwrap();
-            let read = decoder.skip_padding::<[f64]>().and_then(|()| decoder.in_place::<[f64], Vec<f64>>());
+            let read = decoder.skip_padding::<[f64], Vec<f64>>().and_then(|()| decoder.in_place::<[f64], Vec<f64>>());
             assert!(read.unwrap_err().message().contains("its bytes ended too soon"), "cut at {cut}");
         }
         let huge = u64::MAX.to_le_bytes();
@@ -202,7 +230,7 @@ mod tests {
     fn padding_counts_against_the_limit() {
         let mut bytes = Vec::new();
         let mut encoder = Encoder::new(Sink::behind(&mut bytes), 4);
-        let error = encoder.pad_for::<[f64]>().unwrap_err();
-        assert!(error.message().contains("[f64]"), "{error}");
+        let error = encoder.pad_for::<[f64], Vec<f64>>().unwrap_err();
+        assert!(error.message().contains("Vec<f64>"), "{error}");
     }
 }

@@ -80,7 +80,7 @@ pub(crate) fn encode_item<T, E: EncodeOwned<T>>(
     item: &impl EncodeAs<T>,
     encoder: &mut Encoder<'_>,
 ) -> Result<(), CodecError> {
-    encoder.pad_for::<E::Borrowed>()?;
+    encoder.pad_for::<E::Borrowed, T>()?;
     item.encode_as::<E>(encoder)
 }
 
@@ -90,7 +90,7 @@ pub fn encode_argument<F: Parameter<N>, const N: usize>(
     argument: &F::Owned,
     encoder: &mut Encoder<'_>,
 ) -> Result<(), CodecError> {
-    encoder.pad_for::<F::Borrowed>()?;
+    encoder.pad_for::<F::Borrowed, F::Owned>()?;
     F::encode(argument, encoder)
 }
 
@@ -213,6 +213,8 @@ encode_items!([T: Serialize, const N: usize] [T; N] => [T] => Vec<T>:
 // A parameter can be a `Cow` itself.
 encode_pointers_to!([] str => Cow<'static, str>);
 encode_pointers_to!([T: Serialize + Clone] [T] => Cow<'static, [T]>);
+encode_pointers_to!([] Path => Cow<'static, Path>);
 encode_items!([] str => str => Cow<'static, str>: String, &String);
+encode_items!([] Path => Path => Cow<'static, Path>: PathBuf, &PathBuf);
 encode_items!([T: Serialize + Clone] [T] => [T] => Cow<'static, [T]>: Vec<T>, &Vec<T>);
 encode_items!([T: Serialize + Clone, const N: usize] [T; N] => [T] => Cow<'static, [T]>: [T; N], &[T; N]);

@@ -23,7 +23,7 @@ impl<'a, B: ?Sized + 'static, T: DeserializeOwned> BorrowedArgument<'a, B, T> {
     /// Takes an argument that is the task's alone.
     #[inline(always)]
     pub(super) fn take(arguments: &mut Decoder<'a>) -> Result<Self, CodecError> {
-        arguments.skip_padding::<B>()?;
+        arguments.skip_padding::<B, T>()?;
         Ok(match arguments.in_place::<B, T>()? {
             Some(value) => Self::InPlace(value),
             None => Self::Own(arguments.value()?),
@@ -44,8 +44,14 @@ impl<B: ?Sized, T: Borrow<B>> Deref for BorrowedArgument<'_, B, T> {
     }
 }
 
-/// The argument for a parameter that is a [`Cow`] of a lifetime of the function's.
-#[inline(always)]
-pub fn lend_cow<'a, B: ToOwned + ?Sized>(argument: &'a BorrowedArgument<'_, B, Cow<'static, B>>) -> Cow<'a, B> {
-    Cow::Borrowed(argument)
+impl<B: ?Sized + ToOwned<Owned: Default>> BorrowedArgument<'_, B, Cow<'static, B>> {
+    /// The argument, which is moved only if it is the task's own.
+    #[inline(always)]
+    pub fn lend(&mut self) -> Cow<'_, B> {
+        match self {
+            Self::InPlace(value) => Cow::Borrowed(value),
+            Self::Own(value) => std::mem::take(value),
+            Self::Kept(value) => Cow::Borrowed(value),
+        }
+    }
 }

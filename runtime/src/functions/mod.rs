@@ -2,6 +2,7 @@
 
 mod arguments;
 mod borrowed_argument;
+mod cow_parameter;
 mod encoded_call;
 mod failure_texts;
 mod fallible;
@@ -18,7 +19,8 @@ mod task_run;
 
 pub(crate) use arguments::encode_item;
 pub use arguments::{EncodeAs, EncodeOwned, Given, Item, ParameterOf, encode_argument};
-pub use borrowed_argument::{BorrowedArgument, lend_cow};
+pub use borrowed_argument::BorrowedArgument;
+pub use cow_parameter::{CowParameter, DecodedArgument, NamedCow};
 pub(crate) use encoded_call::EncodedCall;
 pub use fallible::{ErrorProbe, Fallible, Typed, Untyped};
 pub use fold::fold_tasks;

@@ -75,7 +75,7 @@ fn decode<B: ?Sized + 'static, T: DeserializeOwned>(grant: &Grant) -> Result<T, 
     let bytes = memory.pages().numbers::<u8>(offset, bytes).ok_or_else(missing)?;
     let _table = shared::inner_table(table).ok_or_else(missing)?;
     let mut decoder = Decoder::new(bytes);
-    decoder.skip_padding::<B>()?;
+    decoder.skip_padding::<B, T>()?;
     let value = decoder.value()?;
     decoder.end()?;
     Ok(value)

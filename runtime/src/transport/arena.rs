@@ -210,9 +210,13 @@ impl Arena {
 
     /// Lends the lowest free part that has so many bytes.
     fn lend(self: &Arc<Self>, least: usize) -> Option<WritableBlock> {
+        // What is free in the parent's copy is the parent's, and its lock may be another thread's for ever.
+        if !self.owner.is_here() {
+            return None;
+        }
         let mut parts = self.lock();
         let place = parts.free.iter().position(|part| part.region.len() >= least)?;
-        let bytes = least.max(ROOM_BYTES);
+        let bytes = least.max(ROOM_BYTES).next_multiple_of(ALIGN);
         let part = &mut parts.free[place];
         let lent = if part.region.len() > bytes {
             let rest = part.split_off(bytes);
@@ -226,6 +230,9 @@ impl Arena {
 
     /// Makes another piece, with room for `wanted` bytes, unless there is none to be had.
     fn grow(&self, wanted: usize) {
+        if !self.owner.is_here() {
+            return;
+        }
         let mut all = self.bytes.lock();
         if self.lock().free.iter().any(|part| part.region.len() >= wanted) {
             // Another thread has made one meanwhile.

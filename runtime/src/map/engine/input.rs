@@ -64,8 +64,9 @@ struct RowLimits {
     most: usize,
     /// So many bytes in the chunk: it is sent then.
     chunk_end: usize,
-    /// So many where they are written: they are copied then.
+    /// So many where they are written: they are copied then, if they are on the stage.
     end: usize,
+    is_staged: bool,
     started: Instant,
     /// So many tasks of the chunk are written already, and so many bytes.
     before: u32,
@@ -133,8 +134,13 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             let mut stage = self.stage.lend(most, free.len());
             let is_staged = stage.is_some();
             let end = if is_staged { STAGE_BYTES - STAGED_BYTES_MAX } else { usize::MAX };
-            let limits = RowLimits { most, chunk_end, end, started, before: all.count, offset: all.end };
+            let limits = RowLimits { most, chunk_end, end, is_staged, started, before: all.count, offset: all.end };
             let written = self.write_rows(Sink::new(stage.as_deref_mut().unwrap_or(free), spill), limits);
+            if !self.shared.is_here() {
+                // The input has forked, and this is the copy: the memory is the parent's, which also has the rows.
+                all.then = NextAction::Stop;
+                break;
+            }
             all.count += written.count;
             all.then = written.then;
             if written.count > 0 {
@@ -198,6 +204,9 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
                     break NextAction::Stop;
                 }
             };
+            if !limits.is_staged && !self.shared.is_here() {
+                break NextAction::Stop;
+            }
             encoder.sink().write(&[0; LENGTH_BYTES]);
             encoder.begin();
             if let Err(error) = self.rows.encode(row, &mut encoder) {

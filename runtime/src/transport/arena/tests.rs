@@ -30,7 +30,9 @@ proptest! {
                     let mut room = arena.room(bytes).unwrap();
                     prop_assert!(room.len() >= bytes);
                     room[..bytes].fill(value);
-                    blocks.push((room.into_block(bytes), bytes, value));
+                    let block = room.into_block(bytes);
+                    prop_assert_eq!(block.place().1 % ALIGN, 0);
+                    blocks.push((block, bytes, value));
                 }
             }
         }
