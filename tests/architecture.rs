@@ -221,7 +221,7 @@ fn functions_are_short() {
             for (start, line) in lines.iter().enumerate() {
                 let indent = line.len() - line.trim_start().len();
                 let is_function = line.trim_start().split(' ').take(4).any(|word| word == "fn");
-                if !is_function || line.trim_end().ends_with(';') || line.trim_start().starts_with("//") {
+                if !is_function || line.ends_with([';', '}']) || line.trim_start().starts_with("//") {
                     continue;
                 }
                 let close = format!("{}}}", " ".repeat(indent));

@@ -28,6 +28,7 @@ use crate::error::CodecError;
 use crate::foreign::{self, Panic};
 
 pub(crate) use deserializer::is_own_deserializer;
+pub(crate) use plain::number_bytes;
 pub(crate) use serializer::is_own_serializer;
 pub(crate) use sink::Sink;
 

@@ -10,7 +10,7 @@ use syn::ext::IdentExt;
 use super::bound::Bound;
 use super::owned::{borrowed, owned};
 use super::place::{self, Place};
-use crate::function::{Function, Output, Parameter, Passing, State};
+use crate::function::{Function, Output, OwnedForm, Parameter, Passing, State, names_number};
 
 /// The registration. A block of its own keeps its names apart.
 pub(super) fn registration(function: &Function, krate: &TokenStream) -> TokenStream {
@@ -76,7 +76,7 @@ fn implementation(function: &Function, krate: &TokenStream) -> TokenStream {
         let field = place::own(&parameter.field);
         quote!(#krate::__private::encode_argument::<Self, #position>(&self.#field, __poolmap_encoder)?;)
     });
-    let run = run(function, krate);
+    let (run, run_numbers) = (run(function, krate), run_numbers(function, krate));
     quote! {
         #[doc(hidden)]
         impl #krate::__private::Itself for #name {
@@ -97,15 +97,47 @@ fn implementation(function: &Function, krate: &TokenStream) -> TokenStream {
                 #(#encode)*
                 ::core::result::Result::Ok(())
             }
+            #[inline]
             fn __run(
                 __poolmap_call: &mut #krate::__private::TaskCall<'_>,
             ) -> ::core::result::Result<(), #krate::__private::TaskAbort> {
                 #run
             }
+            #run_numbers
             #encode_output
             #decode_output
         }
     }
+}
+
+/// The function that runs one task after another, where all arguments and the output are numbers.
+fn run_numbers(function: &Function, krate: &TokenStream) -> Option<TokenStream> {
+    let Output::Value(returned) = &function.output else {
+        return None;
+    };
+    let parameters = &function.parameters;
+    let is_number = |parameter: &Parameter| matches!(&parameter.owned, OwnedForm::Same(ty) if names_number(ty));
+    let takes_numbers = parameters.iter().all(|parameter| is_number(parameter) && parameter.passing == Passing::Value);
+    if function.state.is_some() || parameters.is_empty() || !takes_numbers || !names_number(&returned.named) {
+        return None;
+    }
+    let name = place::own(&function.name);
+    let names = argument_names(function);
+    let owned = parameters.iter().map(owned);
+    let output = &returned.named;
+    Some(quote! {
+        #[inline]
+        fn __run_numbers(__poolmap_call: &mut #krate::__private::TaskCall<'_>) {
+            __poolmap_call.run_numbers::<(#(#owned,)*), #output>(|(#(#names,)*)| #name(#(#names),*));
+        }
+    })
+}
+
+/// The names of the arguments in an expansion.
+fn argument_names(function: &Function) -> Vec<Ident> {
+    (0..function.parameters.len())
+        .map(|position| Ident::new(&format!("__poolmap_argument_{position}"), Span::mixed_site()))
+        .collect()
 }
 
 /// The function that writes what a call gave.
@@ -156,9 +188,7 @@ fn output(output: &Output, krate: &TokenStream) -> TokenStream {
 /// The body of `__run`: the arguments out of their bytes, the call, and what it gave into bytes.
 fn run(function: &Function, krate: &TokenStream) -> TokenStream {
     let name = place::own(&function.name);
-    let names: Vec<Ident> = (0..function.parameters.len())
-        .map(|position| Ident::new(&format!("__poolmap_argument_{position}"), Span::mixed_site()))
-        .collect();
+    let names = argument_names(function);
     let decode = function.parameters.iter().zip(&names).map(|(parameter, argument)| {
         let bound = Bound::argument(parameter, krate);
         let text = parameter.field.unraw().to_string();

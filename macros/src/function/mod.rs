@@ -14,5 +14,6 @@ mod types;
 
 pub(crate) use check::check;
 pub(crate) use model::{Function, Output, OwnedForm, Parameter, Passing};
+pub(crate) use owned::names_number;
 pub(crate) use parse::{Refused, parse};
 pub(crate) use state::{State, without_marks};

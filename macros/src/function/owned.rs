@@ -50,15 +50,18 @@ fn borrowed_by_cow<'t>(ty: &'t Type, taken: &[Lifetime]) -> Option<&'t Type> {
         _ => return None,
     };
     let is_in_place = match ungrouped(borrowed) {
-        Type::Slice(slice) => names_one_of(&slice.elem, NUMBERS),
+        Type::Slice(slice) => names_number(&slice.elem),
         other => names_one_of(other, &["str", "Path"]),
     };
     is_in_place.then_some(borrowed)
 }
 
-/// The numbers whose slices are read where they stand.
-const NUMBERS: &[&str] =
-    &["u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize", "f32", "f64"];
+/// Whether the type has the name of a number. Only a faster way depends on it, which looks at the type itself.
+pub(crate) fn names_number(ty: &Type) -> bool {
+    const NUMBERS: &[&str] =
+        &["u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize", "f32", "f64"];
+    names_one_of(ty, NUMBERS)
+}
 
 fn names_one_of(ty: &Type, names: &[&str]) -> bool {
     let Type::Path(path) = ungrouped(ty) else { return false };

@@ -9,6 +9,7 @@
 //!    `deserialize_with` may check or change the elements. serde's visitor is private, and shows itself when `Vec<T>` is
 //!    asked to deserialize from [`Probe`].
 
+use std::any::TypeId;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -48,6 +49,20 @@ pub(super) fn visit<'de, V: Visitor<'de>, E>(
         sys::for_each_plain!(each);
     }
     Err(visitor)
+}
+
+/// The bytes of a `T`, if it is a number: each has as many.
+#[inline(always)]
+pub(crate) fn number_bytes<T>() -> Option<usize> {
+    macro_rules! each {
+        ($($number:ty)*) => {$(
+            if sys::type_id::<T>() == const { TypeId::of::<$number>() } {
+                return Some(size_of::<$number>());
+            }
+        )*};
+    }
+    sys::for_each_plain!(each);
+    None
 }
 
 /// Whether `V` is the visitor with which serde reads a `Vec<T>`.

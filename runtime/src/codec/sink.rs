@@ -74,6 +74,25 @@ impl<'a> Sink<'a> {
         self.bytes += bytes.len();
     }
 
+    /// The room that is left.
+    #[inline(always)]
+    pub(crate) fn free(&mut self) -> &mut [u8] {
+        self.free_and_count().0
+    }
+
+    /// The room that is left, and how many bytes are written, for one that counts them itself.
+    #[inline(always)]
+    pub(crate) fn free_and_count(&mut self) -> (&mut [u8], &mut usize) {
+        (&mut self.room[self.bytes.min(self.room_bytes)..self.room_bytes], &mut self.bytes)
+    }
+
+    /// Counts bytes that were written at the front of [`free`](Self::free).
+    #[inline(always)]
+    pub(crate) fn filled(&mut self, bytes: usize) {
+        debug_assert!(bytes <= self.room_bytes - self.bytes);
+        self.bytes += bytes;
+    }
+
     /// Writes over what stands at a place.
     #[inline]
     pub(crate) fn write_at(&mut self, at: usize, bytes: &[u8]) {

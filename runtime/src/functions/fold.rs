@@ -86,7 +86,7 @@ impl TaskCall<'_> {
     fn end_folded(&mut self) -> Next {
         let bytes = self.written().len();
         self.forget_written();
-        self.leave_task();
+        Self::leave_task();
         self.progress.count.tasks = self.progress.count.tasks.wrapping_add(1);
         let Some(folding) = &mut self.folding else {
             return Next::Close;

@@ -52,6 +52,10 @@ pub trait WorkerFn: Itself<Type = Self> + Sized + 'static {
     fn __run(call: &mut TaskCall<'_>) -> Result<(), TaskAbort>;
 
     #[doc(hidden)]
+    #[inline(always)]
+    fn __run_numbers(_call: &mut TaskCall<'_>) {}
+
+    #[doc(hidden)]
     fn __encode_output(output: &Self::Output, call: &mut TaskCall<'_>) -> Result<(), TaskAbort>;
 
     #[doc(hidden)]

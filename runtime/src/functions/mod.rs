@@ -9,6 +9,7 @@ mod fallible;
 mod fold;
 mod folding;
 mod function;
+mod number_run;
 mod outcome;
 mod returned;
 mod run;

@@ -5,7 +5,11 @@ use super::task_run::TaskCall;
 
 /// Runs every task that is left. It is in the table of worker functions, compiled for each.
 pub fn run_tasks<F: WorkerFn>(call: &mut TaskCall<'_>) {
-    while call.begin() {
+    loop {
+        F::__run_numbers(call);
+        if !call.begin() {
+            break;
+        }
         let result = F::__run(call);
         call.end(result);
     }

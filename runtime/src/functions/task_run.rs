@@ -33,30 +33,30 @@ use crate::wire::{
 /// Calls of a worker function, as its expansion sees them.
 pub struct TaskCall<'a> {
     /// The tasks that are left.
-    tasks: TaskFrames<'a>,
-    left: u32,
+    pub(super) tasks: TaskFrames<'a>,
+    pub(super) left: u32,
     arguments: Decoder<'a>,
     /// The parameters whose arguments are shared: a bit for each, the first the lowest.
-    shared: u16,
+    pub(super) shared: u16,
     /// The same for those whose arguments are left.
     shared_left: u16,
     pub(super) results: Encoder<'a>,
     /// Where the result of the current task begins.
-    record: usize,
+    pub(super) record: usize,
     pub(super) progress: TaskProgress<'a>,
     /// The result that outgrew the room.
     outgrown: Option<Status>,
     /// The state of the run, where outputs are folded; `flush` is then not later.
     pub(super) folding: Option<Box<FoldState>>,
     violation: Option<Violation>,
-    flush: Flush,
+    pub(super) flush: Flush,
     /// No output goes into the sink; `flush` is then not later, so that a task of any other call looks at one thing.
     drops_output: bool,
     stage: RunningCode,
     /// Called when the arguments of a task are decoded, and its function is not called.
-    on_decoded: Option<&'a dyn Fn()>,
+    pub(super) on_decoded: Option<&'a dyn Fn()>,
     /// Arguments name what the tasks are granted.
-    has_grants: bool,
+    pub(super) has_grants: bool,
 }
 
 /// Whose code of the program's is running, should it panic.
@@ -262,7 +262,7 @@ impl<'a> TaskCall<'a> {
 
     #[inline(always)]
     fn finish(&mut self, status: Status) {
-        self.leave_task();
+        Self::leave_task();
         if self.flush != Flush::Later {
             if self.drops_output && status == Status::Output {
                 self.replace(&[]);
@@ -300,7 +300,7 @@ impl<'a> TaskCall<'a> {
 
     /// Holds what is to hold behind every task: this is the process that it began in, and it has no part of an array left.
     #[inline(always)]
-    pub(super) fn leave_task(&self) {
+    pub(super) fn leave_task() {
         if sys::is_fork() {
             sys::exit_fork();
         }

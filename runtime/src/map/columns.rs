@@ -4,7 +4,7 @@
 use std::marker::PhantomData;
 
 use super::broadcast::Repeated;
-use crate::codec::Encoder;
+use crate::codec::{Encoder, number_bytes};
 use crate::error::CodecError;
 use crate::functions::{EncodeAs, EncodeOwned, encode_item};
 use crate::shared::Shared;
@@ -80,6 +80,12 @@ pub trait Column {
     /// An argument that was pulled.
     type Item;
 
+    /// The bytes of each argument, where they are numbers.
+    #[inline(always)]
+    fn argument_bytes() -> Option<usize> {
+        None
+    }
+
     /// How many there are.
     fn length(&self) -> Length;
     /// Pulls the next argument.
@@ -124,6 +130,11 @@ where
 {
     type Item = I::Item;
 
+    #[inline(always)]
+    fn argument_bytes() -> Option<usize> {
+        number_bytes::<T>()
+    }
+
     fn length(&self) -> Length {
         Length::of(&self.iterator)
     }
@@ -147,6 +158,12 @@ pub trait Columns {
     const SHARED: u16;
     /// One item of each.
     type Row;
+
+    /// The bytes of each row, where all columns are of numbers.
+    #[inline(always)]
+    fn row_bytes() -> Option<usize> {
+        None
+    }
 
     /// Visits each column's length, in order.
     fn lengths(&self, visit: &mut dyn FnMut(Length));
@@ -188,6 +205,11 @@ impl Columns for () {
     const SHARED: u16 = 0;
     type Row = ();
 
+    #[inline(always)]
+    fn row_bytes() -> Option<usize> {
+        Some(0)
+    }
+
     fn lengths(&self, _visit: &mut dyn FnMut(Length)) {}
 
     #[inline(always)]
@@ -205,6 +227,11 @@ impl<A: Columns, C: Column> Columns for (A, C) {
     const COUNT: u32 = A::COUNT + 1;
     const SHARED: u16 = A::SHARED | (C::IS_SHARED as u16) << A::COUNT;
     type Row = (A::Row, C::Item);
+
+    #[inline(always)]
+    fn row_bytes() -> Option<usize> {
+        Some(A::row_bytes()? + C::argument_bytes()?)
+    }
 
     fn lengths(&self, visit: &mut dyn FnMut(Length)) {
         self.0.lengths(visit);

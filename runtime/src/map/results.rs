@@ -5,7 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use crate::codec::Decoder;
+use crate::codec::{Decoder, number_bytes};
 use crate::error::{Printed, TaskError, TaskErrorKind};
 use crate::foreign::Panic;
 use crate::functions::{NoOutput, WorkerFn, decode_output, deserialize_panicked, take_captured, take_outcome};
@@ -115,7 +115,11 @@ impl ResultDecoder {
         let caught = catch_unwind(AssertUnwindSafe(|| {
             while left > stays {
                 at = records.taken();
-                let Some(output) = records.next_output() else {
+                let output = match number_bytes::<F::Output>() {
+                    Some(bytes) => records.next_output_of(bytes),
+                    None => records.next_output(),
+                };
+                let Some(output) = output else {
                     break;
                 };
                 let mut decoder = Decoder::new(output);

@@ -108,6 +108,39 @@ fn vec_of<T: Plain>(bytes: &[u8]) -> Vec<T> {
     numbers
 }
 
+/// The number that these bytes are, little-endian; none if `T` is no number, or they are not as many bytes.
+#[inline(always)]
+pub(crate) fn number_from<T>(bytes: &[u8]) -> Option<T> {
+    macro_rules! each {
+        ($($number:ty)*) => {$(
+            if type_id::<T>() == const { TypeId::of::<$number>() } {
+                let number = <$number>::from_le_bytes(bytes.try_into().ok()?);
+                // SAFETY: `T` has the identity of `$number`, which has no lifetime in it, and so is `$number`, which is `Copy`.
+                return Some(unsafe { std::mem::transmute_copy::<$number, T>(&number) });
+            }
+        )*};
+    }
+    for_each_plain!(each);
+    None
+}
+
+/// Writes the bytes of a number, little-endian; returns whether it is one, and `bytes` as many as it has.
+#[inline(always)]
+pub(crate) fn write_number<T>(number: &T, bytes: &mut [u8]) -> bool {
+    macro_rules! each {
+        ($($number:ty)*) => {$(
+            if type_id::<T>() == const { TypeId::of::<$number>() } && bytes.len() == size_of::<$number>() {
+                // SAFETY: `T` has the identity of `$number`, which has no lifetime in it, and so is `$number`.
+                let number = unsafe { *(&raw const *number).cast::<$number>() };
+                bytes.copy_from_slice(&number.to_le_bytes());
+                return true;
+            }
+        )*};
+    }
+    for_each_plain!(each);
+    false
+}
+
 /// The proof that `A` and `B` are one type.
 pub(crate) struct Same<A: ?Sized, B: ?Sized>(PhantomData<(*const A, *const B)>);
 
@@ -175,6 +208,20 @@ mod tests {
         assert_eq!(numbers.cast(&[1, 2]), [1, 2]);
         assert!(Same::<[u16], [i16]>::proof().is_none());
         assert!(Same::<str, [u8]>::proof().is_none());
+    }
+
+    #[test]
+    fn a_number_is_its_bytes_and_nothing_else_is() {
+        let mut bytes = [0; 8];
+        assert!(write_number(&-1.5f64, &mut bytes));
+        assert_eq!(number_from::<f64>(&bytes), Some(-1.5));
+        assert_eq!(number_from::<u64>(&bytes), Some((-1.5f64).to_bits()));
+        assert_eq!(number_from::<u32>(&bytes), None);
+        assert_eq!(number_from::<char>(&bytes[..4]), None);
+        assert!(!write_number(&1u32, &mut bytes));
+        assert!(!write_number(&'a', &mut bytes[..4]));
+        assert!(write_number(&7u8, &mut bytes[..1]));
+        assert_eq!(bytes[0], 7);
     }
 
     #[test]

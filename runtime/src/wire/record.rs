@@ -113,6 +113,15 @@ impl Records {
         Some(output)
     }
 
+    /// Takes the next result, if it is an output in one piece, and has so many bytes.
+    #[inline(always)]
+    pub(crate) fn next_output_of(&mut self, bytes: usize) -> Option<&[u8]> {
+        let record = self.bytes.get(self.at..)?.get(..HEAD_BYTES + bytes)?;
+        let output = record.strip_prefix(&head(Status::Output, bytes))?;
+        self.at += record.len();
+        Some(output)
+    }
+
     /// Takes the next result.
     pub(crate) fn next(&mut self) -> Result<(Status, &[u8]), Violation> {
         let (mut kind, start, mut end) = self.step()?;
@@ -172,8 +181,20 @@ impl Records {
     }
 
     fn pass(&mut self, count: usize) -> Result<(), Violation> {
-        for _ in 0..count {
+        let mut left = count;
+        while left > 0 {
+            let before = self.at;
             self.pass_one()?;
+            left -= 1;
+            // Many of one size stand one behind the other.
+            let (whole, rest) = self.bytes.split_at(self.at);
+            let (head, bytes) = (&whole[before..before + HEAD_BYTES], self.at - before);
+            if head[0] & ((1 << STATUS_BITS) - 1) != PART as u8 {
+                let alike =
+                    rest.chunks_exact(bytes).take(left).take_while(|record| record[..HEAD_BYTES] == *head).count();
+                self.at += alike * bytes;
+                left -= alike;
+            }
         }
         Ok(())
     }

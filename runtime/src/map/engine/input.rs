@@ -73,6 +73,14 @@ struct RowLimits {
     offset: usize,
 }
 
+impl RowLimits {
+    /// The clock is asked when so many rows are written, behind these: at 1, 2, 4, … tasks of the chunk.
+    #[inline(always)]
+    fn look_behind(&self, count: u32) -> u32 {
+        (self.before + count + 1).next_power_of_two() - self.before
+    }
+}
+
 impl<F: WorkerFn, A: Columns> Engine<F, A> {
     /// Reads up to so many rows, and sends them.
     pub(super) fn read_chunk(&mut self, tasks: usize) {
@@ -189,9 +197,15 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     fn write_rows_until(&mut self, sink: Sink<'_>, limits: RowLimits, written: &mut (u32, usize)) -> NextAction {
         let bytes_max = self.shared.frame_bytes_max() - OVERHEAD_BYTES;
         let end_wanted = limits.chunk_end.min(limits.end);
+        let mut sink = sink;
+        if let Some(row_bytes) = A::row_bytes().filter(|&bytes| bytes <= bytes_max)
+            && let Some(then) = self.write_number_rows(&mut sink, row_bytes, limits, written)
+        {
+            return then;
+        }
         let mut encoder = Encoder::new(sink, bytes_max).at_offset(limits.offset);
-        let (mut count, mut end) = (0, 0);
-        let mut look_at = (limits.before + 1).next_power_of_two() - limits.before;
+        let (mut count, mut end) = *written;
+        let mut look_at = limits.look_behind(count);
         loop {
             if count as usize == limits.most {
                 break NextAction::GoOn;
@@ -233,6 +247,73 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             }
             if end >= end_wanted {
                 break NextAction::GoOn;
+            }
+        }
+    }
+
+    /// The same for rows of numbers, which have one size: as many at once as find room before anything else is looked at. None once a
+    /// row finds no room.
+    #[inline(always)]
+    fn write_number_rows(
+        &mut self,
+        sink: &mut Sink<'_>,
+        row_bytes: usize,
+        limits: RowLimits,
+        written: &mut (u32, usize),
+    ) -> Option<NextAction> {
+        let stride = LENGTH_BYTES + row_bytes;
+        let length_field = u32::try_from(row_bytes).ok()?.to_le_bytes();
+        let end_wanted = limits.chunk_end.min(limits.end);
+        let mut spill = Vec::new();
+        loop {
+            let (mut count, mut end) = *written;
+            if count as usize == limits.most {
+                return Some(NextAction::GoOn);
+            }
+            let look_at = limits.look_behind(count);
+            let free = sink.free();
+            let most = (limits.most - count as usize)
+                .min((look_at - count) as usize)
+                .min(end_wanted.saturating_sub(end).div_ceil(stride).max(1))
+                .min(free.len() / stride);
+            if most == 0 {
+                return None;
+            }
+            let mut ended = None;
+            for slot in free[..most * stride].chunks_exact_mut(stride) {
+                let row = match self.rows.pull() {
+                    Ok(Some(row)) if limits.is_staged || self.shared.is_here() => row,
+                    Err(mismatch) => {
+                        self.failure = Some(mismatch);
+                        ended = Some(NextAction::Stop);
+                        break;
+                    }
+                    Ok(_) => {
+                        ended = Some(NextAction::Stop);
+                        break;
+                    }
+                };
+                let (length, arguments) = slot.split_at_mut(LENGTH_BYTES);
+                length.copy_from_slice(&length_field);
+                if let Err(error) =
+                    self.rows.encode(row, &mut Encoder::new(Sink::new(arguments, &mut spill), row_bytes))
+                {
+                    ended = Some(NextAction::GoOnBehind(error));
+                    break;
+                }
+                count += 1;
+                end += stride;
+                *written = (count, end);
+            }
+            sink.filled(count as usize * stride - sink.len());
+            if ended.is_some() {
+                return ended;
+            }
+            if (count == look_at && limits.started.elapsed() > READ_TIME) || end >= limits.chunk_end {
+                return Some(NextAction::Stop);
+            }
+            if end >= end_wanted {
+                return Some(NextAction::GoOn);
             }
         }
     }
