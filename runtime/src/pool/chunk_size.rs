@@ -32,7 +32,7 @@ const DEPTH_FIXED: usize = 2;
 const NO_LOOKAHEAD_ABOVE_SOCKET: Duration = Duration::from_millis(2);
 
 /// There, chunks of fewer tasks have none behind them: their tasks are few or long, or were asked to go one by one.
-const DEEP_TASKS_MIN: usize = 8;
+pub(super) const DEEP_TASKS_MIN: usize = 8;
 
 /// No chunk is larger, however short its tasks are.
 const TASKS_MAX: usize = 1 << 16;

@@ -225,7 +225,7 @@ impl Scheduler {
             .workers
             .iter()
             .map(|&slot| &self.workers[slot])
-            .filter(|worker| worker.takes_more(depth))
+            .filter(|worker| worker.takes_more(depth, self.revocation))
             .map(|worker| depth - worker.chunks.len())
             .sum();
         let idle = self.idle.len().min(self.idle_to_wake(call));
@@ -318,7 +318,7 @@ impl Scheduler {
         let depth = call.chunk_size.depth(self.revocation);
         let are_busy = call.workers.iter().all(|&slot| {
             let worker = &self.workers[slot];
-            worker.time(per_task) >= WAKE_MIN || !worker.takes_more(depth)
+            worker.time(per_task) >= WAKE_MIN || !worker.takes_more(depth, self.revocation)
         });
         if are_busy { usize::MAX } else { 0 }
     }
@@ -351,7 +351,7 @@ impl Scheduler {
                 .workers
                 .iter()
                 .copied()
-                .filter(|&slot| self.workers[slot].takes_more(depth))
+                .filter(|&slot| self.workers[slot].takes_more(depth, self.revocation))
                 .min_by_key(|&slot| self.workers[slot].chunks.len())?;
             Some((id, slot))
         })

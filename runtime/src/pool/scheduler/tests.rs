@@ -297,6 +297,27 @@ fn a_call_without_a_worker_goes_before_one_that_has_them() {
 }
 
 #[test]
+fn nothing_waits_behind_a_small_chunk_that_cannot_be_taken_back() {
+    let mut model = Model::new(1, Revocation::Unsupported);
+    let call = model.open(None);
+    model.start(0);
+    for _ in 0..20 {
+        model.push(call, &[1]);
+        model.answer(0, 1, Duration::from_micros(1));
+    }
+    // Tasks are known to be short by now.
+    model.push(call, &[1; 8]);
+    model.push(call, &[1]);
+    assert_eq!(model.tasks_of(0).len(), 9, "behind a chunk of many");
+    model.push(call, &[1]);
+    model.answer(0, 8, Duration::from_micros(8));
+    model.dispatch();
+    assert_eq!(model.tasks_of(0).len(), 1, "behind a single one, which may be long");
+    model.settle();
+    model.check_all_done();
+}
+
+#[test]
 fn what_is_taken_back_goes_to_another_worker_that_is_free() {
     let mut model = Model::new(2, Revocation::Supported);
     let call = model.open(None);

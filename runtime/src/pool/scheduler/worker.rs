@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::super::chunk_size::{DEEP_TASKS_MIN, Revocation};
 use super::{CallId, Slot};
 use crate::error::Printed;
 use crate::task::WorkerIdentity;
@@ -70,11 +71,14 @@ impl Worker {
         }
     }
 
-    /// Whether it takes another chunk behind those it has.
-    pub(super) fn takes_more(&self, depth: usize) -> bool {
+    /// Whether it takes another chunk behind those it has. Where chunks cannot be taken back, nothing goes behind one of few tasks: such
+    /// are the last of a call, and one of them may be long while others are short.
+    pub(super) fn takes_more(&self, depth: usize, revocation: Revocation) -> bool {
         let is_alone = self.is_stalled || self.chunks.front().is_some_and(|held| held.chunk.is_suspect());
         let depth = if self.answered == self.call && !is_alone { depth } else { 1 };
-        self.ready && !self.revoked && self.quota != Some(0) && self.chunks.len() < depth
+        let is_held_up =
+            revocation == Revocation::Unsupported && self.chunks.iter().any(|held| held.chunk.len() < DEEP_TASKS_MIN);
+        self.ready && !self.revoked && self.quota != Some(0) && self.chunks.len() < depth && !is_held_up
     }
 
     /// The index of the task behind the one that it is at.
