@@ -235,6 +235,11 @@ fn one_lifetime<'a>(text: Cow<'a, str>, number: Invariant<'a>, parts: Cow<'a, [C
 }
 
 #[worker]
+fn one_that_outlives_another<'a: 'b, 'b>(text: Cow<'a, str>, number: Invariant<'b>) -> String {
+    format!("{text} {}", number.0)
+}
+
+#[worker]
 fn keep(rows: Cow<'_, [String]>, path: Cow<'_, Path>) -> (bool, Vec<String>, bool) {
     let is_borrowed = matches!(path, Cow::Borrowed(_));
     (matches!(rows, Cow::Owned(_)), rows.into_owned(), is_borrowed)
@@ -256,6 +261,8 @@ fn each_form_of_cow_is_what_was_sent() {
         parts: vec!["b".into()].into(),
     };
     assert_eq!(pool.apply(call).unwrap(), "a 3 [\"b\"]");
+    let call = one_that_outlives_another { text: "a".into(), number: Invariant(3, std::marker::PhantomData) };
+    assert_eq!(pool.apply(call).unwrap(), "a 3");
     let rows = vec!["a".to_owned()];
     assert_eq!(pool_map!(in &pool, keep, [&rows[..]], [Path::new("p")]).unwrap(), [(true, rows, true)]);
 }

@@ -139,6 +139,12 @@ fn numbers_come_from_any_iterator() {
     assert_eq!(sum, expected.iter().sum::<i64>());
     let windowed = pool_iter!(in &pool, add, &numbers, &numbers; window = 3).unwrap();
     assert!(windowed.map(Result::unwrap).eq(expected.iter().copied()));
+    // The ring of results is full before the caller takes more.
+    let count = if common::shares_memory() { 500_000 } else { 5_000 };
+    let mut many = pool_iter!(in &pool, add, 0..count, 0..; window = 500_000).unwrap();
+    assert_eq!(many.next().unwrap().unwrap(), 0);
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert!(many.map(Result::unwrap).eq((1..count).map(|x| 2 * x)));
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(
         || pool_map!(in &pool, add, (0..9000i64).inspect(|x| assert_ne!(*x, 5000)), 0..9000),
     ));

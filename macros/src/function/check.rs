@@ -3,7 +3,7 @@
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
-use syn::{FnArg, GenericParam, Generics, Ident, PatType, Safety, Signature, WherePredicate};
+use syn::{FnArg, GenericParam, Generics, Ident, Lifetime, PatType, Safety, Signature, WherePredicate};
 
 use super::model::{Function, Parameter};
 use super::parse::{Declaration, Refused, StandIn};
@@ -153,7 +153,9 @@ fn parameters(signature: &Signature, mistakes: &mut Mistakes) -> (Option<State>,
         );
     }
     let fields = names::fields(typed.iter().map(|parameter| &*parameter.pat));
-    let taken = owned::taken_lifetimes(typed.iter().map(|parameter| &*parameter.ty));
+    let mut taken = owned::taken_lifetimes(typed.iter().map(|parameter| &*parameter.ty));
+    // One that outlives another may outlive one of those.
+    taken.extend(bound_lifetimes(&signature.generics));
     let parameters = (typed.iter().zip(fields))
         .map(|(parameter, field)| {
             types::check_parameter(&parameter.ty, mistakes);
@@ -169,6 +171,18 @@ fn parameters(signature: &Signature, mistakes: &mut Mistakes) -> (Option<State>,
         })
         .collect();
     (state, parameters)
+}
+
+/// The lifetimes that the signature lets outlive others.
+fn bound_lifetimes(generics: &Generics) -> impl Iterator<Item = Lifetime> {
+    let declared =
+        generics.lifetimes().filter(|lifetime| !lifetime.bounds.is_empty()).map(|lifetime| &lifetime.lifetime);
+    let predicates = generics.where_clause.iter().flat_map(|clause| &clause.predicates);
+    let asked = predicates.filter_map(|predicate| match predicate {
+        WherePredicate::Lifetime(predicate) => Some(&predicate.lifetime),
+        _ => None,
+    });
+    declared.chain(asked).cloned()
 }
 
 #[cfg(test)]

@@ -73,20 +73,22 @@ impl TaskCall<'_> {
         let (room, written) = results.sink().free_and_count();
         let mut rest = tasks.rest();
         for slot in room.chunks_exact_mut(HEAD_BYTES + output_bytes) {
+            // Behind the tasks that are claimed stand others, whose rows may be another worker's, or gone.
+            if *left == 0 {
+                break;
+            }
             let Some((row, behind)) = rest.split_at_checked(LENGTH_BYTES + row_bytes) else {
                 break;
             };
             let Some(arguments) = row.strip_prefix(&length_field).and_then(A::read) else {
                 break;
             };
-            if *left == 0 {
-                break;
-            }
             let mut count = progress.count;
             progress.begun.store(u64::from(count.tasks.wrapping_add(1)), Ordering::Release);
             failpoints::reached(Point::Counted);
             compiler_fence(Ordering::SeqCst);
             if progress.revoked.load(Ordering::Relaxed) != 0 {
+                // It is counted again there, as the same.
                 break;
             }
             failpoints::reached(Point::Begun);
@@ -96,10 +98,10 @@ impl TaskCall<'_> {
             let output = function(arguments);
             failpoints::reached(Point::Returned);
             Self::leave_task();
-            failpoints::reached(Point::Encoded);
             let (head_slot, output_slot) = slot.split_at_mut(HEAD_BYTES);
-            head_slot.copy_from_slice(&head);
             sys::write_number(&output, output_slot);
+            failpoints::reached(Point::Encoded);
+            head_slot.copy_from_slice(&head);
             *written += output_bytes;
             count.tasks = count.tasks.wrapping_add(1);
             count.position = count.position.wrapping_add((HEAD_BYTES + output_bytes) as u32);

@@ -108,6 +108,7 @@ impl ResultDecoder {
         if self.is_captured || self.panic.is_some() {
             return 0;
         }
+        let number_bytes = number_bytes::<F::Output>();
         let (before, had) = (records.taken(), self.left);
         let (mut left, mut at, mut is_decoding) = (had, before, false);
         // The last is left to `next`, which also takes what should not be there.
@@ -115,7 +116,7 @@ impl ResultDecoder {
         let caught = catch_unwind(AssertUnwindSafe(|| {
             while left > stays {
                 at = records.taken();
-                let output = match number_bytes::<F::Output>() {
+                let output = match number_bytes {
                     Some(bytes) => records.next_output_of(bytes),
                     None => records.next_output(),
                 };
