@@ -45,6 +45,12 @@ pub fn weigh(bytes: &[u8]) -> u64 {
     bytes.iter().map(|&byte| u64::from(byte)).sum()
 }
 
+/// CPU time, with an argument that is not looked at.
+pub fn work(rounds: u64, bytes: &[u8]) -> u64 {
+    black_box(bytes);
+    spin(rounds)
+}
+
 /// The number of some bytes.
 pub fn length(bytes: &[u8]) -> usize {
     bytes.len()

@@ -53,7 +53,7 @@ fn part(name: &str, pool: &Pool, wait: impl FnOnce()) {
 }
 
 /// The CPU time of this process, in seconds.
-fn own() -> f64 {
+pub fn own() -> f64 {
     let usage = getrusage(UsageWho::RUSAGE_SELF).expect("it is our own");
     (usage.user_time().num_microseconds() + usage.system_time().num_microseconds()) as f64 / 1e6
 }

@@ -1,6 +1,6 @@
 //! The list of measures.
 
-use super::{break_even, cost, cpu, latency, memory};
+use super::{break_even, cost, cpu, latency, load, memory};
 
 /// How often a measure is taken.
 #[derive(Clone, Copy, PartialEq)]
@@ -16,6 +16,8 @@ pub const ALL: &[(&str, Often)] = &[
     ("latency", Often::EachRun),
     ("cost", Often::EachRun),
     ("break-even", Often::EachRun),
+    ("load-tasks", Often::EachRun),
+    ("load-callers", Often::EachRun),
     ("memory-peak", Often::EachRun),
     ("memory-worker", Often::Once),
     ("memory-growth", Often::Once),
@@ -29,6 +31,8 @@ pub fn run(what: &str) {
         "latency" => latency::run(),
         "cost" => cost::run(),
         "break-even" => break_even::run(),
+        "load-tasks" => load::tasks(),
+        "load-callers" => load::callers(),
         "memory-peak" => memory::peak(),
         "memory-worker" => memory::worker(),
         "memory-growth" => memory::growth(),

@@ -5,6 +5,8 @@ mod cost;
 mod cpu;
 mod latency;
 mod list;
+pub mod load;
 mod memory;
 
+pub use cpu::CROWD;
 pub use list::{ALL, Often, run};

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::numbers::{cell, ratio, time};
-use super::{machine, model, own, plot, tables};
+use super::{load, machine, model, own, plot, tables};
 use crate::figures::{Figures, Measures};
 
 /// Writes performance.md and performance.svg.
@@ -29,6 +29,7 @@ fn page(figures: &Figures, measures: &Measures, runs: usize) -> String {
         own::scaling(figures, measures),
         model::cost(measures),
         model::even_section(measures),
+        load::section(measures),
         failures(measures),
     ];
     sections.into_iter().filter(|section| !section.is_empty()).collect::<Vec<_>>().join("\n")
@@ -43,9 +44,10 @@ fn opening(figures: &Figures, measures: &Measures) -> String {
          one machine, in one run.\n\n\
          - {reached} of the {aims} aims of the workloads are reached.\n\
          - A task of no work in a long map takes {}, and one call with a single task {}.\n\
-         - Two worker processes beat a plain loop from tasks of {serial} of CPU time on, {threads}.\n",
+         - Two worker processes beat a plain loop from tasks of {serial} of CPU time on, {threads}.\n\n{}",
         cell(figures.seconds("W2", "poolmap"), time),
         cell(measures.get("latency poolmap back median"), time),
+        load::costs(measures),
     )
 }
 

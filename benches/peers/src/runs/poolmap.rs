@@ -24,6 +24,7 @@ workers! {
     count(line: &str) -> usize;
     words(paragraph: &str) -> std::collections::HashMap<String, u32>;
     weigh(bytes: &[u8]) -> u64;
+    work(rounds: u64, bytes: &[u8]) -> u64;
     length(bytes: &[u8]) -> usize;
     nap(millis: u64) -> ();
 }
