@@ -14,16 +14,22 @@
 ///   `CString`;
 /// - `&T`, for which the struct holds a `T`; or a type with lifetimes, such as `Cow<'_, str>`.
 ///
-/// A worker reads `&str`, `&Path`, slices of numbers (`&[u8]`, `&[f64]`, …), and a `Cow` of these with any lifetime but `'static`, where
-/// the caller has written them: in memory that both share, and that is read-only in the worker. They take no allocation and no copy,
-/// but for the first of a call's large rows, and for slices of numbers where the caller and the worker share no memory and
-/// in a [`Process`](crate::Process). Other types (`String`, `Vec<T>`, `&Vec<T>`, `&OsStr`, `&[String]`) are decoded into a value for
-/// each task, and an argument that is [`shared`](crate::shared()) once for each worker. What a function borrows lives as long as its
-/// task: a process that the task forks must not use it after the task has ended, or the worker was killed.
-///
 /// A parameter may be any pattern. A parameter without a name, such as `_` or `(a, b)`, becomes the field `arg0`, `arg1`, … by its
 /// place. The compiler refuses generics, `self`, `impl Trait`, `dyn`, `&mut`, `&'static`, a reference inside of a type, `unsafe`,
 /// variadic, `async`, and a `cfg` on a parameter.
+///
+/// # Borrowed parameters
+///
+/// A worker reads `&str`, `&Path`, slices of numbers (`&[u8]`, `&[f64]`, …), and a `Cow` of these with any lifetime but `'static`, in
+/// the shared memory where the caller has written them. This memory is read-only in the worker. The worker makes no allocation and
+/// no copy for them, with two exceptions: the first large row of a call may be copied, and a slice of numbers may be that comes over
+/// a socket (without shared memory, and for a [`Process`](crate::Process)).
+///
+/// All other types are decoded into a value for each task: `String`, `Vec<T>`, `&Vec<T>`, `&OsStr`, `&[String]`. An argument that is
+/// [`shared`](crate::shared()), for a parameter that is a reference, is decoded once for each worker.
+///
+/// What a function borrows lives as long as its task. A process that the task forks must not use it after the task has ended or the
+/// worker was killed.
 ///
 /// # State
 ///
