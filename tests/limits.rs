@@ -313,6 +313,33 @@ fn a_limit_of_processor_time_ends_work_and_not_sleep() {
     }
 }
 
+/// How often the threads of this process have slept and were woken.
+fn wakes() -> i64 {
+    let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF);
+    usage.unwrap().voluntary_context_switches()
+}
+
+#[worker]
+fn sleep_for(time: Duration) {
+    std::thread::sleep(time);
+}
+
+#[poolmap::test]
+fn a_pool_that_waits_for_a_long_task_sleeps() {
+    let _guard = common::guard();
+    if !common::has_shared_memory() {
+        // Where nothing tells of a process's end, it is looked for all the time.
+        return;
+    }
+    let pool = common::ready_pool(2);
+    let (time, limit) = (Duration::from_secs(3), Duration::from_secs(60));
+    let before = wakes();
+    pool_map!(in &pool, sleep_for, [time]; timeout = limit, cpu_limit = limit, deadline = limit).unwrap();
+    let woken = wakes() - before;
+    // 20 times a second, and what sends and ends the task.
+    assert!(woken <= 20 * time.as_secs().cast_signed() + 40, "woken {woken} times in {time:?}");
+}
+
 #[poolmap::test]
 fn a_limit_of_nothing_is_refused() {
     let _guard = common::guard();

@@ -13,7 +13,7 @@ use super::scheduler::{CallFailure, Slot};
 use super::starts::KILLED_INITIALIZER;
 use super::state::{Phase, PoolShared, PoolState};
 use super::turn::Wakes;
-use super::worker_slot::{Cause, Life, ResultClock, WorkerProcess};
+use super::worker_slot::{Cause, Life, ResultClock, WorkerProcess, WorkerSlot};
 use crate::child::{self, StartOutcome, Verdict};
 use crate::error::StartFailure;
 use crate::failpoints::{self, Point};
@@ -262,6 +262,7 @@ impl PoolState {
             Phase::Finishing => self.finish_workers(),
             _ => {}
         }
+        let was_settled = seen.is_empty() && self.is_settled();
         let now = Instant::now();
         self.retire_others(now);
         let mut seen_of = vec![None; self.slots.len()];
@@ -277,7 +278,23 @@ impl PoolState {
         }
         // It has looked after those that were ending until now. Others it is woken for, and the ends of these it waits for.
         self.turn.is_known_to(Wakes::SUPERVISOR);
-        self.turn.concerns(Wakes::CALLERS);
+        if !(was_settled && self.is_settled()) {
+            self.turn.concerns(Wakes::CALLERS);
+        }
+    }
+
+    /// Whether all workers do what they are to do, and the callers wait for nothing but results: such a state stays as it is when the
+    /// supervisor looks at it, but for a limit that is over.
+    fn is_settled(&self) -> bool {
+        let is_settled = |(slot, worker_slot): (Slot, &WorkerSlot)| match &worker_slot.worker {
+            None => false,
+            Some(worker) => {
+                matches!(worker.life, Life::Ready)
+                    && worker_slot.unkillable.is_none()
+                    && !self.is_polled_by_supervisor(slot)
+            }
+        };
+        self.phase == Phase::Running && self.slots.iter().enumerate().all(is_settled)
     }
 
     /// Handles what has happened to a worker.

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use super::scheduler::Slot;
 use super::state::PoolState;
 use super::timers::{Observation, TaskTimer, interval};
+use super::turn::Wakes;
 use super::worker_slot::{Life, WorkerProcess};
 use crate::sys;
 
@@ -37,6 +38,7 @@ impl PoolState {
     pub(super) fn enforce_time_limit(&mut self, slot: Slot, now: Instant) {
         if self.slots[slot].worker.as_ref().is_some_and(WorkerProcess::is_blocked_on_full_ring) {
             self.on_channel(slot, |worker, scheduler| worker.take(slot, scheduler));
+            self.turn.concerns(Wakes::CALLERS);
         }
         let limits = self.scheduler.limits_of(slot);
         let Some(worker) = &mut self.slots[slot].worker else {
@@ -58,6 +60,7 @@ impl PoolState {
             return;
         };
         self.exchange(slot);
+        self.turn.concerns(Wakes::CALLERS);
         let mut is_over = false;
         self.on_channel(slot, |worker, scheduler| {
             worker.take_back(slot, scheduler, u32::MAX)?;

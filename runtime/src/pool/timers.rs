@@ -6,10 +6,14 @@ use std::time::{Duration, Instant};
 use super::rules::Limits;
 use crate::child::Cause;
 
-/// A limit is looked after so many times before it is over, within these bounds.
+/// A limit is looked after so many times before it is over …
 const LOOKS: u32 = 8;
+/// … and no more often than this, …
 const LOOK_MIN: Duration = Duration::from_millis(1);
-const LOOK_MAX: Duration = Duration::from_millis(20);
+/// … but at least this often, or, where that is less, a hundred times: a pool that waits for a long task is to take no processor time.
+const LOOK_OFTEN: Duration = Duration::from_millis(20);
+const LOOKS_LONG: u32 = 100;
+const LOOK_MAX: Duration = Duration::from_millis(100);
 /// Between two looks no more than so many intervals count: this process was stopped then (Ctrl-Z), or had no processor, and
 /// the task may have been in the same state.
 const LOOKS_COUNTED_MAX: u32 = 4;
@@ -19,7 +23,7 @@ const BEGIN_TIME_MAX: Duration = Duration::from_millis(1500);
 
 /// How often a worker is looked at whose task has this limit.
 pub(super) fn interval(limit: Duration) -> Duration {
-    (limit / LOOKS).clamp(LOOK_MIN, LOOK_MAX)
+    (limit / LOOKS).clamp(LOOK_MIN, (limit / LOOKS_LONG).clamp(LOOK_OFTEN, LOOK_MAX))
 }
 
 /// The facts that a look at a worker has shown.
@@ -111,6 +115,8 @@ mod tests {
     fn a_limit_is_looked_after_often_and_not_all_the_time() {
         assert_eq!(interval(Duration::from_millis(80)), Duration::from_millis(10));
         assert_eq!(interval(Duration::from_micros(10)), LOOK_MIN);
+        assert_eq!(interval(SECOND), LOOK_OFTEN);
+        assert_eq!(interval(5 * SECOND), Duration::from_millis(50));
         assert_eq!(interval(60 * SECOND), LOOK_MAX);
     }
 
