@@ -336,8 +336,33 @@ fn a_pool_that_waits_for_a_long_task_sleeps() {
     let before = wakes();
     pool_map!(in &pool, sleep_for, [time]; timeout = limit, cpu_limit = limit, deadline = limit).unwrap();
     let woken = wakes() - before;
-    // 20 times a second, and what sends and ends the task.
-    assert!(woken <= 20 * time.as_secs().cast_signed() + 40, "woken {woken} times in {time:?}");
+    // 10 times a second, and what sends and ends the task.
+    assert!(woken <= 10 * time.as_secs().cast_signed() + 20, "woken {woken} times in {time:?}");
+}
+
+/// The task goes to the other worker: at once, although its limit is far, and also where there is none.
+#[poolmap::test]
+fn a_stopped_worker_keeps_no_task_that_another_could_run() {
+    let _guard = common::guard();
+    if !common::shares_memory() {
+        // What was sent is its worker's.
+        return;
+    }
+    for limit in [None, Some(10 * common::SOON)] {
+        let pool = common::ready_pool(2);
+        // The one that was busy last gets the next task.
+        let last = pool_map!(in &pool, pid, [0]).unwrap()[0];
+        common::kill(last, "STOP");
+        common::wait_until("it is stopped", || common::is_stopped(last));
+        let begun = Instant::now();
+        let ran = match limit {
+            None => pool_map!(in &pool, pid, [0]).unwrap(),
+            Some(limit) => pool_map!(in &pool, pid, [0]; timeout = limit).unwrap(),
+        };
+        assert_ne!(ran, [last]);
+        assert!(begun.elapsed() < common::SOON, "{:?}", begun.elapsed());
+        common::kill(last, "CONT");
+    }
 }
 
 #[poolmap::test]

@@ -229,7 +229,22 @@ impl PoolState {
             several = true;
             self.on_channel(slot, |worker, _| worker.channel.notify_at_half());
         }
-        several.then_some(LOOK_AFTER)
+        (several || self.could_move_task()).then_some(LOOK_AFTER)
+    }
+
+    /// Whether a worker is free while another has not claimed what it has: that may be stopped, and then nothing tells so.
+    fn could_move_task(&mut self) -> bool {
+        if !self.scheduler.has_idle() {
+            return false;
+        }
+        let mut is_unclaimed = false;
+        for slot in self.scheduler.busy().collect::<Vec<_>>() {
+            self.on_channel(slot, |worker, _| {
+                is_unclaimed |= worker.channel.load()?.open > 0;
+                Ok(())
+            });
+        }
+        is_unclaimed
     }
 
     /// The channels of the workers that have something to say: the ends of the others are the supervisor's to see.

@@ -196,6 +196,11 @@ impl Scheduler {
         self.workers.get(slot).is_some_and(|worker| worker.tasks > 1)
     }
 
+    /// Whether there is a free worker.
+    pub(super) fn has_idle(&self) -> bool {
+        !self.idle.is_empty()
+    }
+
     /// Whether there is a free worker, and a call without chunks for it.
     pub(super) fn is_short_of_chunks(&self, id: CallId) -> bool {
         !self.idle.is_empty() && self.calls.get(&id).is_some_and(|call| call.backlog.is_empty() && call.is_unpinned())

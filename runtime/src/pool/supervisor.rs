@@ -246,7 +246,10 @@ impl PoolState {
                     until(now + ATTEND_INTERVAL);
                     watched.push(WatchedWorker::Message(slot, stream));
                 }
-                Life::Ready => watched.push(WatchedWorker::HangUp(slot, stream)),
+                Life::Ready => {
+                    self.over_at(slot).into_iter().for_each(&mut until);
+                    watched.push(WatchedWorker::HangUp(slot, stream));
+                }
                 // Its channel is hung up as a rule: only the end of the process is still waited for.
                 Life::Doomed { kill_at, .. } => until(kill_at),
             }

@@ -34,6 +34,13 @@ impl PoolState {
         self.scheduler.shortest_limit().map(interval)
     }
 
+    /// When the task of a worker has been there for as long as it may, if it was seen and goes on.
+    pub(super) fn over_at(&self, slot: Slot) -> Option<Instant> {
+        let limit = self.scheduler.limits_of(slot)?.timeout?;
+        let worker = self.slots[slot].worker.as_ref()?;
+        worker.timer.as_ref().filter(|_| worker.channel.has_begun())?.over_at(limit)
+    }
+
     /// Ends a worker whose task is over its limit.
     pub(super) fn enforce_time_limit(&mut self, slot: Slot, now: Instant) {
         if self.slots[slot].worker.as_ref().is_some_and(WorkerProcess::is_blocked_on_full_ring) {

@@ -59,6 +59,11 @@ impl TaskTimer {
         }
     }
 
+    /// When the task's limit is over, if it goes on.
+    pub(super) fn over_at(&self, limit: Duration) -> Option<Instant> {
+        self.looked.checked_add(limit.saturating_sub(self.time))
+    }
+
     /// Whether the worker has not got on since.
     pub(super) fn is_at(&self, progress_stamp: u64) -> bool {
         self.progress_stamp == progress_stamp
@@ -118,6 +123,16 @@ mod tests {
         assert_eq!(interval(SECOND), LOOK_OFTEN);
         assert_eq!(interval(5 * SECOND), Duration::from_millis(50));
         assert_eq!(interval(60 * SECOND), LOOK_MAX);
+    }
+
+    #[test]
+    fn it_is_known_when_a_limit_will_be_over() {
+        let (observation, mut timer) = at_a_task();
+        assert_eq!(timer.over_at(SECOND), Some(observation.now + SECOND));
+        let later = Observation { now: observation.now + SECOND / 50, ..observation };
+        assert_eq!(timer.check(&later, &TIMEOUT), None);
+        assert_eq!(timer.over_at(SECOND), Some(observation.now + SECOND));
+        assert_eq!(timer.over_at(SECOND / 100), Some(later.now));
     }
 
     #[test]
