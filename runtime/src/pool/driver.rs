@@ -240,9 +240,12 @@ impl PoolState {
         let mut is_unclaimed = false;
         for slot in self.scheduler.busy().collect::<Vec<_>>() {
             self.on_channel(slot, |worker, _| {
-                is_unclaimed |= worker.channel.load()?.open > 0;
+                is_unclaimed = worker.channel.load()?.open > 0;
                 Ok(())
             });
+            if is_unclaimed {
+                break;
+            }
         }
         is_unclaimed
     }
