@@ -22,8 +22,8 @@
 ///
 /// A worker reads `&str`, `&Path`, slices of numbers (`&[u8]`, `&[f64]`, …), and a `Cow` of these with any lifetime but `'static`, in
 /// the shared memory where the caller has written them. This memory is read-only in the worker. The worker makes no allocation and
-/// no copy for them, with two exceptions: the first large row of a call may be copied, and a slice of numbers may be that comes over
-/// a socket (without shared memory, and for a [`Process`](crate::Process)).
+/// no copy for them. Two exceptions may be copied: the first large row of a call, and a slice of numbers that comes over a socket
+/// (without shared memory, and for a [`Process`](crate::Process)).
 ///
 /// All other types are decoded into a value for each task: `String`, `Vec<T>`, `&Vec<T>`, `&OsStr`, `&[String]`. An argument that is
 /// [`shared`](crate::shared()), for a parameter that is a reference, is decoded once for each worker.

@@ -17,7 +17,7 @@ pub(super) fn owned(parameter: &Parameter) -> TokenStream {
     }
 }
 
-/// What the function borrows of an argument: the owned type itself, where it takes it by value.
+/// The type that the function borrows an argument as: the owned type itself, where it takes it by value.
 pub(super) fn borrowed(parameter: &Parameter) -> TokenStream {
     let Place { first, .. } = Place::of(&parameter.written);
     match &parameter.owned {

@@ -34,7 +34,7 @@ fn is_borrowed_name(path: &TypePath) -> bool {
         .any(|name| (path.path.segments.last()).is_some_and(|segment| segment.ident == name))
 }
 
-/// What a `Cow` borrows that can be read where it stands, if it is one: not with `'static`, nor with a lifetime of an argument that
+/// Returns the type that a `Cow` borrows, if it is one and the value can be read where it stands: not with `'static`, nor with a lifetime of an argument that
 /// the function takes by value, and which is `'static` there.
 fn borrowed_by_cow<'t>(ty: &'t Type, taken: &[Lifetime]) -> Option<&'t Type> {
     let Type::Path(path) = ungrouped(ty) else { return None };

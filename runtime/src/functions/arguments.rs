@@ -90,8 +90,7 @@ pub fn encode_argument<F: Parameter<N>, const N: usize>(
     argument: &F::Owned,
     encoder: &mut Encoder<'_>,
 ) -> Result<(), CodecError> {
-    encoder.pad_for::<F::Borrowed, F::Owned>()?;
-    F::encode(argument, encoder)
+    encode_item::<F::Owned, ParameterOf<F, N>>(argument, encoder)
 }
 
 /// A value given for the parameter at place `N` of `F`. It is `Self` that a parameter is missed for: the compiler then says so of

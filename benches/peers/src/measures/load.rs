@@ -1,5 +1,5 @@
-//! What a task costs, by its work and its arguments; and what limits the caller: its own CPU time for a task, alone and beside other
-//! callers of the same pool.
+//! The time of a task, by its work and its arguments, and the caller's own CPU time for it, alone and beside other callers of the same
+//! pool.
 
 use std::iter::repeat_n;
 use std::thread;
@@ -41,14 +41,9 @@ pub fn tasks() {
                 )
             };
             map();
-            let (mut times, mut callers) = (Vec::new(), Vec::new());
-            for _ in 0..REPETITIONS {
-                let before = own();
-                times.push(timed(map).as_secs_f64() / tasks as f64);
-                callers.push((own() - before) / tasks as f64);
-            }
-            println!("task {micros} {bytes} {}", median(times).expect("there are some"));
-            println!("caller {micros} {bytes} {}", median(callers).expect("there are some"));
+            let (wall, caller) = each(tasks, map);
+            println!("task {micros} {bytes} {wall}");
+            println!("caller {micros} {bytes} {caller}");
         }
     }
 }
@@ -60,15 +55,22 @@ pub fn callers() {
     for threads in CALLERS {
         let map = || all_at_once(&pool, threads);
         map();
-        let (mut walls, mut own_times) = (Vec::new(), Vec::new());
-        for _ in 0..REPETITIONS {
-            let before = own();
-            walls.push(timed(map).as_secs_f64() / CALLED as f64);
-            own_times.push((own() - before) / CALLED as f64);
-        }
-        println!("callers {threads} wall {}", median(walls).expect("there are some"));
-        println!("callers {threads} cpu {}", median(own_times).expect("there are some"));
+        let (wall, cpu) = each(CALLED as usize, map);
+        println!("callers {threads} wall {wall}");
+        println!("callers {threads} cpu {cpu}");
     }
+}
+
+/// The seconds and this process's CPU time for each of so many tasks of a map: medians of some repetitions.
+fn each(tasks: usize, map: impl Fn()) -> (f64, f64) {
+    let (mut walls, mut own_times) = (Vec::new(), Vec::new());
+    for _ in 0..REPETITIONS {
+        let before = own();
+        walls.push(timed(&map).as_secs_f64() / tasks as f64);
+        own_times.push((own() - before) / tasks as f64);
+    }
+    let middle = |times| median(times).expect("there are some");
+    (middle(walls), middle(own_times))
 }
 
 fn all_at_once(pool: &Pool, threads: usize) {

@@ -1,4 +1,4 @@
-//! What a task costs, and how many of them one calling thread can feed to more processors than this machine has.
+//! The time of a task, and how many tasks one calling thread can feed to more processors than this machine has.
 
 use std::fmt::Write as _;
 

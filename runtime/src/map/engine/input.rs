@@ -79,6 +79,15 @@ impl RowLimits {
     fn look_behind(&self, count: u32) -> u32 {
         (self.before + count + 1).next_power_of_two() - self.before
     }
+
+    /// Returns the action behind a row that ends here, if it is not to write another; the clock is asked only where that is wanted.
+    #[inline(always)]
+    fn reached(&self, end: usize, is_clock_check: bool) -> Option<NextAction> {
+        if (is_clock_check && self.started.elapsed() > READ_TIME) || end >= self.chunk_end {
+            return Some(NextAction::Stop);
+        }
+        (end >= self.end).then_some(NextAction::GoOn)
+    }
 }
 
 impl<F: WorkerFn, A: Columns> Engine<F, A> {
@@ -192,12 +201,23 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         EncodedRows { count, end, then }
     }
 
+    /// Pulls the next row that may be written; none at the end, where the lengths differ, and where the input has forked and this is
+    /// the copy, for whose rows there is no memory but the stage.
+    #[inline(always)]
+    fn next_row(&mut self, limits: RowLimits) -> Option<A::Row> {
+        match self.rows.pull() {
+            Ok(row) => row.filter(|_| limits.is_staged || self.shared.is_here()),
+            Err(mismatch) => {
+                self.failure = Some(mismatch);
+                None
+            }
+        }
+    }
+
     /// Returns how many rows were written, and where they end, after each.
     #[inline(always)]
-    fn write_rows_until(&mut self, sink: Sink<'_>, limits: RowLimits, written: &mut (u32, usize)) -> NextAction {
+    fn write_rows_until(&mut self, mut sink: Sink<'_>, limits: RowLimits, written: &mut (u32, usize)) -> NextAction {
         let bytes_max = self.shared.frame_bytes_max() - OVERHEAD_BYTES;
-        let end_wanted = limits.chunk_end.min(limits.end);
-        let mut sink = sink;
         if let Some(row_bytes) = A::row_bytes().filter(|&bytes| bytes <= bytes_max)
             && let Some(then) = self.write_number_rows(&mut sink, row_bytes, limits, written)
         {
@@ -210,17 +230,9 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             if count as usize == limits.most {
                 break NextAction::GoOn;
             }
-            let row = match self.rows.pull() {
-                Ok(Some(row)) => row,
-                Ok(None) => break NextAction::Stop,
-                Err(mismatch) => {
-                    self.failure = Some(mismatch);
-                    break NextAction::Stop;
-                }
-            };
-            if !limits.is_staged && !self.shared.is_here() {
+            let Some(row) = self.next_row(limits) else {
                 break NextAction::Stop;
-            }
+            };
             encoder.sink().write(&[0; LENGTH_BYTES]);
             encoder.begin();
             if let Err(error) = self.rows.encode(row, &mut encoder) {
@@ -242,11 +254,8 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             // The clock is asked at 1, 2, 4, … tasks: a late look is late by no more than what was read before.
             let is_clock_check = count == look_at;
             look_at += if is_clock_check { limits.before + count } else { 0 };
-            if (is_clock_check && limits.started.elapsed() > READ_TIME) || end >= limits.chunk_end {
-                break NextAction::Stop;
-            }
-            if end >= end_wanted {
-                break NextAction::GoOn;
+            if let Some(then) = limits.reached(end, is_clock_check) {
+                break then;
             }
         }
     }
@@ -281,17 +290,9 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             }
             let mut ended = None;
             for slot in free[..most * stride].chunks_exact_mut(stride) {
-                let row = match self.rows.pull() {
-                    Ok(Some(row)) if limits.is_staged || self.shared.is_here() => row,
-                    Err(mismatch) => {
-                        self.failure = Some(mismatch);
-                        ended = Some(NextAction::Stop);
-                        break;
-                    }
-                    Ok(_) => {
-                        ended = Some(NextAction::Stop);
-                        break;
-                    }
+                let Some(row) = self.next_row(limits) else {
+                    ended = Some(NextAction::Stop);
+                    break;
                 };
                 let (length, arguments) = slot.split_at_mut(LENGTH_BYTES);
                 length.copy_from_slice(&length_field);
@@ -306,14 +307,9 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
                 *written = (count, end);
             }
             sink.filled(count as usize * stride - sink.len());
+            let ended = ended.or_else(|| limits.reached(end, count == look_at));
             if ended.is_some() {
                 return ended;
-            }
-            if (count == look_at && limits.started.elapsed() > READ_TIME) || end >= limits.chunk_end {
-                return Some(NextAction::Stop);
-            }
-            if end >= end_wanted {
-                return Some(NextAction::GoOn);
             }
         }
     }
