@@ -314,9 +314,9 @@ fn a_limit_of_processor_time_ends_work_and_not_sleep() {
 }
 
 /// How often the threads of this process have slept and were woken.
-fn wakes() -> i64 {
+fn wakes() -> u64 {
     let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF);
-    usage.unwrap().voluntary_context_switches()
+    u64::try_from(usage.unwrap().voluntary_context_switches()).unwrap()
 }
 
 #[worker]
@@ -337,7 +337,7 @@ fn a_pool_that_waits_for_a_long_task_sleeps() {
     pool_map!(in &pool, sleep_for, [time]; timeout = limit, cpu_limit = limit, deadline = limit).unwrap();
     let woken = wakes() - before;
     // 10 times a second, and what sends and ends the task.
-    assert!(woken <= 10 * time.as_secs().cast_signed() + 20, "woken {woken} times in {time:?}");
+    assert!(woken <= 10 * time.as_secs() + 20, "woken {woken} times in {time:?}");
 }
 
 /// The task goes to the other worker: at once, although its limit is far, and also where there is none.
