@@ -11,6 +11,7 @@
 mod against_bincode;
 mod depth;
 mod deserializer;
+mod direct;
 mod in_place;
 mod plain;
 mod serializer;
@@ -28,6 +29,7 @@ use crate::error::CodecError;
 use crate::foreign::{self, Panic};
 
 pub(crate) use deserializer::is_own_deserializer;
+pub(crate) use direct::{DirectOutput, LENGTH_BYTES, NewDirect, direct_output};
 pub(crate) use plain::number_bytes;
 pub(crate) use serializer::is_own_serializer;
 pub(crate) use sink::Sink;

@@ -31,7 +31,8 @@ pub use function::{
     not_a_worker_function,
 };
 pub(crate) use outcome::{
-    NoOutput, decode_output, deserialize_panicked, failure, serialize_panicked, take_captured, take_outcome,
+    NoOutput, decode_output, deserialize_panicked, failure, new_direct, serialize_panicked, take_captured, take_direct,
+    take_outcome,
 };
 pub use run::run_tasks;
 pub(crate) use shared_argument::SharedName;

@@ -2,7 +2,7 @@
 
 use super::function::WorkerFn;
 use super::returned::decode_failure;
-use crate::codec::Decoder;
+use crate::codec::{Decoder, DirectOutput, NewDirect, direct_output};
 use crate::error::{CodecError, Printed, TaskErrorKind};
 use crate::foreign::{self, Panic};
 use crate::output;
@@ -23,6 +23,19 @@ pub(crate) fn decode_output<F: WorkerFn>(output: &[u8]) -> Result<F::Output, NoO
         Ok(decoded) => decoded.map_err(|error| not_decoded(&error)),
         Err(panic) => Err(deserialize_panicked(&panic)),
     }
+}
+
+/// How room is made for a large output that goes into its own memory, if there is such; what a task has printed stands behind others.
+pub(crate) fn new_direct<F: WorkerFn>(output: Output) -> Option<NewDirect> {
+    if output == Output::Captured { None } else { direct_output::<F::Output>() }
+}
+
+/// Takes an output that has come into its own memory.
+#[cold]
+pub(crate) fn take_direct<F: WorkerFn>(output: Box<dyn DirectOutput>) -> Result<F::Output, NoOutput> {
+    let value = output.finish().map_err(|error| not_decoded(&error))?;
+    let value = value.downcast().map_err(|_| NoOutput::Violation(Violation::new("a result of another type")))?;
+    Ok(*value)
 }
 
 #[cold]

@@ -17,7 +17,7 @@ use super::options::Options;
 use super::results::{Indexed, ResultDecoder};
 use super::zip::Rows;
 use crate::error::{Error, Kind, Result, TaskErrorKind};
-use crate::functions::WorkerFn;
+use crate::functions::{WorkerFn, new_direct};
 use crate::pool::{self, CallFailure, CallId, CallRules, Consumer, Pool, PoolShared, Step};
 use crate::progress::{Ended, Shown};
 use crate::task::Output;
@@ -381,7 +381,8 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     }
 
     fn push(&mut self, chunk: Chunk, sharing: Sharing) {
-        let chunk = chunk.sharing(sharing).seeded(self.options.seed).folded(self.options.merge);
+        let direct = new_direct::<F>(self.shared.output());
+        let chunk = chunk.sharing(sharing).seeded(self.options.seed).folded(self.options.merge).direct(direct);
         if let Some(again) = &mut self.again {
             again.sent(&chunk);
         }

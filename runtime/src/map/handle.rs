@@ -11,7 +11,7 @@ use super::captured::{self, Captured};
 use super::results::ResultDecoder;
 use crate::error::{CodecError, Error, Kind, Result, TaskError, TaskErrorKind};
 use crate::foreign;
-use crate::functions::{EncodedCall, WorkerFn};
+use crate::functions::{EncodedCall, WorkerFn, new_direct};
 use crate::pool::{Outcome, Pool, PoolShared, Submitted, single_chunk};
 use crate::task::Output;
 use crate::transport::CompletedTasks;
@@ -59,7 +59,7 @@ impl Pool {
             let chunk = single_chunk(shared.arena(), encoded, index)
                 .map_err(|error| not_encoded::<F>(CodecError::no_memory(bytes, &error)))?;
             self.shared()?;
-            Ok(chunk)
+            Ok(chunk.direct(new_direct::<F>(shared.output())))
         })?;
         Ok(TaskHandle { shared, submitted, decode: decode::<F>, is_detached: false })
     }

@@ -8,7 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use crate::codec::{Decoder, number_bytes};
 use crate::error::{Printed, TaskError, TaskErrorKind};
 use crate::foreign::Panic;
-use crate::functions::{NoOutput, WorkerFn, decode_output, deserialize_panicked, take_captured, take_outcome};
+use crate::functions::{
+    NoOutput, WorkerFn, decode_output, deserialize_panicked, take_captured, take_direct, take_outcome,
+};
 use crate::task::{Output, WorkerIdentity};
 use crate::trace;
 use crate::transport::Chunk;
@@ -167,13 +169,17 @@ impl ResultDecoder {
         let mut bytes = self.argument_bytes + std::mem::take(&mut self.argument_bytes_over);
         let outcome = match &mut self.outcomes {
             Outcomes::Records(records) if !self.is_captured => {
-                let before = records.taken();
-                let outcome = match (records.next_output(), self.panic.take()) {
-                    (Some(_), Some(panic)) => Err(deserialize_panicked(&panic)),
-                    (Some(output), None) => decode_output::<F>(output),
-                    (None, _) => take_outcome::<F>(records),
+                let before = records.bytes_left();
+                let outcome = if let Some(output) = records.take_direct() {
+                    take_direct::<F>(output)
+                } else {
+                    match (records.next_output(), self.panic.take()) {
+                        (Some(_), Some(panic)) => Err(deserialize_panicked(&panic)),
+                        (Some(output), None) => decode_output::<F>(output),
+                        (None, _) => take_outcome::<F>(records),
+                    }
                 };
-                bytes += records.taken() - before;
+                bytes += before - records.bytes_left();
                 outcome
             }
             Outcomes::Records(records) => {

@@ -5,6 +5,7 @@
 //! bytes has one writer, this process.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::num::NonZeroUsize;
 use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsFd, OwnedFd};
@@ -280,16 +281,18 @@ impl Mapping {
 
     /// Copies bytes out that another process may be writing at the moment: what is read may be anything, but is read once.
     pub(super) fn copy_out(&self, offset: usize, bytes: usize, to: &mut Vec<u8>) {
-        let end = offset.checked_add(bytes).expect("a length in memory");
-        assert!(end <= self.bytes, "a copy of bytes behind the mapping");
         to.reserve(bytes);
-        // SAFETY: the source is mapped to be read (checked above); the target was reserved in a Vec of our own, so they do not
-        // overlap, and `set_len` covers what was reserved and is written now.
-        unsafe {
-            let target = to.as_mut_ptr().add(to.len());
-            copy_from(self.address(offset).cast_const(), target, bytes);
-            to.set_len(to.len() + bytes);
-        }
+        self.copy_into(offset, &mut to.spare_capacity_mut()[..bytes]);
+        // SAFETY: so many bytes were reserved, and are written now.
+        unsafe { to.set_len(to.len() + bytes) };
+    }
+
+    /// The same, into a room: all of it is initialised then.
+    pub(super) fn copy_into(&self, offset: usize, room: &mut [MaybeUninit<u8>]) {
+        let end = offset.checked_add(room.len()).expect("a length in memory");
+        assert!(end <= self.bytes, "a copy of bytes behind the mapping");
+        // SAFETY: the source is mapped to be read (checked above), and the target is borrowed exclusively, so they do not overlap.
+        unsafe { copy_from(self.address(offset).cast_const(), room.as_mut_ptr().cast(), room.len()) };
     }
 }
 

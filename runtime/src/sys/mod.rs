@@ -4,6 +4,7 @@ mod backtrace;
 mod crash;
 mod environment;
 mod fences;
+mod filling;
 mod forks;
 mod lease;
 mod liveness_lock;
@@ -41,6 +42,7 @@ pub(crate) use crash::{
 };
 pub(crate) use environment::{WORKER_VARIABLE, is_secure, take_variable, variable};
 pub(crate) use fences::{fence_registered, register_for_fences};
+pub(crate) use filling::Filling;
 pub(crate) use forks::{ForkMark, PerProcess, exit_fork, is_fork};
 pub(crate) use lease::Lease;
 pub(crate) use liveness_lock::{FileIdentity, LivenessLock, identity, is_locked_by_another, process_exists};

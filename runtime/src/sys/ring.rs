@@ -2,6 +2,7 @@
 //! another reads what was announced to it.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 
 use super::memory::{Access, Mapping, check_raced};
@@ -23,6 +24,19 @@ impl Ring {
 
     pub(crate) fn capacity(&self) -> usize {
         self.0.len() / 2
+    }
+
+    /// Fills a room of at most the capacity with what stands at a position.
+    pub(super) fn copy_into(&self, position: u32, room: &mut [MaybeUninit<u8>]) {
+        self.0.copy_into(position as usize % self.capacity(), room);
+    }
+
+    /// Copies out the few bytes that stand at a position.
+    pub(crate) fn read<const BYTES: usize>(&self, position: u32) -> [u8; BYTES] {
+        let mut bytes = [MaybeUninit::new(0); BYTES];
+        self.copy_into(position, &mut bytes);
+        // SAFETY: each byte was initialised twice.
+        bytes.map(|byte| unsafe { byte.assume_init() })
     }
 
     /// Copies out what stands at a position, `bytes` at most the capacity.

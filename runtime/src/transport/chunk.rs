@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::arena::{Arena, Block};
 use super::completed::{CompletedTasks, Outcomes};
+use crate::codec::NewDirect;
 use crate::error::TaskErrorKind;
 use crate::shared::{self, Collected, GRANT_BYTES, Grant, Segment};
 use crate::task::Origin;
@@ -25,6 +26,8 @@ pub(crate) struct Chunk {
     seed: u64,
     /// The index of the function that the outputs are folded by where they are given.
     merge: Option<u32>,
+    /// How room is made for a large output, if that is copied into its own memory.
+    direct: Option<NewDirect>,
     /// The bytes that its tasks without a result count for, against the call's window.
     pub(crate) weight: usize,
     /// Whether it is suspected of ending workers before they begin it. Such a chunk has one task.
@@ -106,6 +109,7 @@ impl Chunk {
             sharing: Sharing::default(),
             seed: 0,
             merge: None,
+            direct: None,
             weight: bytes,
             suspicion: None,
             earlier: None,
@@ -135,6 +139,16 @@ impl Chunk {
     /// The index of the function that the outputs are folded by.
     pub(crate) fn merge(&self) -> Option<u32> {
         self.merge
+    }
+
+    /// The chunk, whose large outputs are copied into memory that is made so.
+    pub(crate) fn direct(self, direct: Option<NewDirect>) -> Self {
+        Self { direct, ..self }
+    }
+
+    /// How room is made for a large output, if a worker writes that and nothing else behind it.
+    pub(super) fn new_direct(&self) -> Option<NewDirect> {
+        self.direct.filter(|_| self.merge.is_none())
     }
 
     /// The parameters whose arguments are shared.

@@ -5,7 +5,7 @@ use crate::task::WorkerIdentity;
 use crate::wire::Records;
 
 /// Tasks that have their outcomes: of one chunk, their indices one after another.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct CompletedTasks {
     pub(crate) first_index: usize,
     pub(crate) count: usize,
@@ -22,7 +22,7 @@ pub(crate) struct CompletedTasks {
 }
 
 /// The outcomes of some tasks.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) enum Outcomes {
     /// The records that the worker has written.
     Records(Records),

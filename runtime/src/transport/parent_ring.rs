@@ -13,9 +13,10 @@ use super::claims::Ledger;
 use super::entry::{EntryWords, QueueEntry};
 use super::layout::part_bytes_max;
 use super::{Chunk, layout, parking};
+use crate::codec::{DirectOutput, NewDirect};
 use crate::failpoints::{self, Point};
 use crate::sys::{self, CRASH_WORDS, Crash, Ring, Words};
-use crate::wire::{self, Finished, HEAD_BYTES, PanicNote, Records, Violation};
+use crate::wire::{self, Finished, PanicNote, Records, Violation};
 
 /// A worker's queue and results, as the parent sees them.
 pub(super) struct ParentRing {
@@ -29,6 +30,8 @@ pub(super) struct ParentRing {
     taken: Finished,
     /// The parts of a result that is not finished.
     parts: Vec<u8>,
+    /// What has come of a large output that is copied into its own memory.
+    direct: Option<Box<dyn DirectOutput>>,
     buffers: Arc<Buffers>,
     parts_bytes_max: usize,
     busy_nanos: u64,
@@ -42,6 +45,9 @@ pub(super) struct ParentRing {
     recall: Option<recall::Recall>,
 }
 
+/// What is said of a worker that writes more than the limit of a result.
+const TOO_LARGE: &str = "its results are larger than they may be";
+
 /// A chunk that the worker was assigned.
 struct Assigned {
     /// The tasks that it tells of.
@@ -52,6 +58,8 @@ struct Assigned {
     is_folded: bool,
     /// The messages about memory that the worker takes in before its first task.
     messages: u64,
+    /// How room is made for a large output that is copied into its own memory.
+    new_direct: Option<NewDirect>,
 }
 
 /// Results that were taken.
@@ -91,6 +99,7 @@ impl ParentRing {
             next_entry: 0,
             taken: Finished::default(),
             parts: Vec::new(),
+            direct: None,
             buffers: Arc::clone(buffers),
             parts_bytes_max: frame_bytes_max,
             busy_nanos: 0,
@@ -127,8 +136,13 @@ impl ParentRing {
             table_segment: table_segment.map_or(0, |segment| segment.id),
             table_offset,
         });
-        let is_folded = chunk.merge().is_some();
-        self.entries.push_back(Assigned { count: chunk.count(), left: chunk.count(), is_folded, messages });
+        self.entries.push_back(Assigned {
+            count: chunk.count(),
+            left: chunk.count(),
+            is_folded: chunk.merge().is_some(),
+            messages,
+            new_direct: chunk.new_direct(),
+        });
         self.next_entry += 1;
         self.words.word(layout::REVOKED).store(0, Ordering::Relaxed);
         failpoints::reached(Point::ParentEntry);
@@ -194,23 +208,35 @@ impl ParentRing {
         if std::mem::replace(&mut self.only_skipped, skipped && bytes == 0) && self.only_skipped {
             return Err(Violation::new("it leaves out results again and again"));
         }
-        if bytes > self.results.capacity() || self.parts.len() + bytes > self.parts_bytes_max + self.results.capacity()
-        {
-            return Err(Violation::new("its results are larger than they may be"));
+        if bytes > self.results.capacity() {
+            return Err(Violation::new(TOO_LARGE));
+        }
+        let (count, records) = match self.take_direct(finished) {
+            Some(taken) => taken,
+            None => (count, self.take_copied(finished)?),
+        };
+        self.words.word(layout::RELEASED).store(u64::from(self.taken.position), Ordering::Release);
+        failpoints::reached(Point::ParentReleased);
+        let must_wake = self.must_wake();
+        self.finish_entries(count)?;
+        let mut taken = self.settle(count, records)?;
+        taken.timed = self.timed(taken.count, busy_nanos);
+        Ok(Some((taken, must_wake)))
+    }
+
+    /// Copies out what has come, and takes the finished results.
+    fn take_copied(&mut self, finished: Finished) -> Result<Records, Violation> {
+        let bytes = finished.position.wrapping_sub(self.taken.position) as usize;
+        if self.parts.len() + bytes > self.parts_bytes_max + self.results.capacity() {
+            return Err(Violation::new(TOO_LARGE));
         }
         if self.parts.capacity() == 0 {
             self.parts = self.buffers.take();
         }
         self.results.copy_out(self.taken.position, bytes, &mut self.parts);
+        let count = finished.tasks.wrapping_sub(self.taken.tasks);
         self.taken = finished;
-        self.words.word(layout::RELEASED).store(u64::from(finished.position), Ordering::Release);
-        failpoints::reached(Point::ParentReleased);
-        let must_wake = self.must_wake();
-        let records = self.take_records(count)?;
-        self.finish_entries(count)?;
-        let mut taken = self.settle(count, records)?;
-        taken.timed = self.timed(taken.count, busy_nanos);
-        Ok(Some((taken, must_wake)))
+        self.take_records(count)
     }
 
     /// The finished results out of what has come. The parts behind them are of a result that is not finished, and stay.
@@ -230,10 +256,7 @@ impl ParentRing {
 
     /// Steps over what the worker has left out at the end of the ring; returns whether it has.
     fn skip(&mut self) -> Result<bool, Violation> {
-        let mut head = Vec::with_capacity(HEAD_BYTES);
-        self.results.copy_out(self.taken.position, HEAD_BYTES, &mut head);
-        let head = head.try_into().expect("so many bytes were copied");
-        let skipped = wire::skipped(head);
+        let skipped = wire::skipped(self.results.read(self.taken.position));
         if let Some(skipped) = skipped {
             let to_end = self.results.capacity() - self.taken.position as usize % self.results.capacity();
             if skipped != to_end {
@@ -356,6 +379,7 @@ fn new_ring() -> io::Result<(OwnedFd, Ring)> {
     }
 }
 
+mod direct;
 mod recall;
 
 #[cfg(any(fuzzing, test))]

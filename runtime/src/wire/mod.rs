@@ -45,7 +45,9 @@ pub(crate) use message::{
     reply, returned, revoke, segment, welcome,
 };
 pub(crate) use progress::{Finished, OversizedResult, TaskProgress, TasksRun};
-pub(crate) use record::{HEAD_BYTES, RECORD_BYTES_MAX, Records, Status, head, part_head, record, skip_head, skipped};
+pub(crate) use record::{
+    HEAD_BYTES, RECORD_BYTES_MAX, Records, Status, front, head, part_head, parts, record, skip_head, skipped,
+};
 
 /// Changes with every change of the frames.
 pub(crate) const PROTOCOL_VERSION: u32 = 8;

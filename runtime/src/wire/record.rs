@@ -4,7 +4,10 @@
 //! large for the memory between the two processes comes in parts: its payload is that of all parts and of the record behind
 //! them, which says what it is.
 
+use std::fmt;
+
 use super::fields::{FieldReader, Violation};
+use crate::codec::DirectOutput;
 
 /// The kind of a result's payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,8 +71,7 @@ pub(crate) fn record(status: Status, payload: &[u8]) -> Vec<u8> {
     let mut left = payload;
     while left.len() > RECORD_BYTES_MAX {
         let (part, rest) = left.split_at(RECORD_BYTES_MAX);
-        bytes.extend_from_slice(&part_head(part.len()));
-        bytes.extend_from_slice(part);
+        push_part(&mut bytes, part);
         left = rest;
     }
     bytes.extend_from_slice(&head(status, left.len()));
@@ -77,17 +79,61 @@ pub(crate) fn record(status: Status, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// The parts of a result that is not finished.
+pub(crate) fn parts(payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    payload.chunks(RECORD_BYTES_MAX).for_each(|part| push_part(&mut bytes, part));
+    bytes
+}
+
+fn push_part(bytes: &mut Vec<u8>, part: &[u8]) {
+    bytes.extend_from_slice(&part_head(part.len()));
+    bytes.extend_from_slice(part);
+}
+
+/// What the record at the front of some is, by its head: the status, or none if it is a part, and the bytes of its payload. None where
+/// it is neither.
+pub(crate) fn front(head: [u8; HEAD_BYTES]) -> Option<(Option<Status>, usize)> {
+    let head = u32::from_le_bytes(head);
+    let status = match head & ((1 << STATUS_BITS) - 1) {
+        PART => None,
+        kind => Some(status(kind).ok()?),
+    };
+    Some((status, (head >> STATUS_BITS) as usize))
+}
+
 /// Received results, to be taken one by one.
-#[derive(Clone, Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Records {
     bytes: Vec<u8>,
     at: usize,
+    /// The one output that these are, whose elements are not among the bytes.
+    direct: Option<Box<dyn DirectOutput>>,
+}
+
+impl fmt::Debug for Records {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Records").field("bytes_left", &self.bytes_left()).finish_non_exhaustive()
+    }
 }
 
 impl Records {
     /// The results in `bytes`, which are whole ones.
     pub(crate) fn new(bytes: Vec<u8>) -> Self {
-        Self { bytes, at: 0 }
+        Self { bytes, at: 0, direct: None }
+    }
+
+    /// One output that is whole, and not in a buffer; the buffer given is for what else is to be there.
+    pub(crate) fn direct(mut buffer: Vec<u8>, output: Box<dyn DirectOutput>) -> Self {
+        buffer.extend_from_slice(&head(Status::Output, 0));
+        Self { bytes: buffer, at: 0, direct: Some(output) }
+    }
+
+    /// Takes the next result, if it is an output that is not in a buffer.
+    pub(crate) fn take_direct(&mut self) -> Option<Box<dyn DirectOutput>> {
+        let output = self.direct.take()?;
+        self.at = self.bytes.len();
+        Some(output)
     }
 
     /// How many bytes were taken so far.
@@ -138,13 +184,14 @@ impl Records {
     pub(crate) fn split(&mut self, count: usize) -> Result<Self, Violation> {
         let start = self.at;
         self.pass(count)?;
-        Ok(Self::new(self.bytes[start..self.at].to_vec()))
+        let direct = self.direct.take_if(|_| count > 0);
+        Ok(Self { bytes: self.bytes[start..self.at].to_vec(), at: 0, direct })
     }
 
     /// Keeps the results up to where so many bytes were taken, from the first on.
     pub(crate) fn rewound(mut self, taken: usize) -> Self {
         self.bytes.truncate(taken);
-        Self::new(self.bytes)
+        Self { at: 0, direct: self.direct.filter(|_| taken > 0), ..self }
     }
 
     /// The results that are left, without the memory of those before them.
@@ -203,6 +250,7 @@ impl Records {
     pub(crate) fn drop_rest(&mut self) -> usize {
         let left = self.bytes_left();
         self.at = self.bytes.len();
+        self.direct = None;
         left
     }
 
@@ -213,7 +261,7 @@ impl Records {
 
     /// The bytes of the results that are left.
     pub(crate) fn bytes_left(&self) -> usize {
-        self.bytes.len() - self.at
+        self.bytes.len() - self.at + self.direct.as_ref().map_or(0, |output| output.bytes())
     }
 
     /// Takes a record: its kind, and where its payload stands.

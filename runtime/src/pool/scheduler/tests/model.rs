@@ -312,7 +312,7 @@ impl Model {
     pub(super) fn collect(&mut self) {
         for &call in &self.open {
             for done in self.scheduler.take_done(call) {
-                self.calls.get_mut(&call).unwrap().apply(&done);
+                self.calls.get_mut(&call).unwrap().apply(done);
             }
         }
     }
@@ -404,12 +404,11 @@ impl Model {
 }
 
 impl ModelCall {
-    fn apply(&mut self, done: &CompletedTasks) {
+    fn apply(&mut self, done: CompletedTasks) {
         let indices = done.first_index..done.first_index + done.count;
         let WorkerIdentity { pid, .. } = done.worker.expect("a worker had the task");
-        match &done.outcomes {
-            Outcomes::Records(records) => {
-                let mut records = records.clone();
+        match done.outcomes {
+            Outcomes::Records(mut records) => {
                 for index in indices.clone() {
                     let (status, payload) = records.next().unwrap();
                     assert_eq!((status, payload), (Status::Output, &(index as u64).to_le_bytes()[..]));

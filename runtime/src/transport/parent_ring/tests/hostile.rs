@@ -8,11 +8,12 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::{arguments, chunk};
+use crate::codec::LENGTH_BYTES;
 use crate::sys::{Crash, FromParent, RingWriter, Words};
 use crate::transport::parent_ring::ParentRing;
 use crate::transport::parent_ring::fuzzing::PLACES;
 use crate::transport::{Arena, layout};
-use crate::wire::{HEAD_BYTES, PanicNote};
+use crate::wire::{HEAD_BYTES, PanicNote, Records};
 
 /// The most bytes of a result in parts, beside the ring.
 const PARTS_BYTES_MAX: usize = 5 << 20;
@@ -46,6 +47,13 @@ enum Step {
         at: u32,
         garbage: Vec<u8>,
     },
+    /// The worker writes a large result or a part of one, with this length before its elements, and finishes so many tasks with it.
+    Large {
+        kind: u32,
+        bytes: u32,
+        length: u64,
+        tasks: u32,
+    },
     /// The worker leaves out what it says it does, or claims to.
     Skip {
         bytes: u32,
@@ -78,6 +86,14 @@ fn garbage() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![heads, vec(any::<u8>(), 0..200)]
 }
 
+/// Large results, or parts, that are what they say, or are not.
+fn large() -> impl Strategy<Value = Step> {
+    (prop_oneof![Just(0), Just(5), 0..8u32], 0..2u32 << 20, 0..3u32).prop_flat_map(|(kind, bytes, tasks)| {
+        let length = prop_oneof![Just(u64::from(bytes.saturating_sub(8))), 3u64 << 20..6 << 20, any::<u64>()];
+        length.prop_map(move |length| Step::Large { kind, bytes, length, tasks })
+    })
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let capacity = layout::RESULTS_BYTES as u32;
     prop_oneof![
@@ -91,6 +107,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(claims, tasks, bytes)| Step::Work { claims, tasks, bytes }),
         2 => (place(), value()).prop_map(|(place, value)| Step::Word { place, value }),
         2 => (any::<u32>(), garbage()).prop_map(|(at, garbage)| Step::Results { at, garbage }),
+        4 => large(),
         1 => (prop_oneof![Just(0), Just(capacity), any::<u32>()], prop_oneof![Just(capacity), any::<u32>()])
             .prop_map(|(bytes, moves)| Step::Skip { bytes, moves }),
         1 => (0..40u64, vec(prop_oneof![0..40u64, any::<u64>()], 0..6))
@@ -166,6 +183,13 @@ impl Pair {
             Step::Work { claims, tasks, bytes } => self.work(claims, tasks, bytes),
             Step::Word { place, value } => self.set(place, value),
             Step::Results { at, garbage } => self.ring.room(at, garbage.len()).copy_from_slice(&garbage),
+            Step::Large { kind, bytes, length, tasks } => {
+                let finished = self.get(layout::FINISHED);
+                let position = finished as u32;
+                self.ring.room(position, HEAD_BYTES).copy_from_slice(&(bytes << 3 | kind).to_le_bytes());
+                self.ring.room(position.wrapping_add(HEAD_BYTES as u32), 8).copy_from_slice(&length.to_le_bytes());
+                self.work(tasks, None, bytes + HEAD_BYTES as u32);
+            }
             Step::Skip { bytes, moves } => {
                 let finished = self.get(layout::FINISHED);
                 let position = finished as u32;
@@ -184,6 +208,7 @@ impl Pair {
         }
         let most = PARTS_BYTES_MAX + layout::RESULTS_BYTES;
         assert!(self.parent_ring.parts.len() <= most && self.parent_ring.parts.capacity() <= 2 * most);
+        assert!(self.parent_ring.direct.as_ref().is_none_or(|output| output.bytes() <= PARTS_BYTES_MAX + LENGTH_BYTES));
     }
 
     fn lose(&mut self, count: u32) {
@@ -212,9 +237,15 @@ impl Pair {
                 self.is_recalled &= !taken.ends_recall;
                 assert!(self.taken <= self.given || self.broken, "results of more tasks than were given");
                 assert!(taken.records.bytes_left() <= PARTS_BYTES_MAX + layout::RESULTS_BYTES);
-                let mut records = taken.records.clone();
+                let mut records = taken.records;
+                if records.take_direct().is_some() {
+                    assert_eq!((count, records.drop_rest()), (1, 0), "it comes by itself");
+                    return;
+                }
+                let bytes = records.into_buffer();
+                let mut records = Records::new(bytes.clone());
                 let whole = (0..count).take_while(|_| records.next().is_ok()).count();
-                let split = taken.records.split_parts(count);
+                let split = Records::new(bytes).split_parts(count);
                 assert!(split.is_ok() || whole < count);
             }
             Err(_) => self.broken = true,

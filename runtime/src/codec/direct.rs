@@ -1,0 +1,151 @@
+//! Outputs whose encoding is their memory but for a length before it, `Vec`s of numbers and texts: copied from where a worker wrote
+//! them straight into that memory, they need not be decoded.
+
+use std::any::{Any, TypeId};
+use std::mem::size_of;
+
+use super::{CodecError, decode};
+use crate::sys::{self, Filling, Plain, Ring};
+
+/// The bytes of the length that stands before the elements.
+pub(crate) const LENGTH_BYTES: usize = 8;
+
+/// An output whose elements come one part after another.
+pub(crate) trait DirectOutput: Send {
+    /// How many bytes of its elements are to come.
+    fn left(&self) -> usize;
+
+    /// Takes the next bytes from a position of a ring, at most as many as are left.
+    fn copy_from(&mut self, ring: &Ring, position: u32, bytes: usize);
+
+    /// What has come of its encoding.
+    fn encoding(&self) -> Vec<u8>;
+
+    /// How many bytes its encoding has in all.
+    fn bytes(&self) -> usize;
+
+    /// The output, of the type for which [`direct_output`] was asked.
+    fn finish(self: Box<Self>) -> Result<Box<dyn Any>, CodecError>;
+}
+
+/// Makes room for an output with this length before it; none if its elements take more than so many bytes, or more than there are.
+pub(crate) type NewDirect = fn([u8; LENGTH_BYTES], usize) -> Option<Box<dyn DirectOutput>>;
+
+/// How room is made for an output of type `T`, if it is a `Vec` of numbers, or a `String`.
+pub(crate) fn direct_output<T: 'static>() -> Option<NewDirect> {
+    if cfg!(target_endian = "big") {
+        return None;
+    }
+    macro_rules! each {
+        ($($number:ty)*) => {$(
+            if TypeId::of::<T>() == const { TypeId::of::<Vec<$number>>() } {
+                return Some(|length, most| Some(Box::new(Numbers::<$number>::new(length, most)?)));
+            }
+        )*};
+    }
+    sys::for_each_plain!(each);
+    if TypeId::of::<T>() == const { TypeId::of::<String>() } {
+        return Some(|length, most| Some(Box::new(Text(Numbers::new(length, most)?))));
+    }
+    None
+}
+
+/// A `Vec` of numbers.
+struct Numbers<T> {
+    length: [u8; LENGTH_BYTES],
+    elements: Filling<T>,
+}
+
+impl<T: Plain> Numbers<T> {
+    fn new(length: [u8; LENGTH_BYTES], most: usize) -> Option<Self> {
+        let bytes = usize::try_from(u64::from_le_bytes(length)).ok()?.checked_mul(size_of::<T>())?;
+        (bytes <= most).then_some(())?;
+        Some(Self { length, elements: Filling::new(bytes)? })
+    }
+}
+
+impl<T: Plain + Send> DirectOutput for Numbers<T> {
+    fn left(&self) -> usize {
+        self.elements.left()
+    }
+
+    fn copy_from(&mut self, ring: &Ring, position: u32, bytes: usize) {
+        self.elements.copy_from(ring, position, bytes);
+    }
+
+    fn encoding(&self) -> Vec<u8> {
+        [&self.length, self.elements.filled()].concat()
+    }
+
+    fn bytes(&self) -> usize {
+        LENGTH_BYTES + self.elements.filled().len() + self.elements.left()
+    }
+
+    fn finish(self: Box<Self>) -> Result<Box<dyn Any>, CodecError> {
+        match self.elements.into_vec() {
+            Some(numbers) => Ok(Box::new(numbers)),
+            None => Err(CodecError::new("the bytes ended too soon")),
+        }
+    }
+}
+
+/// A `String`.
+struct Text(Numbers<u8>);
+
+impl DirectOutput for Text {
+    fn left(&self) -> usize {
+        self.0.left()
+    }
+
+    fn copy_from(&mut self, ring: &Ring, position: u32, bytes: usize) {
+        self.0.copy_from(ring, position, bytes);
+    }
+
+    fn encoding(&self) -> Vec<u8> {
+        self.0.encoding()
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.bytes()
+    }
+
+    fn finish(self: Box<Self>) -> Result<Box<dyn Any>, CodecError> {
+        let length = self.0.length;
+        let bytes = self.0.elements.into_vec().unwrap_or_default();
+        match String::from_utf8(bytes) {
+            Ok(text) => Ok(Box::new(text)),
+            // Its error is that of any text.
+            Err(error) => {
+                decode::<String>(&[&length, &error.into_bytes()[..]].concat()).map(|text| Box::new(text) as _)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vecs_of_numbers_and_texts_are_direct_and_nothing_else_is() {
+        assert!(direct_output::<Vec<u8>>().is_some());
+        assert!(direct_output::<Vec<f64>>().is_some());
+        assert!(direct_output::<String>().is_some());
+        assert!(direct_output::<Vec<bool>>().is_none());
+        assert!(direct_output::<Vec<String>>().is_none());
+        assert!(direct_output::<Option<Vec<u8>>>().is_none());
+        assert!(direct_output::<u64>().is_none());
+    }
+
+    #[test]
+    fn a_claimed_length_is_not_believed() {
+        let new = direct_output::<Vec<f64>>().unwrap();
+        for claim in [u64::MAX, u64::MAX / 8 + 1, u64::MAX / 8, 1 << 61] {
+            assert!(new(claim.to_le_bytes(), usize::MAX).is_none(), "{claim}");
+        }
+        assert!(new(2u64.to_le_bytes(), 15).is_none());
+        let short = new(1u64.to_le_bytes(), 8).unwrap();
+        assert_eq!((short.left(), short.bytes(), short.encoding()), (8, 16, 1u64.to_le_bytes().to_vec()));
+        assert!(short.finish().is_err());
+    }
+}
