@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Once, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::copied;
@@ -92,7 +92,6 @@ pub(crate) struct Memory {
     pages: Pages,
     /// The memory that the workers of this process get.
     segment: Sendable,
-    populated: Once,
 }
 
 /// The memory that the workers of a process get.
@@ -103,8 +102,6 @@ enum Sendable {
     Copy(OnceLock<Option<Arc<Segment>>>),
 }
 
-/// Larger memory is not mapped as a whole: its pages would take a part of a second.
-const POPULATE_BYTES_MAX: usize = 1 << 30;
 /// For less, the pages are made as they are touched.
 const POPULATE_BYTES_MIN: usize = 1 << 20;
 /// So much of another process's memory goes to workers of this one by value; for more, all of the memory is copied, once.
@@ -140,7 +137,7 @@ impl Memory {
     }
 
     fn of(pages: Pages, segment: Sendable) -> Self {
-        Self { pages, segment, populated: Once::new() }
+        Self { pages, segment }
     }
 
     /// Memory that was written, and is not written any more: itself, once nobody can write to it, or a copy where somebody still
@@ -172,6 +169,8 @@ impl Memory {
     /// Memory of the parent's, to be read: sealed, or a file that it answers for. Its descriptor is closed.
     pub(super) fn received(memory: &FromParent, bytes: usize, is_promised: bool) -> io::Result<Self> {
         let pages = if is_promised { Pages::promised(memory, bytes)? } else { Pages::filled(memory, bytes)? };
+        // They are mapped as tasks touch them: each worker touches its own, and to map all would take longer than that.
+        pages.prefer_large();
         Ok(Self::of(pages, Sendable::Copy(OnceLock::new())))
     }
 
@@ -204,13 +203,6 @@ impl Memory {
         };
         let (copy, is_written) = Self::fill(all.len(), fill).ok()?;
         copy.segment().filter(|_| is_written).map(Arc::clone)
-    }
-
-    /// Maps its pages, once: memory that this process got is about to be read, and again by later tasks.
-    pub(crate) fn populate(&self) {
-        if (POPULATE_BYTES_MIN..=POPULATE_BYTES_MAX).contains(&self.pages.len()) {
-            self.populated.call_once(|| self.pages.populate());
-        }
     }
 }
 

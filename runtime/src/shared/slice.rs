@@ -149,7 +149,6 @@ impl<T: Number> SharedSlice<T> {
         if memory.pages().numbers::<T>(offset, length).is_none() {
             return Err(E::custom("a shared slice of other numbers"));
         }
-        memory.populate();
         Ok(Self { memory: Some(memory), offset, length, numbers: PhantomData })
     }
 }

@@ -7,6 +7,9 @@ use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 
+#[cfg(poolmap_linux)]
+use nix::sys::mman::MmapAdvise;
+
 use super::memory::{Access, Mapping, shared_memory};
 use super::pod::Plain;
 use super::seals::{is_sealed_against_all_writers, is_sealed_against_writers};
@@ -121,23 +124,25 @@ impl Pages {
         (end <= self.mapping.len() && offset.is_multiple_of(align_of::<T>())).then_some(())
     }
 
-    /// Lets the system make all pages at once, for what this memory was made for, which costs less than one by one as they
-    /// are touched. Where it cannot, it makes them as they are touched.
+    /// Lets the system make all pages at once, of memory that is about to be filled, which costs less than one by one as they are
+    /// touched. Where it cannot, it makes them as they are touched.
     #[cfg(poolmap_linux)]
     pub(crate) fn populate(&self) {
-        use nix::sys::mman::MmapAdvise;
-
-        let advice = match self.access {
-            Access::Read => MmapAdvise::MADV_POPULATE_READ,
-            Access::ReadWrite => MmapAdvise::MADV_POPULATE_WRITE,
-        };
-        // Large pages first, where the system has them for such memory.
-        self.mapping.advise(MmapAdvise::MADV_HUGEPAGE);
-        self.mapping.advise(advice);
+        self.prefer_large();
+        self.mapping.advise(MmapAdvise::MADV_POPULATE_WRITE);
     }
 
     #[cfg(not(poolmap_linux))]
     pub(crate) fn populate(&self) {}
+
+    /// Lets the system use large pages, where it has them for such memory.
+    #[cfg(poolmap_linux)]
+    pub(crate) fn prefer_large(&self) {
+        self.mapping.advise(MmapAdvise::MADV_HUGEPAGE);
+    }
+
+    #[cfg(not(poolmap_linux))]
+    pub(crate) fn prefer_large(&self) {}
 }
 
 /// Borrows a range of [`Pages`] exclusively. It becomes a `&mut [T]` only on a deref, so that another process may have the numbers
