@@ -1,6 +1,6 @@
 //! The list of measures.
 
-use super::{break_even, cost, cpu, latency, load, memory};
+use super::{break_even, cost, cpu, latency, load, memory, start};
 
 /// How often a measure is taken.
 #[derive(Clone, Copy, PartialEq)]
@@ -14,11 +14,13 @@ pub enum Often {
 /// The measures, in the order they are taken.
 pub const ALL: &[(&str, Often)] = &[
     ("latency", Often::EachRun),
+    ("start", Often::EachRun),
     ("cost", Often::EachRun),
     ("break-even", Often::EachRun),
     ("load-tasks", Often::EachRun),
     ("load-callers", Often::EachRun),
     ("memory-peak", Often::EachRun),
+    ("memory-flight", Often::EachRun),
     ("memory-worker", Often::Once),
     ("memory-growth", Often::Once),
     ("cpu-crowd", Often::EachRun),
@@ -29,11 +31,15 @@ pub const ALL: &[(&str, Often)] = &[
 pub fn run(what: &str) {
     match what {
         "latency" => latency::run(),
+        "start" => start::run(),
+        // What it was started for is its start and its end.
+        start::NOTHING => {}
         "cost" => cost::run(),
         "break-even" => break_even::run(),
         "load-tasks" => load::tasks(),
         "load-callers" => load::callers(),
         "memory-peak" => memory::peak(),
+        "memory-flight" => memory::flight(),
         "memory-worker" => memory::worker(),
         "memory-growth" => memory::growth(),
         "cpu-crowd" => cpu::crowd(),

@@ -1,6 +1,6 @@
 //! The memory of the parent and of its workers, as /proc/<pid>/status has it, in bytes.
 
-use poolmap::{Pool, pool_iter_unordered, pool_map};
+use poolmap::{Pool, pool_iter_unordered, pool_map, worker};
 
 use crate::runs::{self, WORKERS, poolmap::add};
 
@@ -8,13 +8,53 @@ use crate::runs::{self, WORKERS, poolmap::add};
 pub fn peak() {
     let pool = runs::poolmap::warm(WORKERS);
     pool_map!(in &pool, add, 0..1000, 0..1000).expect("no task fails");
+    let n = crate::workloads::tasks_of("W10", "poolmap");
+    let (idle, more) = peak_over_idle(|| runs::poolmap::run(&pool, "W10", n).map(drop).expect("poolmap runs W10"));
+    println!("memory parent idle {idle}");
+    println!("memory parent peak {more}");
+}
+
+/// The parent's peak while large values go through one by one, in values.
+pub fn flight() {
+    let pool = runs::poolmap::warm(WORKERS);
+    pool_map!(in &pool, add, 0..1000, 0..1000).expect("no task fails");
+    let in_values = |(_, more): (f64, f64)| more / FLIGHT_BYTES as f64;
+    let results = peak_over_idle(|| {
+        let blocks = pool_iter_unordered!(in &pool, make, std::iter::repeat_n(FLIGHT_BYTES, FLIGHT_VALUES));
+        blocks
+            .expect("no task fails")
+            .for_each(|block| assert_eq!(block.expect("no task fails").1.len(), FLIGHT_BYTES));
+    });
+    println!("memory flight results {}", in_values(results));
+    let arguments = peak_over_idle(|| {
+        let blocks = (0..FLIGHT_VALUES).map(|_| vec![7u8; FLIGHT_BYTES]);
+        let lengths = pool_iter_unordered!(in &pool, length, blocks).expect("no task fails");
+        lengths.for_each(|length| assert_eq!(length.expect("no task fails").1, FLIGHT_BYTES));
+    });
+    println!("memory flight arguments {}", in_values(arguments));
+}
+
+/// So many values of so many bytes: 1 GiB.
+pub const FLIGHT_VALUES: usize = 64;
+pub const FLIGHT_BYTES: usize = 16 << 20;
+
+#[worker]
+fn make(bytes: usize) -> Vec<u8> {
+    vec![7; bytes]
+}
+
+#[worker]
+fn length(block: &[u8]) -> usize {
+    block.len()
+}
+
+/// What this process has before some work, and at most while it is done, over that.
+fn peak_over_idle(work: impl FnOnce()) -> (f64, f64) {
     let idle = status("self", "VmRSS");
     // proc_pid_clear_refs(5): 5 sets the peak back to what is resident now.
     std::fs::write("/proc/self/clear_refs", "5").expect("the kernel keeps peaks");
-    let n = crate::workloads::tasks_of("W10", "poolmap");
-    runs::poolmap::run(&pool, "W10", n).expect("poolmap runs W10");
-    println!("memory parent idle {idle}");
-    println!("memory parent peak {}", status("self", "VmHWM") - idle);
+    work();
+    (idle, status("self", "VmHWM") - idle)
 }
 
 /// What a worker has before its first task.

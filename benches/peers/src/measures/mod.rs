@@ -7,6 +7,9 @@ mod latency;
 mod list;
 pub mod load;
 mod memory;
+mod start;
 
 pub use cpu::CROWD;
 pub use list::{ALL, Often, run};
+pub use memory::{FLIGHT_BYTES, FLIGHT_VALUES};
+pub use start::STARTS;

@@ -76,7 +76,7 @@ pub fn section(measures: &Measures) -> String {
         }
     }
     section.push_str(
-        "\nBeyond that, several threads map at once. Over one pool of this machine, 2,000,000 tasks of no work, shared by so many \
+        "\nTo feed more tasks than that, map from several threads. Over one pool of this machine, 2,000,000 tasks of no work, shared by so many \
          calling threads: the wall time falls no further than the two processors allow, and the CPU time of all callers together says \
          whether they stand in each other's way.\n\n\
          | calling threads | a task | the callers' CPU time, a task | to one caller |\n|--:|--:|--:|--:|\n",

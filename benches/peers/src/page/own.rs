@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::numbers::{cell, mebibytes, ratio, time, verdict};
 use super::tables;
 use crate::figures::{Figures, Measures};
+use crate::measures::{FLIGHT_BYTES, FLIGHT_VALUES, STARTS};
 
 /// The latency of a single task.
 pub fn latency(measures: &Measures) -> String {
@@ -24,11 +25,29 @@ pub fn latency(measures: &Measures) -> String {
     section
 }
 
+/// How long workers take to start.
+pub fn start(measures: &Measures) -> String {
+    let mut section = String::from(
+        "## Start\n\nThe time from the building of a pool until all its workers are ready, and until a map with a task for each has \
+         ended. Beside it stand as many processes of the same program that end at once, until the last has ended. The ratio \
+         is that of the ready pool to them.\n\n\
+         | workers | all ready | a task for each done | as many processes | ratio |\n|--:|--:|--:|--:|--:|\n",
+    );
+    for (workers, _) in STARTS {
+        let of = |what: &str| measures.get(&format!("start {workers} {what}"));
+        let times = of("ready").zip(of("processes")).map(|(ready, processes)| ready / processes);
+        let [ready, results, processes] = ["ready", "results", "processes"].map(|what| cell(of(what), time));
+        let _ = writeln!(section, "| {workers} | {ready} | {results} | {processes} | {} |", cell(times, ratio));
+    }
+    section
+}
+
 /// The memory of parent and workers.
 pub fn memory(measures: &Measures) -> String {
     let mib = |mebibytes: u32| f64::from(mebibytes << 20);
     let tasks = measures.get("memory growth tasks").unwrap_or_default();
     let peak = measures.get("memory parent peak");
+    let results = measures.get("memory flight results");
     let worker = measures.get("memory worker VmRSS");
     let growth =
         measures.get("memory growth parent").zip(measures.get("memory growth worker")).map(|(p, w)| p.max(w).max(0.0));
@@ -37,6 +56,8 @@ pub fn memory(measures: &Measures) -> String {
         "## Memory\n\nResident memory as Linux counts it, shared memory included.\n\n\
          | what | figure | aim | the aim is |\n|---|--:|--:|---|\n\
          | the parent's peak in W10, a million items, over its pool's idle state | {} | 16 MiB | {} |\n\
+         | the same while {} results of {} are read one by one, for each byte of one | {} | 2.00 | {} |\n\
+         | the same while as many arguments of that size are made one by one, for each byte of one | {} | – | – |\n\
          | a worker before its first task | {} | 4 MiB | {} |\n\
          | more in a process after {:.0} million tasks than before them | {} | 1 MiB | {} |\n\n\
          With an idle pool the parent has {}. Of a worker's memory {} are its own, {} are pages of the program's file and of \
@@ -44,6 +65,11 @@ pub fn memory(measures: &Measures) -> String {
          `PEERS_GROWTH_TASKS=100000000` looks at the growth over more tasks.\n",
         cell(peak, mebibytes),
         verdict(peak, mib(16)),
+        FLIGHT_VALUES,
+        mebibytes(FLIGHT_BYTES as f64),
+        cell(results, ratio),
+        verdict(results, 2.0),
+        cell(measures.get("memory flight arguments"), ratio),
         cell(worker, mebibytes),
         verdict(worker, mib(4)),
         tasks / 1e6,

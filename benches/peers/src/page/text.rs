@@ -25,6 +25,7 @@ fn page(figures: &Figures, measures: &Measures, runs: usize) -> String {
             tables::libraries(figures, runs),
         ),
         own::latency(measures),
+        own::start(measures),
         own::memory(measures),
         own::scaling(figures, measures),
         model::cost(measures),
