@@ -13,7 +13,7 @@ pub const STARTS: [(usize, usize); 2] = [(2, 51), (64, 7)];
 /// The measure of a process that ends at once.
 pub const NOTHING: &str = "nothing";
 
-/// Prints the medians, in seconds: until all workers are ready, until each has had a task, and of the processes until the last has
+/// Prints the medians, in seconds: until all workers are ready, until as many tasks are done, and of the processes until the last has
 /// ended.
 pub fn run() {
     for (workers, times) in STARTS {

@@ -28,10 +28,10 @@ pub fn latency(measures: &Measures) -> String {
 /// How long workers take to start.
 pub fn start(measures: &Measures) -> String {
     let mut section = String::from(
-        "## Start\n\nThe time from the building of a pool until all its workers are ready, and until a map with a task for each has \
-         ended. Beside it stand as many processes of the same program that end at once, until the last has ended. The ratio \
-         is that of the ready pool to them.\n\n\
-         | workers | all ready | a task for each done | as many processes | ratio |\n|--:|--:|--:|--:|--:|\n",
+        "## Start\n\nThe time from the building of a pool until all its workers are ready, and until a map of as many tasks has \
+         ended, which needs no more than the first workers. Beside it stand as many processes of the same program that end at \
+         once, until the last has ended. The ratio is that of the ready pool to them.\n\n\
+         | workers | all ready | as many tasks done | as many processes | ratio |\n|--:|--:|--:|--:|--:|\n",
     );
     for (workers, _) in STARTS {
         let of = |what: &str| measures.get(&format!("start {workers} {what}"));
