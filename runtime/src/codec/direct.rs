@@ -18,8 +18,8 @@ pub(crate) trait DirectOutput: Send {
     /// Takes the next bytes from a position of a ring, at most as many as are left.
     fn copy_from(&mut self, ring: &Ring, position: u32, bytes: usize);
 
-    /// What has come of its encoding.
-    fn encoding(&self) -> Vec<u8>;
+    /// What has come of its encoding: the length, and the elements.
+    fn encoding(&self) -> ([u8; LENGTH_BYTES], &[u8]);
 
     /// How many bytes its encoding has in all.
     fn bytes(&self) -> usize;
@@ -31,9 +31,10 @@ pub(crate) trait DirectOutput: Send {
 /// Makes room for an output with this length before it; none if its elements take more than so many bytes, or more than there are.
 pub(crate) type NewDirect = fn([u8; LENGTH_BYTES], usize) -> Option<Box<dyn DirectOutput>>;
 
-/// How room is made for an output of type `T`, if it is a `Vec` of numbers, or a `String`.
+/// How room is made for an output of type `T`, if it is a `Vec` of numbers, or a `String`. With 32 bits there is none: room is made for
+/// as much as a worker claims, and addresses are few.
 pub(crate) fn direct_output<T: 'static>() -> Option<NewDirect> {
-    if cfg!(target_endian = "big") {
+    if cfg!(any(target_endian = "big", not(target_pointer_width = "64"))) {
         return None;
     }
     macro_rules! each {
@@ -73,8 +74,8 @@ impl<T: Plain + Send> DirectOutput for Numbers<T> {
         self.elements.copy_from(ring, position, bytes);
     }
 
-    fn encoding(&self) -> Vec<u8> {
-        [&self.length, self.elements.filled()].concat()
+    fn encoding(&self) -> ([u8; LENGTH_BYTES], &[u8]) {
+        (self.length, self.elements.filled())
     }
 
     fn bytes(&self) -> usize {
@@ -101,7 +102,7 @@ impl DirectOutput for Text {
         self.0.copy_from(ring, position, bytes);
     }
 
-    fn encoding(&self) -> Vec<u8> {
+    fn encoding(&self) -> ([u8; LENGTH_BYTES], &[u8]) {
         self.0.encoding()
     }
 
@@ -114,7 +115,7 @@ impl DirectOutput for Text {
         let bytes = self.0.elements.into_vec().unwrap_or_default();
         match String::from_utf8(bytes) {
             Ok(text) => Ok(Box::new(text)),
-            // Its error is that of any text.
+            // The error is the one that a short text has.
             Err(error) => {
                 decode::<String>(&[&length, &error.into_bytes()[..]].concat()).map(|text| Box::new(text) as _)
             }
@@ -123,8 +124,24 @@ impl DirectOutput for Text {
 }
 
 #[cfg(test)]
+#[cfg(all(target_endian = "little", target_pointer_width = "64"))]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(poolmap_linux)]
+    #[cfg_attr(miri, ignore = "a ring is mapped twice")]
+    fn a_text_of_other_bytes_is_an_error_of_the_output() {
+        use crate::sys::{FromParent, RingWriter, raced_memory};
+
+        let memory = raced_memory(1 << 12).unwrap();
+        let ring = Ring::new(&memory, 0, 1 << 12).unwrap();
+        RingWriter::new(FromParent::in_test(memory), 0, 1 << 12).unwrap().room(0, 4).copy_from_slice(b"ab\xffd");
+        let mut text = direct_output::<String>().unwrap()(4u64.to_le_bytes(), 4).unwrap();
+        text.copy_from(&ring, 0, 4);
+        let error = text.finish().unwrap_err();
+        assert_eq!(error.message(), decode::<String>(b"\x04\0\0\0\0\0\0\0ab\xffd").unwrap_err().message());
+    }
 
     #[test]
     fn vecs_of_numbers_and_texts_are_direct_and_nothing_else_is() {
@@ -145,7 +162,7 @@ mod tests {
         }
         assert!(new(2u64.to_le_bytes(), 15).is_none());
         let short = new(1u64.to_le_bytes(), 8).unwrap();
-        assert_eq!((short.left(), short.bytes(), short.encoding()), (8, 16, 1u64.to_le_bytes().to_vec()));
+        assert_eq!((short.left(), short.bytes(), short.encoding()), (8, 16, (1u64.to_le_bytes(), &[][..])));
         assert!(short.finish().is_err());
     }
 }

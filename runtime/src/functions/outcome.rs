@@ -25,7 +25,8 @@ pub(crate) fn decode_output<F: WorkerFn>(output: &[u8]) -> Result<F::Output, NoO
     }
 }
 
-/// How room is made for a large output that goes into its own memory, if there is such; what a task has printed stands behind others.
+/// How room is made for a large output of this function, if that goes into its own memory. Where output is captured, what the task has
+/// printed follows the output in its record, so none does.
 pub(crate) fn new_direct<F: WorkerFn>(output: Output) -> Option<NewDirect> {
     if output == Output::Captured { None } else { direct_output::<F::Output>() }
 }

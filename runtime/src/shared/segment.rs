@@ -169,8 +169,10 @@ impl Memory {
     /// Memory of the parent's, to be read: sealed, or a file that it answers for. Its descriptor is closed.
     pub(super) fn received(memory: &FromParent, bytes: usize, is_promised: bool) -> io::Result<Self> {
         let pages = if is_promised { Pages::promised(memory, bytes)? } else { Pages::filled(memory, bytes)? };
-        // They are mapped as tasks touch them: each worker touches its own, and to map all would take longer than that.
-        pages.prefer_large();
+        if bytes >= POPULATE_BYTES_MIN {
+            // Pages are mapped as tasks touch them. To map all of them in each worker takes longer.
+            pages.prefer_large();
+        }
         Ok(Self::of(pages, Sendable::Copy(OnceLock::new())))
     }
 

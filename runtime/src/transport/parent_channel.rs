@@ -185,8 +185,11 @@ impl ParentChannel {
     /// Handles what a worker that has ended had sent before, as [`receive`](Self::receive) does.
     pub(crate) fn drain(&mut self, mut on_event: impl FnMut(ChannelEvent) -> Result<(), ChannelError>) {
         for _ in 0..DRAIN_ROUNDS_MAX {
-            if !matches!(self.receive(&mut on_event), Ok(1..)) {
-                return;
+            match self.receive(&mut on_event) {
+                Ok(1..) => {}
+                // The socket has ended, and what was finished may be taken in several rounds.
+                Err(ChannelError::Closed) if self.has_results() => {}
+                _ => return,
             }
         }
     }
@@ -204,24 +207,28 @@ impl ParentChannel {
     /// Takes the results that are in the shared memory, and returns how many bytes they are.
     pub(crate) fn take(
         &mut self,
-        on_results: impl FnOnce(ResultBatch) -> Result<(), ChannelError>,
+        mut on_results: impl FnMut(ResultBatch) -> Result<(), ChannelError>,
     ) -> Result<usize, ChannelError> {
-        let Some(ring) = &mut self.ring else {
-            return Ok(0);
-        };
-        let Some((taken, must_wake)) = ring.take()? else {
-            return Ok(0);
-        };
-        if ring.messages_had() > self.socket.memory_messages() {
-            return Err(Violation::new("it has finished tasks whose memory it has not been sent yet").into());
-        }
-        let bytes = taken.records.bytes_left() + 1;
-        if !taken.is_empty() {
-            on_results(taken)?;
-        }
-        self.forget_unused()?;
-        if must_wake {
-            self.socket.ring_bell()?;
+        let mut bytes = 0;
+        while let Some(ring) = &mut self.ring
+            && let Some((taken, must_wake)) = ring.take()?
+        {
+            if ring.messages_had() > self.socket.memory_messages() {
+                return Err(Violation::new("it has finished tasks whose memory it has not been sent yet").into());
+            }
+            bytes += taken.records.bytes_left() + 1;
+            // A large output comes by itself, and what was finished behind it comes next.
+            let goes_on = taken.records.is_direct();
+            if !taken.is_empty() {
+                on_results(taken)?;
+            }
+            self.forget_unused()?;
+            if must_wake {
+                self.socket.ring_bell()?;
+            }
+            if !goes_on {
+                break;
+            }
         }
         Ok(bytes)
     }

@@ -32,6 +32,7 @@ pub(super) struct ParentRing {
     parts: Vec<u8>,
     /// What has come of a large output that is copied into its own memory.
     direct: Option<Box<dyn DirectOutput>>,
+    direct_bytes_min: usize,
     buffers: Arc<Buffers>,
     parts_bytes_max: usize,
     busy_nanos: u64,
@@ -100,6 +101,7 @@ impl ParentRing {
             taken: Finished::default(),
             parts: Vec::new(),
             direct: None,
+            direct_bytes_min: direct::DIRECT_BYTES_MIN,
             buffers: Arc::clone(buffers),
             parts_bytes_max: frame_bytes_max,
             busy_nanos: 0,
@@ -220,6 +222,8 @@ impl ParentRing {
         let must_wake = self.must_wake();
         self.finish_entries(count)?;
         let mut taken = self.settle(count, records)?;
+        // The time is that of all that is finished: where some is left, it is counted with that.
+        let busy_nanos = if self.taken == finished { busy_nanos } else { self.busy_nanos };
         taken.timed = self.timed(taken.count, busy_nanos);
         Ok(Some((taken, must_wake)))
     }

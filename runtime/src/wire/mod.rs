@@ -46,11 +46,11 @@ pub(crate) use message::{
 };
 pub(crate) use progress::{Finished, OversizedResult, TaskProgress, TasksRun};
 pub(crate) use record::{
-    HEAD_BYTES, RECORD_BYTES_MAX, Records, Status, front, head, part_head, parts, record, skip_head, skipped,
+    HEAD_BYTES, RECORD_BYTES_MAX, Records, Status, front, head, part_head, push_parts, record, skip_head, skipped,
 };
 
 /// Changes with every change of the frames.
-pub(crate) const PROTOCOL_VERSION: u32 = 8;
+pub(crate) const PROTOCOL_VERSION: u32 = 9;
 
 /// The length, the check and the kind.
 pub(crate) const HEADER_BYTES: usize = 9;

@@ -79,11 +79,9 @@ pub(crate) fn record(status: Status, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The parts of a result that is not finished.
-pub(crate) fn parts(payload: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    payload.chunks(RECORD_BYTES_MAX).for_each(|part| push_part(&mut bytes, part));
-    bytes
+/// Appends the parts of a result that is not finished.
+pub(crate) fn push_parts(bytes: &mut Vec<u8>, payload: &[u8]) {
+    payload.chunks(RECORD_BYTES_MAX).for_each(|part| push_part(bytes, part));
 }
 
 fn push_part(bytes: &mut Vec<u8>, part: &[u8]) {
@@ -91,8 +89,7 @@ fn push_part(bytes: &mut Vec<u8>, part: &[u8]) {
     bytes.extend_from_slice(part);
 }
 
-/// What the record at the front of some is, by its head: the status, or none if it is a part, and the bytes of its payload. None where
-/// it is neither.
+/// Reads a head: the status of its record, none for a part, and the bytes of the payload. None for the head of what is left out.
 pub(crate) fn front(head: [u8; HEAD_BYTES]) -> Option<(Option<Status>, usize)> {
     let head = u32::from_le_bytes(head);
     let status = match head & ((1 << STATUS_BITS) - 1) {
@@ -123,16 +120,20 @@ impl Records {
         Self { bytes, at: 0, direct: None }
     }
 
-    /// One output that is whole, and not in a buffer; the buffer given is for what else is to be there.
-    pub(crate) fn direct(mut buffer: Vec<u8>, output: Box<dyn DirectOutput>) -> Self {
-        buffer.extend_from_slice(&head(Status::Output, 0));
-        Self { bytes: buffer, at: 0, direct: Some(output) }
+    /// One output that has come into its own memory. Its record has no payload.
+    pub(crate) fn direct(output: Box<dyn DirectOutput>) -> Self {
+        Self { bytes: head(Status::Output, 0).to_vec(), at: 0, direct: Some(output) }
     }
 
-    /// Takes the next result, if it is an output that is not in a buffer.
+    /// Whether it is one output that has come into its own memory.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.direct.is_some()
+    }
+
+    /// Takes the next result, if it is an output that has come into its own memory.
     pub(crate) fn take_direct(&mut self) -> Option<Box<dyn DirectOutput>> {
         let output = self.direct.take()?;
-        self.at = self.bytes.len();
+        (self.bytes, self.at) = (Vec::new(), 0);
         Some(output)
     }
 
@@ -149,6 +150,7 @@ impl Records {
     /// Takes the next result, if it is an output in one piece.
     #[inline]
     pub(crate) fn next_output(&mut self) -> Option<&[u8]> {
+        debug_assert!(!self.is_direct(), "it is taken by `take_direct`");
         let (head, rest) = self.bytes.get(self.at..)?.split_first_chunk()?;
         let head = u32::from_le_bytes(*head);
         if head & ((1 << STATUS_BITS) - 1) != Status::Output as u32 {
@@ -170,6 +172,7 @@ impl Records {
 
     /// Takes the next result.
     pub(crate) fn next(&mut self) -> Result<(Status, &[u8]), Violation> {
+        debug_assert!(!self.is_direct(), "it is taken by `take_direct`");
         let (mut kind, start, mut end) = self.step()?;
         while kind == PART {
             // Parts are brought together where they stand: a large result is not there twice.

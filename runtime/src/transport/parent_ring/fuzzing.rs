@@ -40,6 +40,8 @@ pub(crate) fn fuzz(bytes: &[u8]) {
     let arena = ARENA.with(Arc::clone);
     let (mut parent_ring, memory) =
         ParentRing::new(&Arc::default(), PARTS_BYTES_MAX).expect("there is memory for a worker");
+    // So that an input of some bytes has large results.
+    parent_ring.direct_bytes_min = 16;
     let words = Words::new(&memory, layout::WORDS_BYTES).expect("the words can be mapped");
     let mut ring = RingWriter::new(FromParent::in_test(memory), layout::RESULTS, layout::RESULTS_BYTES)
         .expect("the results can be mapped");

@@ -1,4 +1,5 @@
 //! Large outputs that go into their own memory, and what looks as if it were one.
+#![cfg(target_pointer_width = "64")]
 
 use super::*;
 use crate::transport::parent_ring::direct::DIRECT_BYTES_MIN;
@@ -15,7 +16,7 @@ fn taken_of(new_direct: Option<NewDirect>, results: &[(Status, Vec<u8>)]) -> Vec
             let mut records = batch.records;
             for _ in 0..batch.count {
                 taken.borrow_mut().push(match records.take_direct() {
-                    Some(output) => (true, Status::Output, output.encoding()),
+                    Some(output) => (true, Status::Output, [&output.encoding().0, output.encoding().1].concat()),
                     None => records.next().map(|(status, payload)| (false, status, payload.to_vec())).unwrap(),
                 });
             }
@@ -75,5 +76,37 @@ fn large_outputs_come_by_themselves_and_what_is_none_as_it_was_written() {
 #[test]
 fn outputs_of_other_types_are_copied_as_before() {
     let results = [(Status::Output, bytes_output(1 << 20)), (Status::Output, bytes_output(5 << 20))];
-    assert!(taken_of(None, &results).iter().all(|(direct, ..)| !direct));
+    let taken = taken_of(None, &results);
+    let expected = results.map(|(status, bytes)| (false, status, bytes));
+    assert!(taken == expected, "a result is not what was written");
+}
+
+#[test]
+fn a_part_of_another_type_of_output_is_none_of_this() {
+    let (arena, mut parent_ring, mut end) = ends();
+    parent_ring.direct_bytes_min = 1 << 10;
+    parent_ring.assign(&chunk(&arena, &[0], false), 1, 0);
+    end.next(1).unwrap();
+    let output = bytes_output(6 << 20);
+    let mut taken = Vec::new();
+    let mut take = |parent_ring: &mut ParentRing| {
+        while let Some((batch, _)) = parent_ring.take().unwrap() {
+            taken.push((batch.count, batch.records));
+        }
+    };
+    let mut is_first = true;
+    end.send_oversized(&OversizedResult::alone(Status::Output, output.clone()), |_, _| {
+        take(&mut parent_ring);
+        // From now on, tasks have another output, as the parent has it.
+        if std::mem::take(&mut is_first) {
+            parent_ring.entries.front_mut().unwrap().new_direct = None;
+        }
+        Ok(())
+    })
+    .unwrap();
+    take(&mut parent_ring);
+    assert!(parent_ring.direct.is_none());
+    let (count, mut records) = taken.pop().unwrap();
+    assert_eq!((count, taken.iter().map(|(count, _)| count).sum()), (1, 0));
+    assert!(records.next().unwrap() == (Status::Output, &output[..]));
 }

@@ -54,6 +54,8 @@ enum Step {
         length: u64,
         tasks: u32,
     },
+    /// The worker writes the rest of a large output, and finishes its task.
+    Rest,
     /// The worker leaves out what it says it does, or claims to.
     Skip {
         bytes: u32,
@@ -108,6 +110,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (place(), value()).prop_map(|(place, value)| Step::Word { place, value }),
         2 => (any::<u32>(), garbage()).prop_map(|(at, garbage)| Step::Results { at, garbage }),
         4 => large(),
+        2 => Just(Step::Rest),
         1 => (prop_oneof![Just(0), Just(capacity), any::<u32>()], prop_oneof![Just(capacity), any::<u32>()])
             .prop_map(|(bytes, moves)| Step::Skip { bytes, moves }),
         1 => (0..40u64, vec(prop_oneof![0..40u64, any::<u64>()], 0..6))
@@ -130,7 +133,9 @@ struct Pair {
 
 impl Pair {
     fn new(arena: &Arc<Arena>) -> Self {
-        let (parent_ring, memory) = ParentRing::new(&Arc::default(), PARTS_BYTES_MAX).unwrap();
+        let (mut parent_ring, memory) = ParentRing::new(&Arc::default(), PARTS_BYTES_MAX).unwrap();
+        // So that many results are large.
+        parent_ring.direct_bytes_min = 16;
         let words = Words::new(&memory, layout::WORDS_BYTES).unwrap();
         let ring = RingWriter::new(FromParent::in_test(memory), layout::RESULTS, layout::RESULTS_BYTES).unwrap();
         Self {
@@ -184,11 +189,16 @@ impl Pair {
             Step::Word { place, value } => self.set(place, value),
             Step::Results { at, garbage } => self.ring.room(at, garbage.len()).copy_from_slice(&garbage),
             Step::Large { kind, bytes, length, tasks } => {
-                let finished = self.get(layout::FINISHED);
-                let position = finished as u32;
-                self.ring.room(position, HEAD_BYTES).copy_from_slice(&(bytes << 3 | kind).to_le_bytes());
-                self.ring.room(position.wrapping_add(HEAD_BYTES as u32), 8).copy_from_slice(&length.to_le_bytes());
+                let place = self.write_head(kind, bytes);
+                self.ring.room(place, 8).copy_from_slice(&length.to_le_bytes());
                 self.work(tasks, None, bytes + HEAD_BYTES as u32);
+            }
+            Step::Rest => {
+                let left = self.parent_ring.direct.as_ref().map_or(0, |output| output.left());
+                if left < layout::RESULTS_BYTES {
+                    self.write_head(0, left as u32);
+                    self.work(1, Some(1), (left + HEAD_BYTES) as u32);
+                }
             }
             Step::Skip { bytes, moves } => {
                 let finished = self.get(layout::FINISHED);
@@ -209,6 +219,13 @@ impl Pair {
         let most = PARTS_BYTES_MAX + layout::RESULTS_BYTES;
         assert!(self.parent_ring.parts.len() <= most && self.parent_ring.parts.capacity() <= 2 * most);
         assert!(self.parent_ring.direct.as_ref().is_none_or(|output| output.bytes() <= PARTS_BYTES_MAX + LENGTH_BYTES));
+    }
+
+    /// Writes a head behind what is finished; returns the place behind it.
+    fn write_head(&mut self, kind: u32, bytes: u32) -> u32 {
+        let position = self.get(layout::FINISHED) as u32;
+        self.ring.room(position, HEAD_BYTES).copy_from_slice(&(bytes << 3 | kind).to_le_bytes());
+        position.wrapping_add(HEAD_BYTES as u32)
     }
 
     fn lose(&mut self, count: u32) {
@@ -238,8 +255,9 @@ impl Pair {
                 assert!(self.taken <= self.given || self.broken, "results of more tasks than were given");
                 assert!(taken.records.bytes_left() <= PARTS_BYTES_MAX + layout::RESULTS_BYTES);
                 let mut records = taken.records;
-                if records.take_direct().is_some() {
-                    assert_eq!((count, records.drop_rest()), (1, 0), "it comes by itself");
+                if let Some(output) = records.take_direct() {
+                    assert_eq!((count, output.left()), (1, 0), "it comes by itself, and whole");
+                    assert!(output.finish().is_ok());
                     return;
                 }
                 let bytes = records.into_buffer();
