@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use poolmap::{pool_iter, pool_iter_unordered, pool_map, pool_try_map, worker};
+use poolmap::{Pool, pool_iter, pool_iter_unordered, pool_map, pool_try_map, worker};
 
 #[worker]
 fn add(x: i64, y: i64) -> i64 {
@@ -88,6 +88,23 @@ fn the_global_pool_serves_calls_that_name_none_and_starts_again() {
     poolmap::shutdown_global();
     assert!(!common::is_alive(before[0]));
     assert_ne!(pool_map!(pid, [0]).unwrap(), before);
+}
+
+#[poolmap::test]
+fn the_global_pool_can_be_built_with_options_before_it_is_there() {
+    let _guard = common::guard();
+    for _ in 0..2 {
+        let pool = Pool::builder().workers(3).build_global().unwrap();
+        assert!(std::ptr::eq(pool, poolmap::global_pool().unwrap()));
+        assert_eq!(pool_map!(double, [1, 2]).unwrap(), [2, 4]);
+        assert_eq!(pool.stats().workers(), 3);
+        let error = Pool::builder().workers(1).build_global().unwrap_err();
+        assert!(error.is_invalid_option() && error.to_string().contains("shutdown_global()"), "{error}");
+        poolmap::shutdown_global();
+    }
+    assert!(Pool::builder().workers(0).build_global().unwrap_err().is_invalid_option());
+    poolmap::global_pool().unwrap();
+    assert!(Pool::builder().workers(1).build_global().is_err());
 }
 
 #[poolmap::test]

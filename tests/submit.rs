@@ -5,7 +5,7 @@ mod common;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use poolmap::{Pool, TaskErrorKind, as_completed, pool_iter_unordered, pool_map, wait_any, worker};
+use poolmap::{Pool, TaskErrorKind, as_completed, pool_iter_unordered, pool_map, wait_any, wait_any_timeout, worker};
 
 #[worker]
 fn double(x: usize) -> usize {
@@ -225,6 +225,31 @@ fn outputs_come_as_they_are_completed() {
     assert_eq!(completed.len(), 3);
     assert_eq!(wait_any::<u64>(&[]), None);
     assert_eq!(as_completed::<u64>([]).count(), 0);
+    assert_eq!(wait_any_timeout::<u64>(&[], common::SOON), None);
+}
+
+#[poolmap::test]
+fn a_wait_for_one_of_several_ends_with_its_time() {
+    let _guard = common::guard();
+    let submit = |pool: &Pool, millis| pool.submit(sleep { millis }).unwrap();
+    let busy = common::pool(2);
+    let handles = vec![submit(&busy, 60_000), submit(&busy, 60_000), submit(&busy, 1)];
+    for time in [Duration::ZERO, Duration::from_millis(5)] {
+        assert_eq!(wait_any_timeout(&handles, time), None);
+    }
+    let mut completed = as_completed(handles);
+    assert!(completed.next_timeout(Duration::ZERO).is_none());
+    assert!(completed.next_timeout(Duration::from_millis(5)).is_none());
+    assert_eq!((completed.remaining(), completed.len()), (3, 3));
+    drop(completed);
+    let pool = common::pool(2);
+    let handles = vec![submit(&pool, 1), submit(&pool, 2)];
+    assert!(wait_any_timeout(&handles, Duration::MAX).is_some());
+    let mut completed = as_completed(handles);
+    let places: Vec<usize> =
+        std::iter::from_fn(|| completed.next_timeout(common::SOON)).map(|(place, _)| place).collect();
+    assert_eq!((places.len(), completed.remaining()), (2, 0));
+    assert!(completed.next().is_none() && completed.next_timeout(Duration::MAX).is_none());
 }
 
 #[poolmap::test]

@@ -292,9 +292,9 @@ pub use error::{CodecError, Error, RemoteError, Result, TaskError, TaskErrorKind
 pub use functions::WorkerFn;
 pub use map::{
     AsCompleted, Captured, Collect, Map, OnError, PoolIter, PoolIterUnordered, Replace, Stop, TaskHandle, as_completed,
-    wait_any,
+    wait_any, wait_any_timeout,
 };
-pub use pool::{Builder, Pool, Stats, cpu_count, global_pool, shutdown_global};
+pub use pool::{Affinity, Builder, Pool, Stats, cpu_count, global_pool, shutdown_global};
 pub use process::{Process, ProcessHandle, ProcessInfo, active_children};
 pub use shared::{Number, Shared, SharedChunks, SharedChunksMut, SharedPart, SharedSlice, SharedSliceMut, shared};
 pub use sync::{

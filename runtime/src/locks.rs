@@ -23,6 +23,8 @@ pub(crate) enum Rank {
     Submissions,
     /// A pool's scheduler, workers and phase.
     PoolState,
+    /// What the program said of each worker's variables.
+    Environments,
     /// One `Process`.
     Child,
     /// One submitted task.

@@ -13,5 +13,5 @@ mod verdict;
 
 pub(crate) use kill::kill;
 pub(crate) use program::{EntryPoint, MARKER, Marker, depth, entry, set_depth, set_entry};
-pub(crate) use spawn::{STACK_BYTES, Start, StartError, start};
+pub(crate) use spawn::{Particulars, STACK_BYTES, Start, StartError, start};
 pub(crate) use verdict::{Cause, StartOutcome, Verdict};

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
+use std::sync::Arc;
 
 use super::program::{EntryPoint, MARKER, Marker, depth, program};
 use crate::functions;
@@ -25,6 +26,21 @@ pub(crate) struct Start {
     pub(crate) stack_bytes: usize,
     pub(crate) memory_limit: Option<u64>,
     pub(crate) output: Output,
+    /// What it adds to the nice value of this process.
+    pub(crate) nice: i32,
+}
+
+/// What one process is started with by itself.
+#[derive(Debug, Default)]
+pub(crate) struct Particulars {
+    /// Its place in its pool.
+    pub(crate) index: usize,
+    /// The name that it is shown by, if that is not the program's.
+    pub(crate) name: Option<String>,
+    /// Variables beside those of its surroundings.
+    pub(crate) variables: Arc<[CString]>,
+    /// The CPUs that it may use; all that this process may where there are none here.
+    pub(crate) cpus: Vec<usize>,
 }
 
 /// Why a process was not started: what failed, and how.
@@ -59,7 +75,7 @@ impl fmt::Display for StartError {
     }
 }
 
-/// Starts the worker with this index: the process, and the channel to it, on which it has been greeted.
+/// Starts a worker: the process, and the channel to it, on which it has been greeted.
 ///
 /// It must be called by a thread that lives as long as the worker may: the kernel ends the worker with it.
 pub(crate) fn start(
@@ -67,25 +83,27 @@ pub(crate) fn start(
     start: &Start,
     surroundings: &Surroundings,
     arena: Option<&Arena>,
-    index: usize,
+    particulars: &Particulars,
 ) -> std::result::Result<(ChildProcess, ParentChannel), StartError> {
     let greeting = Greeting::new(functions::fingerprint());
     let (mut channel, worker_end, memory) = ParentChannel::new(arena, greeting, start.frame_bytes_max)?;
     let welcome = Welcome {
         greeting,
-        index: index as u64,
+        index: particulars.index as u64,
         frame_bytes_max: start.frame_bytes_max as u64,
         stack_bytes: start.stack_bytes as u64,
         memory_bytes: start.memory_limit.unwrap_or(0),
         arena_bytes: 0,
         has_stdout: false,
         output: start.output,
+        nice: start.nice,
+        name: particulars.name.clone(),
     };
     let stdout = matches!(entry, EntryPoint::Test(_)).then(sys::stdout);
     channel.greet(welcome, arena, memory.as_ref(), stdout, Files::new(start.output)?)?;
     // It was sent, and each descriptor counts where they are few.
     drop(memory);
-    let process = spawn(entry, start, surroundings, worker_end)?;
+    let process = spawn(entry, start, surroundings, particulars, worker_end)?;
     Ok((process, channel))
 }
 
@@ -94,6 +112,7 @@ fn spawn(
     entry: &EntryPoint,
     start: &Start,
     surroundings: &Surroundings,
+    particulars: &Particulars,
     channel: OwnedFd,
 ) -> std::result::Result<ChildProcess, StartError> {
     let program = program().map_err(StartError::NoProgram)?;
@@ -107,7 +126,8 @@ fn spawn(
     };
     // std holds a lock while it makes a backtrace, and waits for it again where there is no memory for that.
     let backtrace = start.memory_limit.and_then(|_| sys::assignment("RUST_BACKTRACE", "0"));
-    let variables: Vec<CString> = sys::assignment(MARKER, marker.to_string()).into_iter().chain(backtrace).collect();
+    let marker = sys::assignment(MARKER, marker.to_string());
+    let variables: Vec<CString> = particulars.variables.iter().cloned().chain(marker).chain(backtrace).collect();
     let (arguments, stdout) = arguments(entry);
     let spawn = Spawn {
         program,
@@ -118,6 +138,7 @@ fn spawn(
         channel,
         stdout,
         group: if start.role.ends_with_parent() { Group::Own } else { Group::OfParent },
+        cpus: &particulars.cpus,
     };
     ChildProcess::spawn(spawn).map_err(|error| StartError::Program(program, error))
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::task::{Wake, Waker};
 use std::thread::Thread;
+use std::time::{Duration, Instant};
 
 use super::handle::TaskHandle;
 use crate::error::Result;
@@ -60,19 +61,63 @@ use crate::sys::ForkMark;
 /// # Ok::<(), poolmap::Error>(())
 /// ```
 pub fn wait_any<T>(handles: &[TaskHandle<T>]) -> Option<usize> {
+    wait_any_until(handles, None)
+}
+
+/// Waits up to `time` until one of the calls has ended, and returns its place among the handles.
+///
+/// It is [`wait_any`] with a limit: `None` if no call has ended by then. The calls go on, and the handles stay valid.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use poolmap::{Pool, wait_any_timeout, worker};
+///
+/// #[worker]
+/// fn sleep(millis: u64) -> u64 {
+///     std::thread::sleep(Duration::from_millis(millis));
+///     millis
+/// }
+///
+/// poolmap::init();
+/// let pool = Pool::builder().workers(1).build()?;
+/// let handles = [pool.submit(sleep { millis: 60_000 })?];
+/// assert_eq!(wait_any_timeout(&handles, Duration::from_millis(10)), None);
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+pub fn wait_any_timeout<T>(handles: &[TaskHandle<T>], time: Duration) -> Option<usize> {
+    wait_any_until(handles, Instant::now().checked_add(time))
+}
+
+/// Without a moment it waits for as long as it takes.
+fn wait_any_until<T>(handles: &[TaskHandle<T>], until: Option<Instant>) -> Option<usize> {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     while !handles.is_empty() {
         let has_ended = |handle: &TaskHandle<T>| !handle.is_here() || !handle.submitted().wake_when_finished(&waker);
         let finished = handles.iter().position(has_ended);
-        if finished.is_some() {
+        if finished.is_some() || is_over(until) {
             // Else a handle that others finish before would have a waker for each call.
             let ours = handles.iter().filter(|handle| handle.is_here());
             ours.for_each(|handle| handle.submitted().forget_waker(&waker));
             return finished;
         }
-        handles[0].park_or_pump(|time| time.map_or_else(std::thread::park, std::thread::park_timeout));
+        handles[0].park_or_pump(|time| {
+            shorter(time, until).map_or_else(std::thread::park, std::thread::park_timeout);
+        });
     }
     None
+}
+
+fn is_over(until: Option<Instant>) -> bool {
+    until.is_some_and(|until| until <= Instant::now())
+}
+
+/// The shorter of a time and of what is left to a moment, where there are such.
+fn shorter(time: Option<Duration>, until: Option<Instant>) -> Option<Duration> {
+    let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+    time.into_iter().chain(left).min()
 }
 
 struct Unpark(Thread);
@@ -143,8 +188,55 @@ pub struct AsCompleted<T> {
 }
 
 impl<T> AsCompleted<T> {
-    /// The place of the next handle; none if no call will end any more.
-    fn next_place(&self) -> Option<usize> {
+    /// Waits up to `time` for the next output. `None`: no call has ended by then, or none [remains](Self::remaining).
+    ///
+    /// The calls go on, and the iterator stays valid.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use poolmap::{Pool, as_completed, worker};
+    ///
+    /// #[worker]
+    /// fn sleep(millis: u64) -> u64 {
+    ///     std::thread::sleep(Duration::from_millis(millis));
+    ///     millis
+    /// }
+    ///
+    /// poolmap::init();
+    /// let pool = Pool::builder().workers(2).build()?;
+    /// let handles = [pool.submit(sleep { millis: 60_000 })?, pool.submit(sleep { millis: 1 })?];
+    /// let mut completed = as_completed(handles);
+    /// let (place, output) = completed.next_timeout(Duration::from_secs(50)).expect("one ends soon");
+    /// assert_eq!((place, output?), (1, 1));
+    /// assert!(completed.next_timeout(Duration::from_millis(10)).is_none());
+    /// assert_eq!(completed.remaining(), 1);
+    /// # Ok::<(), poolmap::Error>(())
+    /// ```
+    pub fn next_timeout(&mut self, time: Duration) -> Option<(usize, Result<T>)> {
+        self.next_until(Instant::now().checked_add(time))
+    }
+
+    /// Returns how many outputs are left.
+    pub fn remaining(&self) -> usize {
+        self.left
+    }
+
+    fn next_until(&mut self, until: Option<Instant>) -> Option<(usize, Result<T>)> {
+        while self.left > 0 {
+            let place = self.next_place(until)?;
+            if let Some(handle) = self.handles[place].take() {
+                self.left -= 1;
+                return Some((place, handle.join()));
+            }
+        }
+        None
+    }
+
+    /// The place of the next handle; none if no call will end any more, or none has until a moment.
+    fn next_place(&self, until: Option<Instant>) -> Option<usize> {
         let (first_place, first) =
             self.handles.iter().enumerate().find_map(|(place, handle)| Some((place, handle.as_ref()?)))?;
         if !self.owner.is_here() {
@@ -153,12 +245,13 @@ impl<T> AsCompleted<T> {
         }
         let places = self.places.as_ref()?;
         loop {
-            let received = first.park_or_pump(|time| match time {
+            let received = first.park_or_pump(|time| match shorter(time, until) {
                 None => places.recv().map_err(RecvTimeoutError::from),
                 Some(time) => places.recv_timeout(time),
             });
             match received {
                 Ok(place) => return Some(place),
+                Err(RecvTimeoutError::Timeout) if is_over(until) => return None,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return None,
             }
@@ -179,14 +272,7 @@ impl<T> Iterator for AsCompleted<T> {
     type Item = (usize, Result<T>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        while self.left > 0 {
-            let place = self.next_place()?;
-            if let Some(handle) = self.handles[place].take() {
-                self.left -= 1;
-                return Some((place, handle.join()));
-            }
-        }
-        None
+        self.next_until(None)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

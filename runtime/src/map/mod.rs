@@ -18,7 +18,7 @@ mod retry_policy;
 mod tuples;
 mod zip;
 
-pub use as_completed::{AsCompleted, as_completed, wait_any};
+pub use as_completed::{AsCompleted, as_completed, wait_any, wait_any_timeout};
 pub use builder::{Map, Position, call};
 pub use captured::Captured;
 pub use columns::{Column, Columns, ColumnsRead, Length, Source};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::handle::{Pool, cpu_count};
 use super::recycling::Retirement;
 use super::rules::{Settings, Transport};
+use super::surroundings::SurroundingsOptions;
 use crate::child::{self, Start};
 use crate::error::{Error, Result};
 use crate::functions::EncodedCall;
@@ -61,6 +62,7 @@ pub struct Builder {
     /// The first mistake that a method could not report.
     pub(crate) mistake: Option<String>,
     output: Output,
+    pub(super) surroundings: SurroundingsOptions,
 }
 
 impl Builder {
@@ -76,6 +78,7 @@ impl Builder {
             finalizer: None,
             mistake: None,
             output: Output::Inherited,
+            surroundings: SurroundingsOptions::default(),
         }
     }
 
@@ -253,7 +256,8 @@ impl Builder {
     /// Builds the pool. Starts the workers and returns before they are ready; [`Pool::ready`] waits for them.
     ///
     /// All workers, including workers that start later, have the present environment, current folder and (on Linux) umask of this
-    /// process. The pool holds 6 descriptors, and 2 for each worker.
+    /// process, with the changes of [`env`](Self::env), [`current_dir`](Self::current_dir) and the methods behind these. The pool holds
+    /// 6 descriptors, and 2 for each worker.
     ///
     /// # Errors
     ///
@@ -265,6 +269,8 @@ impl Builder {
     /// - This crate is a library that a foreign program has loaded.
     pub fn build(self) -> Result<Pool> {
         let pool = Pool::unstarted(self.settings()?)?;
+        let shared = pool.unstarted_shared()?;
+        shared.environments.ask(shared.settings.per_worker.each.as_ref(), shared.settings.workers)?;
         pool.start()?;
         Ok(pool)
     }
@@ -295,6 +301,7 @@ impl Builder {
         if let Some(bytes) = self.memory_limit {
             check_memory_limit(bytes, self.stack_bytes)?;
         }
+        let (surroundings, per_worker, nice) = self.surroundings.settle(workers)?;
         Ok(Settings {
             workers,
             transport: transport_from_environment()?,
@@ -306,7 +313,10 @@ impl Builder {
                 stack_bytes: self.stack_bytes,
                 memory_limit: self.memory_limit,
                 output: self.output,
+                nice,
             },
+            surroundings,
+            per_worker,
             entry: entry.clone(),
             initializer: self.initializer,
             finalizer: self.finalizer,

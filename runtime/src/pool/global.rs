@@ -22,9 +22,9 @@ const WORKERS_VARIABLE: &str = "POOLMAP_WORKERS";
 
 /// Returns the global pool, which runs the calls that name no pool.
 ///
-/// It starts its workers at its first task: one for each CPU, or the number in the environment variable `POOLMAP_WORKERS`. Inside a
-/// task it has one worker. A map without tasks starts none. The workers have the environment and the current folder that this process
-/// had at that first task.
+/// [`Builder::build_global`] sets its options. Without it, the pool starts its workers at its first task: one for each CPU, or the
+/// number in the environment variable `POOLMAP_WORKERS`. Inside a task it has one worker. A map without tasks starts none. The workers
+/// have the environment and the current folder that this process had at that first task.
 ///
 /// # Errors
 ///
@@ -46,6 +46,56 @@ pub fn global_pool() -> Result<&'static Pool> {
     let pool: &'static Pool = Box::leak(Box::new(Pool::unstarted(builder.settings()?)?));
     *global = Some(pool);
     Ok(pool)
+}
+
+impl Builder {
+    /// Builds the global pool, which runs the calls that name no pool, and starts its workers.
+    ///
+    /// Without it, the first such call makes a global pool with default options ([`global_pool`]). This one wins over the environment
+    /// variable `POOLMAP_WORKERS`.
+    ///
+    /// # Errors
+    ///
+    /// There is a global pool already ([`Error::is_invalid_option`]); otherwise those of [`build`](Self::build).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use poolmap::{Pool, global_pool, pool_map, worker};
+    ///
+    /// #[worker]
+    /// fn negate(x: i32) -> i32 {
+    ///     -x
+    /// }
+    ///
+    /// poolmap::init();
+    /// Pool::builder().workers(3).max_tasks_per_worker(1000).build_global()?;
+    /// assert_eq!(pool_map!(negate, [1, 2, 3])?, [-1, -2, -3]);
+    /// assert_eq!(global_pool()?.stats().workers(), 3);
+    /// # Ok::<(), poolmap::Error>(())
+    /// ```
+    pub fn build_global(self) -> Result<&'static Pool> {
+        // Nothing is started for an error.
+        if GLOBAL.get().lock().is_some() {
+            return Err(global_is_there());
+        }
+        let pool = self.build()?;
+        let mut global = GLOBAL.get().lock();
+        if global.is_some() {
+            drop(global);
+            return Err(global_is_there());
+        }
+        let pool: &'static Pool = Box::leak(Box::new(pool));
+        *global = Some(pool);
+        Ok(pool)
+    }
+}
+
+fn global_is_there() -> Error {
+    Error::invalid_option(
+        "`build_global` must come before the global pool: one was made by an earlier `build_global`, by `global_pool()` or by a \
+         call that names no pool; `shutdown_global()` ends it",
+    )
 }
 
 /// The global pool, whose workers may not be started: [`start_global`] comes before its first task.

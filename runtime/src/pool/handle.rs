@@ -107,7 +107,8 @@ impl Pool {
             return shared.started();
         }
         // Workers that are started later get the same.
-        let surroundings = Surroundings::capture().map_err(|error| Error::start(sys::start_error("a pool", &error)))?;
+        let surroundings = Surroundings::capture(&shared.settings.surroundings)
+            .map_err(|error| Error::start(sys::start_error("a pool", &error)))?;
         shared.lock().phase = Phase::Running;
         let of_supervisor = Arc::clone(&shared);
         let spawned = std::thread::Builder::new()

@@ -19,7 +19,7 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// The number is out of range; the pool was closed.
+    /// The number is out of range; the pool was closed; a variable of [`env_for_each`](crate::Builder::env_for_each) cannot be set.
     ///
     /// # Examples
     ///
@@ -43,6 +43,7 @@ impl Pool {
         check_workers(workers)?;
         let shared = self.shared()?;
         shared.check_open()?;
+        shared.environments.ask(shared.settings.per_worker.each.as_ref(), workers)?;
         let mut state = shared.lock();
         state.resize(workers);
         shared.workers.store(workers, Ordering::Relaxed);

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use super::per_worker::PerWorker;
 use super::recycling::Retirement;
 use crate::child::{EntryPoint, Start};
 use crate::functions::EncodedCall;
+use crate::sys::SurroundingsChanges;
 
 /// The settings that a pool was built with.
 #[derive(Clone, Debug)]
@@ -14,6 +16,8 @@ pub(crate) struct Settings {
     pub(crate) startup_timeout: Duration,
     pub(crate) retirement: Retirement,
     pub(crate) start: Start,
+    pub(crate) surroundings: SurroundingsChanges,
+    pub(crate) per_worker: PerWorker,
     pub(crate) entry: EntryPoint,
     pub(crate) initializer: Option<EncodedCall>,
     pub(crate) finalizer: Option<EncodedCall>,

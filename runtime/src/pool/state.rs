@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use super::chunk_size::Revocation;
 use super::locked::{Awaited, AwaitedLock, Guard};
 use super::pending::Submissions;
+use super::per_worker::Environments;
 use super::recycling::Retirement;
 use super::rules::{Settings, Transport};
 use super::scheduler::{CallId, CallRules, OnCancel, Scheduler, Slot};
@@ -44,6 +45,7 @@ pub(crate) struct PoolShared {
     pub(super) finalized: Arc<Lock<Vec<CompletedTasks>>>,
     /// The number of workers, as it is read without the lock.
     pub(super) workers: AtomicUsize,
+    pub(super) environments: Environments,
     pub(super) submissions: Submissions,
 }
 
@@ -171,6 +173,7 @@ impl PoolShared {
             arena,
             finalized,
             workers: AtomicUsize::new(settings.workers),
+            environments: Environments::default(),
             settings,
             submissions: Submissions::new(),
         }))

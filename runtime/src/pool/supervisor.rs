@@ -103,7 +103,8 @@ fn start_vacant(shared: &PoolShared, surroundings: &Surroundings) {
         }
         drop(state);
         let settings = &shared.settings;
-        let started = child::start(&settings.entry, &settings.start, surroundings, Some(&shared.arena), slot);
+        let particulars = settings.per_worker.of(slot, settings.workers, &shared.environments);
+        let started = child::start(&settings.entry, &settings.start, surroundings, Some(&shared.arena), &particulars);
         let mut state = shared.lock();
         match started {
             Ok((process, channel)) => {

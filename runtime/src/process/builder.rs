@@ -1,6 +1,8 @@
 //! A process before it is started: its call, its name, and whether it ends with its parent.
 
+use std::ffi::OsString;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::handle::ProcessHandle;
@@ -8,6 +10,7 @@ use super::reaper;
 use crate::child;
 use crate::error::{CodecError, Error, Result, TaskError, TaskErrorKind};
 use crate::functions::{EncodedCall, Itself, WorkerFn, take_outcome};
+use crate::sys::SurroundingsChanges;
 use crate::task::Role;
 use crate::transport::{Block, Chunk, ChunkHead, Sharing};
 use crate::wire::{FRAME_BYTES_MAX, OVERHEAD_BYTES};
@@ -98,12 +101,13 @@ pub struct Process<F> {
     call: F,
     name: Option<String>,
     role: Role,
+    surroundings: SurroundingsChanges,
 }
 
 impl<F: WorkerFn> Process<F> {
     /// Describes a process for this call, with its arguments by name: `f { x: 1, y: 2 }`.
     pub fn new<C: Itself<Type = F>>(call: C) -> Self {
-        Self { call: call.itself(), name: None, role: Role::Plain }
+        Self { call: call.itself(), name: None, role: Role::Plain, surroundings: SurroundingsChanges::default() }
     }
 
     /// Sets the name in errors and in [`active_children`](crate::active_children). Default: `Process-1`, `Process-2`, …
@@ -118,11 +122,62 @@ impl<F: WorkerFn> Process<F> {
         self
     }
 
+    /// Sets a variable in the environment of the process.
+    ///
+    /// Default: the environment that this process has when the other is started. Of two values for one name the later holds.
+    ///
+    /// # Errors
+    ///
+    /// [`start`](Self::start) returns an error if the name is empty, contains `=` or a zero byte, or if the value contains a zero byte.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use poolmap::{Process, worker};
+    ///
+    /// #[worker]
+    /// fn place() -> (Option<String>, std::path::PathBuf) {
+    ///     (std::env::var("PLACE").ok(), std::env::current_dir().unwrap())
+    /// }
+    ///
+    /// poolmap::init();
+    /// let mut process = Process::new(place {}).env("PLACE", "root").current_dir("/").start()?;
+    /// assert_eq!(process.join()?, (Some("root".to_owned()), "/".into()));
+    /// # Ok::<(), poolmap::Error>(())
+    /// ```
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.surroundings.set(name.into(), value.into());
+        self
+    }
+
+    /// Removes a variable from the environment of the process.
+    pub fn env_remove(mut self, name: impl Into<OsString>) -> Self {
+        self.surroundings.remove(name.into());
+        self
+    }
+
+    /// Removes all variables from the environment of the process, including those that [`env`](Self::env) has set before.
+    pub fn env_clear(mut self) -> Self {
+        self.surroundings.clear();
+        self
+    }
+
+    /// Sets the current folder of the process. Default: that of this process when the other is started.
+    ///
+    /// # Errors
+    ///
+    /// [`start`](Self::start) returns an error if there is no such folder.
+    pub fn current_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.surroundings.set_folder(folder.into());
+        self
+    }
+
     /// Starts the process, and returns once the arguments are handed over.
     ///
     /// That is immediate if they are below about 100 KiB, which a socket holds. `start` does not wait for the call to begin.
     ///
-    /// The process has the present environment, current folder and umask of this process.
+    /// The process has the present environment, current folder and umask of this process, with the changes of [`env`](Self::env) and
+    /// [`current_dir`](Self::current_dir).
     ///
     /// A running process takes 2 descriptors here (3 where the system has no pidfd). After its end the handle holds 1.
     ///
@@ -136,6 +191,9 @@ impl<F: WorkerFn> Process<F> {
         static STARTED: AtomicUsize = AtomicUsize::new(0);
 
         let entry = child::entry()?;
+        if let Some(mistake) = self.surroundings.mistake() {
+            return Err(Error::invalid_option(mistake));
+        }
         let function = F::__registration();
         let number = STARTED.fetch_add(1, Ordering::Relaxed) + 1;
         let name = self.name.unwrap_or_else(|| format!("Process-{number}"));
@@ -143,7 +201,7 @@ impl<F: WorkerFn> Process<F> {
             let kind = TaskErrorKind::Encode(error);
             Error::from(TaskError::new(0, function.path(), 0, None, kind).of_process(&name))
         })?;
-        let child = reaper::start(entry, self.role, name, chunk)?;
+        let child = reaper::start(entry, self.role, &self.surroundings, name, chunk)?;
         child.wait_until_sent();
         Ok(ProcessHandle::new(child, function.path(), take_outcome::<F>))
     }

@@ -12,7 +12,7 @@ use super::started::{StartedProcess, WatchedProcess};
 use crate::child::EntryPoint;
 use crate::error::{Error, Result};
 use crate::locks::{Condition, Lock, Locked, Rank, Ranked};
-use crate::sys::{self, PerProcess, Surroundings, Waker, Watch};
+use crate::sys::{self, PerProcess, Surroundings, SurroundingsChanges, Waker, Watch};
 use crate::task::Role;
 use crate::transport::Chunk;
 
@@ -54,14 +54,20 @@ struct StartRequest {
 }
 
 /// Starts a process, on the reaper's thread.
-pub(super) fn start(entry: &EntryPoint, role: Role, name: String, chunk: Chunk) -> Result<Arc<StartedProcess>> {
+pub(super) fn start(
+    entry: &EntryPoint,
+    role: Role,
+    changes: &SurroundingsChanges,
+    name: String,
+    chunk: Chunk,
+) -> Result<Arc<StartedProcess>> {
     let (answer, answered) = channel();
     let failed = {
         let name = name.clone();
         move |why: &str| Error::start(format!("process `{name}` could not be started: {why}"))
     };
     // Of this moment, and not of that in which the reaper gets to it.
-    let surroundings = Surroundings::capture().map_err(|error| failed(&sys::explained(&error)))?;
+    let surroundings = Surroundings::capture(changes).map_err(|error| failed(&sys::explained(&error)))?;
     let mut reaper = lock();
     reaper.requests.push(StartRequest { entry: entry.clone(), role, name, chunk, surroundings, answer });
     match &reaper.waker {

@@ -15,7 +15,7 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::child::{self, Cause, EntryPoint, STACK_BYTES, Start, StartError, StartOutcome, Verdict};
+use crate::child::{self, Cause, EntryPoint, Particulars, STACK_BYTES, Start, StartError, StartOutcome, Verdict};
 use crate::error::TaskErrorKind;
 use crate::locks::{Condition, Lock, Locked, Rank, Ranked};
 use crate::shared::Segment;
@@ -120,10 +120,11 @@ impl StartedProcess {
             stack_bytes: STACK_BYTES,
             memory_limit: None,
             output: Output::Inherited,
+            nice: 0,
         };
         // Made before the process: from its start on, nothing may fail.
         let (ours, theirs) = sys::pair()?;
-        let (mut process, mut channel) = child::start(entry, &start, surroundings, None, 0)?;
+        let (mut process, mut channel) = child::start(entry, &start, surroundings, None, &Particulars::default())?;
         let (descriptor, end_teller) = match process.descriptor() {
             Some(pidfd) => (pidfd, None),
             None => (Arc::new(OwnedFd::from(ours)), Some(theirs)),

@@ -13,6 +13,7 @@ mod oom_kills;
 mod page;
 mod pages;
 mod peer;
+mod placement;
 mod pod;
 mod poll;
 mod process;
@@ -29,8 +30,10 @@ mod seqpacket;
 mod shared_memory;
 mod socket;
 mod spawn;
+mod spawn_symbols;
 mod stack;
 mod stack_room;
+mod surroundings;
 mod terminal;
 mod unnamed_file;
 mod view;
@@ -49,6 +52,7 @@ pub(crate) use liveness_lock::{FileIdentity, LivenessLock, identity, is_locked_b
 pub(crate) use memory::{Region, Words, is_short_of_descriptors, raced_memory};
 pub(crate) use page::page_bytes;
 pub(crate) use pages::{Pages, Part};
+pub(crate) use placement::{add_nice, allowed_cpus, set_process_name};
 pub(crate) use pod::{IsVec, Plain, Same, for_each_plain, number_from, numbers_of, plain_bytes, type_id, write_number};
 pub(crate) use poll::{Watch, poll};
 pub(crate) use process::{CAN_TELL_CPU_TIME, ChildProcess, End, cpu_time, resident_bytes};
@@ -67,8 +71,9 @@ pub(crate) use shared_memory::{CommonMemory, common_memory, filled_bytes, memory
 pub(crate) use socket::{
     FromParent, SocketToParent, Wait, is_hung_up, pair, receive, receive_with_descriptors, send, send_with_descriptors,
 };
-pub(crate) use spawn::{Group, Spawn, Stdout, Surroundings, assignment, open_null, set_umask};
+pub(crate) use spawn::{Group, Spawn, Stdout, open_null};
 pub(crate) use stack_room::{StackRoom, stack_room};
+pub(crate) use surroundings::{Surroundings, SurroundingsChanges, assignment, set_umask, variable_mistake};
 #[cfg(feature = "progress")]
 pub(crate) use terminal::terminal_columns;
 pub(crate) use unnamed_file::{

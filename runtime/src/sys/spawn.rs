@@ -10,104 +10,28 @@
 //! 3. Every source of a `dup2` has a number above all targets. `dup2` of a number onto itself would leave it close-on-exec
 //!    under glibc before 2.29, and one action could overwrite the source of the next.
 //! 4. `addclosefrom_np` (glibc 2.34, FreeBSD 13.1) and `addfchdir_np` (glibc 2.29, musl 1.1.24, macOS 10.15, FreeBSD 13.1) are
-//!    looked up when the program runs, so that it links and runs with older libraries too. Without the first, each open
-//!    descriptor that is not close-on-exec is closed by its number; one that another thread opens in that moment is inherited.
-//!    Without the second, the process gets the folder as descriptor [`FOLDER`] and changes to it itself.
+//!    looked up when the program runs (`spawn_symbols`), so that it links and runs with older libraries too. Without the first,
+//!    each open descriptor that is not close-on-exec is closed by its number; one that another thread opens in that moment is
+//!    inherited. Without the second, the process gets the folder as descriptor [`FOLDER`] and changes to it itself.
+//! 5. A process that is to have CPUs of its own has them from its first instruction on: the thread that starts it has them in that
+//!    moment (`placement`).
 
-use std::ffi::{CStr, CString, OsString};
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStringExt;
 
-use nix::errno::Errno;
-use nix::fcntl::OFlag;
 use nix::libc;
 use nix::unistd::Pid;
 
+use super::placement;
 use super::socket::at_least;
+use super::spawn_symbols::{change_folder, symbol};
+use super::surroundings::{FOLDER, Surroundings};
 
 /// The descriptor of the process's end of its channel.
 pub(crate) const CHANNEL: RawFd = 3;
-/// The descriptor of the folder that the process is to change to, where it must do so itself.
-pub(super) const FOLDER: RawFd = 4;
-
-/// The environment, the current folder and the umask of this program at one moment, for processes that are started later.
-#[derive(Debug)]
-pub(crate) struct Surroundings {
-    /// As `name=value`.
-    variables: Vec<CString>,
-    /// None where the system does not open it: then processes have the folder of their parent.
-    folder: Option<OwnedFd>,
-    /// None where the system does not report it without changing it.
-    umask: Option<u32>,
-}
-
-impl Surroundings {
-    /// Captures what there is now. It holds one descriptor.
-    pub(crate) fn capture() -> io::Result<Self> {
-        let variables = std::env::vars_os().filter_map(|(name, value)| assignment(name, value));
-        Ok(Self { variables: variables.collect(), folder: current_folder()?, umask: umask() })
-    }
-
-    /// Whether a process must change to the folder itself (rule 4).
-    pub(crate) fn leaves_folder_to_process(&self) -> bool {
-        self.folder.is_some() && change_folder().is_none()
-    }
-
-    /// The umask of the processes.
-    pub(crate) fn umask(&self) -> Option<u32> {
-        self.umask
-    }
-
-    /// The environment with some variables set.
-    fn with<'a>(&'a self, set: &'a [CString]) -> impl Iterator<Item = &'a CString> {
-        let is_left = |variable: &&CString| !set.iter().any(|other| name(other) == name(variable));
-        self.variables.iter().filter(is_left).chain(set)
-    }
-}
-
-/// The name in `name=value`.
-fn name(variable: &CString) -> &[u8] {
-    variable.as_bytes().split(|&byte| byte == b'=').next().unwrap_or_default()
-}
-
-/// A variable as it is in an environment.
-pub(crate) fn assignment(name: impl Into<OsString>, value: impl Into<OsString>) -> Option<CString> {
-    let mut bytes = name.into().into_vec();
-    bytes.push(b'=');
-    bytes.extend(value.into().into_vec());
-    CString::new(bytes).ok()
-}
-
-/// The current folder, also where it may not be read, as long as the system can name it so.
-fn current_folder() -> io::Result<Option<OwnedFd>> {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    let access = OFlag::O_PATH;
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    let access = OFlag::O_RDONLY;
-    let flags = access | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    match nix::fcntl::open(c".", flags, nix::sys::stat::Mode::empty()) {
-        Ok(folder) => at_least(FOLDER + 1, folder).map(Some),
-        Err(error @ (Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)) => Err(error.into()),
-        Err(_) => Ok(None),
-    }
-}
-
-/// The umask, as Linux tells it (since 4.7).
-fn umask() -> Option<u32> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let bits = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
-    u32::from_str_radix(bits.trim(), 8).ok()
-}
-
-/// Sets the umask of this process.
-pub(crate) fn set_umask(bits: u32) {
-    // Only the bits of access count, and they fit wherever systems differ in the type.
-    let bits = (bits & 0o777) as libc::mode_t;
-    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(bits));
-}
 
 /// Where standard output goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +61,8 @@ pub(crate) struct Spawn<'a> {
     pub(crate) channel: OwnedFd,
     pub(crate) stdout: Stdout,
     pub(crate) group: Group,
+    /// The CPUs that it may use; all that the calling thread may where there are none here.
+    pub(crate) cpus: &'a [usize],
 }
 
 /// Opens `/dev/null` for a process that is to be started.
@@ -175,19 +101,22 @@ pub(super) fn spawn(spawn: Spawn<'_>) -> io::Result<Pid> {
     let arguments = pointers(spawn.arguments.iter());
     let environment = pointers(spawn.surroundings.with(spawn.variables));
     let mut pid = 0;
-    // SAFETY: the actions and the attributes are initialised; both arrays end with a null pointer, and their strings, which
-    // the call does not change, live as long as `spawn`; the pid is a number of ours.
-    let result = unsafe {
-        libc::posix_spawn(
-            &raw mut pid,
-            spawn.program.as_ptr(),
-            actions.0.as_ptr(),
-            attributes.0.as_ptr(),
-            arguments.as_ptr(),
-            environment.as_ptr(),
-        )
+    let start = || {
+        // SAFETY: the actions and the attributes are initialised; both arrays end with a null pointer, and their strings, which
+        // the call does not change, live as long as `spawn`; the pid is a number of ours.
+        let result = unsafe {
+            libc::posix_spawn(
+                &raw mut pid,
+                spawn.program.as_ptr(),
+                actions.0.as_ptr(),
+                attributes.0.as_ptr(),
+                arguments.as_ptr(),
+                environment.as_ptr(),
+            )
+        };
+        check(result)
     };
-    check(result).map(|()| Pid::from_raw(pid))
+    placement::on_cpus(spawn.cpus, start).map(|()| Pid::from_raw(pid))
 }
 
 fn pointers<'a>(strings: impl Iterator<Item = &'a CString>) -> Vec<*mut libc::c_char> {
@@ -304,30 +233,6 @@ impl Drop for Attributes {
         // SAFETY: they are initialised, and not used after this. The result says nothing that could be acted on.
         unsafe { libc::posix_spawnattr_destroy(self.0.as_mut_ptr()) };
     }
-}
-
-/// A function that adds an action about one descriptor.
-type AddAction = unsafe extern "C" fn(*mut libc::posix_spawn_file_actions_t, libc::c_int) -> libc::c_int;
-
-/// The action that changes to a folder.
-fn change_folder() -> Option<AddAction> {
-    // A static program finds no symbol by its name; that of musl is old enough to be there always.
-    #[cfg(all(poolmap_linux, target_env = "musl"))]
-    return Some(libc::posix_spawn_file_actions_addfchdir_np);
-    #[cfg(not(all(poolmap_linux, target_env = "musl")))]
-    symbol(c"posix_spawn_file_actions_addfchdir_np")
-}
-
-/// A function of the C library's by its name, if it has one. Its type is vouched for where it is called.
-fn symbol(name: &'static CStr) -> Option<AddAction> {
-    // On Linux the ways of any Unix are those without these functions.
-    if cfg!(all(target_os = "linux", not(poolmap_linux))) {
-        return None;
-    }
-    // SAFETY: the name ends with a zero; the lookup touches no other memory of ours.
-    let address = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
-    // SAFETY: any address but null is a value of an unsafe function's pointer, and null is None; calling it is another matter.
-    unsafe { std::mem::transmute::<*mut libc::c_void, Option<AddAction>>(address) }
 }
 
 /// The open descriptors from this number on that a new process would have.

@@ -7,8 +7,9 @@ use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use nix::libc;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
 
+use super::placement::set_process_name;
 use super::socket::SocketToParent;
-use super::spawn::FOLDER;
+use super::surroundings::FOLDER;
 use super::{peer, terminal};
 use crate::task::Role;
 
@@ -65,21 +66,13 @@ fn die_with_parent() {
 fn die_with_parent() {}
 
 /// A process started from `/proc/self/exe` is called `exe` by `ps` and `top`; this gives it the program's name.
-#[cfg(poolmap_linux)]
 fn show_own_name() {
-    use std::ffi::CString;
-    use std::os::unix::ffi::OsStrExt;
-
     let program = std::env::args_os().next().map(std::path::PathBuf::from);
-    let name = program.as_ref().and_then(|program| CString::new(program.file_name()?.as_bytes()).ok());
+    let name = program.as_ref().and_then(|program| program.file_name());
     if let Some(name) = name {
-        // The kernel cuts it at 15 bytes.
-        let _ = nix::sys::prctl::set_name(&name);
+        set_process_name(name);
     }
 }
-
-#[cfg(not(poolmap_linux))]
-fn show_own_name() {}
 
 /// Without it the kernel's OOM killer takes the larger process, which is the parent more often than not.
 fn prefer_for_oom_killer() {

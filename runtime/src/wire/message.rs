@@ -37,7 +37,7 @@ impl Greeting {
 }
 
 /// The first message to a worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Welcome {
     pub(crate) greeting: Greeting,
     /// The worker's place in its pool.
@@ -53,6 +53,10 @@ pub(crate) struct Welcome {
     pub(crate) has_stdout: bool,
     /// Where its printed output goes; where that is not inherited, the descriptors of three files come behind that.
     pub(crate) output: Output,
+    /// What it adds to its nice value.
+    pub(crate) nice: i32,
+    /// The name that it is shown by; none where it keeps the program's.
+    pub(crate) name: Option<String>,
 }
 
 /// A message of the parent.
@@ -132,6 +136,8 @@ impl<'a> ToWorker<'a> {
                 arena_bytes: fields.u64()?,
                 has_stdout: fields.u8()? != 0,
                 output: output(fields.u8()?)?,
+                nice: fields.u32()?.cast_signed(),
+                name: Some(String::from_utf8_lossy(fields.0).into_owned()).filter(|name| !name.is_empty()),
             })),
             CHUNK => TaskFrames::parse(payload).map(|(header, tasks)| Self::Chunk(header, tasks)),
             REVOKE => Ok(Self::Revoke),
@@ -214,6 +220,8 @@ pub(crate) fn welcome(welcome: &Welcome) -> Vec<u8> {
         frame.extend_from_slice(&welcome.arena_bytes.to_le_bytes());
         frame.push(u8::from(welcome.has_stdout));
         frame.push(OUTPUTS.iter().position(|&output| output == welcome.output).map_or(0, |place| place as u8));
+        frame.extend_from_slice(&welcome.nice.to_le_bytes());
+        frame.extend_from_slice(welcome.name.as_deref().unwrap_or_default().as_bytes());
     })
 }
 
@@ -314,6 +322,8 @@ mod tests {
             arena_bytes: 1 << 28,
             has_stdout: true,
             output: Output::Captured,
+            nice: -3,
+            name: Some("thumbs 3".to_owned()),
         };
         let frame = welcome(&sent);
         let Ok(ToWorker::Welcome(received)) = ToWorker::parse(payload(&frame)) else {

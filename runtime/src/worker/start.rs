@@ -91,6 +91,14 @@ fn enter(parent: u32, role: Role, folder: Folder, leave: fn()) -> io::Result<Cha
     let socket = end.stream()?;
     let channel = Channel { identity: sys::identity(&socket).ok(), socket };
     current::set_worker(limit(welcome.index), parent);
+    if let Some(name) = &welcome.name {
+        sys::set_process_name(name.as_ref());
+    }
+    if welcome.nice != 0 {
+        sys::add_nice(welcome.nice).map_err(|error| {
+            io::Error::new(error.kind(), format!("its nice value cannot be changed by {}: {error}", welcome.nice))
+        })?;
+    }
     if role == Role::Worker {
         sys::keep_freed_memory();
     }

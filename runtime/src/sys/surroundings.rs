@@ -1,0 +1,190 @@
+//! The environment, the folder and the umask that processes are started in.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::io;
+use std::os::fd::{OwnedFd, RawFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::libc;
+
+use super::environment::WORKER_VARIABLE;
+use super::socket::at_least;
+use super::spawn_symbols::change_folder;
+
+/// The descriptor of the folder that the process is to change to, where it must do so itself.
+pub(super) const FOLDER: RawFd = 4;
+
+/// The environment, the current folder and the umask of this program at one moment, with changes, for processes that are started
+/// later.
+#[derive(Debug)]
+pub(crate) struct Surroundings {
+    /// As `name=value`.
+    variables: Vec<CString>,
+    /// None where the system does not open it: then processes have the folder of their parent.
+    pub(super) folder: Option<OwnedFd>,
+    /// None where the system does not report it without changing it.
+    umask: Option<u32>,
+}
+
+impl Surroundings {
+    /// Captures what there is now. It holds one descriptor.
+    pub(crate) fn capture(changes: &SurroundingsChanges) -> io::Result<Self> {
+        let folder = match &changes.folder {
+            Some(folder) => Some(at_least(FOLDER + 1, open_folder(folder)?)?),
+            None => current_folder()?,
+        };
+        Ok(Self { variables: changes.variables(), folder, umask: umask() })
+    }
+
+    /// Whether a process must change to the folder itself (rule 4 of `spawn`).
+    pub(crate) fn leaves_folder_to_process(&self) -> bool {
+        self.folder.is_some() && change_folder().is_none()
+    }
+
+    /// The umask of the processes.
+    pub(crate) fn umask(&self) -> Option<u32> {
+        self.umask
+    }
+
+    /// The environment with some variables set; of two with one name, the later.
+    pub(super) fn with<'a>(&'a self, set: &'a [CString]) -> impl Iterator<Item = &'a CString> {
+        let is_in = |set: &[CString], variable: &CString| set.iter().any(|other| name(other) == name(variable));
+        let own = self.variables.iter().filter(move |variable| !is_in(set, variable));
+        let last = set.iter().enumerate().filter(move |(place, variable)| !is_in(&set[place + 1..], variable));
+        own.chain(last.map(|(_, variable)| variable))
+    }
+}
+
+/// Changes to the environment and the folder of this program, for processes that are started in them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SurroundingsChanges {
+    clears: bool,
+    /// Set or, without a value, left out.
+    variables: Vec<(OsString, Option<OsString>)>,
+    /// Set where nothing else has them.
+    defaults: Vec<(&'static str, OsString)>,
+    folder: Option<PathBuf>,
+}
+
+impl SurroundingsChanges {
+    /// Sets a variable.
+    pub(crate) fn set(&mut self, name: OsString, value: OsString) {
+        self.variables.push((name, Some(value)));
+    }
+
+    /// Leaves a variable out.
+    pub(crate) fn remove(&mut self, name: OsString) {
+        self.variables.push((name, None));
+    }
+
+    /// Leaves out all variables: those of this program, and those that were set before.
+    pub(crate) fn clear(&mut self) {
+        self.variables.clear();
+        self.clears = true;
+    }
+
+    /// Sets a variable that is neither in the environment nor set or left out here.
+    pub(crate) fn set_default(&mut self, name: &'static str, value: impl Into<OsString>) {
+        self.defaults.push((name, value.into()));
+    }
+
+    /// Sets the folder.
+    pub(crate) fn set_folder(&mut self, folder: PathBuf) {
+        self.folder = Some(folder);
+    }
+
+    /// The environment of this program with these changes.
+    fn variables(&self) -> Vec<CString> {
+        let own = if self.clears { Vec::new() } else { std::env::vars_os().collect() };
+        let is_changed = |name: &OsStr| self.variables.iter().any(|(changed, _)| changed == name);
+        let mut all: Vec<(OsString, OsString)> = own.into_iter().filter(|(name, _)| !is_changed(name)).collect();
+        for (place, (name, value)) in self.variables.iter().enumerate() {
+            let is_last = !self.variables[place + 1..].iter().any(|(later, _)| later == name);
+            all.extend(value.clone().filter(|_| is_last).map(|value| (name.clone(), value)));
+        }
+        for (name, value) in &self.defaults {
+            if !is_changed(OsStr::new(name)) && all.iter().all(|(other, _)| other != name) {
+                all.push((name.into(), value.clone()));
+            }
+        }
+        all.into_iter().filter_map(|(name, value)| assignment(name, value)).collect()
+    }
+
+    /// Why a process cannot have these, if it cannot: the option, and what is wrong with its value.
+    pub(crate) fn mistake(&self) -> Option<String> {
+        let of_variable = |(name, value): &(OsString, Option<OsString>)| match value {
+            Some(value) => variable_mistake(name, value).map(|mistake| format!("`env` {mistake}")),
+            None => variable_mistake(name, OsStr::new("")).map(|mistake| format!("`env_remove` {mistake}")),
+        };
+        self.variables.iter().find_map(of_variable).or_else(|| {
+            let folder = self.folder.as_ref()?;
+            let error = open_folder(folder).err()?;
+            Some(format!(
+                "`current_dir` must be a folder, and {} is none that can be opened: {error}",
+                folder.display()
+            ))
+        })
+    }
+}
+
+/// What is wrong with a variable of an environment.
+pub(crate) fn variable_mistake(name: &OsStr, value: &OsStr) -> Option<String> {
+    if name.is_empty() {
+        return Some("must have a name, got an empty one".to_owned());
+    }
+    if name.as_bytes().iter().any(|&byte| byte == b'=' || byte == 0) {
+        return Some(format!("must have a name without `=` and zero bytes, got {name:?}"));
+    }
+    if name == WORKER_VARIABLE {
+        return Some(format!("must have another name than {name:?}, which poolmap uses itself"));
+    }
+    value.as_bytes().contains(&0).then(|| format!("must have a value without zero bytes, got {value:?} for {name:?}"))
+}
+
+/// The name in `name=value`.
+fn name(variable: &CString) -> &[u8] {
+    variable.as_bytes().split(|&byte| byte == b'=').next().unwrap_or_default()
+}
+
+/// A variable as it is in an environment.
+pub(crate) fn assignment(name: impl Into<OsString>, value: impl Into<OsString>) -> Option<CString> {
+    let mut bytes = name.into().into_vec();
+    bytes.push(b'=');
+    bytes.extend(value.into().into_vec());
+    CString::new(bytes).ok()
+}
+
+/// The current folder, also where it may not be read, as long as the system can name it so.
+fn current_folder() -> io::Result<Option<OwnedFd>> {
+    match open_folder(Path::new(".")) {
+        Ok(folder) => at_least(FOLDER + 1, folder).map(Some),
+        Err(error @ (Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)) => Err(error.into()),
+        Err(_) => Ok(None),
+    }
+}
+
+fn open_folder(folder: &Path) -> nix::Result<OwnedFd> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let access = OFlag::O_PATH;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let access = OFlag::O_RDONLY;
+    let flags = access | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    nix::fcntl::open(folder, flags, nix::sys::stat::Mode::empty())
+}
+
+/// The umask, as Linux tells it (since 4.7).
+fn umask() -> Option<u32> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let bits = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
+    u32::from_str_radix(bits.trim(), 8).ok()
+}
+
+/// Sets the umask of this process.
+pub(crate) fn set_umask(bits: u32) {
+    // Only the bits of access count, and they fit wherever systems differ in the type.
+    let bits = (bits & 0o777) as libc::mode_t;
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(bits));
+}
