@@ -1,6 +1,6 @@
 //! The list of measures.
 
-use super::{break_even, cost, cpu, latency, load, memory, start};
+use super::{break_even, cost, cpu, latency, load, memory, start, threads};
 
 /// How often a measure is taken.
 #[derive(Clone, Copy, PartialEq)]
@@ -23,6 +23,7 @@ pub const ALL: &[(&str, Often)] = &[
     ("memory-flight", Often::EachRun),
     ("memory-worker", Often::Once),
     ("memory-growth", Often::Once),
+    ("threads", Often::EachRun),
     ("cpu-crowd", Often::EachRun),
     ("cpu-waiting", Often::Once),
 ];
@@ -42,6 +43,7 @@ pub fn run(what: &str) {
         "memory-flight" => memory::flight(),
         "memory-worker" => memory::worker(),
         "memory-growth" => memory::growth(),
+        "threads" => threads::run(),
         "cpu-crowd" => cpu::crowd(),
         "cpu-waiting" => cpu::waiting(),
         other => panic!("no measure {other}"),

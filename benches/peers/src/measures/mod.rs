@@ -8,6 +8,7 @@ mod list;
 pub mod load;
 mod memory;
 mod start;
+mod threads;
 
 pub use cpu::CROWD;
 pub use list::{ALL, Often, run};

@@ -116,3 +116,17 @@ pub fn scaling(figures: &Figures, measures: &Measures) -> String {
     }
     section
 }
+
+/// Tasks that use a library with threads of its own.
+pub fn threads(measures: &Measures) -> String {
+    let (all, shared) = (measures.get("threads all"), measures.get("threads shared"));
+    let times = all.zip(shared).map(|(all, shared)| all / shared);
+    format!(
+        "## Libraries that start threads\n\nTasks on two workers that each use rayon, in 100 parallel sections of 80 µs of CPU time. rayon \
+         starts a thread for each CPU, in each worker. A pool tells it to share the CPUs (`threads_per_worker`).\n\n\
+         | a thread for each CPU in each worker, a task | the CPUs shared, a task | ratio |\n|--:|--:|--:|\n| {} | {} | {} |\n",
+        cell(all, time),
+        cell(shared, time),
+        cell(times, ratio),
+    )
+}

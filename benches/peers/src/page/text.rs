@@ -28,6 +28,7 @@ fn page(figures: &Figures, measures: &Measures, runs: usize) -> String {
         own::start(measures),
         own::memory(measures),
         own::scaling(figures, measures),
+        own::threads(measures),
         model::cost(measures),
         model::even_section(measures),
         load::section(measures),
