@@ -101,7 +101,7 @@ impl Builder {
         self
     }
 
-    /// Sets how many threads a library may start in each worker: 1 to 65,536. Default: the number of CPUs ([`cpu_count()`]), divided by
+    /// Sets how many threads a library may start in each worker: 1 to 65,536. Default: the number of CPUs ([`cpu_count()`](crate::cpu_count)), divided by
     /// the number of workers, and at least 1.
     ///
     /// BLAS libraries, OpenMP, rayon and tokio start a thread for each CPU. In every worker of a pool at once, these threads would take
@@ -154,7 +154,7 @@ impl Builder {
     /// # Errors
     ///
     /// A negative number needs a privilege. Without it workers cannot start, and the first call returns an error
-    /// ([`Error::is_start_failure`]); the workers say why on their standard error.
+    /// ([`Error::is_start_failure`](crate::Error::is_start_failure)); the workers say why on their standard error.
     pub fn nice(mut self, more: i32) -> Self {
         self.surroundings.nice = more;
         self
