@@ -44,6 +44,8 @@
 //! | another outcome for failed tasks | the option [`on_error`](Map::on_error): [`Stop`], [`Collect`], [`Replace`], a closure ([`OnError`]) |
 //! | workers of your own | [`Pool`], [`Pool::builder()`], [`Builder`]; [`global_pool()`] is the pool of calls that name none |
 //! | one call, now or later | [`Pool::apply`], [`Pool::submit`], [`TaskHandle`], [`wait_any()`], [`as_completed()`] |
+//! | one call with a limit | [`Pool::call`], [`SingleCall`]; [`abort_on_drop`](TaskHandle::abort_on_drop) for a future that is given up |
+//! | an environment, a GPU, CPUs for each worker | [`Builder::env`], [`Builder::env_for_each`], [`Builder::affinity`], [`Affinity`] |
 //! | one call in a process of its own | [`Process`], [`ProcessHandle`], [`active_children()`] |
 //! | large values without copies | [`shared()`], [`SharedSlice`], [`SharedSliceMut`] |
 //! | synchronization between processes | [`channel()`], [`Mutex`], [`Semaphore`], [`Event`], [`Barrier`], [`Counter`] |
@@ -291,8 +293,8 @@ pub use entry::init;
 pub use error::{CodecError, Error, RemoteError, Result, TaskError, TaskErrorKind};
 pub use functions::WorkerFn;
 pub use map::{
-    AsCompleted, Captured, Collect, Map, OnError, PoolIter, PoolIterUnordered, Replace, Stop, TaskHandle, as_completed,
-    wait_any, wait_any_timeout,
+    AsCompleted, Captured, Collect, Map, OnError, PoolIter, PoolIterUnordered, Replace, SingleCall, Stop, TaskHandle,
+    as_completed, wait_any, wait_any_timeout,
 };
 pub use pool::{Affinity, Builder, Pool, Stats, cpu_count, global_pool, shutdown_global};
 pub use process::{Process, ProcessHandle, ProcessInfo, active_children};

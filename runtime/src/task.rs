@@ -1,5 +1,7 @@
 //! Tasks, workers and outcomes, as plain data.
 
+use std::time::Duration;
+
 /// One process of a pool: a worker that replaces it has the same slot and another process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WorkerIdentity {
@@ -40,6 +42,29 @@ impl WorkerInfo {
     pub fn attempt(&self) -> u32 {
         self.attempt
     }
+}
+
+/// The limits of a task.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Limits {
+    pub(crate) timeout: Option<Duration>,
+    /// The processor time of its worker.
+    pub(crate) cpu_limit: Option<Duration>,
+}
+
+impl Limits {
+    /// The one that may be over first; none where there is no limit.
+    pub(crate) fn shortest(&self) -> Option<Duration> {
+        self.timeout.into_iter().chain(self.cpu_limit).min()
+    }
+}
+
+/// What holds for one task, where that is not what holds for its call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TaskRules {
+    pub(crate) limits: Limits,
+    /// How often it is executed if its worker dies.
+    pub(crate) attempts: u32,
 }
 
 /// Where the cause of a process's death lies.

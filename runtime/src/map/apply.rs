@@ -12,8 +12,7 @@ use crate::pool::Pool;
 impl Pool {
     /// Runs one call in a worker, and returns its output. The task's index is 0.
     ///
-    /// The call has no time limit, and runs at most once. For a limit or further attempts, run it as a map of one task:
-    /// `pool_map!(in &pool, f, [x]; timeout = time)`.
+    /// The call has no time limit, and runs at most once. [`Pool::call`] sets a limit, or further attempts.
     ///
     /// # Errors
     ///

@@ -13,7 +13,7 @@ use crate::error::{CodecError, Error, Kind, Result, TaskError, TaskErrorKind};
 use crate::foreign;
 use crate::functions::{EncodedCall, WorkerFn, new_direct};
 use crate::pool::{Outcome, Pool, PoolShared, Submitted, single_chunk};
-use crate::task::Output;
+use crate::task::{Output, TaskRules};
 use crate::transport::CompletedTasks;
 use crate::wire::OVERHEAD_BYTES;
 
@@ -23,8 +23,7 @@ impl Pool {
     /// Submitted calls begin in the order of submission, each as soon as a worker is free. Memory alone limits the number of waiting
     /// calls. A submitted call costs some microseconds; for many calls of one function a map is faster.
     ///
-    /// The call has no time limit, and runs at most once. For a limit or further attempts, run it as a map of one task:
-    /// `pool_map!(in &pool, f, [x]; timeout = time)`.
+    /// The call has no time limit, and runs at most once. [`Pool::call`] sets a limit, or further attempts.
     ///
     /// # Errors
     ///
@@ -51,6 +50,11 @@ impl Pool {
     /// # Ok::<(), poolmap::Error>(())
     /// ```
     pub fn submit<F: WorkerFn>(&self, call: F) -> Result<TaskHandle<F::Output>> {
+        self.submit_with(call, None)
+    }
+
+    /// Submits a call for which these rules hold, if there are some.
+    pub(super) fn submit_with<F: WorkerFn>(&self, call: F, rules: Option<TaskRules>) -> Result<TaskHandle<F::Output>> {
         let shared = self.unstarted_shared()?;
         let submitted = shared.submit(|index| {
             // A call that cannot be encoded starts no worker.
@@ -59,9 +63,13 @@ impl Pool {
             let chunk = single_chunk(shared.arena(), encoded, index)
                 .map_err(|error| not_encoded::<F>(CodecError::no_memory(bytes, &error)))?;
             self.shared()?;
-            Ok(chunk.direct(new_direct::<F>(shared.output())))
+            let chunk = chunk.direct(new_direct::<F>(shared.output()));
+            Ok(match rules {
+                Some(rules) => chunk.ruled(rules),
+                None => chunk,
+            })
         })?;
-        Ok(TaskHandle { shared, submitted, decode: decode::<F>, is_detached: false })
+        Ok(TaskHandle { shared, submitted, decode: decode::<F>, on_drop: OnDrop::Cancel })
     }
 }
 
@@ -80,7 +88,8 @@ pub(super) fn not_encoded<F: WorkerFn>(error: CodecError) -> Error {
 /// A handle is also a [`Future`]. It needs no runtime: the pool's own thread wakes it. It is `Send` for every output type, because
 /// the thread that takes the output decodes it.
 ///
-/// Dropping the handle cancels the call if no worker has begun it. A running call continues, and its output is dropped.
+/// Dropping the handle cancels the call if no worker has begun it. A running call continues, and its output is dropped;
+/// [`abort_on_drop`](Self::abort_on_drop) ends it instead.
 ///
 /// In a fork of the process every method that returns the output returns an error at once ([`Error::is_forked`]), and a drop cancels
 /// nothing.
@@ -138,7 +147,17 @@ pub struct TaskHandle<T> {
     shared: Arc<PoolShared>,
     submitted: Arc<Submitted>,
     decode: fn(&PoolShared, Outcome) -> Result<Captured<T>>,
-    is_detached: bool,
+    on_drop: OnDrop,
+}
+
+/// What becomes of the call when its handle is dropped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OnDrop {
+    /// It is cancelled, if no worker has begun it.
+    Cancel,
+    Abort,
+    /// It goes on.
+    Leave,
 }
 
 impl<T> TaskHandle<T> {
@@ -216,6 +235,68 @@ impl<T> TaskHandle<T> {
         self.is_here() && self.shared.cancel(&self.submitted)
     }
 
+    /// Ends the call, also if it runs: its worker is killed, and the pool replaces it. Returns whether the call was ended by this.
+    ///
+    /// The error of the call is [`Cancelled`](TaskErrorKind::Cancelled) then. A call that no worker has begun costs no worker. A call that
+    /// has ended keeps its outcome, and the result is `false`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use poolmap::{Pool, TaskErrorKind, worker};
+    ///
+    /// #[worker]
+    /// fn hang() {
+    ///     loop {
+    ///         std::thread::park();
+    ///     }
+    /// }
+    ///
+    /// poolmap::init();
+    /// let pool = Pool::builder().workers(1).build()?;
+    /// let handle = pool.submit(hang {})?;
+    /// assert!(handle.abort());
+    /// let error = handle.join().unwrap_err();
+    /// assert!(matches!(error.task().unwrap().kind(), TaskErrorKind::Cancelled));
+    /// # Ok::<(), poolmap::Error>(())
+    /// ```
+    pub fn abort(&self) -> bool {
+        self.is_here() && self.shared.abort(&self.submitted)
+    }
+
+    /// Lets the drop of the handle end the call, as [`abort`](Self::abort) does.
+    ///
+    /// Use it where a future is given up: in a timeout, or for a client that has left. Without it, a dropped handle leaves a running call
+    /// to run on, and a call that hangs keeps its worker.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use poolmap::{Pool, worker};
+    ///
+    /// #[worker]
+    /// fn hang() {
+    ///     loop {
+    ///         std::thread::park();
+    ///     }
+    /// }
+    ///
+    /// #[worker]
+    /// fn double(x: u64) -> u64 {
+    ///     2 * x
+    /// }
+    ///
+    /// poolmap::init();
+    /// let pool = Pool::builder().workers(1).build()?;
+    /// drop(pool.submit(hang {})?.abort_on_drop());
+    /// assert_eq!(pool.apply(double { x: 4 })?, 8);
+    /// # Ok::<(), poolmap::Error>(())
+    /// ```
+    pub fn abort_on_drop(mut self) -> Self {
+        self.on_drop = OnDrop::Abort;
+        self
+    }
+
     /// Calls `callback` with the result, once there is one.
     ///
     /// Callbacks run one at a time on the pool's callback thread, or on the calling thread if the pool has ended. `on_done` consumes
@@ -239,7 +320,7 @@ impl<T> TaskHandle<T> {
         if self.submitted.is_taken() {
             return foreign::run_quietly(|| callback(Err(Error::new(Kind::Taken))));
         }
-        self.is_detached = true;
+        self.on_drop = OnDrop::Leave;
         let (decode, shared) = (self.decode, Arc::downgrade(&self.shared));
         let callback = move |outcome| {
             if let Some(shared) = shared.upgrade() {
@@ -289,8 +370,12 @@ impl<T> Drop for TaskHandle<T> {
         if !self.is_here() {
             // One more reference that is never dropped keeps the parent's state from being released here.
             std::mem::forget((Arc::clone(&self.shared), Arc::clone(&self.submitted)));
-        } else if !self.is_detached {
-            self.shared.cancel(&self.submitted);
+            return;
+        }
+        match self.on_drop {
+            OnDrop::Cancel => drop(self.shared.cancel(&self.submitted)),
+            OnDrop::Abort => drop(self.shared.abort(&self.submitted)),
+            OnDrop::Leave => {}
         }
     }
 }

@@ -15,6 +15,7 @@ mod options;
 mod reduce;
 mod results;
 mod retry_policy;
+mod single_call;
 mod tuples;
 mod zip;
 
@@ -26,4 +27,5 @@ pub use handle::TaskHandle;
 pub use iter::{PoolIter, PoolIterUnordered};
 pub use on_error::{Collect, OnError, Replace, Stop};
 pub use reduce::merger;
+pub use single_call::SingleCall;
 pub use tuples::{Tuple, Unpacked, call_tuples};

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::retry_policy::RetryRules;
 use crate::error::{Error, Result};
-use crate::pool::{Limits, OnCancel};
+use crate::pool::OnCancel;
 use crate::sys;
+use crate::task::Limits;
 
 /// The options of a map.
 #[derive(Clone, Debug, Default)]

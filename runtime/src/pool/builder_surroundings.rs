@@ -101,8 +101,9 @@ impl Builder {
         self
     }
 
-    /// Sets how many threads a library may start in each worker: 1 to 65,536. Default: the number of CPUs ([`cpu_count()`](crate::cpu_count)), divided by
-    /// the number of workers, and at least 1.
+    /// Sets how many threads a library may start in each worker: 1 to 65,536.
+    ///
+    /// Default: the number of CPUs ([`cpu_count()`](crate::cpu_count)), divided by the number of workers, and at least 1.
     ///
     /// BLAS libraries, OpenMP, rayon and tokio start a thread for each CPU. In every worker of a pool at once, these threads would take
     /// the CPUs from each other. So workers have these variables in their environment, unless the environment of this process or

@@ -33,7 +33,6 @@ mod wakers;
 mod worker_slot;
 
 pub(crate) use self::driver::Step;
-pub(crate) use self::rules::Limits;
 pub(crate) use self::scheduler::{CallFailure, CallId, CallRules, Consumer, OnCancel, Placement};
 pub(crate) use self::state::PoolShared;
 pub use builder::Builder;

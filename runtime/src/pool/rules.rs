@@ -1,4 +1,4 @@
-//! The settings of a pool and the limits of a call, as plain data.
+//! The settings of a pool, as plain data.
 
 use std::time::Duration;
 
@@ -29,19 +29,4 @@ pub(crate) enum Transport {
     /// By memory that the processes share, where the system has it; else by the socket.
     SharedMemory,
     Socket,
-}
-
-/// The limits of each task of a call.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Limits {
-    pub(crate) timeout: Option<Duration>,
-    /// The processor time of its worker.
-    pub(crate) cpu_limit: Option<Duration>,
-}
-
-impl Limits {
-    /// The one that may be over first; none where there is no limit.
-    pub(super) fn shortest(&self) -> Option<Duration> {
-        self.timeout.into_iter().chain(self.cpu_limit).min()
-    }
 }

@@ -35,8 +35,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::chunk_size::{ChunkSize, Revocation, TARGET, TARGET_FOLDED};
-use super::rules::Limits;
 use crate::error::{Error, Kind, StartFailure};
+use crate::task::Limits;
 use crate::transport::{Chunk, ResultBatch};
 use crate::transport::{CompletedTasks, Outcomes};
 use crate::wire::Violation;
@@ -155,6 +155,7 @@ impl Scheduler {
         self.next_call += 1;
         let call = OpenCall {
             rules,
+            shortest_limit: rules.limits.shortest(),
             failure: None,
             backlog: VecDeque::new(),
             done: Vec::new(),
@@ -243,6 +244,8 @@ impl Scheduler {
     /// Adds a chunk to a call's backlog.
     pub(super) fn push(&mut self, id: CallId, chunk: Chunk) {
         if let Some(call) = self.calls.get_mut(&id) {
+            let limit = chunk.rules().and_then(|rules| rules.limits.shortest());
+            call.shortest_limit = call.shortest_limit.into_iter().chain(limit).min();
             call.line_up(chunk);
         }
     }
@@ -287,8 +290,8 @@ impl Scheduler {
             call.served = self.served;
         }
         worker.tasks += chunk.len();
-        worker.chunks.push_back(InFlight { chunk: chunk.clone(), next: 0, is_first });
-        let claim_batch = match call.rules.limits.shortest() {
+        worker.chunks.push_back(InFlight { chunk: chunk.clone(), next: 0, is_first, is_aborted: false });
+        let claim_batch = match call.limits_of(&chunk).shortest() {
             // Only the task that is running must be the worker's when it is ended.
             Some(_) => 1,
             None => match call.chunk_size.fixed() {
@@ -457,13 +460,14 @@ impl Scheduler {
 
     /// Returns the limits of the task that a worker runs, if it has any.
     pub(super) fn limits_of(&self, slot: Slot) -> Option<Limits> {
-        let limits = self.calls.get(&self.workers.get(slot)?.call?)?.rules.limits;
+        let worker = self.workers.get(slot)?;
+        let limits = self.calls.get(&worker.call?)?.limits_of(&worker.chunks.front()?.chunk);
         Some(limits).filter(|limits| limits.shortest().is_some())
     }
 
     /// The shortest limit of a task among the open calls.
     pub(super) fn shortest_limit(&self) -> Option<Duration> {
-        self.calls.values().filter_map(|call| call.rules.limits.shortest()).min()
+        self.calls.values().filter_map(|call| call.shortest_limit).min()
     }
 
     /// Takes what has been done of a call.

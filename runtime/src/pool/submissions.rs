@@ -21,6 +21,8 @@ use super::shutdown::end_of;
 use super::state::{PoolShared, PoolState};
 use super::submitted::{AfterFinish, Callback, Outcome, Submitted};
 use super::turn::Wakes;
+use super::worker_slot::Life;
+use crate::child::Cause;
 use crate::error::{Error, Kind, Result, TaskErrorKind};
 use crate::foreign;
 use crate::sys;
@@ -97,6 +99,21 @@ impl PoolShared {
 
     /// Takes a submitted task back, if no worker has begun it: it is finished then, as cancelled.
     pub(crate) fn cancel(self: &Arc<Self>, submitted: &Submitted) -> bool {
+        self.end(submitted, PoolState::cancel)
+    }
+
+    /// Ends a submitted task, unless it is finished: it is finished then, as cancelled, and a worker that runs it is killed.
+    pub(crate) fn abort(self: &Arc<Self>, submitted: &Submitted) -> bool {
+        // What has its result is finished.
+        self.look_after_submissions();
+        self.end(submitted, PoolState::abort)
+    }
+
+    fn end(
+        &self,
+        submitted: &Submitted,
+        end: impl FnOnce(&mut PoolState, CallId, usize, &TaskErrorKind) -> Option<CompletedTasks>,
+    ) -> bool {
         if submitted.is_finished() {
             return false;
         }
@@ -104,7 +121,7 @@ impl PoolShared {
         let Some(call) = state.call.filter(|_| state.pending.contains_key(&submitted.index())) else {
             return false;
         };
-        let done = self.lock().cancel(call, submitted.index(), &TaskErrorKind::Cancelled);
+        let done = end(&mut self.lock(), call, submitted.index(), &TaskErrorKind::Cancelled);
         let Some(done) = done else {
             return false;
         };
@@ -293,6 +310,23 @@ impl PoolState {
         self.dispatch();
         self.interrupt();
         withdrawn
+    }
+
+    /// The same for a task that a worker may run: that is killed for it, and replaced.
+    fn abort(&mut self, call: CallId, index: usize, error: &TaskErrorKind) -> Option<CompletedTasks> {
+        if let Some(done) = self.cancel(call, index, error) {
+            return Some(done);
+        }
+        let slot = self.scheduler.worker_at(call, index)?;
+        self.on_channel(slot, |worker, scheduler| worker.take(slot, scheduler));
+        if self.scheduler.worker_at(call, index) != Some(slot) {
+            // It has ended by now, and its result is on its way to its handle.
+            return None;
+        }
+        let worker = self.slots[slot].worker.as_ref().filter(|worker| !matches!(worker.life, Life::Doomed { .. }))?;
+        let done = self.scheduler.abort(slot, worker.channel.has_begun(), error);
+        self.begin_ending(slot, Cause::CallEnded);
+        done
     }
 
     /// Lets every thread that waits for something of a call look again: what it waits for has changed outside of this state.

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::rules::Limits;
 use crate::child::Cause;
+use crate::task::Limits;
 
 /// A limit is looked after so many times before it is over …
 const LOOKS: u32 = 8;

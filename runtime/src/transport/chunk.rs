@@ -8,7 +8,7 @@ use super::completed::{CompletedTasks, Outcomes};
 use crate::codec::NewDirect;
 use crate::error::TaskErrorKind;
 use crate::shared::{self, Collected, GRANT_BYTES, Grant, Segment};
-use crate::task::Origin;
+use crate::task::{Origin, TaskRules};
 use crate::wire;
 
 /// Tasks whose arguments stand one behind the other in a block.
@@ -28,6 +28,8 @@ pub(crate) struct Chunk {
     merge: Option<u32>,
     /// How room is made for a large output, if that is copied into its own memory.
     direct: Option<NewDirect>,
+    /// What holds for its task by itself. Such a chunk has one task.
+    rules: Option<Arc<TaskRules>>,
     /// The bytes that its tasks without a result count for, against the call's window.
     pub(crate) weight: usize,
     /// Whether it is suspected of ending workers before they begin it. Such a chunk has one task.
@@ -110,6 +112,7 @@ impl Chunk {
             seed: 0,
             merge: None,
             direct: None,
+            rules: None,
             weight: bytes,
             suspicion: None,
             earlier: None,
@@ -144,6 +147,16 @@ impl Chunk {
     /// The chunk, whose large outputs are copied into memory that is made so.
     pub(crate) fn direct(self, direct: Option<NewDirect>) -> Self {
         Self { direct, ..self }
+    }
+
+    /// The chunk of one task, for which these hold.
+    pub(crate) fn ruled(self, rules: TaskRules) -> Self {
+        Self { rules: Some(Arc::new(rules)), ..self }
+    }
+
+    /// What holds for its task, if that is not what holds for its call.
+    pub(crate) fn rules(&self) -> Option<&TaskRules> {
+        self.rules.as_deref()
     }
 
     /// How room is made for a large output, if a worker writes that and nothing else behind it.
@@ -294,6 +307,7 @@ impl Chunk {
             block: Arc::clone(&self.block),
             sharing: self.sharing.clone(),
             earlier: self.earlier.clone(),
+            rules: self.rules.clone(),
             weight: 0,
             suspicion: self.suspicion.filter(|_| position == 0),
             ..*self

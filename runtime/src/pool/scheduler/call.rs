@@ -1,10 +1,11 @@
 //! A call, as the scheduler sees it, and what it asks for.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use super::{CallFailure, CallId, Scheduler, Slot, Worker};
 use crate::pool::chunk_size::ChunkSize;
-use crate::pool::rules::Limits;
+use crate::task::Limits;
 use crate::transport::Chunk;
 use crate::transport::CompletedTasks;
 
@@ -55,6 +56,8 @@ impl Default for CallRules {
 
 pub(super) struct OpenCall {
     pub(super) rules: CallRules,
+    /// The shortest limit of a task that it has or had.
+    pub(super) shortest_limit: Option<Duration>,
     pub(super) failure: Option<CallFailure>,
     pub(super) backlog: VecDeque<Chunk>,
     pub(super) done: Vec<CompletedTasks>,
@@ -64,6 +67,18 @@ pub(super) struct OpenCall {
     pub(super) is_ramped_up: bool,
     /// The number of the last time that it was given a free worker.
     pub(super) served: u64,
+}
+
+impl OpenCall {
+    /// The limits of each task of a chunk.
+    pub(super) fn limits_of(&self, chunk: &Chunk) -> Limits {
+        chunk.rules().map_or(self.rules.limits, |rules| rules.limits)
+    }
+
+    /// How often a task of a chunk is executed if its worker dies.
+    pub(super) fn attempts_of(&self, chunk: &Chunk) -> u32 {
+        chunk.rules().map_or(self.rules.attempts, |rules| rules.attempts)
+    }
 }
 
 impl Scheduler {

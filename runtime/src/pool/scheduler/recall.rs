@@ -1,6 +1,6 @@
 //! Tasks that come back from a worker: unclaimed ones, and ones that it has claimed and not begun.
 
-use super::{Scheduler, Slot, Worker};
+use super::{InFlight, Scheduler, Slot, Worker};
 use crate::pool::chunk_size::Revocation;
 use crate::wire::Violation;
 
@@ -22,7 +22,10 @@ impl Scheduler {
     pub(in crate::pool) fn may_recall(&self, slot: Slot) -> bool {
         let worker = &self.workers[slot];
         let call = worker.call.and_then(|id| self.calls.get(&id));
-        let is_for_any = call.is_some_and(|call| call.is_unpinned() && call.rules.limits.shortest().is_none());
+        let is_for_any = call.is_some_and(|call| {
+            let has_limit = |held: &InFlight| call.limits_of(&held.chunk).shortest().is_some();
+            call.is_unpinned() && !worker.chunks.iter().any(has_limit)
+        });
         is_for_any && !self.idle.is_empty() && !self.is_hooked(slot) && !worker.revoked
     }
 

@@ -63,6 +63,31 @@ impl Scheduler {
         backlog.remove(place).map(|chunk| chunk.not_begun(error.clone()))
     }
 
+    /// The worker that is at this one task of a call, or comes to it next.
+    pub(in crate::pool) fn worker_at(&self, id: CallId, index: usize) -> Option<Slot> {
+        let is_at = |first: &InFlight| first.chunk.len() == 1 && first.chunk.index(0) == index && !first.is_aborted;
+        let workers = &self.calls.get(&id)?.workers;
+        workers.iter().copied().find(|&slot| self.workers[slot].chunks.front().is_some_and(is_at))
+    }
+
+    /// Ends the task that a worker is at with this error. The worker is to be killed for it, and holds its memory until then.
+    pub(in crate::pool) fn abort(
+        &mut self,
+        slot: Slot,
+        has_begun: bool,
+        error: &TaskErrorKind,
+    ) -> Option<CompletedTasks> {
+        let worker = &mut self.workers[slot];
+        let identity = worker.identity(slot);
+        let first = worker.chunks.front_mut()?;
+        first.is_aborted = true;
+        Some(if has_begun {
+            first.clone().done(1, Outcomes::Error(error.clone()), identity)
+        } else {
+            first.chunk.not_begun(error.clone())
+        })
+    }
+
     /// Handles what the task has printed that a worker was running when it ended, or is ended.
     pub(in crate::pool) fn printed(&mut self, slot: Slot, printed: Option<Box<Printed>>) {
         self.workers[slot].printed = printed;
@@ -105,10 +130,13 @@ impl Scheduler {
         let identity = worker.identity(slot);
         let mut chunks = worker.chunks;
         let mut suspect = None;
-        if let Some(first) = chunks.front_mut()
+        if chunks.front().is_some_and(|first| first.is_aborted) {
+            // It has its outcome, and no other had begun.
+            chunks.pop_front();
+        } else if let Some(first) = chunks.front_mut()
             && (has_begun || origin.is_some_and(|origin| first.is_first && first.chunk.died_alone(origin)))
         {
-            let may_run_again = deaths(first.chunk.earlier()) + 1 < call.rules.attempts;
+            let may_run_again = deaths(first.chunk.earlier()) + 1 < call.attempts_of(&first.chunk);
             match error {
                 Some(error) if may_run_again && is_death(&error) => {
                     if let Some(mut rest) = chunks.pop_front().and_then(InFlight::into_rest) {

@@ -97,12 +97,14 @@ pub(super) struct InFlight {
     pub(super) next: usize,
     /// The worker had nothing else when it was given the chunk, and has finished no task since.
     pub(super) is_first: bool,
+    /// It is one task that has its outcome, and for which the worker is killed.
+    pub(super) is_aborted: bool,
 }
 
 impl InFlight {
     /// A chunk behind others, or one whose place says nothing.
     pub(super) fn behind(chunk: Chunk) -> Self {
-        Self { chunk, next: 0, is_first: false }
+        Self { chunk, next: 0, is_first: false, is_aborted: false }
     }
 
     pub(super) fn left(&self) -> usize {

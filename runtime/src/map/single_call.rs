@@ -1,0 +1,119 @@
+//! One call with options: submitted, or waited for.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::handle::TaskHandle;
+use super::options::Options;
+use crate::error::Result;
+use crate::functions::{Itself, WorkerFn};
+use crate::pool::Pool;
+use crate::task::{Limits, TaskRules};
+
+impl Pool {
+    /// Describes one call with options. [`submit`](SingleCall::submit) returns a handle at once, [`apply`](SingleCall::apply) waits for
+    /// the output.
+    ///
+    /// [`Pool::submit`] and [`Pool::apply`] are the short forms without options.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use poolmap::{Pool, TaskErrorKind, worker};
+    ///
+    /// #[worker]
+    /// fn sleep(millis: u64) -> u64 {
+    ///     std::thread::sleep(Duration::from_millis(millis));
+    ///     millis
+    /// }
+    ///
+    /// poolmap::init();
+    /// let pool = Pool::builder().workers(1).build()?;
+    /// let limit = Duration::from_millis(100);
+    /// let error = pool.call(sleep { millis: 60_000 }).timeout(limit).apply().unwrap_err();
+    /// assert!(matches!(error.task().unwrap().kind(), TaskErrorKind::TimedOut { .. }));
+    /// assert_eq!(pool.call(sleep { millis: 1 }).timeout(Duration::from_secs(60)).apply()?, 1);
+    /// # Ok::<(), poolmap::Error>(())
+    /// ```
+    pub fn call<F: WorkerFn>(&self, call: impl Itself<Type = F>) -> SingleCall<'_, F> {
+        SingleCall { pool: self, call: call.itself(), limits: Limits::default(), attempts: None }
+    }
+}
+
+/// One call of a worker function on a pool, with options. [`Pool::call`] returns it.
+///
+/// # Worker death
+///
+/// If the worker dies in the call, the call is executed again if [`attempts`](Self::attempts) allows it. Otherwise the error is
+/// [`Crashed`](crate::TaskErrorKind::Crashed). The pool replaces the worker.
+#[must_use = "a call does nothing before it is submitted or applied"]
+pub struct SingleCall<'p, F> {
+    pool: &'p Pool,
+    call: F,
+    limits: Limits,
+    attempts: Option<u32>,
+}
+
+impl<F: WorkerFn> SingleCall<'_, F> {
+    /// Sets how long the call may run, from its begin in a worker: more than zero. Default: no limit.
+    ///
+    /// A call that takes longer fails with [`TimedOut`](crate::TaskErrorKind::TimedOut), and its worker is killed and replaced. The limit
+    /// is never applied too early. It is applied up to 20 ms late, up to 100 ms if it is 10 s or more, and later on a busy machine.
+    pub fn timeout(mut self, time: Duration) -> Self {
+        self.limits.timeout = Some(time);
+        self
+    }
+
+    /// Sets how much processor time the call may take: more than zero. Default: no limit.
+    ///
+    /// A call that takes more fails with [`CpuLimit`](crate::TaskErrorKind::CpuLimit), and its worker is killed and replaced.
+    ///
+    /// # Errors
+    ///
+    /// [`submit`](Self::submit) returns an error where the system does not report the processor time of another process (macOS).
+    pub fn cpu_limit(mut self, time: Duration) -> Self {
+        self.limits.cpu_limit = Some(time);
+        self
+    }
+
+    /// Sets how often the call is executed if its worker dies: 1 or more. Default: 1.
+    ///
+    /// A time limit and an error that the function returns are no deaths.
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.attempts = Some(attempts);
+        self
+    }
+
+    /// Submits the call to a worker, and returns a handle without waiting.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`Pool::submit`]; an option is out of its range.
+    pub fn submit(self) -> Result<TaskHandle<F::Output>> {
+        let Self { pool, call, limits, attempts } = self;
+        Options { limits, attempts, ..Options::default() }.check()?;
+        pool.submit_with(call, Some(TaskRules { limits, attempts: attempts.unwrap_or(1) }))
+    }
+
+    /// Runs the call in a worker, and returns its output.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`TaskHandle::join`]; an option is out of its range.
+    pub fn apply(self) -> Result<F::Output> {
+        self.submit()?.join()
+    }
+}
+
+impl<F: WorkerFn> fmt::Debug for SingleCall<'_, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SingleCall")
+            .field("function", &F::__registration().path())
+            .field("timeout", &self.limits.timeout)
+            .field("cpu_limit", &self.limits.cpu_limit)
+            .field("attempts", &self.attempts)
+            .finish_non_exhaustive()
+    }
+}
