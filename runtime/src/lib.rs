@@ -143,6 +143,7 @@
 //!
 //! ```
 //! use std::sync::Arc;
+//! use std::time::Duration;
 //!
 //! use poolmap::{Pool, worker};
 //!
@@ -151,9 +152,11 @@
 //!     width * height / 64
 //! }
 //!
-//! /// A handler: a crash of the library behind `thumbnail` is an error of this request alone.
+//! /// A handler: a crash of the library behind `thumbnail` is an error of this request alone. When the client leaves, the framework drops
+//! /// this future, and the call ends with it.
 //! async fn handle(pool: Arc<Pool>, width: u32, height: u32) -> poolmap::Result<u32> {
-//!     pool.submit(thumbnail { width, height })?.await
+//!     let call = pool.call(thumbnail { width, height }).timeout(Duration::from_secs(5));
+//!     call.submit()?.abort_on_drop().await
 //! }
 //!
 //! # use std::task::{Context, Poll, Wake, Waker};
