@@ -114,3 +114,27 @@ fn what_allows_nothing_is_refused() {
         assert!(error.is_invalid_option(), "{error}");
     }
 }
+
+#[worker]
+fn pid_after(millis: u64) -> u32 {
+    std::thread::sleep(Duration::from_millis(millis));
+    std::process::id()
+}
+
+#[poolmap::test]
+fn a_worker_that_is_old_ends_after_its_task_and_another_takes_its_place() {
+    let _guard = common::guard();
+    let pool = Pool::builder().workers(1).max_age_per_worker(Duration::from_millis(300)).build().unwrap();
+    pool.ready().unwrap();
+    let first = pool.workers()[0].pid();
+    // Without work, too.
+    common::wait_until("another worker serves", || pool.workers().first().is_some_and(|worker| worker.pid() != first));
+    // What runs is not disturbed, and nothing is lost.
+    let handles: Vec<_> = (0..4).map(|_| pool.submit(pid_after { millis: 400 }).unwrap()).collect();
+    let pids: BTreeSet<u32> = handles.into_iter().map(|handle| handle.join().unwrap()).collect();
+    assert!(pids.len() >= 3, "a worker has served for longer: {pids:?}");
+    assert_eq!(pool_map!(in &pool, pid, 0..1000).unwrap().len(), 1000);
+    assert_eq!(pool.stats().workers_lost(), 0);
+    let error = Pool::builder().workers(1).max_age_per_worker(Duration::ZERO).build().unwrap_err();
+    assert_eq!(error.to_string(), "`max_age_per_worker` must be greater than zero, got 0");
+}

@@ -168,6 +168,15 @@ impl Builder {
         self
     }
 
+    /// Replaces a worker that has served for this time: more than zero. Default: no limit.
+    ///
+    /// The time begins when the worker is started. The worker ends after the task that it runs (it is killed if it has not ended within
+    /// 500 ms after that). Use it for tasks that leak slowly, and for connections and models that are to be loaded anew.
+    pub fn max_age_per_worker(mut self, time: Duration) -> Self {
+        self.retirement.age_max = Some(time);
+        self
+    }
+
     /// Sets the maximum number of bytes that each worker may allocate. Default: no limit.
     ///
     /// Each worker has the limit for itself (`RLIMIT_DATA`, Linux 4.7 or newer). The parent has none.
@@ -343,7 +352,7 @@ pub(super) fn check_workers(workers: usize) -> Result<()> {
 }
 
 fn check_retirement(retirement: &Retirement) -> Result<()> {
-    let Retirement { tasks_max, memory_max, idle_timeout } = retirement;
+    let Retirement { tasks_max, memory_max, idle_timeout, age_max } = retirement;
     if *tasks_max == Some(0) {
         return Err(Error::invalid_option("`max_tasks_per_worker` must be greater than zero, got 0"));
     }
@@ -355,8 +364,10 @@ fn check_retirement(retirement: &Retirement) -> Result<()> {
             "`max_memory_per_worker` is not supported on this platform: it does not report the memory of another process",
         ));
     }
-    if *idle_timeout == Some(Duration::ZERO) {
-        return Err(Error::invalid_option("`idle_timeout` must be greater than zero, got 0"));
+    for (option, time) in [("idle_timeout", idle_timeout), ("max_age_per_worker", age_max)] {
+        if *time == Some(Duration::ZERO) {
+            return Err(Error::invalid_option(format!("`{option}` must be greater than zero, got 0")));
+        }
     }
     Ok(())
 }

@@ -46,6 +46,8 @@ impl Builder {
     /// Removes all variables from the environment of the workers, including those that [`env`](Self::env) has set before.
     ///
     /// The variables of [`threads_per_worker`](Self::threads_per_worker) and [`env_for_each`](Self::env_for_each) stay.
+    ///
+    /// A program that finds in its environment what it is to run, as a doctest does, does not start as a worker then.
     pub fn env_clear(mut self) -> Self {
         self.surroundings.changes.clear();
         self

@@ -22,7 +22,7 @@ impl PoolState {
         }
     }
 
-    /// Looks for workers that have too much memory, or had no work for too long.
+    /// Looks for workers that have too much memory, are too old, or had no work for too long.
     pub(super) fn retire_others(&mut self, now: Instant) {
         if !self.retirement.is_looked_after() {
             return;
@@ -32,12 +32,14 @@ impl PoolState {
             for slot in self.in_service() {
                 let pid = self.slots[slot].worker.as_ref().map(|worker| worker.process.pid());
                 if self.retirement.is_too_large(pid.and_then(sys::resident_bytes)) {
-                    self.on_channel(slot, |worker, scheduler| {
-                        worker.take_back(slot, scheduler, u32::MAX)?;
-                        scheduler.assign_no_more(slot);
-                        Ok(())
-                    });
+                    self.let_finish(slot);
                 }
+            }
+        }
+        for slot in self.in_service() {
+            let started = self.slots[slot].worker.as_ref().map(|worker| worker.started);
+            if started.is_some_and(|started| self.retirement.is_old(started, now)) {
+                self.let_finish(slot);
             }
         }
         for slot in self.in_service() {
@@ -49,13 +51,23 @@ impl PoolState {
         self.retire_spent();
     }
 
+    /// Lets a worker end after the task that it runs.
+    fn let_finish(&mut self, slot: Slot) {
+        self.on_channel(slot, |worker, scheduler| {
+            worker.take_back(slot, scheduler, u32::MAX)?;
+            scheduler.assign_no_more(slot);
+            Ok(())
+        });
+    }
+
     /// When to look again.
     pub(super) fn next_retirement(&self, now: Instant) -> Option<Instant> {
         if !self.retirement.is_looked_after() {
             return None;
         }
-        let idle_since: Vec<_> = self.in_service().into_iter().map(|slot| self.idle_since(slot)).collect();
-        self.retirement.next_look(&idle_since, now)
+        let facts = |slot: Slot| Some((self.slots[slot].worker.as_ref()?.started, self.idle_since(slot)));
+        let workers: Vec<_> = self.in_service().into_iter().filter_map(facts).collect();
+        self.retirement.next_look(&workers, now)
     }
 
     /// Since when a worker has had no work, if it has none.

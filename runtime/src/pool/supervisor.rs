@@ -117,6 +117,7 @@ fn start_vacant(shared: &PoolShared, surroundings: &Surroundings) {
                     channel,
                     life: Life::Starting { deadline: Instant::now() + settings.startup_timeout },
                     result_clock: ResultClock { any: false, last: Instant::now() },
+                    started: Instant::now(),
                     given: Instant::now(),
                     timer: None,
                 });

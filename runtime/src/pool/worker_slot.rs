@@ -31,6 +31,7 @@ pub(super) struct WorkerProcess {
     pub(super) channel: ParentChannel,
     pub(super) life: Life,
     pub(super) result_clock: ResultClock,
+    pub(super) started: Instant,
     /// When it was last given something while it had nothing.
     pub(super) given: Instant,
     /// How long it is at the task that it runs, where that has a limit.

@@ -157,6 +157,8 @@ impl<F: WorkerFn> Process<F> {
     }
 
     /// Removes all variables from the environment of the process, including those that [`env`](Self::env) has set before.
+    ///
+    /// A program that finds in its environment what it is to run, as a doctest does, does not start as a worker then.
     pub fn env_clear(mut self) -> Self {
         self.surroundings.clear();
         self
