@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use poolmap::{Counter, Pool, TaskErrorKind, TaskHandle, current_worker, pool_map, worker};
+use poolmap::{Counter, Output, Pool, TaskErrorKind, TaskHandle, current_worker, pool_map, worker};
 
 const SHORT: Duration = Duration::from_millis(100);
 const LONG: Duration = Duration::from_secs(3600);
@@ -43,6 +43,21 @@ fn count(counter: &Counter, millis: u64) -> i64 {
     let before = counter.add(1);
     std::thread::sleep(Duration::from_millis(millis));
     before
+}
+
+#[worker]
+fn count_and_die(counter: &Counter) {
+    counter.add(1);
+    std::process::abort();
+}
+
+#[worker]
+fn print_and_hang(counter: &Counter) {
+    println!("begun");
+    counter.add(1);
+    loop {
+        std::thread::park();
+    }
 }
 
 fn kind<T>(result: poolmap::Result<T>) -> TaskErrorKind {
@@ -160,27 +175,84 @@ fn a_handle_that_is_dropped_ends_its_call_where_it_was_asked_to() {
     assert_eq!(pids(&pool), before);
 }
 
+/// Aborts a third of some calls, and checks that each was executed as often as its outcome says; returns how many were aborted.
+fn abort_some(pool: &Pool, calls: usize, millis: u64, place_of_first: usize) -> usize {
+    let counters: Vec<Counter> = (0..calls).map(|_| Counter::new(0).unwrap()).collect();
+    let submit = |counter: &Counter| pool.submit(count { counter: counter.clone(), millis }).unwrap();
+    let handles: Vec<_> = counters.iter().map(submit).collect();
+    let aborted: Vec<bool> =
+        handles.iter().enumerate().map(|(place, handle)| place % 3 == place_of_first && handle.abort()).collect();
+    for (place, handle) in handles.into_iter().enumerate() {
+        let (outcome, times) = (handle.join(), counters[place].get());
+        if aborted[place] {
+            assert!(matches!(kind(outcome), TaskErrorKind::Cancelled) && times <= 1, "call {place}: {times} times");
+        } else {
+            assert_eq!((outcome.unwrap(), times), (0, 1), "call {place}");
+        }
+    }
+    // Nothing of an aborted call runs later.
+    let before: Vec<i64> = counters.iter().map(Counter::get).collect();
+    pool_map!(in pool, sleep, [0; 16]).unwrap();
+    assert_eq!(counters.iter().map(Counter::get).collect::<Vec<_>>(), before);
+    aborted.into_iter().filter(|aborted| *aborted).count()
+}
+
 #[poolmap::test]
 fn calls_beside_aborted_ones_run_once() {
     let _guard = common::guard();
     let pool = common::pool(2);
-    for round in 0..20 {
-        let counters: Vec<Counter> = (0..12).map(|_| Counter::new(0).unwrap()).collect();
-        let submit = |counter: &Counter| pool.submit(count { counter: counter.clone(), millis: 2 }).unwrap();
-        let handles: Vec<_> = counters.iter().map(submit).collect();
-        let mut aborted = 0;
-        for (place, handle) in handles.into_iter().enumerate() {
-            let wanted = place % 3 == round % 3;
-            let was_aborted = wanted && handle.abort();
-            aborted += usize::from(was_aborted);
-            let outcome = handle.join();
-            let times = counters[place].get();
-            if was_aborted {
-                assert!(matches!(kind(outcome), TaskErrorKind::Cancelled) && times <= 1, "call {place}: {times} times");
-            } else {
-                assert_eq!((outcome.unwrap(), times), (0, 1), "call {place} of round {round}");
-            }
-        }
-        assert!(aborted <= 4);
+    let aborted: usize = (0..20).map(|round| abort_some(&pool, 12, 2, round % 3)).sum();
+    assert!(aborted > 0);
+}
+
+/// Short calls are given to a worker several at a time, also behind one that is aborted.
+#[poolmap::test]
+fn short_calls_beside_aborted_ones_run_once() {
+    let _guard = common::guard();
+    let pool = common::pool(2);
+    // The call that all submitted ones are tasks of stays open, and knows how short they are.
+    let last = pool.submit(sleep { millis: 1500 }).unwrap();
+    for handle in (0..64).map(|_| pool.submit(sleep { millis: 0 }).unwrap()).collect::<Vec<_>>() {
+        handle.join().unwrap();
     }
+    for round in 0..30 {
+        abort_some(&pool, 40, 0, round % 3);
+    }
+    for _ in 0..10 {
+        let hanging: Vec<_> = (0..6).map(|_| pool.submit(hang {}).unwrap()).collect();
+        // Each hangs, or waits behind one that does: so each can be ended.
+        assert!(hanging.iter().all(TaskHandle::abort));
+    }
+    last.join().unwrap();
+}
+
+#[poolmap::test]
+fn an_aborted_call_is_not_executed_again() {
+    let _guard = common::guard();
+    let pool = common::pool(1);
+    for _ in 0..10 {
+        let counter = Counter::new(0).unwrap();
+        let handle = pool.call(count_and_die { counter: counter.clone() }).attempts(1000).submit().unwrap();
+        common::wait_until("it has died", || counter.get() > 1);
+        assert!(handle.abort());
+        assert!(matches!(kind(handle.join()), TaskErrorKind::Cancelled));
+        assert_eq!(pool.apply(sleep { millis: 1 }).unwrap(), 1);
+        let times = counter.get();
+        assert_eq!(pool.apply(sleep { millis: 20 }).unwrap(), 20);
+        assert_eq!(counter.get(), times);
+    }
+}
+
+#[poolmap::test]
+fn what_an_aborted_call_has_printed_is_captured() {
+    let _guard = common::guard();
+    let pool = Pool::builder().workers(1).output(Output::Captured).build().unwrap();
+    let counter = Counter::new(0).unwrap();
+    let handle = pool.submit(print_and_hang { counter: counter.clone() }).unwrap();
+    common::wait_until("it has printed", || counter.get() == 1);
+    assert!(handle.abort());
+    let captured = handle.join_captured().unwrap();
+    assert_eq!(captured.stdout, "begun\n");
+    let error = captured.outcome.unwrap_err();
+    assert!(error.attempts() == 1 && error.to_string().ends_with("was cancelled"), "{error}");
 }

@@ -95,6 +95,8 @@ fn variables_are_set_and_removed_and_hold_for_later_workers() {
     let is_left = |name: &str| left.iter().any(|left| left == name);
     assert!(is_left("BEHIND") && is_left("OMP_NUM_THREADS"));
     assert!(!is_left("BEFORE") && !is_left("PATH"), "{left:?}");
+    let removed = Pool::builder().workers(1).env_remove("OMP_NUM_THREADS").env_clear();
+    assert_eq!(variable_in(&built(removed), "OMP_NUM_THREADS"), None);
     let pool = built(Pool::builder().workers(1).env("PATH", "/nowhere").env_remove("PATH"));
     assert_eq!(variable_in(&pool, "PATH"), None);
 }
@@ -170,13 +172,14 @@ fn the_folder_is_that_of_the_building_for_every_worker() {
     let _guard = common::guard();
     let before = std::env::current_dir().unwrap();
     let temporary = std::fs::canonicalize(std::env::temp_dir()).unwrap();
-    std::env::set_current_dir(temporary.parent().unwrap()).unwrap();
+    let outside = temporary.parent().expect("the folder for temporary files is in another");
+    std::env::set_current_dir(outside).unwrap();
     let relative = built(Pool::builder().workers(1).current_dir(temporary.file_name().unwrap()));
     let unchanged = built(Pool::builder().workers(1));
     std::env::set_current_dir(&before).unwrap();
     for _ in 0..2 {
         assert_eq!(relative.apply(folder {}).unwrap(), temporary);
-        assert_eq!(unchanged.apply(folder {}).unwrap(), temporary.parent().unwrap());
+        assert_eq!(unchanged.apply(folder {}).unwrap(), outside);
         replace_worker(&relative);
         replace_worker(&unchanged);
     }
@@ -196,6 +199,28 @@ fn libraries_are_told_how_many_threads_they_may_start() {
     assert_eq!(of(clean().workers(1).threads_per_worker(7)), same(7));
     let some = of(clean().workers(1).threads_per_worker(7).env("OMP_NUM_THREADS", "3").env_remove("RAYON_NUM_THREADS"));
     assert_eq!(some, [Some("3".to_owned()), None, Some("7".to_owned())]);
+}
+
+#[worker]
+fn threads_of_inner_workers(threads: Option<usize>) -> Option<String> {
+    let builder = Pool::builder().workers(2);
+    let builder = match threads {
+        Some(threads) => builder.threads_per_worker(threads),
+        None => builder,
+    };
+    variable_in(&builder.build().unwrap(), "OMP_NUM_THREADS")
+}
+
+#[poolmap::test]
+fn the_workers_of_a_worker_share_what_it_may_start() {
+    let _guard = common::guard();
+    let inner = |outer: &Pool, threads| outer.apply(threads_of_inner_workers { threads }).unwrap();
+    let outer = built(Pool::builder().workers(1).env_clear().threads_per_worker(6));
+    assert_eq!(inner(&outer, None).as_deref(), Some("3"));
+    assert_eq!(inner(&outer, Some(4)).as_deref(), Some("4"));
+    // What a person has set stays.
+    let outer = built(Pool::builder().workers(1).env_clear().env("OMP_NUM_THREADS", "5"));
+    assert_eq!(inner(&outer, Some(4)).as_deref(), Some("5"));
 }
 
 #[poolmap::test]
@@ -257,6 +282,8 @@ mod linux {
         assert!(shares.iter().all(|cpus| cpus.parse::<usize>().is_ok()), "one each: {shares:?}");
         let is_one_apart = cpu_count() < 2 || shares[0] != shares[1];
         assert!(is_one_apart, "{shares:?}");
+        let alone = built(Pool::builder().workers(1).affinity(Affinity::OneCore).env_clear());
+        assert_eq!(variable_in(&alone, "OMP_NUM_THREADS").as_deref(), Some("1"));
         let single = built(Pool::builder().workers(1).affinity(Affinity::OneCore));
         let of_single = single.apply(cpus {}).unwrap();
         assert_eq!(single.apply(cpus_in_a_child {}).unwrap(), of_single.1);

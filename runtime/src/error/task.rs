@@ -97,7 +97,7 @@ pub enum TaskErrorKind {
     Encode(CodecError),
     /// An argument could not be decoded in the worker, or the result in the parent.
     Decode(CodecError),
-    /// The task was cancelled before a worker had begun it.
+    /// The task was cancelled: before a worker had begun it, or while it ran ([`TaskHandle::abort`](crate::TaskHandle::abort)).
     Cancelled,
     /// No worker could be started for the task any more, after others of its call had results
     /// ([`Error::is_start_failure`](crate::Error::is_start_failure)).
@@ -262,7 +262,7 @@ impl TaskError {
             }
             TaskErrorKind::Encode(_) => f.write_str("could not be encoded"),
             TaskErrorKind::Decode(_) => f.write_str("could not be decoded"),
-            TaskErrorKind::Cancelled => f.write_str("was cancelled before a worker had begun it"),
+            TaskErrorKind::Cancelled => f.write_str("was cancelled"),
             TaskErrorKind::NotStarted { message } => write!(f, "has no worker: {message}"),
         }
     }

@@ -94,10 +94,12 @@ pub fn wait_any_timeout<T>(handles: &[TaskHandle<T>], time: Duration) -> Option<
 /// Without a moment it waits for as long as it takes.
 fn wait_any_until<T>(handles: &[TaskHandle<T>], until: Option<Instant>) -> Option<usize> {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    // In a callback, what has ended is known once the pool's thread has looked.
+    let mut has_looked = false;
     while !handles.is_empty() {
         let has_ended = |handle: &TaskHandle<T>| !handle.is_here() || !handle.submitted().wake_when_finished(&waker);
         let finished = handles.iter().position(has_ended);
-        if finished.is_some() || is_over(until) {
+        if finished.is_some() || has_looked && is_over(until) {
             // Else a handle that others finish before would have a waker for each call.
             let ours = handles.iter().filter(|handle| handle.is_here());
             ours.for_each(|handle| handle.submitted().forget_waker(&waker));
@@ -106,6 +108,7 @@ fn wait_any_until<T>(handles: &[TaskHandle<T>], until: Option<Instant>) -> Optio
         handles[0].park_or_pump(|time| {
             shorter(time, until).map_or_else(std::thread::park, std::thread::park_timeout);
         });
+        has_looked = true;
     }
     None
 }

@@ -237,8 +237,9 @@ impl<T> TaskHandle<T> {
 
     /// Ends the call, also if it runs: its worker is killed, and the pool replaces it. Returns whether the call was ended by this.
     ///
-    /// The error of the call is [`Cancelled`](TaskErrorKind::Cancelled) then. A call that no worker has begun costs no worker. A call that
-    /// has ended keeps its outcome, and the result is `false`.
+    /// The error of the call is [`Cancelled`](TaskErrorKind::Cancelled) then, and the call is not executed again. A call that waits costs no
+    /// worker; one that a worker has claimed, or got over a socket, and not begun may cost it. A call that has ended keeps its outcome, and
+    /// the result is `false`.
     ///
     /// # Examples
     ///

@@ -55,8 +55,8 @@ impl Builder {
 
     /// Sets variables in the environment of each worker by itself, by its index from 0.
     ///
-    /// The function is called once for each index, on the thread that builds the pool (or makes it larger by
-    /// [`resize`](crate::Pool::resize)). A worker that replaces another has its variables. They win over those of [`env`](Self::env).
+    /// The function is called for each index on the thread that builds the pool (or makes it larger by [`resize`](crate::Pool::resize)):
+    /// once, unless it fails or several threads call `resize`. A worker that replaces another has its variables. They win over those of [`env`](Self::env).
     ///
     /// # Errors
     ///
@@ -105,7 +105,8 @@ impl Builder {
 
     /// Sets how many threads a library may start in each worker: 1 to 65,536.
     ///
-    /// Default: the number of CPUs ([`cpu_count()`](crate::cpu_count)), divided by the number of workers, and at least 1.
+    /// Default: the number of CPUs ([`cpu_count()`](crate::cpu_count)), divided by the number of workers, and at least 1; with
+    /// [`affinity`](Self::affinity), no more than a worker's CPUs. In a pool inside a task it is the share of that task's worker, divided.
     ///
     /// BLAS libraries, OpenMP, rayon and tokio start a thread for each CPU. In every worker of a pool at once, these threads would take
     /// the CPUs from each other. So workers have these variables in their environment, unless the environment of this process or
@@ -140,7 +141,7 @@ impl Builder {
     /// Sets which CPUs each worker may use (Linux). Default: all that this process may use.
     ///
     /// The CPUs are those that the thread that builds the pool may use at that moment. Threads and processes that a task starts have
-    /// those of their worker.
+    /// those of their worker. If all CPUs of a worker are taken from the program later, workers that start then have those that are left.
     ///
     /// # Errors
     ///

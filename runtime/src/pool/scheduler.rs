@@ -155,7 +155,7 @@ impl Scheduler {
         self.next_call += 1;
         let call = OpenCall {
             rules,
-            shortest_limit: rules.limits.shortest(),
+            has_own_rules: false,
             failure: None,
             backlog: VecDeque::new(),
             done: Vec::new(),
@@ -244,8 +244,7 @@ impl Scheduler {
     /// Adds a chunk to a call's backlog.
     pub(super) fn push(&mut self, id: CallId, chunk: Chunk) {
         if let Some(call) = self.calls.get_mut(&id) {
-            let limit = chunk.rules().and_then(|rules| rules.limits.shortest());
-            call.shortest_limit = call.shortest_limit.into_iter().chain(limit).min();
+            call.has_own_rules |= chunk.rules().is_some();
             call.line_up(chunk);
         }
     }
@@ -465,9 +464,23 @@ impl Scheduler {
         Some(limits).filter(|limits| limits.shortest().is_some())
     }
 
+    /// Whether a worker holds a task for which something else holds than for its call.
+    pub(super) fn has_own_rules(&self, slot: Slot) -> bool {
+        self.workers.get(slot).is_some_and(|worker| worker.chunks.iter().any(|held| held.chunk.rules().is_some()))
+    }
+
     /// The shortest limit of a task among the open calls.
     pub(super) fn shortest_limit(&self) -> Option<Duration> {
-        self.calls.values().filter_map(|call| call.shortest_limit).min()
+        self.calls.values().filter_map(|call| self.shortest_limit_of(call)).min()
+    }
+
+    fn shortest_limit_of(&self, call: &OpenCall) -> Option<Duration> {
+        let of_all = call.rules.limits.shortest();
+        if !call.has_own_rules {
+            return of_all;
+        }
+        let held = call.workers.iter().flat_map(|&slot| &self.workers[slot].chunks).map(|held| &held.chunk);
+        held.chain(&call.backlog).filter_map(|chunk| call.limits_of(chunk).shortest()).min()
     }
 
     /// Takes what has been done of a call.

@@ -21,10 +21,10 @@ use super::shutdown::end_of;
 use super::state::{PoolShared, PoolState};
 use super::submitted::{AfterFinish, Callback, Outcome, Submitted};
 use super::turn::Wakes;
-use super::worker_slot::Life;
 use crate::child::Cause;
 use crate::error::{Error, Kind, Result, TaskErrorKind};
 use crate::foreign;
+use crate::functions;
 use crate::sys;
 use crate::transport::Chunk;
 use crate::transport::CompletedTasks;
@@ -104,6 +104,9 @@ impl PoolShared {
 
     /// Ends a submitted task, unless it is finished: it is finished then, as cancelled, and a worker that runs it is killed.
     pub(crate) fn abort(self: &Arc<Self>, submitted: &Submitted) -> bool {
+        if submitted.is_finished() {
+            return false;
+        }
         // What has its result is finished.
         self.look_after_submissions();
         self.end(submitted, PoolState::abort)
@@ -314,19 +317,28 @@ impl PoolState {
 
     /// The same for a task that a worker may run: that is killed for it, and replaced.
     fn abort(&mut self, call: CallId, index: usize, error: &TaskErrorKind) -> Option<CompletedTasks> {
-        if let Some(done) = self.cancel(call, index, error) {
-            return Some(done);
-        }
+        let ended = self.scheduler.withdraw(call, index, error).or_else(|| {
+            self.take_back_all(call);
+            // What a worker has finished before it claimed the task is known now, and stands before it no more.
+            self.scheduler.workers_of(call).to_vec().into_iter().for_each(|slot| self.exchange(slot));
+            self.scheduler.withdraw(call, index, error).or_else(|| self.abort_at_worker(call, index, error))
+        });
+        // The worker is given nothing more by now: what was taken back goes to others.
+        self.dispatch();
+        self.interrupt();
+        ended
+    }
+
+    /// Ends a task that a worker is at, or comes to next. None if no worker is: it has ended by now, and its result is on its way.
+    fn abort_at_worker(&mut self, call: CallId, index: usize, error: &TaskErrorKind) -> Option<CompletedTasks> {
         let slot = self.scheduler.worker_at(call, index)?;
-        self.on_channel(slot, |worker, scheduler| worker.take(slot, scheduler));
-        if self.scheduler.worker_at(call, index) != Some(slot) {
-            // It has ended by now, and its result is on its way to its handle.
-            return None;
-        }
-        let worker = self.slots[slot].worker.as_ref().filter(|worker| !matches!(worker.life, Life::Doomed { .. }))?;
-        let done = self.scheduler.abort(slot, worker.channel.has_begun(), error);
+        let worker = self.slots[slot].worker.as_ref()?;
+        let has_begun = worker.channel.has_begun();
+        let words = worker.channel.last_words(functions::function_name).filter(|_| has_begun);
+        let done = self.scheduler.abort(slot, has_begun, error);
+        // A worker that is out of service has another cause, and the task is not executed again.
         self.begin_ending(slot, Cause::CallEnded);
-        done
+        done.map(|done| CompletedTasks { printed: words.and_then(|words| words.printed), ..done })
     }
 
     /// Lets every thread that waits for something of a call look again: what it waits for has changed outside of this state.

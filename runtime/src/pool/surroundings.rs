@@ -1,7 +1,7 @@
 //! The options of a pool that say what its workers are started in.
 
 use super::handle::cpu_count;
-use super::per_worker::PerWorker;
+use super::per_worker::{Affinity, PerWorker};
 use crate::error::{Error, Result};
 use crate::sys::{self, SurroundingsChanges};
 
@@ -55,10 +55,22 @@ impl SurroundingsOptions {
             };
             per_worker.allowed_cpus = allowed;
         }
-        let threads = threads_per_worker.unwrap_or_else(|| (cpu_count() / workers).max(1));
+        let threads = threads_per_worker.unwrap_or_else(|| threads_by_default(workers, &per_worker));
         for variable in THREAD_VARIABLES {
             changes.set_default(variable, threads.to_string());
         }
         Ok((changes, per_worker, nice))
     }
+}
+
+/// The share of a worker: of the CPUs, or of the threads that this process may start, where it is a worker itself.
+fn threads_by_default(workers: usize, per_worker: &PerWorker) -> usize {
+    let given = THREAD_VARIABLES.iter().find_map(|name| sys::given_default(name)?.parse().ok());
+    let share = given.unwrap_or_else(cpu_count) / workers;
+    let own_cpus = match per_worker.affinity {
+        Some(Affinity::OneCore) => 1,
+        Some(Affinity::Spread) => per_worker.allowed_cpus.len() / workers,
+        None => usize::MAX,
+    };
+    share.min(own_cpus).max(1)
 }

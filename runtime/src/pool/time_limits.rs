@@ -43,7 +43,10 @@ impl PoolState {
 
     /// Ends a worker whose task is over its limit.
     pub(super) fn enforce_time_limit(&mut self, slot: Slot, now: Instant) {
-        if self.slots[slot].worker.as_ref().is_some_and(WorkerProcess::is_blocked_on_full_ring) {
+        // What is finished is at the front until it is taken, and says nothing of the limit of what runs.
+        let hides_limit = |worker: &WorkerProcess| self.scheduler.has_own_rules(slot) && worker.channel.has_results();
+        let is_to_take = |worker: &WorkerProcess| worker.is_blocked_on_full_ring() || hides_limit(worker);
+        if self.slots[slot].worker.as_ref().is_some_and(is_to_take) {
             self.on_channel(slot, |worker, scheduler| worker.take(slot, scheduler));
             self.turn.concerns(Wakes::CALLERS);
         }

@@ -73,7 +73,9 @@ pub(crate) use socket::{
 };
 pub(crate) use spawn::{Group, Spawn, Stdout, open_null};
 pub(crate) use stack_room::{StackRoom, stack_room};
-pub(crate) use surroundings::{Surroundings, SurroundingsChanges, assignment, set_umask, variable_mistake};
+pub(crate) use surroundings::{
+    Surroundings, SurroundingsChanges, assignment, given_default, set_umask, variable_mistake,
+};
 #[cfg(feature = "progress")]
 pub(crate) use terminal::terminal_columns;
 pub(crate) use unnamed_file::{

@@ -24,8 +24,8 @@ pub(crate) fn allowed_cpus() -> Option<Vec<usize>> {
     None
 }
 
-/// Runs something on these CPUs: a process that is started there has them from its first instruction on. Where none are given it runs as
-/// it is.
+/// Runs something on these CPUs: a process that is started there has them from its first instruction on. Where none are given, or all have
+/// been taken from this process since, it runs as it is.
 pub(crate) fn on_cpus<R>(cpus: &[usize], start: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
     if cpus.is_empty() {
         return start();
@@ -42,7 +42,10 @@ fn on_cpus_alone<R>(cpus: &[usize], start: impl FnOnce() -> io::Result<R>) -> io
     let before = sched_getaffinity(this)?;
     let mut set = CpuSet::new();
     cpus.iter().try_for_each(|&cpu| set.set(cpu))?;
-    sched_setaffinity(this, &set)?;
+    match sched_setaffinity(this, &set) {
+        Err(nix::errno::Errno::EINVAL) => return start(),
+        set => set?,
+    }
     let started = start();
     // They were this thread's before. If they have been taken from the whole process since, the kernel has moved it already.
     let _ = sched_setaffinity(this, &before);

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
+use nix::unistd::{AccessFlags, access};
 
 use super::environment::WORKER_VARIABLE;
 use super::socket::at_least;
@@ -80,9 +81,9 @@ impl SurroundingsChanges {
         self.variables.push((name, None));
     }
 
-    /// Leaves out all variables: those of this program, and those that were set before.
+    /// Leaves out all variables: those of this program, and those that were set before. What was left out stays so.
     pub(crate) fn clear(&mut self) {
-        self.variables.clear();
+        self.variables.retain(|(_, value)| value.is_none());
         self.clears = true;
     }
 
@@ -99,16 +100,24 @@ impl SurroundingsChanges {
     /// The environment of this program with these changes.
     fn variables(&self) -> Vec<CString> {
         let own = if self.clears { Vec::new() } else { std::env::vars_os().collect() };
+        // Where there are no defaults, those that this process was given are handed on.
+        let given = if self.defaults.is_empty() { Vec::new() } else { given_defaults() };
         let is_changed = |name: &OsStr| self.variables.iter().any(|(changed, _)| changed == name);
-        let mut all: Vec<(OsString, OsString)> = own.into_iter().filter(|(name, _)| !is_changed(name)).collect();
+        let is_left = |(name, _): &(OsString, OsString)| !is_changed(name) && !given.contains(name);
+        let mut all: Vec<(OsString, OsString)> = own.into_iter().filter(is_left).collect();
         for (place, (name, value)) in self.variables.iter().enumerate() {
             let is_last = !self.variables[place + 1..].iter().any(|(later, _)| later == name);
             all.extend(value.clone().filter(|_| is_last).map(|value| (name.clone(), value)));
         }
+        let mut set = Vec::new();
         for (name, value) in &self.defaults {
             if !is_changed(OsStr::new(name)) && all.iter().all(|(other, _)| other != name) {
                 all.push((name.into(), value.clone()));
+                set.push(*name);
             }
+        }
+        if !set.is_empty() {
+            all.push((DEFAULTS_VARIABLE.into(), set.join(",").into()));
         }
         all.into_iter().filter_map(|(name, value)| assignment(name, value)).collect()
     }
@@ -121,13 +130,27 @@ impl SurroundingsChanges {
         };
         self.variables.iter().find_map(of_variable).or_else(|| {
             let folder = self.folder.as_ref()?;
-            let error = open_folder(folder).err()?;
+            let error = open_folder(folder).and_then(|_| access(folder, AccessFlags::X_OK)).err()?;
             Some(format!(
-                "`current_dir` must be a folder, and {} is none that can be opened: {error}",
+                "`current_dir` must be a folder, and {} is none that can be entered: {error}",
                 folder.display()
             ))
         })
     }
+}
+
+/// The variable that names those that were set by default, and not by a person: further processes get others in their place.
+const DEFAULTS_VARIABLE: &str = "_POOLMAP_DEFAULTS";
+
+/// The variables of this process that were set by default, the one that names them among them.
+fn given_defaults() -> Vec<OsString> {
+    let names = std::env::var(DEFAULTS_VARIABLE).unwrap_or_default();
+    names.split(',').chain([DEFAULTS_VARIABLE]).map(OsString::from).collect()
+}
+
+/// The value of a variable, if this process was given it by default.
+pub(crate) fn given_default(name: &str) -> Option<String> {
+    if given_defaults().iter().any(|given| given == name) { std::env::var(name).ok() } else { None }
 }
 
 /// What is wrong with a variable of an environment.

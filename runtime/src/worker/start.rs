@@ -72,6 +72,15 @@ fn enter(parent: u32, role: Role, folder: Folder, leave: fn()) -> io::Result<Cha
         Err(ChannelError::Broken(why)) => return Err(io::Error::other(why)),
         _ => return Err(io::Error::other("the parent did not greet")),
     };
+    // Before any thread is started: on Linux each has its own nice value, and hands it on.
+    if let Some(name) = &welcome.name {
+        sys::set_process_name(name.as_ref());
+    }
+    if welcome.nice != 0 {
+        sys::add_nice(welcome.nice).map_err(|error| {
+            io::Error::new(error.kind(), format!("its nice value cannot be changed by {}: {error}", welcome.nice))
+        })?;
+    }
     let mut descriptor = || end.descriptor().ok_or_else(|| io::Error::other("the parent sent no descriptor"));
     let memory = if welcome.arena_bytes > 0 { Some((descriptor()?, descriptor()?)) } else { None };
     if welcome.has_stdout {
@@ -91,14 +100,6 @@ fn enter(parent: u32, role: Role, folder: Folder, leave: fn()) -> io::Result<Cha
     let socket = end.stream()?;
     let channel = Channel { identity: sys::identity(&socket).ok(), socket };
     current::set_worker(limit(welcome.index), parent);
-    if let Some(name) = &welcome.name {
-        sys::set_process_name(name.as_ref());
-    }
-    if welcome.nice != 0 {
-        sys::add_nice(welcome.nice).map_err(|error| {
-            io::Error::new(error.kind(), format!("its nice value cannot be changed by {}: {error}", welcome.nice))
-        })?;
-    }
     if role == Role::Worker {
         sys::keep_freed_memory();
     }

@@ -1,7 +1,6 @@
 //! A call, as the scheduler sees it, and what it asks for.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use super::{CallFailure, CallId, Scheduler, Slot, Worker};
 use crate::pool::chunk_size::ChunkSize;
@@ -56,8 +55,8 @@ impl Default for CallRules {
 
 pub(super) struct OpenCall {
     pub(super) rules: CallRules,
-    /// The shortest limit of a task that it has or had.
-    pub(super) shortest_limit: Option<Duration>,
+    /// For some of its tasks something else holds, or held.
+    pub(super) has_own_rules: bool,
     pub(super) failure: Option<CallFailure>,
     pub(super) backlog: VecDeque<Chunk>,
     pub(super) done: Vec<CompletedTasks>,

@@ -70,10 +70,12 @@ impl Scheduler {
             left -= of_last;
             worker.tasks -= of_last;
             let mut back = last.split_back(of_last);
+            // One that was aborted has its outcome.
+            let is_aborted = last.is_aborted;
             if last.left() == 0 {
                 worker.chunks.pop_back();
             }
-            if let Some(call) = &mut call {
+            if let Some(call) = call.as_mut().filter(|_| !is_aborted) {
                 while back.len() > part {
                     call.line_up(back.split(back.len() - part));
                 }
