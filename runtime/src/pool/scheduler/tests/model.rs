@@ -33,6 +33,7 @@ enum Event {
     AssignToIdle { call: usize },
     Lose { slot: Slot, has_begun: bool, origin: Origin },
     Suspend { slot: Slot },
+    Abort { slot: Slot, has_begun: bool },
     Start { slot: Slot },
     Close { call: usize, on_cancel: OnCancel },
 }
@@ -46,7 +47,7 @@ fn event() -> impl Strategy<Value = Event> {
     let on_cancel = prop_oneof![Just(OnCancel::Kill), Just(OnCancel::Finish)];
     prop_oneof![
         1 => (proptest::option::of(1..4usize), 1..4u32).prop_map(|(fixed, attempts)| Event::Open { fixed, attempts }),
-        6 => (0..6usize, vec(0..50usize, 1..20)).prop_map(|(call, weights)| Event::Push { call, weights }),
+        6 => (0..6usize, prop_oneof![vec(0..50usize, 1..20), vec(0..50usize, 1)]).prop_map(|(call, weights)| Event::Push { call, weights }),
         8 => (slot.clone(), 1..20usize).prop_map(|(slot, count)| Event::Claim { slot, count }),
         12 => (slot.clone(), 1..30usize, prop_oneof![0..200u64, 0..5_000_000u64])
             .prop_map(|(slot, count, nanos)| Event::Answer { slot, count, nanos }),
@@ -56,6 +57,7 @@ fn event() -> impl Strategy<Value = Event> {
         4 => (slot.clone(), any::<bool>(), origin())
             .prop_map(|(slot, has_begun, origin)| Event::Lose { slot, has_begun, origin }),
         1 => slot.clone().prop_map(|slot| Event::Suspend { slot }),
+        3 => (slot.clone(), any::<bool>()).prop_map(|(slot, has_begun)| Event::Abort { slot, has_begun }),
         3 => slot.prop_map(|slot| Event::Start { slot }),
         1 => (0..6usize, on_cancel).prop_map(|(call, on_cancel)| Event::Close { call, on_cancel }),
     ]
@@ -79,6 +81,8 @@ struct ModelWorker {
     served: usize,
     /// All that it was given since it last had nothing is one task.
     is_alone: bool,
+    /// Its task was aborted: it is killed for it, and nothing of it counts.
+    is_aborted: bool,
 }
 
 impl ModelWorker {
@@ -214,7 +218,7 @@ impl Model {
     pub(super) fn answer(&mut self, slot: Slot, count: usize, elapsed: Duration) {
         let worker = &mut self.workers[slot];
         let count = count.min(worker.claimed);
-        if !worker.alive {
+        if !worker.alive || worker.is_aborted {
             return;
         }
         if worker.is_recalled {
@@ -243,6 +247,9 @@ impl Model {
 
     pub(super) fn take_back(&mut self, slot: Slot, count: usize) {
         let worker = &mut self.workers[slot];
+        if worker.is_aborted {
+            return;
+        }
         let count = count.min(worker.tasks.len() - worker.claimed);
         worker.tasks.truncate(worker.tasks.len() - count);
         self.scheduler.reclaimed(slot, count);
@@ -342,6 +349,7 @@ impl Model {
             }
             Event::Lose { slot, has_begun, origin } => self.lose_by(slot, has_begun, origin),
             Event::Suspend { slot } => self.suspend(slot),
+            Event::Abort { slot, has_begun } => self.abort(slot, has_begun),
             Event::Start { slot } => self.start(slot),
             Event::Close { call, on_cancel } => {
                 if call < self.open.len() {

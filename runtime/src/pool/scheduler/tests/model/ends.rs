@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::{Model, records};
+use crate::error::TaskErrorKind;
+use crate::pool::chunk_size::Revocation;
 use crate::pool::scheduler::Slot;
 use crate::transport::ResultBatch;
 use crate::wire::Records;
@@ -35,7 +37,7 @@ impl Model {
         self.take_back(slot, usize::MAX);
         let worker = &mut self.workers[slot];
         let kept = kept.min(worker.claimed);
-        if !worker.alive || worker.claimed == 0 || !self.scheduler.may_recall(slot) {
+        if !worker.alive || worker.is_aborted || worker.claimed == 0 || !self.scheduler.may_recall(slot) {
             return;
         }
         let recalled = worker.claimed - kept;
@@ -43,6 +45,31 @@ impl Model {
         worker.claimed = kept;
         (worker.revoked, worker.is_recalled) = (true, true);
         self.scheduler.recalled(slot, recalled);
+    }
+
+    /// As the pool does it: what can be taken back is taken back first, and the worker is out of service then.
+    pub(super) fn abort(&mut self, slot: Slot, has_begun: bool) {
+        let (Some(&index), Some(call)) = (self.workers[slot].tasks.front(), self.workers[slot].call) else {
+            return;
+        };
+        if self.revocation == Revocation::Supported {
+            self.scheduler.workers_of(call).to_vec().into_iter().for_each(|slot| self.take_back(slot, usize::MAX));
+        }
+        if self.scheduler.worker_at(call, index) != Some(slot) {
+            return;
+        }
+        let has_begun = has_begun && self.workers[slot].claimed > 0;
+        let done = self.scheduler.abort(slot, has_begun, &TaskErrorKind::Cancelled).unwrap();
+        assert_eq!(
+            (done.first_index, done.count, done.attempts > 0),
+            (index, 1, has_begun || !done.earlier.is_empty())
+        );
+        assert!(self.scheduler.worker_at(call, index).is_none(), "a task is aborted twice");
+        let known = self.calls.get_mut(&call).unwrap();
+        assert!(known.done.insert(index), "task {index} has two outcomes");
+        known.bytes_done += done.argument_bytes;
+        self.workers[slot].is_aborted = true;
+        self.suspend(slot);
     }
 
     /// Lets every call end, as a pool with living workers would.
