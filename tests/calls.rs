@@ -141,7 +141,9 @@ fn an_aborted_call_is_cancelled_and_costs_a_worker_only_if_it_runs() {
         assert_eq!(pool.stats().workers_started(), started);
     }
     let pid = pool.workers()[0].pid();
-    assert!(running.abort());
+    let worker = running.worker().unwrap();
+    assert_eq!((worker.index(), worker.pid(), worker.attempt(), worker.parent_pid()), (0, pid, 1, std::process::id()));
+    assert!(running.abort() && running.worker().is_none());
     assert!(running.is_finished() && !running.abort() && !running.cancel());
     assert!(matches!(kind(running.join()), TaskErrorKind::Cancelled));
     assert_eq!(pool.apply(sleep { millis: 1 }).unwrap(), 1);

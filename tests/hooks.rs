@@ -251,3 +251,37 @@ fn arguments_of_a_hook_that_do_not_encode_are_an_error_of_build() {
     assert!(error.is_invalid_option(), "{error}");
     assert!(format!("{error:#}").contains("initializer: the arguments of `hooks::fail_as_told`"), "{error}");
 }
+
+#[poolmap::test]
+fn an_initializer_over_its_limit_is_a_failed_start() {
+    let _guard = common::guard();
+    let limit = Duration::from_millis(100);
+    let builder = || Pool::builder().workers(1).initializer(sleep { millis: 60_000 }).initializer_timeout(limit);
+    let pool = builder().build().unwrap();
+    let error = pool.ready().unwrap_err();
+    assert!(error.is_start_failure() && error.to_string().ends_with("timed out after 100ms"), "{error}");
+    let error = pool_map!(in &pool, initialized, [1]).unwrap_err();
+    assert!(error.is_start_failure(), "{error}");
+    let pool = builder().initializer(sleep { millis: 1 }).build().unwrap();
+    pool.ready().unwrap();
+    // The limit is the initializer's alone.
+    assert_eq!(pool.apply(sleep { millis: 300 }).unwrap(), 300);
+    let error = builder().initializer_timeout(Duration::ZERO).build().unwrap_err();
+    assert_eq!(error.to_string(), "`initializer_timeout` must be greater than zero, got 0");
+}
+
+#[poolmap::test]
+fn a_finalizer_over_its_limit_is_its_own_result() {
+    let _guard = common::guard();
+    let builder = || Pool::builder().workers(2).finalizer(sleep { millis: 60_000 });
+    let pool = builder().finalizer_timeout(Duration::from_millis(100)).build().unwrap();
+    assert_eq!(pool.apply(sleep { millis: 300 }).unwrap(), 300);
+    pool.join().unwrap();
+    let results = pool.finalizer_results::<sleep>().unwrap();
+    assert_eq!(results.len(), 2);
+    for result in results {
+        assert!(matches!(result.unwrap_err().kind(), TaskErrorKind::TimedOut { .. }));
+    }
+    let error = builder().finalizer_timeout(Duration::ZERO).build().unwrap_err();
+    assert_eq!(error.to_string(), "`finalizer_timeout` must be greater than zero, got 0");
+}

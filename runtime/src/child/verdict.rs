@@ -126,6 +126,8 @@ impl Verdict {
         let origin = origin(&cause, end, &note, pid);
         let start = match origin {
             _ if has_started || is_in_order => StartOutcome::Succeeded,
+            // Its initializer was over its limit.
+            _ if matches!(cause, Cause::TimedOut(_)) => StartOutcome::Failed,
             Origin::Itself => StartOutcome::Failed,
             Origin::Outside => StartOutcome::Killed,
         };
@@ -392,7 +394,7 @@ mod tests {
         assert_eq!(start(&Cause::Closed, End::Exited(0), false), StartOutcome::Failed);
         assert_eq!(start(&Cause::Closed, killed, false), StartOutcome::Killed);
         assert_eq!(start(&Cause::Late, killed, false), StartOutcome::Failed);
-        assert_eq!(start(&Cause::TimedOut(Duration::ZERO), killed, false), StartOutcome::Killed);
+        assert_eq!(start(&Cause::TimedOut(Duration::ZERO), killed, false), StartOutcome::Failed, "of its initializer");
         for cause in [Cause::CallEnded, Cause::PoolClosed, Cause::Retired] {
             assert_eq!(start(&cause, killed, false), StartOutcome::Succeeded, "{cause:?}");
             assert!(of(cause, killed, Note::default()).error.is_none(), "its call ends with it");

@@ -13,7 +13,7 @@ use crate::error::{CodecError, Error, Kind, Result, TaskError, TaskErrorKind};
 use crate::foreign;
 use crate::functions::{EncodedCall, WorkerFn, new_direct};
 use crate::pool::{Outcome, Pool, PoolShared, Submitted, single_chunk};
-use crate::task::{Output, TaskRules};
+use crate::task::{Output, TaskRules, WorkerInfo};
 use crate::transport::CompletedTasks;
 use crate::wire::OVERHEAD_BYTES;
 
@@ -63,11 +63,7 @@ impl Pool {
             let chunk = single_chunk(shared.arena(), encoded, index)
                 .map_err(|error| not_encoded::<F>(CodecError::no_memory(bytes, &error)))?;
             self.shared()?;
-            let chunk = chunk.direct(new_direct::<F>(shared.output()));
-            Ok(match rules {
-                Some(rules) => chunk.ruled(rules),
-                None => chunk,
-            })
+            Ok(chunk.direct(new_direct::<F>(shared.output())).ruled(rules))
         })?;
         Ok(TaskHandle { shared, submitted, decode: decode::<F>, on_drop: OnDrop::Cancel })
     }
@@ -225,6 +221,37 @@ impl<T> TaskHandle<T> {
     /// Returns whether the call has ended, with or without success. In a fork of the process: whether it had ended at the fork.
     pub fn is_finished(&self) -> bool {
         self.submitted.is_finished()
+    }
+
+    /// Returns the worker that runs the call. `None`: the call waits, or has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use poolmap::{Pool, worker};
+    ///
+    /// #[worker]
+    /// fn hang() {
+    ///     loop {
+    ///         std::thread::park();
+    ///     }
+    /// }
+    ///
+    /// poolmap::init();
+    /// let pool = Pool::builder().workers(1).build()?;
+    /// let (running, waiting) = (pool.submit(hang {})?, pool.submit(hang {})?);
+    /// let worker = loop {
+    ///     if let Some(worker) = running.worker() {
+    ///         break worker;
+    ///     }
+    ///     std::thread::yield_now();
+    /// };
+    /// assert_eq!(worker.pid(), pool.workers()[0].pid());
+    /// assert!(waiting.worker().is_none());
+    /// # Ok::<(), poolmap::Error>(())
+    /// ```
+    pub fn worker(&self) -> Option<WorkerInfo> {
+        if self.is_here() { self.shared.worker_of(&self.submitted) } else { None }
     }
 
     /// Cancels the call if no worker has begun it. Returns whether it was cancelled.

@@ -1,5 +1,7 @@
 //! Calls that a pool runs in each of its workers: before the first task, after the last, and once in all of them.
 
+use std::time::Duration;
+
 use super::handle::{decode_done, encode, not_encoded};
 use crate::error::{CodecError, Error, Result, TaskError};
 use crate::functions::{EncodedCall, WorkerFn};
@@ -13,7 +15,8 @@ impl Builder {
     /// Sets a call that each worker runs before its first task: to load a model, or set up a C library.
     ///
     /// A worker that replaces another runs it too. The output is dropped. Values that the call leaves in statics and thread-locals
-    /// stay: tasks run on the same thread, one after another. The arguments may take 64 MiB. The call has no time limit.
+    /// stay: tasks run on the same thread, one after another. The arguments may take 64 MiB.
+    /// [`initializer_timeout`](Self::initializer_timeout) limits the time of the call.
     ///
     /// # Worker death
     ///
@@ -64,21 +67,39 @@ impl Builder {
     /// # Ok::<(), poolmap::Error>(())
     /// ```
     pub fn initializer<F: WorkerFn>(mut self, call: F) -> Self {
-        self.initializer = self.hook("initializer", &call);
+        self.initializer.call = self.hook("initializer", &call);
+        self
+    }
+
+    /// Sets how long the initializer may run in a worker: more than zero. Default: no limit.
+    ///
+    /// A worker whose initializer takes longer is killed. That is a failed start, as is an initializer that fails: after 5 in a row, the
+    /// calls that wait for workers fail ([`Error::is_start_failure`]).
+    pub fn initializer_timeout(mut self, time: Duration) -> Self {
+        self.initializer.timeout = Some(time);
         self
     }
 
     /// Sets a call that each worker runs after its last task, when the worker ends in good order.
     ///
     /// That is when the pool is joined ([`Pool::join`]) or made smaller, or when the worker reaches a limit such as
-    /// `max_tasks_per_worker`. [`Pool::finalizer_results`] returns the outputs. The call has no time limit.
+    /// `max_tasks_per_worker`. [`Pool::finalizer_results`] returns the outputs.
+    /// [`finalizer_timeout`](Self::finalizer_timeout) limits the time of the call.
     ///
     /// # Worker death
     ///
     /// A worker that dies, or that is killed because the pool is terminated or dropped, does not run the call. If a worker dies in the
     /// call, the result is that error.
     pub fn finalizer<F: WorkerFn>(mut self, call: F) -> Self {
-        self.finalizer = self.hook("finalizer", &call);
+        self.finalizer.call = self.hook("finalizer", &call);
+        self
+    }
+
+    /// Sets how long the finalizer may run in a worker: more than zero. Default: no limit.
+    ///
+    /// A worker whose finalizer takes longer is killed, and the result is that error ([`TimedOut`](crate::TaskErrorKind::TimedOut)).
+    pub fn finalizer_timeout(mut self, time: Duration) -> Self {
+        self.finalizer.timeout = Some(time);
         self
     }
 

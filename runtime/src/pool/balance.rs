@@ -31,6 +31,9 @@ impl PoolState {
     fn assign(&mut self, Assignment { slot, chunk, claim_batch }: Assignment) {
         // The driver waits for the workers that had chunks when it began to.
         self.turn.concerns(Wakes::DRIVER);
+        if chunk.rules().is_some_and(|rules| rules.limits.shortest().is_some()) {
+            self.turn.concerns(Wakes::SUPERVISOR);
+        }
         let is_first = self.scheduler.has_only(slot, chunk.len());
         self.on_channel(slot, |worker, _| {
             if is_first {

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use super::handle::{Pool, cpu_count};
 use super::recycling::Retirement;
-use super::rules::{Settings, Transport};
+use super::rules::{LifecycleCall, Settings, Transport};
 use super::surroundings::SurroundingsOptions;
 use crate::child::{self, Start};
 use crate::error::{Error, Result};
-use crate::functions::EncodedCall;
 use crate::sys;
 use crate::task::{Output, Role};
 use crate::wire;
@@ -57,8 +56,8 @@ pub struct Builder {
     stack_bytes: usize,
     retirement: Retirement,
     memory_limit: Option<u64>,
-    pub(crate) initializer: Option<EncodedCall>,
-    pub(crate) finalizer: Option<EncodedCall>,
+    pub(crate) initializer: LifecycleCall,
+    pub(crate) finalizer: LifecycleCall,
     /// The first mistake that a method could not report.
     pub(crate) mistake: Option<String>,
     output: Output,
@@ -74,8 +73,8 @@ impl Builder {
             stack_bytes: child::STACK_BYTES,
             retirement: Retirement::default(),
             memory_limit: None,
-            initializer: None,
-            finalizer: None,
+            initializer: LifecycleCall::default(),
+            finalizer: LifecycleCall::default(),
             mistake: None,
             output: Output::Inherited,
             surroundings: SurroundingsOptions::default(),
@@ -307,6 +306,9 @@ impl Builder {
             )));
         }
         check_retirement(&self.retirement)?;
+        for (option, call) in [("initializer_timeout", &self.initializer), ("finalizer_timeout", &self.finalizer)] {
+            greater_than_zero(option, call.timeout)?;
+        }
         if let Some(bytes) = self.memory_limit {
             check_memory_limit(bytes, self.stack_bytes)?;
         }
@@ -364,12 +366,15 @@ fn check_retirement(retirement: &Retirement) -> Result<()> {
             "`max_memory_per_worker` is not supported on this platform: it does not report the memory of another process",
         ));
     }
-    for (option, time) in [("idle_timeout", idle_timeout), ("max_age_per_worker", age_max)] {
-        if *time == Some(Duration::ZERO) {
-            return Err(Error::invalid_option(format!("`{option}` must be greater than zero, got 0")));
-        }
+    greater_than_zero("idle_timeout", *idle_timeout)?;
+    greater_than_zero("max_age_per_worker", *age_max)
+}
+
+fn greater_than_zero(option: &str, time: Option<Duration>) -> Result<()> {
+    match time {
+        Some(Duration::ZERO) => Err(Error::invalid_option(format!("`{option}` must be greater than zero, got 0"))),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn check_memory_limit(bytes: u64, stack_bytes: usize) -> Result<()> {

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use super::locked::Guard;
 use super::scheduler::{CallFailure, CallId, Scheduler, Slot};
 use super::state::{PoolShared, PoolState};
-use super::turn::Wakes;
 use super::worker_slot::Life;
 use crate::failpoints::{self, Point};
 use crate::sys::{self, Watch};
@@ -123,9 +122,6 @@ impl PoolShared {
             return;
         }
         let mut state = self.lock();
-        if chunk.rules().is_some_and(|rules| rules.limits.shortest().is_some()) {
-            state.turn.concerns(Wakes::SUPERVISOR);
-        }
         state.scheduler.push(call, chunk);
         state.dispatch();
     }

@@ -90,7 +90,7 @@ impl Pool {
     /// A pool that starts with its first call.
     pub(super) fn unstarted(settings: Settings) -> Result<Self> {
         let output = settings.start.output;
-        let finalizer = settings.finalizer.as_ref().map(|call| call.function.index());
+        let finalizer = settings.finalizer.call.as_ref().map(|call| call.function.index());
         let shared = PoolShared::new(settings).map_err(|error| Error::start(sys::start_error("a pool", &error)))?;
         crate::shared::poll_while_waiting(&shared);
         let finalized = Arc::clone(&shared.finalized);

@@ -7,6 +7,7 @@ use super::recycling::Retirement;
 use crate::child::{EntryPoint, Start};
 use crate::functions::EncodedCall;
 use crate::sys::SurroundingsChanges;
+use crate::task::{Limits, TaskRules};
 
 /// The settings that a pool was built with.
 #[derive(Clone, Debug)]
@@ -19,8 +20,8 @@ pub(crate) struct Settings {
     pub(crate) surroundings: SurroundingsChanges,
     pub(crate) per_worker: PerWorker,
     pub(crate) entry: EntryPoint,
-    pub(crate) initializer: Option<EncodedCall>,
-    pub(crate) finalizer: Option<EncodedCall>,
+    pub(crate) initializer: LifecycleCall,
+    pub(crate) finalizer: LifecycleCall,
 }
 
 /// How chunks and results travel.
@@ -29,4 +30,19 @@ pub(crate) enum Transport {
     /// By memory that the processes share, where the system has it; else by the socket.
     SharedMemory,
     Socket,
+}
+
+/// What each worker begins or ends with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LifecycleCall {
+    pub(crate) call: Option<EncodedCall>,
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl LifecycleCall {
+    /// What holds for the call as a task, if it has a limit.
+    pub(super) fn rules(&self) -> Option<TaskRules> {
+        let limits = Limits { timeout: Some(self.timeout?), cpu_limit: None };
+        Some(TaskRules { limits, attempts: 1 })
+    }
 }

@@ -155,7 +155,6 @@ impl Scheduler {
         self.next_call += 1;
         let call = OpenCall {
             rules,
-            has_own_rules: false,
             failure: None,
             backlog: VecDeque::new(),
             done: Vec::new(),
@@ -244,7 +243,6 @@ impl Scheduler {
     /// Adds a chunk to a call's backlog.
     pub(super) fn push(&mut self, id: CallId, chunk: Chunk) {
         if let Some(call) = self.calls.get_mut(&id) {
-            call.has_own_rules |= chunk.rules().is_some();
             call.line_up(chunk);
         }
     }
@@ -460,8 +458,11 @@ impl Scheduler {
     /// Returns the limits of the task that a worker runs, if it has any.
     pub(super) fn limits_of(&self, slot: Slot) -> Option<Limits> {
         let worker = self.workers.get(slot)?;
-        let limits = self.calls.get(&worker.call?)?.limits_of(&worker.chunks.front()?.chunk);
-        Some(limits).filter(|limits| limits.shortest().is_some())
+        let chunk = &worker.chunks.front()?.chunk;
+        let of_call = worker.call.and_then(|id| self.calls.get(&id)).map(|call| call.limits_of(chunk));
+        // An initializer or a finalizer is of no call.
+        let limits = of_call.or_else(|| worker.hook.and(chunk.rules()).map(|rules| rules.limits));
+        limits.filter(|limits| limits.shortest().is_some())
     }
 
     /// Whether a worker holds a task for which something else holds than for its call.
@@ -469,18 +470,11 @@ impl Scheduler {
         self.workers.get(slot).is_some_and(|worker| worker.chunks.iter().any(|held| held.chunk.rules().is_some()))
     }
 
-    /// The shortest limit of a task among the open calls.
+    /// The shortest limit of a task: of those of the open calls, and of each that a worker holds and that has its own.
     pub(super) fn shortest_limit(&self) -> Option<Duration> {
-        self.calls.values().filter_map(|call| self.shortest_limit_of(call)).min()
-    }
-
-    fn shortest_limit_of(&self, call: &OpenCall) -> Option<Duration> {
-        let of_all = call.rules.limits.shortest();
-        if !call.has_own_rules {
-            return of_all;
-        }
-        let held = call.workers.iter().flat_map(|&slot| &self.workers[slot].chunks).map(|held| &held.chunk);
-        held.chain(&call.backlog).filter_map(|chunk| call.limits_of(chunk).shortest()).min()
+        let of_calls = self.calls.values().filter_map(|call| call.rules.limits.shortest());
+        let held = self.busy.iter().flat_map(|&slot| &self.workers[slot].chunks);
+        of_calls.chain(held.filter_map(|held| held.chunk.rules()?.limits.shortest())).min()
     }
 
     /// Takes what has been done of a call.

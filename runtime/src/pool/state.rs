@@ -17,7 +17,7 @@ use super::locked::{Awaited, AwaitedLock, Guard};
 use super::pending::Submissions;
 use super::per_worker::Environments;
 use super::recycling::Retirement;
-use super::rules::{Settings, Transport};
+use super::rules::{LifecycleCall, Settings, Transport};
 use super::scheduler::{CallId, CallRules, OnCancel, Scheduler, Slot};
 use super::single_task::single_chunk;
 use super::starts::StartPolicy;
@@ -25,7 +25,7 @@ use super::turn::{Turn, Wakes};
 use super::wakers::PoolWakers;
 use super::worker_slot::{Cause, Life, WorkerProcess, WorkerSlot};
 use crate::error::{Error, Kind, StartFailure, TaskErrorKind};
-use crate::functions::{self, EncodedCall};
+use crate::functions;
 use crate::locks::{Condition, Lock, Rank, Ranked};
 use crate::output::PendingOutput;
 use crate::sys::{self, ForkMark};
@@ -139,8 +139,10 @@ impl PoolShared {
         let revocation = if arena.memory().is_some() { Revocation::Supported } else { Revocation::Unsupported };
         let slots = (0..settings.workers).map(|_| WorkerSlot::vacant(now)).collect();
         let arena = Arc::new(arena);
-        let hook =
-            |call: &Option<EncodedCall>| call.as_ref().map(|call| single_chunk(&arena, call.clone(), 0)).transpose();
+        let hook = |hook: &LifecycleCall| {
+            let chunk = hook.call.as_ref().map(|call| single_chunk(&arena, call.clone(), 0)).transpose();
+            chunk.map(|chunk| chunk.map(|chunk| chunk.ruled(hook.rules())))
+        };
         let hooks = (hook(&settings.initializer)?, hook(&settings.finalizer)?);
         let mut scheduler = Scheduler::new(settings.workers, revocation, settings.retirement.tasks_max);
         scheduler.set_hooks(hooks.0, hooks.1);
@@ -157,7 +159,7 @@ impl PoolShared {
                     first_round: None,
                     turn: Turn::default(),
                     size: settings.workers,
-                    initializer: settings.initializer.as_ref().map_or("", |call| call.function.path()),
+                    initializer: settings.initializer.call.as_ref().map_or("", |call| call.function.path()),
                     finalized: Arc::clone(&finalized),
                     output: settings.start.output,
                     started: 0,

@@ -26,6 +26,7 @@ use crate::error::{Error, Kind, Result, TaskErrorKind};
 use crate::foreign;
 use crate::functions;
 use crate::sys;
+use crate::task::WorkerInfo;
 use crate::transport::Chunk;
 use crate::transport::CompletedTasks;
 
@@ -110,6 +111,16 @@ impl PoolShared {
         // What has its result is finished.
         self.look_after_submissions();
         self.end(submitted, PoolState::abort)
+    }
+
+    /// The worker that runs a submitted task, if one does.
+    pub(crate) fn worker_of(&self, submitted: &Submitted) -> Option<WorkerInfo> {
+        let state = self.submissions.lock();
+        let call = state.call.filter(|_| state.pending.contains_key(&submitted.index()))?;
+        let pool = self.lock();
+        let slot = pool.scheduler.worker_at(call, submitted.index())?;
+        let worker = pool.slots[slot].worker.as_ref().filter(|worker| worker.channel.has_begun())?;
+        Some(WorkerInfo::new(slot, worker.process.pid(), std::process::id(), pool.scheduler.attempt_at(slot)?))
     }
 
     fn end(

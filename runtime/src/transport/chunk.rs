@@ -149,9 +149,9 @@ impl Chunk {
         Self { direct, ..self }
     }
 
-    /// The chunk of one task, for which these hold.
-    pub(crate) fn ruled(self, rules: TaskRules) -> Self {
-        Self { rules: Some(Arc::new(rules)), ..self }
+    /// The chunk of one task, for which these hold if there are some.
+    pub(crate) fn ruled(self, rules: Option<TaskRules>) -> Self {
+        Self { rules: rules.map(Arc::new), ..self }
     }
 
     /// What holds for its task, if that is not what holds for its call.

@@ -55,8 +55,6 @@ impl Default for CallRules {
 
 pub(super) struct OpenCall {
     pub(super) rules: CallRules,
-    /// For some of its tasks something else holds, or held.
-    pub(super) has_own_rules: bool,
     pub(super) failure: Option<CallFailure>,
     pub(super) backlog: VecDeque<Chunk>,
     pub(super) done: Vec<CompletedTasks>,

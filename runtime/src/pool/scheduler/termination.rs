@@ -70,6 +70,11 @@ impl Scheduler {
         workers.iter().copied().find(|&slot| self.workers[slot].chunks.front().is_some_and(is_at))
     }
 
+    /// Which execution of its task it is that a worker is at.
+    pub(in crate::pool) fn attempt_at(&self, slot: Slot) -> Option<u32> {
+        Some(self.workers[slot].chunks.front()?.chunk.attempt())
+    }
+
     /// Ends the task that a worker is at with this error. The worker is to be killed for it, and holds its memory until then.
     pub(in crate::pool) fn abort(
         &mut self,
