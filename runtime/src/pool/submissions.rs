@@ -115,6 +115,8 @@ impl PoolShared {
 
     /// The worker that runs a submitted task, if one does.
     pub(crate) fn worker_of(&self, submitted: &Submitted) -> Option<WorkerInfo> {
+        // Over the socket, what a worker has begun is known once that was read.
+        self.look_after_submissions();
         let state = self.submissions.lock();
         let call = state.call.filter(|_| state.pending.contains_key(&submitted.index()))?;
         let pool = self.lock();
