@@ -219,6 +219,8 @@ fn the_workers_of_a_worker_share_what_it_may_start() {
     assert_eq!(inner(&outer, None).as_deref(), Some("3"));
     assert_eq!(inner(&outer, Some(4)).as_deref(), Some("4"));
     // What a person has set stays.
+    let outer = built(Pool::builder().workers(1).env_clear().env_for_each(|_| [("OMP_NUM_THREADS", "8")]));
+    assert_eq!(inner(&outer, None).as_deref(), Some("8"));
     let outer = built(Pool::builder().workers(1).env_clear().env("OMP_NUM_THREADS", "5"));
     assert_eq!(inner(&outer, Some(4)).as_deref(), Some("5"));
 }

@@ -111,28 +111,28 @@ impl Verdict {
         begun: u32,
         has_started: bool,
     ) -> Self {
-        let verdict = Self::by_note(cause, end, pid, channel.note(), has_started);
+        let verdict = Self::by_note(cause, end, pid, channel.note(), begun, has_started);
         let (tail, printed, unwritten) =
             channel.last_words(functions::function_name).map_or_else(Default::default, |words| {
                 let FinalOutput { tail, printed, rest } = words;
                 (tail, printed, rest)
             });
         let error = verdict.error.map(|error| with_tail(error, &tail));
-        Self { begun, error, printed, unwritten, ..verdict }
+        Self { error, printed, unwritten, ..verdict }
     }
 
-    fn by_note(cause: Cause, end: End, pid: u32, note: Note, has_started: bool) -> Self {
+    fn by_note(cause: Cause, end: End, pid: u32, note: Note, begun: u32, has_started: bool) -> Self {
         let is_in_order = cause.is_in_order();
         let origin = origin(&cause, end, &note, pid);
         let start = match origin {
             _ if has_started || is_in_order => StartOutcome::Succeeded,
-            // Its initializer was over its limit.
-            _ if matches!(cause, Cause::TimedOut(_)) => StartOutcome::Failed,
+            // It had begun, and had not started: it was in its initializer, whose limit that was.
+            _ if matches!(cause, Cause::TimedOut(_)) && begun > 0 => StartOutcome::Failed,
             Origin::Itself => StartOutcome::Failed,
             Origin::Outside => StartOutcome::Killed,
         };
         let error = task_error(&cause, end, note);
-        Self { cause, end, is_in_order, origin, begun: 0, error, start, printed: None, unwritten: None }
+        Self { cause, end, is_in_order, origin, begun, error, start, printed: None, unwritten: None }
     }
 }
 
@@ -293,11 +293,11 @@ impl Verdict {
             }
             (Cause::NotInitialized(message), _) => message.clone(),
             (Cause::Faulty(fault), _) => format!("{who} could not be used: {fault}: {remedy}"),
+            (Cause::TimedOut(_), _) => format!("{who} did not begin its first task in time, so it was killed"),
             (_, End::OutOfMemory) => format!("{who} ended before it was ready: {OUT_OF_MEMORY}"),
             (_, End::Signaled(signal)) if is_outside => {
                 format!("{who} ended before it was ready, killed by signal {signal}: {FROM_OUTSIDE}")
             }
-            _ if is_outside => format!("{who} did not begin its first task in time, so it was killed"),
             (_, End::Exited(EXIT_FAILED)) => {
                 format!("{who} ended before it was ready, with exit code {EXIT_FAILED}: {COULD_NOT_START}")
             }
@@ -326,7 +326,7 @@ mod tests {
 
     /// The verdict on process 7, which had not started.
     fn of(cause: Cause, end: End, note: Note) -> Verdict {
-        Verdict::by_note(cause, end, 7, note, false)
+        Verdict::by_note(cause, end, 7, note, 0, false)
     }
 
     fn told(end: End, panic: Option<PanicNote>, crash: Option<(i32, Reason)>) -> String {
@@ -389,12 +389,14 @@ mod tests {
     fn a_start_fails_by_an_end_before_it_has_succeeded() {
         let killed = End::Signaled(SIGKILL);
         let start = |cause: &Cause, end, has_started| {
-            Verdict::by_note(cause.clone(), end, 7, Note::default(), has_started).start
+            Verdict::by_note(cause.clone(), end, 7, Note::default(), 0, has_started).start
         };
         assert_eq!(start(&Cause::Closed, End::Exited(0), false), StartOutcome::Failed);
         assert_eq!(start(&Cause::Closed, killed, false), StartOutcome::Killed);
         assert_eq!(start(&Cause::Late, killed, false), StartOutcome::Failed);
-        assert_eq!(start(&Cause::TimedOut(Duration::ZERO), killed, false), StartOutcome::Failed, "of its initializer");
+        assert_eq!(start(&Cause::TimedOut(Duration::ZERO), killed, false), StartOutcome::Killed);
+        let in_initializer = Verdict::by_note(Cause::TimedOut(Duration::ZERO), killed, 7, Note::default(), 1, false);
+        assert_eq!(in_initializer.start, StartOutcome::Failed);
         for cause in [Cause::CallEnded, Cause::PoolClosed, Cause::Retired] {
             assert_eq!(start(&cause, killed, false), StartOutcome::Succeeded, "{cause:?}");
             assert!(of(cause, killed, Note::default()).error.is_none(), "its call ends with it");

@@ -256,17 +256,15 @@ impl<T> TaskHandle<T> {
 
     /// Cancels the call if no worker has begun it. Returns whether it was cancelled.
     ///
-    /// The error of a cancelled call is [`Cancelled`](TaskErrorKind::Cancelled). A running call continues. Over a socket, a worker
-    /// holds one task ahead, which counts as begun.
+    /// The error of a cancelled call is [`Cancelled`](TaskErrorKind::Cancelled). A running call continues.
     pub fn cancel(&self) -> bool {
         self.is_here() && self.shared.cancel(&self.submitted)
     }
 
     /// Ends the call, also if it runs: its worker is killed, and the pool replaces it. Returns whether the call was ended by this.
     ///
-    /// The error of the call is [`Cancelled`](TaskErrorKind::Cancelled) then, and the call is not executed again. A call that waits costs no
-    /// worker; one that a worker has claimed, or got over a socket, and not begun may cost it. A call that has ended keeps its outcome, and
-    /// the result is `false`.
+    /// The error of the call is [`Cancelled`](TaskErrorKind::Cancelled) then, and the call is not executed again. Its process may run for
+    /// some milliseconds more. A call that waits costs no worker. A call that has ended keeps its outcome, and the result is `false`.
     ///
     /// # Examples
     ///

@@ -73,7 +73,8 @@ impl Builder {
 
     /// Sets how long the initializer may run in a worker: more than zero. Default: no limit.
     ///
-    /// A worker whose initializer takes longer is killed. That is a failed start, as is an initializer that fails: after 5 in a row, the
+    /// The limit is applied as that of a call is ([`SingleCall::timeout`](crate::SingleCall::timeout)). A worker whose initializer takes
+    /// longer is killed. That is a failed start, as is an initializer that fails: after 5 in a row, the
     /// calls that wait for workers fail ([`Error::is_start_failure`]).
     pub fn initializer_timeout(mut self, time: Duration) -> Self {
         self.initializer.timeout = Some(time);

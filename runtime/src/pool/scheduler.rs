@@ -385,9 +385,11 @@ impl Scheduler {
             let count = left.min(first.left());
             left -= count;
             let of_chunk = if left == 0 { std::mem::take(&mut records).into_rest() } else { records.split(count)? };
+            let is_aborted = first.is_aborted;
             let done = first.done(count, Outcomes::Records(of_chunk), identity);
             worker.tasks -= count;
-            if let Some(call) = &mut call {
+            // One that was aborted has its outcome.
+            if let Some(call) = call.as_mut().filter(|_| !is_aborted) {
                 call.done.push(done);
             }
             if first.left() == 0 {

@@ -21,6 +21,7 @@ use super::shutdown::end_of;
 use super::state::{PoolShared, PoolState};
 use super::submitted::{AfterFinish, Callback, Outcome, Submitted};
 use super::turn::Wakes;
+use super::worker_slot::Life;
 use crate::child::Cause;
 use crate::error::{Error, Kind, Result, TaskErrorKind};
 use crate::foreign;
@@ -342,16 +343,22 @@ impl PoolState {
         ended
     }
 
-    /// Ends a task that a worker is at, or comes to next. None if no worker is: it has ended by now, and its result is on its way.
+    /// Ends a task that a worker holds. None if none does: it has ended by now, and its result is on its way.
     fn abort_at_worker(&mut self, call: CallId, index: usize, error: &TaskErrorKind) -> Option<CompletedTasks> {
-        let slot = self.scheduler.worker_at(call, index)?;
+        let (slot, place) = self.scheduler.holder_of(call, index)?;
         let worker = self.slots[slot].worker.as_ref()?;
-        let has_begun = worker.channel.has_begun();
+        // Another task would end with a worker that is in service.
+        let is_out_of_service = matches!(worker.life, Life::Doomed { .. });
+        if place > 0 && !is_out_of_service {
+            return None;
+        }
+        let has_begun = place == 0 && worker.channel.has_begun();
         let words = worker.channel.last_words(functions::function_name).filter(|_| has_begun);
-        let done = self.scheduler.abort(slot, has_begun, error);
-        // A worker that is out of service has another cause, and the task is not executed again.
+        let done = self.scheduler.abort((slot, place), has_begun, error)?;
+        // It begins nothing more until it is killed. Where it is out of service, it has another cause.
+        self.on_channel(slot, |worker, _| worker.channel.revoke());
         self.begin_ending(slot, Cause::CallEnded);
-        done.map(|done| CompletedTasks { printed: words.and_then(|words| words.printed), ..done })
+        Some(CompletedTasks { printed: words.and_then(|words| words.printed), ..done })
     }
 
     /// Lets every thread that waits for something of a call look again: what it waits for has changed outside of this state.

@@ -2,8 +2,8 @@
 //! their limit.
 //!
 //! 1. A worker tells when it begins and ends a task, and not when: a clock for each would take longer than a short task. So the
-//!    supervisor looks, while a call with a limit is open, and counts from when it has first seen the task. A limit is never
-//!    applied too early, and late by no more than the interval of the looks.
+//!    supervisor looks, while a call with a limit is open, or a worker holds a task with one, and counts from when it has first seen
+//!    the task. A limit is never applied too early, and late by no more than the interval of the looks.
 //! 2. Tasks of such a call are claimed one by one. Before a worker is killed, all that it has not claimed is taken back, and
 //!    only then is it looked at once more: the task that is over its limit is the only one that can end with it.
 //! 3. A task that ends between that look and its worker's end has its result: what stands there is taken before the death is

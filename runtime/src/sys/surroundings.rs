@@ -103,7 +103,8 @@ impl SurroundingsChanges {
         // Where there are no defaults, those that this process was given are handed on.
         let given = if self.defaults.is_empty() { Vec::new() } else { given_defaults() };
         let is_changed = |name: &OsStr| self.variables.iter().any(|(changed, _)| changed == name);
-        let is_left = |(name, _): &(OsString, OsString)| !is_changed(name) && !given.contains(name);
+        let is_own = |name: &OsStr| !self.defaults.is_empty() && name == DEFAULTS_VARIABLE;
+        let is_left = |(name, _): &(OsString, OsString)| !is_changed(name) && !given.contains(name) && !is_own(name);
         let mut all: Vec<(OsString, OsString)> = own.into_iter().filter(is_left).collect();
         for (place, (name, value)) in self.variables.iter().enumerate() {
             let is_last = !self.variables[place + 1..].iter().any(|(later, _)| later == name);
@@ -113,7 +114,7 @@ impl SurroundingsChanges {
         for (name, value) in &self.defaults {
             if !is_changed(OsStr::new(name)) && all.iter().all(|(other, _)| other != name) {
                 all.push((name.into(), value.clone()));
-                set.push(*name);
+                set.push(format!("{name}={}", value.display()));
             }
         }
         if !set.is_empty() {
@@ -139,13 +140,15 @@ impl SurroundingsChanges {
     }
 }
 
-/// The variable that names those that were set by default, and not by a person: further processes get others in their place.
+/// The variable that tells which were set by default, and not by a person, and to what: further processes get others in their place.
 const DEFAULTS_VARIABLE: &str = "_POOLMAP_DEFAULTS";
 
-/// The variables of this process that were set by default, the one that names them among them.
+/// The variables of this process that were set by default, and still have that value.
 fn given_defaults() -> Vec<OsString> {
-    let names = std::env::var(DEFAULTS_VARIABLE).unwrap_or_default();
-    names.split(',').chain([DEFAULTS_VARIABLE]).map(OsString::from).collect()
+    let given = std::env::var(DEFAULTS_VARIABLE).unwrap_or_default();
+    let is_unchanged = |(name, value): &(&str, &str)| std::env::var_os(name).is_some_and(|now| now == *value);
+    let pairs = given.split(',').filter_map(|pair| pair.split_once('='));
+    pairs.filter(is_unchanged).map(|(name, _)| name.into()).collect()
 }
 
 /// The value of a variable, if this process was given it by default.
@@ -161,7 +164,7 @@ pub(crate) fn variable_mistake(name: &OsStr, value: &OsStr) -> Option<String> {
     if name.as_bytes().iter().any(|&byte| byte == b'=' || byte == 0) {
         return Some(format!("must have a name without `=` and zero bytes, got {name:?}"));
     }
-    if name == WORKER_VARIABLE {
+    if name == WORKER_VARIABLE || name == DEFAULTS_VARIABLE {
         return Some(format!("must have another name than {name:?}, which poolmap uses itself"));
     }
     value.as_bytes().contains(&0).then(|| format!("must have a value without zero bytes, got {value:?} for {name:?}"))

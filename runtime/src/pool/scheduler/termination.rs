@@ -63,11 +63,16 @@ impl Scheduler {
         backlog.remove(place).map(|chunk| chunk.not_begun(error.clone()))
     }
 
+    /// The worker that holds this one task of a call, and the task's place among what it holds.
+    pub(in crate::pool) fn holder_of(&self, id: CallId, index: usize) -> Option<(Slot, usize)> {
+        let is_this = |held: &InFlight| held.chunk.len() == 1 && held.chunk.index(0) == index && !held.is_aborted;
+        let workers = &self.calls.get(&id)?.workers;
+        workers.iter().find_map(|&slot| Some((slot, self.workers[slot].chunks.iter().position(is_this)?)))
+    }
+
     /// The worker that is at this one task of a call, or comes to it next.
     pub(in crate::pool) fn worker_at(&self, id: CallId, index: usize) -> Option<Slot> {
-        let is_at = |first: &InFlight| first.chunk.len() == 1 && first.chunk.index(0) == index && !first.is_aborted;
-        let workers = &self.calls.get(&id)?.workers;
-        workers.iter().copied().find(|&slot| self.workers[slot].chunks.front().is_some_and(is_at))
+        self.holder_of(id, index).filter(|(_, place)| *place == 0).map(|(slot, _)| slot)
     }
 
     /// Which execution of its task it is that a worker is at.
@@ -75,21 +80,22 @@ impl Scheduler {
         Some(self.workers[slot].chunks.front()?.chunk.attempt())
     }
 
-    /// Ends the task that a worker is at with this error. The worker is to be killed for it, and holds its memory until then.
+    /// Ends the task at a place among those that a worker holds with this error. The worker is to be killed for it, unless it is out of
+    /// service, and holds the task's memory until then.
     pub(in crate::pool) fn abort(
         &mut self,
-        slot: Slot,
+        (slot, place): (Slot, usize),
         has_begun: bool,
         error: &TaskErrorKind,
     ) -> Option<CompletedTasks> {
         let worker = &mut self.workers[slot];
         let identity = worker.identity(slot);
-        let first = worker.chunks.front_mut()?;
-        first.is_aborted = true;
+        let held = worker.chunks.get_mut(place)?;
+        held.is_aborted = true;
         Some(if has_begun {
-            first.clone().done(1, Outcomes::Error(error.clone()), identity)
+            held.clone().done(1, Outcomes::Error(error.clone()), identity)
         } else {
-            first.chunk.not_begun(error.clone())
+            held.chunk.not_begun(error.clone())
         })
     }
 
@@ -136,7 +142,7 @@ impl Scheduler {
         let mut chunks = worker.chunks;
         let mut suspect = None;
         if chunks.front().is_some_and(|first| first.is_aborted) {
-            // It has its outcome, and no other had begun.
+            // It has its outcome, and no other had begun: what was not claimed had been taken back.
             chunks.pop_front();
         } else if let Some(first) = chunks.front_mut()
             && (has_begun || origin.is_some_and(|origin| first.is_first && first.chunk.died_alone(origin)))
@@ -165,7 +171,9 @@ impl Scheduler {
                 first
             });
         }
-        for mut chunk in chunks.into_iter().filter_map(InFlight::into_rest) {
+        // What was aborted has its outcome.
+        let rest = chunks.into_iter().filter(|held| !held.is_aborted);
+        for mut chunk in rest.filter_map(InFlight::into_rest) {
             if chunk.len() > 1 {
                 call.line_up(chunk.split(chunk.len() / 2));
             }

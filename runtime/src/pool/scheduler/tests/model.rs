@@ -33,7 +33,7 @@ enum Event {
     AssignToIdle { call: usize },
     Lose { slot: Slot, has_begun: bool, origin: Origin },
     Suspend { slot: Slot },
-    Abort { slot: Slot, has_begun: bool },
+    Abort { slot: Slot, task: usize, has_begun: bool },
     Start { slot: Slot },
     Close { call: usize, on_cancel: OnCancel },
 }
@@ -57,7 +57,8 @@ fn event() -> impl Strategy<Value = Event> {
         4 => (slot.clone(), any::<bool>(), origin())
             .prop_map(|(slot, has_begun, origin)| Event::Lose { slot, has_begun, origin }),
         1 => slot.clone().prop_map(|slot| Event::Suspend { slot }),
-        3 => (slot.clone(), any::<bool>()).prop_map(|(slot, has_begun)| Event::Abort { slot, has_begun }),
+        3 => (slot.clone(), 0..9usize, any::<bool>())
+            .prop_map(|(slot, task, has_begun)| Event::Abort { slot, task, has_begun }),
         3 => slot.prop_map(|slot| Event::Start { slot }),
         1 => (0..6usize, on_cancel).prop_map(|(call, on_cancel)| Event::Close { call, on_cancel }),
     ]
@@ -349,7 +350,7 @@ impl Model {
             }
             Event::Lose { slot, has_begun, origin } => self.lose_by(slot, has_begun, origin),
             Event::Suspend { slot } => self.suspend(slot),
-            Event::Abort { slot, has_begun } => self.abort(slot, has_begun),
+            Event::Abort { slot, task, has_begun } => self.abort(slot, task, has_begun),
             Event::Start { slot } => self.start(slot),
             Event::Close { call, on_cancel } => {
                 if call < self.open.len() {

@@ -47,24 +47,31 @@ impl Model {
         self.scheduler.recalled(slot, recalled);
     }
 
-    /// As the pool does it: what can be taken back is taken back first, and the worker is out of service then.
-    pub(super) fn abort(&mut self, slot: Slot, has_begun: bool) {
-        let (Some(&index), Some(call)) = (self.workers[slot].tasks.front(), self.workers[slot].call) else {
+    /// As the pool does it: what can be taken back is taken back first, and the worker is out of service then. Of one that is out of
+    /// service, nothing is taken back, and any of its tasks may be aborted.
+    pub(super) fn abort(&mut self, slot: Slot, task: usize, has_begun: bool) {
+        let Some(call) = self.workers[slot].call.filter(|_| !self.workers[slot].tasks.is_empty()) else {
             return;
         };
+        let index = self.workers[slot].tasks[task % self.workers[slot].tasks.len()];
         if self.revocation == Revocation::Supported {
-            self.scheduler.workers_of(call).to_vec().into_iter().for_each(|slot| self.take_back(slot, usize::MAX));
+            let in_service = |slot: &Slot| self.workers[*slot].ready;
+            let holders: Vec<Slot> = self.scheduler.workers_of(call).iter().copied().filter(in_service).collect();
+            holders.into_iter().for_each(|slot| self.take_back(slot, usize::MAX));
         }
-        if self.scheduler.worker_at(call, index) != Some(slot) {
+        let Some((holder, place)) = self.scheduler.holder_of(call, index) else {
+            return;
+        };
+        if holder != slot || place > 0 && self.workers[slot].ready {
             return;
         }
-        let has_begun = has_begun && self.workers[slot].claimed > 0;
-        let done = self.scheduler.abort(slot, has_begun, &TaskErrorKind::Cancelled).unwrap();
+        let has_begun = has_begun && place == 0 && self.workers[slot].claimed > 0;
+        let done = self.scheduler.abort((slot, place), has_begun, &TaskErrorKind::Cancelled).unwrap();
         assert_eq!(
             (done.first_index, done.count, done.attempts > 0),
             (index, 1, has_begun || !done.earlier.is_empty())
         );
-        assert!(self.scheduler.worker_at(call, index).is_none(), "a task is aborted twice");
+        assert!(self.scheduler.holder_of(call, index).is_none(), "a task is aborted twice");
         let known = self.calls.get_mut(&call).unwrap();
         assert!(known.done.insert(index), "task {index} has two outcomes");
         known.bytes_done += done.argument_bytes;
