@@ -40,32 +40,35 @@ pub(crate) fn direct_output<T: 'static>() -> Option<NewDirect> {
     macro_rules! each {
         ($($number:ty)*) => {$(
             if TypeId::of::<T>() == const { TypeId::of::<Vec<$number>>() } {
-                return Some(|length, most| Some(Box::new(Numbers::<$number>::new(length, most)?)));
+                return Some(|length, most| DirectElements::<$number>::room(length, most, |_, numbers| Ok(Box::new(numbers))));
             }
         )*};
     }
     sys::for_each_plain!(each);
     if TypeId::of::<T>() == const { TypeId::of::<String>() } {
-        return Some(|length, most| Some(Box::new(Text(Numbers::new(length, most)?))));
+        return Some(|length, most| DirectElements::room(length, most, text));
     }
     None
 }
 
-/// A `Vec` of numbers.
-struct Numbers<T> {
+/// The elements of an output, which `finish` makes of them and of the length that stood before them.
+struct DirectElements<T> {
     length: [u8; LENGTH_BYTES],
     elements: Filling<T>,
+    finish: Finish<T>,
 }
 
-impl<T: Plain> Numbers<T> {
-    fn new(length: [u8; LENGTH_BYTES], most: usize) -> Option<Self> {
+type Finish<T> = fn([u8; LENGTH_BYTES], Vec<T>) -> Result<Box<dyn Any>, CodecError>;
+
+impl<T: Plain + Send> DirectElements<T> {
+    fn room(length: [u8; LENGTH_BYTES], most: usize, finish: Finish<T>) -> Option<Box<dyn DirectOutput>> {
         let bytes = usize::try_from(u64::from_le_bytes(length)).ok()?.checked_mul(size_of::<T>())?;
         (bytes <= most).then_some(())?;
-        Some(Self { length, elements: Filling::new(bytes)? })
+        Some(Box::new(Self { length, elements: Filling::new(bytes)?, finish }))
     }
 }
 
-impl<T: Plain + Send> DirectOutput for Numbers<T> {
+impl<T: Plain + Send> DirectOutput for DirectElements<T> {
     fn left(&self) -> usize {
         self.elements.left()
     }
@@ -83,43 +86,16 @@ impl<T: Plain + Send> DirectOutput for Numbers<T> {
     }
 
     fn finish(self: Box<Self>) -> Result<Box<dyn Any>, CodecError> {
-        match self.elements.into_vec() {
-            Some(numbers) => Ok(Box::new(numbers)),
-            None => Err(CodecError::new("the bytes ended too soon")),
-        }
+        let elements = self.elements.into_vec().ok_or_else(|| CodecError::new("the bytes ended too soon"))?;
+        (self.finish)(self.length, elements)
     }
 }
 
-/// A `String`.
-struct Text(Numbers<u8>);
-
-impl DirectOutput for Text {
-    fn left(&self) -> usize {
-        self.0.left()
-    }
-
-    fn copy_from(&mut self, ring: &Ring, position: u32, bytes: usize) {
-        self.0.copy_from(ring, position, bytes);
-    }
-
-    fn encoding(&self) -> ([u8; LENGTH_BYTES], &[u8]) {
-        self.0.encoding()
-    }
-
-    fn bytes(&self) -> usize {
-        self.0.bytes()
-    }
-
-    fn finish(self: Box<Self>) -> Result<Box<dyn Any>, CodecError> {
-        let length = self.0.length;
-        let bytes = self.0.elements.into_vec().unwrap_or_default();
-        match String::from_utf8(bytes) {
-            Ok(text) => Ok(Box::new(text)),
-            // The error is the one that a short text has.
-            Err(error) => {
-                decode::<String>(&[&length, &error.into_bytes()[..]].concat()).map(|text| Box::new(text) as _)
-            }
-        }
+/// A text. One that is none has the error that a short one has.
+fn text(length: [u8; LENGTH_BYTES], bytes: Vec<u8>) -> Result<Box<dyn Any>, CodecError> {
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(Box::new(text)),
+        Err(error) => decode::<String>(&[&length, &error.into_bytes()[..]].concat()).map(|text| Box::new(text) as _),
     }
 }
 
@@ -132,11 +108,8 @@ mod tests {
     #[cfg(poolmap_linux)]
     #[cfg_attr(miri, ignore = "a ring is mapped twice")]
     fn a_text_of_other_bytes_is_an_error_of_the_output() {
-        use crate::sys::{FromParent, RingWriter, raced_memory};
-
-        let memory = raced_memory(1 << 12).unwrap();
-        let ring = Ring::new(&memory, 0, 1 << 12).unwrap();
-        RingWriter::new(FromParent::in_test(memory), 0, 1 << 12).unwrap().room(0, 4).copy_from_slice(b"ab\xffd");
+        let (ring, mut writer) = sys::ring_in_test(1 << 12);
+        writer.room(0, 4).copy_from_slice(b"ab\xffd");
         let mut text = direct_output::<String>().unwrap()(4u64.to_le_bytes(), 4).unwrap();
         text.copy_from(&ring, 0, 4);
         let error = text.finish().unwrap_err();

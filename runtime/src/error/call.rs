@@ -120,6 +120,11 @@ impl Error {
         Self::new(Kind::InvalidOption(message.into()))
     }
 
+    /// The error of an option that must be greater than zero, and is not.
+    pub(crate) fn zero_option(option: &str) -> Self {
+        Self::invalid_option(format!("`{option}` must be greater than zero, got 0"))
+    }
+
     pub(crate) fn start(message: impl Into<String>) -> Self {
         Self::new(Kind::Start(StartFailure { message: message.into() }))
     }

@@ -39,7 +39,7 @@ impl Options {
         ];
         for (option, is_zero) in zeros {
             if is_zero {
-                return Err(Error::invalid_option(format!("`{option}` must be greater than zero, got 0")));
+                return Err(Error::zero_option(option));
             }
         }
         self.retry.check()?;

@@ -60,7 +60,7 @@ impl<F: WorkerFn> SingleCall<'_, F> {
     /// Sets how long the call may run, from its begin in a worker: more than zero. Default: no limit.
     ///
     /// A call that takes longer fails with [`TimedOut`](crate::TaskErrorKind::TimedOut), and its worker is killed and replaced. The limit
-    /// is never applied too early. It is applied up to 20 ms late, up to 100 ms if it is 10 s or more, and later on a busy machine.
+    /// is applied as [`Map::timeout`](crate::Map::timeout) says: never too early, and at most 100 ms late on a machine that is not busy.
     pub fn timeout(mut self, time: Duration) -> Self {
         self.limits.timeout = Some(time);
         self

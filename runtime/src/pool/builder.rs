@@ -278,7 +278,7 @@ impl Builder {
     pub fn build(self) -> Result<Pool> {
         let pool = Pool::unstarted(self.settings()?)?;
         let shared = pool.unstarted_shared()?;
-        shared.environments.ask(shared.settings.per_worker.each.as_ref(), shared.settings.workers)?;
+        shared.ask_for_environments(shared.settings.workers)?;
         pool.start()?;
         Ok(pool)
     }
@@ -356,10 +356,10 @@ pub(super) fn check_workers(workers: usize) -> Result<()> {
 fn check_retirement(retirement: &Retirement) -> Result<()> {
     let Retirement { tasks_max, memory_max, idle_timeout, age_max } = retirement;
     if *tasks_max == Some(0) {
-        return Err(Error::invalid_option("`max_tasks_per_worker` must be greater than zero, got 0"));
+        return Err(Error::zero_option("max_tasks_per_worker"));
     }
     if *memory_max == Some(0) {
-        return Err(Error::invalid_option("`max_memory_per_worker` must be greater than zero, got 0"));
+        return Err(Error::zero_option("max_memory_per_worker"));
     }
     if memory_max.is_some() && sys::resident_bytes(std::process::id()).is_none() {
         return Err(Error::invalid_option(
@@ -372,7 +372,7 @@ fn check_retirement(retirement: &Retirement) -> Result<()> {
 
 fn greater_than_zero(option: &str, time: Option<Duration>) -> Result<()> {
     match time {
-        Some(Duration::ZERO) => Err(Error::invalid_option(format!("`{option}` must be greater than zero, got 0"))),
+        Some(Duration::ZERO) => Err(Error::zero_option(option)),
         _ => Ok(()),
     }
 }

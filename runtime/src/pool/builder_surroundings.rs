@@ -56,7 +56,8 @@ impl Builder {
     /// Sets variables in the environment of each worker by itself, by its index from 0.
     ///
     /// The function is called for each index on the thread that builds the pool (or makes it larger by [`resize`](crate::Pool::resize)):
-    /// once, unless it fails or several threads call `resize`. A worker that replaces another has its variables. They win over those of [`env`](Self::env).
+    /// once, unless it fails or several threads call `resize`. A worker that replaces another has its variables. They win over those of
+    /// [`env`](Self::env).
     ///
     /// # Errors
     ///

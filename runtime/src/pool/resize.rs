@@ -43,7 +43,7 @@ impl Pool {
         check_workers(workers)?;
         let shared = self.shared()?;
         shared.check_open()?;
-        shared.environments.ask(shared.settings.per_worker.each.as_ref(), workers)?;
+        shared.ask_for_environments(workers)?;
         let mut state = shared.lock();
         state.resize(workers);
         shared.workers.store(workers, Ordering::Relaxed);

@@ -234,6 +234,11 @@ impl PoolShared {
         state.scheduler.open(rules)
     }
 
+    /// Asks the program for the variables of so many workers.
+    pub(super) fn ask_for_environments(&self, workers: usize) -> Result<(), Error> {
+        self.environments.ask(self.settings.per_worker.each.as_ref(), workers)
+    }
+
     /// Whether no call may be opened any more, as an error.
     pub(super) fn check_open(&self) -> Result<(), Error> {
         if self.lock().is_closed() { Err(Error::new(Kind::Closed)) } else { Ok(()) }

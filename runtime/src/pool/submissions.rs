@@ -320,10 +320,7 @@ impl PoolShared {
 impl PoolState {
     /// Takes a task of a call from the scheduler that no worker has begun, with this error.
     fn cancel(&mut self, call: CallId, index: usize, error: &TaskErrorKind) -> Option<CompletedTasks> {
-        let withdrawn = self.scheduler.withdraw(call, index, error).or_else(|| {
-            self.take_back_all(call);
-            self.scheduler.withdraw(call, index, error)
-        });
+        let withdrawn = self.withdraw_task(call, index, error);
         self.dispatch();
         self.interrupt();
         withdrawn
@@ -331,20 +328,29 @@ impl PoolState {
 
     /// The same for a task that a worker may run: that is killed for it, and replaced.
     fn abort(&mut self, call: CallId, index: usize, error: &TaskErrorKind) -> Option<CompletedTasks> {
-        let ended = self.scheduler.withdraw(call, index, error).or_else(|| {
-            self.take_back_all(call);
-            // What a worker has finished before it claimed the task is known now, and stands before it no more.
-            self.scheduler.workers_of(call).to_vec().into_iter().for_each(|slot| self.exchange(slot));
-            self.scheduler.withdraw(call, index, error).or_else(|| self.abort_at_worker(call, index, error))
-        });
+        let ended = self.withdraw_task(call, index, error).or_else(|| self.abort_at_worker(call, index, error));
         // The worker is given nothing more by now: what was taken back goes to others.
         self.dispatch();
         self.interrupt();
         ended
     }
 
+    fn withdraw_task(&mut self, call: CallId, index: usize, error: &TaskErrorKind) -> Option<CompletedTasks> {
+        self.scheduler.withdraw(call, index, error).or_else(|| {
+            self.take_back_all(call);
+            self.scheduler.withdraw(call, index, error)
+        })
+    }
+
     /// Ends a task that a worker holds. None if none does: it has ended by now, and its result is on its way.
     fn abort_at_worker(&mut self, call: CallId, index: usize, error: &TaskErrorKind) -> Option<CompletedTasks> {
+        let (holder, _) = self.scheduler.holder_of(call, index)?;
+        // What the worker has finished before it claimed the task is known now, and stands before it no more. It may also say that it
+        // does not run the task.
+        self.exchange(holder);
+        if let Some(withdrawn) = self.scheduler.withdraw(call, index, error) {
+            return Some(withdrawn);
+        }
         let (slot, place) = self.scheduler.holder_of(call, index)?;
         let worker = self.slots[slot].worker.as_ref()?;
         // Another task would end with a worker that is in service.

@@ -82,11 +82,7 @@ mod tests {
     #[cfg(poolmap_linux)]
     #[cfg_attr(miri, ignore = "a ring is mapped twice")]
     fn bytes_that_come_in_any_parts_are_the_numbers() {
-        use crate::sys::{FromParent, RingWriter, raced_memory};
-
-        let memory = raced_memory(2 << 12).unwrap();
-        let ring = Ring::new(&memory, 0, 2 << 12).unwrap();
-        let mut writer = RingWriter::new(FromParent::in_test(memory), 0, 2 << 12).unwrap();
+        let (ring, mut writer) = crate::sys::ring_in_test(2 << 12);
         let numbers: Vec<u32> = (0..1000u32).map(|number| number.wrapping_mul(0x0101_0101)).collect();
         let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_ne_bytes()).collect();
         for (position, part) in [(0u32, 4000), (7000, 1), (8191, 7), (u32::MAX - 50, 333)] {

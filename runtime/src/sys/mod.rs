@@ -59,6 +59,9 @@ pub(crate) use process::{CAN_TELL_CPU_TIME, ChildProcess, End, cpu_time, residen
 pub(crate) use program::own_program;
 pub(crate) use random::random;
 pub(crate) use refusal::{explained, start_error};
+#[cfg(test)]
+#[cfg(poolmap_linux)]
+pub(crate) use ring::ring_in_test;
 pub(crate) use ring::{Ring, RingWriter};
 pub(crate) use rlimit::{
     CAN_LIMIT_MEMORY, address_space_bytes, check_file_bytes, fail_behind_file_limit, file_bytes_max, limit_memory,

@@ -80,6 +80,15 @@ impl RingWriter {
     }
 }
 
+/// Both ends of a ring of so many bytes.
+#[cfg(test)]
+#[cfg(poolmap_linux)]
+pub(crate) fn ring_in_test(bytes: usize) -> (Ring, RingWriter) {
+    let memory = super::raced_memory(bytes).unwrap();
+    let ring = Ring::new(&memory, 0, bytes).unwrap();
+    (ring, RingWriter::new(FromParent::in_test(memory), 0, bytes).unwrap())
+}
+
 #[cfg(test)]
 #[cfg(poolmap_linux)]
 mod tests {

@@ -103,8 +103,7 @@ impl SurroundingsChanges {
         // Where there are no defaults, those that this process was given are handed on.
         let given = if self.defaults.is_empty() { Vec::new() } else { given_defaults() };
         let is_changed = |name: &OsStr| self.variables.iter().any(|(changed, _)| changed == name);
-        let is_own = |name: &OsStr| !self.defaults.is_empty() && name == DEFAULTS_VARIABLE;
-        let is_left = |(name, _): &(OsString, OsString)| !is_changed(name) && !given.contains(name) && !is_own(name);
+        let is_left = |(name, _): &(OsString, OsString)| !is_changed(name) && !given.contains(name);
         let mut all: Vec<(OsString, OsString)> = own.into_iter().filter(is_left).collect();
         for (place, (name, value)) in self.variables.iter().enumerate() {
             let is_last = !self.variables[place + 1..].iter().any(|(later, _)| later == name);
@@ -143,12 +142,12 @@ impl SurroundingsChanges {
 /// The variable that tells which were set by default, and not by a person, and to what: further processes get others in their place.
 const DEFAULTS_VARIABLE: &str = "_POOLMAP_DEFAULTS";
 
-/// The variables of this process that were set by default, and still have that value.
+/// The variables of this process that were set by default, and still have that value, and the one that tells which.
 fn given_defaults() -> Vec<OsString> {
     let given = std::env::var(DEFAULTS_VARIABLE).unwrap_or_default();
     let is_unchanged = |(name, value): &(&str, &str)| std::env::var_os(name).is_some_and(|now| now == *value);
     let pairs = given.split(',').filter_map(|pair| pair.split_once('='));
-    pairs.filter(is_unchanged).map(|(name, _)| name.into()).collect()
+    pairs.filter(is_unchanged).map(|(name, _)| name).chain([DEFAULTS_VARIABLE]).map(OsString::from).collect()
 }
 
 /// The value of a variable, if this process was given it by default.

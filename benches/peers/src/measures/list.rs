@@ -33,7 +33,7 @@ pub fn run(what: &str) {
     match what {
         "latency" => latency::run(),
         "start" => start::run(),
-        // What it was started for is its start and its end.
+        // Only the time that the process itself takes is measured.
         start::NOTHING => {}
         "cost" => cost::run(),
         "break-even" => break_even::run(),

@@ -34,7 +34,7 @@ pub fn flight() {
     println!("memory flight arguments {}", in_values(arguments));
 }
 
-/// So many values of so many bytes: 1 GiB.
+/// The number of values, and the size of each in bytes: 1 GiB in all.
 pub const FLIGHT_VALUES: usize = 64;
 pub const FLIGHT_BYTES: usize = 16 << 20;
 
@@ -48,7 +48,7 @@ fn length(block: &[u8]) -> usize {
     block.len()
 }
 
-/// What this process has before some work, and at most while it is done, over that.
+/// Returns this process's resident memory before some work, and how far it rises above that during the work.
 fn peak_over_idle(work: impl FnOnce()) -> (f64, f64) {
     let idle = status("self", "VmRSS");
     // proc_pid_clear_refs(5): 5 sets the peak back to what is resident now.

@@ -39,7 +39,7 @@ pub fn run() {
 }
 
 fn median<T>(workers: usize, what: &str, times: usize, start: impl Fn() -> T) {
-    // What is started is ended behind the clock.
+    // The clock is read before the pool or the processes end.
     let once = || {
         let mut started = None;
         let time = timed(|| started = Some(start()));

@@ -10,7 +10,7 @@ use crate::tasks::{self, rounds, timed};
 /// How often each is measured.
 const REPETITIONS: usize = 7;
 const TASKS: usize = 40;
-/// Parallel sections in a task, one behind the other, and the pieces of one, each of so many microseconds.
+/// A task has this many parallel sections, a section this many pieces, and a piece takes this many microseconds.
 const SECTIONS: usize = 100;
 const PIECES: usize = 16;
 const MICROSECONDS: f64 = 5.0;
