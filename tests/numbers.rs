@@ -151,3 +151,31 @@ fn numbers_come_from_any_iterator() {
     assert!(panicked.is_err());
     assert_eq!(pool_map!(in &pool, add, [1], [2]).unwrap(), [3]);
 }
+
+/// Columns that run no code of the program's are written one behind the other, and others row by row, as `zip` pulls them.
+#[poolmap::test]
+fn columns_are_what_zip_would_give_however_they_are_written() {
+    let _guard = common::guard();
+    let pool = common::pool(2);
+    let numbers: Vec<i64> = (0..5000).map(|x| x * x).collect();
+    let expected: Vec<i64> = (0..5000).map(|x| x * x + x).collect();
+    assert_eq!(pool_map!(in &pool, add, numbers.clone(), 0..=4999).unwrap(), expected);
+    assert_eq!(pool_map!(in &pool, add, numbers.iter().cloned(), &(0..5000).collect::<Vec<i64>>()).unwrap(), expected);
+    let ones = pool_map!(in &pool, add, std::iter::repeat(1), std::iter::repeat_n(-1, 5000)).unwrap();
+    assert_eq!(ones, [0; 5000]);
+    for length in [1, 2, 63, 64, 65, 999] {
+        let shorter = pool_map!(in &pool, add, &numbers[..length], 0..5000i64; shortest).unwrap();
+        assert_eq!(shorter, expected[..length]);
+        let sized = pool_map!(in &pool, add, &numbers[..length], 0..length as i64; chunk_size = 7).unwrap();
+        assert_eq!(sized, expected[..length]);
+    }
+    let pulls = std::cell::RefCell::new(Vec::new());
+    let noted = |column: char| {
+        (0..300i64).inspect(move |_| ()).inspect({
+            let pulls = &pulls;
+            move |x| pulls.borrow_mut().push((*x, column))
+        })
+    };
+    pool_map!(in &pool, add, noted('a'), noted('b')).unwrap();
+    assert_eq!(pulls.into_inner(), (0..300).flat_map(|x| [(x, 'a'), (x, 'b')]).collect::<Vec<_>>());
+}

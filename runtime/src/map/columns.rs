@@ -4,10 +4,12 @@
 use std::marker::PhantomData;
 
 use super::broadcast::Repeated;
-use crate::codec::{Encoder, number_bytes};
+use crate::codec::{Encoder, Sink, number_bytes};
 use crate::error::CodecError;
 use crate::functions::{EncodeAs, EncodeOwned, encode_item};
 use crate::shared::Shared;
+use crate::sys;
+use crate::wire::LENGTH_BYTES;
 
 /// A value that can are in the place of an iterator.
 ///
@@ -86,6 +88,17 @@ pub trait Column {
         None
     }
 
+    /// How many of the next arguments are numbers that run no code of the program's as they are pulled: so nothing shows in which
+    /// order the columns are.
+    #[inline(always)]
+    fn plain_left(&self) -> usize {
+        0
+    }
+
+    /// Writes the next of these numbers, one into each `stride` bytes, `at` bytes behind their first.
+    #[inline(always)]
+    fn write_numbers(&mut self, _slots: &mut [u8], _stride: usize, _at: usize) {}
+
     /// How many there are.
     fn length(&self) -> Length;
     /// Pulls the next argument.
@@ -135,6 +148,21 @@ where
         number_bytes::<T>()
     }
 
+    #[inline(always)]
+    fn plain_left(&self) -> usize {
+        if number_bytes::<T>().is_some() { sys::plain_left(&self.iterator) } else { 0 }
+    }
+
+    #[inline(always)]
+    fn write_numbers(&mut self, slots: &mut [u8], stride: usize, at: usize) {
+        let bytes = number_bytes::<T>().expect("the column is of numbers");
+        let mut spill = Vec::new();
+        for (slot, number) in slots.chunks_exact_mut(stride).zip(self.iterator.by_ref()) {
+            let mut encoder = Encoder::new(Sink::new(&mut slot[at..at + bytes], &mut spill), bytes);
+            encode_item::<T, E>(&number, &mut encoder).expect("a number takes its bytes");
+        }
+    }
+
     fn length(&self) -> Length {
         Length::of(&self.iterator)
     }
@@ -164,6 +192,16 @@ pub trait Columns {
     fn row_bytes() -> Option<usize> {
         None
     }
+
+    /// How many of the next rows are numbers that run no code of the program's as they are pulled.
+    #[inline(always)]
+    fn plain_left(&self) -> usize {
+        0
+    }
+
+    /// Writes the next of these rows, one into each `stride` bytes, behind the field of its length.
+    #[inline(always)]
+    fn write_numbers(&mut self, _slots: &mut [u8], _stride: usize) {}
 
     /// Visits each column's length, in order.
     fn lengths(&self, visit: &mut dyn FnMut(Length));
@@ -210,6 +248,11 @@ impl Columns for () {
         Some(0)
     }
 
+    #[inline(always)]
+    fn plain_left(&self) -> usize {
+        usize::MAX
+    }
+
     fn lengths(&self, _visit: &mut dyn FnMut(Length)) {}
 
     #[inline(always)]
@@ -231,6 +274,18 @@ impl<A: Columns, C: Column> Columns for (A, C) {
     #[inline(always)]
     fn row_bytes() -> Option<usize> {
         Some(A::row_bytes()? + C::argument_bytes()?)
+    }
+
+    #[inline(always)]
+    fn plain_left(&self) -> usize {
+        self.0.plain_left().min(self.1.plain_left())
+    }
+
+    #[inline(always)]
+    fn write_numbers(&mut self, slots: &mut [u8], stride: usize) {
+        let before = A::row_bytes().expect("the columns are of numbers");
+        self.0.write_numbers(slots, stride);
+        self.1.write_numbers(slots, stride, LENGTH_BYTES + before);
     }
 
     fn lengths(&self, visit: &mut dyn FnMut(Length)) {

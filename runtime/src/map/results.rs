@@ -11,6 +11,7 @@ use crate::foreign::Panic;
 use crate::functions::{
     NoOutput, WorkerFn, decode_output, deserialize_panicked, take_captured, take_direct, take_outcome,
 };
+use crate::sys;
 use crate::task::{Output, WorkerIdentity};
 use crate::trace;
 use crate::transport::Chunk;
@@ -116,13 +117,14 @@ impl ResultDecoder {
         // The last is left to `next`, which also takes what should not be there.
         let stays = had.saturating_sub(most).max(1);
         let caught = catch_unwind(AssertUnwindSafe(|| {
+            if let Some(bytes) = number_bytes {
+                let run = records.outputs_of(bytes, left.saturating_sub(stays));
+                left -= run.len();
+                run.map(|number| sys::number_from(number).expect("a number has its bytes")).for_each(&mut give);
+            }
             while left > stays {
                 at = records.taken();
-                let output = match number_bytes {
-                    Some(bytes) => records.next_output_of(bytes),
-                    None => records.next_output(),
-                };
-                let Some(output) = output else {
+                let Some(output) = records.next_output() else {
                     break;
                 };
                 let mut decoder = Decoder::new(output);

@@ -5,6 +5,7 @@ use super::columns::{Columns, ColumnsRead, Length};
 use crate::codec::Encoder;
 use crate::error::{CodecError, Error, Kind, LengthMismatch, Place, Result};
 use crate::functions::Registration;
+use crate::wire::LENGTH_BYTES;
 
 /// The rows of a call.
 pub(super) struct Rows<A> {
@@ -114,6 +115,23 @@ impl<A: Columns> Rows<A> {
     #[inline(always)]
     pub(super) fn encode(&mut self, row: A::Row, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
         self.columns.encode(row, encoder)
+    }
+
+    /// Writes the next rows of numbers, one into each `stride` bytes of `slots`, a column at a time. It does nothing and returns `false`
+    /// where a column is not of plain numbers, or has fewer left.
+    #[inline(always)]
+    pub(super) fn write_numbers(&mut self, slots: &mut [u8], stride: usize) -> bool {
+        let count = slots.len() / stride;
+        if self.columns.plain_left() < count {
+            return false;
+        }
+        let length_field = ((stride - LENGTH_BYTES) as u32).to_le_bytes();
+        for slot in slots.chunks_exact_mut(stride) {
+            slot[..LENGTH_BYTES].copy_from_slice(&length_field);
+        }
+        self.columns.write_numbers(slots, stride);
+        self.pulled += count;
+        true
     }
 
     fn compare_known_lengths(&self) -> Result<()> {

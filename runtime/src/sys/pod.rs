@@ -10,8 +10,11 @@
 //!    for longer than the value itself is borrowed.
 
 use std::any::TypeId;
+use std::iter::{Cloned, Copied, Repeat, RepeatN};
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
+use std::ops::{Range, RangeInclusive};
+use std::{slice, vec};
 
 pub(crate) use typeid::of as type_id;
 
@@ -141,6 +144,24 @@ pub(crate) fn write_number<T>(number: &T, bytes: &mut [u8]) -> bool {
     false
 }
 
+/// How many more numbers an iterator has, at least, that counts them or reads them from memory; zero for any other.
+#[inline(always)]
+pub(crate) fn plain_left<I: Iterator>(iterator: &I) -> usize {
+    macro_rules! each {
+        ($($number:ty)*) => {$(
+            each! { @$number: Range<$number>, RangeInclusive<$number>, slice::Iter<'static, $number>,
+                Copied<slice::Iter<'static, $number>>, Cloned<slice::Iter<'static, $number>>, vec::IntoIter<$number>, Repeat<$number>, RepeatN<$number> }
+        )*};
+        (@$number:ty: $($plain:ty),*) => {
+            if $(type_id::<I>() == const { TypeId::of::<$plain>() })||* {
+                return iterator.size_hint().0;
+            }
+        };
+    }
+    for_each_plain!(each);
+    0
+}
+
 /// The proof that `A` and `B` are one type.
 pub(crate) struct Same<A: ?Sized, B: ?Sized>(PhantomData<(*const A, *const B)>);
 
@@ -222,6 +243,23 @@ mod tests {
         assert!(!write_number(&'a', &mut bytes[..4]));
         assert!(write_number(&7u8, &mut bytes[..1]));
         assert_eq!(bytes[0], 7);
+    }
+
+    #[test]
+    fn an_iterator_is_plain_if_it_runs_no_code_of_the_program() {
+        let numbers = [1u16, 2, 3];
+        assert_eq!(plain_left(&(0..5i64)), 5);
+        assert_eq!(plain_left(&(0..=5u128)), 6);
+        assert_eq!(plain_left(&numbers.iter()), 3);
+        assert_eq!(plain_left(&numbers.iter().copied()), 3);
+        assert_eq!(plain_left(&numbers.iter().cloned()), 3);
+        assert_eq!(plain_left(&vec![1u16, 2, 3].into_iter()), 3);
+        assert_eq!(plain_left(&std::iter::repeat(1u8)), usize::MAX);
+        assert_eq!(plain_left(&std::iter::repeat_n(1u8, 3)), 3);
+        assert_eq!(plain_left(&numbers.iter().map(|number| number + 1)), 0);
+        assert_eq!(plain_left(&(0..5i64).inspect(|_| ())), 0);
+        assert_eq!(plain_left(&('a'..'c')), 0);
+        assert_eq!(plain_left(&["a"].iter()), 0);
     }
 
     #[test]

@@ -161,13 +161,16 @@ impl Records {
         Some(output)
     }
 
-    /// Takes the next result, if it is an output in one piece, and has so many bytes.
+    /// Takes the next results, `most` at most, up to one that is not an output in one piece of so many bytes.
     #[inline(always)]
-    pub(crate) fn next_output_of(&mut self, bytes: usize) -> Option<&[u8]> {
-        let record = self.bytes.get(self.at..)?.get(..HEAD_BYTES + bytes)?;
-        let output = record.strip_prefix(&head(Status::Output, bytes))?;
-        self.at += record.len();
-        Some(output)
+    pub(crate) fn outputs_of(&mut self, bytes: usize, most: usize) -> impl ExactSizeIterator<Item = &[u8]> {
+        let rest = &self.bytes[self.at..];
+        let head = head(Status::Output, bytes);
+        let records = rest.chunks_exact(HEAD_BYTES + bytes).take(most);
+        let count = records.take_while(|record| record[..HEAD_BYTES] == head).count();
+        let run = &rest[..count * (HEAD_BYTES + bytes)];
+        self.at += run.len();
+        run.chunks_exact(HEAD_BYTES + bytes).map(|record| &record[HEAD_BYTES..])
     }
 
     /// Takes the next result.
@@ -319,6 +322,23 @@ mod tests {
         assert_eq!(records.next(), Ok((Status::Failure, &b"two!"[..])));
         assert_eq!(records.next(), Ok((Status::Panic, &b""[..])));
         assert!(records.next().is_err());
+    }
+
+    #[test]
+    fn a_run_of_outputs_of_one_size_ends_before_any_other_result() {
+        let mut bytes = Vec::new();
+        for status in [Status::Output, Status::Output, Status::Output, Status::Failure, Status::Output] {
+            bytes.extend(head(status, 2));
+            bytes.extend([bytes.len() as u8, 0]);
+        }
+        let mut records = Records::new(bytes);
+        let run = |records: &mut Records, most| records.outputs_of(2, most).map(|output| output[0]).collect::<Vec<_>>();
+        assert_eq!(run(&mut records, 2), [4, 10]);
+        assert_eq!(records.outputs_of(1, 9).len(), 0);
+        assert_eq!(run(&mut records, 9), [16]);
+        assert_eq!(records.next(), Ok((Status::Failure, &[22, 0][..])));
+        assert_eq!(run(&mut records, 9), [28]);
+        assert_eq!(records.bytes_left(), 0);
     }
 
     #[test]

@@ -289,7 +289,11 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
                 return None;
             }
             let mut ended = None;
-            for slot in free[..most * stride].chunks_exact_mut(stride) {
+            let slots = &mut free[..most * stride];
+            let at_once = if self.rows.write_numbers(slots, stride) { most } else { 0 };
+            (count, end) = (count + at_once as u32, end + at_once * stride);
+            *written = (count, end);
+            for slot in slots.chunks_exact_mut(stride).skip(at_once) {
                 let Some(row) = self.next_row(limits) else {
                     ended = Some(NextAction::Stop);
                     break;
