@@ -64,6 +64,8 @@ pub fn enter_test(path: &'static str) {
 }
 
 fn enter(entry: EntryPoint) {
+    // The first thread of a test program waits for that of its test.
+    let waiting_threads = usize::from(matches!(entry, EntryPoint::Test(_)));
     child::set_entry(entry, init as fn() as usize);
     let Some(marker) = sys::take_variable(child::MARKER) else {
         return;
@@ -73,6 +75,6 @@ fn enter(entry: EntryPoint) {
         if let Some(umask) = umask {
             sys::set_umask(umask);
         }
-        worker::run(parent, role, folder, process::wait_for_children);
+        worker::run(parent, role, folder, waiting_threads, process::wait_for_children);
     }
 }

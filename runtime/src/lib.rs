@@ -46,6 +46,7 @@
 //! | one call, now or later | [`Pool::apply`], [`Pool::submit`], [`TaskHandle`], [`wait_any()`], [`as_completed()`] |
 //! | one call with a limit | [`Pool::call`], [`SingleCall`]; [`abort_on_drop`](TaskHandle::abort_on_drop) for a future that is given up |
 //! | an environment, a GPU, CPUs for each worker | [`Builder::env`], [`Builder::env_for_each`], [`Builder::affinity`], [`Affinity`] |
+//! | workers that start at once with a large model | [`Builder::start_method`], [`StartMethod`], [`Builder::preload`] |
 //! | one call in a process of its own | [`Process`], [`ProcessHandle`], [`active_children()`] |
 //! | large values without copies | [`shared()`], [`SharedSlice`], [`SharedSliceMut`] |
 //! | synchronization between processes | [`channel()`], [`Mutex`], [`Semaphore`], [`Event`], [`Barrier`], [`Counter`] |
@@ -299,7 +300,7 @@ pub use map::{
     AsCompleted, Captured, Collect, Map, OnError, PoolIter, PoolIterUnordered, Replace, SingleCall, Stop, TaskHandle,
     as_completed, wait_any, wait_any_timeout,
 };
-pub use pool::{Affinity, Builder, Pool, Stats, cpu_count, global_pool, shutdown_global};
+pub use pool::{Affinity, Builder, Pool, StartMethod, Stats, cpu_count, global_pool, shutdown_global};
 pub use process::{Process, ProcessHandle, ProcessInfo, active_children};
 pub use shared::{Number, Shared, SharedChunks, SharedChunksMut, SharedPart, SharedSlice, SharedSliceMut, shared};
 pub use sync::{

@@ -89,6 +89,8 @@ pub(crate) enum Role {
     Daemon,
     /// It runs one call, and outlives its parent.
     Plain,
+    /// It makes the workers of a pool, as copies of itself.
+    Server,
 }
 
 impl Role {

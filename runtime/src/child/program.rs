@@ -37,7 +37,7 @@ impl Marker {
         let mut words = text.split(' ');
         let (parent, depth) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
         let word = words.next()?;
-        let role = [Role::Worker, Role::Daemon, Role::Plain].into_iter().find(|role| role_word(*role) == word)?;
+        let role = ROLES.into_iter().find(|role| role_word(*role) == word)?;
         let (mut folder, mut umask) = (Folder::Inherited, None);
         for word in words {
             match word.strip_prefix(UMASK_WORD) {
@@ -60,11 +60,14 @@ impl fmt::Display for Marker {
     }
 }
 
+const ROLES: [Role; 4] = [Role::Worker, Role::Daemon, Role::Plain, Role::Server];
+
 fn role_word(role: Role) -> &'static str {
     match role {
         Role::Worker => "worker",
         Role::Daemon => "daemon",
         Role::Plain => "plain",
+        Role::Server => "server",
     }
 }
 
@@ -153,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_marker_comes_back_as_it_went_and_others_are_none() {
-        for role in [Role::Worker, Role::Daemon, Role::Plain] {
+        for role in ROLES {
             for folder in [Folder::Inherited, Folder::Given] {
                 for umask in [None, Some(0), Some(0o27)] {
                     let marker = Marker { parent: 7, depth: 2, role, folder, umask };

@@ -51,6 +51,8 @@ pub(crate) enum StartError {
     Null(io::Error),
     Program(&'static CString, io::Error),
     NoProgram(&'static str),
+    /// The fork server could not make it.
+    Copy(io::Error),
 }
 
 impl From<io::Error> for StartError {
@@ -71,6 +73,7 @@ impl fmt::Display for StartError {
                 write!(f, "could not run {}: {}", path.to_string_lossy(), sys::explained(error))
             }
             Self::NoProgram(why) => f.write_str(why),
+            Self::Copy(error) => write!(f, "the fork server could not make it: {}", sys::explained(error)),
         }
     }
 }
@@ -85,6 +88,18 @@ pub(crate) fn start(
     arena: Option<&Arena>,
     particulars: &Particulars,
 ) -> std::result::Result<(ChildProcess, ParentChannel), StartError> {
+    let (channel, worker_end) = greeted(entry, start, arena, particulars)?;
+    let process = spawn(entry, start, surroundings, particulars, worker_end)?;
+    Ok((process, channel))
+}
+
+/// Makes the channel to a process that is to be started, and greets it there; returns its end, too.
+pub(super) fn greeted(
+    entry: &EntryPoint,
+    start: &Start,
+    arena: Option<&Arena>,
+    particulars: &Particulars,
+) -> std::result::Result<(ParentChannel, OwnedFd), StartError> {
     let greeting = Greeting::new(functions::fingerprint());
     let (mut channel, worker_end, memory) = ParentChannel::new(arena, greeting, start.frame_bytes_max)?;
     let welcome = Welcome {
@@ -100,11 +115,9 @@ pub(crate) fn start(
         name: particulars.name.clone(),
     };
     let stdout = matches!(entry, EntryPoint::Test(_)).then(sys::stdout);
+    // Its memory is sent, and let go of here: each descriptor counts where they are few.
     channel.greet(welcome, arena, memory.as_ref(), stdout, Files::new(start.output)?)?;
-    // It was sent, and each descriptor counts where they are few.
-    drop(memory);
-    let process = spawn(entry, start, surroundings, particulars, worker_end)?;
-    Ok((process, channel))
+    Ok((channel, worker_end))
 }
 
 /// Starts this program again, with its end of the channel.
@@ -124,10 +137,8 @@ fn spawn(
         folder,
         umask: surroundings.umask(),
     };
-    // std holds a lock while it makes a backtrace, and waits for it again where there is no memory for that.
-    let backtrace = start.memory_limit.and_then(|_| sys::assignment("RUST_BACKTRACE", "0"));
     let marker = sys::assignment(MARKER, marker.to_string());
-    let variables: Vec<CString> = particulars.variables.iter().cloned().chain(marker).chain(backtrace).collect();
+    let variables: Vec<CString> = variables(start, particulars).chain(marker).collect();
     let (arguments, stdout) = arguments(entry);
     let spawn = Spawn {
         program,
@@ -141,6 +152,13 @@ fn spawn(
         cpus: &particulars.cpus,
     };
     ChildProcess::spawn(spawn).map_err(|error| StartError::Program(program, error))
+}
+
+/// The variables of a process beside those of its surroundings.
+pub(super) fn variables(start: &Start, particulars: &Particulars) -> impl Iterator<Item = CString> {
+    // std holds a lock while it makes a backtrace, and waits for it again where there is no memory for that.
+    let backtrace = start.memory_limit.and_then(|_| sys::assignment("RUST_BACKTRACE", "0"));
+    particulars.variables.iter().cloned().chain(backtrace)
 }
 
 /// Returns the arguments of the new process, its name first, and where its standard output goes.

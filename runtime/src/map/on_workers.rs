@@ -81,6 +81,60 @@ impl Builder {
         self
     }
 
+    /// Sets a call that the fork server runs before it makes the first worker: to load what all workers read.
+    ///
+    /// It needs [`StartMethod::ForkServer`](crate::StartMethod::ForkServer). The call runs once; each worker has what it left in statics,
+    /// in memory that workers share until they write to it. The output is dropped. The arguments may take 64 MiB. The call runs on the
+    /// server's first thread, whose stack size is the system's (8 MiB as a rule), and may start threads if it joins them.
+    /// [`preload_timeout`](Self::preload_timeout) limits its time. [`build`](Self::build) does not wait for it; [`Pool::ready`] and the
+    /// first call do.
+    ///
+    /// # Worker death
+    ///
+    /// If the call fails, panics, kills the server, takes too long or leaves a thread behind, the calls that wait for workers fail, and so
+    /// does [`Pool::ready`], with the cause ([`Error::is_start_failure`]). The next call of the pool tries again. If the server dies later,
+    /// another runs the call again before it makes workers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::OnceLock;
+    ///
+    /// use poolmap::{Pool, StartMethod, pool_map, worker};
+    ///
+    /// static SQUARES: OnceLock<Vec<u64>> = OnceLock::new();
+    ///
+    /// #[worker]
+    /// fn load(count: u64) {
+    ///     SQUARES.set((0..count).map(|x| x * x).collect()).expect("it is loaded once");
+    /// }
+    ///
+    /// #[worker]
+    /// fn square(x: usize) -> u64 {
+    ///     SQUARES.get().expect("it was loaded before")[x]
+    /// }
+    ///
+    /// poolmap::init();
+    /// # if cfg!(target_os = "linux") && option_env!("POOLMAP_PORTABLE").is_none() {
+    /// let builder = Pool::builder().workers(2).start_method(StartMethod::ForkServer);
+    /// let pool = builder.preload(load { count: 1000 }).build()?;
+    /// assert_eq!(pool_map!(in &pool, square, [3, 30])?, [9, 900]);
+    /// # }
+    /// # Ok::<(), poolmap::Error>(())
+    /// ```
+    pub fn preload<F: WorkerFn>(mut self, call: F) -> Self {
+        self.preload.call = self.hook("preload", &call);
+        self
+    }
+
+    /// Sets how long the call of [`preload`](Self::preload) may run: more than zero. Default: 10 minutes.
+    ///
+    /// A fork server that takes longer is killed, and the calls that wait for workers fail ([`Error::is_start_failure`]).
+    pub fn preload_timeout(mut self, time: Duration) -> Self {
+        self.preload.timeout = time;
+        self
+    }
+
     /// Sets a call that each worker runs after its last task, when the worker ends in good order.
     ///
     /// That is when the pool is joined ([`Pool::join`]) or made smaller, or when the worker reaches a limit such as

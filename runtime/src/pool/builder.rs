@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::handle::{Pool, cpu_count};
 use super::recycling::Retirement;
-use super::rules::{LifecycleCall, Settings, Transport};
+use super::rules::{LifecycleCall, Preload, Settings, StartMethod, Transport};
 use super::surroundings::SurroundingsOptions;
 use crate::child::{self, Start};
 use crate::error::{Error, Result};
@@ -58,6 +58,8 @@ pub struct Builder {
     memory_limit: Option<u64>,
     pub(crate) initializer: LifecycleCall,
     pub(crate) finalizer: LifecycleCall,
+    start_method: Option<StartMethod>,
+    pub(crate) preload: Preload,
     /// The first mistake that a method could not report.
     pub(crate) mistake: Option<String>,
     output: Output,
@@ -75,6 +77,8 @@ impl Builder {
             memory_limit: None,
             initializer: LifecycleCall::default(),
             finalizer: LifecycleCall::default(),
+            start_method: None,
+            preload: Preload::default(),
             mistake: None,
             output: Output::Inherited,
             surroundings: SurroundingsOptions::default(),
@@ -132,6 +136,60 @@ impl Builder {
     /// Range: 64 KiB to 1 TiB (1 GiB on 32-bit systems). Default: 8 MiB.
     pub fn stack_bytes(mut self, bytes: usize) -> Self {
         self.stack_bytes = bytes;
+        self
+    }
+
+    /// Sets how the processes of workers are made. Default: [`StartMethod::Spawn`].
+    ///
+    /// With [`StartMethod::ForkServer`] the pool has one more process, the fork server: this program, executed up to
+    /// [`init`](crate::init). It runs the call of [`preload`](Self::preload) and makes each worker as a copy of itself, so a worker is
+    /// ready in a fraction of the time. Use it for workers that end after few tasks
+    /// ([`max_tasks_per_worker`](Self::max_tasks_per_worker)), for large models that all workers read, and for many workers.
+    ///
+    /// The environment variable `POOLMAP_START_METHOD` (`spawn` or `fork_server`) selects the method of pools that set none.
+    ///
+    /// - The server has one thread. A program that starts threads before `init` cannot use it: the calls that wait for workers fail, and
+    ///   the error names the threads.
+    /// - A worker has the server's statics, open files and environment. Thread-locals of tasks are new, as are the keys of `HashMap`s.
+    ///   Handlers of `pthread_atfork` do not run; glibc's thread of a copy has its own number.
+    /// - The parent of a worker is this process, as with `Spawn`: it reaps the workers, and they end with it.
+    /// - [`memory_limit`](Self::memory_limit) and [`max_memory_per_worker`](Self::max_memory_per_worker) do not count what the server
+    ///   holds.
+    /// - A [`Mutex`](crate::Mutex), a channel or another handle of that kind that the server keeps is an error in its workers.
+    ///
+    /// # Worker death
+    ///
+    /// A worker that dies costs what it costs with `Spawn`. If the server dies, its workers run on, and the next worker waits for another
+    /// server, which preloads again.
+    ///
+    /// # Errors
+    ///
+    /// [`build`](Self::build) returns an error if the platform is not Linux.
+    ///
+    /// # Examples
+    ///
+    /// A process for each task:
+    ///
+    /// ```
+    /// use poolmap::{Pool, StartMethod, pool_map, worker};
+    ///
+    /// #[worker]
+    /// fn pid(_task: u32) -> u32 {
+    ///     std::process::id()
+    /// }
+    ///
+    /// poolmap::init();
+    /// # if cfg!(target_os = "linux") && option_env!("POOLMAP_PORTABLE").is_none() {
+    /// let pool = Pool::builder().workers(2).start_method(StartMethod::ForkServer).max_tasks_per_worker(1).build()?;
+    /// let mut pids = pool_map!(in &pool, pid, 0..20)?;
+    /// pids.sort();
+    /// pids.dedup();
+    /// assert_eq!(pids.len(), 20);
+    /// # }
+    /// # Ok::<(), poolmap::Error>(())
+    /// ```
+    pub fn start_method(mut self, method: StartMethod) -> Self {
+        self.start_method = Some(method);
         self
     }
 
@@ -309,6 +367,8 @@ impl Builder {
         for (option, call) in [("initializer_timeout", &self.initializer), ("finalizer_timeout", &self.finalizer)] {
             greater_than_zero(option, call.timeout)?;
         }
+        let start_method = self.start_method.map_or_else(start_method_from_environment, Ok)?;
+        check_start_method(start_method, &self.preload)?;
         if let Some(bytes) = self.memory_limit {
             check_memory_limit(bytes, self.stack_bytes)?;
         }
@@ -331,6 +391,8 @@ impl Builder {
             entry: entry.clone(),
             initializer: self.initializer,
             finalizer: self.finalizer,
+            start_method,
+            preload: self.preload,
         })
     }
 }
@@ -345,6 +407,20 @@ fn transport_from_environment() -> Result<Transport> {
         Some(value) if value == "memory" => Ok(Transport::SharedMemory),
         Some(value) => Err(Error::invalid_option(format!(
             "the environment variable {TRANSPORT_VARIABLE} must be \"memory\" (the default) or \"socket\", got {value:?}",
+        ))),
+    }
+}
+
+/// Says how the processes of workers are made where the program does not.
+const START_METHOD_VARIABLE: &str = "POOLMAP_START_METHOD";
+
+fn start_method_from_environment() -> Result<StartMethod> {
+    match sys::variable(START_METHOD_VARIABLE) {
+        None => Ok(StartMethod::Spawn),
+        Some(value) if value == "spawn" => Ok(StartMethod::Spawn),
+        Some(value) if value == "fork_server" => Ok(StartMethod::ForkServer),
+        Some(value) => Err(Error::invalid_option(format!(
+            "the environment variable {START_METHOD_VARIABLE} must be \"spawn\" (the default) or \"fork_server\", got {value:?}",
         ))),
     }
 }
@@ -368,6 +444,19 @@ fn check_retirement(retirement: &Retirement) -> Result<()> {
     }
     greater_than_zero("idle_timeout", *idle_timeout)?;
     greater_than_zero("max_age_per_worker", *age_max)
+}
+
+fn check_start_method(method: StartMethod, preload: &Preload) -> Result<()> {
+    greater_than_zero("preload_timeout", Some(preload.timeout))?;
+    match method {
+        StartMethod::ForkServer if !sys::CAN_COPY_BESIDE => Err(Error::invalid_option(
+            "`start_method` must be `StartMethod::Spawn` on this platform: a fork server needs Linux",
+        )),
+        StartMethod::Spawn if preload.call.is_some() => Err(Error::invalid_option(
+            "`preload` needs `start_method(StartMethod::ForkServer)`: without a fork server, use `initializer`",
+        )),
+        StartMethod::Spawn | StartMethod::ForkServer => Ok(()),
+    }
 }
 
 fn greater_than_zero(option: &str, time: Option<Duration>) -> Result<()> {

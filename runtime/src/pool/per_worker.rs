@@ -75,6 +75,11 @@ pub(crate) struct PerWorker {
 }
 
 impl PerWorker {
+    /// The name that the fork server is shown by.
+    pub(super) fn server_name(&self) -> Option<String> {
+        self.name.as_ref().map(|name| format!("{name} server"))
+    }
+
     /// What the worker with an index is started with, in a pool that was built with so many.
     pub(super) fn of(&self, index: usize, workers: usize, environments: &Environments) -> Particulars {
         let cpus = self.affinity.map(|affinity| affinity.share(&self.allowed_cpus, workers, index));

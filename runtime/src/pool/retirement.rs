@@ -31,7 +31,8 @@ impl PoolState {
             self.measured = now;
             for slot in self.in_service() {
                 let pid = self.slots[slot].worker.as_ref().map(|worker| worker.process.pid());
-                if self.retirement.is_too_large(pid.and_then(sys::resident_bytes)) {
+                let resident = pid.and_then(sys::resident_bytes);
+                if self.retirement.is_too_large(resident.map(|bytes| bytes.saturating_sub(self.inherited_bytes))) {
                     self.let_finish(slot);
                 }
             }

@@ -32,7 +32,7 @@ use crate::sys::{self, ForkMark};
 use crate::task::{Output, WorkerIdentity};
 use crate::trace::{Log, TraceEvent};
 use crate::transport::CompletedTasks;
-use crate::transport::{Arena, ChannelError};
+use crate::transport::{Arena, ChannelError, Chunk};
 
 /// A pool, as its threads share it.
 pub(crate) struct PoolShared {
@@ -41,6 +41,8 @@ pub(crate) struct PoolShared {
     state: AwaitedLock<PoolState>,
     pub(super) arena: Arc<Arena>,
     pub(super) settings: Settings,
+    /// The call that a fork server runs first, and the name of its function.
+    pub(super) preload: Option<(Chunk, &'static str)>,
     /// The results of the finalizers, until they are taken.
     pub(super) finalized: Arc<Lock<Vec<CompletedTasks>>>,
     /// The number of workers, as it is read without the lock.
@@ -105,6 +107,10 @@ pub(super) struct PoolState {
     pub(super) phase: Phase,
     /// The pool takes no more calls, and goes on with those it has.
     pub(super) refuses_calls: bool,
+    /// No worker can be started before the fork server has got on.
+    pub(super) waits_for_server: bool,
+    /// The resident memory that a worker has from the fork server.
+    pub(super) inherited_bytes: u64,
     /// How the starts of its workers have gone.
     pub(super) starts: StartPolicy,
     /// The result of the first round of starts, once it is over.
@@ -144,6 +150,12 @@ impl PoolShared {
             chunk.map(|chunk| chunk.map(|chunk| chunk.ruled(hook.rules())))
         };
         let hooks = (hook(&settings.initializer)?, hook(&settings.finalizer)?);
+        let preload = settings
+            .preload
+            .call
+            .as_ref()
+            .map(|call| single_chunk(&arena, call.clone(), 0).map(|chunk| (chunk, call.function.path())));
+        let preload = preload.transpose()?;
         let mut scheduler = Scheduler::new(settings.workers, revocation, settings.retirement.tasks_max);
         scheduler.set_hooks(hooks.0, hooks.1);
         let finalized = Arc::default();
@@ -155,6 +167,8 @@ impl PoolShared {
                     slots,
                     phase: Phase::Unstarted,
                     refuses_calls: false,
+                    waits_for_server: false,
+                    inherited_bytes: 0,
                     starts: StartPolicy::default(),
                     first_round: None,
                     turn: Turn::default(),
@@ -176,6 +190,7 @@ impl PoolShared {
             finalized,
             workers: AtomicUsize::new(settings.workers),
             environments: Environments::default(),
+            preload,
             settings,
             submissions: Submissions::new(),
         }))
@@ -420,6 +435,15 @@ impl PoolState {
     /// Whether no call may be opened any more.
     pub(super) fn is_closed(&self) -> bool {
         self.refuses_calls || matches!(self.phase, Phase::Closing | Phase::Closed)
+    }
+
+    /// The process ids of all that are not reaped.
+    pub(super) fn pids(&self) -> impl Iterator<Item = u32> {
+        let of_slot = |slot: &WorkerSlot| {
+            let worker = slot.worker.as_ref().map(|worker| worker.process.pid());
+            worker.into_iter().chain(slot.unkillable.as_ref().map(|unkillable| unkillable.process.pid()))
+        };
+        self.slots.iter().flat_map(of_slot)
     }
 
     /// The processes that there are, with their slots.

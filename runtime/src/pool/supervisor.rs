@@ -8,13 +8,14 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::launcher::Launcher;
 use super::lifecycle_results::initializer_failure;
 use super::scheduler::{CallFailure, Slot};
 use super::starts::KILLED_INITIALIZER;
 use super::state::{Phase, PoolShared, PoolState};
 use super::turn::Wakes;
 use super::worker_slot::{Cause, Life, ResultClock, WorkerProcess, WorkerSlot};
-use crate::child::{self, StartOutcome, Verdict};
+use crate::child::{StartOutcome, Verdict};
 use crate::error::StartFailure;
 use crate::failpoints::{self, Point};
 use crate::output::PendingOutput;
@@ -52,12 +53,15 @@ pub(super) fn run(shared: &PoolShared, surroundings: &Surroundings) {
     trace::pool_started(shared.workers());
     shared.leave_copy();
     let mut closing_since = None;
+    let mut launcher = Launcher::new(shared.settings.start_method);
     loop {
-        start_vacant(shared, surroundings);
+        launcher.attend(shared);
+        start_vacant(shared, surroundings, &mut launcher);
         let (watched, timeout) = {
             let state = shared.lock();
             let closing = state.phase == Phase::Closing;
-            if (closing || state.phase == Phase::Finishing) && state.processes().next().is_none() {
+            let is_ending = closing || state.phase == Phase::Finishing;
+            if is_ending && state.processes().next().is_none() && launcher.is_gone() {
                 return;
             }
             if closing {
@@ -68,7 +72,7 @@ pub(super) fn run(shared: &PoolShared, surroundings: &Surroundings) {
             }
             state.watched()
         };
-        let seen = wait_for(shared, &watched, timeout);
+        let seen = wait_for(shared, &watched, &launcher, timeout);
         failpoints::reached(Point::ParentAttending);
         let mut state = shared.lock();
         state.supervise_once(&seen, shared.settings.startup_timeout);
@@ -83,7 +87,7 @@ pub(super) fn run(shared: &PoolShared, surroundings: &Surroundings) {
 
 /// Starts a process for each empty slot whose time has come, as far as it gets in its time: a start takes the system about a
 /// millisecond, and there may be thousands. The first failure of the pool's first round ends the round.
-fn start_vacant(shared: &PoolShared, surroundings: &Surroundings) {
+fn start_vacant(shared: &PoolShared, surroundings: &Surroundings, launcher: &mut Launcher) {
     let mut first_failure = None;
     let began = Instant::now();
     loop {
@@ -102,12 +106,10 @@ fn start_vacant(shared: &PoolShared, surroundings: &Surroundings) {
             return;
         }
         drop(state);
-        let settings = &shared.settings;
-        let particulars = settings.per_worker.of(slot, settings.workers, &shared.environments);
-        let started = child::start(&settings.entry, &settings.start, surroundings, Some(&shared.arena), &particulars);
+        let launched = launcher.start(shared, surroundings, slot);
         let mut state = shared.lock();
-        match started {
-            Ok((process, channel)) => {
+        match launched {
+            Ok(Some((process, channel))) => {
                 state.started += 1;
                 let pid = process.pid();
                 let replaces = state.slots[slot].pid_before.replace(pid);
@@ -115,7 +117,7 @@ fn start_vacant(shared: &PoolShared, surroundings: &Surroundings) {
                 state.slots[slot].worker = Some(WorkerProcess {
                     process,
                     channel,
-                    life: Life::Starting { deadline: Instant::now() + settings.startup_timeout },
+                    life: Life::Starting { deadline: Instant::now() + shared.settings.startup_timeout },
                     result_clock: ResultClock { any: false, last: Instant::now() },
                     started: Instant::now(),
                     given: Instant::now(),
@@ -125,6 +127,15 @@ fn start_vacant(shared: &PoolShared, surroundings: &Surroundings) {
                 if slot >= state.size {
                     state.begin_ending(slot, Cause::Retired);
                 }
+            }
+            Ok(None) => {
+                state.waits_for_server = true;
+                // The system has made the process that makes the others.
+                if state.first_round.is_none() {
+                    state.first_round = Some(Ok(()));
+                    state.turn.concerns(Wakes::WAITERS);
+                }
+                return;
             }
             Err(error) => {
                 let message = format!("worker {slot} of {} could not be started: {error}", shared.workers());
@@ -180,8 +191,16 @@ enum Seen {
 }
 
 /// Waits, and returns what has happened, and for whom.
-fn wait_for(shared: &PoolShared, watched: &[WatchedWorker], timeout: Option<Duration>) -> Vec<(Slot, Seen)> {
-    let mut watches: Vec<Watch<'_>> = watched.iter().map(WatchedWorker::watch).collect();
+fn wait_for(
+    shared: &PoolShared,
+    watched: &[WatchedWorker],
+    launcher: &Launcher,
+    timeout: Option<Duration>,
+) -> Vec<(Slot, Seen)> {
+    let now = Instant::now();
+    let until_look = launcher.next_look(now).map(|until| until.saturating_duration_since(now));
+    let timeout = timeout.into_iter().chain(until_look).min();
+    let mut watches: Vec<Watch<'_>> = watched.iter().map(WatchedWorker::watch).chain(launcher.watches()).collect();
     let wake_up = shared.wakers().for_supervisor();
     watches.push(wake_up.watch());
     if sys::poll(&mut watches, timeout).is_err() {
@@ -199,7 +218,7 @@ fn wait_for(shared: &PoolShared, watched: &[WatchedWorker], timeout: Option<Dura
 impl PoolState {
     /// An empty slot whose process may be started now.
     fn vacant(&self, now: Instant) -> Option<Slot> {
-        if !self.starts.may_start() || self.phase != Phase::Running {
+        if !self.starts.may_start() || self.phase != Phase::Running || self.waits_for_server {
             return None;
         }
         let slots = self.slots.iter().take(self.size);
@@ -229,6 +248,7 @@ impl PoolState {
                     && self.starts.may_start()
                     && !worker_slot.is_dormant
                     && self.phase == Phase::Running
+                    && !self.waits_for_server
                 {
                     until(worker_slot.not_before);
                 }

@@ -158,6 +158,7 @@ fn apply(
         ChannelEvent::Results(taken) => result_clock.on_results(slot, scheduler, taken),
         ChannelEvent::Returned => Ok(scheduler.returned(slot)?),
         ChannelEvent::Decoded => Err(Violation::new("it told of arguments that nobody asked for").into()),
+        ChannelEvent::Preloaded(_) | ChannelEvent::Copied(_) => Err(Violation::new("it spoke as a fork server").into()),
     }
 }
 

@@ -423,6 +423,9 @@ fn apply(
         ChannelEvent::Results(taken) => *result = Some(if is_wanted { taken.records } else { Records::default() }),
         ChannelEvent::Decoded => *has_decoded = true,
         ChannelEvent::Returned => return Err(Violation::new("it gave back what it was not asked for").into()),
+        ChannelEvent::Preloaded(_) | ChannelEvent::Copied(_) => {
+            return Err(Violation::new("it spoke as a fork server").into());
+        }
     }
     Ok(())
 }

@@ -24,7 +24,8 @@ use nix::errno::Errno;
 use nix::libc::{self, c_int, c_void};
 
 use super::memory::Words;
-use super::{backtrace, rlimit, stack};
+use super::rlimit::MemoryLimit;
+use super::{backtrace, stack};
 
 /// The record of the signal that ended a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,8 +155,8 @@ impl CrashSlot {
 pub(crate) struct TaskLimits {
     /// The stack of the thread that runs them.
     pub(crate) stack_bytes: u64,
-    /// The bytes that the worker may allocate, where they are limited.
-    pub(crate) memory_bytes: Option<u64>,
+    /// The memory that the worker may take, where it is limited.
+    pub(crate) memory: Option<MemoryLimit>,
 }
 
 /// SIGABRT is the last.
@@ -359,13 +360,13 @@ impl Post {
 
     #[expect(clippy::unnecessary_wraps, reason = "it is what its callers return")]
     fn out_of_memory(&self) -> Option<Reason> {
-        Some(self.limits.memory_bytes.map_or(Reason::AllocationFailed, Reason::MemoryLimit))
+        Some(self.limits.memory.map_or(Reason::AllocationFailed, |limit| Reason::MemoryLimit(limit.bytes)))
     }
 
     /// Whether what the thread asked the system for last was refused for want of memory, and the worker has come to its limit.
     /// It is what is left to see of an allocation in C.
     fn is_out_of_memory(&self, errno: c_int) -> bool {
-        errno == libc::ENOMEM && self.limits.memory_bytes.is_some_and(rlimit::is_near)
+        errno == libc::ENOMEM && self.limits.memory.is_some_and(MemoryLimit::is_near)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Every system call and every unsafe block, behind safe functions that cannot be misused; the only owner of nix.
 
 mod backtrace;
+mod beside;
 mod crash;
 mod environment;
 mod fences;
@@ -40,6 +41,7 @@ mod view;
 mod waker;
 mod worker_setup;
 
+pub(crate) use beside::{Beside, CAN_COPY_BESIDE, CopySetup, NoMoreThreads, become_copied_worker, copy_beside};
 pub(crate) use crash::{
     CRASH_WORDS, Crash, CrashSlot, Reason, TaskLimits, install_crash_handlers, watch_crashes, watch_crashes_again,
 };
@@ -67,6 +69,7 @@ pub(crate) use ring::ring_in_test;
 pub(crate) use ring::{Ring, RingWriter};
 pub(crate) use rlimit::{
     CAN_LIMIT_MEMORY, address_space_bytes, check_file_bytes, fail_behind_file_limit, file_bytes_max, limit_memory,
+    taken_bytes,
 };
 pub(crate) use seals::{CAN_SEAL, is_sealed_against_writers, seal_against_all_writers, seal_against_writers};
 #[cfg(feature = "__failpoints")]

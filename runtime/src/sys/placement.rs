@@ -33,6 +33,27 @@ pub(crate) fn on_cpus<R>(cpus: &[usize], start: impl FnOnce() -> io::Result<R>) 
     on_cpus_alone(cpus, start)
 }
 
+/// Moves this thread to these CPUs. Where none are given, or all have been taken from this process since, it stays.
+#[cfg(target_os = "linux")]
+pub(super) fn set_cpus(cpus: &[usize]) -> io::Result<()> {
+    use nix::sched::{CpuSet, sched_setaffinity};
+
+    if cpus.is_empty() {
+        return Ok(());
+    }
+    let mut set = CpuSet::new();
+    cpus.iter().try_for_each(|&cpu| set.set(cpu))?;
+    match sched_setaffinity(nix::unistd::Pid::from_raw(0), &set) {
+        Err(nix::errno::Errno::EINVAL) => Ok(()),
+        set => Ok(set?),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn set_cpus(cpus: &[usize]) -> io::Result<()> {
+    if cpus.is_empty() { Ok(()) } else { Err(io::ErrorKind::Unsupported.into()) }
+}
+
 #[cfg(target_os = "linux")]
 fn on_cpus_alone<R>(cpus: &[usize], start: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
     use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};

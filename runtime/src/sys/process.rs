@@ -5,7 +5,7 @@
 //! that signal and reap: the result of every one is looked at, and there is a second way, by the number.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -61,6 +61,27 @@ impl ChildProcess {
         Ok(Self { pid, group, pidfd, end: None, status: None, killed: None, oom_kills })
     }
 
+    /// Takes on a process that another has made as a child of this thread, and of which only the number is known.
+    ///
+    /// # Errors
+    ///
+    /// No child of this thread has that number: it is of another process, or of none.
+    #[cfg(poolmap_linux)]
+    pub(crate) fn adopt(pid: u32) -> io::Result<Self> {
+        let oom_kills = OomKills::now();
+        let number = i32::try_from(pid).ok().filter(|&number| number > 1).ok_or(io::ErrorKind::InvalidData)?;
+        let pid = Pid::from_raw(number);
+        // A child's number is its own until it is reaped, and nobody reaps it here.
+        wait((libc::P_PID, number.cast_unsigned()), libc::WNOWAIT | libc::__WNOTHREAD)?;
+        let pidfd = pidfd_open(pid).map(Arc::new);
+        Ok(Self { pid, group: Group::Own, pidfd, end: None, status: None, killed: None, oom_kills })
+    }
+
+    #[cfg(not(poolmap_linux))]
+    pub(crate) fn adopt(_pid: u32) -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.pid.as_raw().cast_unsigned()
     }
@@ -68,6 +89,11 @@ impl ChildProcess {
     /// Readable once the process has ended; none where the system has no such descriptor.
     pub(crate) fn descriptor(&self) -> Option<Arc<OwnedFd>> {
         self.pidfd.clone()
+    }
+
+    /// The same, borrowed.
+    pub(crate) fn borrowed_descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.pidfd.as_ref().map(|pidfd| pidfd.as_fd())
     }
 
     /// Kills the process and what it started, as far as that is in a process group of its own.

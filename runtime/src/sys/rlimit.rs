@@ -9,14 +9,30 @@ use nix::sys::resource::{Resource, getrlimit};
 /// Whether the system can limit the memory of one process.
 pub(crate) const CAN_LIMIT_MEMORY: bool = cfg!(poolmap_linux);
 
-/// Lets this process, and what it starts, allocate so many bytes in all; what it has taken counts. Returns the limit that holds: a
-/// lower one that the process was started with stays.
+/// How much memory a worker may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MemoryLimit {
+    /// The bytes that count.
+    pub(crate) bytes: u64,
+    /// The same, with what it had from its fork server.
+    bytes_in_all: u64,
+}
+
+impl MemoryLimit {
+    /// Whether the memory of this process has nearly come to the limit: there is less left than a sixteenth of it, or than 4 MiB.
+    pub(super) fn is_near(self) -> bool {
+        taken_bytes().is_some_and(|taken| taken.saturating_add((self.bytes / 16).max(4 << 20)) >= self.bytes_in_all)
+    }
+}
+
+/// Lets this process, and what it starts, allocate so many bytes in all beside the `held` ones; what else it has taken counts. Returns
+/// the limit that holds: a lower one that the process was started with stays.
 ///
 /// # Errors
 ///
 /// The process has taken so much already that there is not `more` left, and something beside.
 #[cfg(poolmap_linux)]
-pub(crate) fn limit_memory(bytes: u64, more: u64) -> io::Result<u64> {
+pub(crate) fn limit_memory(bytes: u64, held: u64, more: u64) -> io::Result<MemoryLimit> {
     use nix::sys::resource::setrlimit;
 
     /// The memory that a worker takes for itself, beside the stack of its tasks.
@@ -24,7 +40,7 @@ pub(crate) fn limit_memory(bytes: u64, more: u64) -> io::Result<u64> {
 
     let (_, most) = getrlimit(Resource::RLIMIT_DATA)?;
     #[allow(clippy::useless_conversion, reason = "the type of limits has 32 bits on some systems")]
-    let limit = bytes.min(u64::from(most));
+    let limit = bytes.saturating_add(held).min(u64::from(most));
     let needed = taken_bytes().unwrap_or(0).saturating_add(more).saturating_add(OWN_BYTES);
     if limit < needed {
         return Err(io::Error::other(format!(
@@ -34,11 +50,11 @@ pub(crate) fn limit_memory(bytes: u64, more: u64) -> io::Result<u64> {
     }
     let kept = libc::rlim_t::try_from(limit).unwrap_or(most);
     setrlimit(Resource::RLIMIT_DATA, kept, kept)?;
-    Ok(limit)
+    Ok(MemoryLimit { bytes: limit.saturating_sub(held), bytes_in_all: limit })
 }
 
 #[cfg(not(poolmap_linux))]
-pub(crate) fn limit_memory(_bytes: u64, _more: u64) -> io::Result<u64> {
+pub(crate) fn limit_memory(_bytes: u64, _held: u64, _more: u64) -> io::Result<MemoryLimit> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
@@ -109,14 +125,9 @@ pub(super) fn not_mapped(error: Errno, bytes: usize) -> io::Error {
     io::Error::new(io::ErrorKind::OutOfMemory, format!("could not map {bytes} bytes: {cause}"))
 }
 
-/// Whether the memory of this process has nearly come to its limit: there is less left than a sixteenth of it, or than 4 MiB.
-pub(super) fn is_near(limit: u64) -> bool {
-    taken_bytes().is_some_and(|taken| taken.saturating_add((limit / 16).max(4 << 20)) >= limit)
-}
-
 /// Returns the bytes that count against this process's memory limit. It is called in handlers too.
 #[cfg(poolmap_linux)]
-fn taken_bytes() -> Option<u64> {
+pub(crate) fn taken_bytes() -> Option<u64> {
     use nix::fcntl::{OFlag, open};
 
     let file = open(c"/proc/self/statm", OFlag::O_RDONLY | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty()).ok()?;
@@ -127,7 +138,7 @@ fn taken_bytes() -> Option<u64> {
 }
 
 #[cfg(not(poolmap_linux))]
-fn taken_bytes() -> Option<u64> {
+pub(crate) fn taken_bytes() -> Option<u64> {
     None
 }
 

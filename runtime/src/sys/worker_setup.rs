@@ -56,14 +56,14 @@ fn change_to_given_folder() -> io::Result<()> {
 
 /// The kernel kills this process when the thread that started it ends.
 #[cfg(poolmap_linux)]
-fn die_with_parent() {
+pub(super) fn die_with_parent() {
     // It fails for numbers that are no signals only.
     let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
 }
 
 /// Elsewhere the end-of-file on the socket is the only sign.
 #[cfg(not(poolmap_linux))]
-fn die_with_parent() {}
+pub(super) fn die_with_parent() {}
 
 /// A process started from `/proc/self/exe` is called `exe` by `ps` and `top`; this gives it the program's name.
 fn show_own_name() {

@@ -14,6 +14,10 @@ pub(crate) enum ChannelEvent {
     Decoded,
     /// It has begun, and will begin, nothing more of what it was sent over the socket.
     Returned,
+    /// A fork server makes workers from now on; or, with the names of its threads, it cannot.
+    Preloaded(Option<String>),
+    /// A fork server has made a process with this number, or could not.
+    Copied(Result<u32, i32>),
 }
 
 /// The panic and the signal that a worker has recorded for a task that has no result.

@@ -11,7 +11,7 @@ use super::parent_socket::ParentSocket;
 use super::sent_segments::SentMemory;
 use super::{Arena, ChannelError, Chunk};
 use crate::output::{Files, FinalOutput};
-use crate::wire::{self, Greeting, Violation, Welcome};
+use crate::wire::{self, CopyRequest, Greeting, Violation, Welcome};
 
 /// A dead worker's channel holds no more than a socket's buffer, some hundred kilobytes. A channel that another process still writes to
 /// is given up after so many rounds.
@@ -76,9 +76,14 @@ impl ParentChannel {
         welcome.has_stdout = stdout.is_some();
         descriptors.extend(stdout);
         descriptors.extend(printed.iter().flat_map(Files::descriptors));
-        self.socket.greet(&wire::welcome(&welcome), &descriptors)?;
+        self.socket.send_whole(&wire::welcome(&welcome), &descriptors)?;
         self.printed = printed;
         Ok(())
+    }
+
+    /// Asks a fork server for a worker, to which the other end of its channel goes. The server has answered all requests before.
+    pub(crate) fn request_copy(&mut self, request: &CopyRequest, worker_end: BorrowedFd<'_>) -> io::Result<()> {
+        self.socket.send_whole(&wire::copy(request), &[worker_end])
     }
 
     /// Returns the last output of the worker, if it does not print to the streams of this process. `name` names a function by its

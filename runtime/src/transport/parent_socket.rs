@@ -121,10 +121,14 @@ impl ParentSocket {
         self.handshake.is_done()
     }
 
-    /// Sends the first frame. The socket's buffer is empty, so it has room for all of it.
-    pub(super) fn greet(&mut self, frame: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    /// Sends a frame as a whole, with descriptors, while the socket's buffer is empty, so that it has room for all of it.
+    pub(super) fn send_whole(&mut self, frame: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
         let sent = sys::send_with_descriptors(&self.stream, frame, descriptors)?;
-        if sent == frame.len() { Ok(()) } else { Err(io::Error::other("a new socket took a part of its first frame")) }
+        if sent == frame.len() {
+            Ok(())
+        } else {
+            Err(io::Error::other("the socket has no room for a frame with descriptors"))
+        }
     }
 
     /// Sends a frame: as much as the socket takes now, the rest by [`flush`](Self::flush).
@@ -255,6 +259,8 @@ impl ParentSocket {
                         let timed = Some((1, Duration::from_nanos(elapsed_nanos)));
                         Some(ChannelEvent::Results(ResultBatch::new(1, Records::new(record.to_vec()), timed)))
                     }
+                    ToParent::Preloaded(threads) => Some(ChannelEvent::Preloaded(threads)),
+                    ToParent::Copied(made) => Some(ChannelEvent::Copied(made)),
                     ToParent::Returned => {
                         self.sent.clear();
                         Some(ChannelEvent::Returned)

@@ -2,7 +2,7 @@
 
 use super::chunk::{ChunkHeader, TaskFrames};
 use super::fields::{CHUNK, FieldReader, Violation, begin, finish};
-use super::{FRAME_BYTES_MIN, HEADER_BYTES, PROTOCOL_VERSION, TRAILER_BYTES};
+use super::{FRAME_BYTES_MAX, FRAME_BYTES_MIN, HEADER_BYTES, PROTOCOL_VERSION, TRAILER_BYTES};
 use crate::codec::{decode, encode};
 use crate::shared::{GRANT_BYTES, Grant, SegmentHead, SegmentKind};
 use crate::sys::{CRASH_WORDS, Crash};
@@ -14,6 +14,7 @@ const BELL: u8 = 4;
 const SEGMENT: u8 = 5;
 const FORGET: u8 = 6;
 const GRANTS: u8 = 7;
+const COPY: u8 = 8;
 const HELLO: u8 = 17;
 const REPLY: u8 = 18;
 const NOTE: u8 = 19;
@@ -21,6 +22,8 @@ const RETURNED: u8 = 20;
 const BEGUN: u8 = 21;
 const CRASH: u8 = 22;
 const DECODED: u8 = 23;
+const PRELOADED: u8 = 24;
+const COPIED: u8 = 25;
 
 /// The identity that each side sends first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +76,17 @@ pub(crate) enum ToWorker<'a> {
     Grants(&'a [u8]),
     /// The memory of this name is used no more.
     Forget(u64),
+    /// A fork server is to make a worker, whose end of its channel comes with this.
+    Copy(CopyRequest),
+}
+
+/// What a worker that a fork server makes has by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CopyRequest {
+    /// The CPUs that it may use; all that the server may where there are none here.
+    pub(crate) cpus: Vec<u64>,
+    /// As `name=value`.
+    pub(crate) variables: Vec<Vec<u8>>,
 }
 
 /// A message of a worker.
@@ -94,6 +108,10 @@ pub(crate) enum ToParent<'a> {
     Crash(Crash),
     /// A process has decoded the arguments of its one call, which came as the chunk with this id.
     Decoded(u64),
+    /// A fork server makes workers from now on; or, with the names of its threads, it cannot, as there are too many.
+    Preloaded(Option<String>),
+    /// A fork server has made a worker with this process id; or the number of the system's error.
+    Copied(Result<u32, i32>),
 }
 
 /// The record of a panic.
@@ -145,6 +163,11 @@ impl<'a> ToWorker<'a> {
             SEGMENT => segment_head(&mut fields).map(Self::Segment),
             GRANTS => Ok(Self::Grants(payload)),
             FORGET => fields.u64().map(Self::Forget),
+            COPY => {
+                let (cpus, variables) =
+                    decode(payload).map_err(|error| Violation::new(format!("a request for a copy: {error}")))?;
+                Ok(Self::Copy(CopyRequest { cpus, variables }))
+            }
             other => Err(Violation::new(format!("a frame of unknown kind {other}"))),
         }
     }
@@ -166,6 +189,13 @@ impl<'a> ToParent<'a> {
             BEGUN => fields.u64().map(Self::Begun),
             CRASH => crash(&mut fields).map(Self::Crash),
             DECODED => fields.u64().map(Self::Decoded),
+            PRELOADED => Ok(Self::Preloaded(
+                Some(String::from_utf8_lossy(payload).into_owned()).filter(|names| !names.is_empty()),
+            )),
+            COPIED => {
+                let (pid, error) = (fields.u32()?, fields.u32()?.cast_signed());
+                Ok(Self::Copied(if error == 0 { Ok(pid) } else { Err(error) }))
+            }
             other => Err(Violation::new(format!("a frame of unknown kind {other}"))),
         }
     }
@@ -288,6 +318,28 @@ pub(crate) fn decoded(chunk: u64) -> Vec<u8> {
     frame(DECODED, |frame| frame.extend_from_slice(&chunk.to_le_bytes()))
 }
 
+/// The request to a fork server to make a worker.
+pub(crate) fn copy(request: &CopyRequest) -> Vec<u8> {
+    frame(COPY, |frame| {
+        let CopyRequest { cpus, variables } = request;
+        encode(&(cpus, variables), frame, FRAME_BYTES_MAX).expect("an environment has no such size");
+    })
+}
+
+/// The word that a fork server makes workers, or why it cannot.
+pub(crate) fn preloaded(threads: Option<&str>) -> Vec<u8> {
+    frame(PRELOADED, |frame| frame.extend_from_slice(threads.unwrap_or_default().as_bytes()))
+}
+
+/// The answer to [`copy`].
+pub(crate) fn copied(made: Result<u32, i32>) -> Vec<u8> {
+    let (pid, error) = made.map_or_else(|error| (0, error), |pid| (pid, 0));
+    frame(COPIED, |frame| {
+        frame.extend_from_slice(&pid.to_le_bytes());
+        frame.extend_from_slice(&error.to_le_bytes());
+    })
+}
+
 /// The answer to [`revoke`].
 pub(crate) fn returned() -> Vec<u8> {
     frame(RETURNED, |_| ())
@@ -330,6 +382,26 @@ mod tests {
             panic!("no welcome");
         };
         assert_eq!(received, sent);
+    }
+
+    #[test]
+    fn what_a_fork_server_is_asked_and_answers_comes_back_as_it_went() {
+        let request = CopyRequest { cpus: vec![0, 3], variables: vec![b"A=1".to_vec(), b"B=\xff".to_vec()] };
+        let frame = copy(&request);
+        let parsed = ToWorker::parse(payload(&frame));
+        assert!(matches!(&parsed, Ok(ToWorker::Copy(read)) if *read == request), "{parsed:?}");
+        assert!(ToWorker::parse((COPY, &payload(&frame).1[..9])).is_err());
+        for sent in [Ok(7), Err(12)] {
+            let frame = copied(sent);
+            let parsed = ToParent::parse(payload(&frame));
+            assert!(matches!(&parsed, Ok(ToParent::Copied(read)) if *read == sent), "{parsed:?}");
+        }
+        for sent in [None, Some("a, b")] {
+            let frame = preloaded(sent);
+            let parsed = ToParent::parse(payload(&frame));
+            assert!(matches!(&parsed, Ok(ToParent::Preloaded(read)) if read.as_deref() == sent), "{parsed:?}");
+        }
+        assert!(ToParent::parse((COPIED, &[0; 7])).is_err());
     }
 
     #[test]

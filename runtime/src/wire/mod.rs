@@ -24,7 +24,9 @@
 //! 7. The end of the stream is the end of the pool: the worker exits when it has nothing to run.
 //! 8. A process of one call sends `Decoded` between its `Begun` and its `Reply`, once it holds its arguments itself: up to then the
 //!    parent holds for it whatever lives by its holders.
-//! 9. A frame that breaks these rules is a [`Violation`]; whoever receives one kills or leaves the sender.
+//! 9. A fork server sends `Preloaded` behind the `Reply` of the one call that it was sent, if it was sent one. Then the parent sends
+//!    `Copy`, with the worker's end of a new channel, and the server answers `Copied`. What has been copied is greeted on that channel.
+//! 10. A frame that breaks these rules is a [`Violation`]; whoever receives one kills or leaves the sender.
 
 mod buffer;
 mod chunk;
@@ -41,8 +43,8 @@ pub(crate) use fields::Violation;
 #[cfg(fuzzing)]
 pub(crate) use fuzzing::fuzz;
 pub(crate) use message::{
-    Greeting, PanicNote, ToParent, ToWorker, Welcome, around_crash, begun, bell, decoded, forget, grants, hello, note,
-    reply, returned, revoke, segment, welcome,
+    CopyRequest, Greeting, PanicNote, ToParent, ToWorker, Welcome, around_crash, begun, bell, copied, copy, decoded,
+    forget, grants, hello, note, preloaded, reply, returned, revoke, segment, welcome,
 };
 pub(crate) use progress::{Finished, OversizedResult, TaskProgress, TasksRun};
 pub(crate) use record::{
@@ -50,7 +52,7 @@ pub(crate) use record::{
 };
 
 /// Changes with every change of the frames.
-pub(crate) const PROTOCOL_VERSION: u32 = 9;
+pub(crate) const PROTOCOL_VERSION: u32 = 10;
 
 /// The length, the check and the kind.
 pub(crate) const HEADER_BYTES: usize = 9;

@@ -2,6 +2,7 @@
 //! pool in wire, transport and functions only.
 
 mod current;
+mod fork_server;
 mod panic;
 mod ring_server;
 mod run;
@@ -9,6 +10,7 @@ mod seed;
 mod segments;
 mod socket_server;
 mod start;
+mod welcome;
 
 pub use current::current_worker;
 pub use seed::task_seed;

@@ -15,10 +15,10 @@ use crate::failpoints::{self, Point};
 use crate::functions::{Flush, TaskCall};
 use crate::output;
 use crate::shared::{self, SegmentHead};
-use crate::sys::{self, TaskLimits};
+use crate::sys::{self, FromParent, TaskLimits};
 use crate::transport::{ChannelError, FrameSender, WorkerSocket};
 use crate::wire::{
-    self, ChunkHeader, Finished, OversizedResult, Status, TaskFrames, TaskProgress, ToWorker, Violation,
+    self, ChunkHeader, CopyRequest, Finished, OversizedResult, Status, TaskFrames, TaskProgress, ToWorker, Violation,
 };
 
 /// Between tasks that are shorter than this it is not looked after each whether something has come: that takes a system call.
@@ -85,6 +85,8 @@ struct WaitingChunk {
 #[derive(Default)]
 struct Inbox {
     waiting: VecDeque<WaitingChunk>,
+    /// The workers that a fork server is to make.
+    copies: VecDeque<CopyRequest>,
     /// The parent has asked for no more tasks to be begun, and has no answer yet.
     revoked: bool,
     /// The grants of the next chunk's tasks.
@@ -93,7 +95,7 @@ struct Inbox {
     messages: u64,
 }
 
-struct SocketServer {
+pub(super) struct SocketServer {
     end: WorkerSocket,
     sender: Arc<FrameSender>,
     inbox: Inbox,
@@ -119,17 +121,23 @@ impl SocketServer {
         printed: PrintedPanics,
     ) -> Self {
         panic::install_hook(PanicReporter::Socket(Arc::clone(&sender), bytes_max), printed);
-        let running = Arc::new(AtomicU64::new(0));
-        if let Ok(pad) = end.crash_slot(&running) {
+        let server = Self::without_notes(end, sender, bytes_max);
+        if let Ok(pad) = server.end.crash_slot(&server.running) {
             sys::install_crash_handlers(pad, limits);
         }
+        server
+    }
+
+    /// One that leaves no word of panics and crashes.
+    pub(super) fn without_notes(end: WorkerSocket, sender: Arc<FrameSender>, bytes_max: usize) -> Self {
+        let running = Arc::new(AtomicU64::new(0));
         let flush = if output::is_kept() { Flush::Kept } else { Flush::EachTask };
         let (inbox, looked) = (Inbox::default(), Instant::now());
         Self { end, sender, inbox, looked, bytes_max, tasks: 0, running, flush, has_grants: false }
     }
 
     /// Waits for a message and takes it in; false at the end of the stream.
-    fn wait(&mut self) -> Result<bool, ChannelError> {
+    pub(super) fn wait(&mut self) -> Result<bool, ChannelError> {
         failpoints::reached(Point::Parked);
         let Self { end, inbox, .. } = self;
         let Some(taken) = end.receive(|message| handle_message(message, inbox))? else {
@@ -140,6 +148,27 @@ impl SocketServer {
         if let Some(head) = taken? {
             segments::add(end, &head, inbox.messages)?;
         }
+        Ok(true)
+    }
+
+    /// Takes a request for a copy that has come, and the copy's channel.
+    pub(super) fn take_copy(&mut self) -> Result<Option<(CopyRequest, FromParent)>, ChannelError> {
+        let Some(request) = self.inbox.copies.pop_front() else {
+            return Ok(None);
+        };
+        let channel = self.end.descriptor();
+        Ok(Some((request, channel.ok_or_else(|| Violation::new("a request for a copy has no channel"))?)))
+    }
+
+    /// Runs the first task of a chunk that has come; returns whether one had.
+    pub(super) fn run_first(&mut self) -> Result<bool, ChannelError> {
+        let Some(chunk) = self.inbox.waiting.pop_front() else {
+            return Ok(false);
+        };
+        self.sender.send(&wire::begun(chunk.header.id))?;
+        self.begin_grants(&chunk)?;
+        self.run_task(&chunk.header, 0, &chunk.tasks, None)?;
+        self.end_grants(&chunk);
         Ok(true)
     }
 
@@ -243,7 +272,7 @@ impl SocketServer {
 
 /// Handles a message; what is given back tells of memory that has come.
 fn handle_message(message: ToWorker<'_>, inbox: &mut Inbox) -> Result<Option<SegmentHead>, ChannelError> {
-    let Inbox { waiting, revoked, grants, messages } = inbox;
+    let Inbox { waiting, copies, revoked, grants, messages } = inbox;
     match message {
         ToWorker::Chunk(header, tasks) => {
             let (grants, tasks) = (std::mem::take(grants), tasks.rest().to_vec());
@@ -259,6 +288,7 @@ fn handle_message(message: ToWorker<'_>, inbox: &mut Inbox) -> Result<Option<Seg
             return Ok(Some(head));
         }
         ToWorker::Grants(more) => grants.extend_from_slice(more),
+        ToWorker::Copy(request) => copies.push_back(request),
         ToWorker::Forget(id) => segments::forget(id),
         _ => return Err(Violation::new("a message of the other channel").into()),
     }

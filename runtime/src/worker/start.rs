@@ -9,15 +9,16 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::parent_id;
 use std::time::Duration;
 
-use super::{current, ring_server, socket_server};
+use super::welcome::be_welcomed;
+use super::{current, fork_server, ring_server, socket_server};
 use crate::failpoints::{self, Point};
 use crate::functions;
 use crate::output::{self, Files};
 use crate::shared;
-use crate::sys::{self, FileIdentity, Folder, FromParent, TaskLimits, Watch};
+use crate::sys::{self, FileIdentity, Folder, FromParent, SocketToParent, TaskLimits, Watch};
 use crate::task::{EXIT_FAILED, Output, Role};
 use crate::transport::{ChannelError, WorkerRing, WorkerSocket};
-use crate::wire::{self, Greeting, OVERHEAD_BYTES, Status, ToWorker, Violation, Welcome};
+use crate::wire::{self, Greeting, OVERHEAD_BYTES, Status, Violation, Welcome};
 
 /// Where the kernel does not end a worker with its parent, or a task has closed its channel, the worker looks this often whether the
 /// parent is there.
@@ -29,9 +30,19 @@ const EXIT_PANICKED: i32 = 101;
 const EXIT_NO_OUTPUT: i32 = 1;
 
 /// Serves as a worker of `parent`, and ends the process. One that runs one call runs `leave` behind it.
-pub(crate) fn run(parent: u32, role: Role, folder: Folder, leave: fn()) -> ! {
+pub(crate) fn run(parent: u32, role: Role, folder: Folder, waiting_threads: usize, leave: fn()) -> ! {
     failpoints::reached(Point::Entered);
-    match enter(parent, role, folder, leave) {
+    let entered = if role == Role::Server {
+        fork_server::serve(parent, folder, waiting_threads, leave).and_then(|channel| {
+            sys::watch_crashes();
+            enter(channel, parent, Making::Copied, Role::Worker, leave)
+        })
+    } else {
+        sys::watch_crashes();
+        sys::become_worker(parent, role, folder)
+            .and_then(|channel| enter(channel, parent, Making::Executed, role, leave))
+    };
+    match entered {
         Ok(channel) if role.ends_with_parent() => channel.watch(parent),
         Ok(_) => loop {
             std::thread::park();
@@ -59,30 +70,21 @@ struct Channel {
     identity: Option<FileIdentity>,
 }
 
-/// Becomes a worker and starts the task thread; the channel is to be watched.
-fn enter(parent: u32, role: Role, folder: Folder, leave: fn()) -> io::Result<Channel> {
-    sys::watch_crashes();
-    let mut end = WorkerSocket::new(sys::become_worker(parent, role, folder)?);
-    let welcome = match end.receive(|message| match message {
-        ToWorker::Welcome(welcome) => Some(welcome),
-        _ => None,
-    }) {
-        Ok(Some(Some(welcome))) => welcome,
-        Ok(None) => return Err(io::ErrorKind::UnexpectedEof.into()),
-        Err(ChannelError::Broken(why)) => return Err(io::Error::other(why)),
-        _ => return Err(io::Error::other("the parent did not greet")),
-    };
-    // Before any thread is started: on Linux each has its own nice value, and hands it on.
-    if let Some(name) = &welcome.name {
-        sys::set_process_name(name.as_ref());
-    }
-    if welcome.nice != 0 {
-        sys::add_nice(welcome.nice).map_err(|error| {
-            io::Error::new(error.kind(), format!("its nice value cannot be changed by {}: {error}", welcome.nice))
-        })?;
-    }
+/// How a worker came to be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Making {
+    /// From the program's file.
+    Executed,
+    /// By a fork server: it has that one's memory.
+    Copied,
+}
+
+/// Starts the task thread of a worker; the channel is to be watched.
+fn enter(channel: SocketToParent, parent: u32, making: Making, role: Role, leave: fn()) -> io::Result<Channel> {
+    let mut end = WorkerSocket::new(channel);
+    let welcome = be_welcomed(&mut end)?;
     let mut descriptor = || end.descriptor().ok_or_else(|| io::Error::other("the parent sent no descriptor"));
-    let memory = if welcome.arena_bytes > 0 { Some((descriptor()?, descriptor()?)) } else { None };
+    let shared = if welcome.arena_bytes > 0 { Some((descriptor()?, descriptor()?)) } else { None };
     if welcome.has_stdout {
         sys::replace_stdout(&descriptor()?.into_descriptor())?;
     }
@@ -93,7 +95,7 @@ fn enter(parent: u32, role: Role, folder: Folder, leave: fn()) -> io::Result<Cha
     let limit = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
     end.set_frame_bytes_max(limit(welcome.frame_bytes_max));
     // The memory stays mapped; without a descriptor no task can write to it by mistake.
-    let ring = match memory {
+    let ring = match shared {
         Some((arena, own)) => Some(WorkerRing::new(&arena, limit(welcome.arena_bytes), own)?),
         None => None,
     };
@@ -103,11 +105,14 @@ fn enter(parent: u32, role: Role, folder: Folder, leave: fn()) -> io::Result<Cha
     if role == Role::Worker {
         sys::keep_freed_memory();
     }
-    let memory_bytes = match welcome.memory_bytes {
+    let memory = match welcome.memory_bytes {
         0 => None,
-        bytes => Some(sys::limit_memory(bytes, welcome.stack_bytes)?),
+        bytes => {
+            let held = if making == Making::Copied { sys::taken_bytes().unwrap_or(0) } else { 0 };
+            Some(sys::limit_memory(bytes, held, welcome.stack_bytes)?)
+        }
     };
-    let limits = TaskLimits { stack_bytes: welcome.stack_bytes, memory_bytes };
+    let limits = TaskLimits { stack_bytes: welcome.stack_bytes, memory };
     std::thread::Builder::new().name("poolmap-task".to_owned()).stack_size(limit(welcome.stack_bytes)).spawn(
         move || {
             let code = serve(end, ring, &welcome, limits, role).unwrap_or_else(|fault| {
@@ -152,7 +157,9 @@ fn serve(
     match (role, ring) {
         (Role::Worker, Some(ring)) => ring_server::serve(end, ring, bytes_max, limits).map(|()| 0),
         (Role::Worker, None) => socket_server::serve(end, sender, bytes_max, limits).map(|()| 0),
-        (Role::Daemon | Role::Plain, _) => socket_server::serve_one(end, sender, bytes_max, limits).map(exit_code),
+        (Role::Daemon | Role::Plain | Role::Server, _) => {
+            socket_server::serve_one(end, sender, bytes_max, limits).map(exit_code)
+        }
     }
 }
 
