@@ -7,7 +7,7 @@ pub use crate::functions::{
     Argument, BorrowedArgument, CowParameter, DecodedArgument, EncodeAs, EncodeOwned, Entry, ErrorProbe, Fallible,
     Folding, Given, Identity, Item, Itself, Merge, Named, NamedCow, Output, Parameter, ParameterOf, Parameters,
     Registration, TaskAbort, TaskCall, Test, Typed, Untyped, WorkerFailure, encode_argument, fold_tasks, not_a_merger,
-    not_a_worker_function, run_tasks, with_state,
+    not_a_worker_function, run_tasks, type_names, with_state,
 };
 pub use crate::map::{
     Column, Columns, ColumnsRead, Length, Position, Source, Tuple, Unpacked, call, call_tuples, merger,

@@ -1,5 +1,7 @@
 //! Where a process of the program turns out to be a worker, or goes on as itself.
 
+use std::io::Write;
+
 use crate::child::{self, EntryPoint, Marker};
 use crate::{functions, pool, process, sys, worker};
 
@@ -39,6 +41,39 @@ use crate::{functions, pool, process, sys, worker};
 pub fn init() {
     enter(EntryPoint::Main);
 }
+
+/// Serves tasks as a worker of the pool that started this process, and never returns: all of a worker program's `main`.
+///
+/// Use it where the program that owns the pool has a `main` that is not yours, and names this program by
+/// [`Builder::program`](crate::Builder::program). The worker functions are in a library that both programs use; `use` it here, or the
+/// linker leaves them out.
+///
+/// If no pool started this process, it prints the reason on its standard error and exits with code 64.
+///
+/// # Examples
+///
+/// ```no_run
+/// # mod jobs {}
+/// use jobs as _;
+///
+/// fn main() {
+///     poolmap::run_worker()
+/// }
+/// ```
+pub fn run_worker() -> ! {
+    enter(EntryPoint::Main);
+    let name = std::env::args().next().unwrap_or_default();
+    // There may be no standard error, which is no reason to panic.
+    let _ = writeln!(
+        std::io::stderr(),
+        "poolmap: {name} is the program of a pool's workers, and a pool starts it: Pool::builder().program(path). By hand it does \
+         nothing."
+    );
+    std::process::exit(EXIT_NOT_A_WORKER)
+}
+
+/// The exit code of a wrong use in sysexits(3).
+const EXIT_NOT_A_WORKER: i32 = 64;
 
 /// The guard that `#[poolmap::main]` puts first, and holds until the end of `main`.
 pub fn enter_main() -> Main {

@@ -3,7 +3,8 @@
 //! - [`coming_from_python`]: each form of Python's `multiprocessing`, `concurrent.futures` and pathos, and its form here.
 //! - [`threads_or_processes`]: when to take threads, when processes, and the cost of each.
 //! - [`ffi`]: C libraries that crash, leak, hang or are not thread-safe.
-//! - [`in_practice`]: logging, errors, async code, tests, benchmarks, and programs that are not yours.
+//! - [`in_practice`]: logging, errors, async code, tests and benchmarks.
+//! - [`other_mains`]: pools where `main` is not yours: Python, C, debuggers, loaders.
 
 // The text of a page is a file of `docs/`, or two where it is long. `runtime/docs/` has a link to each, which is packaged.
 
@@ -16,6 +17,9 @@ pub mod coming_from_python {}
 
 #[doc = include_str!("../docs/in_practice.md")]
 pub mod in_practice {}
+
+#[doc = include_str!("../docs/other_mains.md")]
+pub mod other_mains {}
 
 #[doc = include_str!("../docs/threads_or_processes.md")]
 pub mod threads_or_processes {}

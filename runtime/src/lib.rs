@@ -55,8 +55,9 @@
 //! | where printed lines go | [`Builder::output`], [`Output`] |
 //!
 //! The [`guide`] has longer pages: [coming from Python](guide::coming_from_python),
-//! [threads or processes](guide::threads_or_processes), [C libraries](guide::ffi) and
-//! [logging, async code, tests and benchmarks](guide::in_practice).
+//! [threads or processes](guide::threads_or_processes), [C libraries](guide::ffi),
+//! [logging, async code, tests and benchmarks](guide::in_practice) and
+//! [Python, Node and whatever else has a `main` of its own](guide::other_mains).
 //!
 //! # Failures
 //!
@@ -222,27 +223,31 @@
 //! # Other people's mains: Python, Node, plugins
 //!
 //! A worker is the running program, re-executed. Where your crate is a library that a foreign program has loaded (a PyO3 module, a
-//! Node addon, a plugin), that program is the interpreter, and a worker would never reach [`init()`]. [`Builder::build`] returns an
-//! error there. Put the pool into a program of your own, and let the foreign program start that and exchange lines or files with it:
+//! Node addon, a plugin), that program is the interpreter, and a worker would never reach [`init()`]. There, ship a program for the
+//! workers beside the library, and name it:
 //!
-//! ```
-//! use poolmap::{pool_map, worker};
+//! ```no_run
+//! # mod jobs {
+//! #     #[poolmap::worker]
+//! #     pub fn length(text: &str) -> usize {
+//! #         text.len()
+//! #     }
+//! # }
+//! use poolmap::{Pool, pool_map};
 //!
-//! #[worker]
-//! fn length(line: &str) -> usize {
-//!     line.len()
+//! // The library. The worker functions are in another, `jobs`, which both programs use.
+//! fn lengths(texts: &[String]) -> poolmap::Result<Vec<usize>> {
+//!     let pool = Pool::builder().program("/usr/lib/jobs/jobs-worker").build()?;
+//!     pool_map!(in &pool, jobs::length, texts)
 //! }
 //!
-//! /// From Python: `subprocess.run(["./lengths"], input="tea\ncake\n", text=True, capture_output=True).stdout`
-//! #[poolmap::main]
-//! fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     let lines = std::io::stdin().lines().collect::<Result<Vec<_>, _>>()?;
-//!     for length in pool_map!(length, &lines)? {
-//!         println!("{length}");
-//!     }
-//!     Ok(())
+//! // All of jobs-worker, behind `use jobs as _;`
+//! fn main() {
+//!     poolmap::run_worker()
 //! }
 //! ```
+//!
+//! [Other mains](guide::other_mains) has the whole, for Python and for C.
 //!
 //! # Features
 //!
@@ -293,7 +298,7 @@ pub mod __private;
 pub mod guide;
 
 pub use attributes::{main, test, worker};
-pub use entry::init;
+pub use entry::{init, run_worker};
 pub use error::{CodecError, Error, RemoteError, Result, TaskError, TaskErrorKind};
 pub use functions::WorkerFn;
 pub use map::{

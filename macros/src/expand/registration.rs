@@ -22,6 +22,7 @@ pub(super) fn registration(function: &Function, krate: &TokenStream) -> TokenStr
     let fields = (function.parameters.iter()).map(|parameter| parameter.field.unraw().to_string());
     let version = std::env::var("CARGO_PKG_VERSION").unwrap_or_default();
     let implementation = implementation(function, krate);
+    let owned = function.parameters.iter().map(owned);
     let parameters = parameters(function, krate);
     let merging = merging(function);
     quote! {
@@ -39,6 +40,7 @@ pub(super) fn registration(function: &Function, krate: &TokenStream) -> TokenStr
                     version: #version,
                 },
                 &[#(#fields),*],
+                #krate::__private::type_names::<#name, fn(#(#owned),*)>,
                 #krate::__private::run_tasks::<#name>,
                 #krate::__private::fold_tasks::<#name>,
             )#merging;

@@ -1,6 +1,7 @@
-//! A process of this program as its parent sees it: how it is started, and what its end means. Pools and `Process` share it.
+//! A process of this program, or of another with the same worker functions, as its parent sees it: how it is started, and what its end means. Pools and `Process` share it.
 //!
-//! - *entry*: how a started process becomes a worker: by its `main` up to `init()`, or by one of its tests.
+//! - *entry*: how a started process becomes a worker: by its `main` up to `init()`, by one of its tests, or as another program that runs
+//!   workers alone.
 //! - *marker*: what a started process reads from its environment, before it can be greeted.
 //! - *cause*: why the parent has taken a process out of service.
 //! - *origin*: whether the cause of a death lies in the process or outside of it.

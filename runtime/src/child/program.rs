@@ -2,8 +2,9 @@
 
 use std::ffi::CString;
 use std::fmt;
-use std::sync::OnceLock;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, Kind, Result};
 use crate::functions;
@@ -71,13 +72,40 @@ fn role_word(role: Role) -> &'static str {
     }
 }
 
-/// How a process of this program reaches the point where it can become a worker.
+/// How a started process reaches the point where it can become a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum EntryPoint {
     /// `main` runs up to `init()`.
     Main,
     /// libtest runs the test of this name.
     Test(&'static str),
+    /// The `main` of another program, with the same worker functions, is [`run_worker`](crate::run_worker).
+    Program(WorkerProgram),
+}
+
+/// A program that workers are started from in place of this one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WorkerProgram {
+    pub(super) path: Arc<Path>,
+    /// The same as the system takes it.
+    pub(super) c_path: CString,
+}
+
+impl WorkerProgram {
+    /// The program at this path, which counts from the current folder.
+    ///
+    /// # Errors
+    ///
+    /// There is no such file, or it is none that this user can execute.
+    fn new(path: &Path) -> Result<Self> {
+        let failed = |error| {
+            Error::start(format!("`program` must be a file that can be executed, got {}: {error}", path.display()))
+        };
+        let absolute = std::path::absolute(path).map_err(failed)?;
+        sys::check_executable(&absolute).map_err(failed)?;
+        let c_path = sys::c_path(absolute.clone()).map_err(|error| failed(std::io::Error::other(error)))?;
+        Ok(Self { path: absolute.into(), c_path })
+    }
 }
 
 static ENTRY: OnceLock<EntryPoint> = OnceLock::new();
@@ -102,20 +130,23 @@ pub(crate) fn set_entry(entry: EntryPoint, code: usize) {
 fn entered() -> Option<&'static EntryPoint> {
     static OFFERED: OnceLock<Option<EntryPoint>> = OnceLock::new();
     match ENTRY.get() {
-        Some(test @ EntryPoint::Test(_)) => Some(test),
+        Some(entry @ (EntryPoint::Test(_) | EntryPoint::Program(_))) => Some(entry),
         // A test that calls `init()` may be one of many, each of which a worker would run up to there.
         entered => OFFERED.get_or_init(|| functions::first_test().map(EntryPoint::Test)).as_ref().or(entered),
     }
 }
 
-/// How a worker of this process enters.
+/// How a worker of this process enters: by its own program, or by the one that is named here.
 ///
 /// # Errors
 ///
-/// This process may start no workers: it never entered and has no `#[poolmap::test]`, it stands too deep in pools, it has more
-/// rights than its user, or there is no file to start it from.
-pub(crate) fn entry() -> Result<&'static EntryPoint> {
-    let entry = entered().ok_or_else(|| Error::new(Kind::NotInitialized))?;
+/// This process may start no workers: it never entered and has no `#[poolmap::test]` (which a worker of another program does not need),
+/// it stands too deep in pools, it has more rights than its user, or there is no file to start a worker from.
+pub(crate) fn entry(program: Option<&Path>) -> Result<EntryPoint> {
+    let entry = match program {
+        Some(path) => EntryPoint::Program(WorkerProgram::new(path)?),
+        None => entered().ok_or_else(|| Error::new(Kind::NotInitialized))?.clone(),
+    };
     let depth = depth();
     if depth >= DEPTH_MAX {
         return Err(Error::new(Kind::NestedTooDeep { depth: depth + 1, depth_max: DEPTH_MAX }));
@@ -127,18 +158,41 @@ pub(crate) fn entry() -> Result<&'static EntryPoint> {
              execute it anew, or start pools in another program",
         ));
     }
-    program().map_err(Error::start)?;
+    match &entry {
+        EntryPoint::Program(_) => check_functions()?,
+        EntryPoint::Main | EntryPoint::Test(_) => drop(own_program().map_err(Error::start)?),
+    }
     Ok(entry)
 }
 
+/// Two programs agree on a function by its name, its types and its place.
+fn check_functions() -> Result<()> {
+    let Some(function) = functions::ambiguous_function() else {
+        return Ok(());
+    };
+    Err(Error::start(format!(
+        "`program` cannot be used, as there are two worker functions `{function}` with the same types at the same place, which two \
+         programs may have in different orders: give them different names",
+    )))
+}
+
 /// The path that this program is started by.
-pub(super) fn program() -> std::result::Result<&'static CString, &'static str> {
-    let code = match CODE.load(Ordering::Relaxed) {
+pub(super) fn own_program() -> std::result::Result<&'static CString, &'static str> {
+    sys::own_program(code())
+}
+
+/// The file that this code is in, for texts: this program, or the library that another has loaded.
+pub(super) fn own_name() -> PathBuf {
+    sys::own_file(code())
+}
+
+/// The address of a public function of this crate.
+fn code() -> usize {
+    match CODE.load(Ordering::Relaxed) {
         // It has not entered: a test that did offers its entry.
         0 => depth as fn() -> u32 as usize,
         code => code,
-    };
-    sys::own_program(code)
+    }
 }
 
 /// How many pools this process is in.

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 
-use super::program::{EntryPoint, MARKER, Marker, depth, program};
+use super::program::{EntryPoint, MARKER, Marker, depth, own_program};
 use crate::functions;
 use crate::output::Files;
 use crate::sys::{self, ChildProcess, Folder, Group, Spawn, Stdout, Surroundings};
@@ -49,7 +49,7 @@ pub(crate) enum StartError {
     /// Its channel, its memory or its files.
     Channel(io::Error),
     Null(io::Error),
-    Program(&'static CString, io::Error),
+    Program(CString, io::Error),
     NoProgram(&'static str),
     /// The fork server could not make it.
     Copy(io::Error),
@@ -115,12 +115,16 @@ pub(super) fn greeted(
         name: particulars.name.clone(),
     };
     let stdout = matches!(entry, EntryPoint::Test(_)).then(sys::stdout);
+    channel.set_program(match entry {
+        EntryPoint::Program(program) => Some(Arc::clone(&program.path)),
+        EntryPoint::Main | EntryPoint::Test(_) => None,
+    });
     // Its memory is sent, and let go of here: each descriptor counts where they are few.
     channel.greet(welcome, arena, memory.as_ref(), stdout, Files::new(start.output)?)?;
     Ok((channel, worker_end))
 }
 
-/// Starts this program again, with its end of the channel.
+/// Starts this program again, or the program of the entry, with its end of the channel.
 fn spawn(
     entry: &EntryPoint,
     start: &Start,
@@ -128,7 +132,10 @@ fn spawn(
     particulars: &Particulars,
     channel: OwnedFd,
 ) -> std::result::Result<ChildProcess, StartError> {
-    let program = program().map_err(StartError::NoProgram)?;
+    let program = match entry {
+        EntryPoint::Program(program) => &program.c_path,
+        EntryPoint::Main | EntryPoint::Test(_) => own_program().map_err(StartError::NoProgram)?,
+    };
     let folder = if surroundings.leaves_folder_to_process() { Folder::Given } else { Folder::Inherited };
     let marker = Marker {
         parent: std::process::id(),
@@ -151,7 +158,7 @@ fn spawn(
         group: if start.role.ends_with_parent() { Group::Own } else { Group::OfParent },
         cpus: &particulars.cpus,
     };
-    ChildProcess::spawn(spawn).map_err(|error| StartError::Program(program, error))
+    ChildProcess::spawn(spawn).map_err(|error| StartError::Program(program.clone(), error))
 }
 
 /// The variables of a process beside those of its surroundings.
@@ -168,6 +175,8 @@ fn arguments(entry: &EntryPoint) -> (Vec<CString>, Stdout) {
     let mut own = std::env::args_os().filter_map(|argument| CString::new(argument.into_vec()).ok());
     let name = own.next().or_else(|| text("worker"));
     match entry {
+        // It is not told what this program was.
+        EntryPoint::Program(program) => (vec![program.c_path.clone()], Stdout::Inherited),
         EntryPoint::Main => (name.into_iter().chain(own).collect(), Stdout::Inherited),
         EntryPoint::Test(test) => {
             // libtest announces the test on its standard output, so the worker gets the real one by the socket.

@@ -1,8 +1,11 @@
 //! The verdict on the end of a process. This is the one place that decides what an end means, for pools and for `Process`.
 
 use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::program::own_name;
 use crate::error::{Printed, TaskErrorKind};
 use crate::functions;
 use crate::output::{FinalOutput, PendingOutput};
@@ -98,6 +101,10 @@ pub(crate) struct Verdict {
     pub(crate) printed: Option<Box<Printed>>,
     /// Output that is still to be written, where it is tagged.
     pub(crate) unwritten: Option<PendingOutput>,
+    /// The program of the process, if it is not this program.
+    program: Option<Arc<Path>>,
+    /// In what its worker functions differ from those of this program, if they do.
+    difference: Option<String>,
 }
 
 impl Verdict {
@@ -118,7 +125,10 @@ impl Verdict {
                 (tail, printed, rest)
             });
         let error = verdict.error.map(|error| with_tail(error, &tail));
-        Self { error, printed, unwritten, ..verdict }
+        let program = channel.program().cloned();
+        let difference =
+            channel.stranger_table().map(|table| functions::table_difference(&String::from_utf8_lossy(table)));
+        Self { error, printed, unwritten, program, difference, ..verdict }
     }
 
     fn by_note(cause: Cause, end: End, pid: u32, note: Note, begun: u32, has_started: bool) -> Self {
@@ -132,7 +142,8 @@ impl Verdict {
             Origin::Outside => StartOutcome::Killed,
         };
         let error = task_error(&cause, end, note);
-        Self { cause, end, is_in_order, origin, begun, error, start, printed: None, unwritten: None }
+        let (printed, unwritten, program, difference) = Default::default();
+        Self { cause, end, is_in_order, origin, begun, error, start, printed, unwritten, program, difference }
     }
 }
 
@@ -279,20 +290,17 @@ fn origin(cause: &Cause, end: End, note: &Note, pid: u32) -> Origin {
 impl Verdict {
     /// Returns why a process that never became ready ended; `longer` is how to give it more time, behind a comma.
     pub(crate) fn start_failure(&self, who: &str, startup_timeout: Duration, longer: &str) -> String {
-        // Where another process got there, `init()` is not what is missing.
-        let remedy = if transport::any_said_hello() {
-            "look at what it printed, and at what `main` does before poolmap::init()"
-        } else {
-            "a worker runs this program's `main` up to poolmap::init(): call init() first in `main`, or put \
-             #[poolmap::main] above it"
-        };
+        let remedy = self.start_remedy();
         let is_outside = self.origin == Origin::Outside;
         match (&self.cause, self.end) {
             (Cause::Late, _) => {
                 format!("{who} was not ready within {startup_timeout:?}, so it was killed: {remedy}{longer}",)
             }
             (Cause::NotInitialized(message), _) => message.clone(),
-            (Cause::Faulty(fault), _) => format!("{who} could not be used: {fault}: {remedy}"),
+            (Cause::Faulty(fault), _) => match &self.difference {
+                Some(difference) => self.stranger(who, difference),
+                None => format!("{who} could not be used: {fault}: {remedy}"),
+            },
             (Cause::TimedOut(_), _) => format!("{who} did not begin its first task in time, so it was killed"),
             (_, End::OutOfMemory) => format!("{who} ended before it was ready: {OUT_OF_MEMORY}"),
             (_, End::Signaled(signal)) if is_outside => {
@@ -309,6 +317,36 @@ impl Verdict {
             }
             _ => format!("{who} ended before it was ready: {remedy}"),
         }
+    }
+}
+
+impl Verdict {
+    /// What to do about a process that did not start.
+    fn start_remedy(&self) -> String {
+        if let Some(program) = &self.program {
+            return format!(
+                "it is the program {}: look at what it printed, and let its `main` be poolmap::run_worker()",
+                program.display()
+            );
+        }
+        // Where another process got there, `init()` is not what is missing.
+        let remedy = if transport::any_said_hello() {
+            "look at what it printed, and at what `main` does before poolmap::init()"
+        } else {
+            "a worker runs this program's `main` up to poolmap::init(): call init() first in `main`, or put \
+             #[poolmap::main] above it"
+        };
+        remedy.to_owned()
+    }
+
+    /// Says that a process has other worker functions than this one.
+    fn stranger(&self, who: &str, difference: &str) -> String {
+        let program = self.program.as_ref().map_or_else(|| "itself".into(), |program| program.to_string_lossy());
+        format!(
+            "{who} could not be used: its program {program} has other worker functions than {}: {difference}: build both from \
+             one source, with the same worker functions",
+            own_name().display(),
+        )
     }
 }
 

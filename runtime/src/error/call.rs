@@ -209,7 +209,8 @@ impl fmt::Display for Error {
         match &*self.kind {
             Kind::NotInitialized => f.write_str(
                 "poolmap was not initialized in this process: put #[poolmap::main] above `fn main`, or call \
-                 poolmap::init() as its first statement (in a test: #[poolmap::test] in place of #[test])",
+                 poolmap::init() as its first statement (in a test: #[poolmap::test] in place of #[test]; where `main` is not yours, as in \
+                 a library that Python loads: Pool::builder().program(path))",
             ),
             Kind::NestedTooDeep { depth, depth_max } => write!(
                 f,

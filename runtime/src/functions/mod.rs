@@ -6,6 +6,7 @@ mod cow_parameter;
 mod encoded_call;
 mod failure_texts;
 mod fallible;
+mod fingerprint;
 mod fold;
 mod folding;
 mod function;
@@ -24,6 +25,7 @@ pub use borrowed_argument::BorrowedArgument;
 pub use cow_parameter::{CowParameter, DecodedArgument, NamedCow};
 pub(crate) use encoded_call::EncodedCall;
 pub use fallible::{ErrorProbe, Fallible, Typed, Untyped};
+pub(crate) use fingerprint::{ambiguous_function, fingerprint, table_difference, table_text};
 pub use fold::fold_tasks;
 pub(crate) use fold::{Folded, MergeOf};
 pub use function::{
@@ -34,11 +36,11 @@ pub(crate) use outcome::{
     NoOutput, decode_output, deserialize_panicked, failure, new_direct, serialize_panicked, take_captured, take_direct,
     take_outcome,
 };
-pub use run::run_tasks;
+pub use run::{run_tasks, type_names};
 pub(crate) use shared_argument::SharedName;
 pub(crate) use state::forget_states;
 pub use state::with_state;
-pub(crate) use table::{DROPS_OUTPUT, fingerprint, first_test, function, function_name, test_name};
+pub(crate) use table::{DROPS_OUTPUT, first_test, function, function_name, test_name};
 pub use table::{Entry, Identity, Merge, Registration, Test};
 pub(crate) use task_run::Flush;
 pub use task_run::{TaskAbort, TaskCall};

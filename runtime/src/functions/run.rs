@@ -1,4 +1,4 @@
-//! The loop that runs the tasks of a worker function, compiled for each.
+//! What the table has of each worker function, compiled for each: the loop that runs its tasks, and the names of its types.
 
 use super::function::WorkerFn;
 use super::task_run::TaskCall;
@@ -13,4 +13,9 @@ pub fn run_tasks<F: WorkerFn>(call: &mut TaskCall<'_>) {
         let result = F::__run(call);
         call.end(result);
     }
+}
+
+/// The names of the types of the parameters, which are those of the function type `P`, and of the output.
+pub fn type_names<F: WorkerFn, P>() -> [&'static str; 2] {
+    [std::any::type_name::<P>(), std::any::type_name::<F::Output>()]
 }

@@ -1,11 +1,11 @@
 //! The table of worker functions, and the names of the tests that workers can enter by; the only owner of inventory. It knows
 //! nothing of how a function is called.
 //!
-//! A worker function's index in the sorted table is what travels. Both processes run one binary, so both make one table;
-//! the hello compares the fingerprints all the same.
+//! A worker function's index in the sorted table is what travels. Two processes of one binary make one table. Another program may be
+//! the worker's, so the order depends on nothing that two builds of one library differ in (`fingerprint`).
 
 use std::any::Any;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -13,7 +13,7 @@ use super::task_run::TaskCall;
 
 /// Distinguishes one worker function from all others of a program. The name alone would not: two functions may each hold a
 /// nested one of the same name, in one module.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug)]
 pub struct Identity {
     /// `module_path!()`, which begins with the crate.
     pub module: &'static str,
@@ -32,12 +32,15 @@ pub struct Identity {
 /// A function that makes one output of two, `fn(T, T) -> T` of some `T`.
 pub type Merge = &'static (dyn Any + Send + Sync);
 
+/// The types of the parameters, as those of a function, and of the output.
+type TypeNames = fn() -> [&'static str; 2];
 type Run = fn(&mut TaskCall<'_>);
 type Fold = fn(&mut TaskCall<'_>, Merge);
 
 /// The entry of one worker function in the table.
 pub struct Registration {
     identity: Identity,
+    type_names: TypeNames,
     run: Run,
     fold: Fold,
     /// The function itself, where it makes one value of two of its type.
@@ -51,8 +54,14 @@ const UNKNOWN: u32 = u32::MAX;
 
 impl Registration {
     /// The registration of a function whose tasks `run` runs, and `fold` where their outputs are folded.
-    pub const fn new(identity: Identity, parameters: &'static [&'static str], run: Run, fold: Fold) -> Self {
-        Self { identity, run, fold, merge: None, parameters, index: AtomicU32::new(UNKNOWN) }
+    pub const fn new(
+        identity: Identity,
+        parameters: &'static [&'static str],
+        type_names: TypeNames,
+        run: Run,
+        fold: Fold,
+    ) -> Self {
+        Self { identity, type_names, run, fold, merge: None, parameters, index: AtomicU32::new(UNKNOWN) }
     }
 
     /// The registration of the same function, which outputs are folded by.
@@ -63,6 +72,16 @@ impl Registration {
     /// The function as `module::name`.
     pub(crate) fn path(&self) -> &'static str {
         self.identity.path
+    }
+
+    /// What it is by, also in another program: its name, its types, its place, and the version of its crate.
+    ///
+    /// Of the file the name alone counts: the folders are those of a build (a checkout, cargo's registry).
+    pub(super) fn description(&self) -> Description {
+        let Identity { module, path, file, line, column, version } = self.identity;
+        let file = Path::new(file).file_name().and_then(|name| name.to_str()).unwrap_or(file);
+        let [parameters, output] = (self.type_names)();
+        Description { module, path, version, file, line, column, parameters, output }
     }
 
     /// The name of a parameter.
@@ -98,6 +117,19 @@ impl Registration {
     }
 }
 
+/// The description of a worker function that two builds of one library agree on. Functions are sorted by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Description {
+    module: &'static str,
+    pub(super) path: &'static str,
+    pub(super) version: &'static str,
+    pub(super) file: &'static str,
+    pub(super) line: u32,
+    pub(super) column: u32,
+    pub(super) parameters: &'static str,
+    pub(super) output: &'static str,
+}
+
 /// In the number that travels for a function: its outputs stay in the worker.
 pub(crate) const DROPS_OUTPUT: u32 = 1 << 31;
 
@@ -113,7 +145,7 @@ pub(crate) fn table() -> &'static [&'static Registration] {
         let mut table: Vec<_> = inventory::iter::<Entry>().map(|entry| entry.0).collect();
         // A macro can write two functions that even share line and column. The sort is stable, and inventory lists them
         // in the order of their constructors, which the linker fixed: they stay apart, in the same order everywhere.
-        table.sort_by_key(|registration| registration.identity);
+        table.sort_by_cached_key(|registration| registration.description());
         for (index, registration) in table.iter().enumerate() {
             let index = u32::try_from(index).ok().filter(|index| index & DROPS_OUTPUT == 0);
             let index = index.expect("a binary holds fewer than 2^31 functions");
@@ -146,16 +178,4 @@ pub(crate) fn function(index: u32) -> Option<&'static Registration> {
 /// The path of the function at a place of the table.
 pub(crate) fn function_name(index: u32) -> Option<&'static str> {
     function(index).map(Registration::path)
-}
-
-/// A hash of the table, equal in two processes that have the same worker functions.
-pub(crate) fn fingerprint() -> u64 {
-    static FINGERPRINT: OnceLock<u64> = OnceLock::new();
-    *FINGERPRINT.get_or_init(|| {
-        let mut hasher = DefaultHasher::new();
-        for registration in table() {
-            registration.identity.hash(&mut hasher);
-        }
-        hasher.finish()
-    })
 }

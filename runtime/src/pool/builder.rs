@@ -1,5 +1,6 @@
 //! The builder of a pool: its options, and the checks of their values.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::handle::{Pool, cpu_count};
@@ -64,6 +65,8 @@ pub struct Builder {
     pub(crate) mistake: Option<String>,
     output: Output,
     pub(super) surroundings: SurroundingsOptions,
+    /// The program of the workers, if it is not this one.
+    pub(super) program: Option<PathBuf>,
 }
 
 impl Builder {
@@ -82,6 +85,7 @@ impl Builder {
             mistake: None,
             output: Output::Inherited,
             surroundings: SurroundingsOptions::default(),
+            program: None,
         }
     }
 
@@ -328,11 +332,11 @@ impl Builder {
     /// # Errors
     ///
     /// - An option is out of its range.
-    /// - This process never called [`init`](crate::init).
+    /// - This process never called [`init`](crate::init), and workers have no [`program`](Self::program) of their own.
     /// - Pools inside the tasks of pools are more than 4 deep.
     /// - The system does not start a worker (workers started before are ended).
     /// - The program has more rights than its user (set-user-ID, file capabilities).
-    /// - This crate is a library that a foreign program has loaded.
+    /// - This crate is a library that a foreign program has loaded, and workers have no [`program`](Self::program) of their own.
     pub fn build(self) -> Result<Pool> {
         let pool = Pool::unstarted(self.settings()?)?;
         let shared = pool.unstarted_shared()?;
@@ -342,7 +346,7 @@ impl Builder {
     }
 
     pub(super) fn settings(self) -> Result<Settings> {
-        let entry = child::entry()?;
+        let entry = child::entry(self.program.as_deref())?;
         if let Some(mistake) = self.mistake {
             return Err(Error::invalid_option(mistake));
         }
@@ -388,7 +392,7 @@ impl Builder {
             },
             surroundings,
             per_worker,
-            entry: entry.clone(),
+            entry,
             initializer: self.initializer,
             finalizer: self.finalizer,
             start_method,

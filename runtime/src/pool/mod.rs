@@ -2,6 +2,7 @@
 
 mod balance;
 mod builder;
+mod builder_program;
 mod builder_surroundings;
 mod chunk_size;
 mod driver;

@@ -102,12 +102,14 @@ pub struct Process<F> {
     name: Option<String>,
     role: Role,
     surroundings: SurroundingsChanges,
+    program: Option<PathBuf>,
 }
 
 impl<F: WorkerFn> Process<F> {
     /// Describes a process for this call, with its arguments by name: `f { x: 1, y: 2 }`.
     pub fn new<C: Itself<Type = F>>(call: C) -> Self {
-        Self { call: call.itself(), name: None, role: Role::Plain, surroundings: SurroundingsChanges::default() }
+        let surroundings = SurroundingsChanges::default();
+        Self { call: call.itself(), name: None, role: Role::Plain, surroundings, program: None }
     }
 
     /// Sets the name in errors and in [`active_children`](crate::active_children). Default: `Process-1`, `Process-2`, …
@@ -174,6 +176,33 @@ impl<F: WorkerFn> Process<F> {
         self
     }
 
+    /// Sets the program of the process, where `main` is not yours. Default: this program.
+    ///
+    /// [`Builder::program`](crate::Builder::program) says what it must be.
+    ///
+    /// # Errors
+    ///
+    /// [`start`](Self::start) returns an error if there is no such file, or if this user cannot execute it.
+    /// [`join`](ProcessHandle::join) returns one if it does not become a worker, or has other worker functions.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use poolmap::{Process, worker};
+    ///
+    /// #[worker]
+    /// fn square(x: u64) -> u64 {
+    ///     x * x
+    /// }
+    ///
+    /// let error = Process::new(square { x: 3 }).program("/no/such/worker").start().unwrap_err();
+    /// assert!(error.is_start_failure());
+    /// ```
+    pub fn program(mut self, path: impl Into<PathBuf>) -> Self {
+        self.program = Some(path.into());
+        self
+    }
+
     /// Starts the process, and returns once the arguments are handed over.
     ///
     /// That is immediate if they are below about 100 KiB, which a socket holds. `start` does not wait for the call to begin.
@@ -186,13 +215,13 @@ impl<F: WorkerFn> Process<F> {
     /// # Errors
     ///
     /// An argument does not encode ([`Error::task`]); the system starts no process; this process never called
-    /// [`init`](crate::init); Processes or pools inside the tasks of others are more than 4 deep.
+    /// [`init`](crate::init), and the other has no [`program`](Self::program) of its own; Processes or pools inside the tasks of others are more than 4 deep.
     ///
     /// [`join`](ProcessHandle::join) reports every later failure.
     pub fn start(self) -> Result<ProcessHandle<F::Output>> {
         static STARTED: AtomicUsize = AtomicUsize::new(0);
 
-        let entry = child::entry()?;
+        let entry = child::entry(self.program.as_deref())?;
         if let Some(mistake) = self.surroundings.mistake() {
             return Err(Error::invalid_option(mistake));
         }
@@ -203,7 +232,7 @@ impl<F: WorkerFn> Process<F> {
             let kind = TaskErrorKind::Encode(error);
             Error::from(TaskError::new(0, function.path(), 0, None, kind).of_process(&name))
         })?;
-        let child = reaper::start(entry, self.role, &self.surroundings, name, chunk)?;
+        let child = reaper::start(&entry, self.role, &self.surroundings, name, chunk)?;
         child.wait_until_sent();
         Ok(ProcessHandle::new(child, function.path(), take_outcome::<F>))
     }

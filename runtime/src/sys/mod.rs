@@ -60,7 +60,7 @@ pub(crate) use pod::{
 };
 pub(crate) use poll::{Watch, poll};
 pub(crate) use process::{CAN_TELL_CPU_TIME, ChildProcess, End, cpu_time, resident_bytes};
-pub(crate) use program::own_program;
+pub(crate) use program::{c_path, check_executable, own_file, own_program};
 pub(crate) use random::random;
 pub(crate) use refusal::{explained, start_error};
 #[cfg(test)]

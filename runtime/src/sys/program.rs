@@ -4,13 +4,18 @@
 //! As a rule that is `/proc/self/exe`, which stays the running program when its file is deleted or replaced. But the kernel
 //! executed another file where the program was started by its loader (`ld-linux.so ./app`) or runs under valgrind; and where
 //! this code is in a library that a foreign program has loaded (a module of Python's), that program's `main` never calls
-//! `init()`.
+//! `init()`: a program that is named is started in its place.
 //!
 //! Files are compared by what `stat` gives for their paths. What /proc/self/maps gives for a mapping is the number of another
 //! file system's under overlayfs and btrfs, so it proves that two files are one, and never that they are two.
 
 use std::ffi::CString;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+
+use nix::unistd::{AccessFlags, access};
 
 /// The path to start this program by; `code` is the address of a public function of this crate. It is found once.
 ///
@@ -20,6 +25,24 @@ use std::sync::OnceLock;
 pub(crate) fn own_program(code: usize) -> Result<&'static CString, &'static str> {
     static PROGRAM: OnceLock<Result<CString, String>> = OnceLock::new();
     PROGRAM.get_or_init(|| find(code)).as_ref().map_err(String::as_str)
+}
+
+/// The file that this code is in, where it is known, and else what was executed; `code` as above.
+pub(crate) fn own_file(code: usize) -> PathBuf {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Some(path) = linux::file(code) {
+        return path;
+    }
+    let _ = code;
+    std::env::current_exe().unwrap_or_else(|_| PathBuf::from("this program"))
+}
+
+/// Checks that there is such a file, and that this process may execute it.
+pub(crate) fn check_executable(path: &Path) -> io::Result<()> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    Ok(access(path, AccessFlags::X_OK)?)
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -45,12 +68,8 @@ fn executed() -> Result<CString, String> {
 }
 
 /// A path as the system takes it.
-#[cfg(any(target_os = "linux", target_os = "android", not(poolmap_linux)))]
-fn c_path(path: std::path::PathBuf) -> Result<CString, String> {
-    use std::os::unix::ffi::OsStringExt;
-
-    CString::new(path.into_os_string().into_vec())
-        .map_err(|error| format!("could not name this program's file: {error}"))
+pub(crate) fn c_path(path: PathBuf) -> Result<CString, String> {
+    CString::new(path.into_os_string().into_vec()).map_err(|error| format!("could not name a program's file: {error}"))
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -83,8 +102,8 @@ mod linux {
         };
         if own.path != main.path && !is_linked(code) {
             return Err(format!(
-                "this code is in the library {}, which the program {} has loaded: a worker is a program whose `main` calls \
-                 poolmap::init(), so move the calls into a program of their own, and start that",
+                "this code is in the library {}, which the program {} has loaded, and whose `main` is not yours: build a \
+                 program whose `main` is poolmap::run_worker(), and name it by Pool::builder().program(path)",
                 own.path.display(),
                 main.path.display(),
             ));
@@ -102,6 +121,11 @@ mod linux {
             ));
         }
         c_path(main.path)
+    }
+
+    /// The file that is mapped at an address.
+    pub(super) fn file(code: usize) -> Option<PathBuf> {
+        Mapped::at(&std::fs::read(MAPS).ok()?, code).map(|mapped| mapped.path)
     }
 
     fn identity(path: &Path) -> Option<Identity> {

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::event::{ChannelEvent, Note};
@@ -25,6 +26,8 @@ pub(crate) struct ParentChannel {
     memory: SentMemory,
     /// The files that the worker prints to, if it does not print to the streams of this process.
     printed: Option<Files>,
+    /// The program of the worker, if that is not this program started again.
+    program: Option<Arc<Path>>,
 }
 
 /// How many tasks a worker has.
@@ -51,7 +54,22 @@ impl ParentChannel {
             }
             None => (None, None),
         };
-        Ok((Self { socket, ring, memory: SentMemory::default(), printed: None }, worker_end, memory))
+        Ok((Self { socket, ring, memory: SentMemory::default(), printed: None, program: None }, worker_end, memory))
+    }
+
+    /// Notes the program that the worker is started from, if that is not this program.
+    pub(crate) fn set_program(&mut self, program: Option<Arc<Path>>) {
+        self.program = program;
+    }
+
+    /// The program of the worker, if that is not this program started again.
+    pub(crate) fn program(&self) -> Option<&Arc<Path>> {
+        self.program.as_ref()
+    }
+
+    /// The text of the worker's table of functions, if it has others than this program: it was refused for that.
+    pub(crate) fn stranger_table(&self) -> Option<&[u8]> {
+        self.socket.stranger_table()
     }
 
     /// The socket, to wait for.

@@ -121,6 +121,11 @@ impl ParentSocket {
         self.handshake.is_done()
     }
 
+    /// The text of the worker's table of functions, if it has others than this program.
+    pub(super) fn stranger_table(&self) -> Option<&[u8]> {
+        self.handshake.stranger_table()
+    }
+
     /// Sends a frame as a whole, with descriptors, while the socket's buffer is empty, so that it has room for all of it.
     pub(super) fn send_whole(&mut self, frame: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
         let sent = sys::send_with_descriptors(&self.stream, frame, descriptors)?;
@@ -243,6 +248,7 @@ impl ParentSocket {
                 self.handshake.check(&message)?;
                 let event = match message {
                     ToParent::Hello(_) => Some(ChannelEvent::Hello),
+                    ToParent::Table(_) => None,
                     ToParent::Begun(chunk) => begun(&mut self.sent, chunk).map(|()| None)?,
                     ToParent::Decoded(chunk) => decoded(&self.sent, chunk).map(|()| Some(ChannelEvent::Decoded))?,
                     ToParent::Note(note) => {

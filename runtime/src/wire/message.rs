@@ -24,6 +24,7 @@ const CRASH: u8 = 22;
 const DECODED: u8 = 23;
 const PRELOADED: u8 = 24;
 const COPIED: u8 = 25;
+const TABLE: u8 = 26;
 
 /// The identity that each side sends first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +94,8 @@ pub(crate) struct CopyRequest {
 #[derive(Debug)]
 pub(crate) enum ToParent<'a> {
     Hello(Greeting),
+    /// A part of the text of the worker's table of functions, which is not the parent's.
+    Table(&'a [u8]),
     /// The result of one task, as a record.
     Reply {
         chunk: u64,
@@ -146,7 +149,7 @@ impl<'a> ToWorker<'a> {
         let mut fields = FieldReader(payload);
         match kind {
             WELCOME => Ok(Self::Welcome(Welcome {
-                greeting: greeting(&mut fields)?,
+                greeting: greeting_of_own_version(&mut fields)?,
                 index: fields.u64()?,
                 frame_bytes_max: fields.u64()?,
                 stack_bytes: fields.u64()?,
@@ -178,6 +181,7 @@ impl<'a> ToParent<'a> {
         let mut fields = FieldReader(payload);
         match kind {
             HELLO => greeting(&mut fields).map(Self::Hello),
+            TABLE => Ok(Self::Table(payload)),
             REPLY => Ok(Self::Reply {
                 chunk: fields.u64()?,
                 position: fields.u32()?,
@@ -226,6 +230,16 @@ fn greeting(fields: &mut FieldReader<'_>) -> Result<Greeting, Violation> {
     Ok(Greeting { version: fields.u32()?, fingerprint: fields.u64()? })
 }
 
+/// What follows the greeting may be different in another version.
+fn greeting_of_own_version(fields: &mut FieldReader<'_>) -> Result<Greeting, Violation> {
+    match greeting(fields)? {
+        greeting @ Greeting { version: PROTOCOL_VERSION, .. } => Ok(greeting),
+        Greeting { version, .. } => Err(Violation::new(format!(
+            "its parent has another version of poolmap, whose protocol is {version}, and its own is {PROTOCOL_VERSION}"
+        ))),
+    }
+}
+
 fn push_greeting(frame: &mut Vec<u8>, greeting: Greeting) {
     frame.extend_from_slice(&greeting.version.to_le_bytes());
     frame.extend_from_slice(&greeting.fingerprint.to_le_bytes());
@@ -258,6 +272,11 @@ pub(crate) fn welcome(welcome: &Welcome) -> Vec<u8> {
 /// The worker's first frame.
 pub(crate) fn hello(greeting: Greeting) -> Vec<u8> {
     frame(HELLO, |frame| push_greeting(frame, greeting))
+}
+
+/// The text of the worker's table of functions: as many frames as it takes, of which each is within any limit.
+pub(crate) fn table(text: &str) -> impl Iterator<Item = Vec<u8>> {
+    text.as_bytes().chunks(FRAME_BYTES_MIN / 2).map(|part| frame(TABLE, |frame| frame.extend_from_slice(part)))
 }
 
 /// A panic's note.

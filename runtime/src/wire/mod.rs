@@ -5,7 +5,8 @@
 //! logger whose file was closed under it, a forked process) is distinguished from a frame at once, be it before or inside of one.
 //!
 //! 1. The parent speaks first: `Welcome`. The worker answers `Hello`, or nothing. Each carries the protocol's version and
-//!    the fingerprint of the sender's table of worker functions, and each side goes away if they differ.
+//!    the fingerprint of the sender's table of worker functions. If the fingerprints differ, the worker sends the text of its table
+//!    before its `Hello`, as `Table`s, waits for the end of the stream and exits; the parent kills it.
 //! 2. Over the socket alone: the parent sends `Chunk`s. The worker runs the tasks of each in order. It tells that it has `Begun` the
 //!    next one right before it runs it, and sends its `Reply` before it tells of another: what is finished is never lost, and the
 //!    first task without a reply was running if it was begun, and otherwise none was.
@@ -44,7 +45,7 @@ pub(crate) use fields::Violation;
 pub(crate) use fuzzing::fuzz;
 pub(crate) use message::{
     CopyRequest, Greeting, PanicNote, ToParent, ToWorker, Welcome, around_crash, begun, bell, copied, copy, decoded,
-    forget, grants, hello, note, preloaded, reply, returned, revoke, segment, welcome,
+    forget, grants, hello, note, preloaded, reply, returned, revoke, segment, table, welcome,
 };
 pub(crate) use progress::{Finished, OversizedResult, TaskProgress, TasksRun};
 pub(crate) use record::{
@@ -52,7 +53,7 @@ pub(crate) use record::{
 };
 
 /// Changes with every change of the frames.
-pub(crate) const PROTOCOL_VERSION: u32 = 10;
+pub(crate) const PROTOCOL_VERSION: u32 = 11;
 
 /// The length, the check and the kind.
 pub(crate) const HEADER_BYTES: usize = 9;

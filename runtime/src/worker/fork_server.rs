@@ -9,12 +9,11 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use super::socket_server::SocketServer;
-use super::welcome::be_welcomed;
-use crate::functions;
+use super::welcome::{be_welcomed, say_hello};
 use crate::sys::{self, Beside, CopySetup, Folder, NoMoreThreads, SocketToParent};
 use crate::task::Role;
 use crate::transport::{ChannelError, FrameSender, WorkerSocket};
-use crate::wire::{self, CopyRequest, Greeting, OVERHEAD_BYTES};
+use crate::wire::{self, CopyRequest, OVERHEAD_BYTES};
 
 /// Serves as the fork server of a pool of `parent`, and ends the process at the end of the channel, behind `leave`. It comes back in each
 /// copy, with the channel of the worker that the copy is to be.
@@ -28,11 +27,9 @@ pub(super) fn serve(parent: u32, folder: Folder, waiting_threads: usize, leave: 
     }
     let frame_bytes_max = usize::try_from(welcome.frame_bytes_max).unwrap_or(usize::MAX);
     end.set_frame_bytes_max(frame_bytes_max);
-    let greeting = Greeting::new(functions::fingerprint());
     let sender = end.sender(Role::Server).map_err(broken)?;
-    sender.send(&wire::hello(greeting)).map_err(broken)?;
-    if welcome.greeting != greeting {
-        return Err(io::Error::other("the parent is another program"));
+    if !say_hello(&mut end, &sender, &welcome).map_err(broken)? {
+        return Err(io::ErrorKind::UnexpectedEof.into());
     }
     let mut server = SocketServer::without_notes(end, Arc::clone(&sender), frame_bytes_max - OVERHEAD_BYTES);
     let mut proof = None;

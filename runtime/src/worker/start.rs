@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::parent_id;
 use std::time::Duration;
 
-use super::welcome::be_welcomed;
+use super::welcome::{be_welcomed, say_hello};
 use super::{current, fork_server, ring_server, socket_server};
 use crate::failpoints::{self, Point};
 use crate::functions;
@@ -18,7 +18,7 @@ use crate::shared;
 use crate::sys::{self, FileIdentity, Folder, FromParent, SocketToParent, TaskLimits, Watch};
 use crate::task::{EXIT_FAILED, Output, Role};
 use crate::transport::{ChannelError, WorkerRing, WorkerSocket};
-use crate::wire::{self, Greeting, OVERHEAD_BYTES, Status, Violation, Welcome};
+use crate::wire::{OVERHEAD_BYTES, Status, Welcome};
 
 /// Where the kernel does not end a worker with its parent, or a task has closed its channel, the worker looks this often whether the
 /// parent is there.
@@ -138,20 +138,18 @@ fn enter(channel: SocketToParent, parent: u32, making: Making, role: Role, leave
 
 /// Says hello and serves; returns the exit code.
 fn serve(
-    end: WorkerSocket,
+    mut end: WorkerSocket,
     ring: Option<WorkerRing>,
     welcome: &Welcome,
     limits: TaskLimits,
     role: Role,
 ) -> Result<i32, ChannelError> {
-    let greeting = Greeting::new(functions::fingerprint());
     let sender = end.sender(role)?;
     failpoints::reached(Point::BeforeHello);
-    sender.send(&wire::hello(greeting))?;
-    failpoints::reached(Point::AfterHello);
-    if welcome.greeting != greeting {
-        return Err(Violation::new("the parent is another program").into());
+    if !say_hello(&mut end, &sender, welcome)? {
+        return Ok(EXIT_FAILED);
     }
+    failpoints::reached(Point::AfterHello);
     shared::write_by_value();
     let bytes_max = usize::try_from(welcome.frame_bytes_max).unwrap_or(usize::MAX) - OVERHEAD_BYTES;
     match (role, ring) {
