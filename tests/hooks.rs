@@ -285,3 +285,24 @@ fn a_finalizer_over_its_limit_is_its_own_result() {
     let error = builder().finalizer_timeout(Duration::ZERO).build().unwrap_err();
     assert_eq!(error.to_string(), "`finalizer_timeout` must be greater than zero, got 0");
 }
+
+#[worker]
+fn sleep_in(worker: usize, millis: u64) {
+    if place() == worker {
+        std::thread::sleep(Duration::from_millis(millis));
+    }
+}
+
+#[poolmap::test]
+fn a_worker_that_is_initialized_while_the_pool_ends_has_its_finalizer_and_ends() {
+    let _guard = common::guard();
+    for millis in [1, 5, 20, 100] {
+        let builder = Pool::builder().workers(2).initializer(sleep_in { worker: 1, millis }).finalizer(place {});
+        let pool = builder.build().unwrap();
+        assert_eq!(pool_map!(in &pool, sleep, [0]).unwrap(), [0]);
+        pool.join().unwrap();
+        // The worker that was not there yet has nothing to end with.
+        let places: BTreeSet<usize> = pool.finalizer_results::<place>().unwrap().into_iter().flatten().collect();
+        assert!(places.contains(&0) || places.contains(&1), "{places:?}");
+    }
+}

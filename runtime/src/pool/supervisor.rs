@@ -301,6 +301,10 @@ impl PoolState {
             self.end(slot, now, startup_timeout);
             self.reap_unended(slot);
         }
+        if self.phase == Phase::Finishing {
+            // A worker whose initializer has just ended is idle now: if it were not asked here, nothing would wake this thread for it.
+            self.finish_workers();
+        }
         // It has looked after those that were ending until now. Others it is woken for, and the ends of these it waits for.
         self.turn.is_known_to(Wakes::SUPERVISOR);
         if !(was_settled && self.is_settled()) {
