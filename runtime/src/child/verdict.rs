@@ -341,12 +341,19 @@ impl Verdict {
 
     /// Says that a process has other worker functions than this one.
     fn stranger(&self, who: &str, difference: &str) -> String {
-        let program = self.program.as_ref().map_or_else(|| "itself".into(), |program| program.to_string_lossy());
-        format!(
-            "{who} could not be used: its program {program} has other worker functions than {}: {difference}: build both from \
-             one source, with the same worker functions",
-            own_name().display(),
-        )
+        let own = own_name();
+        let own = own.display();
+        match &self.program {
+            Some(program) => format!(
+                "{who} could not be used: its program {} has other worker functions than {own}: {difference}: build both from one \
+                 source, with the same worker functions",
+                program.display(),
+            ),
+            None => format!(
+                "{who} could not be used: {own} is not the file any more that this program was started from: {difference}: start \
+                 this program again",
+            ),
+        }
     }
 }
 

@@ -21,8 +21,9 @@ impl Builder {
     /// # Errors
     ///
     /// [`build`](Self::build) returns an error if there is no such file, or if this user cannot execute it
-    /// ([`Error::is_start_failure`](crate::Error::is_start_failure)). If the program does not become a worker, or has other worker
-    /// functions, the first call and [`Pool::ready`](crate::Pool::ready) return one that names both programs and what differs.
+    /// ([`Error::is_start_failure`](crate::Error::is_start_failure)). If the program does not become a worker, the first call and
+    /// [`Pool::ready`](crate::Pool::ready) return an error that names it. If it has other worker functions, the error names both programs
+    /// and what differs.
     ///
     /// # Examples
     ///
