@@ -65,6 +65,8 @@ pub(crate) struct TaskRules {
     pub(crate) limits: Limits,
     /// How often it is executed if its worker dies.
     pub(crate) attempts: u32,
+    /// Of tasks that wait, one of a higher priority goes first.
+    pub(crate) priority: i32,
 }
 
 /// Where the cause of a process's death lies.

@@ -20,7 +20,7 @@ use crate::wire::OVERHEAD_BYTES;
 impl Pool {
     /// Submits one call to a worker, and returns a handle without waiting. The task's index is 0.
     ///
-    /// Submitted calls begin in the order of submission, each as soon as a worker is free. Memory alone limits the number of waiting
+    /// Submitted calls of one priority begin in the order of submission, each as soon as a worker is free. Memory alone limits the number of waiting
     /// calls. A submitted call costs some microseconds; for many calls of one function a map is faster.
     ///
     /// The call has no time limit, and runs at most once. [`Pool::call`] sets a limit, or further attempts.

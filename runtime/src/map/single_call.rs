@@ -8,7 +8,7 @@ use super::options::Options;
 use crate::error::Result;
 use crate::functions::{Itself, WorkerFn};
 use crate::pool::Pool;
-use crate::task::{Limits, TaskRules};
+use crate::task::TaskRules;
 
 impl Pool {
     /// Describes one call with options. [`submit`](SingleCall::submit) returns a handle at once, [`apply`](SingleCall::apply) waits for
@@ -38,7 +38,7 @@ impl Pool {
     /// # Ok::<(), poolmap::Error>(())
     /// ```
     pub fn call<F: WorkerFn>(&self, call: impl Itself<Type = F>) -> SingleCall<'_, F> {
-        SingleCall { pool: self, call: call.itself(), limits: Limits::default(), attempts: None }
+        SingleCall { pool: self, call: call.itself(), options: Options::default() }
     }
 }
 
@@ -52,8 +52,7 @@ impl Pool {
 pub struct SingleCall<'p, F> {
     pool: &'p Pool,
     call: F,
-    limits: Limits,
-    attempts: Option<u32>,
+    options: Options,
 }
 
 impl<F: WorkerFn> SingleCall<'_, F> {
@@ -62,7 +61,7 @@ impl<F: WorkerFn> SingleCall<'_, F> {
     /// A call that takes longer fails with [`TimedOut`](crate::TaskErrorKind::TimedOut), and its worker is killed and replaced. The limit
     /// is applied as [`Map::timeout`](crate::Map::timeout) says: never too early, and at most 100 ms late on a machine that is not busy.
     pub fn timeout(mut self, time: Duration) -> Self {
-        self.limits.timeout = Some(time);
+        self.options.limits.timeout = Some(time);
         self
     }
 
@@ -74,7 +73,7 @@ impl<F: WorkerFn> SingleCall<'_, F> {
     ///
     /// [`submit`](Self::submit) returns an error where the system does not report the processor time of another process (macOS).
     pub fn cpu_limit(mut self, time: Duration) -> Self {
-        self.limits.cpu_limit = Some(time);
+        self.options.limits.cpu_limit = Some(time);
         self
     }
 
@@ -82,7 +81,34 @@ impl<F: WorkerFn> SingleCall<'_, F> {
     ///
     /// A time limit and an error that the function returns are no deaths.
     pub fn attempts(mut self, attempts: u32) -> Self {
-        self.attempts = Some(attempts);
+        self.options.attempts = Some(attempts);
+        self
+    }
+
+    /// Sets the priority of the call: any `i32`. Default: 0.
+    ///
+    /// A free worker goes to the waiting call of the highest priority, and among equals to the one that was submitted first. A running
+    /// call is not interrupted. [`Map::priority`](crate::Map::priority) is the same for a map.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use poolmap::{Pool, worker};
+    ///
+    /// #[worker]
+    /// fn resize(width: u32) -> u32 {
+    ///     width / 2
+    /// }
+    ///
+    /// poolmap::init();
+    /// let pool = Pool::builder().workers(1).build()?;
+    /// let in_background = pool.call(resize { width: 4000 }).priority(-1).submit()?;
+    /// let for_a_client = pool.call(resize { width: 200 }).priority(1).submit()?;
+    /// assert_eq!((for_a_client.join()?, in_background.join()?), (100, 2000));
+    /// # Ok::<(), poolmap::Error>(())
+    /// ```
+    pub fn priority(mut self, priority: i32) -> Self {
+        self.options.priority = priority;
         self
     }
 
@@ -92,9 +118,10 @@ impl<F: WorkerFn> SingleCall<'_, F> {
     ///
     /// The errors of [`Pool::submit`]; an option is out of its range.
     pub fn submit(self) -> Result<TaskHandle<F::Output>> {
-        let Self { pool, call, limits, attempts } = self;
-        Options { limits, attempts, ..Options::default() }.check()?;
-        pool.submit_with(call, Some(TaskRules { limits, attempts: attempts.unwrap_or(1) }))
+        let Self { pool, call, options } = self;
+        options.check()?;
+        let Options { limits, attempts, priority, .. } = options;
+        pool.submit_with(call, Some(TaskRules { limits, attempts: attempts.unwrap_or(1), priority }))
     }
 
     /// Runs the call in a worker, and returns its output.
@@ -111,9 +138,10 @@ impl<F: WorkerFn> fmt::Debug for SingleCall<'_, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SingleCall")
             .field("function", &F::__registration().path())
-            .field("timeout", &self.limits.timeout)
-            .field("cpu_limit", &self.limits.cpu_limit)
-            .field("attempts", &self.attempts)
+            .field("timeout", &self.options.limits.timeout)
+            .field("cpu_limit", &self.options.limits.cpu_limit)
+            .field("attempts", &self.options.attempts)
+            .field("priority", &self.options.priority)
             .finish_non_exhaustive()
     }
 }

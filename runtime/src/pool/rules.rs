@@ -43,6 +43,6 @@ impl LifecycleCall {
     /// What holds for the call as a task, if it has a limit.
     pub(super) fn rules(&self) -> Option<TaskRules> {
         let limits = Limits { timeout: Some(self.timeout?), cpu_limit: None };
-        Some(TaskRules { limits, attempts: 1 })
+        Some(TaskRules { limits, attempts: 1, priority: 0 })
     }
 }
