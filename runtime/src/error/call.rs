@@ -166,9 +166,15 @@ impl Error {
         matches!(&*self.kind, Kind::Endless)
     }
 
-    /// Returns whether the deadline of the call came before all its input was read.
+    /// Returns whether the deadline of the call came first: before all its input was read, or before this task had ended.
+    ///
+    /// In the second case [`task`](Self::task) returns the task's error, [`TimedOut`](TaskErrorKind::TimedOut).
     pub fn is_deadline(&self) -> bool {
-        matches!(&*self.kind, Kind::Deadline(_))
+        match &*self.kind {
+            Kind::Deadline(_) => true,
+            Kind::Task(task) => task.is_late(),
+            _ => false,
+        }
     }
 
     /// Returns whether no worker could be started, for the call or for its task ([`TaskErrorKind::NotStarted`]).

@@ -35,6 +35,8 @@ struct TaskErrorInner {
     /// The name of the [`Process`](crate::Process) that ran it, if one did.
     process: Option<String>,
     printed: Option<Box<Printed>>,
+    /// Whether the deadline of its call ended it.
+    is_late: bool,
 }
 
 /// The output that a task has printed.
@@ -126,6 +128,7 @@ impl TaskError {
                 earlier: Vec::new(),
                 process: None,
                 printed: None,
+                is_late: false,
             }),
         }
     }
@@ -151,6 +154,17 @@ impl TaskError {
     pub(crate) fn printed(mut self, printed: Option<Box<Printed>>) -> Self {
         self.inner.printed = printed;
         self
+    }
+
+    /// The same, of a task that the deadline of its call ended, if this says so.
+    pub(crate) fn late(mut self, is_late: bool) -> Self {
+        self.inner.is_late = is_late;
+        self
+    }
+
+    /// Whether the deadline of its call ended it.
+    pub(super) fn is_late(&self) -> bool {
+        self.inner.is_late
     }
 
     /// Returns the standard output of the task's last execution: the last 64 KiB.

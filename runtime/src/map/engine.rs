@@ -366,7 +366,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
                     Ok(0) => {}
                     Ok(count) => {
                         self.outstanding += count;
-                        self.arrived(never_begun(first_index, count, error.clone()));
+                        self.arrived(never_begun(first_index, count, error.clone()).of_deadline(error));
                     }
                     Err(mismatch) => self.failure = Some(mismatch),
                 }

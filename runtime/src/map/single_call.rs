@@ -7,7 +7,7 @@ use super::handle::TaskHandle;
 use super::options::Options;
 use crate::error::Result;
 use crate::functions::{Itself, WorkerFn};
-use crate::pool::Pool;
+use crate::pool::{Pool, SubmissionRules};
 use crate::task::TaskRules;
 
 impl Pool {
@@ -77,6 +77,70 @@ impl<F: WorkerFn> SingleCall<'_, F> {
         self
     }
 
+    /// Sets the time from [`submit`](Self::submit) to the end of the call: more than zero. Default: no limit.
+    ///
+    /// The time in which the call waits for a worker, and all its executions, count. At the deadline the call fails with
+    /// [`TimedOut`](crate::TaskErrorKind::TimedOut), and [`Error::is_deadline`](crate::Error::is_deadline) is `true`. If the call runs,
+    /// its worker is killed and replaced. A call that waits costs no worker.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use poolmap::{Pool, worker};
+    ///
+    /// #[worker]
+    /// fn sleep(millis: u64) -> u64 {
+    ///     std::thread::sleep(Duration::from_millis(millis));
+    ///     millis
+    /// }
+    ///
+    /// poolmap::init();
+    /// let pool = Pool::builder().workers(1).build()?;
+    /// let running = pool.submit(sleep { millis: 60_000 })?;
+    /// let waiting = pool.call(sleep { millis: 1 }).deadline(Duration::from_millis(100)).submit()?;
+    /// assert!(waiting.join().unwrap_err().is_deadline());
+    /// running.abort();
+    /// assert_eq!(pool.call(sleep { millis: 1 }).deadline(Duration::from_secs(60)).apply()?, 1);
+    /// # Ok::<(), poolmap::Error>(())
+    /// ```
+    pub fn deadline(mut self, time: Duration) -> Self {
+        self.options.deadline = Some(time);
+        self
+    }
+
+    /// Sets how often the call is executed again after it returned an `Err` or panicked: 1 or more. Default: never.
+    ///
+    /// The second execution begins 100 ms after the first has failed. The wait doubles with each further failure, up to 30 s. It occupies
+    /// no worker, and [`TaskHandle::cancel`] and [`TaskHandle::abort`] end it. After the last execution the error has the causes of all
+    /// ([`TaskError::causes`](crate::TaskError::causes)).
+    ///
+    /// The other options hold for each execution, and the deadline for all together. A worker's death is covered by
+    /// [`attempts`](Self::attempts), which counts by itself. The effects of the call before its failure happen more than once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use poolmap::{Pool, current_worker, worker};
+    ///
+    /// #[worker]
+    /// fn fetch(page: u32) -> Result<u32, String> {
+    ///     let attempt = current_worker().map_or(1, |worker| worker.attempt());
+    ///     if attempt < 2 { Err("busy".into()) } else { Ok(2 * page) }
+    /// }
+    ///
+    /// poolmap::init();
+    /// let pool = Pool::builder().workers(1).build()?;
+    /// assert_eq!(pool.call(fetch { page: 4 }).retry_errors(1).apply()?, 8);
+    /// assert!(pool.apply(fetch { page: 4 }).is_err());
+    /// # Ok::<(), poolmap::Error>(())
+    /// ```
+    pub fn retry_errors(mut self, executions: u32) -> Self {
+        self.options.retry.executions = Some(executions);
+        self
+    }
+
     /// Sets how often the call is executed if its worker dies: 1 or more. Default: 1.
     ///
     /// A time limit and an error that the function returns are no deaths.
@@ -120,8 +184,10 @@ impl<F: WorkerFn> SingleCall<'_, F> {
     pub fn submit(self) -> Result<TaskHandle<F::Output>> {
         let Self { pool, call, options } = self;
         options.check()?;
-        let Options { limits, attempts, priority, .. } = options;
-        pool.submit_with(call, Some(TaskRules { limits, attempts: attempts.unwrap_or(1), priority }))
+        let Options { limits, attempts, priority, deadline, retry, .. } = options;
+        let rules = TaskRules { limits, attempts: attempts.unwrap_or(1), priority };
+        let retry = retry.executions.is_some().then_some(retry);
+        pool.submit_with(call, Some(rules), SubmissionRules { deadline, retry })
     }
 
     /// Runs the call in a worker, and returns its output.
@@ -140,7 +206,9 @@ impl<F: WorkerFn> fmt::Debug for SingleCall<'_, F> {
             .field("function", &F::__registration().path())
             .field("timeout", &self.options.limits.timeout)
             .field("cpu_limit", &self.options.limits.cpu_limit)
+            .field("deadline", &self.options.deadline)
             .field("attempts", &self.options.attempts)
+            .field("retry_errors", &self.options.retry.executions)
             .field("priority", &self.options.priority)
             .finish_non_exhaustive()
     }

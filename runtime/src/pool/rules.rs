@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::per_worker::PerWorker;
 use super::recycling::Retirement;
+use super::retry_policy::RetryRules;
 use crate::child::{EntryPoint, Start};
 use crate::functions::EncodedCall;
 use crate::sys::SurroundingsChanges;
@@ -30,6 +31,15 @@ pub(crate) enum Transport {
     /// By memory that the processes share, where the system has it; else by the socket.
     SharedMemory,
     Socket,
+}
+
+/// What holds for a submitted call, beside the rules of its task.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SubmissionRules {
+    /// The time from its submission to its outcome.
+    pub(crate) deadline: Option<Duration>,
+    /// Which failures of it are executed again, and when.
+    pub(crate) retry: Option<RetryRules>,
 }
 
 /// What each worker begins or ends with.

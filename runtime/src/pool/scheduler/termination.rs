@@ -18,7 +18,7 @@ impl Scheduler {
         self.detach_from_call(call.workers, on_cancel)
     }
 
-    /// Gives every task of a call that has no result this error: as many of a worker's as `begun` says count as executed, the last
+    /// Gives every task of a call that has no result this error, whose deadline that is if it is one of time: as many of a worker's as `begun` says count as executed, the last
     /// of them, which is running, first.
     /// The workers that hold some of them are given back, as by [`close`](Self::close).
     pub(in crate::pool) fn expire(
@@ -41,14 +41,21 @@ impl Scheduler {
                     let outcomes = || Outcomes::Error(error.clone());
                     let (before, mut done) = rest.ended(std::mem::take(&mut begun), outcomes, worker.identity(slot));
                     done.printed.clone_from(&worker.printed);
-                    call.done.push(done);
-                    call.done.extend(before);
+                    call.done.push(done.of_deadline(error));
+                    call.done.extend(before.map(|before| before.of_deadline(error)));
                 }
-                call.done.extend(rest.into_rest().map(|chunk| chunk.not_begun(error.clone())));
+                call.done.extend(rest.into_rest().map(|chunk| chunk.not_begun(error.clone()).of_deadline(error)));
             }
         }
-        call.done.extend(call.backlog.drain(..).map(|chunk| chunk.not_begun(error.clone())));
+        call.done.extend(call.backlog.drain(..).map(|chunk| chunk.not_begun(error.clone()).of_deadline(error)));
         self.detach_from_call(held, on_cancel)
+    }
+
+    /// Gives a call the outcome of a task that was taken from it or from a worker.
+    pub(in crate::pool) fn ended(&mut self, id: CallId, done: CompletedTasks) {
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.done.push(done);
+        }
     }
 
     /// Takes the chunk that is this one task out of those of a call that wait, with this error.

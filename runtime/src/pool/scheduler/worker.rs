@@ -126,6 +126,7 @@ impl InFlight {
             worker: Some(worker),
             argument_bytes,
             printed: None,
+            is_late: false,
         }
     }
 
