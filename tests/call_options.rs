@@ -334,3 +334,75 @@ fn a_pool_that_is_joined_waits_for_executions_after_an_error_and_a_dropped_one_d
     drop(pool);
     assert!(handle.join().unwrap_err().is_closed());
 }
+
+#[poolmap::test]
+fn a_call_too_many_is_refused_while_others_wait() {
+    let _guard = common::guard();
+    assert!(Pool::builder().max_waiting(0).build().unwrap_err().is_invalid_option());
+    let pool = Pool::builder().workers(2).max_waiting(3).build().unwrap();
+    pool.ready().unwrap();
+    let go = Event::new().unwrap();
+    let call = || wait_for { begun: Event::new().unwrap(), go: go.clone() };
+    let mut handles: Vec<_> = (0..5).map(|_| pool.submit(call()).unwrap()).collect();
+    for _ in 0..3 {
+        let error = pool.submit(call()).unwrap_err();
+        assert!(error.is_full(), "{error}");
+        assert!(pool.call(call()).priority(9).retry_errors(1).submit().unwrap_err().is_full());
+    }
+    // One that is taken out of the queue makes room, and one that runs does too.
+    for place in [4, 0] {
+        assert!(handles.remove(place).abort());
+        common::wait_until("there is room", || match pool.submit(call()) {
+            Ok(handle) => {
+                handles.push(handle);
+                true
+            }
+            Err(error) => {
+                assert!(error.is_full());
+                false
+            }
+        });
+        assert!(pool.submit(call()).unwrap_err().is_full());
+    }
+    std::thread::scope(|scope| {
+        // They wait for a worker, and count for nothing.
+        let applied = scope.spawn(|| (pool.apply(double { x: 1 }), pool.call(double { x: 2 }).apply()));
+        let mapped = scope.spawn(|| pool_map!(in &pool, double, 0..100));
+        common::wait_until("they wait", || pool.stats().tasks_waiting() > 3);
+        assert!(pool.submit(call()).unwrap_err().is_full());
+        go.set();
+        let (first, second) = applied.join().unwrap();
+        assert_eq!((first.unwrap(), second.unwrap()), (2, 4));
+        assert_eq!(mapped.join().unwrap().unwrap().len(), 100);
+    });
+    for handle in handles {
+        handle.join().unwrap();
+    }
+    pool.close();
+    assert!(pool.submit(call()).unwrap_err().is_closed());
+}
+
+#[poolmap::test]
+fn calls_that_are_submitted_whenever_there_is_room_run_once_each() {
+    let _guard = common::guard();
+    let pool = Pool::builder().workers(2).max_waiting(2).build().unwrap();
+    let order = Counter::new(0).unwrap();
+    let submit_some = || {
+        for _ in 0..200 {
+            loop {
+                match pool.submit(place { order: order.clone() }) {
+                    Ok(handle) => break handle.on_done(|outcome| assert!(outcome.unwrap() >= 0)),
+                    Err(error) => assert!(error.is_full(), "{error}"),
+                }
+                std::thread::yield_now();
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(submit_some);
+        scope.spawn(submit_some);
+    });
+    pool.close();
+    pool.join().unwrap();
+    assert_eq!(order.get(), 400);
+}

@@ -73,6 +73,8 @@ pub(crate) enum Kind {
     Task(TaskError),
     Start(StartFailure),
     Closed,
+    /// So many submitted calls wait, which is the most.
+    Full(usize),
     Taken,
     /// The process of this name was joined before.
     Joined(String),
@@ -198,6 +200,11 @@ impl Error {
         matches!(&*self.kind, Kind::Forked(_) | Kind::NotParent(_))
     }
 
+    /// Returns whether as many submitted calls wait as the pool allows ([`Builder::max_waiting`](crate::Builder::max_waiting)).
+    pub fn is_full(&self) -> bool {
+        matches!(&*self.kind, Kind::Full(_))
+    }
+
     /// Returns whether the pool was closed or shut down.
     pub fn is_closed(&self) -> bool {
         matches!(&*self.kind, Kind::Closed)
@@ -239,6 +246,11 @@ impl fmt::Display for Error {
             Kind::Closed => {
                 f.write_str("the pool was shut down: make another one, or shut it down after the last call")
             }
+            Kind::Full(most) => write!(
+                f,
+                "{most} calls wait for a worker, the most that `max_waiting` allows: submit it later, wait with apply(), or raise \
+                 `max_waiting`",
+            ),
             Kind::Taken => f.write_str("the output of this call was already taken: join it once"),
             Kind::Joined(name) => {
                 write!(f, "process `{name}` was joined before: keep the output of the first join")

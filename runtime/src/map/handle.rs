@@ -20,14 +20,15 @@ use crate::wire::OVERHEAD_BYTES;
 impl Pool {
     /// Submits one call to a worker, and returns a handle without waiting. The task's index is 0.
     ///
-    /// Submitted calls of one priority begin in the order of submission, each as soon as a worker is free. Memory alone limits the number of waiting
-    /// calls. A submitted call costs some microseconds; for many calls of one function a map is faster.
+    /// Submitted calls of one priority begin in the order of submission, each as soon as a worker is free. Memory alone limits the number
+    /// of waiting calls, unless [`Builder::max_waiting`](crate::Builder::max_waiting) is set. A submitted call costs some microseconds; for many calls of one function a map is faster.
     ///
     /// The call has no time limit, and runs at most once. [`Pool::call`] sets limits, further executions, or a priority.
     ///
     /// # Errors
     ///
-    /// An argument does not encode ([`TaskErrorKind::Encode`]); the pool was closed; no worker could be started.
+    /// An argument does not encode ([`TaskErrorKind::Encode`]); the pool was closed; no worker could be started; as many calls wait as
+    /// may ([`Error::is_full`]).
     ///
     /// # Worker death
     ///

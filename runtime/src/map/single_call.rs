@@ -7,7 +7,7 @@ use super::handle::TaskHandle;
 use super::options::Options;
 use crate::error::Result;
 use crate::functions::{Itself, WorkerFn};
-use crate::pool::{Pool, SubmissionRules};
+use crate::pool::{Admission, Pool, SubmissionRules};
 use crate::task::TaskRules;
 
 impl Pool {
@@ -182,21 +182,26 @@ impl<F: WorkerFn> SingleCall<'_, F> {
     ///
     /// The errors of [`Pool::submit`]; an option is out of its range.
     pub fn submit(self) -> Result<TaskHandle<F::Output>> {
+        self.submit_as(Admission::Bounded)
+    }
+
+    fn submit_as(self, admission: Admission) -> Result<TaskHandle<F::Output>> {
         let Self { pool, call, options } = self;
         options.check()?;
         let Options { limits, attempts, priority, deadline, retry, .. } = options;
         let rules = TaskRules { limits, attempts: attempts.unwrap_or(1), priority };
         let retry = retry.executions.is_some().then_some(retry);
-        pool.submit_with(call, Some(rules), SubmissionRules { deadline, retry })
+        pool.submit_with(call, Some(rules), SubmissionRules { deadline, retry, admission })
     }
 
-    /// Runs the call in a worker, and returns its output.
+    /// Runs the call in a worker, and returns its output. It waits for a worker, also where `submit` would be refused
+    /// ([`Builder::max_waiting`](crate::Builder::max_waiting)).
     ///
     /// # Errors
     ///
     /// The errors of [`TaskHandle::join`]; an option is out of its range.
     pub fn apply(self) -> Result<F::Output> {
-        self.submit()?.join()
+        self.submit_as(Admission::Always)?.join()
     }
 }
 

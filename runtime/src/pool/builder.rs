@@ -61,6 +61,8 @@ pub struct Builder {
     /// The first mistake that a method could not report.
     pub(crate) mistake: Option<String>,
     output: Output,
+    /// How many submitted calls may wait.
+    pub(super) waiting_max: Option<usize>,
     pub(super) surroundings: SurroundingsOptions,
 }
 
@@ -77,6 +79,7 @@ impl Builder {
             finalizer: LifecycleCall::default(),
             mistake: None,
             output: Output::Inherited,
+            waiting_max: None,
             surroundings: SurroundingsOptions::default(),
         }
     }
@@ -306,6 +309,9 @@ impl Builder {
             )));
         }
         check_retirement(&self.retirement)?;
+        if self.waiting_max == Some(0) {
+            return Err(Error::zero_option("max_waiting"));
+        }
         for (option, call) in [("initializer_timeout", &self.initializer), ("finalizer_timeout", &self.finalizer)] {
             greater_than_zero(option, call.timeout)?;
         }
@@ -318,6 +324,7 @@ impl Builder {
             transport: transport_from_environment()?,
             startup_timeout: self.startup_timeout,
             retirement: self.retirement,
+            waiting_max: self.waiting_max,
             start: Start {
                 role: Role::Worker,
                 frame_bytes_max,

@@ -1,5 +1,6 @@
 //! The pool: the workers that a parent owns, and the bytes that move between it and them. It knows no types of values.
 
+mod admission;
 mod balance;
 mod builder;
 mod builder_surroundings;
@@ -44,6 +45,6 @@ pub use handle::{Pool, cpu_count};
 pub use per_worker::Affinity;
 pub use resize::Stats;
 pub(crate) use retry_policy::RetryRules;
-pub(crate) use rules::SubmissionRules;
+pub(crate) use rules::{Admission, SubmissionRules};
 pub(crate) use single_task::single_chunk;
 pub(crate) use submitted::{Outcome, Submitted};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::locked::{Awaited, AwaitedLock, Guard};
 use super::retry_policy::RetryRules;
-use super::rules::SubmissionRules;
+use super::rules::{Admission, SubmissionRules};
 use super::scheduler::CallId;
 use super::submitted::{Callback, Outcome, Submitted};
 use crate::locks::{Condition, Rank, Ranked};
@@ -53,6 +53,8 @@ pub(super) struct PendingState {
     pub(super) has_changed: bool,
     pub(super) call: Option<CallId>,
     pending: BTreeMap<usize, PendingTask>,
+    /// How many of them count as calls that wait, while no worker runs them.
+    bounded: usize,
     /// When the time of a task is over, and its index.
     deadlines: BTreeSet<(Instant, usize)>,
     /// When a task that has failed is executed again, and its index.
@@ -75,6 +77,7 @@ pub(super) struct PendingTask {
     deadline: Option<(Instant, Duration)>,
     /// Whether it is executed again after a failure, and what is sent then.
     pub(super) retry: Option<(RetryRules, Chunk)>,
+    admission: Admission,
     /// It waits for its next execution, which begins at this moment.
     waiting: Option<(Instant, Chunk)>,
 }
@@ -84,7 +87,7 @@ impl PendingTask {
     pub(super) fn new(submitted: Arc<Submitted>, rules: SubmissionRules, since: Instant, chunk: &Chunk) -> Self {
         let deadline = rules.deadline.and_then(|time| Some((since.checked_add(time)?, time)));
         let retry = rules.retry.map(|retry| (retry, chunk.clone()));
-        Self { submitted, deadline, retry, waiting: None }
+        Self { submitted, deadline, retry, admission: rules.admission, waiting: None }
     }
 }
 
@@ -96,6 +99,7 @@ impl Submissions {
                     has_changed: false,
                     call: None,
                     pending: BTreeMap::new(),
+                    bounded: 0,
                     deadlines: BTreeSet::new(),
                     retries: BTreeSet::new(),
                     next_index: 0,
@@ -129,6 +133,7 @@ impl PendingState {
     pub(super) fn add(&mut self, task: PendingTask) -> bool {
         let index = task.submitted.index();
         let deadline = task.deadline.map(|(at, _)| (at, index));
+        self.bounded += usize::from(task.admission == Admission::Bounded);
         self.pending.insert(index, task);
         self.deadlines.extend(deadline);
         deadline.is_some() && self.deadlines.first() == deadline.as_ref()
@@ -142,6 +147,16 @@ impl PendingState {
         self.pending.contains_key(&index)
     }
 
+    /// How many tasks count as calls that wait, while no worker runs them.
+    pub(super) fn bounded(&self) -> usize {
+        self.bounded
+    }
+
+    /// Whether a task is one of them.
+    pub(super) fn is_bounded(&self, index: usize) -> bool {
+        self.pending.get(&index).is_some_and(|task| task.admission == Admission::Bounded)
+    }
+
     /// Whether each task has its outcome.
     pub(super) fn is_empty(&self) -> bool {
         self.pending.is_empty()
@@ -151,13 +166,16 @@ impl PendingState {
     pub(super) fn remove(&mut self, index: usize) -> Option<Arc<Submitted>> {
         self.take_waiting(index);
         self.forget_deadline(index);
-        self.pending.remove(&index).map(|task| task.submitted)
+        let task = self.pending.remove(&index)?;
+        self.bounded -= usize::from(task.admission == Admission::Bounded);
+        Some(task.submitted)
     }
 
     /// Takes all tasks out.
     pub(super) fn take_all(&mut self) -> impl Iterator<Item = Arc<Submitted>> + use<> {
         self.deadlines.clear();
         self.retries.clear();
+        self.bounded = 0;
         std::mem::take(&mut self.pending).into_values().map(|task| task.submitted)
     }
 

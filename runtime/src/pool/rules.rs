@@ -17,6 +17,8 @@ pub(crate) struct Settings {
     pub(crate) transport: Transport,
     pub(crate) startup_timeout: Duration,
     pub(crate) retirement: Retirement,
+    /// How many submitted calls may wait.
+    pub(crate) waiting_max: Option<usize>,
     pub(crate) start: Start,
     pub(crate) surroundings: SurroundingsChanges,
     pub(crate) per_worker: PerWorker,
@@ -40,6 +42,16 @@ pub(crate) struct SubmissionRules {
     pub(crate) deadline: Option<Duration>,
     /// Which failures of it are executed again, and when.
     pub(crate) retry: Option<RetryRules>,
+    pub(crate) admission: Admission,
+}
+
+/// Whether a call may be refused because others wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Admission {
+    #[default]
+    Bounded,
+    /// Its thread waits for it, so there are no more of them than threads. It does not count.
+    Always,
 }
 
 /// What each worker begins or ends with.

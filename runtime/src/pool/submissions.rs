@@ -37,6 +37,9 @@ use crate::transport::CompletedTasks;
 /// A pool that is shut down waits this long for a callback that is running.
 const CALLBACK_TIME_MAX: Duration = Duration::from_secs(5);
 
+/// An abort that meets a failure with another execution needs a second round, and a third if that ends within it too.
+const ABORT_ROUNDS_MAX: u32 = 3;
+
 impl PoolShared {
     /// Submits the task that `chunk` makes with its index.
     pub(crate) fn submit(
@@ -53,7 +56,7 @@ impl PoolShared {
         };
         // The arguments are the program's, and may take long to encode.
         let chunk = chunk(index as u64)?;
-        let mut state = submissions.lock();
+        let mut state = self.admit(rules.admission)?;
         if state.is_ending {
             return Err(Error::new(Kind::Closed));
         }
@@ -117,12 +120,19 @@ impl PoolShared {
 
     /// Ends a submitted task, unless it is finished: it is finished then, as cancelled, and a worker that runs it is killed.
     pub(crate) fn abort(self: &Arc<Self>, submitted: &Submitted) -> bool {
-        if submitted.is_finished() {
-            return false;
+        // If the result arrives between the look and the end, it may be a failure after which the task waits for its next execution:
+        // then it is not finished, and the next round finds it there.
+        for _ in 0..ABORT_ROUNDS_MAX {
+            if submitted.is_finished() {
+                return false;
+            }
+            // What has its result is finished.
+            self.look_after_submissions();
+            if self.end(submitted, PoolState::abort) {
+                return true;
+            }
         }
-        // What has its result is finished.
-        self.look_after_submissions();
-        self.end(submitted, PoolState::abort)
+        false
     }
 
     /// The worker that runs a submitted task, if one does.

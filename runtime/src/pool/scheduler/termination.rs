@@ -82,6 +82,12 @@ impl Scheduler {
         self.holder_of(id, index).filter(|(_, place)| *place == 0).map(|(slot, _)| slot)
     }
 
+    /// The single tasks of a call that its workers are at, or come to next.
+    pub(in crate::pool) fn indices_at_workers(&self, id: CallId) -> impl Iterator<Item = usize> {
+        let first = |&slot: &Slot| self.workers[slot].chunks.front().filter(|held| !held.is_aborted);
+        self.workers_of(id).iter().filter_map(first).map(|held| held.chunk.index(held.next))
+    }
+
     /// Which execution of its task it is that a worker is at.
     pub(in crate::pool) fn attempt_at(&self, slot: Slot) -> Option<u32> {
         Some(self.workers[slot].chunks.front()?.chunk.attempt())
