@@ -296,7 +296,7 @@ pub use entry::init;
 pub use error::{CodecError, Error, RemoteError, Result, TaskError, TaskErrorKind};
 pub use functions::WorkerFn;
 pub use map::{
-    AsCompleted, Captured, Collect, Map, OnError, PoolIter, PoolIterUnordered, Replace, SingleCall, Stop, TaskHandle,
+    AsCompleted, Collect, Map, OnError, PoolIter, PoolIterUnordered, Replace, SingleCall, Stop, TaskHandle,
     as_completed, wait_any, wait_any_timeout,
 };
 pub use pool::{Affinity, Builder, Pool, Stats, cpu_count, global_pool, shutdown_global};
@@ -306,5 +306,5 @@ pub use sync::{
     Barrier, BarrierWait, Counter, Event, Mutex, MutexGuard, Receiver, Semaphore, SemaphorePermit, SendError, Sender,
     Values, channel,
 };
-pub use task::{Output, WorkerInfo};
+pub use task::{Captured, Output, WorkerInfo};
 pub use worker::{current_worker, task_seed};

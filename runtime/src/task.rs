@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::error::{Error, Printed, TaskError};
+
 /// One process of a pool: a worker that replaces it has the same slot and another process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WorkerIdentity {
@@ -118,4 +120,30 @@ pub enum Output {
     /// A failed task has it in its error ([`TaskError::stdout`](crate::TaskError::stdout)), and
     /// [`pool_map_captured!`](crate::pool_map_captured) returns it for every task. Output between tasks is dropped.
     Captured,
+}
+
+/// Holds the outcome of a task and its printed output. [`pool_map_captured!`](crate::pool_map_captured) returns one for each task.
+///
+/// It has the last 64 KiB of each stream, after a line that says how much was left out. Bytes that are not UTF-8 are replaced by
+/// `U+FFFD`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Captured<T> {
+    /// The output, or the error of the task.
+    pub outcome: Result<T, TaskError>,
+    /// The standard output of the task and of processes that it started.
+    pub stdout: String,
+    /// The standard error of the task and of processes that it started.
+    pub stderr: String,
+}
+
+impl<T> Captured<T> {
+    pub(crate) fn new(outcome: Result<T, TaskError>, printed: Option<Box<Printed>>) -> Self {
+        let Printed { stdout, stderr } = printed.map_or_else(Printed::default, |printed| *printed);
+        Self { outcome, stdout, stderr }
+    }
+
+    pub(crate) fn into_output(self) -> Result<T, Error> {
+        self.outcome.map_err(Error::from)
+    }
 }

@@ -9,9 +9,11 @@
 mod kill;
 mod program;
 mod spawn;
+mod timers;
 mod verdict;
 
 pub(crate) use kill::kill;
 pub(crate) use program::{EntryPoint, MARKER, Marker, depth, entry, set_depth, set_entry};
-pub(crate) use spawn::{Particulars, STACK_BYTES, Start, StartError, start};
+pub(crate) use spawn::{Particulars, STACK_BYTES, Start, StartError, check_memory_limit, start};
+pub(crate) use timers::{Observation, TaskTimer, interval};
 pub(crate) use verdict::{Cause, StartOutcome, Verdict};

@@ -266,12 +266,17 @@ impl TaskError {
                 write!(f, "was ended by its limit of {limit:?} of processor time")
             }
             TaskErrorKind::MemoryLimit { limit } => {
-                write!(f, "was ended by its memory limit of {limit} bytes: its worker")?;
+                let (who, builder) = match self.inner.process {
+                    Some(_) => ("it", "Process::new(…)"),
+                    None => ("its worker", "Pool::builder()"),
+                };
+                write!(f, "was ended by its memory limit of {limit} bytes: {who}")?;
                 if let Some(pid) = self.inner.worker_pid {
                     write!(f, " (pid {pid})")?;
                 }
-                f.write_str(
-                    " could not get more memory; raise the limit (Pool::builder().memory_limit(…)), or give a task less to do",
+                write!(
+                    f,
+                    " could not get more memory; raise the limit ({builder}.memory_limit(…)), or give a task less to do"
                 )
             }
             TaskErrorKind::Encode(_) => f.write_str("could not be encoded"),

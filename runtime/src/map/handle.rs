@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::captured::{self, Captured};
+use super::captured;
 use super::results::ResultDecoder;
 use crate::error::{CodecError, Error, Kind, Result, TaskError, TaskErrorKind};
 use crate::foreign;
 use crate::functions::{EncodedCall, WorkerFn, new_direct};
 use crate::pool::{Outcome, Pool, PoolShared, SubmissionRules, Submitted, single_chunk};
-use crate::task::{Output, TaskRules, WorkerInfo};
+use crate::task::{Captured, Output, TaskRules, WorkerInfo};
 use crate::transport::CompletedTasks;
 use crate::wire::OVERHEAD_BYTES;
 

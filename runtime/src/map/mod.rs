@@ -21,7 +21,6 @@ mod zip;
 
 pub use as_completed::{AsCompleted, as_completed, wait_any, wait_any_timeout};
 pub use builder::{Map, Position, call};
-pub use captured::Captured;
 pub use columns::{Column, Columns, ColumnsRead, Length, Source};
 pub use handle::TaskHandle;
 pub use iter::{PoolIter, PoolIterUnordered};

@@ -24,8 +24,6 @@ const STACK_BYTES_MAX: usize = match 1_usize.checked_shl(40) {
     Some(bytes) => bytes,
     None => 1 << 30,
 };
-/// The memory that a worker of a small program takes beside the stack of its tasks, and twice as much to work with.
-const MEMORY_BYTES_MIN: u64 = 8 << 20;
 
 /// Builds a [`Pool`] with options. [`Pool::builder()`] returns one.
 ///
@@ -316,7 +314,7 @@ impl Builder {
             greater_than_zero(option, call.timeout)?;
         }
         if let Some(bytes) = self.memory_limit {
-            check_memory_limit(bytes, self.stack_bytes)?;
+            child::check_memory_limit(bytes, self.stack_bytes)?;
         }
         let (surroundings, per_worker, nice) = self.surroundings.settle(workers)?;
         Ok(Settings {
@@ -382,21 +380,6 @@ fn greater_than_zero(option: &str, time: Option<Duration>) -> Result<()> {
         Some(Duration::ZERO) => Err(Error::zero_option(option)),
         _ => Ok(()),
     }
-}
-
-fn check_memory_limit(bytes: u64, stack_bytes: usize) -> Result<()> {
-    if !sys::CAN_LIMIT_MEMORY {
-        return Err(Error::invalid_option(
-            "`memory_limit` is not supported on this platform: it has no limit for the memory of a process",
-        ));
-    }
-    let least = stack_bytes as u64 + MEMORY_BYTES_MIN;
-    if bytes < least {
-        return Err(Error::invalid_option(format!(
-            "`memory_limit` must be at least {least} bytes (8 MiB and the stack of the tasks, `stack_bytes`), got {bytes}",
-        )));
-    }
-    Ok(())
 }
 
 fn in_range(option: &str, value: usize, least: usize, most: usize, allowed: &str) -> Result<()> {

@@ -29,7 +29,6 @@ mod submitted;
 mod supervisor;
 mod surroundings;
 mod time_limits;
-mod timers;
 mod turn;
 mod unkillable;
 mod wakers;
