@@ -60,7 +60,7 @@ fn a_map_of_a_higher_priority_goes_before_calls_and_a_lower_one_behind_them() {
         let of_map: Vec<i64> = std::thread::scope(|scope| {
             let orders = [(); 4].map(|()| order.clone());
             let map = scope.spawn(|| pool_map!(in &pool, place, orders; priority = priority, chunk_size = 1).unwrap());
-            common::wait_until("a task of the map waits", || pool.stats().tasks_waiting() > 1);
+            common::wait_until("all tasks of the map wait", || pool.stats().tasks_waiting() == 5);
             go.set();
             map.join().unwrap()
         });

@@ -183,7 +183,7 @@
 //! ```
 //!
 //! Dropping the future cancels a call that no worker has begun; a running call continues to its end. The maps block their thread:
-//! call them by the runtime's `spawn_blocking`. `examples/futures.rs` runs under tokio.
+//! call them by the runtime's `spawn_blocking`. `examples/futures.rs` runs under tokio, `examples/service.rs` under axum.
 //!
 //! # C libraries
 //!

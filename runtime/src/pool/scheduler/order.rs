@@ -8,6 +8,10 @@ use super::{CallId, OpenCall, Scheduler, Slot};
 use crate::pool::chunk_size::{Revocation, StallEvidence};
 use crate::transport::Chunk;
 
+/// While there are priorities, so many chunks of a call wait beside one for each worker: another thread may drive, and give workers
+/// some in turn before the call's own thread runs.
+const AHEAD_OF_LOWER: usize = 16;
+
 impl OpenCall {
     /// Adds a chunk to those that wait, in the order of their tasks (rules 8 and 10).
     pub(super) fn line_up(&mut self, chunk: Chunk) {
@@ -38,8 +42,9 @@ impl Scheduler {
     /// How many chunks of a call are to wait beside those that workers take now.
     pub(super) fn chunks_ahead(&self, call: &OpenCall) -> usize {
         if self.has_priorities && self.calls.len() > 1 {
-            // Each worker that becomes free goes to a chunk that waits, before its caller could read another (rule 10).
-            return self.size;
+            // A worker that becomes free goes to a chunk that waits, and not to a call of a lower priority because the caller of this one
+            // has not had the time to read another (rule 10).
+            return self.size + AHEAD_OF_LOWER;
         }
         // Where nothing is taken back, one is ready for the worker that is free first.
         usize::from(self.revocation == Revocation::Unsupported || call.workers.is_empty())
