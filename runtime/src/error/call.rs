@@ -19,6 +19,7 @@ use super::{SyncError, TaskError, TaskErrorKind};
 ///   endless ones only ([`is_endless`](Self::is_endless));
 /// - an option has a value that is not allowed, such as `chunk_size = 0` ([`is_invalid_option`](Self::is_invalid_option));
 /// - its `deadline` passed before all input was read ([`is_deadline`](Self::is_deadline));
+/// - as many submitted calls wait as its pool allows ([`is_full`](Self::is_full));
 /// - no worker could be started ([`is_start_failure`](Self::is_start_failure)) before it had a result. Later the tasks that are left
 ///   fail with [`NotStarted`](TaskErrorKind::NotStarted);
 /// - its pool was closed or shut down ([`is_closed`](Self::is_closed)), or belongs to another process, of which this one is a fork

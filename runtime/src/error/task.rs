@@ -75,7 +75,7 @@ pub enum TaskErrorKind {
         /// ([`Output`](crate::Output)), the end of the task's standard error follows on lines of its own: up to 2 KiB.
         note: Option<String>,
     },
-    /// The task was ended by a time limit.
+    /// The task was ended by a time limit, or by the deadline of its call ([`Error::is_deadline`](crate::Error::is_deadline)).
     #[non_exhaustive]
     TimedOut {
         /// The limit that it ran into.

@@ -23,7 +23,7 @@
 //!    given it, and had nothing before it. Then the task is a suspect, and is tried alone: by itself, on a worker that has nothing
 //!    else and gets nothing behind it. It is blamed only for deaths in which it was alone, and after several of them (one execution).
 //! 10. Of the tasks that wait, those of a higher priority go first, whatever their call. While one waits, no worker is given one of a
-//!    lower priority behind what it has, and what was given so and is not claimed is taken back. A task that has begun goes on.
+//!     lower priority behind what it has, and what was given so and is not claimed is taken back. A task that has begun goes on.
 
 mod call;
 mod lifecycle_calls;
