@@ -75,7 +75,7 @@ pub(super) struct PendingTask {
     pub(super) submitted: Arc<Submitted>,
     /// When its time is over, and how long that was.
     deadline: Option<(Instant, Duration)>,
-    /// Whether it is executed again after a failure, and what is sent then.
+    /// Which failures are executed again, if any are, and what was sent for its last execution.
     pub(super) retry: Option<(RetryRules, Chunk)>,
     admission: Admission,
     /// It waits for its next execution, which begins at this moment.
@@ -182,6 +182,9 @@ impl PendingState {
     /// Lets a task wait for its next execution until a moment.
     pub(super) fn execute_again_at(&mut self, index: usize, at: Instant, chunk: Chunk) {
         if let Some(task) = self.pending.get_mut(&index) {
+            if let Some((_, sent)) = &mut task.retry {
+                *sent = chunk.clone();
+            }
             task.waiting = Some((at, chunk));
             self.retries.insert((at, index));
             self.deadlines.extend(task.deadline.map(|(at, _)| (at, index)));

@@ -37,9 +37,6 @@ use crate::transport::CompletedTasks;
 /// A pool that is shut down waits this long for a callback that is running.
 const CALLBACK_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// An abort that meets a failure with another execution needs a second round, and a third if that ends within it too.
-const ABORT_ROUNDS_MAX: u32 = 3;
-
 impl PoolShared {
     /// Submits the task that `chunk` makes with its index.
     pub(crate) fn submit(
@@ -115,24 +112,17 @@ impl PoolShared {
 
     /// Takes a submitted task back, if no worker has begun it: it is finished then, as cancelled.
     pub(crate) fn cancel(self: &Arc<Self>, submitted: &Submitted) -> bool {
-        self.end(submitted, PoolState::cancel)
+        self.end(submitted, |pool, call, index, _| pool.cancel(call, index, &TaskErrorKind::Cancelled))
     }
 
     /// Ends a submitted task, unless it is finished: it is finished then, as cancelled, and a worker that runs it is killed.
     pub(crate) fn abort(self: &Arc<Self>, submitted: &Submitted) -> bool {
-        // If the result arrives between the look and the end, it may be a failure after which the task waits for its next execution:
-        // then it is not finished, and the next round finds it there.
-        for _ in 0..ABORT_ROUNDS_MAX {
-            if submitted.is_finished() {
-                return false;
-            }
-            // What has its result is finished.
-            self.look_after_submissions();
-            if self.end(submitted, PoolState::abort) {
-                return true;
-            }
+        if submitted.is_finished() {
+            return false;
         }
-        false
+        // What has its result is finished.
+        self.look_after_submissions();
+        self.end(submitted, |pool, call, index, sent| pool.abort_or_overtake(call, index, sent))
     }
 
     /// The worker that runs a submitted task, if one does.
@@ -150,7 +140,7 @@ impl PoolShared {
     fn end(
         &self,
         submitted: &Submitted,
-        end: impl FnOnce(&mut PoolState, CallId, usize, &TaskErrorKind) -> Option<CompletedTasks>,
+        end: impl FnOnce(&mut PoolState, CallId, usize, Option<Chunk>) -> Option<CompletedTasks>,
     ) -> bool {
         if submitted.is_finished() {
             return false;
@@ -163,7 +153,10 @@ impl PoolShared {
         // A task that waits for its next execution is at no worker.
         let done = match state.take_waiting(index) {
             Some(chunk) => Some(chunk.not_begun(TaskErrorKind::Cancelled)),
-            None => end(&mut self.lock(), call, index, &TaskErrorKind::Cancelled),
+            None => {
+                let sent = state.get(index).and_then(|task| task.retry.as_ref()).map(|(_, sent)| sent.clone());
+                end(&mut self.lock(), call, index, sent)
+            }
         };
         let Some(done) = done else {
             return false;
@@ -362,6 +355,15 @@ impl PoolState {
         self.dispatch();
         self.interrupt();
         ended
+    }
+
+    /// Aborts a submitted task. If `sent` is its last execution, after which it may be executed again, an outcome that no thread has
+    /// delivered is overtaken: it may be a failure, and then nothing would keep the task from its next execution.
+    fn abort_or_overtake(&mut self, call: CallId, index: usize, sent: Option<Chunk>) -> Option<CompletedTasks> {
+        self.abort(call, index, &TaskErrorKind::Cancelled).or_else(|| {
+            let sent = sent.filter(|_| self.scheduler.holder_of(call, index).is_none())?;
+            Some(CompletedTasks { attempts: sent.attempt(), ..sent.not_begun(TaskErrorKind::Cancelled) })
+        })
     }
 
     fn withdraw_task(&mut self, call: CallId, index: usize, error: &TaskErrorKind) -> Option<CompletedTasks> {
