@@ -35,7 +35,7 @@ enum Takes {
 }
 
 /// The options, each a method of `Map` of the same name, and what it takes.
-const OPTIONS: [(&str, Takes); 16] = [
+const OPTIONS: [(&str, Takes); 17] = [
     ("chunk_size", Takes::Value),
     ("window", Takes::Value),
     ("timeout", Takes::Value),
@@ -45,6 +45,7 @@ const OPTIONS: [(&str, Takes); 16] = [
     ("retry_errors", Takes::Value),
     ("retry_backoff", Takes::Value),
     ("retry_if", Takes::Value),
+    ("priority", Takes::Value),
     ("seed", Takes::Value),
     ("on_error", Takes::Value),
     ("shortest", Takes::Nothing),

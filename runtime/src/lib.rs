@@ -185,7 +185,7 @@
 //! ```
 //!
 //! Dropping the future cancels a call that no worker has begun; a running call continues to its end. The maps block their thread:
-//! call them by the runtime's `spawn_blocking`. `examples/futures.rs` runs under tokio.
+//! call them by the runtime's `spawn_blocking`. `examples/futures.rs` runs under tokio, `examples/service.rs` under axum.
 //!
 //! # C libraries
 //!
@@ -302,7 +302,7 @@ pub use entry::{init, run_worker};
 pub use error::{CodecError, Error, RemoteError, Result, TaskError, TaskErrorKind};
 pub use functions::WorkerFn;
 pub use map::{
-    AsCompleted, Captured, Collect, Map, OnError, PoolIter, PoolIterUnordered, Replace, SingleCall, Stop, TaskHandle,
+    AsCompleted, Collect, Map, OnError, PoolIter, PoolIterUnordered, Replace, SingleCall, Stop, TaskHandle,
     as_completed, wait_any, wait_any_timeout,
 };
 pub use pool::{Affinity, Builder, Pool, StartMethod, Stats, cpu_count, global_pool, shutdown_global};
@@ -312,5 +312,5 @@ pub use sync::{
     Barrier, BarrierWait, Counter, Event, Mutex, MutexGuard, Receiver, Semaphore, SemaphorePermit, SendError, Sender,
     Values, channel,
 };
-pub use task::{Output, WorkerInfo};
+pub use task::{Captured, Output, WorkerInfo};
 pub use worker::{current_worker, task_seed};

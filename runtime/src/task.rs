@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::error::{Error, Printed, TaskError};
+
 /// One process of a pool: a worker that replaces it has the same slot and another process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WorkerIdentity {
@@ -65,6 +67,8 @@ pub(crate) struct TaskRules {
     pub(crate) limits: Limits,
     /// How often it is executed if its worker dies.
     pub(crate) attempts: u32,
+    /// Of tasks that wait, one of a higher priority goes first.
+    pub(crate) priority: i32,
 }
 
 /// Where the cause of a process's death lies.
@@ -118,4 +122,30 @@ pub enum Output {
     /// A failed task has it in its error ([`TaskError::stdout`](crate::TaskError::stdout)), and
     /// [`pool_map_captured!`](crate::pool_map_captured) returns it for every task. Output between tasks is dropped.
     Captured,
+}
+
+/// Holds the outcome of a task and its printed output. [`pool_map_captured!`](crate::pool_map_captured) returns one for each task.
+///
+/// It has the last 64 KiB of each stream, after a line that says how much was left out. Bytes that are not UTF-8 are replaced by
+/// `U+FFFD`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Captured<T> {
+    /// The output, or the error of the task.
+    pub outcome: Result<T, TaskError>,
+    /// The standard output of the task and of processes that it started.
+    pub stdout: String,
+    /// The standard error of the task and of processes that it started.
+    pub stderr: String,
+}
+
+impl<T> Captured<T> {
+    pub(crate) fn new(outcome: Result<T, TaskError>, printed: Option<Box<Printed>>) -> Self {
+        let Printed { stdout, stderr } = printed.map_or_else(Printed::default, |printed| *printed);
+        Self { outcome, stdout, stderr }
+    }
+
+    pub(crate) fn into_output(self) -> Result<T, Error> {
+        self.outcome.map_err(Error::from)
+    }
 }

@@ -11,10 +11,12 @@ mod kill;
 mod program;
 mod server_process;
 mod spawn;
+mod timers;
 mod verdict;
 
 pub(crate) use kill::kill;
 pub(crate) use program::{EntryPoint, MARKER, Marker, depth, entry, set_depth, set_entry};
 pub(crate) use server_process::{ForkServer, ServerEnd, ServerOptions};
-pub(crate) use spawn::{Particulars, STACK_BYTES, Start, StartError, start};
+pub(crate) use spawn::{Particulars, STACK_BYTES, Start, StartError, check_memory_limit, start};
+pub(crate) use timers::{Observation, TaskTimer, interval};
 pub(crate) use verdict::{Cause, StartOutcome, Verdict};

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 
 use super::program::{EntryPoint, MARKER, Marker, depth, own_program};
+use crate::error::{Error, Result};
 use crate::functions;
 use crate::output::Files;
 use crate::sys::{self, ChildProcess, Folder, Group, Spawn, Stdout, Surroundings};
@@ -17,6 +18,9 @@ use crate::wire::{Greeting, Welcome};
 
 /// The stack size of a program's first thread on most systems.
 pub(crate) const STACK_BYTES: usize = 8 << 20;
+
+/// The memory that a worker of a small program takes beside the stack of its tasks, and twice as much to work with.
+const MEMORY_BYTES_MIN: u64 = 8 << 20;
 
 /// The options that a process is started with: the same for all workers of a pool.
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +80,22 @@ impl fmt::Display for StartError {
             Self::Copy(error) => write!(f, "the fork server could not make it: {}", sys::explained(error)),
         }
     }
+}
+
+/// Refuses a limit of memory that the system does not have, or in which a process cannot start.
+pub(crate) fn check_memory_limit(bytes: u64, stack_bytes: usize) -> Result<()> {
+    if !sys::CAN_LIMIT_MEMORY {
+        return Err(Error::invalid_option(
+            "`memory_limit` is not supported on this platform: it has no limit for the memory of a process",
+        ));
+    }
+    let least = stack_bytes as u64 + MEMORY_BYTES_MIN;
+    if bytes < least {
+        return Err(Error::invalid_option(format!(
+            "`memory_limit` must be at least {least} bytes (8 MiB and the stack of the tasks, `stack_bytes`), got {bytes}",
+        )));
+    }
+    Ok(())
 }
 
 /// Starts a worker: the process, and the channel to it, on which it has been greeted.

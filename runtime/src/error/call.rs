@@ -19,6 +19,7 @@ use super::{SyncError, TaskError, TaskErrorKind};
 ///   endless ones only ([`is_endless`](Self::is_endless));
 /// - an option has a value that is not allowed, such as `chunk_size = 0` ([`is_invalid_option`](Self::is_invalid_option));
 /// - its `deadline` passed before all input was read ([`is_deadline`](Self::is_deadline));
+/// - as many submitted calls wait as its pool allows ([`is_full`](Self::is_full));
 /// - no worker could be started ([`is_start_failure`](Self::is_start_failure)) before it had a result. Later the tasks that are left
 ///   fail with [`NotStarted`](TaskErrorKind::NotStarted);
 /// - its pool was closed or shut down ([`is_closed`](Self::is_closed)), or belongs to another process, of which this one is a fork
@@ -73,6 +74,8 @@ pub(crate) enum Kind {
     Task(TaskError),
     Start(StartFailure),
     Closed,
+    /// So many submitted calls wait, which is the most.
+    Full(usize),
     Taken,
     /// The process of this name was joined before.
     Joined(String),
@@ -166,9 +169,15 @@ impl Error {
         matches!(&*self.kind, Kind::Endless)
     }
 
-    /// Returns whether the deadline of the call came before all its input was read.
+    /// Returns whether the deadline of the call came first: before all its input was read, or before this task had ended.
+    ///
+    /// In the second case [`task`](Self::task) returns the task's error, [`TimedOut`](TaskErrorKind::TimedOut).
     pub fn is_deadline(&self) -> bool {
-        matches!(&*self.kind, Kind::Deadline(_))
+        match &*self.kind {
+            Kind::Deadline(_) => true,
+            Kind::Task(task) => task.is_late(),
+            _ => false,
+        }
     }
 
     /// Returns whether no worker could be started, for the call or for its task ([`TaskErrorKind::NotStarted`]).
@@ -190,6 +199,11 @@ impl Error {
     /// A fork (a copy made by `fork`) must make its own; it cannot affect those of its parent.
     pub fn is_forked(&self) -> bool {
         matches!(&*self.kind, Kind::Forked(_) | Kind::NotParent(_))
+    }
+
+    /// Returns whether as many submitted calls wait as the pool allows ([`Builder::max_waiting`](crate::Builder::max_waiting)).
+    pub fn is_full(&self) -> bool {
+        matches!(&*self.kind, Kind::Full(_))
     }
 
     /// Returns whether the pool was closed or shut down.
@@ -234,6 +248,11 @@ impl fmt::Display for Error {
             Kind::Closed => {
                 f.write_str("the pool was shut down: make another one, or shut it down after the last call")
             }
+            Kind::Full(most) => write!(
+                f,
+                "{most} calls wait for a worker, the most that `max_waiting` allows: submit it later, wait with apply(), or raise \
+                 `max_waiting`",
+            ),
             Kind::Taken => f.write_str("the output of this call was already taken: join it once"),
             Kind::Joined(name) => {
                 write!(f, "process `{name}` was joined before: keep the output of the first join")

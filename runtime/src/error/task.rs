@@ -35,6 +35,8 @@ struct TaskErrorInner {
     /// The name of the [`Process`](crate::Process) that ran it, if one did.
     process: Option<String>,
     printed: Option<Box<Printed>>,
+    /// Whether the deadline of its call ended it.
+    is_late: bool,
 }
 
 /// The output that a task has printed.
@@ -73,7 +75,7 @@ pub enum TaskErrorKind {
         /// ([`Output`](crate::Output)), the end of the task's standard error follows on lines of its own: up to 2 KiB.
         note: Option<String>,
     },
-    /// The task was ended by a time limit.
+    /// The task was ended by a time limit, or by the deadline of its call ([`Error::is_deadline`](crate::Error::is_deadline)).
     #[non_exhaustive]
     TimedOut {
         /// The limit that it ran into.
@@ -126,6 +128,7 @@ impl TaskError {
                 earlier: Vec::new(),
                 process: None,
                 printed: None,
+                is_late: false,
             }),
         }
     }
@@ -151,6 +154,17 @@ impl TaskError {
     pub(crate) fn printed(mut self, printed: Option<Box<Printed>>) -> Self {
         self.inner.printed = printed;
         self
+    }
+
+    /// The same, of a task that the deadline of its call ended, if this says so.
+    pub(crate) fn late(mut self, is_late: bool) -> Self {
+        self.inner.is_late = is_late;
+        self
+    }
+
+    /// Whether the deadline of its call ended it.
+    pub(super) fn is_late(&self) -> bool {
+        self.inner.is_late
     }
 
     /// Returns the standard output of the task's last execution: the last 64 KiB.
@@ -252,12 +266,17 @@ impl TaskError {
                 write!(f, "was ended by its limit of {limit:?} of processor time")
             }
             TaskErrorKind::MemoryLimit { limit } => {
-                write!(f, "was ended by its memory limit of {limit} bytes: its worker")?;
+                let (who, builder) = match self.inner.process {
+                    Some(_) => ("it", "Process::new(…)"),
+                    None => ("its worker", "Pool::builder()"),
+                };
+                write!(f, "was ended by its memory limit of {limit} bytes: {who}")?;
                 if let Some(pid) = self.inner.worker_pid {
                     write!(f, " (pid {pid})")?;
                 }
-                f.write_str(
-                    " could not get more memory; raise the limit (Pool::builder().memory_limit(…)), or give a task less to do",
+                write!(
+                    f,
+                    " could not get more memory; raise the limit ({builder}.memory_limit(…)), or give a task less to do"
                 )
             }
             TaskErrorKind::Encode(_) => f.write_str("could not be encoded"),

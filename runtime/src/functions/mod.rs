@@ -34,7 +34,7 @@ pub use function::{
 };
 pub(crate) use outcome::{
     NoOutput, decode_output, deserialize_panicked, failure, new_direct, serialize_panicked, take_captured, take_direct,
-    take_outcome,
+    take_outcome, take_printed,
 };
 pub use run::{run_tasks, type_names};
 pub(crate) use shared_argument::SharedName;

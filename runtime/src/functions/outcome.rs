@@ -99,6 +99,20 @@ pub(crate) fn take_captured<F: WorkerFn>(records: &mut Records) -> (Result<F::Ou
     taken.unwrap_or_else(|violation| (Err(NoOutput::Violation(violation)), Printed::default()))
 }
 
+/// Takes the next result, and what its task has printed where that is captured.
+pub(crate) fn take_printed<F: WorkerFn>(
+    records: &mut Records,
+    output: Output,
+) -> (Result<F::Output, NoOutput>, Option<Box<Printed>>) {
+    match output {
+        Output::Captured => {
+            let (outcome, printed) = take_captured::<F>(records);
+            (outcome, Some(Box::new(printed)))
+        }
+        Output::Inherited | Output::Tagged => (take_outcome::<F>(records), None),
+    }
+}
+
 fn outcome<F: WorkerFn>(status: Status, payload: &[u8]) -> Result<F::Output, NoOutput> {
     match status {
         Status::Output => decode_output::<F>(payload),

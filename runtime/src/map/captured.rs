@@ -3,35 +3,9 @@
 use super::builder::{Gathered, Map};
 use super::columns::Columns;
 use super::engine::ErrorTiming;
-use crate::error::{Error, Printed, Result, TaskError};
+use crate::error::{Error, Result};
 use crate::functions::WorkerFn;
-use crate::task::Output;
-
-/// Holds the outcome of a task and its printed output. [`pool_map_captured!`](crate::pool_map_captured) returns one for each task.
-///
-/// It has the last 64 KiB of each stream, after a line that says how much was left out. Bytes that are not UTF-8 are replaced by
-/// `U+FFFD`.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Captured<T> {
-    /// The output, or the error of the task.
-    pub outcome: std::result::Result<T, TaskError>,
-    /// The standard output of the task and of processes that it started.
-    pub stdout: String,
-    /// The standard error of the task and of processes that it started.
-    pub stderr: String,
-}
-
-impl<T> Captured<T> {
-    pub(super) fn new(outcome: std::result::Result<T, TaskError>, printed: Option<Box<Printed>>) -> Self {
-        let Printed { stdout, stderr } = printed.map_or_else(Printed::default, |printed| *printed);
-        Self { outcome, stdout, stderr }
-    }
-
-    pub(super) fn into_output(self) -> Result<T> {
-        self.outcome.map_err(Error::from)
-    }
-}
+use crate::task::{Captured, Output};
 
 /// Refuses a pool that captures nothing; `instead` names the macro to use.
 pub(super) fn check(output: Output, instead: &str) -> Result<()> {

@@ -103,14 +103,15 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         // One that lies behind the end of the clock never comes.
         let deadline = options.deadline.and_then(|limit| Some((now.checked_add(limit)?, limit)));
         let rows = Rows::new(columns, F::__registration(), options.shortest)?;
-        let Options { chunk_size, attempts, limits, progress, .. } = options;
+        let Options { chunk_size, attempts, limits, progress, priority, .. } = options;
         let pace = match on_deadline {
             OnDeadline::TimedOut => Consumer::Waited,
             OnDeadline::Failed => Consumer::Pulled,
         };
         let attempts = attempts.unwrap_or(FIRST_ATTEMPT);
         let is_folded = options.merge.is_some();
-        let call = shared.open(CallRules { chunk_size, attempts, limits, pace, is_folded, ..CallRules::default() })?;
+        let rules = CallRules { chunk_size, attempts, limits, pace, is_folded, priority, ..CallRules::default() };
+        let call = shared.open(rules)?;
         let length = match rows.length() {
             Length::Known(length) => Some(length),
             _ => None,
@@ -365,7 +366,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
                     Ok(0) => {}
                     Ok(count) => {
                         self.outstanding += count;
-                        self.arrived(never_begun(first_index, count, error.clone()));
+                        self.arrived(never_begun(first_index, count, error.clone()).of_deadline(error));
                     }
                     Err(mismatch) => self.failure = Some(mismatch),
                 }

@@ -7,27 +7,28 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::captured::{self, Captured};
+use super::captured;
 use super::results::ResultDecoder;
 use crate::error::{CodecError, Error, Kind, Result, TaskError, TaskErrorKind};
 use crate::foreign;
 use crate::functions::{EncodedCall, WorkerFn, new_direct};
-use crate::pool::{Outcome, Pool, PoolShared, Submitted, single_chunk};
-use crate::task::{Output, TaskRules, WorkerInfo};
+use crate::pool::{Outcome, Pool, PoolShared, SubmissionRules, Submitted, single_chunk};
+use crate::task::{Captured, Output, TaskRules, WorkerInfo};
 use crate::transport::CompletedTasks;
 use crate::wire::OVERHEAD_BYTES;
 
 impl Pool {
     /// Submits one call to a worker, and returns a handle without waiting. The task's index is 0.
     ///
-    /// Submitted calls begin in the order of submission, each as soon as a worker is free. Memory alone limits the number of waiting
-    /// calls. A submitted call costs some microseconds; for many calls of one function a map is faster.
+    /// Submitted calls of one priority begin in the order of submission, each as soon as a worker is free. Memory alone limits the number
+    /// of waiting calls, unless [`Builder::max_waiting`](crate::Builder::max_waiting) is set. A submitted call costs some microseconds; for many calls of one function a map is faster.
     ///
-    /// The call has no time limit, and runs at most once. [`Pool::call`] sets a limit, or further attempts.
+    /// The call has no time limit, and runs at most once. [`Pool::call`] sets limits, further executions, or a priority.
     ///
     /// # Errors
     ///
-    /// An argument does not encode ([`TaskErrorKind::Encode`]); the pool was closed; no worker could be started.
+    /// An argument does not encode ([`TaskErrorKind::Encode`]); the pool was closed; no worker could be started; as many calls wait as
+    /// may ([`Error::is_full`]).
     ///
     /// # Worker death
     ///
@@ -50,13 +51,18 @@ impl Pool {
     /// # Ok::<(), poolmap::Error>(())
     /// ```
     pub fn submit<F: WorkerFn>(&self, call: F) -> Result<TaskHandle<F::Output>> {
-        self.submit_with(call, None)
+        self.submit_with(call, None, SubmissionRules::default())
     }
 
     /// Submits a call for which these rules hold, if there are some.
-    pub(super) fn submit_with<F: WorkerFn>(&self, call: F, rules: Option<TaskRules>) -> Result<TaskHandle<F::Output>> {
+    pub(super) fn submit_with<F: WorkerFn>(
+        &self,
+        call: F,
+        rules: Option<TaskRules>,
+        submission: SubmissionRules,
+    ) -> Result<TaskHandle<F::Output>> {
         let shared = self.unstarted_shared()?;
-        let submitted = shared.submit(|index| {
+        let submitted = shared.submit(submission, |index| {
             // A call that cannot be encoded starts no worker.
             let encoded = encode(&shared, &call)?;
             let bytes = encoded.task.len();
@@ -256,7 +262,8 @@ impl<T> TaskHandle<T> {
 
     /// Cancels the call if no worker has begun it. Returns whether it was cancelled.
     ///
-    /// The error of a cancelled call is [`Cancelled`](TaskErrorKind::Cancelled). A running call continues.
+    /// The error of a cancelled call is [`Cancelled`](TaskErrorKind::Cancelled). A running call continues. A call that waits for another
+    /// execution is cancelled.
     pub fn cancel(&self) -> bool {
         self.is_here() && self.shared.cancel(&self.submitted)
     }

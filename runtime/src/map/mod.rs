@@ -12,16 +12,15 @@ mod iter;
 mod on_error;
 mod on_workers;
 mod options;
+mod priority;
 mod reduce;
 mod results;
-mod retry_policy;
 mod single_call;
 mod tuples;
 mod zip;
 
 pub use as_completed::{AsCompleted, as_completed, wait_any, wait_any_timeout};
 pub use builder::{Map, Position, call};
-pub use captured::Captured;
 pub use columns::{Column, Columns, ColumnsRead, Length, Source};
 pub use handle::TaskHandle;
 pub use iter::{PoolIter, PoolIterUnordered};

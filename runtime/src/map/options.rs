@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use super::retry_policy::RetryRules;
 use crate::error::{Error, Result};
-use crate::pool::OnCancel;
+use crate::pool::{OnCancel, RetryRules};
 use crate::sys;
 use crate::task::Limits;
 
@@ -17,6 +16,7 @@ pub(super) struct Options {
     pub(super) limits: Limits,
     pub(super) deadline: Option<Duration>,
     pub(super) window: Option<usize>,
+    pub(super) priority: i32,
     pub(super) seed: u64,
     pub(super) shortest: bool,
     pub(super) finish_running: bool,

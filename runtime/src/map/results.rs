@@ -41,6 +41,8 @@ pub(super) struct ResultDecoder {
     printed: Option<Box<Printed>>,
     /// The chunk of the tasks, while those that fail may be executed again.
     chunk: Option<Chunk>,
+    /// The deadline of the call ended the tasks.
+    is_late: bool,
 }
 
 impl ResultDecoder {
@@ -60,6 +62,7 @@ impl ResultDecoder {
             panic: None,
             printed: done.printed,
             chunk: None,
+            is_late: done.is_late,
         }
     }
 
@@ -201,7 +204,8 @@ impl ResultDecoder {
             let pid = self.worker.map(|worker| worker.pid);
             let error = TaskError::new(index, F::__registration().path(), self.attempts, pid, kind)
                 .after(std::mem::take(&mut self.earlier))
-                .printed(self.printed.clone());
+                .printed(self.printed.clone())
+                .late(self.is_late);
             trace::task_failed(&error);
             error
         });

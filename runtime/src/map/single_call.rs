@@ -7,8 +7,8 @@ use super::handle::TaskHandle;
 use super::options::Options;
 use crate::error::Result;
 use crate::functions::{Itself, WorkerFn};
-use crate::pool::Pool;
-use crate::task::{Limits, TaskRules};
+use crate::pool::{Admission, Pool, SubmissionRules};
+use crate::task::TaskRules;
 
 impl Pool {
     /// Describes one call with options. [`submit`](SingleCall::submit) returns a handle at once, [`apply`](SingleCall::apply) waits for
@@ -38,7 +38,7 @@ impl Pool {
     /// # Ok::<(), poolmap::Error>(())
     /// ```
     pub fn call<F: WorkerFn>(&self, call: impl Itself<Type = F>) -> SingleCall<'_, F> {
-        SingleCall { pool: self, call: call.itself(), limits: Limits::default(), attempts: None }
+        SingleCall { pool: self, call: call.itself(), options: Options::default() }
     }
 }
 
@@ -52,8 +52,7 @@ impl Pool {
 pub struct SingleCall<'p, F> {
     pool: &'p Pool,
     call: F,
-    limits: Limits,
-    attempts: Option<u32>,
+    options: Options,
 }
 
 impl<F: WorkerFn> SingleCall<'_, F> {
@@ -62,7 +61,7 @@ impl<F: WorkerFn> SingleCall<'_, F> {
     /// A call that takes longer fails with [`TimedOut`](crate::TaskErrorKind::TimedOut), and its worker is killed and replaced. The limit
     /// is applied as [`Map::timeout`](crate::Map::timeout) says: never too early, and at most 100 ms late on a machine that is not busy.
     pub fn timeout(mut self, time: Duration) -> Self {
-        self.limits.timeout = Some(time);
+        self.options.limits.timeout = Some(time);
         self
     }
 
@@ -74,7 +73,71 @@ impl<F: WorkerFn> SingleCall<'_, F> {
     ///
     /// [`submit`](Self::submit) returns an error where the system does not report the processor time of another process (macOS).
     pub fn cpu_limit(mut self, time: Duration) -> Self {
-        self.limits.cpu_limit = Some(time);
+        self.options.limits.cpu_limit = Some(time);
+        self
+    }
+
+    /// Sets the time from [`submit`](Self::submit) to the end of the call: more than zero. Default: no limit.
+    ///
+    /// The time in which the call waits for a worker, and all its executions, count. At the deadline the call fails with
+    /// [`TimedOut`](crate::TaskErrorKind::TimedOut), and [`Error::is_deadline`](crate::Error::is_deadline) is `true`. If the call runs,
+    /// its worker is killed and replaced. A call that waits costs no worker.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use poolmap::{Pool, worker};
+    ///
+    /// #[worker]
+    /// fn sleep(millis: u64) -> u64 {
+    ///     std::thread::sleep(Duration::from_millis(millis));
+    ///     millis
+    /// }
+    ///
+    /// poolmap::init();
+    /// let pool = Pool::builder().workers(1).build()?;
+    /// let running = pool.submit(sleep { millis: 60_000 })?;
+    /// let waiting = pool.call(sleep { millis: 1 }).deadline(Duration::from_millis(100)).submit()?;
+    /// assert!(waiting.join().unwrap_err().is_deadline());
+    /// running.abort();
+    /// assert_eq!(pool.call(sleep { millis: 1 }).deadline(Duration::from_secs(60)).apply()?, 1);
+    /// # Ok::<(), poolmap::Error>(())
+    /// ```
+    pub fn deadline(mut self, time: Duration) -> Self {
+        self.options.deadline = Some(time);
+        self
+    }
+
+    /// Sets how often the call is executed again after it returned an `Err` or panicked: 1 or more. Default: never.
+    ///
+    /// The second execution begins 100 ms after the first has failed. The wait doubles with each further failure, up to 30 s. It occupies
+    /// no worker, and [`TaskHandle::cancel`] and [`TaskHandle::abort`] end it. After the last execution the error has the causes of all
+    /// ([`TaskError::causes`](crate::TaskError::causes)).
+    ///
+    /// The other options hold for each execution, and the deadline for all together. A worker's death is covered by
+    /// [`attempts`](Self::attempts), which counts by itself. The effects of the call before its failure happen more than once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use poolmap::{Pool, current_worker, worker};
+    ///
+    /// #[worker]
+    /// fn fetch(page: u32) -> Result<u32, String> {
+    ///     let attempt = current_worker().map_or(1, |worker| worker.attempt());
+    ///     if attempt < 2 { Err("busy".into()) } else { Ok(2 * page) }
+    /// }
+    ///
+    /// poolmap::init();
+    /// let pool = Pool::builder().workers(1).build()?;
+    /// assert_eq!(pool.call(fetch { page: 4 }).retry_errors(1).apply()?, 8);
+    /// assert!(pool.apply(fetch { page: 4 }).is_err());
+    /// # Ok::<(), poolmap::Error>(())
+    /// ```
+    pub fn retry_errors(mut self, executions: u32) -> Self {
+        self.options.retry.executions = Some(executions);
         self
     }
 
@@ -82,7 +145,34 @@ impl<F: WorkerFn> SingleCall<'_, F> {
     ///
     /// A time limit and an error that the function returns are no deaths.
     pub fn attempts(mut self, attempts: u32) -> Self {
-        self.attempts = Some(attempts);
+        self.options.attempts = Some(attempts);
+        self
+    }
+
+    /// Sets the priority of the call: any `i32`. Default: 0.
+    ///
+    /// A free worker goes to the waiting call of the highest priority, and among equals to the one that was submitted first. A running
+    /// call is not interrupted. [`Map::priority`](crate::Map::priority) is the same for a map.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use poolmap::{Pool, worker};
+    ///
+    /// #[worker]
+    /// fn resize(width: u32) -> u32 {
+    ///     width / 2
+    /// }
+    ///
+    /// poolmap::init();
+    /// let pool = Pool::builder().workers(1).build()?;
+    /// let in_background = pool.call(resize { width: 4000 }).priority(-1).submit()?;
+    /// let for_a_client = pool.call(resize { width: 200 }).priority(1).submit()?;
+    /// assert_eq!((for_a_client.join()?, in_background.join()?), (100, 2000));
+    /// # Ok::<(), poolmap::Error>(())
+    /// ```
+    pub fn priority(mut self, priority: i32) -> Self {
+        self.options.priority = priority;
         self
     }
 
@@ -92,18 +182,26 @@ impl<F: WorkerFn> SingleCall<'_, F> {
     ///
     /// The errors of [`Pool::submit`]; an option is out of its range.
     pub fn submit(self) -> Result<TaskHandle<F::Output>> {
-        let Self { pool, call, limits, attempts } = self;
-        Options { limits, attempts, ..Options::default() }.check()?;
-        pool.submit_with(call, Some(TaskRules { limits, attempts: attempts.unwrap_or(1) }))
+        self.submit_as(Admission::Bounded)
     }
 
-    /// Runs the call in a worker, and returns its output.
+    fn submit_as(self, admission: Admission) -> Result<TaskHandle<F::Output>> {
+        let Self { pool, call, options } = self;
+        options.check()?;
+        let Options { limits, attempts, priority, deadline, retry, .. } = options;
+        let rules = TaskRules { limits, attempts: attempts.unwrap_or(1), priority };
+        let retry = retry.executions.is_some().then_some(retry);
+        pool.submit_with(call, Some(rules), SubmissionRules { deadline, retry, admission })
+    }
+
+    /// Runs the call in a worker, and returns its output. It waits for a worker, also where `submit` would be refused
+    /// ([`Builder::max_waiting`](crate::Builder::max_waiting)).
     ///
     /// # Errors
     ///
     /// The errors of [`TaskHandle::join`]; an option is out of its range.
     pub fn apply(self) -> Result<F::Output> {
-        self.submit()?.join()
+        self.submit_as(Admission::Always)?.join()
     }
 }
 
@@ -111,9 +209,12 @@ impl<F: WorkerFn> fmt::Debug for SingleCall<'_, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SingleCall")
             .field("function", &F::__registration().path())
-            .field("timeout", &self.limits.timeout)
-            .field("cpu_limit", &self.limits.cpu_limit)
-            .field("attempts", &self.attempts)
+            .field("timeout", &self.options.limits.timeout)
+            .field("cpu_limit", &self.options.limits.cpu_limit)
+            .field("deadline", &self.options.deadline)
+            .field("attempts", &self.options.attempts)
+            .field("retry_errors", &self.options.retry.executions)
+            .field("priority", &self.options.priority)
             .finish_non_exhaustive()
     }
 }

@@ -20,12 +20,28 @@ impl PoolState {
         let mut any = false;
         loop {
             self.take_back_earlier();
-            let Some(assignment) = self.scheduler.assign() else {
+            if let Some(assignment) = self.scheduler.assign() {
+                self.assign(assignment);
+                any = true;
+            } else if !self.take_back_lower() {
                 return any;
-            };
-            self.assign(assignment);
-            any = true;
+            }
         }
+    }
+
+    /// While a task waits that has a higher priority: takes back what workers have behind the tasks that they are at (rule 10 of the
+    /// scheduler); tells whether there was some. Each keeps one task, so none becomes free by this and is given the same again.
+    fn take_back_lower(&mut self) -> bool {
+        let mut any = false;
+        for slot in self.scheduler.holders_behind_next() {
+            let held = self.scheduler.tasks_behind_first(slot);
+            self.on_channel(slot, |worker, scheduler| {
+                worker.take_back(slot, scheduler, held)?;
+                worker.recall(slot, scheduler)
+            });
+            any |= self.scheduler.tasks_behind_first(slot) < held;
+        }
+        any
     }
 
     fn assign(&mut self, Assignment { slot, chunk, claim_batch }: Assignment) {

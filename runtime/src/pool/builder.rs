@@ -25,8 +25,6 @@ const STACK_BYTES_MAX: usize = match 1_usize.checked_shl(40) {
     Some(bytes) => bytes,
     None => 1 << 30,
 };
-/// The memory that a worker of a small program takes beside the stack of its tasks, and twice as much to work with.
-const MEMORY_BYTES_MIN: u64 = 8 << 20;
 
 /// Builds a [`Pool`] with options. [`Pool::builder()`] returns one.
 ///
@@ -64,6 +62,8 @@ pub struct Builder {
     /// The first mistake that a method could not report.
     pub(crate) mistake: Option<String>,
     output: Output,
+    /// How many submitted calls may wait.
+    pub(super) waiting_max: Option<usize>,
     pub(super) surroundings: SurroundingsOptions,
     /// The program of the workers, if it is not this one.
     pub(super) program: Option<PathBuf>,
@@ -84,6 +84,7 @@ impl Builder {
             preload: Preload::default(),
             mistake: None,
             output: Output::Inherited,
+            waiting_max: None,
             surroundings: SurroundingsOptions::default(),
             program: None,
         }
@@ -368,13 +369,16 @@ impl Builder {
             )));
         }
         check_retirement(&self.retirement)?;
+        if self.waiting_max == Some(0) {
+            return Err(Error::zero_option("max_waiting"));
+        }
         for (option, call) in [("initializer_timeout", &self.initializer), ("finalizer_timeout", &self.finalizer)] {
             greater_than_zero(option, call.timeout)?;
         }
         let start_method = self.start_method.map_or_else(start_method_from_environment, Ok)?;
         check_start_method(start_method, &self.preload)?;
         if let Some(bytes) = self.memory_limit {
-            check_memory_limit(bytes, self.stack_bytes)?;
+            child::check_memory_limit(bytes, self.stack_bytes)?;
         }
         let (surroundings, per_worker, nice) = self.surroundings.settle(workers)?;
         Ok(Settings {
@@ -382,6 +386,7 @@ impl Builder {
             transport: transport_from_environment()?,
             startup_timeout: self.startup_timeout,
             retirement: self.retirement,
+            waiting_max: self.waiting_max,
             start: Start {
                 role: Role::Worker,
                 frame_bytes_max,
@@ -468,21 +473,6 @@ fn greater_than_zero(option: &str, time: Option<Duration>) -> Result<()> {
         Some(Duration::ZERO) => Err(Error::zero_option(option)),
         _ => Ok(()),
     }
-}
-
-fn check_memory_limit(bytes: u64, stack_bytes: usize) -> Result<()> {
-    if !sys::CAN_LIMIT_MEMORY {
-        return Err(Error::invalid_option(
-            "`memory_limit` is not supported on this platform: it has no limit for the memory of a process",
-        ));
-    }
-    let least = stack_bytes as u64 + MEMORY_BYTES_MIN;
-    if bytes < least {
-        return Err(Error::invalid_option(format!(
-            "`memory_limit` must be at least {least} bytes (8 MiB and the stack of the tasks, `stack_bytes`), got {bytes}",
-        )));
-    }
-    Ok(())
 }
 
 fn in_range(option: &str, value: usize, least: usize, most: usize, allowed: &str) -> Result<()> {

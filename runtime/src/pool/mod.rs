@@ -1,5 +1,6 @@
 //! The pool: the workers that a parent owns, and the bytes that move between it and them. It knows no types of values.
 
+mod admission;
 mod balance;
 mod builder;
 mod builder_program;
@@ -17,18 +18,19 @@ mod per_worker;
 mod recycling;
 mod resize;
 mod retirement;
+mod retry_policy;
 mod rules;
 mod scheduler;
 mod shutdown;
 mod single_task;
 mod starts;
 mod state;
+mod submission_times;
 mod submissions;
 mod submitted;
 mod supervisor;
 mod surroundings;
 mod time_limits;
-mod timers;
 mod turn;
 mod unkillable;
 mod wakers;
@@ -43,6 +45,8 @@ pub(crate) use global::{global_unstarted, start_global};
 pub use handle::{Pool, cpu_count};
 pub use per_worker::Affinity;
 pub use resize::Stats;
+pub(crate) use retry_policy::RetryRules;
 pub use rules::StartMethod;
+pub(crate) use rules::{Admission, SubmissionRules};
 pub(crate) use single_task::single_chunk;
 pub(crate) use submitted::{Outcome, Submitted};

@@ -22,6 +22,8 @@
 //! 9. Blame needs evidence. A death before a task is begun counts against it only if its worker has finished nothing since it was
 //!    given it, and had nothing before it. Then the task is a suspect, and is tried alone: by itself, on a worker that has nothing
 //!    else and gets nothing behind it. It is blamed only for deaths in which it was alone, and after several of them (one execution).
+//! 10. Of the tasks that wait, those of a higher priority go first, whatever their call. While one waits, no worker is given one of a
+//!     lower priority behind what it has, and what was given so and is not claimed is taken back. A task that has begun goes on.
 
 mod call;
 mod lifecycle_calls;
@@ -31,6 +33,7 @@ mod recall;
 mod termination;
 mod worker;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -121,6 +124,8 @@ pub(super) struct Scheduler {
     tasks_max: Option<usize>,
     /// Workers that are free, and are to be given nothing more.
     drained: Vec<Slot>,
+    /// Whether a task ever had another priority than 0.
+    has_priorities: bool,
 }
 
 impl Scheduler {
@@ -140,6 +145,7 @@ impl Scheduler {
             revocation,
             tasks_max,
             drained: Vec::new(),
+            has_priorities: false,
         }
     }
 
@@ -150,6 +156,7 @@ impl Scheduler {
             Some(_) if self.revocation == Revocation::Unsupported => Some(1),
             _ => rules.chunk_size,
         };
+        self.has_priorities |= rules.priority != 0;
         self.placed += usize::from(rules.placement == Placement::OneForEach);
         let id = CallId(self.next_call);
         self.next_call += 1;
@@ -234,15 +241,14 @@ impl Scheduler {
             .map(|worker| depth - worker.chunks.len())
             .sum();
         let idle = self.idle.len().min(self.idle_to_wake(call));
-        // Where nothing is taken back, one chunk more than the workers take now is ready for the one that is free first.
-        let ahead = usize::from(self.revocation == Revocation::Unsupported || call.workers.is_empty());
-        let wanted = idle + room_behind + ahead;
+        let wanted = idle + room_behind + self.chunks_ahead(call);
         (call.backlog.len() < wanted).then(|| call.chunk_size.next(left, self.size, self.revocation))
     }
 
     /// Adds a chunk to a call's backlog.
     pub(super) fn push(&mut self, id: CallId, chunk: Chunk) {
         if let Some(call) = self.calls.get_mut(&id) {
+            self.has_priorities |= call.priority_of(&chunk) != 0;
             call.line_up(chunk);
         }
     }
@@ -300,15 +306,15 @@ impl Scheduler {
         Some(Assignment { slot, chunk, claim_batch })
     }
 
-    /// The worker that became idle last, and so sleeps the least, and the call with the fewest workers among those that
-    /// wait for one.
+    /// The worker that became idle last, and so sleeps the least, and the call with the fewest workers among those of the highest
+    /// priority that wait for one.
     fn idle_assignment(&self) -> Option<(CallId, Slot)> {
         let &slot = self.idle.back()?;
         let (&id, _) = self
             .calls
             .iter()
             .filter(|(_, call)| !call.backlog.is_empty() && call.is_unpinned() && self.idle_to_wake(call) > 0)
-            .min_by_key(|(_, call)| (call.workers.len(), call.served))?;
+            .min_by_key(|(_, call)| (Reverse(call.waiting_priority()), call.workers.len(), call.served))?;
         Some((id, slot))
     }
 
@@ -341,15 +347,17 @@ impl Scheduler {
         }
     }
 
-    /// A worker that takes another chunk of the call whose chunks it holds, unless a call waits for a worker (rule 4).
+    /// A worker that takes another chunk of the call whose chunks it holds, unless a call waits for a worker (rules 4 and 10).
     fn next_in_line(&self) -> Option<(CallId, Slot)> {
-        let is_starving =
-            |call: &OpenCall| !call.backlog.is_empty() && (call.workers.is_empty() || !call.is_unpinned());
-        let starving = self.calls.values().any(is_starving);
-        if starving {
+        let first = self.calls.values().filter_map(OpenCall::waiting_priority).max()?;
+        let is_starving = |call: &OpenCall| match call.waiting_priority() {
+            Some(priority) => call.workers.is_empty() && priority == first,
+            None => !call.backlog.is_empty(),
+        };
+        if self.calls.values().any(is_starving) {
             return None;
         }
-        let takes_its_turn = |call: &OpenCall| !call.backlog.is_empty() && !call.next_goes_alone();
+        let takes_its_turn = |call: &OpenCall| call.waiting_priority() == Some(first) && !call.next_goes_alone();
         self.calls.iter().filter(|(_, call)| takes_its_turn(call)).find_map(|(&id, call)| {
             let depth = call.chunk_size.depth(self.revocation);
             let slot = call

@@ -7,6 +7,8 @@
 //!    While a map is open it only looks now and then; who opens one or begins to wait wakes it.
 //! 4. Callbacks run on that thread alone, without a lock.
 //! 5. Wakers and callbacks are the program's code, and run under no lock (see `submitted`).
+//! 6. The supervisor ends tasks whose time is over, and sends those that are executed again (`submission_times`): no callback holds it
+//!    up. An outcome that it makes arrives as the others do.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,7 +17,8 @@ use std::time::{Duration, Instant};
 
 use super::driver::Step;
 use super::locked::Guard;
-use super::pending::{LOOK_INTERVAL, PendingState};
+use super::pending::{LOOK_INTERVAL, PendingState, PendingTask};
+use super::rules::SubmissionRules;
 use super::scheduler::{CallFailure, CallId, CallRules, OnCancel, Scheduler};
 use super::shutdown::end_of;
 use super::state::{PoolShared, PoolState};
@@ -36,8 +39,13 @@ const CALLBACK_TIME_MAX: Duration = Duration::from_secs(5);
 
 impl PoolShared {
     /// Submits the task that `chunk` makes with its index.
-    pub(crate) fn submit(self: &Arc<Self>, chunk: impl FnOnce(u64) -> Result<Chunk>) -> Result<Arc<Submitted>> {
+    pub(crate) fn submit(
+        self: &Arc<Self>,
+        rules: SubmissionRules,
+        chunk: impl FnOnce(u64) -> Result<Chunk>,
+    ) -> Result<Arc<Submitted>> {
         let submissions = &self.submissions;
+        let since = Instant::now();
         let index = {
             let mut state = submissions.lock();
             state.next_index += 1;
@@ -45,7 +53,7 @@ impl PoolShared {
         };
         // The arguments are the program's, and may take long to encode.
         let chunk = chunk(index as u64)?;
-        let mut state = submissions.lock();
+        let mut state = self.admit(rules.admission)?;
         if state.is_ending {
             return Err(Error::new(Kind::Closed));
         }
@@ -68,8 +76,11 @@ impl PoolShared {
             }
         };
         let submitted = Arc::new(Submitted::new(index));
-        state.pending.insert(index, Arc::clone(&submitted));
+        let is_next = state.add(PendingTask::new(Arc::clone(&submitted), rules, since, &chunk));
         self.push(call, chunk);
+        if is_next {
+            self.lock().turn.concerns(Wakes::SUPERVISOR);
+        }
         Ok(submitted)
     }
 
@@ -101,7 +112,7 @@ impl PoolShared {
 
     /// Takes a submitted task back, if no worker has begun it: it is finished then, as cancelled.
     pub(crate) fn cancel(self: &Arc<Self>, submitted: &Submitted) -> bool {
-        self.end(submitted, PoolState::cancel)
+        self.end(submitted, |pool, call, index, _| pool.cancel(call, index, &TaskErrorKind::Cancelled))
     }
 
     /// Ends a submitted task, unless it is finished: it is finished then, as cancelled, and a worker that runs it is killed.
@@ -111,7 +122,7 @@ impl PoolShared {
         }
         // What has its result is finished.
         self.look_after_submissions();
-        self.end(submitted, PoolState::abort)
+        self.end(submitted, |pool, call, index, sent| pool.abort_or_overtake(call, index, sent))
     }
 
     /// The worker that runs a submitted task, if one does.
@@ -119,7 +130,7 @@ impl PoolShared {
         // Over the socket, what a worker has begun is known once that was read.
         self.look_after_submissions();
         let state = self.submissions.lock();
-        let call = state.call.filter(|_| state.pending.contains_key(&submitted.index()))?;
+        let call = state.call.filter(|_| state.contains(submitted.index()))?;
         let pool = self.lock();
         let slot = pool.scheduler.worker_at(call, submitted.index())?;
         let worker = pool.slots[slot].worker.as_ref().filter(|worker| worker.channel.has_begun())?;
@@ -129,20 +140,28 @@ impl PoolShared {
     fn end(
         &self,
         submitted: &Submitted,
-        end: impl FnOnce(&mut PoolState, CallId, usize, &TaskErrorKind) -> Option<CompletedTasks>,
+        end: impl FnOnce(&mut PoolState, CallId, usize, Option<Chunk>) -> Option<CompletedTasks>,
     ) -> bool {
         if submitted.is_finished() {
             return false;
         }
         let mut state = self.submissions.lock();
-        let Some(call) = state.call.filter(|_| state.pending.contains_key(&submitted.index())) else {
+        let index = submitted.index();
+        let Some(call) = state.call.filter(|_| state.contains(index)) else {
             return false;
         };
-        let done = end(&mut self.lock(), call, submitted.index(), &TaskErrorKind::Cancelled);
+        // A task that waits for its next execution is at no worker.
+        let done = match state.take_waiting(index) {
+            Some(chunk) => Some(chunk.not_begun(TaskErrorKind::Cancelled)),
+            None => {
+                let sent = state.get(index).and_then(|task| task.retry.as_ref()).map(|(_, sent)| sent.clone());
+                end(&mut self.lock(), call, index, sent)
+            }
+        };
         let Some(done) = done else {
             return false;
         };
-        let finished = state.pending.remove(&submitted.index());
+        let finished = state.remove(index);
         self.finish(state, finished.map(|submitted| (submitted, Ok(done))).into_iter().collect());
         true
     }
@@ -168,15 +187,19 @@ impl PoolShared {
         let finished = match step {
             Ok(step) if step.done.is_empty() => return,
             Ok(step) => {
-                let of = |done: CompletedTasks| Some((state.pending.remove(&done.first_index)?, Ok(done)));
-                step.done.into_iter().filter_map(of).collect()
+                let mut finished = Vec::new();
+                for done in step.done {
+                    if let Some(done) = self.try_again(&mut state, done)
+                        && let Some(submitted) = state.remove(done.first_index)
+                    {
+                        finished.push((submitted, Ok(done)));
+                    }
+                }
+                finished
             }
             // Another thread has seen it before.
             Err(_) if state.call != Some(call) => return,
-            Err(failure) => {
-                let pending = std::mem::take(&mut state.pending);
-                pending.into_values().map(|submitted| (submitted, Err(failure.clone()))).collect()
-            }
+            Err(failure) => state.take_all().map(|submitted| (submitted, Err(failure.clone()))).collect(),
         };
         self.finish(state, finished);
     }
@@ -191,7 +214,7 @@ impl PoolShared {
                 AfterFinish::CallBack(callback, outcome) => state.add_callback(callback, outcome),
             }
         }
-        if state.pending.is_empty()
+        if state.is_empty()
             && let Some(call) = state.call.take()
         {
             self.submissions.version.fetch_add(1, Ordering::SeqCst);
@@ -246,8 +269,7 @@ impl PoolShared {
         let Some(thread) = state.thread.take() else {
             return;
         };
-        let pending = std::mem::take(&mut state.pending);
-        let failed = pending.into_values().map(|submitted| (submitted, Err(CallFailure::PoolClosed))).collect();
+        let failed = state.take_all().map(|submitted| (submitted, Err(CallFailure::PoolClosed))).collect();
         state.has_changed = true;
         self.finish(state, failed);
         self.lock().interrupt();
@@ -283,7 +305,7 @@ impl PoolShared {
                 state.has_changed = true;
                 continue;
             }
-            if state.is_ending && state.pending.is_empty() {
+            if state.is_ending && state.is_empty() {
                 state.has_ended = true;
                 state.has_changed = true;
                 return;
@@ -327,12 +349,21 @@ impl PoolState {
     }
 
     /// The same for a task that a worker may run: that is killed for it, and replaced.
-    fn abort(&mut self, call: CallId, index: usize, error: &TaskErrorKind) -> Option<CompletedTasks> {
+    pub(super) fn abort(&mut self, call: CallId, index: usize, error: &TaskErrorKind) -> Option<CompletedTasks> {
         let ended = self.withdraw_task(call, index, error).or_else(|| self.abort_at_worker(call, index, error));
         // The worker is given nothing more by now: what was taken back goes to others.
         self.dispatch();
         self.interrupt();
         ended
+    }
+
+    /// Aborts a submitted task. If `sent` is its last execution, after which it may be executed again, an outcome that no thread has
+    /// delivered is overtaken: it may be a failure, and then nothing would keep the task from its next execution.
+    fn abort_or_overtake(&mut self, call: CallId, index: usize, sent: Option<Chunk>) -> Option<CompletedTasks> {
+        self.abort(call, index, &TaskErrorKind::Cancelled).or_else(|| {
+            let sent = sent.filter(|_| self.scheduler.holder_of(call, index).is_none())?;
+            Some(CompletedTasks { attempts: sent.attempt(), ..sent.not_begun(TaskErrorKind::Cancelled) })
+        })
     }
 
     fn withdraw_task(&mut self, call: CallId, index: usize, error: &TaskErrorKind) -> Option<CompletedTasks> {
@@ -368,7 +399,7 @@ impl PoolState {
     }
 
     /// Lets every thread that waits for something of a call look again: what it waits for has changed outside of this state.
-    fn interrupt(&mut self) {
+    pub(super) fn interrupt(&mut self) {
         self.turn.concerns(Wakes::CALLERS);
     }
 }

@@ -57,6 +57,7 @@ pub(super) fn run(shared: &PoolShared, surroundings: &Surroundings) {
     loop {
         launcher.attend(shared);
         start_vacant(shared, surroundings, &mut launcher);
+        let next_time = shared.attend_times(Instant::now());
         let (watched, timeout) = {
             let state = shared.lock();
             let closing = state.phase == Phase::Closing;
@@ -70,7 +71,7 @@ pub(super) fn run(shared: &PoolShared, surroundings: &Surroundings) {
                     return;
                 }
             }
-            state.watched()
+            state.watched(next_time)
         };
         let seen = wait_for(shared, &watched, &launcher, timeout);
         failpoints::reached(Point::ParentAttending);
@@ -227,10 +228,9 @@ impl PoolState {
             .position(|worker_slot| worker_slot.is_vacant() && !worker_slot.is_dormant && worker_slot.not_before <= now)
     }
 
-    /// Returns the events to wait for, and the longest time to wait.
-    fn watched(&self) -> (Vec<WatchedWorker>, Option<Duration>) {
+    /// Returns the events to wait for, and the longest time to wait, which is that until `next` if there is one.
+    fn watched(&self, mut next: Option<Instant>) -> (Vec<WatchedWorker>, Option<Duration>) {
         let now = Instant::now();
-        let mut next: Option<Instant> = None;
         let mut until = |time: Instant| next = Some(next.map_or(time, |next| next.min(time)));
         let mut watched = Vec::new();
         self.look_interval().into_iter().for_each(|interval| until(now + interval));

@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 use super::scheduler::Slot;
 use super::state::PoolState;
-use super::timers::{Observation, TaskTimer, interval};
 use super::turn::Wakes;
 use super::worker_slot::{Life, WorkerProcess};
+use crate::child::{Observation, TaskTimer, interval};
 use crate::sys;
 
 impl WorkerProcess {

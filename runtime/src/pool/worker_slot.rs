@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::scheduler::{Scheduler, Slot};
-use super::timers::TaskTimer;
 pub(super) use crate::child::Cause;
+use crate::child::TaskTimer;
 use crate::error::StartFailure;
 use crate::sys::ChildProcess;
 use crate::transport::{ChannelError, ChannelEvent, Chunk, ParentChannel, ResultBatch};

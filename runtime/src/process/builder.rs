@@ -4,21 +4,24 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use super::handle::ProcessHandle;
 use super::reaper;
-use crate::child;
+use super::started::ProcessOptions;
+use crate::child::{self, STACK_BYTES, Start};
 use crate::error::{CodecError, Error, Result, TaskError, TaskErrorKind};
-use crate::functions::{EncodedCall, Itself, WorkerFn, take_outcome};
+use crate::functions::{EncodedCall, Itself, WorkerFn, take_printed};
 use crate::sys::SurroundingsChanges;
-use crate::task::Role;
+use crate::task::{Limits, Output, Role};
 use crate::transport::{Block, Chunk, ChunkHead, Sharing};
 use crate::wire::{FRAME_BYTES_MAX, OVERHEAD_BYTES};
 
 /// Runs one call of a worker function in a process of its own: Python's `multiprocessing.Process`, typed.
 ///
 /// The process is this program, re-executed, as a worker is ([`init`](crate::init)). It has none of this process's memory, threads
-/// and descriptors. Its standard input is `/dev/null`; its standard output and error are those of this process. The call runs on a
+/// and descriptors. Its standard input is `/dev/null`; its standard output and error are those of this process,
+/// unless [`output`](Process::output) captures them. The call runs on a
 /// thread with 8 MiB of stack. The process ends when the call has returned and the parent has received its output. Inside the call,
 /// [`current_worker`](crate::current_worker) is `Some`, with index 0 and attempt 1.
 ///
@@ -101,6 +104,9 @@ pub struct Process<F> {
     call: F,
     name: Option<String>,
     role: Role,
+    timeout: Option<Duration>,
+    memory_limit: Option<u64>,
+    output: Output,
     surroundings: SurroundingsChanges,
     program: Option<PathBuf>,
 }
@@ -108,8 +114,16 @@ pub struct Process<F> {
 impl<F: WorkerFn> Process<F> {
     /// Describes a process for this call, with its arguments by name: `f { x: 1, y: 2 }`.
     pub fn new<C: Itself<Type = F>>(call: C) -> Self {
-        let surroundings = SurroundingsChanges::default();
-        Self { call: call.itself(), name: None, role: Role::Plain, surroundings, program: None }
+        Self {
+            call: call.itself(),
+            name: None,
+            role: Role::Plain,
+            timeout: None,
+            memory_limit: None,
+            output: Output::Inherited,
+            surroundings: SurroundingsChanges::default(),
+            program: None,
+        }
     }
 
     /// Sets the name in errors and in [`active_children`](crate::active_children). Default: `Process-1`, `Process-2`, …
@@ -121,6 +135,103 @@ impl<F: WorkerFn> Process<F> {
     /// Sets whether the process ends with its parent. Default: `false`, it survives.
     pub fn daemon(mut self, daemon: bool) -> Self {
         self.role = if daemon { Role::Daemon } else { Role::Plain };
+        self
+    }
+
+    /// Sets how long the call may run, from its begin in the process: more than zero. Default: no limit.
+    ///
+    /// A process that takes longer is killed, whatever it does, and [`join`](ProcessHandle::join) returns an error with
+    /// [`TimedOut`](TaskErrorKind::TimedOut). The end comes up to an eighth of the limit late: at most 20 ms under a limit of up to 2 s, and
+    /// at most 100 ms under any. On a machine that is short of processors it comes later. Time in which this process is stopped (Ctrl-Z)
+    /// does not count.
+    ///
+    /// A process that has sent its output, and does not end within the limit or within 1.5 s, whichever is longer, is killed too. Its
+    /// output is kept. The limit ends with this process, also for a process that survives it.
+    ///
+    /// # Errors
+    ///
+    /// [`start`](Self::start) returns an error if the limit is zero.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use poolmap::{Process, TaskErrorKind, worker};
+    ///
+    /// #[worker]
+    /// fn hang() {
+    ///     loop {
+    ///         std::hint::spin_loop();
+    ///     }
+    /// }
+    ///
+    /// poolmap::init();
+    /// let error = Process::new(hang {}).timeout(Duration::from_millis(50)).start()?.join().unwrap_err();
+    /// assert!(matches!(error.task().unwrap().kind(), TaskErrorKind::TimedOut { .. }));
+    /// # Ok::<(), poolmap::Error>(())
+    /// ```
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
+        self
+    }
+
+    /// Limits the memory that the process may take, in bytes: 16 MiB or more. Default: no limit.
+    ///
+    /// The limit is that of [`Builder::memory_limit`](crate::Builder::memory_limit), for one process. If an allocation fails, the error of
+    /// the call is [`MemoryLimit`](TaskErrorKind::MemoryLimit).
+    ///
+    /// # Errors
+    ///
+    /// [`start`](Self::start) returns an error if the limit is too low, or where the system has no such limit (macOS).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use poolmap::{Process, TaskErrorKind, worker};
+    ///
+    /// #[worker]
+    /// fn zeros(length: usize) -> usize {
+    ///     vec![0u8; length].len()
+    /// }
+    ///
+    /// poolmap::init();
+    /// # if cfg!(target_os = "linux") && option_env!("POOLMAP_PORTABLE").is_none() {
+    /// let mut process = Process::new(zeros { length: 1 << 30 }).memory_limit(64 << 20).start()?;
+    /// let error = process.join().unwrap_err();
+    /// assert!(matches!(error.task().unwrap().kind(), TaskErrorKind::MemoryLimit { limit: 67_108_864, .. }));
+    /// # }
+    /// # Ok::<(), poolmap::Error>(())
+    /// ```
+    pub fn memory_limit(mut self, bytes: u64) -> Self {
+        self.memory_limit = Some(bytes);
+        self
+    }
+
+    /// Sets where the printed output of the process goes. Default: [`Output::Inherited`], to the streams of this program.
+    ///
+    /// [`ProcessHandle::join_captured`] returns captured output. A failed call has it in its error too
+    /// ([`TaskError::stdout`](crate::TaskError::stdout)). Tagged and captured output takes three descriptors more while the process runs.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use poolmap::{Output, Process, worker};
+    ///
+    /// #[worker]
+    /// fn greet(name: &str) -> usize {
+    ///     println!("hello, {name}");
+    ///     name.len()
+    /// }
+    ///
+    /// poolmap::init();
+    /// let mut process = Process::new(greet { name: "you".into() }).output(Output::Captured).start()?;
+    /// let greeted = process.join_captured()?;
+    /// assert_eq!((greeted.outcome?, &*greeted.stdout), (3, "hello, you\n"));
+    /// # Ok::<(), poolmap::Error>(())
+    /// ```
+    pub fn output(mut self, output: Output) -> Self {
+        self.output = output;
         self
     }
 
@@ -225,6 +336,7 @@ impl<F: WorkerFn> Process<F> {
         if let Some(mistake) = self.surroundings.mistake() {
             return Err(Error::invalid_option(mistake));
         }
+        let options = self.options()?;
         let function = F::__registration();
         let number = STARTED.fetch_add(1, Ordering::Relaxed) + 1;
         let name = self.name.unwrap_or_else(|| format!("Process-{number}"));
@@ -232,16 +344,39 @@ impl<F: WorkerFn> Process<F> {
             let kind = TaskErrorKind::Encode(error);
             Error::from(TaskError::new(0, function.path(), 0, None, kind).of_process(&name))
         })?;
-        let child = reaper::start(&entry, self.role, &self.surroundings, name, chunk)?;
+        let child = reaper::start(&entry, options, &self.surroundings, name, chunk)?;
         child.wait_until_sent();
-        Ok(ProcessHandle::new(child, function.path(), take_outcome::<F>))
+        Ok(ProcessHandle::new(child, function.path(), take_printed::<F>))
+    }
+
+    /// Checks the options, and returns those that are not its surroundings.
+    fn options(&self) -> Result<ProcessOptions> {
+        if self.timeout == Some(Duration::ZERO) {
+            return Err(Error::zero_option("timeout"));
+        }
+        if let Some(bytes) = self.memory_limit {
+            child::check_memory_limit(bytes, STACK_BYTES)?;
+        }
+        let start = Start {
+            role: self.role,
+            frame_bytes_max: FRAME_BYTES_MAX,
+            stack_bytes: STACK_BYTES,
+            memory_limit: self.memory_limit,
+            output: self.output,
+            nice: 0,
+        };
+        Ok(ProcessOptions { start, limits: Limits { timeout: self.timeout, cpu_limit: None } })
     }
 }
 
 impl<F> fmt::Debug for Process<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let daemon = self.role == Role::Daemon;
-        f.debug_struct("Process").field("name", &self.name).field("daemon", &daemon).finish_non_exhaustive()
+        f.debug_struct("Process")
+            .field("name", &self.name)
+            .field("daemon", &daemon)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
     }
 }
 

@@ -8,10 +8,14 @@ use std::time::{Duration, Instant};
 
 use super::reaper;
 use super::started::{ProcessEnd, StartedProcess};
-use crate::error::{Error, Kind, Result, StartFailure, TaskError, TaskErrorKind};
+use crate::error::{Error, Kind, Printed, Result, StartFailure, TaskError, TaskErrorKind};
 use crate::functions::NoOutput;
 use crate::sys::ForkMark;
+use crate::task::{Captured, Output};
 use crate::wire::Records;
+
+/// Reads the result of the call, and what it has printed where that is captured.
+type Decode<T> = fn(&mut Records, Output) -> (std::result::Result<T, NoOutput>, Option<Box<Printed>>);
 
 /// Refers to a started [`Process`](crate::Process), whose call returns a `T`.
 ///
@@ -50,18 +54,14 @@ use crate::wire::Records;
 pub struct ProcessHandle<T> {
     child: Arc<StartedProcess>,
     function: &'static str,
-    decode: fn(&mut Records) -> std::result::Result<T, NoOutput>,
+    decode: Decode<T>,
     is_joined: bool,
     /// The process that started it.
     owner: ForkMark,
 }
 
 impl<T> ProcessHandle<T> {
-    pub(super) fn new(
-        child: Arc<StartedProcess>,
-        function: &'static str,
-        decode: fn(&mut Records) -> std::result::Result<T, NoOutput>,
-    ) -> Self {
+    pub(super) fn new(child: Arc<StartedProcess>, function: &'static str, decode: Decode<T>) -> Self {
         Self { child, function, decode, is_joined: false, owner: ForkMark::here() }
     }
 
@@ -97,6 +97,26 @@ impl<T> ProcessHandle<T> {
     pub fn join(&mut self) -> Result<T> {
         self.check()?;
         self.child.wait(None);
+        self.take()?.into_output()
+    }
+
+    /// Waits for the end of the process, and returns the outcome of its call with its printed output.
+    ///
+    /// The process must capture output ([`Process::output`](crate::Process::output) with [`Output::Captured`]). Output after the end of
+    /// the call is dropped.
+    ///
+    /// # Errors
+    ///
+    /// The process captures nothing ([`Error::is_invalid_option`]; the handle stays valid); the errors of [`join`](Self::join), except a
+    /// failure of the call, which is the `Err` in [`Captured::outcome`].
+    pub fn join_captured(&mut self) -> Result<Captured<T>> {
+        self.check()?;
+        if self.child.output != Output::Captured {
+            return Err(Error::invalid_option(
+                "this process captures nothing: start it with Process::new(…).output(Output::Captured), or wait with join()",
+            ));
+        }
+        self.child.wait(None);
         self.take()
     }
 
@@ -113,7 +133,7 @@ impl<T> ProcessHandle<T> {
         if !self.child.wait(Instant::now().checked_add(timeout)) {
             return Ok(None);
         }
-        self.take().map(Some)
+        self.take()?.into_output().map(Some)
     }
 
     /// Sends SIGTERM, which ends the process at once unless the program handles that signal.
@@ -164,23 +184,24 @@ impl<T> ProcessHandle<T> {
     }
 
     /// Takes the outcome of the call, which has ended.
-    fn take(&mut self) -> Result<T> {
+    fn take(&mut self) -> Result<Captured<T>> {
         self.is_joined = true;
-        let (kind, has_begun) = match self.child.take() {
-            Some(ProcessEnd::Result(mut result)) => match (self.decode)(&mut result) {
-                Ok(output) => return Ok(output),
-                Err(NoOutput::Task(kind)) => (kind, true),
-                Err(NoOutput::Violation(violation)) => {
+        let (kind, has_begun, printed) = match self.child.take() {
+            Some(ProcessEnd::Result(mut result)) => match (self.decode)(&mut result, self.child.output) {
+                (Ok(output), printed) => return Ok(Captured::new(Ok(output), printed)),
+                (Err(NoOutput::Task(kind)), printed) => (kind, true, printed),
+                (Err(NoOutput::Violation(violation)), printed) => {
                     let note = Some(format!("it broke the protocol: {}", violation.0));
-                    (TaskErrorKind::Crashed { signal: None, exit_code: None, note }, true)
+                    (TaskErrorKind::Crashed { signal: None, exit_code: None, note }, true, printed)
                 }
             },
-            Some(ProcessEnd::Died(kind, has_begun)) => (kind, has_begun),
+            Some(ProcessEnd::Died(kind, has_begun, printed)) => (kind, has_begun, printed),
             Some(ProcessEnd::NotStarted(message)) => return Err(Error::new(Kind::Start(StartFailure { message }))),
             Some(ProcessEnd::Taken) | None => return Err(Error::new(Kind::Joined(self.child.name.clone()))),
         };
-        let attempts = u32::from(has_begun);
-        Err(TaskError::new(0, self.function, attempts, Some(self.child.pid), kind).of_process(&self.child.name).into())
+        let error = TaskError::new(0, self.function, u32::from(has_begun), Some(self.child.pid), kind);
+        let error = error.of_process(&self.child.name).printed(printed.clone());
+        Ok(Captured::new(Err(error), printed))
     }
 }
 

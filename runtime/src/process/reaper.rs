@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
-use super::started::{StartedProcess, WatchedProcess};
+use super::started::{ProcessOptions, StartedProcess, WatchedProcess};
 use crate::child::EntryPoint;
 use crate::error::{Error, Result};
 use crate::locks::{Condition, Lock, Locked, Rank, Ranked};
+use crate::output::PendingOutput;
 use crate::sys::{self, PerProcess, Surroundings, SurroundingsChanges, Waker, Watch};
-use crate::task::Role;
 use crate::transport::Chunk;
 
 /// Where a process's end cannot be waited for by a descriptor, it is looked for this often.
@@ -46,7 +46,7 @@ impl Ranked for Reaper {
 /// A process to be started.
 struct StartRequest {
     entry: EntryPoint,
-    role: Role,
+    options: ProcessOptions,
     name: String,
     chunk: Chunk,
     surroundings: Surroundings,
@@ -56,7 +56,7 @@ struct StartRequest {
 /// Starts a process, on the reaper's thread.
 pub(super) fn start(
     entry: &EntryPoint,
-    role: Role,
+    options: ProcessOptions,
     changes: &SurroundingsChanges,
     name: String,
     chunk: Chunk,
@@ -69,7 +69,7 @@ pub(super) fn start(
     // Of this moment, and not of that in which the reaper gets to it.
     let surroundings = Surroundings::capture(changes).map_err(|error| failed(&sys::explained(&error)))?;
     let mut reaper = lock();
-    reaper.requests.push(StartRequest { entry: entry.clone(), role, name, chunk, surroundings, answer });
+    reaper.requests.push(StartRequest { entry: entry.clone(), options, name, chunk, surroundings, answer });
     match &reaper.waker {
         Some(waker) => waker.wake(),
         None => {
@@ -151,19 +151,22 @@ fn run(waker: &Waker) {
         let attended = wait_for(waker, &children);
         let now = Instant::now();
         let mut has_ended = false;
+        let mut unwritten = Vec::new();
         for child in attended {
             has_ended |= child.attend(now);
+            unwritten.extend(child.take_unwritten());
         }
         if has_ended {
             lock().children.retain(|child| !child.is_gone());
             REAPER.get().changed.notify_all();
         }
+        unwritten.into_iter().for_each(PendingOutput::write_patiently);
     }
 }
 
 fn carry_out(request: StartRequest) {
-    let StartRequest { entry, role, name, chunk, surroundings, answer } = request;
-    let started = StartedProcess::start(&entry, role, &surroundings, name, chunk).map(Arc::new);
+    let StartRequest { entry, options, name, chunk, surroundings, answer } = request;
+    let started = StartedProcess::start(&entry, &options, &surroundings, name, chunk).map(Arc::new);
     // Before who asked can count descriptors.
     drop(surroundings);
     if let Ok(child) = &started {

@@ -8,6 +8,9 @@
 //! 5. The call's arguments are held until the process has decoded them, or has ended: if its parent's end of a channel went with the
 //!    call, and no other were open, the channel would end before the process had its own. The memory that it maps is held until it
 //!    has ended, as it may write there.
+//! 6. A limit of time counts from the begin of the call, as the process has told it: a process that has its call and does not begin it,
+//!    or has given its result and does not end, has no less than the longest time for a begin. The reaper looks in intervals, and counts
+//!    no more than some of them at once, as this process may have been stopped.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -15,23 +18,35 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::child::{self, Cause, EntryPoint, Particulars, STACK_BYTES, Start, StartError, StartOutcome, Verdict};
-use crate::error::TaskErrorKind;
+use crate::child::{
+    self, Cause, EntryPoint, Observation, Particulars, Start, StartError, StartOutcome, TaskTimer, Verdict, interval,
+};
+use crate::error::{Printed, TaskErrorKind};
 use crate::locks::{Condition, Lock, Locked, Rank, Ranked};
+use crate::output::PendingOutput;
 use crate::shared::Segment;
 use crate::sys::{self, ChildProcess, End, Surroundings, Watch};
-use crate::task::{Output, Role};
+use crate::task::{Limits, Output, Role};
 use crate::transport::{ChannelError, ChannelEvent, Chunk, ParentChannel};
-use crate::wire::{FRAME_BYTES_MAX, Records, Violation};
+use crate::wire::{Records, Violation};
 
 /// A process that has not said hello by then is killed. No option sets it, so it is longer than any start takes.
 const STARTUP_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// What a process is started with, beside its call and its surroundings.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ProcessOptions {
+    pub(super) start: Start,
+    pub(super) limits: Limits,
+}
 
 /// A process that was started.
 pub(super) struct StartedProcess {
     pub(super) name: String,
     pub(super) pid: u32,
     role: Role,
+    /// Where it prints to.
+    pub(super) output: Output,
     /// Readable once the process has ended.
     descriptor: Arc<OwnedFd>,
     state: Lock<ProcessState>,
@@ -55,6 +70,11 @@ struct ProcessState {
     /// Whether something may still come.
     is_open: bool,
     start_deadline: Instant,
+    limits: Limits,
+    /// How long the process is at its call, where that has a limit (rule 6).
+    timer: Option<TaskTimer>,
+    /// Its last output, where that is tagged: it is written without the lock.
+    unwritten: Option<PendingOutput>,
     cause: Cause,
     /// Whether this process has sent it a signal, or tried to.
     is_signalled: bool,
@@ -68,8 +88,8 @@ struct ProcessState {
 pub(super) enum ProcessEnd {
     /// The records that the process has written.
     Result(Records),
-    /// Why there is nothing, and whether the call had begun.
-    Died(TaskErrorKind, bool),
+    /// Why there is nothing, whether the call had begun, and what it has printed where that is captured.
+    Died(TaskErrorKind, bool, Option<Box<Printed>>),
     /// Why it never became a worker.
     NotStarted(String),
     /// It was asked for before.
@@ -101,7 +121,7 @@ impl WatchedProcess {
 impl ProcessEnd {
     fn died(verdict: Verdict) -> Self {
         let kind = verdict.error.expect("the causes without an error are those of pools");
-        Self::Died(kind, verdict.begun > 0)
+        Self::Died(kind, verdict.begun > 0, verdict.printed)
     }
 }
 
@@ -109,19 +129,12 @@ impl StartedProcess {
     /// Starts the process, and sends it its call. The thread that calls it must live as long as the process may.
     pub(super) fn start(
         entry: &EntryPoint,
-        role: Role,
+        options: &ProcessOptions,
         surroundings: &Surroundings,
         name: String,
         chunk: Chunk,
     ) -> Result<Self, StartError> {
-        let start = Start {
-            role,
-            frame_bytes_max: FRAME_BYTES_MAX,
-            stack_bytes: STACK_BYTES,
-            memory_limit: None,
-            output: Output::Inherited,
-            nice: 0,
-        };
+        let ProcessOptions { start, limits } = *options;
         // Made before the process: from its start on, nothing may fail.
         let (ours, theirs) = sys::pair()?;
         let (mut process, mut channel) = child::start(entry, &start, surroundings, None, &Particulars::default())?;
@@ -148,13 +161,17 @@ impl StartedProcess {
             end_teller,
             is_open,
             start_deadline: Instant::now() + STARTUP_TIME_MAX,
+            limits,
+            timer: None,
+            unwritten: None,
             cause,
             is_signalled: false,
             is_wanted: true,
             result: None,
             end: None,
         };
-        Ok(Self { name, pid, role, descriptor, state: Lock::new(state), changed: Condition::new() })
+        let Start { role, output, .. } = start;
+        Ok(Self { name, pid, role, output, descriptor, state: Lock::new(state), changed: Condition::new() })
     }
 
     pub(super) fn is_daemon(&self) -> bool {
@@ -259,6 +276,7 @@ impl StartedProcess {
                 .then_some(state.start_deadline)
                 .into_iter()
                 .chain(state.reach_deadline())
+                .chain(state.next_look())
                 .min(),
         }
     }
@@ -280,6 +298,9 @@ impl StartedProcess {
         } else if state.is_starting() && state.start_deadline <= now {
             state.cause = Cause::Late;
             state.kill();
+        } else if let Some(over) = state.limit_over(now) {
+            state.cause = over;
+            state.kill();
         } else if let Some(why) = state.process.out_of_reach() {
             // It is reaped when it ends.
             state.give_up(Cause::Unreachable(why));
@@ -288,6 +309,11 @@ impl StartedProcess {
         drop(state);
         self.changed.notify_all();
         has_ended
+    }
+
+    /// Takes out what the process has printed last, to be written.
+    pub(super) fn take_unwritten(&self) -> Option<PendingOutput> {
+        self.lock().unwritten.take()
     }
 
     /// The reaper is gone: nobody will look after the process any more.
@@ -329,6 +355,31 @@ impl ProcessState {
     /// Whether its start has not succeeded yet, nor failed.
     fn is_starting(&self) -> bool {
         self.cause == Cause::Closed && self.channel.as_ref().is_some_and(|channel| !channel.said_hello())
+    }
+
+    /// Looks how long the process is at its call; returns the limit that is over, if one is (rule 6).
+    fn limit_over(&mut self, now: Instant) -> Option<Cause> {
+        let channel = self.channel.as_ref().filter(|channel| channel.said_hello() && !channel.wants_write())?;
+        if self.limits.shortest().is_none() || self.cause != Cause::Closed {
+            return None;
+        }
+        let has_begun = channel.has_begun();
+        let progress_stamp = u64::from(has_begun) + 2 * u64::from(self.result.is_some());
+        let observation = Observation { now, progress_stamp, has_begun, cpu: None };
+        match &mut self.timer {
+            Some(timer) => timer.check(&observation, &self.limits),
+            None => {
+                self.timer = Some(TaskTimer::new(&observation));
+                None
+            }
+        }
+    }
+
+    /// When the process must be looked at, because its call has a limit.
+    fn next_look(&self) -> Option<Instant> {
+        let limit = self.limits.shortest().filter(|_| self.end.is_none() && self.cause == Cause::Closed)?;
+        let timer = self.timer.as_ref()?;
+        Some(timer.next_look(interval(limit)).min(timer.over_at(limit)?))
     }
 
     /// Kills the process, or asks it to end. The reaper gives up one that lives on.
@@ -399,8 +450,10 @@ impl ProcessState {
         }
         // One that somebody ends is no failed start, whoever that is.
         let has_started = channel.said_hello() || self.is_signalled;
-        let verdict = Verdict::new(self.cause.clone(), end, self.process.pid(), channel, channel.begun(), has_started);
+        let mut verdict =
+            Verdict::new(self.cause.clone(), end, self.process.pid(), channel, channel.begun(), has_started);
         self.channel = None;
+        self.unwritten = verdict.unwritten.take().and_then(PendingOutput::write_now);
         self.end = Some(match self.result.take() {
             Some(result) => ProcessEnd::Result(result),
             None if verdict.start == StartOutcome::Failed => {

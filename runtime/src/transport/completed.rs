@@ -19,6 +19,8 @@ pub(crate) struct CompletedTasks {
     pub(crate) argument_bytes: usize,
     /// The output of the one task whose worker has ended.
     pub(crate) printed: Option<Box<Printed>>,
+    /// Whether the deadline of their call ended them.
+    pub(crate) is_late: bool,
 }
 
 /// The outcomes of some tasks.
@@ -31,6 +33,11 @@ pub(crate) enum Outcomes {
 }
 
 impl CompletedTasks {
+    /// The same, where this error is that of a deadline if it is one of time.
+    pub(crate) fn of_deadline(self, error: &TaskErrorKind) -> Self {
+        Self { is_late: matches!(error, TaskErrorKind::TimedOut { .. }), ..self }
+    }
+
     /// The bytes of the results: they count against the window until they are yielded, as those of the arguments do.
     pub(crate) fn result_bytes(&self) -> usize {
         match &self.outcomes {

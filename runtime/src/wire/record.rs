@@ -186,6 +186,21 @@ impl Records {
         Ok((status(kind)?, &self.bytes[start..end]))
     }
 
+    /// A copy of the results that are left, if the next is an error that the function returned, or a panic.
+    pub(crate) fn copy_of_failure(&self) -> Option<Self> {
+        if self.is_direct() {
+            return None;
+        }
+        let (mut at, mut kind) = (self.at, PART);
+        while kind == PART {
+            let head = u32::from_le_bytes(*self.bytes.get(at..)?.first_chunk()?);
+            kind = head & ((1 << STATUS_BITS) - 1);
+            at = at.checked_add(HEAD_BYTES + (head >> STATUS_BITS) as usize)?;
+        }
+        let is_failure = matches!(status(kind), Ok(Status::Failure | Status::Panic));
+        is_failure.then(|| Self::new(self.bytes[self.at..].to_vec()))
+    }
+
     /// Takes out the next `count` results.
     pub(crate) fn split(&mut self, count: usize) -> Result<Self, Violation> {
         let start = self.at;

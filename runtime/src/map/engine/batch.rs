@@ -39,5 +39,6 @@ pub(super) fn never_begun(first_index: usize, count: usize, error: TaskErrorKind
         worker: None,
         argument_bytes: 0,
         printed: None,
+        is_late: false,
     }
 }

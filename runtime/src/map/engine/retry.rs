@@ -120,7 +120,7 @@ impl<F: WorkerFn, A> Engine<F, A> {
         };
         again.is_over = true;
         for chunk in std::mem::take(&mut again.waiting).into_values() {
-            self.arrived(chunk.not_begun(error.clone()));
+            self.arrived(chunk.not_begun(error.clone()).of_deadline(error));
         }
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct CallRules {
     /// Workers fold outputs, so chunks are larger, and are run as a whole.
     pub(crate) is_folded: bool,
     pub(crate) placement: Placement,
+    /// The priority of each task.
+    pub(crate) priority: i32,
 }
 
 /// Which workers the tasks of a call go to.
@@ -49,6 +51,7 @@ impl Default for CallRules {
             pace: Consumer::Waited,
             is_folded: false,
             placement: Placement::Anywhere,
+            priority: 0,
         }
     }
 }
@@ -75,6 +78,11 @@ impl OpenCall {
     /// How often a task of a chunk is executed if its worker dies.
     pub(super) fn attempts_of(&self, chunk: &Chunk) -> u32 {
         chunk.rules().map_or(self.rules.attempts, |rules| rules.attempts)
+    }
+
+    /// The priority of each task of a chunk.
+    pub(super) fn priority_of(&self, chunk: &Chunk) -> i32 {
+        chunk.rules().map_or(self.rules.priority, |rules| rules.priority)
     }
 }
 

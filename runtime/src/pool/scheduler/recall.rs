@@ -26,7 +26,8 @@ impl Scheduler {
             let has_limit = |held: &InFlight| call.limits_of(&held.chunk).shortest().is_some();
             call.is_unpinned() && !worker.chunks.iter().any(has_limit)
         });
-        is_for_any && !self.idle.is_empty() && !self.is_hooked(slot) && !worker.revoked
+        let is_wanted = !self.idle.is_empty() || call.is_some_and(|call| self.is_fixed_before_next(call));
+        is_for_any && is_wanted && !self.is_hooked(slot) && !worker.revoked
     }
 
     /// Lines up the last `count` tasks of a worker, which were recalled: a part for each idle worker. The worker is assigned nothing

@@ -18,7 +18,7 @@ impl Scheduler {
         self.detach_from_call(call.workers, on_cancel)
     }
 
-    /// Gives every task of a call that has no result this error: as many of a worker's as `begun` says count as executed, the last
+    /// Gives every task of a call that has no result this error, whose deadline that is if it is one of time: as many of a worker's as `begun` says count as executed, the last
     /// of them, which is running, first.
     /// The workers that hold some of them are given back, as by [`close`](Self::close).
     pub(in crate::pool) fn expire(
@@ -41,14 +41,21 @@ impl Scheduler {
                     let outcomes = || Outcomes::Error(error.clone());
                     let (before, mut done) = rest.ended(std::mem::take(&mut begun), outcomes, worker.identity(slot));
                     done.printed.clone_from(&worker.printed);
-                    call.done.push(done);
-                    call.done.extend(before);
+                    call.done.push(done.of_deadline(error));
+                    call.done.extend(before.map(|before| before.of_deadline(error)));
                 }
-                call.done.extend(rest.into_rest().map(|chunk| chunk.not_begun(error.clone())));
+                call.done.extend(rest.into_rest().map(|chunk| chunk.not_begun(error.clone()).of_deadline(error)));
             }
         }
-        call.done.extend(call.backlog.drain(..).map(|chunk| chunk.not_begun(error.clone())));
+        call.done.extend(call.backlog.drain(..).map(|chunk| chunk.not_begun(error.clone()).of_deadline(error)));
         self.detach_from_call(held, on_cancel)
+    }
+
+    /// Gives a call the outcome of a task that was taken from it or from a worker.
+    pub(in crate::pool) fn ended(&mut self, id: CallId, done: CompletedTasks) {
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.done.push(done);
+        }
     }
 
     /// Takes the chunk that is this one task out of those of a call that wait, with this error.
@@ -73,6 +80,12 @@ impl Scheduler {
     /// The worker that is at this one task of a call, or comes to it next.
     pub(in crate::pool) fn worker_at(&self, id: CallId, index: usize) -> Option<Slot> {
         self.holder_of(id, index).filter(|(_, place)| *place == 0).map(|(slot, _)| slot)
+    }
+
+    /// The single tasks of a call that its workers are at, or come to next.
+    pub(in crate::pool) fn indices_at_workers(&self, id: CallId) -> impl Iterator<Item = usize> {
+        let first = |&slot: &Slot| self.workers[slot].chunks.front().filter(|held| !held.is_aborted);
+        self.workers_of(id).iter().filter_map(first).map(|held| held.chunk.index(held.next))
     }
 
     /// Which execution of its task it is that a worker is at.

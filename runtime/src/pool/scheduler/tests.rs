@@ -10,6 +10,7 @@ use crate::transport::{Arena, ChunkHead, SOLITARY_DEATHS_MAX, SOLITARY_KILLS_MAX
 use crate::wire::Records;
 
 mod model;
+mod priority;
 
 use model::{Model, crash, records};
 

@@ -81,11 +81,11 @@ impl Worker {
         self.ready && !self.revoked && self.quota != Some(0) && self.chunks.len() < depth && !is_held_up
     }
 
-    /// The index of the task behind the one that it is at.
-    pub(super) fn first_index(&self) -> Option<usize> {
+    /// The chunk and the position of the task behind the one that it is at.
+    pub(super) fn second(&self) -> Option<(&Chunk, usize)> {
         let first = self.chunks.front()?;
-        let second = || self.chunks.get(1).map(|held| held.chunk.index(held.next));
-        if first.left() > 1 { Some(first.chunk.index(first.next + 1)) } else { second() }
+        let of_next = || self.chunks.get(1).map(|held| (&held.chunk, held.next));
+        if first.left() > 1 { Some((&first.chunk, first.next + 1)) } else { of_next() }
     }
 }
 
@@ -126,6 +126,7 @@ impl InFlight {
             worker: Some(worker),
             argument_bytes,
             printed: None,
+            is_late: false,
         }
     }
 

@@ -24,7 +24,7 @@ const SLOTS: usize = 4;
 /// What can happen.
 #[derive(Clone, Debug)]
 enum Event {
-    Open { fixed: Option<usize>, attempts: u32 },
+    Open { fixed: Option<usize>, attempts: u32, priority: i32 },
     Push { call: usize, weights: Vec<usize> },
     Claim { slot: Slot, count: usize },
     Answer { slot: Slot, count: usize, nanos: u64 },
@@ -46,7 +46,8 @@ fn event() -> impl Strategy<Value = Event> {
     let slot = 0..SLOTS;
     let on_cancel = prop_oneof![Just(OnCancel::Kill), Just(OnCancel::Finish)];
     prop_oneof![
-        1 => (proptest::option::of(1..4usize), 1..4u32).prop_map(|(fixed, attempts)| Event::Open { fixed, attempts }),
+        1 => (proptest::option::of(1..4usize), 1..4u32, -1..2i32)
+            .prop_map(|(fixed, attempts, priority)| Event::Open { fixed, attempts, priority }),
         6 => (0..6usize, prop_oneof![vec(0..50usize, 1..20), vec(0..50usize, 1)]).prop_map(|(call, weights)| Event::Push { call, weights }),
         8 => (slot.clone(), 1..20usize).prop_map(|(slot, count)| Event::Claim { slot, count }),
         12 => (slot.clone(), 1..30usize, prop_oneof![0..200u64, 0..5_000_000u64])
@@ -327,8 +328,8 @@ impl Model {
 
     fn apply(&mut self, event: Event) {
         match event {
-            Event::Open { fixed, attempts } => {
-                self.open_for(CallRules { chunk_size: fixed, attempts, ..CallRules::default() });
+            Event::Open { fixed, attempts, priority } => {
+                self.open_for(CallRules { chunk_size: fixed, attempts, priority, ..CallRules::default() });
             }
             Event::Push { call, weights } => {
                 if let Some(&call) = self.open.get(call) {

@@ -1,9 +1,9 @@
 //! How long a worker is at its task, and whether that is over a limit. Facts come in, and a decision goes out: nothing here asks a
-//! clock or the system. The rules are in `time_limits`.
+//! clock or the system. The rules are in `pool/time_limits`; a `Process` has one task.
 
 use std::time::{Duration, Instant};
 
-use crate::child::Cause;
+use super::verdict::Cause;
 use crate::task::Limits;
 
 /// A limit is looked after so many times before it is over …
@@ -22,24 +22,24 @@ const LOOKS_COUNTED_MAX: u32 = 4;
 const BEGIN_TIME_MAX: Duration = Duration::from_millis(1500);
 
 /// How often a worker is looked at whose task has this limit.
-pub(super) fn interval(limit: Duration) -> Duration {
+pub(crate) fn interval(limit: Duration) -> Duration {
     (limit / LOOKS).clamp(LOOK_MIN, (limit / LOOKS_LONG).clamp(LOOK_OFTEN, LOOK_MAX))
 }
 
 /// The facts that a look at a worker has shown.
 #[derive(Clone, Copy)]
-pub(super) struct Observation {
-    pub(super) now: Instant,
+pub(crate) struct Observation {
+    pub(crate) now: Instant,
     /// Changes when the worker gets on.
-    pub(super) progress_stamp: u64,
+    pub(crate) progress_stamp: u64,
     /// It has begun a task that has no result.
-    pub(super) has_begun: bool,
+    pub(crate) has_begun: bool,
     /// The processor time that it has taken in its life, where its task has a limit of that and the system reports it.
-    pub(super) cpu: Option<Duration>,
+    pub(crate) cpu: Option<Duration>,
 }
 
 /// How long a worker is at a task.
-pub(super) struct TaskTimer {
+pub(crate) struct TaskTimer {
     progress_stamp: u64,
     /// As far as is known.
     time: Duration,
@@ -50,7 +50,7 @@ pub(super) struct TaskTimer {
 
 impl TaskTimer {
     /// Begins to count, from the moment at which the task was first seen.
-    pub(super) fn new(observation: &Observation) -> Self {
+    pub(crate) fn new(observation: &Observation) -> Self {
         Self {
             progress_stamp: observation.progress_stamp,
             time: Duration::ZERO,
@@ -60,17 +60,22 @@ impl TaskTimer {
     }
 
     /// When the task's limit is over, if it goes on.
-    pub(super) fn over_at(&self, limit: Duration) -> Option<Instant> {
+    pub(crate) fn over_at(&self, limit: Duration) -> Option<Instant> {
         self.looked.checked_add(limit.saturating_sub(self.time))
     }
 
+    /// When the worker is to be looked at again.
+    pub(crate) fn next_look(&self, interval: Duration) -> Instant {
+        self.looked + interval
+    }
+
     /// Whether the worker has not got on since.
-    pub(super) fn is_at(&self, progress_stamp: u64) -> bool {
+    pub(crate) fn is_at(&self, progress_stamp: u64) -> bool {
         self.progress_stamp == progress_stamp
     }
 
     /// Counts the time since the last look, and returns the limit that is over, if one is. It begins anew where the worker got on.
-    pub(super) fn check(&mut self, observation: &Observation, limits: &Limits) -> Option<Cause> {
+    pub(crate) fn check(&mut self, observation: &Observation, limits: &Limits) -> Option<Cause> {
         if !self.is_at(observation.progress_stamp) {
             *self = Self::new(observation);
             return None;

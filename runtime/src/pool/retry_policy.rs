@@ -14,10 +14,10 @@ const BACKOFF_MAX: Duration = Duration::from_secs(30);
 
 /// Which tasks that failed are executed again, and when.
 #[derive(Clone, Debug, Default)]
-pub(super) struct RetryRules {
+pub(crate) struct RetryRules {
     /// How many times a task may be executed again after it failed.
-    pub(super) executions: Option<u32>,
-    pub(super) backoff: Option<Duration>,
+    pub(crate) executions: Option<u32>,
+    pub(crate) backoff: Option<Duration>,
     condition: Option<RetryCondition>,
 }
 
@@ -33,12 +33,12 @@ impl fmt::Debug for RetryCondition {
 
 impl RetryRules {
     /// Executes a task again only if this says so of its error.
-    pub(super) fn only_if(&mut self, condition: impl Fn(&TaskError) -> bool + Send + Sync + 'static) {
+    pub(crate) fn only_if(&mut self, condition: impl Fn(&TaskError) -> bool + Send + Sync + 'static) {
         self.condition = Some(RetryCondition(Arc::new(condition)));
     }
 
     /// Refuses what says nothing.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         let without = [("retry_backoff", self.backoff.is_some()), ("retry_if", self.condition.is_some())];
         for (option, is_given) in without {
             if is_given && self.executions.is_none() {
@@ -51,7 +51,7 @@ impl RetryRules {
     }
 
     /// How long to wait before the task is executed again; none if that was its last execution.
-    pub(super) fn wait_after(&self, error: &TaskError) -> Option<Duration> {
+    pub(crate) fn wait_after(&self, error: &TaskError) -> Option<Duration> {
         let failures = error.causes().filter(|cause| is_failure(cause)).count();
         let failures = u32::try_from(failures).unwrap_or(u32::MAX);
         if !is_failure(error.kind()) || failures > self.executions? {
