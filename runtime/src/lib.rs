@@ -266,6 +266,7 @@ mod error;
 mod failpoints;
 mod foreign;
 mod functions;
+mod in_process;
 mod locks;
 mod macros;
 mod map;

@@ -12,6 +12,6 @@ mod spawn;
 mod verdict;
 
 pub(crate) use kill::kill;
-pub(crate) use program::{EntryPoint, MARKER, Marker, depth, entry, set_depth, set_entry};
+pub(crate) use program::{DEPTH_MAX, EntryPoint, MARKER, Marker, depth, entry, set_depth, set_entry};
 pub(crate) use spawn::{Particulars, STACK_BYTES, Start, StartError, start};
 pub(crate) use verdict::{Cause, StartOutcome, Verdict};

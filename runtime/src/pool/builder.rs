@@ -8,6 +8,7 @@ use super::rules::{LifecycleCall, Settings, Transport};
 use super::surroundings::SurroundingsOptions;
 use crate::child::{self, Start};
 use crate::error::{Error, Result};
+use crate::in_process::InProcess;
 use crate::sys;
 use crate::task::{Output, Role};
 use crate::wire;
@@ -50,18 +51,19 @@ const MEMORY_BYTES_MIN: u64 = 8 << 20;
 #[derive(Clone, Debug)]
 #[must_use = "a builder makes no pool before `build()`"]
 pub struct Builder {
-    workers: Option<usize>,
-    startup_timeout: Duration,
-    frame_bytes_max: usize,
-    stack_bytes: usize,
-    retirement: Retirement,
-    memory_limit: Option<u64>,
+    pub(super) workers: Option<usize>,
+    pub(super) startup_timeout: Duration,
+    pub(super) frame_bytes_max: usize,
+    pub(super) stack_bytes: usize,
+    pub(super) retirement: Retirement,
+    pub(super) memory_limit: Option<u64>,
     pub(crate) initializer: LifecycleCall,
     pub(crate) finalizer: LifecycleCall,
     /// The first mistake that a method could not report.
     pub(crate) mistake: Option<String>,
-    output: Output,
+    pub(super) output: Output,
     pub(super) surroundings: SurroundingsOptions,
+    pub(super) in_process: bool,
 }
 
 impl Builder {
@@ -78,6 +80,7 @@ impl Builder {
             mistake: None,
             output: Output::Inherited,
             surroundings: SurroundingsOptions::default(),
+            in_process: false,
         }
     }
 
@@ -284,7 +287,11 @@ impl Builder {
     }
 
     pub(super) fn settings(self) -> Result<Settings> {
-        let entry = child::entry()?;
+        let in_process = InProcess::of_pool(self.in_process)?;
+        let entry = match in_process {
+            Some(reason) => self.enter_process(reason)?,
+            None => child::entry()?.clone(),
+        };
         if let Some(mistake) = self.mistake {
             return Err(Error::invalid_option(mistake));
         }
@@ -312,9 +319,14 @@ impl Builder {
         if let Some(bytes) = self.memory_limit {
             check_memory_limit(bytes, self.stack_bytes)?;
         }
-        let (surroundings, per_worker, nice) = self.surroundings.settle(workers)?;
+        let (surroundings, per_worker, nice) = match in_process {
+            Some(_) => Default::default(),
+            None => self.surroundings.settle(workers)?,
+        };
         Ok(Settings {
-            workers,
+            in_process,
+            // The thread that calls is the one worker.
+            workers: if in_process.is_some() { 1 } else { workers },
             transport: transport_from_environment()?,
             startup_timeout: self.startup_timeout,
             retirement: self.retirement,
@@ -328,7 +340,7 @@ impl Builder {
             },
             surroundings,
             per_worker,
-            entry: entry.clone(),
+            entry,
             initializer: self.initializer,
             finalizer: self.finalizer,
         })

@@ -2,14 +2,17 @@
 
 mod balance;
 mod builder;
+mod builder_in_process;
 mod builder_surroundings;
 mod chunk_size;
 mod driver;
 mod failed_starts;
 mod global;
 mod handle;
+mod in_process;
 mod lifecycle_results;
 mod locked;
+mod own_tasks;
 mod pending;
 mod per_worker;
 mod recycling;

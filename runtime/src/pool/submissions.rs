@@ -37,6 +37,9 @@ const CALLBACK_TIME_MAX: Duration = Duration::from_secs(5);
 impl PoolShared {
     /// Submits the task that `chunk` makes with its index.
     pub(crate) fn submit(self: &Arc<Self>, chunk: impl FnOnce(u64) -> Result<Chunk>) -> Result<Arc<Submitted>> {
+        if let Some(reason) = self.settings.in_process {
+            return self.submit_in_process(reason, chunk);
+        }
         let submissions = &self.submissions;
         let index = {
             let mut state = submissions.lock();
@@ -153,8 +156,8 @@ impl PoolShared {
             return;
         };
         let mut state = self.submissions.lock();
-        if state.has_ended {
-            // The pool has ended, and its thread: nobody else is left to run it.
+        if state.has_ended || self.is_in_process() {
+            // The pool has no thread, or that has ended: nobody else is left to run it.
             drop(state);
             run(callback, outcome);
             return;

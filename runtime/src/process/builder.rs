@@ -10,6 +10,7 @@ use super::reaper;
 use crate::child;
 use crate::error::{CodecError, Error, Result, TaskError, TaskErrorKind};
 use crate::functions::{EncodedCall, Itself, WorkerFn, take_outcome};
+use crate::in_process;
 use crate::sys::SurroundingsChanges;
 use crate::task::Role;
 use crate::transport::{Block, Chunk, ChunkHead, Sharing};
@@ -192,6 +193,7 @@ impl<F: WorkerFn> Process<F> {
     pub fn start(self) -> Result<ProcessHandle<F::Output>> {
         static STARTED: AtomicUsize = AtomicUsize::new(0);
 
+        in_process::check_process("a Process")?;
         let entry = child::entry()?;
         if let Some(mistake) = self.surroundings.mistake() {
             return Err(Error::invalid_option(mistake));

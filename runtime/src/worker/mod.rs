@@ -2,6 +2,7 @@
 //! pool in wire, transport and functions only.
 
 mod current;
+mod in_process;
 mod panic;
 mod ring_server;
 mod run;
@@ -11,5 +12,6 @@ mod socket_server;
 mod start;
 
 pub use current::current_worker;
+pub(crate) use in_process::run_in_process;
 pub use seed::task_seed;
 pub(crate) use start::run;
