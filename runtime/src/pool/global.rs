@@ -52,8 +52,8 @@ const WORKERS_VARIABLE: &str = "POOLMAP_WORKERS";
 ///
 /// # Errors
 ///
-/// `POOLMAP_WORKERS` is not a number from 1 to 4,096; this process never called [`init`](crate::init); pools inside the tasks
-/// of pools are more than 4 deep.
+/// `POOLMAP_WORKERS` is not a number from 1 to 4,096; `POOLMAP_IN_PROCESS` is neither 0 nor 1; this process never called
+/// [`init`](crate::init); pools inside the tasks of pools are more than 4 deep.
 pub fn global_pool() -> Result<&'static Pool> {
     let mut global = global();
     if let Some(pool) = global.current {

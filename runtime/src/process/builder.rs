@@ -187,7 +187,8 @@ impl<F: WorkerFn> Process<F> {
     /// # Errors
     ///
     /// An argument does not encode ([`Error::task`]); the system starts no process; this process never called
-    /// [`init`](crate::init); Processes or pools inside the tasks of others are more than 4 deep.
+    /// [`init`](crate::init); Processes or pools inside the tasks of others are more than 4 deep; `POOLMAP_IN_PROCESS=1` allows no
+    /// processes ([`Error::is_invalid_option`]).
     ///
     /// [`join`](ProcessHandle::join) reports every later failure.
     pub fn start(self) -> Result<ProcessHandle<F::Output>> {
