@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of the runtime, lowest first: a row uses the rows above it, never one below.
-const ROWS: [&[&str]; 20] = [
+const ROWS: [&[&str]; 21] = [
     &["foreign"],
     &["locks"],
     &["error"],
@@ -26,6 +26,7 @@ const ROWS: [&[&str]; 20] = [
     &["transport"],
     &["worker"],
     &["child"],
+    &["in_process"],
     &["pool"],
     &["map", "process"],
     &["entry"],

@@ -272,6 +272,7 @@ mod error;
 mod failpoints;
 mod foreign;
 mod functions;
+mod in_process;
 mod locks;
 mod macros;
 mod map;

@@ -36,6 +36,8 @@ pub(crate) enum Rank {
     Buffers,
     Pollers,
     Names,
+    /// The memory that tasks of this process have.
+    OwnMemory,
 }
 
 /// A value behind a lock of a rank.

@@ -15,7 +15,7 @@ mod timers;
 mod verdict;
 
 pub(crate) use kill::kill;
-pub(crate) use program::{EntryPoint, MARKER, Marker, depth, entry, set_depth, set_entry};
+pub(crate) use program::{DEPTH_MAX, EntryPoint, MARKER, Marker, depth, entry, set_depth, set_entry};
 pub(crate) use server_process::{ForkServer, ServerEnd, ServerOptions};
 pub(crate) use spawn::{Particulars, STACK_BYTES, Start, StartError, check_memory_limit, start};
 pub(crate) use timers::{Observation, TaskTimer, interval};

@@ -38,8 +38,8 @@ pub(crate) use outcome::{
 };
 pub use run::{run_tasks, type_names};
 pub(crate) use shared_argument::SharedName;
-pub(crate) use state::forget_states;
 pub use state::with_state;
+pub(crate) use state::{enter_states, forget_states, forget_states_of};
 pub(crate) use table::{DROPS_OUTPUT, first_test, function, function_name, test_name};
 pub use table::{Entry, Identity, Merge, Registration, Test};
 pub(crate) use task_run::Flush;

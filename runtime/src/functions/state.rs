@@ -11,6 +11,20 @@ type Kept = (TypeId, Option<Box<dyn Any>>);
 thread_local! {
     /// There are few: looking at each takes less than a hash.
     static STATES: RefCell<Vec<Kept>> = const { RefCell::new(Vec::new()) };
+    /// Those of the pools in process whose tasks this thread has run, by the pool.
+    static OF_POOLS: RefCell<Vec<PoolStates>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The states that a thread keeps for the tasks of a pool in process.
+struct PoolStates {
+    pool: u64,
+    states: Vec<Kept>,
+}
+
+impl Drop for PoolStates {
+    fn drop(&mut self) {
+        dispose(std::mem::take(&mut self.states));
+    }
 }
 
 /// Runs something with the state of this type, which is made first if there is none. One that a panic goes through is dropped.
@@ -40,6 +54,49 @@ pub fn with_state<T: 'static, R>(init: impl FnOnce() -> T, run: impl FnOnce(&mut
 /// Drops every state of this thread, at the end of a worker: a panic in a Drop then ends nothing, where that of a thread-local
 /// would abort.
 pub(crate) fn forget_states() {
-    let states = STATES.try_with(|states| std::mem::take(&mut *states.borrow_mut())).unwrap_or_default();
+    dispose(exchange(Vec::new()));
+}
+
+fn dispose(states: Vec<Kept>) {
     states.into_iter().for_each(|(_, state)| foreign::dispose(state));
+}
+
+/// Sets the states of this thread, and returns those of before.
+fn exchange(states: Vec<Kept>) -> Vec<Kept> {
+    STATES.try_with(|current| current.replace(states)).unwrap_or_default()
+}
+
+/// Until what it returns is dropped, the states of this thread are those of a pool in process.
+pub(crate) fn enter_states(pool: u64) -> impl Drop {
+    let states = take_states(pool).map(|mut of_pool| std::mem::take(&mut of_pool.states));
+    StatesScope { pool, before: exchange(states.unwrap_or_default()) }
+}
+
+/// Drops the states that this thread has of a pool in process.
+pub(crate) fn forget_states_of(pool: u64) {
+    drop(take_states(pool));
+}
+
+fn take_states(pool: u64) -> Option<PoolStates> {
+    let take = |pools: &RefCell<Vec<PoolStates>>| {
+        let mut pools = pools.borrow_mut();
+        let place = pools.iter().position(|of_pool| of_pool.pool == pool)?;
+        Some(pools.swap_remove(place))
+    };
+    OF_POOLS.try_with(take).ok().flatten()
+}
+
+struct StatesScope {
+    pool: u64,
+    before: Vec<Kept>,
+}
+
+impl Drop for StatesScope {
+    fn drop(&mut self) {
+        let states = exchange(std::mem::take(&mut self.before));
+        // A task within the task has left those of a worker of its own.
+        drop(take_states(self.pool));
+        let mut of_pool = Some(PoolStates { pool: self.pool, states });
+        let _ = OF_POOLS.try_with(|pools| pools.borrow_mut().extend(of_pool.take()));
+    }
 }

@@ -6,7 +6,8 @@
 //!    what is finished, with its result, and which task was running.
 //! 2. A task that is not begun because `revoked` is set has a result that says so. It is counted by `begun` first: whoever sets
 //!    `revoked`, and then a fence for both (`sys::fence_registered`), knows that what `begun` does not count is never begun.
-//! 3. A task that is finished writes nowhere any more: a part of a `SharedSliceMut` that is still there ends this process first.
+//! 3. A task that is finished writes nowhere any more: a part of a `SharedSliceMut` that is still there ends this process first. (In a
+//!    pool in process the owner of the array waits for the part instead.)
 //! 4. A result that outgrows the sink's room is not counted as finished: whoever runs the tasks brings it to its place first.
 
 use std::io::Write;
@@ -455,7 +456,11 @@ impl<'a> TaskCall<'a> {
 
 /// Ends this process, with word of why: the parent must not read what a part that is left could still write.
 #[cold]
-fn end_with_parts() -> ! {
+fn end_with_parts() {
+    if shared::is_in_own_task() {
+        // The part is that of the task around this one, whose worker this process is.
+        return;
+    }
     let _ = std::panic::catch_unwind(|| {
         panic!(
             "a part of a SharedSliceMut outlived its task: drop it before the task returns, and do not keep or leak it \

@@ -9,6 +9,7 @@ use super::rules::{LifecycleCall, Preload, Settings, StartMethod, Transport};
 use super::surroundings::SurroundingsOptions;
 use crate::child::{self, Start};
 use crate::error::{Error, Result};
+use crate::in_process::InProcess;
 use crate::sys;
 use crate::task::{Output, Role};
 use crate::wire;
@@ -49,24 +50,25 @@ const STACK_BYTES_MAX: usize = match 1_usize.checked_shl(40) {
 #[derive(Clone, Debug)]
 #[must_use = "a builder makes no pool before `build()`"]
 pub struct Builder {
-    workers: Option<usize>,
-    startup_timeout: Duration,
-    frame_bytes_max: usize,
-    stack_bytes: usize,
-    retirement: Retirement,
-    memory_limit: Option<u64>,
+    pub(super) workers: Option<usize>,
+    pub(super) startup_timeout: Duration,
+    pub(super) frame_bytes_max: usize,
+    pub(super) stack_bytes: usize,
+    pub(super) retirement: Retirement,
+    pub(super) memory_limit: Option<u64>,
     pub(crate) initializer: LifecycleCall,
     pub(crate) finalizer: LifecycleCall,
-    start_method: Option<StartMethod>,
+    pub(super) start_method: Option<StartMethod>,
     pub(crate) preload: Preload,
     /// The first mistake that a method could not report.
     pub(crate) mistake: Option<String>,
-    output: Output,
+    pub(super) output: Output,
     /// How many submitted calls may wait.
     pub(super) waiting_max: Option<usize>,
     pub(super) surroundings: SurroundingsOptions,
     /// The program of the workers, if it is not this one.
     pub(super) program: Option<PathBuf>,
+    pub(super) in_process: bool,
 }
 
 impl Builder {
@@ -87,6 +89,7 @@ impl Builder {
             waiting_max: None,
             surroundings: SurroundingsOptions::default(),
             program: None,
+            in_process: false,
         }
     }
 
@@ -347,7 +350,11 @@ impl Builder {
     }
 
     pub(super) fn settings(self) -> Result<Settings> {
-        let entry = child::entry(self.program.as_deref())?;
+        let in_process = InProcess::of_pool(self.in_process)?;
+        let entry = match in_process {
+            Some(reason) => self.enter_process(reason)?,
+            None => child::entry(self.program.as_deref())?,
+        };
         if let Some(mistake) = self.mistake {
             return Err(Error::invalid_option(mistake));
         }
@@ -380,9 +387,14 @@ impl Builder {
         if let Some(bytes) = self.memory_limit {
             child::check_memory_limit(bytes, self.stack_bytes)?;
         }
-        let (surroundings, per_worker, nice) = self.surroundings.settle(workers)?;
+        let (surroundings, per_worker, nice) = match in_process {
+            Some(_) => Default::default(),
+            None => self.surroundings.settle(workers)?,
+        };
         Ok(Settings {
-            workers,
+            in_process,
+            // The thread that calls is the one worker.
+            workers: if in_process.is_some() { 1 } else { workers },
             transport: transport_from_environment()?,
             startup_timeout: self.startup_timeout,
             retirement: self.retirement,

@@ -56,6 +56,9 @@ impl PoolShared {
         if !self.is_here() {
             return Err(CallFailure::Forked);
         }
+        if self.is_in_process() {
+            return self.step_in_process(call, (read, left), until);
+        }
         let mut state = self.lock();
         let mut spun = 0;
         loop {
@@ -97,7 +100,7 @@ impl PoolShared {
             return Err(CallFailure::Forked);
         }
         let mut state = self.lock();
-        if !state.turn.is_taken() {
+        if !self.is_in_process() && !state.turn.is_taken() {
             state = self.poll(state, Some(Duration::ZERO));
         }
         state.step(call, read, left)
@@ -105,7 +108,7 @@ impl PoolShared {
 
     /// Handles what has arrived, without waiting, for a thread that waits for the end of tasks outside of any call.
     pub(super) fn poll_once(&self) {
-        if !self.is_here() {
+        if !self.is_here() || self.is_in_process() {
             return;
         }
         let state = self.lock();
@@ -177,13 +180,13 @@ struct WatchedChannel {
 }
 
 impl Step {
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.done.is_empty() && self.wanted.is_none()
     }
 }
 
 impl PoolState {
-    fn step(&mut self, call: CallId, read: bool, left: Option<usize>) -> Result<Step, CallFailure> {
+    pub(super) fn step(&mut self, call: CallId, read: bool, left: Option<usize>) -> Result<Step, CallFailure> {
         let done = self.scheduler.take_done(call);
         if done.is_empty()
             && let Some(failure) = self.scheduler.failure(call)

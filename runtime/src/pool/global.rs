@@ -7,15 +7,39 @@ use super::handle::Pool;
 use super::state::PoolShared;
 use crate::child;
 use crate::error::{Error, Result};
-use crate::locks::{Lock, Rank, Ranked};
+use crate::in_process;
+use crate::locks::{Lock, Locked, Rank, Ranked};
 use crate::sys::{self, PerProcess};
 
-impl Ranked for Option<&'static Pool> {
+/// The global pool, and those before it. Their handles stay, as a program may hold them; whoever looks for lost memory finds them here.
+#[derive(Default)]
+struct GlobalPool {
+    current: Option<&'static Pool>,
+    ended: Vec<&'static Pool>,
+}
+
+impl GlobalPool {
+    /// Takes the pool out.
+    fn take(&mut self) -> Option<&'static Pool> {
+        let ended = self.current.take();
+        self.ended.extend(ended);
+        ended
+    }
+}
+
+impl Ranked for GlobalPool {
     const RANK: Rank = Rank::GlobalPool;
 }
 
 /// Each process has its own: a fork makes it anew.
-static GLOBAL: PerProcess<Lock<Option<&'static Pool>>> = PerProcess::new();
+static GLOBAL: PerProcess<Lock<GlobalPool>> = PerProcess::new();
+/// That of tasks in process, which have no process for one of their own.
+static GLOBAL_OF_TASKS: PerProcess<Lock<GlobalPool>> = PerProcess::new();
+
+/// The global pool of the code that this thread runs.
+fn global() -> Locked<'static, GlobalPool> {
+    if in_process::depth() > 0 { GLOBAL_OF_TASKS.get() } else { GLOBAL.get() }.lock()
+}
 
 /// Sets the number of workers of the global pool.
 const WORKERS_VARIABLE: &str = "POOLMAP_WORKERS";
@@ -28,23 +52,23 @@ const WORKERS_VARIABLE: &str = "POOLMAP_WORKERS";
 ///
 /// # Errors
 ///
-/// `POOLMAP_WORKERS` is not a number from 1 to 4,096; this process never called [`init`](crate::init); pools inside the tasks
-/// of pools are more than 4 deep.
+/// `POOLMAP_WORKERS` is not a number from 1 to 4,096; `POOLMAP_IN_PROCESS` is neither 0 nor 1; this process never called
+/// [`init`](crate::init); pools inside the tasks of pools are more than 4 deep.
 pub fn global_pool() -> Result<&'static Pool> {
-    let mut global = GLOBAL.get().lock();
-    if let Some(pool) = *global {
+    let mut global = global();
+    if let Some(pool) = global.current {
         return Ok(pool);
     }
     let mut builder = Builder::new();
     // A worker inherits the variable, but its own global pool has one worker: else each level would multiply.
-    if child::depth() == 0
+    if child::depth() + in_process::depth() == 0
         && let Some(workers) = workers_from_environment()?
     {
         builder = builder.workers(workers);
     }
     // A handle without processes and descriptors is what a shutdown leaves of it.
     let pool: &'static Pool = Box::leak(Box::new(Pool::unstarted(builder.settings()?)?));
-    *global = Some(pool);
+    global.current = Some(pool);
     Ok(pool)
 }
 
@@ -76,17 +100,17 @@ impl Builder {
     /// ```
     pub fn build_global(self) -> Result<&'static Pool> {
         // Nothing is started for an error.
-        if GLOBAL.get().lock().is_some() {
+        if global().current.is_some() {
             return Err(global_is_there());
         }
         let pool = self.build()?;
-        let mut global = GLOBAL.get().lock();
-        if global.is_some() {
+        let mut global = global();
+        if global.current.is_some() {
             drop(global);
             return Err(global_is_there());
         }
         let pool: &'static Pool = Box::leak(Box::new(pool));
-        *global = Some(pool);
+        global.current = Some(pool);
         Ok(pool)
     }
 }
@@ -112,7 +136,10 @@ pub(crate) fn start_global(pool: &'static Pool) -> Result<()> {
 fn of_global<T>(pool: &'static Pool, result: Result<T>) -> Result<T> {
     result.inspect_err(|_| {
         // It has ended itself: the next call makes another.
-        GLOBAL.get().lock().take_if(|current| std::ptr::eq(*current, pool));
+        let mut global = global();
+        if global.current.is_some_and(|current| std::ptr::eq(current, pool)) {
+            global.take();
+        }
     })
 }
 
@@ -120,7 +147,7 @@ fn of_global<T>(pool: &'static Pool, result: Result<T>) -> Result<T> {
 ///
 /// Open calls on it fail ([`Error::is_closed`]). A later map starts another global pool.
 pub fn shutdown_global() {
-    let pool = GLOBAL.get().lock().take();
+    let pool = global().take();
     if let Some(pool) = pool {
         pool.shut_down();
     }

@@ -102,6 +102,10 @@ impl Pool {
     pub(super) fn start(&self) -> Result<Arc<PoolShared>> {
         let mut inner = self.lock_here().ok_or_else(|| Error::new(Kind::Forked(POOL)))?;
         let shared = inner.shared.clone().ok_or_else(|| Error::new(Kind::Closed))?;
+        if shared.is_in_process() {
+            shared.lock().start_in_process();
+            return Ok(Arc::clone(&shared));
+        }
         if inner.supervisor.is_some() {
             drop(inner);
             return shared.started();
@@ -146,7 +150,8 @@ impl Pool {
 
     /// Whether its workers are started, or were.
     pub(crate) fn is_started(&self) -> bool {
-        self.lock_here().is_none_or(|inner| inner.shared.is_none() || inner.supervisor.is_some())
+        let is_started = |shared: &Arc<PoolShared>| shared.is_in_process();
+        self.lock_here().is_none_or(|inner| inner.shared.as_ref().is_none_or(is_started) || inner.supervisor.is_some())
     }
 
     /// Returns the shared state for a call, and starts the workers if they are not started.
@@ -162,6 +167,9 @@ impl Pool {
     /// ended, and so not replaced; the pool was shut down.
     pub fn ready(&self) -> Result<()> {
         let shared = self.start()?;
+        if shared.is_in_process() {
+            return shared.ready_in_process();
+        }
         shared.lock().resume()?;
         shared.wait(|state| {
             if let Some(failure) = state.starts.take_failure() {
@@ -182,6 +190,9 @@ impl Pool {
         let Some(shared) = self.lock_here().and_then(|inner| inner.shared.clone()) else {
             return Vec::new();
         };
+        if shared.is_in_process() {
+            return vec![WorkerInfo::new(0, std::process::id(), std::process::id(), 0)];
+        }
         let state = shared.lock();
         state
             .processes()

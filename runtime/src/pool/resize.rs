@@ -43,6 +43,9 @@ impl Pool {
         check_workers(workers)?;
         let shared = self.shared()?;
         shared.check_open()?;
+        if shared.is_in_process() {
+            return Ok(());
+        }
         shared.ask_for_environments(workers)?;
         let mut state = shared.lock();
         state.resize(workers);
@@ -57,6 +60,8 @@ impl Pool {
         };
         let state = shared.lock();
         let (waiting, at_workers, finished, busy) = state.scheduler.counts();
+        // Those in process have no worker.
+        let (at_workers, busy) = (at_workers + state.own.running, busy + state.own.running);
         Stats { workers: state.size, busy, waiting, at_workers, finished, started: state.started, lost: state.lost }
     }
 }

@@ -7,12 +7,15 @@ use super::recycling::Retirement;
 use super::retry_policy::RetryRules;
 use crate::child::{EntryPoint, Start};
 use crate::functions::EncodedCall;
+use crate::in_process::InProcess;
 use crate::sys::SurroundingsChanges;
 use crate::task::{Limits, TaskRules};
 
 /// The settings that a pool was built with.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
+    /// Why it has no processes, if it has none.
+    pub(crate) in_process: Option<InProcess>,
     pub(crate) workers: usize,
     pub(crate) transport: Transport,
     pub(crate) startup_timeout: Duration,

@@ -28,6 +28,7 @@
 mod call;
 mod lifecycle_calls;
 mod order;
+mod own_tasks;
 mod pinned;
 mod recall;
 mod termination;

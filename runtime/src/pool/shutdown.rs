@@ -63,9 +63,11 @@ impl Pool {
         self.close();
         let shared = {
             let inner = self.lock_here().ok_or_else(|| Error::new(Kind::Forked(POOL)))?;
-            inner.shared.clone().filter(|_| inner.supervisor.is_some())
+            inner.shared.clone().filter(|shared| inner.supervisor.is_some() || shared.is_in_process())
         };
-        if let Some(shared) = shared {
+        if let Some(shared) = shared.as_ref().filter(|shared| shared.is_in_process()) {
+            shared.join_in_process();
+        } else if let Some(shared) = shared {
             shared.finish_calls();
             shared.wait_for_callbacks();
             let mut state = shared.lock();
@@ -95,6 +97,9 @@ impl Pool {
         else {
             return;
         };
+        if let Some(shared) = shared.as_ref().filter(|shared| shared.is_in_process()) {
+            return shared.end_in_process();
+        }
         let (Some(shared), Some(supervisor)) = (shared, supervisor) else {
             return;
         };

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::chunk_size::Revocation;
 use super::locked::{Awaited, AwaitedLock, Guard};
+use super::own_tasks::OwnTasks;
 use super::pending::Submissions;
 use super::per_worker::Environments;
 use super::recycling::Retirement;
@@ -26,6 +27,7 @@ use super::wakers::PoolWakers;
 use super::worker_slot::{Cause, Life, WorkerProcess, WorkerSlot};
 use crate::error::{Error, Kind, StartFailure, TaskErrorKind};
 use crate::functions;
+use crate::in_process::States;
 use crate::locks::{Condition, Lock, Rank, Ranked};
 use crate::output::PendingOutput;
 use crate::sys::{self, ForkMark};
@@ -49,6 +51,8 @@ pub(crate) struct PoolShared {
     pub(super) workers: AtomicUsize,
     pub(super) environments: Environments,
     pub(super) submissions: Submissions,
+    /// Those of its functions, where it is in process.
+    pub(super) states: States,
 }
 
 /// How far a pool's life has come.
@@ -125,6 +129,8 @@ pub(super) struct PoolState {
     /// Output of ended workers that could not be written at once.
     pub(super) unwritten: Vec<PendingOutput>,
     pub(super) log: Log,
+    /// Those that callers run, where it is in process.
+    pub(super) own: OwnTasks,
 }
 
 /// A worker whose channel is closed, by itself or by the pool, has so long to end by itself: so it is learnt how it ended.
@@ -134,8 +140,8 @@ impl PoolShared {
     pub(super) fn new(settings: Settings) -> std::io::Result<Arc<Self>> {
         let now = Instant::now();
         let shared = match settings.transport {
-            Transport::SharedMemory => Arena::shared(),
-            Transport::Socket => Err(std::io::ErrorKind::Unsupported.into()),
+            Transport::SharedMemory if settings.in_process.is_none() => Arena::shared(),
+            Transport::SharedMemory | Transport::Socket => Err(std::io::ErrorKind::Unsupported.into()),
         };
         let arena = match shared {
             // Where the system has no such memory, or gives none, the socket serves by itself; without descriptors nothing does.
@@ -183,8 +189,9 @@ impl PoolShared {
                     last_closed: now,
                     unwritten: Vec::new(),
                     log: Log::default(),
+                    own: OwnTasks::default(),
                 },
-                PoolWakers::new()?,
+                if settings.in_process.is_some() { PoolWakers::default() } else { PoolWakers::new()? },
             ),
             arena,
             finalized,
@@ -193,6 +200,7 @@ impl PoolShared {
             preload,
             settings,
             submissions: Submissions::new(),
+            states: States::new(),
         }))
     }
 
@@ -229,6 +237,9 @@ impl PoolShared {
     /// Opens a call.
     pub(crate) fn open(&self, rules: CallRules) -> Result<CallId, Error> {
         self.check_process()?;
+        if let Some(reason) = self.settings.in_process {
+            return self.open_in_process(reason, rules);
+        }
         let mut state = self.lock();
         if state.is_closed() {
             return Err(Error::new(Kind::Closed));
@@ -268,6 +279,10 @@ impl PoolShared {
         state.take_back_all(call);
         let held = state.scheduler.close(call, on_cancel);
         state.end_held(held, on_cancel);
+        // Its drop may run code of the program's.
+        let kept = state.own.kept.remove(&call);
+        drop(state);
+        drop(kept);
     }
 
     /// Ends every task of a call that has no result with this error. The call stays open.

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use super::locked::Guard;
 use super::pending::PendingState;
+use super::retry_policy::RetryRules;
 use super::state::PoolShared;
 use super::turn::Wakes;
 use crate::error::{TaskError, TaskErrorKind};
 use crate::functions;
-use crate::transport::{CompletedTasks, Outcomes};
+use crate::transport::{Chunk, CompletedTasks, Outcomes};
 
 /// A task that could not be ended at its deadline is tried again after this.
 const END_AGAIN: Duration = Duration::from_millis(10);
@@ -62,9 +63,8 @@ impl PoolShared {
         let index = done.first_index;
         let again = state.get(index).and_then(|task| {
             let (rules, chunk) = task.retry.as_ref()?;
-            let error = TaskError::new(0, "", done.attempts, None, self.failure_of(&done)?).after(done.earlier.clone());
-            let at = Instant::now().checked_add(rules.wait_after(&error)?)?;
-            Some((at, chunk.alone_again(0, done.attempts, error.causes().cloned().collect())))
+            let (wait, chunk) = self.next_execution(rules, chunk, &done)?;
+            Some((Instant::now().checked_add(wait)?, chunk))
         });
         let Some((at, chunk)) = again else {
             return Some(done);
@@ -72,6 +72,18 @@ impl PoolShared {
         state.execute_again_at(index, at, chunk);
         self.lock().turn.concerns(Wakes::SUPERVISOR);
         None
+    }
+
+    /// How long to wait before a task is executed again, and as what; none if that was its last execution.
+    pub(super) fn next_execution(
+        &self,
+        rules: &RetryRules,
+        chunk: &Chunk,
+        done: &CompletedTasks,
+    ) -> Option<(Duration, Chunk)> {
+        let error = TaskError::new(0, "", done.attempts, None, self.failure_of(done)?).after(done.earlier.clone());
+        let wait = rules.wait_after(&error)?;
+        Some((wait, chunk.alone_again(0, done.attempts, error.causes().cloned().collect())))
     }
 
     /// Why a task has no output, where the function itself ended it.

@@ -44,6 +44,9 @@ impl PoolShared {
         rules: SubmissionRules,
         chunk: impl FnOnce(u64) -> Result<Chunk>,
     ) -> Result<Arc<Submitted>> {
+        if let Some(reason) = self.settings.in_process {
+            return self.submit_in_process(reason, &rules, chunk);
+        }
         let submissions = &self.submissions;
         let since = Instant::now();
         let index = {
@@ -172,8 +175,8 @@ impl PoolShared {
             return;
         };
         let mut state = self.submissions.lock();
-        if state.has_ended {
-            // The pool has ended, and its thread: nobody else is left to run it.
+        if state.has_ended || self.is_in_process() {
+            // The pool has no thread, or that has ended: nobody else is left to run it.
             drop(state);
             run(callback, outcome);
             return;

@@ -6,38 +6,41 @@ use super::turn::Wakes;
 use crate::locks::Condition;
 use crate::sys::{Waker, Watch};
 
-/// The wakers of a pool.
+/// The wakers of a pool: none where it is in process, as nobody polls.
+#[derive(Default)]
 pub(super) struct PoolWakers {
-    driver: Waker,
-    supervisor: Waker,
+    driver: Option<Waker>,
+    supervisor: Option<Waker>,
 }
+
+const HAS_WAKERS: &str = "a pool with a driver or a supervisor has processes";
 
 impl PoolWakers {
     pub(super) fn new() -> std::io::Result<Self> {
-        Ok(Self { driver: Waker::new()?, supervisor: Waker::new()? })
+        Ok(Self { driver: Some(Waker::new()?), supervisor: Some(Waker::new()?) })
     }
 
     /// Wakes these threads, and every thread that waits for the condition if `wakes` names them.
     pub(super) fn wake(&self, wakes: Wakes, condition: &Condition) {
-        if wakes.contains(Wakes::DRIVER) {
-            self.driver.wake();
+        if let Some(driver) = self.driver.as_ref().filter(|_| wakes.contains(Wakes::DRIVER)) {
+            driver.wake();
         }
         if wakes.contains(Wakes::WAITERS) {
             condition.notify_all();
         }
-        if wakes.contains(Wakes::SUPERVISOR) {
-            self.supervisor.wake();
+        if let Some(supervisor) = self.supervisor.as_ref().filter(|_| wakes.contains(Wakes::SUPERVISOR)) {
+            supervisor.wake();
         }
     }
 
     /// Returns the driver's wake-ups, for the driver to poll.
     pub(super) fn for_driver(&self) -> WakeUp<'_> {
-        WakeUp(&self.driver)
+        WakeUp(self.driver.as_ref().expect(HAS_WAKERS))
     }
 
     /// Returns the supervisor's wake-ups, for the supervisor to poll.
     pub(super) fn for_supervisor(&self) -> WakeUp<'_> {
-        WakeUp(&self.supervisor)
+        WakeUp(self.supervisor.as_ref().expect(HAS_WAKERS))
     }
 }
 

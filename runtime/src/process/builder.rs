@@ -12,6 +12,7 @@ use super::started::ProcessOptions;
 use crate::child::{self, STACK_BYTES, Start};
 use crate::error::{CodecError, Error, Result, TaskError, TaskErrorKind};
 use crate::functions::{EncodedCall, Itself, WorkerFn, take_printed};
+use crate::in_process;
 use crate::sys::SurroundingsChanges;
 use crate::task::{Limits, Output, Role};
 use crate::transport::{Block, Chunk, ChunkHead, Sharing};
@@ -326,12 +327,14 @@ impl<F: WorkerFn> Process<F> {
     /// # Errors
     ///
     /// An argument does not encode ([`Error::task`]); the system starts no process; this process never called
-    /// [`init`](crate::init), and the other has no [`program`](Self::program) of its own; Processes or pools inside the tasks of others are more than 4 deep.
+    /// [`init`](crate::init), and the other has no [`program`](Self::program) of its own; Processes or pools inside the tasks of others are
+    /// more than 4 deep; `POOLMAP_IN_PROCESS=1` allows no processes ([`Error::is_invalid_option`]).
     ///
     /// [`join`](ProcessHandle::join) reports every later failure.
     pub fn start(self) -> Result<ProcessHandle<F::Output>> {
         static STARTED: AtomicUsize = AtomicUsize::new(0);
 
+        in_process::check_process("a Process")?;
         let entry = child::entry(self.program.as_deref())?;
         if let Some(mistake) = self.surroundings.mistake() {
             return Err(Error::invalid_option(mistake));

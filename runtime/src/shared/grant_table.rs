@@ -5,11 +5,13 @@
 //!    a channel, the value of a mutex and anything that a task decodes itself finds nothing.
 //! 3. A name is found once: then its grant is gone from the table. So no two handles come from one name, whatever a value's
 //!    `Deserialize` does. The value that all tasks share is found by each of them, and read-only.
+//! 4. A task of a pool in process has a table too, on the thread that runs it. What it is granted is of this process (see `own`).
 
 use std::cell::{Cell, RefCell};
 
 use super::grant::{Grant, Name, Right, read_grants};
 use super::object_table;
+use super::own::OWN;
 
 /// The grants of a chunk.
 #[derive(Default)]
@@ -25,13 +27,22 @@ struct Table {
 thread_local! {
     static TABLE: RefCell<Table> = RefCell::default();
     static IS_OPEN: Cell<bool> = const { Cell::new(false) };
+    /// The table is of a task that this process runs for itself.
+    static IS_OWN: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Table {
     fn parse(bytes: &[u8]) -> Option<Self> {
+        read_grants(bytes).map(Self::of)
+    }
+
+    fn of(mut grants: Vec<Grant>) -> Self {
+        if IS_OWN.get() {
+            grants.iter_mut().for_each(|grant| grant.segment |= OWN);
+        }
         let (values, once): (Vec<Grant>, Vec<Grant>) =
-            read_grants(bytes)?.into_iter().partition(|grant| grant.right == Right::Value);
-        Some(Self { values, once: once.into_iter().map(Some).collect(), next: 0 })
+            grants.into_iter().partition(|grant| grant.right == Right::Value);
+        Self { values, once: once.into_iter().map(Some).collect(), next: 0 }
     }
 
     fn find(&mut self, name: Name, right: Right, kind: u32) -> Option<Grant> {
@@ -76,24 +87,38 @@ pub(crate) fn close_table() {
 
 /// Lets no name be found until what it returns is dropped.
 pub(crate) fn closed_table() -> impl Drop {
-    Restored { is_open: IS_OPEN.replace(false), table: None }
+    Restored { is_open: IS_OPEN.replace(false), is_own: IS_OWN.get(), table: None }
+}
+
+/// Until what it returns is dropped, these are the grants of the task that this process runs for itself.
+pub(super) fn own_table(grants: &[Grant]) -> impl Drop + use<> {
+    let is_own = IS_OWN.replace(true);
+    let table = Some(TABLE.replace(Table::of(grants.to_vec())));
+    Restored { is_open: IS_OPEN.replace(false), is_own, table }
+}
+
+/// Whether this thread runs a task of this process's own.
+pub(crate) fn is_in_own_task() -> bool {
+    IS_OWN.get()
 }
 
 /// Until what it returns is dropped, these are the grants, for a value that is in memory of its own; none if they are not
 /// grants.
 pub(crate) fn inner_table(bytes: &[u8]) -> Option<impl Drop + use<>> {
     let table = Some(TABLE.replace(Table::parse(bytes)?));
-    Some(Restored { is_open: IS_OPEN.replace(true), table })
+    Some(Restored { is_open: IS_OPEN.replace(true), is_own: IS_OWN.get(), table })
 }
 
 struct Restored {
     is_open: bool,
+    is_own: bool,
     table: Option<Table>,
 }
 
 impl Drop for Restored {
     fn drop(&mut self) {
         IS_OPEN.set(self.is_open);
+        IS_OWN.set(self.is_own);
         if let Some(table) = self.table.take() {
             TABLE.replace(table);
         }

@@ -8,7 +8,8 @@
 //! 3. So where the owner alone holds the memory, nobody else writes there, and nobody will before a part is lent anew, which
 //!    takes the owner's `&mut`. The owner looks for that each time it is borrowed, as no lifetime can tell: a forgotten
 //!    iterator's tasks go on, and so do those of a call that has just ended.
-//! 4. A worker that divides its part, for workers of its own, does so with a copy in memory of its own, as it has no descriptor
+//! 4. A part that a task of this process has holds the memory. So the owner waits for it too, and rule 2 needs no count of it.
+//! 5. A worker that divides its part, for workers of its own, does so with a copy in memory of its own, as it has no descriptor
 //!    of the parent's. The copy is written back when the part is dropped, which it is only once those workers are done.
 
 use std::io;
@@ -47,9 +48,11 @@ pub(super) struct OwnRoom {
     pub(super) segment: Arc<Segment>,
 }
 
-/// A part of another process's memory.
+/// A part of another process's memory, or of this one's where its own tasks get it.
 pub(super) struct PartRoom {
     pages: Pages,
+    /// The memory, where it is this process's own: its owner waits until nobody else holds it. It is dropped behind the pages.
+    own: Option<Arc<Segment>>,
     /// Where the part begins in the pages.
     start: usize,
     bytes: usize,
@@ -79,10 +82,12 @@ impl ArrayPlace {
         OwnRoom::new(bytes).map(Self::Own)
     }
 
-    /// A part of another process's memory: `bytes` of some pages, from `start` on.
-    pub(super) fn part(pages: Pages, start: usize, bytes: usize) -> Self {
-        PARTS.fetch_add(1, Ordering::Relaxed);
-        Self::Part(PartRoom { pages, start, bytes, copy: None })
+    /// A part of another process's memory, or of this one's `own`: `bytes` of some pages, from `start` on.
+    pub(super) fn part((pages, start): (Pages, usize), bytes: usize, own: Option<Arc<Segment>>) -> Self {
+        if own.is_none() {
+            PARTS.fetch_add(1, Ordering::Relaxed);
+        }
+        Self::Part(PartRoom { pages, own, start, bytes, copy: None })
     }
 
     /// So many numbers; none if there are not so many, or not aligned.
@@ -169,7 +174,7 @@ impl Drop for PartRoom {
     fn drop(&mut self) {
         // A fork of this process has not got the pages. A part that cannot be written back stays counted, and the process ends
         // with its task.
-        if !sys::is_fork() && self.write_back() {
+        if !sys::is_fork() && self.write_back() && self.own.is_none() {
             PARTS.fetch_sub(1, Ordering::Release);
         }
     }

@@ -8,6 +8,8 @@ mod grant;
 mod grant_table;
 mod loan;
 mod object_table;
+mod own;
+mod own_scope;
 mod partition;
 mod quiesce;
 mod segment;
@@ -20,14 +22,17 @@ pub(crate) use encode_scope::{
     value_grant, write_by_value,
 };
 pub(crate) use grant::{GRANT_BYTES, Grant, Name, Right, runs, write_grants};
-pub(crate) use grant_table::{begin_grants, close_table, closed_table, end_grants, granted, inner_table, open_table};
+pub(crate) use grant_table::{
+    begin_grants, close_table, closed_table, end_grants, granted, inner_table, is_in_own_task, open_table,
+};
 pub(crate) use loan::has_parts;
 pub(crate) use object_table::{
     add, end_leases, find, find_granted, find_made, find_open, forget_kept, keep, kept, remove,
 };
+pub(crate) use own_scope::{OwnMemory, enter_own_task};
 pub use partition::{SharedChunksMut, SharedPart};
 pub(crate) use quiesce::{Poller, poll_while_waiting};
-pub(crate) use segment::{Memory, Segment, SegmentHead, SegmentKind};
+pub(crate) use segment::{Anchor, Memory, Segment, SegmentHead, SegmentKind};
 pub use slice::{Number, SharedChunks, SharedSlice};
 pub use slice_mut::SharedSliceMut;
 pub use value::{Shared, shared};

@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::grant::Grant;
-use super::segment::{Memory, SegmentHead, SegmentKind};
+use super::own::{self, OWN};
+use super::segment::{Memory, Segment, SegmentHead, SegmentKind};
 use crate::foreign;
 use crate::sys::{FromParent, Lease, Pages};
 
@@ -82,8 +83,12 @@ fn lease(head: &SegmentHead, memory: &FromParent, message: u64) -> io::Result<()
     Ok(())
 }
 
-/// The part that is granted, and where it begins in its pages.
-pub(super) fn take_part(grant: &Grant) -> io::Result<(Pages, usize)> {
+/// The part that is granted, where it begins in its pages, and the segment that it is of, if that is this process's own.
+pub(super) fn take_part(grant: &Grant) -> io::Result<(Pages, usize, Option<Arc<Segment>>)> {
+    if let Some(segment) = own::segment(grant.segment) {
+        let (pages, start) = own::take_part(&segment, grant)?;
+        return Ok((pages, start, Some(segment)));
+    }
     let range = usize::try_from(grant.offset).ok().zip(usize::try_from(grant.bytes).ok());
     let (offset, bytes) = range.ok_or(io::ErrorKind::InvalidInput)?;
     let leases = LEASES.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,7 +100,7 @@ pub(super) fn take_part(grant: &Grant) -> io::Result<(Pages, usize)> {
     {
         taken = leased.lease.take(offset, bytes);
     }
-    taken
+    taken.map(|(pages, start)| (pages, start, None))
 }
 
 /// Gives up the ranges that were lent by the messages up to this one: their chunk is done.
@@ -117,6 +122,9 @@ pub(super) fn end_leases_but(message: u64, granted: &[Option<Grant>]) {
 
 /// The memory with this number of the parent's.
 pub(crate) fn find(id: u64) -> Option<Arc<Memory>> {
+    if id & OWN != 0 {
+        return own::memory(id);
+    }
     match RECEIVED.read().unwrap_or_else(PoisonError::into_inner).get(&id) {
         Some(Received::Memory(memory)) => Some(Arc::clone(memory)),
         _ => None,
@@ -133,6 +141,9 @@ pub(crate) fn find_granted(grant: &Grant) -> Option<(Arc<Memory>, usize, usize)>
 
 /// The descriptor with this number of the parent's.
 pub(crate) fn find_open(id: u64) -> Option<Arc<OwnedFd>> {
+    if let Some(segment) = own::segment(id) {
+        return (segment.kind == SegmentKind::Open).then(|| Arc::clone(&segment.memory));
+    }
     match RECEIVED.read().unwrap_or_else(PoisonError::into_inner).get(&id) {
         Some(Received::Open { descriptor, .. }) => Some(Arc::clone(descriptor)),
         _ => None,
@@ -145,6 +156,11 @@ pub(crate) fn find_made<T: Any + Send + Sync, E>(
     id: u64,
     make: impl FnOnce(Arc<OwnedFd>) -> Result<Arc<T>, E>,
 ) -> Option<Result<Arc<T>, E>> {
+    if let Some(segment) = own::segment(id).filter(|segment| segment.kind == SegmentKind::Open) {
+        // It is this process's own, which has no second of it.
+        let made = segment.made().map(|made| made.downcast().ok().map(Ok));
+        return made.unwrap_or_else(|| Some(make(Arc::clone(&segment.memory))));
+    }
     let mut received = RECEIVED.write().unwrap_or_else(PoisonError::into_inner);
     let Some(Received::Open { descriptor, made }) = received.get_mut(&id) else {
         return None;
@@ -163,10 +179,15 @@ pub(crate) fn find_made<T: Any + Send + Sync, E>(
 /// Lets go of memory, and of the value out of it.
 pub(crate) fn remove(id: u64) {
     let received = RECEIVED.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    forget_value(id);
+    drop(received);
+}
+
+/// Lets go of the value that was decoded out of this memory, on this thread.
+pub(super) fn forget_value(id: u64) {
     let value = KEPT.try_with(|kept| kept.borrow_mut().remove(&id));
     // A value's Drop is the program's: its panic is no task's, and must not end the thread.
     foreign::dispose(value);
-    drop(received);
 }
 
 /// The value that this thread has kept of the memory with this number.

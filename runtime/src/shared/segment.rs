@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use super::copied;
@@ -50,6 +50,8 @@ pub(crate) struct Segment {
     pub(crate) kind: SegmentKind,
     /// A value that must not be dropped while a task that has not run yet names this.
     _kept: Option<Arc<Anchor>>,
+    /// The object that this process has of it, where that is a descriptor.
+    made: OnceLock<Weak<Anchor>>,
 }
 
 /// The value that a segment keeps.
@@ -83,7 +85,25 @@ impl Segment {
 
     fn numbered(memory: Arc<OwnedFd>, bytes: usize, kind: SegmentKind, kept: Option<Arc<Anchor>>) -> Arc<Self> {
         static LAST: AtomicU64 = AtomicU64::new(0);
-        Arc::new(Self { id: LAST.fetch_add(1, Ordering::Relaxed) + 1, memory, bytes, kind, _kept: kept })
+        Arc::new(Self {
+            id: LAST.fetch_add(1, Ordering::Relaxed) + 1,
+            memory,
+            bytes,
+            kind,
+            _kept: kept,
+            made: OnceLock::new(),
+        })
+    }
+
+    /// Notes the object that this process has made of it, or made it from.
+    pub(crate) fn note_made(&self, made: Weak<Anchor>) {
+        let _ = self.made.set(made);
+    }
+
+    /// The object that this process has of it, while it is there.
+    pub(super) fn made(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        let made: Arc<dyn Any + Send + Sync> = self.made.get()?.upgrade()?;
+        Some(made)
     }
 }
 
@@ -174,6 +194,17 @@ impl Memory {
             pages.prefer_large();
         }
         Ok(Self::of(pages, Sendable::Copy(OnceLock::new())))
+    }
+
+    /// Memory of this process's own, to be read by a task that this process runs itself.
+    pub(super) fn of_own(segment: &Arc<Segment>) -> io::Result<Self> {
+        let memory = FromParent::in_process(segment.memory.try_clone()?);
+        let pages = match segment.kind {
+            SegmentKind::Sealed => Pages::filled(&memory, segment.bytes),
+            SegmentKind::Promised => Pages::promised(&memory, segment.bytes),
+            SegmentKind::Parts | SegmentKind::Open => Err(io::ErrorKind::PermissionDenied.into()),
+        }?;
+        Ok(Self::of(pages, Sendable::Itself(Some(Arc::clone(segment)))))
     }
 
     pub(crate) fn pages(&self) -> &Pages {

@@ -288,12 +288,12 @@ impl<T: Number> SharedSliceMut<T> {
         }
         let grant = granted(name, Right::Write, 0)
             .ok_or_else(|| E::custom("a part of a SharedSliceMut that this task was not given"))?;
-        let (pages, start) = take_part(&grant)
+        let (pages, start, own) = take_part(&grant)
             .map_err(|error| E::custom(format!("a part of shared memory could not be mapped: {error}")))?;
         // It is mapped, so it has no more bytes than there can be.
         let bytes = grant.bytes as usize;
         let length = bytes / size_of::<T>();
-        let room = ArrayPlace::part(pages, start, bytes);
+        let room = ArrayPlace::part((pages, start), bytes, own);
         match room.numbers::<T>(length) {
             Some(_) => Ok(Self { room: Some(room), length, numbers: PhantomData }),
             None => Err(E::custom("a part of other numbers")),

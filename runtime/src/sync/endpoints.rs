@@ -21,7 +21,7 @@ use super::handle_serde::{not_here, refused};
 use super::segment::{Check, LIVENESS_CHECK_INTERVAL, OPENED, SyncKind, SyncSegment};
 use crate::codec;
 use crate::error::Result;
-use crate::shared::{self, Name, Right, Segment, WriteAs};
+use crate::shared::{self, Anchor, Name, Right, Segment, WriteAs};
 use crate::sys;
 
 /// The direction of an end.
@@ -71,7 +71,10 @@ impl Endpoints {
     }
 
     fn of(segment: Arc<SyncSegment>) -> Arc<Self> {
-        Arc::new(Self { segment, open: [const { Mutex::new(Weak::new()) }; 2] })
+        let new = Arc::new(Self { segment, open: [const { Mutex::new(Weak::new()) }; 2] });
+        let noted: Arc<Anchor> = Arc::<Self>::clone(&new);
+        new.segment.segment().note_made(Arc::downgrade(&noted));
+        new
     }
 
     /// The end of this process for a role, with a socket for it if it has none.

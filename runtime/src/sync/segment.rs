@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result, SyncErrorKind};
-use crate::shared::Segment;
+use crate::shared::{Anchor, Segment};
 use crate::sys::{self, CommonMemory, FileIdentity, ForkMark, LivenessLock};
 
 /// So many processes have a segment at once, its maker among them: more than a machine runs workers, and a table of 128 KiB, of
@@ -147,7 +147,7 @@ impl SyncSegment {
         let memory = CommonMemory::new(&descriptor, bytes).map_err(failed)?;
         memory.word(KIND).store(kind as u64, Ordering::SeqCst);
         fill(&memory);
-        Self::of(memory, Arc::new(descriptor)).map(Arc::new)
+        Self::of(memory, Arc::new(descriptor)).map(|new| new.noted(kind))
     }
 
     /// A segment that another process has made.
@@ -158,7 +158,17 @@ impl SyncSegment {
         if bytes < BODY || memory.word(KIND).load(Ordering::SeqCst) != kind as u64 {
             return Err(Error::sync(SyncErrorKind::Unfit, format!("the received descriptor is not {}", kind.name())));
         }
-        Self::of(memory, descriptor).map(Arc::new)
+        Self::of(memory, descriptor).map(|new| new.noted(kind))
+    }
+
+    /// Lets tasks that run in this process find it. Of a channel they find the ends.
+    fn noted(self, kind: SyncKind) -> Arc<Self> {
+        let new = Arc::new(self);
+        if kind != SyncKind::Channel {
+            let noted: Arc<Anchor> = Arc::<Self>::clone(&new);
+            new.segment.note_made(Arc::downgrade(&noted));
+        }
+        new
     }
 
     fn of(memory: CommonMemory, descriptor: Arc<OwnedFd>) -> Result<Self> {

@@ -161,7 +161,8 @@ impl Deref for SocketToParent {
 }
 
 /// A descriptor that has come from this process's parent, over the channel that it was started with. The parent keeps to what is
-/// agreed of the memory behind it: it trusts its workers with nothing, and they trust it.
+/// agreed of the memory behind it: it trusts its workers with nothing, and they trust it. Where tasks run in process, this process
+/// is both.
 #[derive(Debug)]
 pub(crate) struct FromParent(OwnedFd);
 
@@ -174,6 +175,11 @@ impl FromParent {
     /// The descriptor, to be kept.
     pub(crate) fn into_descriptor(self) -> OwnedFd {
         self.0
+    }
+
+    /// A descriptor of a segment of this process, for a task that this process runs itself.
+    pub(crate) fn in_process(descriptor: OwnedFd) -> Self {
+        Self(descriptor)
     }
 
     /// In a test, parent and worker are one process.

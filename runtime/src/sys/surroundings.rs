@@ -97,6 +97,16 @@ impl SurroundingsChanges {
         self.folder = Some(folder);
     }
 
+    /// Whether a variable is set or left out.
+    pub(crate) fn has_variables(&self) -> bool {
+        self.clears || !self.variables.is_empty()
+    }
+
+    /// Whether the folder is set.
+    pub(crate) fn has_folder(&self) -> bool {
+        self.folder.is_some()
+    }
+
     /// The environment of this program with these changes.
     fn variables(&self) -> Vec<CString> {
         let own = if self.clears { Vec::new() } else { std::env::vars_os().collect() };

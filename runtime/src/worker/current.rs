@@ -1,5 +1,6 @@
 //! The identity of this process, for code inside a task.
 
+use std::cell::Cell;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -9,9 +10,42 @@ static WORKER: OnceLock<(usize, u32)> = OnceLock::new();
 /// A worker runs one task at a time.
 static ATTEMPT: AtomicU32 = AtomicU32::new(0);
 
+/// A task that this process runs for itself.
+#[derive(Clone, Copy)]
+pub(super) struct OwnTask {
+    pub(super) attempt: u32,
+    pub(super) index: u64,
+    pub(super) call_seed: u64,
+}
+
+thread_local! {
+    /// That of this thread.
+    static OWN_TASK: Cell<Option<OwnTask>> = const { Cell::new(None) };
+}
+
+/// The task that this thread runs in process.
+pub(super) fn own_task() -> Option<OwnTask> {
+    OWN_TASK.get()
+}
+
+/// Until what it returns is dropped, this thread runs this task in process.
+pub(super) fn enter_own_task(task: OwnTask) -> impl Drop {
+    struct Before(Option<OwnTask>);
+
+    impl Drop for Before {
+        fn drop(&mut self) {
+            OWN_TASK.set(self.0);
+        }
+    }
+
+    Before(OWN_TASK.replace(Some(task)))
+}
+
 /// Returns the worker that this process is, or `None` if it is not a worker.
 ///
-/// In a [`Process`](crate::Process) the index is 0, the attempt 1, and the parent the process that started it.
+/// In a [`Process`](crate::Process) the index is 0, the attempt 1, and the parent the process that started it. In a task of a pool in
+/// process ([`Builder::in_process`](crate::Builder::in_process)) the index is 0, and this process is its own parent; a thread that the
+/// task starts is no worker.
 ///
 /// # Examples
 ///
@@ -29,6 +63,9 @@ static ATTEMPT: AtomicU32 = AtomicU32::new(0);
 /// # Ok::<(), poolmap::Error>(())
 /// ```
 pub fn current_worker() -> Option<WorkerInfo> {
+    if let Some(OwnTask { attempt, .. }) = own_task() {
+        return Some(WorkerInfo::new(0, std::process::id(), std::process::id(), attempt));
+    }
     let &(index, parent_pid) = WORKER.get()?;
     let attempt = ATTEMPT.load(Ordering::Relaxed);
     Some(WorkerInfo::new(index, std::process::id(), parent_pid, attempt))

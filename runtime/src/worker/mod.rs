@@ -3,6 +3,7 @@
 
 mod current;
 mod fork_server;
+mod in_process;
 mod panic;
 mod ring_server;
 mod run;
@@ -13,5 +14,6 @@ mod start;
 mod welcome;
 
 pub use current::current_worker;
+pub(crate) use in_process::run_in_process;
 pub use seed::task_seed;
 pub(crate) use start::run;

@@ -1,9 +1,10 @@
 //! The record of a task's panic: its message, place and backtrace, sent at the moment of the panic, because under
-//! `panic = "abort"` there is no later one.
+//! `panic = "abort"` there is no later one. In a pool in process nobody else is there to be sent it.
 
 use std::backtrace::Backtrace;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::foreign;
 use crate::sys;
@@ -21,6 +22,8 @@ thread_local! {
 
 /// How a panic is reported to the parent.
 pub(super) enum PanicReporter {
+    /// The thread that runs the task is the one that reads it.
+    Itself,
     Memory(PanicSlot),
     /// By frames, of so many bytes at most.
     Socket(Arc<FrameSender>, usize),
@@ -29,6 +32,7 @@ pub(super) enum PanicReporter {
 impl PanicReporter {
     fn tell(&self, note: &PanicNote) {
         match self {
+            Self::Itself => {}
             // A fork has not got the memory.
             Self::Memory(_) if sys::is_fork() => {}
             Self::Memory(pad) => pad.write(note),
@@ -47,8 +51,24 @@ pub(super) enum PrintedPanics {
     All,
 }
 
+/// The hook is installed.
+static IS_INSTALLED: AtomicBool = AtomicBool::new(false);
+
+/// Installs the hook, where it is not: that of the program gets the panics that are no task's. It stays, as nobody can know whether
+/// another was set on top of it.
+pub(super) fn install_hook_once() {
+    // A thread that is panicking may change no hook. Its tasks' panics have no place then.
+    if IS_INSTALLED.load(Ordering::Relaxed) || std::thread::panicking() {
+        return;
+    }
+    if !IS_INSTALLED.swap(true, Ordering::Relaxed) {
+        install_hook(PanicReporter::Itself, PrintedPanics::OfOtherThreads);
+    }
+}
+
 /// Installs the hook.
 pub(super) fn install_hook(reporter: PanicReporter, printed: PrintedPanics) {
+    IS_INSTALLED.store(true, Ordering::Relaxed);
     let previous = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         if !IN_TASK.get() {
@@ -71,12 +91,13 @@ pub(super) fn install_hook(reporter: PanicReporter, printed: PrintedPanics) {
 
 /// Runs a task. A panic is its `Err`.
 pub(super) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, PanicNote> {
-    IN_TASK.set(true);
+    // A task in process may be run by a task.
+    let is_inner = IN_TASK.replace(true);
     if HAS_LAST.replace(false) {
         let _ = LAST.try_with(RefCell::take);
     }
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
-    IN_TASK.set(false);
+    IN_TASK.set(is_inner);
     result.map_err(|payload| {
         // A program's own hook, set in a task, takes the place of ours; the payload tells the message all the same.
         let note = LAST.try_with(RefCell::take).ok().flatten();

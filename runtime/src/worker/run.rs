@@ -1,7 +1,7 @@
 //! The tasks of a call, run until none is left, whatever they panic with. It knows nothing of where they come from.
 
 use super::{current, panic};
-use crate::functions::{self, DROPS_OUTPUT, Registration, TaskCall};
+use crate::functions::{self, DROPS_OUTPUT, Merge, Registration, TaskCall};
 use crate::output;
 use crate::sys;
 use crate::wire::Violation;
@@ -21,12 +21,31 @@ pub(super) fn run_tasks(function: u32, attempt: u32, call: &mut TaskCall<'_>) ->
     let function = functions::function(function & !DROPS_OUTPUT).ok_or_else(no_function)?;
     sys::watch_crashes_again();
     current::set_attempt(attempt);
+    run_each(function, call);
+    current::set_attempt(0);
+    Ok(())
+}
+
+fn run_each(function: &Registration, call: &mut TaskCall<'_>) {
     while !call.is_over() {
         if let Err(note) = panic::catch(|| function.run(call)) {
             call.panicked(&note);
         }
     }
-    current::set_attempt(0);
+}
+
+/// Runs the tasks of a call in a process that is no worker for it.
+pub(super) fn run_in_process(function: u32, merge: Option<u32>, call: &mut TaskCall<'_>) -> Result<(), Violation> {
+    if let Some(merge) = merge {
+        let (function, merge) = (functions::function(function).ok_or_else(no_function)?, merge_of(merge)?);
+        call.fold();
+        fold_each(function, merge, call);
+        return Ok(());
+    }
+    if function & DROPS_OUTPUT != 0 {
+        call.drop_output();
+    }
+    run_each(functions::function(function & !DROPS_OUTPUT).ok_or_else(no_function)?, call);
     Ok(())
 }
 
@@ -34,18 +53,26 @@ pub(super) fn run_tasks(function: u32, attempt: u32, call: &mut TaskCall<'_>) ->
 #[inline(never)]
 pub(super) fn fold_tasks(function: u32, merge: u32, attempt: u32, call: &mut TaskCall<'_>) -> Result<(), Violation> {
     let function = functions::function(function).ok_or_else(no_function)?;
-    let merge = functions::function(merge).and_then(Registration::merge);
-    let merge = merge.ok_or_else(|| Violation::new("a chunk names no function to fold outputs by"))?;
+    let merge = merge_of(merge)?;
     call.fold();
     sys::watch_crashes_again();
     current::set_attempt(attempt);
+    fold_each(function, merge, call);
+    current::set_attempt(0);
+    Ok(())
+}
+
+fn fold_each(function: &Registration, merge: Merge, call: &mut TaskCall<'_>) {
     while !call.is_over() && !call.is_folded() {
         if let Err(note) = panic::catch(|| function.fold(call, merge)) {
             call.panicked(&note);
         }
     }
-    current::set_attempt(0);
-    Ok(())
+}
+
+fn merge_of(function: u32) -> Result<Merge, Violation> {
+    let merge = functions::function(function).and_then(Registration::merge);
+    merge.ok_or_else(|| Violation::new("a chunk names no function to fold outputs by"))
 }
 
 #[cold]

@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use super::current::current_worker;
+use super::current::{OwnTask, current_worker, own_task};
 use crate::sys;
 use crate::transport::TaskCounter;
 
@@ -24,7 +24,7 @@ const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 ///
 /// The seed depends only on the seed of the call (the option [`seed`](crate::Map::seed), 0 by default) and the task's index. So it is
 /// the same in each run of the program, whatever the number of workers, the chunks and the attempts, and different for each task of a
-/// call. Pass a different `seed` to each call that should draw different numbers. All threads of a task have its seed. A single call
+/// call. Pass a different `seed` to each call that should draw different numbers. All threads of a task have its seed (in process, only the thread that runs the task). A single call
 /// ([`Pool::apply`](crate::Pool::apply)) has the seed of task 0. Submitted calls ([`Pool::submit`](crate::Pool::submit)) count from
 /// task 1 on, in the order of submission.
 ///
@@ -50,6 +50,9 @@ const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 /// # Ok::<(), poolmap::Error>(())
 /// ```
 pub fn task_seed() -> Option<u64> {
+    if let Some(OwnTask { index, call_seed, .. }) = own_task() {
+        return Some(seed_of(call_seed, index));
+    }
     // A fork has not got the memory that the counter is in.
     if current_worker()?.attempt() == 0 || sys::is_fork() {
         return None;

@@ -1,0 +1,39 @@
+//! The tasks of a pool in process, which no worker is given: the thread of their call takes them one by one.
+
+use super::{CallId, Consumer, Scheduler};
+use crate::transport::{Chunk, CompletedTasks};
+
+impl Scheduler {
+    /// Whether a task of a call waits.
+    pub(in crate::pool) fn has_waiting(&self, id: CallId) -> bool {
+        self.calls.get(&id).is_some_and(|call| !call.backlog.is_empty())
+    }
+
+    /// Takes the next task of a call.
+    pub(in crate::pool) fn take_next(&mut self, id: CallId) -> Option<Chunk> {
+        let backlog = &mut self.calls.get_mut(&id)?.backlog;
+        let mut next = backlog.pop_front()?;
+        if next.len() > 1 {
+            backlog.push_front(next.split(1));
+        }
+        Some(next)
+    }
+
+    /// Handles the result of a task that was taken.
+    pub(in crate::pool) fn finish_own(&mut self, id: CallId, done: CompletedTasks) {
+        self.count_own();
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.done.push(done);
+        }
+    }
+
+    /// Counts a task that has its result and is of no call.
+    pub(in crate::pool) fn count_own(&mut self) {
+        self.finished += 1;
+    }
+
+    /// Whether no thread waits for a call. The thread that asks may be the one that pulls the others.
+    pub(in crate::pool) fn are_all_pulled(&self) -> bool {
+        self.calls.values().all(|call| call.failure.is_some() || call.rules.pace == Consumer::Pulled)
+    }
+}
