@@ -299,6 +299,8 @@ pub use map::{
     AsCompleted, Captured, Collect, Map, OnError, PoolIter, PoolIterUnordered, Replace, SingleCall, Stop, TaskHandle,
     as_completed, wait_any, wait_any_timeout,
 };
+#[cfg(feature = "stream")]
+pub use map::{PoolStream, PoolStreamUnordered, StreamInput, stream};
 pub use pool::{Affinity, Builder, Pool, Stats, cpu_count, global_pool, shutdown_global};
 pub use process::{Process, ProcessHandle, ProcessInfo, active_children};
 pub use shared::{Number, Shared, SharedChunks, SharedChunksMut, SharedPart, SharedSlice, SharedSliceMut, shared};

@@ -22,7 +22,7 @@ const POLL_AGAIN: Duration = Duration::from_millis(1);
 const SPINS: u32 = 10;
 
 /// A call whose first tasks take longer is given all workers: the shortest time that `poll` takes.
-const SPREAD_AFTER: Duration = Duration::from_millis(1);
+pub(super) const SPREAD_AFTER: Duration = Duration::from_millis(1);
 
 /// The results that a call has got, and how it can go on.
 pub(crate) struct Step {
@@ -127,7 +127,11 @@ impl PoolShared {
     }
 
     /// Waits, as the driver, for the workers or a wake-up, and takes in what has arrived.
-    fn poll<'a>(&'a self, mut state: Guard<'a, PoolState>, timeout: Option<Duration>) -> Guard<'a, PoolState> {
+    pub(super) fn poll<'a>(
+        &'a self,
+        mut state: Guard<'a, PoolState>,
+        timeout: Option<Duration>,
+    ) -> Guard<'a, PoolState> {
         let timeout = match timeout {
             Some(Duration::ZERO) => timeout,
             _ => state.time_until_poll().into_iter().chain(timeout).min(),
@@ -177,13 +181,13 @@ struct WatchedChannel {
 }
 
 impl Step {
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.done.is_empty() && self.wanted.is_none()
     }
 }
 
 impl PoolState {
-    fn step(&mut self, call: CallId, read: bool, left: Option<usize>) -> Result<Step, CallFailure> {
+    pub(super) fn step(&mut self, call: CallId, read: bool, left: Option<usize>) -> Result<Step, CallFailure> {
         let done = self.scheduler.take_done(call);
         if done.is_empty()
             && let Some(failure) = self.scheduler.failure(call)
@@ -195,7 +199,7 @@ impl PoolState {
     }
 
     /// Takes the results that are in shared memory, and gives the workers more; returns whether there were some.
-    fn take_and_dispatch(&mut self) -> bool {
+    pub(super) fn take_and_dispatch(&mut self) -> bool {
         let any = self.take_results();
         if any {
             self.dispatch();

@@ -21,6 +21,8 @@ mod shutdown;
 mod single_task;
 mod starts;
 mod state;
+#[cfg_attr(not(feature = "stream"), allow(dead_code, reason = "streams alone poll a call"))]
+mod streams;
 mod submissions;
 mod submitted;
 mod supervisor;
@@ -29,6 +31,8 @@ mod time_limits;
 mod timers;
 mod turn;
 mod unkillable;
+#[cfg_attr(not(feature = "stream"), allow(dead_code, reason = "streams alone poll a call"))]
+mod waiting_streams;
 mod wakers;
 mod worker_slot;
 
@@ -36,6 +40,8 @@ pub(crate) use self::driver::Step;
 pub(crate) use self::scheduler::{CallFailure, CallId, CallRules, Consumer, OnCancel, Placement};
 pub(crate) use self::state::PoolShared;
 pub use builder::Builder;
+#[cfg(feature = "stream")]
+pub(crate) use global::begin_global;
 pub use global::{global_pool, shutdown_global};
 pub(crate) use global::{global_unstarted, start_global};
 pub use handle::{Pool, cpu_count};
@@ -43,3 +49,5 @@ pub use per_worker::Affinity;
 pub use resize::Stats;
 pub(crate) use single_task::single_chunk;
 pub(crate) use submitted::{Outcome, Submitted};
+#[cfg(feature = "stream")]
+pub(crate) use waiting_streams::StreamWaker;

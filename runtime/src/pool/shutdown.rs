@@ -95,20 +95,24 @@ impl Pool {
         else {
             return;
         };
-        let (Some(shared), Some(supervisor)) = (shared, supervisor) else {
+        let Some(shared) = shared else {
             return;
         };
-        let mut state = shared.lock();
-        if state.phase != Phase::Closed {
-            state.enter(Phase::Closing);
+        if let Some(supervisor) = supervisor {
+            let mut state = shared.lock();
+            if state.phase != Phase::Closed {
+                state.enter(Phase::Closing);
+            }
+            drop(state);
+            // A subscriber of the program's, which runs on that thread, may be what ends the pool.
+            if supervisor.thread().id() != std::thread::current().id() {
+                end_of(supervisor);
+                shared.leave_unended();
+            }
+            shared.end_submissions();
         }
-        drop(state);
-        // A subscriber of the program's, which runs on that thread, may be what ends the pool.
-        if supervisor.thread().id() != std::thread::current().id() {
-            end_of(supervisor);
-            shared.leave_unended();
-        }
-        shared.end_submissions();
+        // A stream may wait for its input before the pool has any worker.
+        shared.end_streams();
     }
 }
 

@@ -18,10 +18,11 @@ use super::pending::Submissions;
 use super::per_worker::Environments;
 use super::recycling::Retirement;
 use super::rules::{LifecycleCall, Settings, Transport};
-use super::scheduler::{CallId, CallRules, OnCancel, Scheduler, Slot};
+use super::scheduler::{CallId, CallRules, Consumer, OnCancel, Scheduler, Slot};
 use super::single_task::single_chunk;
 use super::starts::StartPolicy;
 use super::turn::{Turn, Wakes};
+use super::waiting_streams::{Attention, StreamsThread, WaitingStreams};
 use super::wakers::PoolWakers;
 use super::worker_slot::{Cause, Life, WorkerProcess, WorkerSlot};
 use crate::error::{Error, Kind, StartFailure, TaskErrorKind};
@@ -47,6 +48,7 @@ pub(crate) struct PoolShared {
     pub(super) workers: AtomicUsize,
     pub(super) environments: Environments,
     pub(super) submissions: Submissions,
+    pub(super) streams_thread: StreamsThread,
 }
 
 /// How far a pool's life has come.
@@ -76,6 +78,9 @@ impl Awaited for PoolState {
     type Whom = Wakes;
 
     fn take_whom(&mut self) -> Wakes {
+        if self.turn.is_to_wake(Wakes::WAITERS) && self.concerns_streams() {
+            self.turn.concerns(Wakes::STREAMS);
+        }
         self.turn.take_whom()
     }
 
@@ -111,6 +116,8 @@ pub(super) struct PoolState {
     pub(super) first_round: Option<Result<(), StartFailure>>,
     /// Returns whether there is a driver, and which threads the guard wakes when it unlocks.
     pub(super) turn: Turn,
+    /// The streams that wait, for the thread of `streams` to wake.
+    pub(super) streams: WaitingStreams,
     pub(super) retirement: Retirement,
     /// When the workers' memory was measured last.
     pub(super) measured: Instant,
@@ -158,6 +165,7 @@ impl PoolShared {
                     starts: StartPolicy::default(),
                     first_round: None,
                     turn: Turn::default(),
+                    streams: WaitingStreams::default(),
                     size: settings.workers,
                     initializer: settings.initializer.call.as_ref().map_or("", |call| call.function.path()),
                     finalized: Arc::clone(&finalized),
@@ -178,6 +186,7 @@ impl PoolShared {
             environments: Environments::default(),
             settings,
             submissions: Submissions::new(),
+            streams_thread: StreamsThread::default(),
         }))
     }
 
@@ -231,6 +240,10 @@ impl PoolShared {
         if self.submissions.is_driving() {
             state.turn.concerns(Wakes::CALLERS);
         }
+        // Rule 3 of `streams`.
+        if rules.pace == Consumer::Waited && state.streams.attention == Attention::Driving {
+            state.turn.concerns(Wakes::DRIVER);
+        }
         state.scheduler.open(rules)
     }
 
@@ -252,7 +265,11 @@ impl PoolShared {
         let mut state = self.lock();
         state.take_back_all(call);
         let held = state.scheduler.close(call, on_cancel);
+        let stream = state.streams.waiting.remove(&call);
         state.end_held(held, on_cancel);
+        drop(state);
+        // Its waker is the program's, and dropped with no lock held.
+        drop(stream);
     }
 
     /// Ends every task of a call that has no result with this error. The call stays open.
