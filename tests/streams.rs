@@ -14,7 +14,7 @@ use poolmap::{
     Counter, Error, Event, Pool, TaskErrorKind, current_worker, global_pool, pool_map, pool_stream,
     pool_stream_unordered, shared, worker,
 };
-use streams::{Woken, block_on, feed, guard, poll};
+use streams::{Woken, begin, block_on, feed, guard, poll};
 
 const SHORT: Duration = Duration::from_millis(100);
 
@@ -256,21 +256,20 @@ fn a_stream_reads_no_more_than_its_window() {
 fn results_that_nobody_takes_are_in_nobodys_way() {
     let _guard = guard();
     let pool = common::ready_pool(2);
-    let waker = Waker::from(Arc::new(Woken::default()));
     let mut idle: Vec<_> =
-        (0..3).map(|_| pool_stream!(in &pool, large, std::iter::repeat_n(1 << 20, 200)).unwrap()).collect();
+        (0..3).map(|_| pool_stream!(in &pool, large, std::iter::repeat_n(1 << 18, 100)).unwrap()).collect();
     for stream in &mut idle {
         // It reads some, and is polled no more.
-        let _ = poll(stream, &waker);
+        let _ = poll(stream, Waker::noop());
     }
     let sizes = block_on(pool_stream!(in &pool, large, 1..100).unwrap().try_collect::<_, _, Vec<_>>()).unwrap();
     assert!(sizes.iter().map(Vec::len).eq(1..100));
     assert_eq!(pool_map!(in &pool, large, [3_000_000; 10]).unwrap().len(), 10);
     assert_eq!(block_on(pool.submit(square { x: 3 }).unwrap()).unwrap(), 9);
     for mut stream in idle {
-        let mut left = 200;
+        let mut left = 100;
         while let Some(bytes) = block_on(stream.try_next()).unwrap() {
-            assert_eq!(bytes.len(), 1 << 20);
+            assert_eq!(bytes.len(), 1 << 18);
             left -= 1;
         }
         assert_eq!(left, 0);
@@ -341,6 +340,7 @@ fn nothing_starts_before_the_first_task() {
     let mut stream = pool_stream!(square, poolmap::stream(fed)).unwrap();
     let woken = Arc::new(Woken::default());
     let waker = Waker::from(Arc::clone(&woken));
+    begin(&mut stream);
     assert!(poll(&mut stream, &waker).is_pending());
     assert_eq!(block_on(pool_stream!(square, 0..0).unwrap().count()), 0);
     assert_eq!(global_pool().unwrap().workers(), []);
@@ -434,7 +434,7 @@ fn calls_are_served_beside_a_stream_that_waits() {
     let arrived = Counter::new(0).unwrap();
     let waker = Waker::noop();
     let mut stream = pool_stream!(in &pool, arrive_and_wait, [1], shared(&arrived), shared(&go)).unwrap();
-    assert!(poll(&mut stream, waker).is_pending());
+    begin(&mut stream);
     common::wait_until("the task has begun", || arrived.get() == 1);
     for x in 0..20 {
         assert_eq!(pool.apply(square { x }).unwrap(), x * x);

@@ -1,5 +1,7 @@
 //! What tests of streams use: a small executor, a stream that is fed by hand, wakers that count.
 
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
 use std::collections::VecDeque;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -61,6 +63,27 @@ impl Wake for Woken {
 /// Polls a stream once.
 pub(crate) fn poll<S: Stream + Unpin>(stream: &mut S, waker: &Waker) -> Poll<Option<S::Item>> {
     Pin::new(stream).poll_next(&mut Context::from_waker(waker))
+}
+
+/// Polls a stream until it waits for something.
+pub(crate) fn begin<S: Stream + Unpin>(stream: &mut S) {
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    loop {
+        let before = woken.times();
+        assert!(poll(stream, &waker).is_pending());
+        if woken.times() == before {
+            return;
+        }
+    }
+}
+
+/// Polls a stream, which has no item, until something holds.
+pub(crate) fn poll_until<S: Stream + Unpin>(stream: &mut S, what: &str, holds: impl Fn() -> bool) {
+    crate::common::wait_until(what, || {
+        begin(stream);
+        holds()
+    });
 }
 
 struct FeedState<T> {

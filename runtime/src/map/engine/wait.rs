@@ -10,6 +10,8 @@ use std::{
 
 use super::{Engine, ErrorTiming, Indexed, ResultDecoder};
 use crate::error::Result;
+#[cfg(feature = "stream")]
+use crate::foreign;
 use crate::functions::WorkerFn;
 use crate::map::columns::Columns;
 #[cfg(feature = "stream")]
@@ -87,7 +89,7 @@ impl Wait for Polls<'_, '_> {
                 self.kept.set(self.context.waker());
             }
             Some(began) if began.elapsed() > POLL_TIME_MAX => {
-                self.context.waker().wake_by_ref();
+                foreign::run_quietly(|| self.context.waker().wake_by_ref());
                 return Poll::Pending;
             }
             Some(_) => {}
