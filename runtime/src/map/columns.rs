@@ -18,7 +18,7 @@ use crate::shared::Shared;
     message = "`{Self}` is not an iterator",
     label = "not an iterator",
     note = "each parameter takes an iterator, or what turns into one, with one item for each task; for one value in all \
-            tasks, `std::iter::repeat(value)`"
+            tasks, `std::iter::repeat(value)`; for a `Stream`, `poolmap::stream(s)` in `pool_stream!`"
 )]
 pub trait Source<Kind> {
     /// The item for a task.

@@ -16,7 +16,7 @@ use self::input::StagingBuffer;
 use self::retry::Retries;
 #[cfg(feature = "stream")]
 pub(super) use self::wait::Polls;
-pub(super) use self::wait::{Blocks, Wait};
+pub(super) use self::wait::{Blocks, WaitMode};
 use super::columns::{Columns, Length};
 use super::options::Options;
 use super::results::{Indexed, ResultDecoder};
@@ -166,7 +166,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     pub(super) fn next(
         &mut self,
         timing: ErrorTiming,
-        wait: &mut impl Wait,
+        wait: &mut impl WaitMode,
     ) -> Poll<Result<Option<(Indexed<F::Output>, usize)>>> {
         self.take_ready(timing, wait, Self::next_ready)
     }
@@ -177,7 +177,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     pub(super) fn next_batch(
         &mut self,
         timing: ErrorTiming,
-        wait: &mut impl Wait,
+        wait: &mut impl WaitMode,
     ) -> Poll<Result<Option<ResultDecoder>>> {
         self.take_ready(timing, wait, |engine| {
             let batch = engine.ready.pop_front()?;
@@ -190,7 +190,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     fn take_ready<R>(
         &mut self,
         timing: ErrorTiming,
-        wait: &mut impl Wait,
+        wait: &mut impl WaitMode,
         take: impl Fn(&mut Self) -> Option<R>,
     ) -> Poll<Result<Option<R>>> {
         self.check_process()?;
@@ -283,7 +283,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     pub(super) fn next_any(
         &mut self,
         timing: ErrorTiming,
-        wait: &mut impl Wait,
+        wait: &mut impl WaitMode,
     ) -> Poll<Result<Option<Indexed<F::Output>>>> {
         self.next(timing, wait).map_ok(|next| {
             next.map(|(indexed, bytes)| {

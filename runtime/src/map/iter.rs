@@ -8,7 +8,7 @@ use std::iter::FusedIterator;
 use std::task::Poll;
 
 use super::columns::Columns;
-use super::engine::{Blocks, Engine, ErrorTiming, Wait};
+use super::engine::{Blocks, Engine, ErrorTiming, WaitMode};
 use super::results::{Indexed, ResultDecoder};
 use crate::error::{Error, TaskError};
 use crate::functions::WorkerFn;
@@ -116,7 +116,7 @@ impl<F: WorkerFn, A: Columns> PoolIter<F, A> {
 
     /// The next item.
     #[inline]
-    pub(super) fn poll_item(&mut self, wait: &mut impl Wait) -> Poll<Option<Result<F::Output, Error>>> {
+    pub(super) fn poll_item(&mut self, wait: &mut impl WaitMode) -> Poll<Option<Result<F::Output, Error>>> {
         let Some(engine) = &mut self.engine else {
             return Poll::Ready(None);
         };
@@ -133,7 +133,7 @@ impl<F: WorkerFn, A: Columns> PoolIter<F, A> {
     }
 
     /// The next item, where it is not decoded yet.
-    fn next_item(&mut self, wait: &mut impl Wait) -> Poll<Result<Option<Result<F::Output, TaskError>>, Error>> {
+    fn next_item(&mut self, wait: &mut impl WaitMode) -> Poll<Result<Option<Result<F::Output, TaskError>>, Error>> {
         let Self { engine: Some(engine), reader, waiting, early } = self else {
             return Poll::Ready(Ok(None));
         };
@@ -224,7 +224,7 @@ impl<F: WorkerFn, A: Columns> PoolIterUnordered<F, A> {
 
     /// The next item.
     #[inline]
-    pub(super) fn poll_item(&mut self, wait: &mut impl Wait) -> Poll<Option<Result<(usize, F::Output), Error>>> {
+    pub(super) fn poll_item(&mut self, wait: &mut impl WaitMode) -> Poll<Option<Result<(usize, F::Output), Error>>> {
         let Some(engine) = &mut self.engine else {
             return Poll::Ready(None);
         };
@@ -244,7 +244,7 @@ impl<F: WorkerFn, A: Columns> PoolIterUnordered<F, A> {
     }
 
     /// The next item, where it is not decoded yet.
-    fn next_item(&mut self, wait: &mut impl Wait) -> Poll<Result<Option<Indexed<F::Output>>, Error>> {
+    fn next_item(&mut self, wait: &mut impl WaitMode) -> Poll<Result<Option<Indexed<F::Output>>, Error>> {
         let Some(engine) = &mut self.engine else {
             return Poll::Ready(Ok(None));
         };

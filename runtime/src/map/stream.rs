@@ -51,7 +51,7 @@ impl<F: WorkerFn, A: Columns> Map<'_, F, A> {
 }
 
 /// A map whose items are polled, whatever its function and its inputs are.
-trait Items<T> {
+trait PolledItems<T> {
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<T>>>;
     /// Whether the last item was given.
     fn is_over(&self) -> bool;
@@ -66,7 +66,7 @@ struct Polled<I> {
 
 macro_rules! items {
     ($iterator:ident => $item:ty) => {
-        impl<F: WorkerFn, A: Columns> Items<$item> for Polled<$iterator<F, A>> {
+        impl<F: WorkerFn, A: Columns> PolledItems<$item> for Polled<$iterator<F, A>> {
             fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<$item>>> {
                 if let Some(engine) = self.items.engine() {
                     engine.begin_poll(context.waker());
@@ -93,7 +93,7 @@ items!(PoolIterUnordered => (usize, F::Output));
 /// last poll alone. In a fork of the process it yields one error ([`Error::is_forked`]).
 #[must_use = "a stream does nothing before it is polled"]
 pub struct PoolStream<'a, T> {
-    items: Box<dyn Items<T> + Send + 'a>,
+    items: Box<dyn PolledItems<T> + Send + 'a>,
 }
 
 /// Polls the results of a map with their indices, as tasks finish.
@@ -101,7 +101,7 @@ pub struct PoolStream<'a, T> {
 /// [`pool_stream_unordered!`](crate::pool_stream_unordered) returns it. It is [`PoolStream`] without the order.
 #[must_use = "a stream does nothing before it is polled"]
 pub struct PoolStreamUnordered<'a, T> {
-    items: Box<dyn Items<(usize, T)> + Send + 'a>,
+    items: Box<dyn PolledItems<(usize, T)> + Send + 'a>,
 }
 
 macro_rules! stream {

@@ -66,10 +66,10 @@ impl<S: Stream> IsStream for StreamInput<S> {
 }
 
 /// A stream, whose items may have to be waited for.
-pub struct Polls;
+pub struct Streams;
 
 #[diagnostic::do_not_recommend]
-impl<S: IsStream> Source<Polls> for S {
+impl<S: IsStream> Source<Streams> for S {
     type Item = <S::Stream as Stream>::Item;
     type Column<T, E> = StreamItems<S::Stream, T, E>;
 

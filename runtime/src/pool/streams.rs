@@ -125,7 +125,7 @@ impl PoolShared {
             if !ready.is_empty() {
                 drop(state);
                 // The last holder of a waker drops it, with no lock held.
-                ready.into_iter().for_each(|waker| waker.wake());
+                ready.into_iter().for_each(|waker| waker.wake_poller());
                 self.leave_copy();
                 state = self.lock();
                 continue;

@@ -38,7 +38,7 @@ impl StreamWaker {
     }
 
     /// Wakes the task that polled the stream last, once for each poll.
-    pub(super) fn wake(&self) {
+    pub(super) fn wake_poller(&self) {
         let waker = self.0.lock().0.take();
         waker.into_iter().for_each(foreign::wake);
     }

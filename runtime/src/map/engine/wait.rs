@@ -23,7 +23,7 @@ use crate::pool::{self, Consumer, Pool};
 const POLL_TIME_MAX: Duration = Duration::from_millis(1);
 
 /// How an engine waits.
-pub(in crate::map) trait Wait {
+pub(in crate::map) trait WaitMode {
     /// Waits until the engine has something to do, and does it; pending if it is not to wait here.
     fn wait<F: WorkerFn, A: Columns>(&mut self, engine: &mut Engine<F, A>) -> Poll<()>;
 }
@@ -41,7 +41,7 @@ impl Blocks {
     }
 }
 
-impl Wait for Blocks {
+impl WaitMode for Blocks {
     fn wait<F: WorkerFn, A: Columns>(&mut self, engine: &mut Engine<F, A>) -> Poll<()> {
         let (reads, until) = (engine.reads(), engine.next_moment());
         let step = engine.shared.step(engine.call, reads, engine.rows.left(), until);
@@ -80,7 +80,7 @@ impl<'c, 'w> Polls<'c, 'w> {
 }
 
 #[cfg(feature = "stream")]
-impl Wait for Polls<'_, '_> {
+impl WaitMode for Polls<'_, '_> {
     fn wait<F: WorkerFn, A: Columns>(&mut self, engine: &mut Engine<F, A>) -> Poll<()> {
         match self.began {
             None => {
