@@ -16,7 +16,7 @@ use nix::libc;
 use poolmap::{
     Counter, Event, Pool, PoolStream, SharedSliceMut, pool_map, pool_stream, pool_stream_unordered, shared, worker,
 };
-use streams::{Woken, begin, block_on, feed, guard, poll, poll_until};
+use streams::{Woken, begin, begin_with, block_on, feed, guard, poll, poll_until};
 
 #[worker]
 fn square(x: u64) -> u64 {
@@ -94,20 +94,20 @@ fn the_last_waker_is_woken_on_whatever_thread_the_stream_is_polled() {
     let (first, first_waker) = woken();
     let (second, second_waker) = woken();
     let mut stream = pool_stream!(in &pool, arrive_and_wait, 0..1, shared(&arrived), shared(&go)).unwrap();
-    begin(&mut stream);
-    assert!(poll(&mut stream, &first_waker).is_pending());
+    begin_with(&mut stream, &first, &first_waker);
     common::wait_until("the task has begun", || arrived.get() == 1);
-    let mut stream = std::thread::scope(|scope| {
+    let by_second = Arc::clone(&second);
+    let (mut stream, before) = std::thread::scope(|scope| {
         let polled = scope.spawn(move || {
-            assert!(poll(&mut stream, &second_waker).is_pending());
-            stream
+            let before = begin_with(&mut stream, &by_second, &second_waker);
+            (stream, before)
         });
         polled.join().unwrap()
     });
-    let before = first.times();
+    let of_first = first.times();
     go.set();
-    common::wait_until("the second is woken", || second.times() == 1);
-    assert_eq!(first.times(), before);
+    common::wait_until("the second is woken", || second.times() == before + 1);
+    assert_eq!(first.times(), of_first);
     assert!(matches!(poll(&mut stream, &first_waker), Poll::Ready(Some(Ok(0)))));
     drop(stream);
     // Nothing keeps a waker.
@@ -150,11 +150,9 @@ fn a_pool_that_ends_wakes_its_streams() {
         let (_feeder, fed) = feed::<u64>();
         let mut idle = pool_stream_unordered!(in &pool, square, poolmap::stream(fed)).unwrap();
         let mut stream = pool_stream!(in &pool, hang, [&arrived]).unwrap();
-        begin(&mut stream);
-        begin(&mut idle);
-        assert!(poll(&mut stream, &waker).is_pending() && poll(&mut idle, &waker).is_pending());
-        common::wait_until("the task has begun", || arrived.get() == 1);
-        let before = woken.times();
+        poll_until(&mut stream, "the task has begun", || arrived.get() == 1);
+        begin_with(&mut stream, &woken, &waker);
+        let before = begin_with(&mut idle, &woken, &waker);
         if drops {
             drop(pool)
         } else {

@@ -14,7 +14,7 @@ use poolmap::{
     Counter, Error, Event, Pool, TaskErrorKind, current_worker, global_pool, pool_map, pool_stream,
     pool_stream_unordered, shared, worker,
 };
-use streams::{Woken, begin, block_on, feed, guard, poll};
+use streams::{Woken, begin, begin_with, block_on, feed, guard, poll};
 
 const SHORT: Duration = Duration::from_millis(100);
 
@@ -340,26 +340,25 @@ fn nothing_starts_before_the_first_task() {
     let mut stream = pool_stream!(square, poolmap::stream(fed)).unwrap();
     let woken = Arc::new(Woken::default());
     let waker = Waker::from(Arc::clone(&woken));
-    begin(&mut stream);
-    assert!(poll(&mut stream, &waker).is_pending());
+    let before = begin_with(&mut stream, &woken, &waker);
     assert_eq!(block_on(pool_stream!(square, 0..0).unwrap().count()), 0);
     assert_eq!(global_pool().unwrap().workers(), []);
     feeder.send(5);
-    assert_eq!(woken.times(), 1);
+    assert_eq!(woken.times(), before + 1);
     assert_eq!(block_on(stream.try_next()).unwrap(), Some(25));
-    assert!(poll(&mut stream, &waker).is_pending());
+    let before = begin_with(&mut stream, &woken, &waker);
     // The global pool ends under it.
     poolmap::shutdown_global();
-    assert_eq!(woken.times(), 2);
+    assert_eq!(woken.times(), before + 1);
     assert!(block_on(stream.try_next()).unwrap_err().is_closed());
     assert_eq!(block_on(stream.try_next()).unwrap(), None);
 
     // The same where it had not started.
     let (_feeder, fed) = feed::<u64>();
     let mut stream = pool_stream!(square, poolmap::stream(fed)).unwrap();
-    assert!(poll(&mut stream, &waker).is_pending());
+    let before = begin_with(&mut stream, &woken, &waker);
     poolmap::shutdown_global();
-    assert_eq!(woken.times(), 3);
+    assert_eq!(woken.times(), before + 1);
     assert!(block_on(stream.try_next()).unwrap_err().is_closed());
 }
 
@@ -459,4 +458,14 @@ fn a_stream_is_what_its_type_says() {
     assert!(pool_stream!(in &pool, square, 0..3; window = 0).unwrap_err().is_invalid_option());
     pool.close();
     assert!(pool_stream!(in &pool, square, 0..3).unwrap_err().is_closed());
+}
+
+#[poolmap::test]
+fn a_map_reads_the_results_of_a_stream_of_the_same_pool() {
+    let _guard = guard();
+    let pool = common::pool(2);
+    let mut squares = pool_stream!(in &pool, square, 0..2000).unwrap();
+    let squares = std::iter::from_fn(|| block_on(squares.try_next()).unwrap());
+    let fourth = pool_map!(in &pool, square, squares; window = 3).unwrap();
+    assert!(fourth.into_iter().eq((0..2000).map(|x| x * x * x * x)));
 }

@@ -69,11 +69,17 @@ pub(crate) fn poll<S: Stream + Unpin>(stream: &mut S, waker: &Waker) -> Poll<Opt
 pub(crate) fn begin<S: Stream + Unpin>(stream: &mut S) {
     let woken = Arc::new(Woken::default());
     let waker = Waker::from(Arc::clone(&woken));
+    begin_with(stream, &woken, &waker);
+}
+
+/// The same with this waker, which counts; returns how often it was woken until then.
+pub(crate) fn begin_with<S: Stream + Unpin>(stream: &mut S, woken: &Woken, waker: &Waker) -> usize {
     loop {
         let before = woken.times();
-        assert!(poll(stream, &waker).is_pending());
+        assert!(poll(stream, waker).is_pending());
+        // A poll that takes long has itself polled again.
         if woken.times() == before {
-            return;
+            return before;
         }
     }
 }

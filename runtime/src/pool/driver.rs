@@ -75,6 +75,7 @@ impl PoolShared {
             }
             let time_left = time_left.into_iter().chain(is_ramping.then_some(SPREAD_AFTER)).min();
             state = if state.turn.is_taken() {
+                state.claim_turn_of_streams();
                 state.wait(time_left)
             } else if spun < SPINS && state.scheduler.should_spin(call) {
                 spun += 1;

@@ -18,11 +18,11 @@ use super::pending::Submissions;
 use super::per_worker::Environments;
 use super::recycling::Retirement;
 use super::rules::{LifecycleCall, Settings, Transport};
-use super::scheduler::{CallId, CallRules, Consumer, OnCancel, Scheduler, Slot};
+use super::scheduler::{CallId, CallRules, OnCancel, Scheduler, Slot};
 use super::single_task::single_chunk;
 use super::starts::StartPolicy;
 use super::turn::{Turn, Wakes};
-use super::waiting_streams::{Attention, StreamsThread, WaitingStreams};
+use super::waiting_streams::{StreamsThread, WaitingStreams};
 use super::wakers::PoolWakers;
 use super::worker_slot::{Cause, Life, WorkerProcess, WorkerSlot};
 use crate::error::{Error, Kind, StartFailure, TaskErrorKind};
@@ -240,11 +240,10 @@ impl PoolShared {
         if self.submissions.is_driving() {
             state.turn.concerns(Wakes::CALLERS);
         }
+        let call = state.scheduler.open(rules);
         // Rule 3 of `streams`.
-        if rules.pace == Consumer::Waited && state.streams.attention == Attention::Driving {
-            state.turn.concerns(Wakes::DRIVER);
-        }
-        state.scheduler.open(rules)
+        state.claim_turn_of_streams();
+        call
     }
 
     /// Asks the program for the variables of so many workers.

@@ -7,7 +7,8 @@
 //!    named. It takes the stream out of those that wait first: a task that was woken polls, and waits again.
 //! 3. While streams wait, the thread drives, unless a call is open for which another thread waits: that drives, and wakes this
 //!    thread for what is the streams'. It may be busy otherwise (an input that blocks, a callback), so this thread looks every
-//!    [`LOOK_INTERVAL`] all the same. Who opens such a call wakes the thread, which leaves the turn.
+//!    [`LOOK_INTERVAL`] all the same, and drives if nobody does. Whoever opens such a call, or waits for one, wakes the thread, which
+//!    leaves the turn.
 //! 4. A guard of the pool's state that wakes waiting callers wakes this thread if it is parked, and a stream is ready or there is
 //!    nobody else to drive (`PoolState::concerns_streams`).
 //! 5. A call whose stream nobody polls is no affair of the thread's. Its results stay where they are, as many as its window
@@ -120,6 +121,8 @@ impl PoolShared {
         // Before the first look at the state: who notes something later wakes this thread.
         self.wakers().serve_streams(std::thread::current());
         let mut state = self.lock();
+        // It has left the turn to others for a while.
+        let mut has_waited = false;
         loop {
             let ready = state.take_ready_streams(Instant::now());
             if !ready.is_empty() {
@@ -127,6 +130,7 @@ impl PoolShared {
                 // The last holder of a waker drops it, with no lock held.
                 ready.into_iter().for_each(|waker| waker.wake_poller());
                 self.leave_copy();
+                has_waited = false;
                 state = self.lock();
                 continue;
             }
@@ -136,14 +140,15 @@ impl PoolShared {
                 return;
             }
             let time_left = state.next_of_streams().map(|next| next.saturating_duration_since(Instant::now()));
-            state = if state.is_for_streams_thread() {
+            let is_alone = has_waited && !state.turn.is_taken() && !state.streams.waiting.is_empty();
+            has_waited = false;
+            state = if is_alone || state.is_for_streams_thread() {
                 self.drive_for_streams(state, time_left)
             } else if state.streams.waiting.is_empty() {
                 self.park(state, None)
             } else {
-                let time = time_left.unwrap_or(LOOK_INTERVAL).min(LOOK_INTERVAL);
-                let state = self.park(state, Some(time));
-                if state.turn.is_taken() { state } else { self.poll(state, Some(Duration::ZERO)) }
+                has_waited = true;
+                self.park(state, Some(time_left.unwrap_or(LOOK_INTERVAL).min(LOOK_INTERVAL)))
             };
         }
     }
@@ -233,6 +238,13 @@ impl PoolState {
     /// Whether the thread is to drive (rule 3).
     fn is_for_streams_thread(&self) -> bool {
         !self.streams.waiting.is_empty() && !self.turn.is_taken() && !self.scheduler.has_waited_call()
+    }
+
+    /// Lets the thread leave the turn to a caller that waits for all of its call (rule 3).
+    pub(super) fn claim_turn_of_streams(&mut self) {
+        if self.streams.attention == Attention::Driving && self.scheduler.has_waited_call() {
+            self.turn.concerns(Wakes::DRIVER);
+        }
     }
 
     /// Whether a change that concerns the waiting callers concerns the thread of the streams (rule 4).
