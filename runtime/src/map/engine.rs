@@ -16,7 +16,7 @@ use self::input::StagingBuffer;
 use self::retry::Retries;
 #[cfg(feature = "stream")]
 pub(super) use self::wait::Polls;
-pub(super) use self::wait::{Blocks, WaitMode};
+pub(super) use self::wait::{Blocks, PollNext, WaitMode};
 use super::columns::{Columns, Length};
 use super::options::Options;
 use super::results::{Indexed, ResultDecoder};
@@ -167,18 +167,14 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         &mut self,
         timing: ErrorTiming,
         wait: &mut impl WaitMode,
-    ) -> Poll<Result<Option<(Indexed<F::Output>, usize)>>> {
+    ) -> PollNext<(Indexed<F::Output>, usize)> {
         self.take_ready(timing, wait, Self::next_ready)
     }
 
     /// The next tasks that have their outcomes, in any order; none after the last. They count against the window until each is
     /// [`yielded`](Self::yielded) and the batch [ends](Self::end_batch), or until [`batch_yielded`](Self::batch_yielded) is called
     /// with their bytes.
-    pub(super) fn next_batch(
-        &mut self,
-        timing: ErrorTiming,
-        wait: &mut impl WaitMode,
-    ) -> Poll<Result<Option<ResultDecoder>>> {
+    pub(super) fn next_batch(&mut self, timing: ErrorTiming, wait: &mut impl WaitMode) -> PollNext<ResultDecoder> {
         self.take_ready(timing, wait, |engine| {
             let batch = engine.ready.pop_front()?;
             engine.in_batch = batch.len();
@@ -192,7 +188,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         timing: ErrorTiming,
         wait: &mut impl WaitMode,
         take: impl Fn(&mut Self) -> Option<R>,
-    ) -> Poll<Result<Option<R>>> {
+    ) -> PollNext<R> {
         self.check_process()?;
         // An iterator that panics leaves its task without an outcome: the map ends there.
         if std::mem::replace(&mut self.in_foreign_code, true) {
@@ -280,11 +276,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     }
 
     /// The next task that has its outcome, which is yielded at once.
-    pub(super) fn next_any(
-        &mut self,
-        timing: ErrorTiming,
-        wait: &mut impl WaitMode,
-    ) -> Poll<Result<Option<Indexed<F::Output>>>> {
+    pub(super) fn next_any(&mut self, timing: ErrorTiming, wait: &mut impl WaitMode) -> PollNext<Indexed<F::Output>> {
         self.next(timing, wait).map_ok(|next| {
             next.map(|(indexed, bytes)| {
                 self.yielded(bytes);

@@ -8,7 +8,7 @@ use std::iter::FusedIterator;
 use std::task::Poll;
 
 use super::columns::Columns;
-use super::engine::{Blocks, Engine, ErrorTiming, WaitMode};
+use super::engine::{Blocks, Engine, ErrorTiming, PollNext, WaitMode};
 use super::results::{Indexed, ResultDecoder};
 use crate::error::{Error, TaskError};
 use crate::functions::WorkerFn;
@@ -93,6 +93,9 @@ pub struct PoolIter<F: WorkerFn, A> {
     early: BTreeMap<usize, Early<F::Output>>,
 }
 
+/// The next item of an iterator, if it is there yet.
+pub(super) type PollItem<T> = Poll<Option<Result<T, Error>>>;
+
 /// An outcome that waits for its turn, and its bytes.
 type Early<T> = (Result<T, TaskError>, usize);
 
@@ -116,7 +119,7 @@ impl<F: WorkerFn, A: Columns> PoolIter<F, A> {
 
     /// The next item.
     #[inline]
-    pub(super) fn poll_item(&mut self, wait: &mut impl WaitMode) -> Poll<Option<Result<F::Output, Error>>> {
+    pub(super) fn poll_item(&mut self, wait: &mut impl WaitMode) -> PollItem<F::Output> {
         let Some(engine) = &mut self.engine else {
             return Poll::Ready(None);
         };
@@ -133,7 +136,7 @@ impl<F: WorkerFn, A: Columns> PoolIter<F, A> {
     }
 
     /// The next item, where it is not decoded yet.
-    fn next_item(&mut self, wait: &mut impl WaitMode) -> Poll<Result<Option<Result<F::Output, TaskError>>, Error>> {
+    fn next_item(&mut self, wait: &mut impl WaitMode) -> PollNext<Result<F::Output, TaskError>> {
         let Self { engine: Some(engine), reader, waiting, early } = self else {
             return Poll::Ready(Ok(None));
         };
@@ -224,7 +227,7 @@ impl<F: WorkerFn, A: Columns> PoolIterUnordered<F, A> {
 
     /// The next item.
     #[inline]
-    pub(super) fn poll_item(&mut self, wait: &mut impl WaitMode) -> Poll<Option<Result<(usize, F::Output), Error>>> {
+    pub(super) fn poll_item(&mut self, wait: &mut impl WaitMode) -> PollItem<(usize, F::Output)> {
         let Some(engine) = &mut self.engine else {
             return Poll::Ready(None);
         };
@@ -244,7 +247,7 @@ impl<F: WorkerFn, A: Columns> PoolIterUnordered<F, A> {
     }
 
     /// The next item, where it is not decoded yet.
-    fn next_item(&mut self, wait: &mut impl WaitMode) -> Poll<Result<Option<Indexed<F::Output>>, Error>> {
+    fn next_item(&mut self, wait: &mut impl WaitMode) -> PollNext<Indexed<F::Output>> {
         let Some(engine) = &mut self.engine else {
             return Poll::Ready(Ok(None));
         };

@@ -10,7 +10,7 @@ use futures_core::{FusedStream, Stream};
 use super::builder::Map;
 use super::columns::Columns;
 use super::engine::Polls;
-use super::iter::{PoolIter, PoolIterUnordered};
+use super::iter::{PollItem, PoolIter, PoolIterUnordered};
 use crate::error::{Error, Result};
 use crate::functions::WorkerFn;
 use crate::pool::{Consumer, StreamWaker};
@@ -52,7 +52,7 @@ impl<F: WorkerFn, A: Columns> Map<'_, F, A> {
 
 /// A map whose items are polled, whatever its function and its inputs are.
 trait PolledItems<T> {
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<T>>>;
+    fn poll_next(&mut self, context: &mut Context<'_>) -> PollItem<T>;
     /// Whether the last item was given.
     fn is_over(&self) -> bool;
 }
@@ -67,7 +67,7 @@ struct Polled<I> {
 macro_rules! items {
     ($iterator:ident => $item:ty) => {
         impl<F: WorkerFn, A: Columns> PolledItems<$item> for Polled<$iterator<F, A>> {
-            fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<$item>>> {
+            fn poll_next(&mut self, context: &mut Context<'_>) -> PollItem<$item> {
                 if let Some(engine) = self.items.engine() {
                     engine.begin_poll(context.waker());
                 }

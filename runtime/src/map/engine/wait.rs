@@ -22,6 +22,9 @@ use crate::pool::{self, Consumer, Pool};
 #[cfg(feature = "stream")]
 const POLL_TIME_MAX: Duration = Duration::from_millis(1);
 
+/// What comes next of a call, if it is there yet: none after the last, or a failure of the call as a whole.
+pub(in crate::map) type PollNext<T> = Poll<Result<Option<T>>>;
+
 /// How an engine waits.
 pub(in crate::map) trait WaitMode {
     /// Waits until the engine has something to do, and does it; pending if it is not to wait here.
