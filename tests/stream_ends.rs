@@ -154,9 +154,9 @@ fn a_pool_that_ends_wakes_its_streams() {
         begin_with(&mut stream, &woken, &waker);
         let before = begin_with(&mut idle, &woken, &waker);
         if drops {
-            drop(pool)
+            drop(pool);
         } else {
-            pool.terminate()
+            pool.terminate();
         }
         assert_eq!(woken.times(), before + 2);
         assert!(block_on(stream.try_next()).unwrap_err().is_closed());
@@ -246,7 +246,11 @@ fn wakers_that_panic_or_use_the_pool_end_nothing() {
     go.clear();
     let mut other = pool_stream!(in &pool, arrive_and_wait, [7], shared(&arrived), shared(&go)).unwrap();
     let (told, tell) = std::sync::mpsc::channel();
-    let drops = Does::waker(move || told.send(drop(pool)).unwrap(), false);
+    let drops = move || {
+        drop(pool);
+        told.send(()).unwrap();
+    };
+    let drops = Does::waker(drops, false);
     begin(&mut stream);
     begin(&mut other);
     assert!(poll(&mut other, &drops).is_pending());
