@@ -48,7 +48,7 @@ pub fn stream<S: Stream>(stream: S) -> StreamInput<S> {
 /// A stream in the place of an iterator. [`stream()`] returns it.
 pub struct StreamInput<S>(Pin<Box<S>>);
 
-/// [`StreamInput`], as a bound: see [`IsShared`](super::columns::IsShared).
+/// [`StreamInput`], as a bound: see `IsShared`.
 pub trait IsStream {
     /// The stream.
     type Stream: Stream;
