@@ -117,7 +117,7 @@ fn load(name: &str) -> (&str, u32, &str) {
         "long" => ("long", 2, ""),
         // Workers sleep before their first tasks come.
         "late" => ("iterated", 150, ",parent-entry:delay=2"),
-        "panics" | "iterated" | "unordered" => (name, 150, ""),
+        "panics" | "iterated" | "unordered" | "streamed" => (name, 150, ""),
         _ => (name, 100, ""),
     }
 }
@@ -296,9 +296,12 @@ fn a_parent_that_is_slow_at_any_point_loses_nothing() {
     for (channel, _) in channels() {
         for_each(points.to_vec(), |point| {
             let fault = format!("parent-{point}:delay=2,begun:kill@9");
-            let cases = ["iterated", "results", "uneven"].map(|at| case(&fault, at, 2, 0, 3));
+            let cases = ["iterated", "streamed", "results", "uneven"].map(|at| case(&fault, at, 2, 0, 3));
             for came in run(channel, &cases) {
-                assert!(came.ended.is_none() && came.errors == came.failed, "{came:?}");
+                // What runs beside a stream has some of the errors.
+                let is_one_of_several = came.case.contains("load=streamed") && came.errors < came.failed;
+                let is_each = came.errors == came.failed;
+                assert!(came.ended.is_none() && (is_each || is_one_of_several), "{came:?}");
             }
         });
     }
@@ -339,7 +342,8 @@ fn no_wake_up_is_lost_whatever_the_delays() {
                 0 => jitter.clone(),
                 _ => format!("{jitter},{}@{}", deaths[(seed + 7 * round) % deaths.len()], 1 + (seed / 8 + round) % 9),
             };
-            let loads = ["iterated", "unordered", "memory", "results", "folded", "uneven"].into_iter().enumerate();
+            let loads =
+                ["iterated", "unordered", "streamed", "memory", "results", "folded", "uneven"].into_iter().enumerate();
             let cases: Vec<String> = loads
                 .map(|(round, at)| case(&fault(round), at, [1, 2, 5][(seed + round) % 3], [0, 1, 9][seed / 3 % 3], 3))
                 .collect();

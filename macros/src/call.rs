@@ -15,6 +15,8 @@ pub(crate) struct Call {
     pub(crate) krate: TokenStream,
     /// The method that runs the map.
     pub(crate) finish: Ident,
+    /// The inputs may be streams.
+    pub(crate) takes_streams: bool,
     pub(crate) pool: Option<(Token![in], Expr)>,
     pub(crate) function: Path,
     pub(crate) iterators: Vec<Expr>,
@@ -59,6 +61,9 @@ const OPTIONS: [(&str, Takes); 17] = [
 const OPTIONS_OF_ONE: [(&str, &str); 3] = [("on_error", "pool_map"), ("with", REDUCE), ("identity", REDUCE)];
 
 const REDUCE: &str = "pool_reduce";
+
+/// The macros whose inputs may be streams.
+const STREAMS: [&str; 2] = ["pool_stream", "pool_stream_unordered"];
 
 /// Whether an option that stands without a value is a condition that holds.
 pub(crate) fn is_condition(name: &Ident) -> bool {
@@ -114,7 +119,8 @@ fn parse_call(input: ParseStream, mistakes: &mut Mistakes) -> syn::Result<Option
     }
     let mut options = parse_options(input, &macro_name, mistakes)?;
     let fold = if macro_name == REDUCE { take_fold(&macro_name, &mut options, mistakes) } else { None };
-    Ok(function.map(|function| Call { krate, finish, pool, function, iterators, tuples, options, fold }))
+    let takes_streams = STREAMS.iter().any(|name| macro_name == name);
+    Ok(function.map(|function| Call { krate, finish, takes_streams, pool, function, iterators, tuples, options, fold }))
 }
 
 fn parse_pool(

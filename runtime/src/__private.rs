@@ -10,8 +10,11 @@ pub use crate::functions::{
     not_a_worker_function, run_tasks, type_names, with_state,
 };
 pub use crate::map::{
-    Column, Columns, ColumnsRead, Length, Position, Source, Tuple, Unpacked, call, call_tuples, merger,
+    Column, Columns, ColumnsRead, Immediate, Length, NextItem, Position, Source, Tuple, Unpacked, call, call_tuples,
+    merger,
 };
+#[cfg(feature = "stream")]
+pub use crate::map::{IsStream, StreamItems};
 pub use crate::progress::ShowProgress;
 pub use inventory;
 pub use poolmap_macros::__call as expand_call;

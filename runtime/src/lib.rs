@@ -39,6 +39,7 @@
 //! | all results, in order; an error at the first failed task | [`pool_map!`] |
 //! | the outcome of every task | [`pool_try_map!`]; with the task's printed output: [`pool_map_captured!`] |
 //! | results while others are computed | [`pool_iter!`] in order, [`pool_iter_unordered!`] as tasks finish |
+//! | the same in async code | [`pool_stream!`], [`pool_stream_unordered!`]; [`stream()`] for an input that is a stream |
 //! | no outputs, or one value folded from them | [`pool_for_each!`], [`pool_reduce!`] |
 //! | a limit, a retry, a chunk size | an option after `;`, such as [`timeout`](Map::timeout) or [`attempts`](Map::attempts): the methods of [`Map`] |
 //! | another outcome for failed tasks | the option [`on_error`](Map::on_error): [`Stop`], [`Collect`], [`Replace`], a closure ([`OnError`]) |
@@ -185,7 +186,8 @@
 //! ```
 //!
 //! Dropping the future cancels a call that no worker has begun; a running call continues to its end. The maps block their thread:
-//! call them by the runtime's `spawn_blocking`. `examples/futures.rs` runs under tokio, `examples/service.rs` under axum.
+//! call them by the runtime's `spawn_blocking`, or use [`pool_stream!`], which waits without blocking. `examples/futures.rs` and
+//! `examples/stream.rs` run under tokio, `examples/service.rs` under axum.
 //!
 //! # C libraries
 //!
@@ -251,8 +253,10 @@
 //!
 //! # Features
 //!
-//! Both are off by default. `progress` adds the option [`progress`](Map::progress); `tracing` reports events to a subscriber of the
-//! crate tracing.
+//! - `stream`, on by default: [`pool_stream!`] and [`pool_stream_unordered!`]. It needs the crate futures-core, which has the trait
+//!   `Stream`, alone.
+//! - `progress`, off by default: the option [`progress`](Map::progress).
+//! - `tracing`, off by default: events for a subscriber of the crate tracing.
 //!
 //! # Limits
 //!
@@ -306,6 +310,8 @@ pub use map::{
     AsCompleted, Collect, Map, OnError, PoolIter, PoolIterUnordered, Replace, SingleCall, Stop, TaskHandle,
     as_completed, wait_any, wait_any_timeout,
 };
+#[cfg(feature = "stream")]
+pub use map::{PoolStream, PoolStreamUnordered, StreamInput, stream};
 pub use pool::{Affinity, Builder, Pool, StartMethod, Stats, cpu_count, global_pool, shutdown_global};
 pub use process::{Process, ProcessHandle, ProcessInfo, active_children};
 pub use shared::{Number, Shared, SharedChunks, SharedChunksMut, SharedPart, SharedSlice, SharedSliceMut, shared};

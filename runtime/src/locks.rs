@@ -21,6 +21,7 @@ pub(crate) enum Rank {
     /// A pool's handle: what its end takes out.
     PoolHandle,
     Submissions,
+    StreamsThread,
     /// A pool's scheduler, workers and phase.
     PoolState,
     /// What the program said of each worker's variables.
@@ -29,6 +30,8 @@ pub(crate) enum Rank {
     Child,
     /// One submitted task.
     Submitted,
+    /// The waker of one stream.
+    StreamWakers,
     FinalizerOutputs,
     /// Taken while a piece is made, with the free parts unlocked.
     ArenaSize,

@@ -243,6 +243,112 @@ macro_rules! pool_iter_unordered {
     ($($call:tt)*) => { $crate::__private::expand_call!(($crate) (pool_iter_unordered iter_unordered) $($call)*) };
 }
 
+/// Maps in async code, and returns a stream of the results, in order.
+///
+/// The macro takes the arguments of [`pool_map!`](crate::pool_map), and returns a [`Result`](crate::Result) of a
+/// [`PoolStream`](crate::PoolStream), which implements `Stream` and is `Unpin` and `Send`. Its items are `Result<Output, Error>`. An input
+/// may itself be a stream: [`stream(s)`](crate::stream()) in place of an iterator. Inputs and outputs must be `Send`.
+///
+/// - A poll does not block: it encodes input, decodes results, and leaves the wait to a thread of the pool. An iterator that blocks
+///   does block it: make it a stream. It needs no runtime, and runs under any.
+/// - Nothing runs before the first poll. After that, input is read and sent while the stream is polled, as far as the `window` allows;
+///   workers may be idle while it is not. An item of an input stream becomes a task at once, and does not wait for further ones.
+/// - Dropping the stream stops the work, as with [`pool_iter!`](crate::pool_iter). `deadline` counts from this call.
+///
+/// The macro needs the feature `stream` of this crate, which is on by default.
+///
+/// # Errors
+///
+/// The same as for [`pool_iter!`](crate::pool_iter).
+///
+/// # Panics
+///
+/// A panic of an input reaches the caller of the poll. The stream has ended then.
+///
+/// # Worker death
+///
+/// The task that the worker was running is an `Err`.
+///
+/// # Examples
+///
+/// The methods of streams are those of any crate that has them: futures, futures-lite, tokio-stream.
+///
+/// ```
+/// use futures_lite::{StreamExt, future};
+/// use poolmap::{pool_stream, worker};
+///
+/// #[worker]
+/// fn square(x: u64) -> u64 {
+///     x * x
+/// }
+///
+/// async fn first_above(limit: u64) -> poolmap::Result<Option<u64>> {
+///     let mut squares = pool_stream!(square, 0..)?;
+///     while let Some(square) = squares.try_next().await? {
+///         if square > limit {
+///             return Ok(Some(square));
+///         }
+///     }
+///     Ok(None)
+/// }
+///
+/// poolmap::init();
+/// assert_eq!(future::block_on(first_above(1000))?, Some(1024));
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+///
+/// Iterators of different length are an error:
+///
+/// ```
+/// # use poolmap::{pool_stream, worker};
+/// # #[worker]
+/// # fn add(x: i64, y: i64) -> i64 { x + y }
+/// poolmap::init();
+/// assert!(pool_stream!(add, [1, 2, 3], [1, 2]).unwrap_err().is_length_mismatch());
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+#[cfg(feature = "stream")]
+#[macro_export]
+macro_rules! pool_stream {
+    ($($call:tt)*) => { $crate::__private::expand_call!(($crate) (pool_stream stream) $($call)*) };
+}
+
+/// Maps in async code, and returns a stream of indices and results, as tasks finish.
+///
+/// It is [`pool_stream!`](crate::pool_stream) without the order. Its items are `Result<(usize, Output), Error>`: the task's index and its
+/// output.
+///
+/// # Errors
+///
+/// The same as for [`pool_stream!`](crate::pool_stream).
+///
+/// # Worker death
+///
+/// The task that the worker was running is an `Err`.
+///
+/// # Examples
+///
+/// ```
+/// use futures_lite::{StreamExt, future};
+/// use poolmap::{pool_stream_unordered, worker};
+///
+/// #[worker]
+/// fn square(x: u64) -> u64 {
+///     x * x
+/// }
+///
+/// poolmap::init();
+/// let mut squares = future::block_on(pool_stream_unordered!(square, 0..4)?.try_collect::<_, _, Vec<_>>())?;
+/// squares.sort();
+/// assert_eq!(squares, [(0, 0), (1, 1), (2, 4), (3, 9)]);
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+#[cfg(feature = "stream")]
+#[macro_export]
+macro_rules! pool_stream_unordered {
+    ($($call:tt)*) => { $crate::__private::expand_call!(($crate) (pool_stream_unordered stream_unordered) $($call)*) };
+}
+
 /// Runs a worker function over iterators, and sends no output back.
 ///
 /// The macro takes the arguments of [`pool_map!`](crate::pool_map), returns a [`Result`](crate::Result)`<()>`, and stops at the first

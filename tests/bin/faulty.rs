@@ -9,9 +9,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_lite::{StreamExt, future, stream};
 use poolmap::{
-    Error, Pool, SharedSlice, TaskError, TaskErrorKind, pool_iter, pool_iter_unordered, pool_reduce, pool_try_map,
-    worker,
+    Error, Pool, SharedSlice, TaskError, TaskErrorKind, pool_iter, pool_iter_unordered, pool_reduce, pool_stream,
+    pool_stream_unordered, pool_try_map, worker,
 };
 
 /// More than a part of the ring, and more than the ring.
@@ -150,6 +151,7 @@ fn outcomes(pool: &Pool, case: &Case<'_>) -> Result<Outcomes, Error> {
             assert!(indices.eq(0..tasks as usize), "an index is missing, or came twice");
             Ok(outcomes.into_iter().map(|(_, outcome)| outcome).collect())
         }
+        "streamed" => streamed(pool, case),
         "panics" => map!(pool_try_map, pool, case, catch_a_panic, 0..tasks),
         "results" => {
             let bytes = |x: u64| if x % LARGE_EVERY == 5 { LARGE_BYTES[(x / LARGE_EVERY % 2) as usize] } else { 100 };
@@ -177,6 +179,32 @@ fn outcomes(pool: &Pool, case: &Case<'_>) -> Result<Outcomes, Error> {
         "folded" => folded(pool, case),
         other => panic!("no load: {other}"),
     }
+}
+
+/// The same of a stream whose input is one, while another stream and a map run beside it.
+fn streamed(pool: &Pool, case: &Case<'_>) -> Result<Outcomes, Error> {
+    let tasks = case.tasks;
+    std::thread::scope(|scope| {
+        let beside = [
+            scope.spawn(move || Ok(map!(pool_try_map, pool, case, triple, 0..tasks)?.len())),
+            scope.spawn(move || {
+                let stream = map!(pool_stream_unordered, pool, case, triple_slowly, 0..tasks)?;
+                Ok::<_, Error>(future::block_on(stream.count()))
+            }),
+        ];
+        let numbers = stream::iter(0..tasks).then(|x| async move {
+            if x % 5 == 0 {
+                future::yield_now().await;
+            }
+            x
+        });
+        let stream = map!(pool_stream, pool, case, triple_slowly, poolmap::stream(numbers))?;
+        let outcomes = future::block_on(stream.map(of_task).collect::<Vec<_>>());
+        for beside in beside {
+            assert_eq!(beside.join().expect("it does not panic")?, tasks as usize);
+        }
+        outcomes.into_iter().collect()
+    })
 }
 
 /// The same of a reduction, which is run again after each of its errors.

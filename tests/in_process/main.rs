@@ -171,7 +171,16 @@ fn an_option_that_needs_a_process_is_named() {
     named("affinity", build().affinity(poolmap::Affinity::OneCore).build().unwrap_err());
     named("nice", build().nice(1).build().unwrap_err());
     named("name", build().name("a").build().unwrap_err());
-    let pool = build().workers(3).max_tasks_per_worker(1).idle_timeout(second).max_age_per_worker(second).build();
+    named("program", build().program("/bin/true").build().unwrap_err());
+    named("start_method", build().start_method(poolmap::StartMethod::ForkServer).build().unwrap_err());
+    named("preload", build().preload(square { x: 1 }).build().unwrap_err());
+    let pool = build()
+        .max_waiting(1)
+        .workers(3)
+        .max_tasks_per_worker(1)
+        .idle_timeout(second)
+        .max_age_per_worker(second)
+        .build();
     let pool = pool.unwrap();
     named("timeout", pool_map!(in &pool, square, 0..3; timeout = second).unwrap_err());
     named("timeout", pool.call(square { x: 1 }).timeout(second).submit().unwrap_err());
@@ -279,4 +288,29 @@ fn states_are_those_of_one_pool() {
     assert_eq!(pool_map!(in &first, count_in_state, [false, false]).unwrap(), [1, 2]);
     assert_eq!(pool_map!(in &second, count_in_state, [false, true]).unwrap(), [1, 2]);
     assert_eq!(pool_map!(in &first, count_in_state, [false]).unwrap(), [3]);
+}
+
+#[poolmap::test]
+fn a_stream_runs_its_tasks_where_it_is_polled() {
+    let _guard = common::guard();
+    let pool = in_process();
+    let stream = poolmap::pool_stream!(in &pool, square, 0..100).unwrap();
+    let squares: Result<Vec<u64>, _> = futures_lite::future::block_on(futures_lite::StreamExt::try_collect(stream));
+    assert_eq!(squares.unwrap(), (0..100).map(|x| x * x).collect::<Vec<_>>());
+    // What waits for its next execution is polled again at that moment.
+    let again = poolmap::pool_stream!(in &pool, fail_before, [1, 3]; retry_errors = 3).unwrap();
+    let attempts: Result<Vec<u32>, _> = futures_lite::future::block_on(futures_lite::StreamExt::try_collect(again));
+    assert_eq!(attempts.unwrap(), [1, 3]);
+}
+
+#[poolmap::test]
+fn a_submitted_call_is_executed_again_and_its_deadline_holds_between_executions() {
+    let _guard = common::guard();
+    let pool = in_process();
+    assert_eq!(pool.call(fail_before { attempt: 2 }).retry_errors(2).apply().unwrap(), 2);
+    let failed = pool.call(fail_before { attempt: 3 }).retry_errors(1).submit().unwrap().join().unwrap_err();
+    assert_eq!(failed.task().unwrap().causes().count(), 2);
+    let late = pool.call(fail_before { attempt: 9 }).retry_errors(8).deadline(Duration::from_millis(20)).apply();
+    let late = late.unwrap_err();
+    assert!(late.is_deadline() && matches!(late.task().unwrap().kind(), TaskErrorKind::TimedOut { .. }), "{late:#}");
 }

@@ -26,8 +26,7 @@ fn expression(call: &Call) -> TokenStream {
         let on = Ident::new("on", place::here(keyword.span));
         quote!(.#on(#pool))
     });
-    let arguments =
-        (call.iterators.iter().enumerate()).map(|(position, iterator)| argument(&call.krate, position, iterator));
+    let arguments = call.iterators.iter().enumerate().map(|(position, iterator)| argument(call, position, iterator));
     let options = call.options.iter().map(|(option, value)| {
         let method = place::own(option);
         let holds = (value.is_none() && call::is_condition(option)).then(|| quote_spanned!(option.span()=> true));
@@ -101,8 +100,10 @@ fn import_path(path: &Path) -> TokenStream {
     }
 }
 
-fn argument(krate: &TokenStream, position: usize, iterator: &Expr) -> TokenStream {
-    let argument = Ident::new("argument", Place::of(iterator).first);
+fn argument(call: &Call, position: usize, iterator: &Expr) -> TokenStream {
+    let krate = &call.krate;
+    let method = if call.takes_streams { "polled_argument" } else { "argument" };
+    let argument = Ident::new(method, Place::of(iterator).first);
     let position = Literal::usize_suffixed(position);
     quote!(.#argument(#krate::__private::Position::<#position>, #iterator))
 }

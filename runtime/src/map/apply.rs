@@ -1,13 +1,13 @@
 //! One call: the smallest map.
 
 use super::columns::{Columns, ColumnsRead, Length};
-use super::engine::{Engine, ErrorTiming, OnDeadline};
+use super::engine::Engine;
 use super::handle::encode;
 use super::options::Options;
 use crate::codec::Encoder;
 use crate::error::{CodecError, Error, Kind, Result};
 use crate::functions::WorkerFn;
-use crate::pool::Pool;
+use crate::pool::{Consumer, Pool};
 
 impl Pool {
     /// Runs one call in a worker, and returns its output. The task's index is 0.
@@ -43,8 +43,8 @@ impl Pool {
             encode(&*self.unstarted_shared()?, &call)?;
         }
         let mut engine =
-            Engine::<F, _>::new(self.shared()?, OneCall { call, left: 1 }, Options::default(), OnDeadline::TimedOut)?;
-        match engine.next_any(ErrorTiming::Now)? {
+            Engine::<F, _>::new(self.shared()?, OneCall { call, left: 1 }, Options::default(), Consumer::Waited)?;
+        match engine.wait_any()? {
             Some((_, outcome)) => outcome.map_err(Error::from),
             // The one row has one outcome, unless the pool is shut down.
             None => Err(Error::new(Kind::Closed)),

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::columns::{Column, Length};
+use super::columns::{Column, Immediate, Length};
 use crate::codec::{Encoder, Sink};
 use crate::error::CodecError;
 use crate::foreign;
@@ -30,6 +30,8 @@ impl<I, T, E> Repeated<I, T, E> {
         Self { item, encoded: None, parameter: PhantomData }
     }
 }
+
+impl<I, T, E> Immediate for Repeated<I, T, E> {}
 
 impl<I: EncodeAs<T>, T, E: EncodeOwned<T>> Column for Repeated<I, T, E> {
     const IS_SHARED: bool = true;

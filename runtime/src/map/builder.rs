@@ -5,14 +5,14 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::columns::{Column, Columns, Length, Source};
-use super::engine::{Engine, ErrorTiming, OnDeadline};
+use super::columns::{Column, Columns, Immediate, Length, Source};
+use super::engine::Engine;
 use super::iter::{PoolIter, PoolIterUnordered};
 use super::on_error::{OnError, Stop};
 use super::options::Options;
 use crate::error::{Error, Kind, Result, TaskError};
 use crate::functions::{Given, Item, Named, WorkerFn};
-use crate::pool::{self, Pool, PoolShared};
+use crate::pool::{self, Consumer, Pool, PoolShared};
 use crate::progress::ShowProgress;
 
 /// Describes a map before it runs. [`pool_map!`](crate::pool_map) and the other macros build one.
@@ -109,7 +109,7 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
         S: Source<K>,
         S::Item: Item<O, <S as Given<F, N>>::Written<'w>, <S as Given<F, N>>::EncodedBy, Parameter = T, EncodedBy = E>,
         S: Source<K, Column<T, E> = C>,
-        C: Column,
+        C: Column + Immediate,
     {
         let Self { pool, columns, options, on_error, .. } = self;
         Map { pool, columns: (columns, source.into_column::<T, E>()), options, on_error, function: PhantomData }
@@ -137,7 +137,7 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
     ///
     /// The errors of the call as a whole that are known before any task runs.
     pub fn iter(self) -> Result<PoolIter<F, A>> {
-        self.engine(OnDeadline::Failed).map(PoolIter::new)
+        self.engine(Consumer::Pulled).map(PoolIter::new)
     }
 
     /// Runs the map lazily, with indices and results as tasks finish. This is
@@ -147,7 +147,7 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
     ///
     /// The errors of the call as a whole that are known before any task runs.
     pub fn iter_unordered(self) -> Result<PoolIterUnordered<F, A>> {
-        self.engine(OnDeadline::Failed).map(PoolIterUnordered::new)
+        self.engine(Consumer::Pulled).map(PoolIterUnordered::new)
     }
 
     /// Runs it, and gathers what is made of each output and of each error, in order, until that fails.
@@ -160,14 +160,14 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
         let mut gathered = Gathered::new(engine.length());
         if engine.executes_again() {
             // A task that is executed again leaves a gap in its batch.
-            while let Some((index, outcome)) = engine.next_any(ErrorTiming::Now)? {
+            while let Some((index, outcome)) = engine.wait_any()? {
                 let item = outcome.map_or_else(&of_error, |output| Ok(of_output(output)))?;
                 gathered.place(index, 1).push(item);
                 gathered.join();
             }
             return Ok(gathered.into_vec());
         }
-        while let Some(mut batch) = engine.next_batch(ErrorTiming::Now)? {
+        while let Some(mut batch) = engine.wait_batch()? {
             let place = gathered.place(batch.next_index(), batch.len());
             let mut bytes_in_all = 0;
             loop {
@@ -185,17 +185,17 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
     }
 
     pub(super) fn finite_engine(self) -> Result<Engine<F, A>> {
-        let engine = self.engine(OnDeadline::TimedOut)?;
+        let engine = self.engine(Consumer::Waited)?;
         match engine.length() {
             Length::Endless => Err(Error::new(Kind::Endless)),
             _ => Ok(engine),
         }
     }
 
-    fn engine(self, on_deadline: OnDeadline) -> Result<Engine<F, A>> {
+    pub(super) fn engine(self, consumer: Consumer) -> Result<Engine<F, A>> {
         self.options.check()?;
         let (shared, unstarted) = self.target()?;
-        Ok(Engine::new(shared, self.columns, self.options, on_deadline)?.starting(unstarted))
+        Ok(Engine::new(shared, self.columns, self.options, consumer)?.starting(unstarted))
     }
 
     /// The pool that it runs on, and the same again if that is to be started before the first task.

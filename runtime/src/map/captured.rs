@@ -2,7 +2,6 @@
 
 use super::builder::{Gathered, Map};
 use super::columns::Columns;
-use super::engine::ErrorTiming;
 use crate::error::{Error, Result};
 use crate::functions::WorkerFn;
 use crate::task::{Captured, Output};
@@ -33,7 +32,7 @@ impl<F: WorkerFn, A: Columns> Map<'_, F, A> {
             ));
         }
         let mut gathered = Gathered::new(engine.length());
-        while let Some(mut batch) = engine.next_batch(ErrorTiming::Now)? {
+        while let Some(mut batch) = engine.wait_batch()? {
             let place = gathered.place(batch.next_index(), batch.len());
             let mut bytes_in_all = 0;
             while let Some(((_, outcome), bytes)) = batch.next::<F>() {

@@ -2,6 +2,7 @@
 //! arguments. It knows nothing of workers.
 
 use std::marker::PhantomData;
+use std::task::Context;
 
 use super::broadcast::Repeated;
 use crate::codec::{Encoder, Sink, number_bytes};
@@ -19,7 +20,7 @@ use crate::wire::LENGTH_BYTES;
     message = "`{Self}` is not an iterator",
     label = "not an iterator",
     note = "each parameter takes an iterator, or what turns into one, with one item for each task; for one value in all \
-            tasks, `std::iter::repeat(value)`"
+            tasks, `std::iter::repeat(value)`; for a `Stream`, `poolmap::stream(s)` in `pool_stream!`"
 )]
 pub trait Source<Kind> {
     /// The item for a task.
@@ -77,6 +78,8 @@ impl<S: IsShared> Source<Repeats> for S {
 
 /// The arguments for one parameter.
 pub trait Column {
+    /// Whether its arguments may have to be waited for.
+    const IS_POLLED: bool = false;
     /// Whether its arguments are names of a value that all tasks share.
     const IS_SHARED: bool = false;
     /// An argument that was pulled.
@@ -101,11 +104,41 @@ pub trait Column {
 
     /// How many there are.
     fn length(&self) -> Length;
+    /// Asks for the next argument, where it may have to be waited for. [`pull`](Self::pull) returns what has come.
+    #[inline(always)]
+    fn poll_next(&mut self, _context: &mut Context<'_>) -> NextItem {
+        NextItem::Unasked
+    }
     /// Pulls the next argument.
     fn pull(&mut self) -> Option<Self::Item>;
     /// Encodes an argument that was pulled.
     fn encode(&mut self, item: Self::Item, encoder: &mut Encoder<'_>) -> Result<(), CodecError>;
 }
+
+/// The next argument of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextItem {
+    /// It is pulled without a wait, if there is one.
+    Unasked,
+    /// It is there.
+    Here,
+    /// There is none any more.
+    Ended,
+    /// It is not there yet.
+    Pending,
+}
+
+/// A column that is pulled without a wait.
+///
+/// It says what a map cannot do that blocks its thread.
+#[diagnostic::on_unimplemented(
+    message = "a `Stream` cannot be the input of a map that blocks its thread",
+    label = "a `Stream`",
+    note = "`pool_stream!` and `pool_stream_unordered!` take streams, and wait for their items without blocking"
+)]
+pub trait Immediate {}
+
+impl<I: Iterator, T, E> Immediate for Items<I, T, E> {}
 
 /// How long a column is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +154,12 @@ pub enum Length {
 impl Length {
     /// How long an iterator is.
     pub(super) fn of(iterator: &impl Iterator) -> Self {
-        match iterator.size_hint() {
+        Self::of_hint(iterator.size_hint())
+    }
+
+    /// How long that is of which this is the `size_hint`.
+    pub(super) fn of_hint(hint: (usize, Option<usize>)) -> Self {
+        match hint {
             (usize::MAX, _) => Self::Endless,
             (lower, Some(upper)) if lower == upper => Self::Known(lower),
             _ => Self::Unknown,
@@ -184,6 +222,8 @@ pub trait Columns {
     const COUNT: u32;
     /// Those that are shared: a bit for each, the first the lowest.
     const SHARED: u16;
+    /// Whether the items of some may have to be waited for.
+    const POLLED: bool = false;
     /// One item of each.
     type Row;
 
@@ -205,6 +245,9 @@ pub trait Columns {
 
     /// Visits each column's length, in order.
     fn lengths(&self, visit: &mut dyn FnMut(Length));
+    /// Asks each column for its next item, in order, and visits its place and what it says.
+    #[inline(always)]
+    fn poll_next(&mut self, _context: &mut Context<'_>, _visit: &mut dyn FnMut(u32, NextItem)) {}
     /// Pulls one item of each column, in order. With `shortest`, the columns behind the first that has ended are left alone.
     ///
     /// # Errors
@@ -269,6 +312,7 @@ impl Columns for () {
 impl<A: Columns, C: Column> Columns for (A, C) {
     const COUNT: u32 = A::COUNT + 1;
     const SHARED: u16 = A::SHARED | (C::IS_SHARED as u16) << A::COUNT;
+    const POLLED: bool = A::POLLED || C::IS_POLLED;
     type Row = (A::Row, C::Item);
 
     #[inline(always)]
@@ -291,6 +335,11 @@ impl<A: Columns, C: Column> Columns for (A, C) {
     fn lengths(&self, visit: &mut dyn FnMut(Length)) {
         self.0.lengths(visit);
         visit(self.1.length());
+    }
+
+    fn poll_next(&mut self, context: &mut Context<'_>, visit: &mut dyn FnMut(u32, NextItem)) {
+        self.0.poll_next(context, visit);
+        visit(A::COUNT, self.1.poll_next(context));
     }
 
     #[inline(always)]

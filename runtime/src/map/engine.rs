@@ -4,21 +4,26 @@
 mod batch;
 mod input;
 mod retry;
+mod wait;
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use self::input::StagingBuffer;
 use self::retry::Retries;
+#[cfg(feature = "stream")]
+pub(super) use self::wait::Polls;
+pub(super) use self::wait::{Blocks, PollNext, WaitMode};
 use super::columns::{Columns, Length};
 use super::options::Options;
 use super::results::{Indexed, ResultDecoder};
 use super::zip::Rows;
 use crate::error::{Error, Kind, Result, TaskErrorKind};
 use crate::functions::{WorkerFn, new_direct};
-use crate::pool::{self, CallFailure, CallId, CallRules, Consumer, Pool, PoolShared, Step};
+use crate::pool::{CallFailure, CallId, CallRules, Consumer, Pool, PoolShared, Step};
 use crate::progress::{Ended, Shown};
 use crate::task::Output;
 use crate::trace;
@@ -45,15 +50,6 @@ pub(super) enum ErrorTiming {
     AfterResults,
 }
 
-/// The outcome of rows that were not read when the deadline comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum OnDeadline {
-    /// Each is a task that has timed out.
-    TimedOut,
-    /// The call ends before them.
-    Failed,
-}
-
 /// A map that is running.
 pub(super) struct Engine<F: WorkerFn, A> {
     shared: Arc<PoolShared>,
@@ -65,7 +61,7 @@ pub(super) struct Engine<F: WorkerFn, A> {
     window: usize,
     /// When the call's time is over, and what it was.
     deadline: Option<(Instant, Duration)>,
-    on_deadline: OnDeadline,
+    consumer: Consumer,
     /// Tasks that have their outcome, not yet given out.
     ready: VecDeque<ResultDecoder>,
     /// The arguments of tasks that may fail, if they are to be executed again.
@@ -97,19 +93,16 @@ pub(super) struct Engine<F: WorkerFn, A> {
 
 impl<F: WorkerFn, A: Columns> Engine<F, A> {
     /// Checks the options and the lengths, and opens the call.
-    pub(super) fn new(shared: Arc<PoolShared>, columns: A, options: Options, on_deadline: OnDeadline) -> Result<Self> {
+    pub(super) fn new(shared: Arc<PoolShared>, columns: A, options: Options, consumer: Consumer) -> Result<Self> {
         options.check()?;
         let now = Instant::now();
         // One that lies behind the end of the clock never comes.
         let deadline = options.deadline.and_then(|limit| Some((now.checked_add(limit)?, limit)));
         let rows = Rows::new(columns, F::__registration(), options.shortest)?;
         let Options { chunk_size, attempts, limits, progress, priority, .. } = options;
-        let pace = match on_deadline {
-            OnDeadline::TimedOut => Consumer::Waited,
-            OnDeadline::Failed => Consumer::Pulled,
-        };
         let attempts = attempts.unwrap_or(FIRST_ATTEMPT);
         let is_folded = options.merge.is_some();
+        let pace = consumer;
         let rules = CallRules { chunk_size, attempts, limits, pace, is_folded, priority, ..CallRules::default() };
         let call = shared.open(rules)?;
         let length = match rows.length() {
@@ -128,7 +121,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             again: options.retry.executions.map(|_| Retries::default()),
             options,
             deadline,
-            on_deadline,
+            consumer,
             ready: VecDeque::new(),
             outstanding: 0,
             outstanding_bytes: 0,
@@ -165,15 +158,19 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
 
     /// The next task that has its outcome, in any order; none after the last. It counts against the window until
     /// [`yielded`](Self::yielded) is called with its bytes.
-    pub(super) fn next(&mut self, timing: ErrorTiming) -> Result<Option<(Indexed<F::Output>, usize)>> {
-        self.take_ready(timing, Self::next_ready)
+    pub(super) fn next(
+        &mut self,
+        timing: ErrorTiming,
+        wait: &mut impl WaitMode,
+    ) -> PollNext<(Indexed<F::Output>, usize)> {
+        self.take_ready(timing, wait, Self::next_ready)
     }
 
     /// The next tasks that have their outcomes, in any order; none after the last. They count against the window until each is
     /// [`yielded`](Self::yielded) and the batch [ends](Self::end_batch), or until [`batch_yielded`](Self::batch_yielded) is called
     /// with their bytes.
-    pub(super) fn next_batch(&mut self, timing: ErrorTiming) -> Result<Option<ResultDecoder>> {
-        self.take_ready(timing, |engine| {
+    pub(super) fn next_batch(&mut self, timing: ErrorTiming, wait: &mut impl WaitMode) -> PollNext<ResultDecoder> {
+        self.take_ready(timing, wait, |engine| {
             let batch = engine.ready.pop_front()?;
             engine.in_batch = batch.len();
             Some(batch)
@@ -181,11 +178,16 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     }
 
     /// Takes outcomes that are ready, and waits for some if there are none; `None` after the last.
-    fn take_ready<R>(&mut self, timing: ErrorTiming, take: impl Fn(&mut Self) -> Option<R>) -> Result<Option<R>> {
+    fn take_ready<R>(
+        &mut self,
+        timing: ErrorTiming,
+        wait: &mut impl WaitMode,
+        take: impl Fn(&mut Self) -> Option<R>,
+    ) -> PollNext<R> {
         self.check_process()?;
         // An iterator that panics leaves its task without an outcome: the map ends there.
         if std::mem::replace(&mut self.in_foreign_code, true) {
-            return Ok(None);
+            return Poll::Ready(Ok(None));
         }
         let next = loop {
             if timing == ErrorTiming::Now
@@ -197,13 +199,17 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
                 break Ok(Some(next));
             }
             match self.is_over() {
-                Ok(false) => self.step(),
+                Ok(false) if wait.wait(self).is_pending() => {
+                    self.in_foreign_code = false;
+                    return Poll::Pending;
+                }
+                Ok(false) => {}
                 Ok(true) => break Ok(None),
                 Err(failure) => break Err(failure),
             }
         };
         self.in_foreign_code = false;
-        next
+        Poll::Ready(next)
     }
 
     /// Whether there may be more outcomes: not once an input iterator has panicked. It is an error in a fork.
@@ -258,22 +264,20 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         }
     }
 
-    /// Waits until there is something to do, and does it.
-    fn step(&mut self) {
-        let reads = self.reads();
+    /// When there is something to do, whatever comes from the workers.
+    fn next_moment(&self) -> Option<Instant> {
         let next_again = self.again.as_ref().and_then(Retries::next_at);
-        let until = self.deadline.map(|(until, _)| until).into_iter().chain(next_again).min();
-        let step = self.shared.step(self.call, reads, self.rows.left(), until);
-        self.apply_step(step);
+        self.deadline.map(|(until, _)| until).into_iter().chain(next_again).min()
     }
 
     /// The next task that has its outcome, which is yielded at once.
-    pub(super) fn next_any(&mut self, timing: ErrorTiming) -> Result<Option<Indexed<F::Output>>> {
-        let next = self.next(timing)?;
-        Ok(next.map(|(indexed, bytes)| {
-            self.yielded(bytes);
-            indexed
-        }))
+    pub(super) fn next_any(&mut self, timing: ErrorTiming, wait: &mut impl WaitMode) -> PollNext<Indexed<F::Output>> {
+        self.next(timing, wait).map_ok(|next| {
+            next.map(|(indexed, bytes)| {
+                self.yielded(bytes);
+                indexed
+            })
+        })
     }
 
     /// A task, of so many bytes, has been yielded.
@@ -285,6 +289,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     /// Whether another task may be read.
     fn reads(&self) -> bool {
         !self.rows.is_at_end()
+            && !self.rows.is_pending()
             && self.outstanding < self.window
             && (self.outstanding_bytes < WINDOW_BYTES || self.outstanding < self.shared.workers())
     }
@@ -355,12 +360,15 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             self.all_arrived(step.done);
         }
         self.expire_waiting(error);
-        if self.rows.is_at_end() {
-            return;
+        // An input whose length is known need not have been asked once more.
+        if self.rows.is_at_end() || self.rows.left() == Some(0) {
+            return self.rows.end();
         }
-        match self.on_deadline {
-            OnDeadline::Failed => self.failure = Some(failure),
-            OnDeadline::TimedOut => {
+        match self.consumer {
+            // The call ends before the rows that were not read.
+            Consumer::Pulled | Consumer::Polled => self.failure = Some(failure),
+            // Each of them is a task that has timed out.
+            Consumer::Waited => {
                 let first_index = self.rows.pulled();
                 match self.rows.skip() {
                     Ok(0) => {}
@@ -388,7 +396,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             again.sent(&chunk);
         }
         if let Some(pool) = self.unstarted.take()
-            && let Err(error) = pool::start_global(pool)
+            && let Err(error) = wait::start_global(pool, self.consumer)
         {
             return self.fail(error);
         }

@@ -5,9 +5,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::iter::FusedIterator;
+use std::task::Poll;
 
 use super::columns::Columns;
-use super::engine::{Engine, ErrorTiming};
+use super::engine::{Blocks, Engine, ErrorTiming, PollNext, WaitMode};
 use super::results::{Indexed, ResultDecoder};
 use crate::error::{Error, TaskError};
 use crate::functions::WorkerFn;
@@ -92,6 +93,9 @@ pub struct PoolIter<F: WorkerFn, A> {
     early: BTreeMap<usize, Early<F::Output>>,
 }
 
+/// The next item of an iterator, if it is there yet.
+pub(super) type PollItem<T> = Poll<Option<Result<T, Error>>>;
+
 /// An outcome that waits for its turn, and its bytes.
 type Early<T> = (Result<T, TaskError>, usize);
 
@@ -101,20 +105,50 @@ impl<F: WorkerFn, A: Columns> PoolIter<F, A> {
         Self { engine: Some(engine), reader, waiting, early }
     }
 
+    /// The call that runs; none once the last item was given.
+    #[cfg(feature = "stream")]
+    pub(super) fn engine(&mut self) -> Option<&mut Engine<F, A>> {
+        self.engine.as_mut()
+    }
+
+    /// Whether the last item was given.
+    #[cfg(feature = "stream")]
+    pub(super) fn is_over(&self) -> bool {
+        self.engine.is_none()
+    }
+
+    /// The next item.
+    #[inline]
+    pub(super) fn poll_item(&mut self, wait: &mut impl WaitMode) -> PollItem<F::Output> {
+        let Some(engine) = &mut self.engine else {
+            return Poll::Ready(None);
+        };
+        if let Some((_, output)) = self.reader.pop(engine) {
+            return Poll::Ready(Some(Ok(output)));
+        }
+        let Poll::Ready(next) = self.next_item(wait) else {
+            return Poll::Pending;
+        };
+        if !matches!(next, Ok(Some(_))) {
+            self.engine = None;
+        }
+        Poll::Ready(next.transpose().map(|item| item?.map_err(Error::from)))
+    }
+
     /// The next item, where it is not decoded yet.
-    fn next_item(&mut self) -> Result<Option<Result<F::Output, TaskError>>, Error> {
+    fn next_item(&mut self, wait: &mut impl WaitMode) -> PollNext<Result<F::Output, TaskError>> {
         let Self { engine: Some(engine), reader, waiting, early } = self else {
-            return Ok(None);
+            return Poll::Ready(Ok(None));
         };
         // Results that came before a fork belong to the parent.
         while engine.is_open()? {
             if let Some((_, outcome)) = reader.next(engine) {
-                return Ok(Some(outcome));
+                return Poll::Ready(Ok(Some(outcome)));
             }
             if let Some((outcome, bytes)) = early.remove(&reader.next_index) {
                 reader.next_index += 1;
                 engine.yielded(bytes);
-                return Ok(Some(outcome));
+                return Poll::Ready(Ok(Some(outcome)));
             }
             if let Some(batch) = waiting.remove(&reader.next_index) {
                 reader.begin(batch);
@@ -122,14 +156,20 @@ impl<F: WorkerFn, A: Columns> PoolIter<F, A> {
             }
             if engine.executes_again() {
                 // Tasks that are executed again leave gaps in their batches.
-                let Some(((index, outcome), bytes)) = engine.next(ErrorTiming::AfterResults)? else {
-                    return Ok(None);
+                let Poll::Ready(next) = engine.next(ErrorTiming::AfterResults, wait)? else {
+                    return Poll::Pending;
+                };
+                let Some(((index, outcome), bytes)) = next else {
+                    return Poll::Ready(Ok(None));
                 };
                 early.insert(index, (outcome, bytes));
                 continue;
             }
-            let Some(mut batch) = engine.next_batch(ErrorTiming::AfterResults)? else {
-                return Ok(None);
+            let Poll::Ready(next) = engine.next_batch(ErrorTiming::AfterResults, wait)? else {
+                return Poll::Pending;
+            };
+            let Some(mut batch) = next else {
+                return Poll::Ready(Ok(None));
             };
             if batch.next_index() == reader.next_index {
                 reader.begin(batch);
@@ -141,7 +181,7 @@ impl<F: WorkerFn, A: Columns> PoolIter<F, A> {
                 early.insert(index, (outcome, bytes));
             }
         }
-        Ok(None)
+        Poll::Ready(Ok(None))
     }
 }
 
@@ -150,14 +190,7 @@ impl<F: WorkerFn, A: Columns> Iterator for PoolIter<F, A> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if let Some((_, output)) = self.reader.pop(self.engine.as_mut()?) {
-            return Some(Ok(output));
-        }
-        let next = self.next_item();
-        if !matches!(next, Ok(Some(_))) {
-            self.engine = None;
-        }
-        next.transpose().map(|item| item?.map_err(Error::from))
+        Blocks::ready(self.poll_item(&mut Blocks))
     }
 }
 
@@ -180,24 +213,60 @@ impl<F: WorkerFn, A: Columns> PoolIterUnordered<F, A> {
         Self { engine: Some(engine), reader: BatchReader::new() }
     }
 
-    /// The next item, where it is not decoded yet.
-    fn next_item(&mut self) -> Result<Option<Indexed<F::Output>>, Error> {
+    /// The call that runs; none once the last item was given.
+    #[cfg(feature = "stream")]
+    pub(super) fn engine(&mut self) -> Option<&mut Engine<F, A>> {
+        self.engine.as_mut()
+    }
+
+    /// Whether the last item was given.
+    #[cfg(feature = "stream")]
+    pub(super) fn is_over(&self) -> bool {
+        self.engine.is_none()
+    }
+
+    /// The next item.
+    #[inline]
+    pub(super) fn poll_item(&mut self, wait: &mut impl WaitMode) -> PollItem<(usize, F::Output)> {
         let Some(engine) = &mut self.engine else {
-            return Ok(None);
+            return Poll::Ready(None);
+        };
+        if let Some(next) = self.reader.pop(engine) {
+            return Poll::Ready(Some(Ok(next)));
+        }
+        let Poll::Ready(next) = self.next_item(wait) else {
+            return Poll::Pending;
+        };
+        if !matches!(next, Ok(Some(_))) {
+            self.engine = None;
+        }
+        Poll::Ready(next.transpose().map(|item| {
+            let (index, outcome) = item?;
+            Ok((index, outcome?))
+        }))
+    }
+
+    /// The next item, where it is not decoded yet.
+    fn next_item(&mut self, wait: &mut impl WaitMode) -> PollNext<Indexed<F::Output>> {
+        let Some(engine) = &mut self.engine else {
+            return Poll::Ready(Ok(None));
         };
         if engine.executes_again() {
-            return engine.next_any(ErrorTiming::AfterResults);
+            return engine.next_any(ErrorTiming::AfterResults, wait);
         }
         while engine.is_open()? {
             if let Some(next) = self.reader.next(engine) {
-                return Ok(Some(next));
+                return Poll::Ready(Ok(Some(next)));
             }
-            let Some(batch) = engine.next_batch(ErrorTiming::AfterResults)? else {
-                return Ok(None);
+            let Poll::Ready(next) = engine.next_batch(ErrorTiming::AfterResults, wait)? else {
+                return Poll::Pending;
+            };
+            let Some(batch) = next else {
+                return Poll::Ready(Ok(None));
             };
             self.reader.begin(batch);
         }
-        Ok(None)
+        Poll::Ready(Ok(None))
     }
 }
 
@@ -206,17 +275,7 @@ impl<F: WorkerFn, A: Columns> Iterator for PoolIterUnordered<F, A> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if let Some(next) = self.reader.pop(self.engine.as_mut()?) {
-            return Some(Ok(next));
-        }
-        let next = self.next_item();
-        if !matches!(next, Ok(Some(_))) {
-            self.engine = None;
-        }
-        next.transpose().map(|item| {
-            let (index, outcome) = item?;
-            Ok((index, outcome?))
-        })
+        Blocks::ready(self.poll_item(&mut Blocks))
     }
 }
 

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use super::builder::Map;
 use super::columns::Columns;
-use super::engine::{Engine, ErrorTiming};
+use super::engine::Engine;
 use crate::codec::{Decoder, Encoder};
 use crate::error::{CodecError, Result};
 use crate::functions::{Folded, Folding, Itself, MergeOf, Registration, TaskAbort, TaskCall, WorkerFn};
@@ -66,7 +66,7 @@ impl<F: WorkerFn, A: Columns> Map<'_, F, A> {
         let silent: Map<'_, Silent<F>, A> = Map { pool, columns, options, on_error, function: PhantomData };
         let mut engine = silent.finite_engine()?;
         while !engine.executes_again()
-            && let Some(mut batch) = engine.next_batch(ErrorTiming::Now)?
+            && let Some(mut batch) = engine.wait_batch()?
         {
             let mut bytes_in_all = 0;
             loop {
@@ -79,7 +79,7 @@ impl<F: WorkerFn, A: Columns> Map<'_, F, A> {
             }
             engine.batch_yielded(batch, bytes_in_all);
         }
-        while let Some((_, outcome)) = engine.next_any(ErrorTiming::Now)? {
+        while let Some((_, outcome)) = engine.wait_any()? {
             outcome?;
         }
         Ok(())
@@ -95,7 +95,7 @@ fn fold<F: WorkerFn, A: Columns, T>(
 ) -> Result<T> {
     let mut ranges = Ranges { merge, folded: BTreeMap::new() };
     while !engine.executes_again()
-        && let Some(mut batch) = engine.next_batch(ErrorTiming::Now)?
+        && let Some(mut batch) = engine.wait_batch()?
     {
         let (start, count) = (batch.next_index(), batch.len());
         let (mut folded, mut bytes_in_all) = (None, 0);
@@ -110,7 +110,7 @@ fn fold<F: WorkerFn, A: Columns, T>(
         engine.batch_yielded(batch, bytes_in_all);
         ranges.add(start, count, folded);
     }
-    while let Some((index, outcome)) = engine.next_any(ErrorTiming::Now)? {
+    while let Some((index, outcome)) = engine.wait_any()? {
         ranges.add(index, 1, of_output(outcome?));
     }
     Ok(ranges.into_one(identity))

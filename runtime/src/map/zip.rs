@@ -1,9 +1,12 @@
 //! The iterators of a call, read row by row: they must end together, unless they are endless or the call stops with the
 //! shortest.
 
-use super::columns::{Columns, ColumnsRead, Length};
+use std::task::{Context, Waker};
+
+use super::columns::{Columns, ColumnsRead, Length, NextItem};
 use crate::codec::Encoder;
 use crate::error::{CodecError, Error, Kind, LengthMismatch, Place, Result};
+use crate::foreign;
 use crate::functions::Registration;
 use crate::wire::LENGTH_BYTES;
 
@@ -16,6 +19,9 @@ pub(super) struct Rows<A> {
     shortest: bool,
     pulled: usize,
     at_end: bool,
+    /// Some items of the next row are not there yet. The waker is woken when they are.
+    is_pending: bool,
+    waker: Option<Waker>,
 }
 
 impl<A: Columns> Rows<A> {
@@ -23,7 +29,8 @@ impl<A: Columns> Rows<A> {
     pub(super) fn new(columns: A, registration: &'static Registration, shortest: bool) -> Result<Self> {
         let mut lengths = Vec::new();
         columns.lengths(&mut |length| lengths.push(length));
-        let rows = Self { columns, registration, lengths, shortest, pulled: 0, at_end: false };
+        let rows =
+            Self { columns, registration, lengths, shortest, pulled: 0, at_end: false, is_pending: false, waker: None };
         if !shortest {
             rows.compare_known_lengths()?;
         }
@@ -63,6 +70,40 @@ impl<A: Columns> Rows<A> {
         self.at_end
     }
 
+    /// Whether the next row is not there yet. The columns were asked for it, and wake the waker.
+    pub(super) fn is_pending(&self) -> bool {
+        self.is_pending
+    }
+
+    /// From now on columns whose items are waited for wake this waker; they are asked again.
+    #[cfg_attr(not(feature = "stream"), allow(dead_code, reason = "streams alone are waited for"))]
+    pub(super) fn wake(&mut self, waker: &Waker) {
+        self.is_pending = false;
+        if A::POLLED && !self.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            foreign::dispose(self.waker.replace(waker.clone()));
+        }
+    }
+
+    /// Asks the columns for their next items; returns whether a row can be pulled, or the end be seen. A column that has ended is
+    /// the end if the call stops with the shortest; else the others are waited for, to compare them, but endless ones are not.
+    #[cold]
+    fn is_there(&mut self) -> bool {
+        // An iterator whose length is known has ended when it is pulled.
+        let mut ended = self.left() == Some(0);
+        let (mut pending, mut endless_pending) = (false, false);
+        let (lengths, shortest) = (&self.lengths, self.shortest);
+        self.columns.poll_next(
+            &mut Context::from_waker(self.waker.as_ref().unwrap_or(Waker::noop())),
+            &mut |column, next| match next {
+                NextItem::Unasked | NextItem::Here => {}
+                NextItem::Ended => ended = true,
+                NextItem::Pending if lengths[column as usize] == Length::Endless => endless_pending = true,
+                NextItem::Pending => pending = true,
+            },
+        );
+        if ended { shortest || !pending } else { !pending && !endless_pending }
+    }
+
     /// Pulls the rest without encoding it; returns how many rows it was. The rest of a known length is not pulled.
     pub(super) fn skip(&mut self) -> Result<usize> {
         if let Some(left) = self.left() {
@@ -78,11 +119,15 @@ impl<A: Columns> Rows<A> {
         self.at_end = true;
     }
 
-    /// Pulls one item of each column. A panic of an iterator goes through, and nothing is pulled after it.
+    /// Pulls one item of each column; none at the end, and where some are not there yet. A panic of an iterator goes through, and nothing is pulled after it.
     #[inline(always)]
     pub(super) fn pull(&mut self) -> Result<Option<A::Row>> {
         // Set before, and taken back after: an iterator that panics is not asked again.
         self.at_end = true;
+        if A::POLLED && !self.is_there() {
+            (self.at_end, self.is_pending) = (false, true);
+            return Ok(None);
+        }
         match self.columns.pull(self.shortest) {
             Ok(row) => {
                 self.pulled += 1;
@@ -99,7 +144,9 @@ impl<A: Columns> Rows<A> {
         let column = |bits: u32| (bits != 0).then(|| bits.trailing_zeros() as usize);
         let endless =
             (self.lengths.iter().rev()).fold(0, |bits, length| bits << 1 | u32::from(*length == Length::Endless));
-        match (column(asked & !given), column(given & !endless)) {
+        // An endless one that was not there yet has not ended.
+        let ended = column(asked & !given & !endless).or(column(asked & !given));
+        match (ended, column(given & !endless)) {
             (Some(ended), Some(longer)) if !self.shortest => {
                 let longer_length = match self.lengths[longer] {
                     Length::Known(length) => Some(length),

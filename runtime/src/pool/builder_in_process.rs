@@ -19,7 +19,7 @@ impl Builder {
     /// The outcomes are those of a pool of processes where no process is needed for them: arguments and outputs are encoded and decoded,
     /// a panic and an `Err` are errors of their task, the order, the window and the seeds are the same, a shared value is decoded once
     /// for each call. A map runs a task each time that it needs a result, so a lazy map runs no more than what is pulled, and
-    /// several threads that map at once run several tasks. A submitted call runs before [`submit`](crate::Pool::submit) returns, and the
+    /// several threads that map at once run several tasks. A stream runs a task where it is polled. A submitted call runs before [`submit`](crate::Pool::submit) returns, and the
     /// callback of [`on_done`](crate::TaskHandle::on_done) before that returns. A pool that a task makes is in process too, and so
     /// is the task's global pool.
     ///

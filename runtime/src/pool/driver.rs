@@ -22,7 +22,7 @@ const POLL_AGAIN: Duration = Duration::from_millis(1);
 const SPINS: u32 = 10;
 
 /// A call whose first tasks take longer is given all workers: the shortest time that `poll` takes.
-const SPREAD_AFTER: Duration = Duration::from_millis(1);
+pub(super) const SPREAD_AFTER: Duration = Duration::from_millis(1);
 
 /// The results that a call has got, and how it can go on.
 pub(crate) struct Step {
@@ -78,6 +78,7 @@ impl PoolShared {
             }
             let time_left = time_left.into_iter().chain(is_ramping.then_some(SPREAD_AFTER)).min();
             state = if state.turn.is_taken() {
+                state.claim_turn_of_streams();
                 state.wait(time_left)
             } else if spun < SPINS && state.scheduler.should_spin(call) {
                 spun += 1;
@@ -130,7 +131,11 @@ impl PoolShared {
     }
 
     /// Waits, as the driver, for the workers or a wake-up, and takes in what has arrived.
-    fn poll<'a>(&'a self, mut state: Guard<'a, PoolState>, timeout: Option<Duration>) -> Guard<'a, PoolState> {
+    pub(super) fn poll<'a>(
+        &'a self,
+        mut state: Guard<'a, PoolState>,
+        timeout: Option<Duration>,
+    ) -> Guard<'a, PoolState> {
         let timeout = match timeout {
             Some(Duration::ZERO) => timeout,
             _ => state.time_until_poll().into_iter().chain(timeout).min(),
@@ -198,7 +203,7 @@ impl PoolState {
     }
 
     /// Takes the results that are in shared memory, and gives the workers more; returns whether there were some.
-    fn take_and_dispatch(&mut self) -> bool {
+    pub(super) fn take_and_dispatch(&mut self) -> bool {
         let any = self.take_results();
         if any {
             self.dispatch();

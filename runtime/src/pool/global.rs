@@ -133,6 +133,12 @@ pub(crate) fn start_global(pool: &'static Pool) -> Result<()> {
     of_global(pool, pool.shared()).map(drop)
 }
 
+/// The same without waiting: a start that fails is a failure of the calls.
+#[cfg(feature = "stream")]
+pub(crate) fn begin_global(pool: &'static Pool) -> Result<()> {
+    of_global(pool, pool.begin()).map(drop)
+}
+
 fn of_global<T>(pool: &'static Pool, result: Result<T>) -> Result<T> {
     result.inspect_err(|_| {
         // It has ended itself: the next call makes another.

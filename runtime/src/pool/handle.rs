@@ -100,6 +100,12 @@ impl Pool {
 
     /// Starts the workers, unless they are, and waits until the system has made their processes.
     pub(super) fn start(&self) -> Result<Arc<PoolShared>> {
+        // Whoever learns of a failed start ends the pool.
+        self.begin()?.started().inspect_err(|_| self.shut_down())
+    }
+
+    /// Has the workers started, unless they are, and does not wait for it.
+    pub(super) fn begin(&self) -> Result<Arc<PoolShared>> {
         let mut inner = self.lock_here().ok_or_else(|| Error::new(Kind::Forked(POOL)))?;
         let shared = inner.shared.clone().ok_or_else(|| Error::new(Kind::Closed))?;
         if shared.is_in_process() {
@@ -107,8 +113,7 @@ impl Pool {
             return Ok(Arc::clone(&shared));
         }
         if inner.supervisor.is_some() {
-            drop(inner);
-            return shared.started();
+            return Ok(shared);
         }
         // Workers that are started later get the same.
         let surroundings = Surroundings::capture(&shared.settings.surroundings)
@@ -120,8 +125,7 @@ impl Pool {
             .spawn(move || supervisor::run(&of_supervisor, &surroundings))
             .map_err(|error| Error::start(sys::start_error("the pool's thread", &error)))?;
         inner.supervisor = Some(spawned);
-        drop(inner);
-        shared.started().inspect_err(|_| self.shut_down())
+        Ok(shared)
     }
 
     /// The place of its finalizer among the worker functions.

@@ -28,6 +28,8 @@ mod shutdown;
 mod single_task;
 mod starts;
 mod state;
+#[cfg_attr(not(feature = "stream"), allow(dead_code, reason = "streams alone poll a call"))]
+mod streams;
 mod submission_times;
 mod submissions;
 mod submitted;
@@ -36,6 +38,8 @@ mod surroundings;
 mod time_limits;
 mod turn;
 mod unkillable;
+#[cfg_attr(not(feature = "stream"), allow(dead_code, reason = "streams alone poll a call"))]
+mod waiting_streams;
 mod wakers;
 mod worker_slot;
 
@@ -43,6 +47,8 @@ pub(crate) use self::driver::Step;
 pub(crate) use self::scheduler::{CallFailure, CallId, CallRules, Consumer, OnCancel, Placement};
 pub(crate) use self::state::PoolShared;
 pub use builder::Builder;
+#[cfg(feature = "stream")]
+pub(crate) use global::begin_global;
 pub use global::{global_pool, shutdown_global};
 pub(crate) use global::{global_unstarted, start_global};
 pub use handle::{Pool, cpu_count};
@@ -53,3 +59,5 @@ pub use rules::StartMethod;
 pub(crate) use rules::{Admission, SubmissionRules};
 pub(crate) use single_task::single_chunk;
 pub(crate) use submitted::{Outcome, Submitted};
+#[cfg(feature = "stream")]
+pub(crate) use waiting_streams::StreamWaker;

@@ -97,23 +97,28 @@ impl Pool {
         else {
             return;
         };
-        if let Some(shared) = shared.as_ref().filter(|shared| shared.is_in_process()) {
-            return shared.end_in_process();
-        }
-        let (Some(shared), Some(supervisor)) = (shared, supervisor) else {
+        let Some(shared) = shared else {
             return;
         };
-        let mut state = shared.lock();
-        if state.phase != Phase::Closed {
-            state.enter(Phase::Closing);
+        if shared.is_in_process() {
+            shared.end_in_process();
+            return shared.end_streams();
         }
-        drop(state);
-        // A subscriber of the program's, which runs on that thread, may be what ends the pool.
-        if supervisor.thread().id() != std::thread::current().id() {
-            end_of(supervisor);
-            shared.leave_unended();
+        if let Some(supervisor) = supervisor {
+            let mut state = shared.lock();
+            if state.phase != Phase::Closed {
+                state.enter(Phase::Closing);
+            }
+            drop(state);
+            // A subscriber of the program's, which runs on that thread, may be what ends the pool.
+            if supervisor.thread().id() != std::thread::current().id() {
+                end_of(supervisor);
+                shared.leave_unended();
+            }
+            shared.end_submissions();
         }
-        shared.end_submissions();
+        // A stream may wait for its input before the pool has any worker.
+        shared.end_streams();
     }
 }
 

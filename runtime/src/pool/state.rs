@@ -23,6 +23,7 @@ use super::scheduler::{CallId, CallRules, OnCancel, Scheduler, Slot};
 use super::single_task::single_chunk;
 use super::starts::StartPolicy;
 use super::turn::{Turn, Wakes};
+use super::waiting_streams::{StreamsThread, WaitingStreams};
 use super::wakers::PoolWakers;
 use super::worker_slot::{Cause, Life, WorkerProcess, WorkerSlot};
 use crate::error::{Error, Kind, StartFailure, TaskErrorKind};
@@ -53,6 +54,7 @@ pub(crate) struct PoolShared {
     pub(super) submissions: Submissions,
     /// Those of its functions, where it is in process.
     pub(super) states: States,
+    pub(super) streams_thread: StreamsThread,
 }
 
 /// How far a pool's life has come.
@@ -82,6 +84,9 @@ impl Awaited for PoolState {
     type Whom = Wakes;
 
     fn take_whom(&mut self) -> Wakes {
+        if self.turn.is_to_wake(Wakes::WAITERS) && self.concerns_streams() {
+            self.turn.concerns(Wakes::STREAMS);
+        }
         self.turn.take_whom()
     }
 
@@ -121,6 +126,8 @@ pub(super) struct PoolState {
     pub(super) first_round: Option<Result<(), StartFailure>>,
     /// Returns whether there is a driver, and which threads the guard wakes when it unlocks.
     pub(super) turn: Turn,
+    /// The streams that wait, for the thread of `streams` to wake.
+    pub(super) streams: WaitingStreams,
     pub(super) retirement: Retirement,
     /// When the workers' memory was measured last.
     pub(super) measured: Instant,
@@ -178,6 +185,7 @@ impl PoolShared {
                     starts: StartPolicy::default(),
                     first_round: None,
                     turn: Turn::default(),
+                    streams: WaitingStreams::default(),
                     size: settings.workers,
                     initializer: settings.initializer.call.as_ref().map_or("", |call| call.function.path()),
                     finalized: Arc::clone(&finalized),
@@ -201,6 +209,7 @@ impl PoolShared {
             settings,
             submissions: Submissions::new(),
             states: States::new(),
+            streams_thread: StreamsThread::default(),
         }))
     }
 
@@ -257,7 +266,10 @@ impl PoolShared {
         if self.submissions.is_driving() {
             state.turn.concerns(Wakes::CALLERS);
         }
-        state.scheduler.open(rules)
+        let call = state.scheduler.open(rules);
+        // Rule 3 of `streams`.
+        state.claim_turn_of_streams();
+        call
     }
 
     /// Asks the program for the variables of so many workers.
@@ -278,11 +290,12 @@ impl PoolShared {
         let mut state = self.lock();
         state.take_back_all(call);
         let held = state.scheduler.close(call, on_cancel);
+        let stream = state.streams.waiting.remove(&call);
         state.end_held(held, on_cancel);
-        // Its drop may run code of the program's.
+        // The drop of either may run code of the program's, and does with no lock held.
         let kept = state.own.kept.remove(&call);
         drop(state);
-        drop(kept);
+        drop((kept, stream));
     }
 
     /// Ends every task of a call that has no result with this error. The call stays open.

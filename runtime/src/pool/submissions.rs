@@ -321,7 +321,7 @@ impl PoolShared {
             submissions.is_driving.store(true, Ordering::SeqCst);
             drop(state);
             let is_enough = |scheduler: &Scheduler| {
-                scheduler.calls() > 1
+                scheduler.calls_of_threads() > 1
                     || submissions.waiting.load(Ordering::SeqCst) > 0
                     || submissions.version.load(Ordering::SeqCst) != version
             };

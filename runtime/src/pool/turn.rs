@@ -17,6 +17,8 @@ impl Wakes {
     pub(super) const WAITERS: Self = Self(1 << 1);
     /// The pool's own thread.
     pub(super) const SUPERVISOR: Self = Self(1 << 2);
+    /// The thread of `streams`.
+    pub(super) const STREAMS: Self = Self(1 << 3);
     /// The driver and the waiting callers.
     pub(super) const CALLERS: Self = Self(Self::DRIVER.0 | Self::WAITERS.0);
 
@@ -47,6 +49,11 @@ impl Turn {
     /// Notes the threads that a change concerns.
     pub(super) fn concerns(&mut self, whom: Wakes) {
         self.wakes.0 |= whom.0;
+    }
+
+    /// Whether a change concerns these threads that they have not seen yet.
+    pub(super) fn is_to_wake(&self, whom: Wakes) -> bool {
+        self.wakes.contains(whom)
     }
 
     /// Notes that these threads have seen the changes until now.

@@ -1,6 +1,8 @@
-//! The wakers of the driver and the supervisor, each of which sleeps in `poll`.
+//! The wakers of the driver and the supervisor, each of which sleeps in `poll`, and the thread of `streams`, which parks.
 
 use std::os::fd::AsFd;
+use std::sync::OnceLock;
+use std::thread::Thread;
 
 use super::turn::Wakes;
 use crate::locks::Condition;
@@ -11,13 +13,14 @@ use crate::sys::{Waker, Watch};
 pub(super) struct PoolWakers {
     driver: Option<Waker>,
     supervisor: Option<Waker>,
+    streams: OnceLock<Thread>,
 }
 
 const HAS_WAKERS: &str = "a pool with a driver or a supervisor has processes";
 
 impl PoolWakers {
     pub(super) fn new() -> std::io::Result<Self> {
-        Ok(Self { driver: Some(Waker::new()?), supervisor: Some(Waker::new()?) })
+        Ok(Self { driver: Some(Waker::new()?), supervisor: Some(Waker::new()?), streams: OnceLock::new() })
     }
 
     /// Wakes these threads, and every thread that waits for the condition if `wakes` names them.
@@ -31,6 +34,17 @@ impl PoolWakers {
         if let Some(supervisor) = self.supervisor.as_ref().filter(|_| wakes.contains(Wakes::SUPERVISOR)) {
             supervisor.wake();
         }
+        if wakes.contains(Wakes::STREAMS)
+            && let Some(thread) = self.streams.get()
+        {
+            thread.unpark();
+        }
+    }
+
+    /// Wakes this thread for streams from now on.
+    pub(super) fn serve_streams(&self, thread: Thread) {
+        // There is one such thread in the life of a pool.
+        let _ = self.streams.set(thread);
     }
 
     /// Returns the driver's wake-ups, for the driver to poll.

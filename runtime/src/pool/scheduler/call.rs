@@ -40,6 +40,9 @@ pub(crate) enum Consumer {
     Waited,
     /// The consumer pulls an iterator, or does not.
     Pulled,
+    /// The consumer polls a stream, or does not. Between polls the thread of `streams` waits for it.
+    #[cfg_attr(not(feature = "stream"), allow(dead_code, reason = "streams alone poll a call"))]
+    Polled,
 }
 
 impl Default for CallRules {
@@ -92,9 +95,24 @@ impl Scheduler {
     pub(in crate::pool) fn is_at_rest(&self, but: CallId) -> bool {
         let is_at_rest = |call: &OpenCall| {
             call.failure.is_some()
-                || (call.rules.pace == Consumer::Pulled && call.backlog.is_empty() && call.workers.is_empty())
+                || (call.rules.pace != Consumer::Waited && call.backlog.is_empty() && call.workers.is_empty())
         };
         self.calls.iter().all(|(&id, call)| id == but || is_at_rest(call))
+    }
+
+    /// How many calls are open for which a thread of the caller's may wait: all but those of streams.
+    pub(in crate::pool) fn calls_of_threads(&self) -> usize {
+        self.calls.values().filter(|call| call.rules.pace != Consumer::Polled).count()
+    }
+
+    /// Whether a call is open for all of which a thread waits, and which has not failed.
+    pub(in crate::pool) fn has_waited_call(&self) -> bool {
+        self.calls.values().any(|call| call.rules.pace == Consumer::Waited && call.failure.is_none())
+    }
+
+    /// Whether a call has results that nobody has taken, has failed, or is closed.
+    pub(in crate::pool) fn has_news(&self, id: CallId) -> bool {
+        self.calls.get(&id).is_none_or(|call| !call.done.is_empty() || call.failure.is_some())
     }
 
     /// Changes how many workers there are to be. Those beyond it are to be exhausted.

@@ -1,0 +1,132 @@
+//! How an engine waits where no outcome is ready: it blocks, or it leaves a waker.
+
+use std::task::Poll;
+#[cfg(feature = "stream")]
+use std::{
+    sync::Arc,
+    task::{Context, Waker},
+    time::{Duration, Instant},
+};
+
+use super::{Engine, ErrorTiming, Indexed, ResultDecoder};
+use crate::error::Result;
+#[cfg(feature = "stream")]
+use crate::foreign;
+use crate::functions::WorkerFn;
+use crate::map::columns::Columns;
+#[cfg(feature = "stream")]
+use crate::pool::StreamWaker;
+use crate::pool::{self, Consumer, Pool};
+
+/// A poll that goes on reading and sending for this long lets other tasks of its thread run, and goes on then.
+#[cfg(feature = "stream")]
+const POLL_TIME_MAX: Duration = Duration::from_millis(1);
+
+/// What comes next of a call, if it is there yet: none after the last, or a failure of the call as a whole.
+pub(in crate::map) type PollNext<T> = Poll<Result<Option<T>>>;
+
+/// How an engine waits.
+pub(in crate::map) trait WaitMode {
+    /// Waits until the engine has something to do, and does it; pending if it is not to wait here.
+    fn wait<F: WorkerFn, A: Columns>(&mut self, engine: &mut Engine<F, A>) -> Poll<()>;
+}
+
+/// The calling thread sleeps, or moves messages.
+pub(in crate::map) struct Blocks;
+
+impl Blocks {
+    /// What a wait that blocks has come to.
+    pub(in crate::map) fn ready<T>(poll: Poll<T>) -> T {
+        match poll {
+            Poll::Ready(value) => value,
+            Poll::Pending => unreachable!("a wait that blocks leaves nothing pending"),
+        }
+    }
+}
+
+impl WaitMode for Blocks {
+    fn wait<F: WorkerFn, A: Columns>(&mut self, engine: &mut Engine<F, A>) -> Poll<()> {
+        let (reads, until) = (engine.reads(), engine.next_moment());
+        let step = engine.shared.step(engine.call, reads, engine.rows.left(), until);
+        engine.apply_step(step);
+        Poll::Ready(())
+    }
+}
+
+impl<F: WorkerFn, A: Columns> Engine<F, A> {
+    /// The next task that has its outcome, which is yielded at once, or a failure of the call: for a caller that waits for all.
+    pub(in crate::map) fn wait_any(&mut self) -> Result<Option<Indexed<F::Output>>> {
+        Blocks::ready(self.next_any(ErrorTiming::Now, &mut Blocks))
+    }
+
+    /// The same for many tasks: see [`next_batch`](Self::next_batch).
+    pub(in crate::map) fn wait_batch(&mut self) -> Result<Option<ResultDecoder>> {
+        Blocks::ready(self.next_batch(ErrorTiming::Now, &mut Blocks))
+    }
+}
+
+/// One poll of a stream.
+#[cfg(feature = "stream")]
+pub(in crate::map) struct Polls<'c, 'w> {
+    context: &'c mut Context<'w>,
+    /// Where the waker of the stream is kept, which the pool knows.
+    kept: &'c Arc<StreamWaker>,
+    /// When it has begun to read and send.
+    began: Option<Instant>,
+}
+
+#[cfg(feature = "stream")]
+impl<'c, 'w> Polls<'c, 'w> {
+    pub(in crate::map) fn new(context: &'c mut Context<'w>, kept: &'c Arc<StreamWaker>) -> Self {
+        Self { context, kept, began: None }
+    }
+}
+
+#[cfg(feature = "stream")]
+impl WaitMode for Polls<'_, '_> {
+    fn wait<F: WorkerFn, A: Columns>(&mut self, engine: &mut Engine<F, A>) -> Poll<()> {
+        match self.began {
+            None => {
+                self.began = Some(Instant::now());
+                // Before the pool is asked: what comes later wakes it.
+                self.kept.set(self.context.waker());
+            }
+            Some(began) if began.elapsed() > POLL_TIME_MAX => {
+                foreign::run_quietly(|| self.context.waker().wake_by_ref());
+                return Poll::Pending;
+            }
+            Some(_) => {}
+        }
+        let (reads, until) = (engine.reads().then(|| engine.rows.left()), engine.next_moment());
+        let step = match engine.shared.poll_step(engine.call, reads, until, self.kept) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(step)) => Ok(step),
+            Err(failure) => Err(failure),
+        };
+        engine.apply_step(step);
+        Poll::Ready(())
+    }
+}
+
+#[cfg(feature = "stream")]
+impl<F: WorkerFn, A: Columns> Engine<F, A> {
+    /// A poll begins: inputs that are streams are asked again, and wake this waker. The workers are looked after before outcomes that
+    /// are at hand are taken, if that was long ago.
+    pub(in crate::map) fn begin_poll(&mut self, waker: &Waker) {
+        self.rows.wake(waker);
+        if self.is_here() && !self.in_foreign_code {
+            self.look_after_workers();
+        }
+    }
+}
+
+/// Starts the global pool for the first task of its call.
+pub(super) fn start_global(pool: &'static Pool, consumer: Consumer) -> Result<()> {
+    match consumer {
+        Consumer::Waited | Consumer::Pulled => pool::start_global(pool),
+        #[cfg(feature = "stream")]
+        Consumer::Polled => pool::begin_global(pool),
+        #[cfg(not(feature = "stream"))]
+        Consumer::Polled => unreachable!("streams alone poll a call"),
+    }
+}
