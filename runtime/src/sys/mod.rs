@@ -6,6 +6,7 @@ mod environment;
 mod fences;
 mod filling;
 mod forks;
+mod held;
 mod lease;
 mod liveness_lock;
 mod memory;
@@ -47,6 +48,7 @@ pub(crate) use environment::{WORKER_VARIABLE, is_secure, take_variable, variable
 pub(crate) use fences::{fence_registered, register_for_fences};
 pub(crate) use filling::Filling;
 pub(crate) use forks::{ForkMark, PerProcess, exit_fork, is_fork};
+pub(crate) use held::Held;
 pub(crate) use lease::Lease;
 pub(crate) use liveness_lock::{FileIdentity, LivenessLock, identity, is_locked_by_another, process_exists};
 pub(crate) use memory::{Region, Words, is_short_of_descriptors, raced_memory};
