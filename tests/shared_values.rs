@@ -1,4 +1,4 @@
-//! Values in shared memory that are not numbers alone: texts and bytes that every task reads.
+//! Values in shared memory that are not numbers alone: texts and bytes that every task reads, and structs of numbers.
 
 mod common;
 
@@ -6,7 +6,9 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use poolmap::{Pool, TaskErrorKind, pool_map, pool_try_map, shared, worker};
+use bytemuck::{Pod, Zeroable};
+use poolmap::{Pool, SharedSlice, SharedSliceMut, TaskErrorKind, pool_map, pool_try_map, shared, worker};
+use serde::{Deserialize, Serialize};
 
 /// Whether what the worker reads is in memory that the parent has made, and not in a copy.
 fn is_shared<T: ?Sized>(value: &T) -> bool {
@@ -153,4 +155,123 @@ fn mappings(_task: u64) -> usize {
         usize::from_str_radix(end, 16).unwrap() - usize::from_str_radix(start, 16).unwrap()
     });
     bytes.filter(|&bytes| (150_000..200_000).contains(&bytes)).max().unwrap_or(0)
+}
+
+/// Neither `PartialEq`, nor `Debug`, nor serde.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct Particle {
+    place: [f64; 3],
+    mass: f32,
+    kind: u16,
+    flags: [u8; 2],
+}
+
+fn particles(count: usize) -> impl Iterator<Item = Particle> {
+    (0..count).map(|n| Particle { place: [n as f64, 0.5, -1.0], mass: n as f32, kind: n as u16, flags: [1, 2] })
+}
+
+fn mass_of(particles: &[Particle]) -> f64 {
+    particles.iter().filter(|one| one.flags == [1, 2]).map(|one| f64::from(one.mass) + one.place[1]).sum()
+}
+
+#[worker]
+fn mass(particles: &SharedSlice<Particle>) -> (f64, bool) {
+    (mass_of(particles), is_shared(&**particles))
+}
+
+#[derive(Serialize, Deserialize)]
+struct Frame {
+    name: String,
+    particles: Vec<SharedSlice<Particle>>,
+}
+
+#[worker]
+fn frame_mass(frame: Frame) -> (String, f64) {
+    (frame.name, frame.particles.iter().map(|part| mass_of(part)).sum())
+}
+
+#[worker]
+fn step(mut particles: SharedSliceMut<Particle>, by: f64) {
+    for particle in particles.iter_mut() {
+        particle.place[0] += by;
+    }
+}
+
+#[worker]
+fn nested_mass(particles: SharedSlice<Particle>) -> f64 {
+    let pool = Pool::builder().workers(1).build().unwrap();
+    pool_map!(in &pool, mass, particles.chunks(10)).unwrap().iter().map(|one| one.0).sum()
+}
+
+/// A struct that must be aligned to more than any number.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C, align(64))]
+struct Line([u64; 8]);
+
+#[worker]
+fn lines(lines: SharedSlice<Line>) -> (u64, bool) {
+    (lines.iter().map(|line| line.0[7]).sum(), lines.as_ptr().addr().is_multiple_of(64))
+}
+
+#[poolmap::test]
+fn structs_of_numbers_are_read_where_they_stand() {
+    let _guard = common::guard();
+    let pool = Pool::builder().workers(2).build().unwrap();
+    let all: SharedSlice<Particle> = particles(10_000).collect();
+    let expected = mass_of(&all);
+    let masses = pool_map!(in &pool, mass, all.chunks(1_000)).unwrap();
+    assert_eq!(masses.iter().map(|one| one.0).sum::<f64>(), expected);
+    assert!(masses.iter().all(|one| one.1 == common::has_shared_memory()));
+    let frame = Frame { name: "one".to_owned(), particles: vec![all.slice(..1), all.slice(1..7), all.slice(7..)] };
+    assert_eq!(pool_map!(in &pool, frame_mass, [&frame]).unwrap(), [("one".to_owned(), expected)]);
+}
+
+#[poolmap::test]
+fn a_worker_passes_structs_on_by_value_and_by_memory() {
+    let _guard = common::guard();
+    let pool = Pool::builder().workers(1).build().unwrap();
+    for count in [50, 5_000] {
+        let all: SharedSlice<Particle> = particles(count).collect();
+        assert_eq!(pool_map!(in &pool, nested_mass, [&all]).unwrap(), [mass_of(&all)]);
+    }
+}
+
+#[poolmap::test]
+fn structs_are_written_in_parts() {
+    let _guard = common::guard();
+    if !common::has_shared_memory() {
+        return;
+    }
+    let pool = Pool::builder().workers(2).build().unwrap();
+    let mut all: SharedSliceMut<Particle> = particles(1_000).collect();
+    pool_map!(in &pool, step, all.chunks_mut(100), (0..10).map(f64::from)).unwrap();
+    assert!(all.iter().enumerate().all(|(n, one)| one.place[0] == n as f64 + (n / 100) as f64 && one.mass == n as f32));
+    let shared = all.into_shared();
+    assert_eq!(pool_map!(in &pool, mass, [&shared]).unwrap()[0].0, mass_of(&shared));
+}
+
+#[poolmap::test]
+fn structs_of_a_large_alignment_stand_aligned() {
+    let _guard = common::guard();
+    let pool = Pool::builder().workers(1).build().unwrap();
+    let all: SharedSlice<Line> = (0..100).map(|n| Line([n; 8])).collect();
+    for part in [all.clone(), all.slice(3..5), all.slice(7..7), SharedSlice::from(vec![])] {
+        let sum = part.iter().map(|line| line.0[0]).sum();
+        assert_eq!(pool_map!(in &pool, lines, [&part]).unwrap(), [(sum, true)]);
+    }
+}
+
+#[poolmap::test]
+fn a_file_of_structs_is_read_whole_or_not_at_all() {
+    let _guard = common::guard();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("particles");
+    let all: Vec<Particle> = particles(9).collect();
+    std::fs::write(&path, bytemuck::cast_slice(&all)).unwrap();
+    let read = SharedSlice::<Particle>::from_file(&path).unwrap();
+    assert_eq!(mass_of(&read), mass_of(&all));
+    std::fs::write(&path, [0; size_of::<Particle>() + 1]).unwrap();
+    let error = SharedSlice::<Particle>::from_file(&path).err().unwrap();
+    assert!(error.to_string().contains("not a multiple of 32"), "{error}");
 }

@@ -245,8 +245,11 @@
 //!
 //! # Features
 //!
-//! Both are off by default. `progress` adds the option [`progress`](Map::progress); `tracing` reports events to a subscriber of the
-//! crate tracing.
+//! All are off by default.
+//!
+//! - `bytemuck`: [`SharedSlice`] and [`SharedSliceMut`] hold structs that implement `bytemuck::Pod`.
+//! - `progress`: the option [`progress`](Map::progress).
+//! - `tracing`: events for a subscriber of the crate tracing.
 //!
 //! # Limits
 //!
@@ -301,7 +304,9 @@ pub use map::{
 };
 pub use pool::{Affinity, Builder, Pool, Stats, cpu_count, global_pool, shutdown_global};
 pub use process::{Process, ProcessHandle, ProcessInfo, active_children};
-pub use shared::{Number, Shared, SharedChunks, SharedChunksMut, SharedPart, SharedSlice, SharedSliceMut, shared};
+pub use shared::{
+    Element, Number, Shared, SharedChunks, SharedChunksMut, SharedPart, SharedSlice, SharedSliceMut, shared,
+};
 pub use sync::{
     Barrier, BarrierWait, Counter, Event, Mutex, MutexGuard, Receiver, Semaphore, SemaphorePermit, SendError, Sender,
     Values, channel,

@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::function::Parameter;
 use crate::codec::Encoder;
 use crate::error::CodecError;
-use crate::shared::{Number, SharedPart, SharedSliceMut};
+use crate::shared::{Element, SharedPart, SharedSliceMut};
 
 /// An item that can stand for a parameter whose owned type is `T`, and which the function has as a `W`.
 #[diagnostic::on_unimplemented(
@@ -153,7 +153,7 @@ encode_pointers!(&T, &&T, &mut T, Box<T>, Rc<T>, Arc<T>, &Box<T>, &Rc<T>, &Arc<T
 
 /// Not for a reference: a part has one task.
 #[diagnostic::do_not_recommend]
-impl<T: Number> EncodeAs<SharedSliceMut<T>> for SharedPart<'_, T> {
+impl<T: Element> EncodeAs<SharedSliceMut<T>> for SharedPart<'_, T> {
     type Parameter = SharedSliceMut<T>;
     type EncodedBy<E> = E;
 

@@ -22,9 +22,9 @@ pub enum BorrowedArgument<'a, B: ?Sized, T> {
 }
 
 /// An argument of all tasks, as a worker keeps it.
-pub struct KeptArgument<B: ?Sized, T>(Kept<B, T>);
+pub struct KeptArgument<B: ?Sized, T>(KeptForm<B, T>);
 
-enum Kept<B: ?Sized, T> {
+enum KeptForm<B: ?Sized, T> {
     /// It is read where it stands, in memory that the parent has filled.
     InPlace(Held<Memory, B>),
     /// It was decoded out of that.
@@ -33,19 +33,19 @@ enum Kept<B: ?Sized, T> {
 
 impl<B: ?Sized, T> KeptArgument<B, T> {
     pub(super) fn in_place(value: Held<Memory, B>) -> Self {
-        Self(Kept::InPlace(value))
+        Self(KeptForm::InPlace(value))
     }
 
     pub(super) fn own(value: T) -> Self {
-        Self(Kept::Own(value))
+        Self(KeptForm::Own(value))
     }
 }
 
 impl<B: ?Sized + 'static, T: Borrow<B>> KeptArgument<B, T> {
     fn get(&self) -> &B {
         match &self.0 {
-            Kept::InPlace(value) => value.get(),
-            Kept::Own(value) => value.borrow(),
+            KeptForm::InPlace(value) => value.get(),
+            KeptForm::Own(value) => value.borrow(),
         }
     }
 }

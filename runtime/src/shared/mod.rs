@@ -2,6 +2,7 @@
 //! or the memory's descriptor, travels.
 
 mod copied;
+mod element;
 mod encode_scope;
 mod file;
 mod grant;
@@ -15,6 +16,7 @@ mod slice;
 mod slice_mut;
 mod value;
 
+pub use element::{Element, Number};
 pub(crate) use encode_scope::{
     Collected, WriteAs, by_value, enter_encode_scope, enter_kept_encode_scope, form_for, grant, note_value,
     value_grant, write_by_value,
@@ -28,6 +30,6 @@ pub(crate) use object_table::{
 pub use partition::{SharedChunksMut, SharedPart};
 pub(crate) use quiesce::{Poller, poll_while_waiting};
 pub(crate) use segment::{Memory, Segment, SegmentHead, SegmentKind};
-pub use slice::{Number, SharedChunks, SharedSlice};
+pub use slice::{SharedChunks, SharedSlice};
 pub use slice_mut::SharedSliceMut;
 pub use value::{Shared, shared};

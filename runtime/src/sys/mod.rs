@@ -55,7 +55,9 @@ pub(crate) use memory::{Region, Words, is_short_of_descriptors, raced_memory};
 pub(crate) use page::page_bytes;
 pub(crate) use pages::{Pages, Part};
 pub(crate) use placement::{add_nice, allowed_cpus, set_process_name};
-pub(crate) use pod::{IsVec, Plain, Same, for_each_plain, number_from, numbers_of, plain_bytes, type_id, write_number};
+pub(crate) use pod::{
+    IsVec, Plain, Same, bytes_of, for_each_plain, number_from, numbers_of, plain_bytes, type_id, write_number,
+};
 pub(crate) use poll::{Watch, poll};
 pub(crate) use process::{CAN_TELL_CPU_TIME, ChildProcess, End, cpu_time, resident_bytes};
 pub(crate) use program::own_program;

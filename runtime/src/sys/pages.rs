@@ -118,7 +118,8 @@ impl Pages {
     }
 
     #[inline]
-    fn check<T>(&self, offset: usize, count: usize) -> Option<()> {
+    fn check<T: Plain>(&self, offset: usize, count: usize) -> Option<()> {
+        let () = T::FITS;
         let end = count.checked_mul(size_of::<T>())?.checked_add(offset)?;
         // A mapping begins at a page, so what is aligned in it is aligned.
         (end <= self.mapping.len() && offset.is_multiple_of(align_of::<T>())).then_some(())
