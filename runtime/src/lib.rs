@@ -248,6 +248,7 @@
 //! All are off by default.
 //!
 //! - `bytemuck`: [`SharedSlice`] and [`SharedSliceMut`] hold structs that implement `bytemuck::Pod`.
+//! - `json`: `Json(value)` carries a value of a type that describes itself.
 //! - `progress`: the option [`progress`](Map::progress).
 //! - `tracing`: events for a subscriber of the crate tracing.
 //!
@@ -256,7 +257,7 @@
 //! - Linux is tested. macOS is meant to compile. Windows is not supported.
 //! - A worker takes a few milliseconds to start, and some megabytes.
 //! - Arguments and results are encoded with bincode, which cannot carry types that describe themselves (`serde_json::Value`,
-//!   `untagged`, `flatten`). The error says so, and names a remedy.
+//!   `untagged`, `flatten`). The error says so, and names the remedy: `Json(value)`, with the feature `json`.
 //! - A worker does not share the statics of its parent. The statements before [`init()`] run in it too.
 #![deny(unsafe_code)]
 
@@ -295,6 +296,8 @@ pub mod __private;
 pub mod guide;
 
 pub use attributes::{main, test, worker};
+#[cfg(feature = "json")]
+pub use codec::Json;
 pub use entry::init;
 pub use error::{CodecError, Error, RemoteError, Result, TaskError, TaskErrorKind};
 pub use functions::WorkerFn;

@@ -14,6 +14,8 @@ use serde::Serialize;
 
 use super::function::Parameter;
 use crate::codec::Encoder;
+#[cfg(feature = "json")]
+use crate::codec::Json;
 use crate::error::CodecError;
 use crate::shared::{Element, SharedPart, SharedSliceMut};
 
@@ -160,6 +162,19 @@ impl<T: Element> EncodeAs<SharedSliceMut<T>> for SharedPart<'_, T> {
     #[inline]
     fn encode_as<E: EncodeOwned<SharedSliceMut<T>>>(&self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
         encoder.value(&self.name()?)
+    }
+}
+
+/// A value that is borrowed, where the function has it as `Json`.
+#[cfg(feature = "json")]
+#[diagnostic::do_not_recommend]
+impl<T: Serialize> EncodeAs<Json<T>> for Json<&T> {
+    type Parameter = Json<T>;
+    type EncodedBy<E> = E;
+
+    #[inline]
+    fn encode_as<E: EncodeOwned<Json<T>>>(&self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
+        encoder.value(self)
     }
 }
 
