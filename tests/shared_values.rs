@@ -7,7 +7,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use bytemuck::{Pod, Zeroable};
-use poolmap::{Pool, SharedSlice, SharedSliceMut, TaskErrorKind, pool_map, pool_try_map, shared, worker};
+use poolmap::{
+    Pool, SharedSlice, SharedSliceMut, TaskErrorKind, pool_for_each, pool_iter, pool_map, pool_reduce, pool_try_map,
+    shared, worker,
+};
 use serde::{Deserialize, Serialize};
 
 /// Whether what the worker reads is in memory that the parent has made, and not in a copy.
@@ -274,4 +277,197 @@ fn a_file_of_structs_is_read_whole_or_not_at_all() {
     std::fs::write(&path, [0; size_of::<Particle>() + 1]).unwrap();
     let error = SharedSlice::<Particle>::from_file(&path).err().unwrap();
     assert!(error.to_string().contains("not a multiple of 32"), "{error}");
+}
+
+/// Large enough to go by its memory.
+const LARGE: usize = 50_000;
+
+fn counted(first: u64, length: usize) -> SharedSlice<u64> {
+    (first..first + length as u64).collect()
+}
+
+#[worker]
+fn count_from(first: u64, length: usize) -> SharedSlice<u64> {
+    counted(first, length)
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Halves {
+    name: String,
+    halves: Vec<SharedSlice<u64>>,
+    rest: Option<SharedSlice<f32>>,
+}
+
+#[worker]
+fn count_halves(first: u64, length: usize) -> Halves {
+    let all = counted(first, length);
+    let rest = (first % 2 == 0).then(|| (0..length).map(|n| n as f32).collect());
+    Halves { name: first.to_string(), halves: vec![all.slice(..length / 2), all.slice(length / 2..)], rest }
+}
+
+#[worker]
+fn make_particles(count: usize) -> SharedSlice<Particle> {
+    particles(count).collect()
+}
+
+/// The first argument as it came, and a part of it.
+#[worker]
+fn give_back(numbers: SharedSlice<u64>) -> (SharedSlice<u64>, SharedSlice<u64>) {
+    (numbers.clone(), numbers.slice(1..10_000))
+}
+
+#[worker]
+fn sum(numbers: &SharedSlice<u64>) -> (u64, bool) {
+    (numbers.iter().sum(), is_shared(&**numbers))
+}
+
+/// What this worker's own worker has made.
+#[worker]
+fn made_by_another(first: u64) -> SharedSlice<u64> {
+    let pool = Pool::builder().workers(1).build().unwrap();
+    pool.apply(count_from { first, length: LARGE }).unwrap()
+}
+
+#[worker]
+fn merge(one: SharedSlice<u64>, other: SharedSlice<u64>) -> SharedSlice<u64> {
+    one.iter().zip(other.iter()).map(|(one, other)| one + other).collect()
+}
+
+#[worker]
+fn give_and_fail(first: u64) -> Result<(SharedSlice<u64>, Refused), String> {
+    if first % 3 == 1 { Err("no".to_owned()) } else { Ok((counted(first, LARGE), Refused(first % 3 == 2))) }
+}
+
+/// A value that does not encode, after others that do.
+#[derive(Debug, PartialEq, Deserialize)]
+struct Refused(bool);
+
+impl Serialize for Refused {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.0 { Err(serde::ser::Error::custom("it is refused")) } else { serializer.serialize_bool(false) }
+    }
+}
+
+/// How an output that comes by its memory is mapped here: not to be written.
+fn is_read_in_place<T: ?Sized>(value: &T) -> bool {
+    let address = std::ptr::from_ref(value).cast::<u8>() as usize;
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    maps.lines().any(|line| {
+        let (range, rest) = line.split_once(' ').unwrap();
+        let (start, end) = range.split_once('-').unwrap();
+        let range = usize::from_str_radix(start, 16).unwrap()..usize::from_str_radix(end, 16).unwrap();
+        range.contains(&address) && rest.starts_with("r--") && rest.contains("memfd:")
+    })
+}
+
+#[poolmap::test]
+fn an_output_is_read_where_the_worker_has_written_it() {
+    let _guard = common::guard();
+    let pool = Pool::builder().workers(2).build().unwrap();
+    let output = pool.apply(count_from { first: 7, length: LARGE }).unwrap();
+    assert_eq!(output, counted(7, LARGE));
+    assert_eq!(is_read_in_place(&*output), common::shares_memory());
+    for length in [0, 1, 10, 8_192, 8_193, LARGE, 1 << 20] {
+        assert_eq!(pool.apply(count_from { first: 1, length }).unwrap(), counted(1, length));
+    }
+    drop(pool);
+    // It outlives its worker and the pool.
+    assert_eq!(output[LARGE - 1], 7 + LARGE as u64 - 1);
+}
+
+#[poolmap::test]
+fn outputs_of_many_tasks_come_in_order_and_leave_nothing() {
+    let _guard = common::guard();
+    let pool = Pool::builder().workers(2).build().unwrap();
+    for (first, output) in pool_map!(in &pool, count_from, 0..300, std::iter::repeat(LARGE)).unwrap().iter().enumerate()
+    {
+        assert!(output.iter().copied().eq(first as u64..(first + LARGE) as u64));
+    }
+    let mut outputs = pool_iter!(in &pool, count_from, 0..1000, std::iter::repeat(LARGE); window = 8).unwrap();
+    for first in 0..100 {
+        assert_eq!(outputs.next().unwrap().unwrap()[0], first);
+    }
+    drop(outputs);
+    let outcomes = pool_map!(in &pool, count_halves, 0..50, std::iter::repeat(LARGE)).unwrap();
+    assert!(outcomes.into_iter().eq((0..50).map(|first| count_halves(first, LARGE))));
+    for (first, output) in pool_map!(in &pool, make_particles, [10, 100_000]).unwrap().iter().zip([10, 100_000]) {
+        assert_eq!(mass_of(first), mass_of(&particles(output).collect::<Vec<_>>()));
+    }
+}
+
+#[poolmap::test]
+fn an_output_is_the_argument_of_the_next_call_without_a_copy() {
+    let _guard = common::guard();
+    let pool = Pool::builder().workers(2).build().unwrap();
+    let outputs = pool_map!(in &pool, count_from, 0..20, std::iter::repeat(LARGE)).unwrap();
+    let sums = pool_map!(in &pool, sum, &outputs).unwrap();
+    let in_place = common::has_shared_memory();
+    assert!(sums.iter().zip(&outputs).all(|(sum, output)| *sum == (output.iter().sum::<u64>(), in_place)), "{sums:?}");
+    for numbers in [counted(3, LARGE), outputs[1].slice(5..LARGE)] {
+        let (all, part) = pool.apply(give_back { numbers: numbers.clone() }).unwrap();
+        assert!(all == numbers && part[..] == numbers[1..10_000]);
+    }
+}
+
+#[poolmap::test]
+fn a_worker_passes_on_what_its_own_worker_has_made() {
+    let _guard = common::guard();
+    let pool = Pool::builder().workers(1).build().unwrap();
+    let output = pool.apply(made_by_another { first: 5 }).unwrap();
+    assert_eq!(output, counted(5, LARGE));
+    assert_eq!(is_read_in_place(&*output), common::shares_memory());
+}
+
+#[poolmap::test]
+fn outputs_are_folded_and_dropped() {
+    let _guard = common::guard();
+    let pool = Pool::builder().workers(2).build().unwrap();
+    let zeros: SharedSlice<u64> = (0..LARGE).map(|_| 0).collect();
+    let folded =
+        pool_reduce!(in &pool, count_from, 0..40, std::iter::repeat(LARGE); with = merge, identity = zeros).unwrap();
+    assert!(folded.iter().copied().eq((0..LARGE as u64).map(|n| 40 * n + 780)));
+    pool_for_each!(in &pool, count_from, 0..40, std::iter::repeat(LARGE)).unwrap();
+}
+
+#[poolmap::test]
+fn outputs_that_do_not_encode_fail_alone_and_keep_no_descriptor() {
+    let _guard = common::guard();
+    let pool = Pool::builder().workers(1).build().unwrap();
+    for round in 0..4 {
+        let outcomes = pool_try_map!(in &pool, give_and_fail, 0..60).unwrap();
+        for (first, outcome) in (0..).zip(outcomes) {
+            match outcome {
+                Ok((output, _)) => assert!(first % 3 == 0 && output == counted(first, LARGE)),
+                Err(error) => match error.kind() {
+                    TaskErrorKind::Failed(_) => assert_eq!(first % 3, 1),
+                    TaskErrorKind::Encode(_) => assert_eq!(first % 3, 2),
+                    other => panic!("{round}, {first}: {other:?}"),
+                },
+            }
+        }
+    }
+    // Nothing that was sent for them is in the way of what comes now.
+    let output = pool.apply(count_from { first: 1, length: LARGE }).unwrap();
+    assert_eq!(is_read_in_place(&*output), common::shares_memory());
+}
+
+#[worker]
+fn give_and_die(first: u64) -> SharedSlice<u64> {
+    if first == 13 {
+        std::process::abort();
+    }
+    counted(first, LARGE)
+}
+
+#[poolmap::test]
+fn outputs_that_were_finished_outlive_their_worker() {
+    let _guard = common::guard();
+    let pool = Pool::builder().workers(1).build().unwrap();
+    let outcomes = pool_try_map!(in &pool, give_and_die, 0..20; chunk_size = 20).unwrap();
+    for (first, outcome) in (0..).zip(outcomes) {
+        match outcome {
+            Ok(output) => assert_eq!(output, counted(first, LARGE)),
+            Err(error) => assert!(first == 13 && matches!(error.kind(), TaskErrorKind::Crashed { .. }), "{error}"),
+        }
+    }
 }

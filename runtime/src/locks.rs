@@ -35,6 +35,8 @@ pub(crate) enum Rank {
     ArenaParts,
     Buffers,
     Pollers,
+    /// The descriptors of outputs that a worker has sent.
+    Outputs,
     Names,
 }
 

@@ -9,6 +9,7 @@ mod grant;
 mod grant_table;
 mod loan;
 mod object_table;
+mod output_memory;
 mod partition;
 mod quiesce;
 mod segment;
@@ -19,7 +20,7 @@ mod value;
 pub use element::{Element, Number};
 pub(crate) use encode_scope::{
     Collected, WriteAs, by_value, enter_encode_scope, enter_kept_encode_scope, form_for, grant, note_value,
-    value_grant, write_by_value,
+    value_grant, write_by_value, write_outputs,
 };
 pub(crate) use grant::{GRANT_BYTES, Grant, Name, Right, runs, write_grants};
 pub(crate) use grant_table::{begin_grants, close_table, closed_table, end_grants, granted, inner_table, open_table};
@@ -27,6 +28,7 @@ pub(crate) use loan::has_parts;
 pub(crate) use object_table::{
     add, end_leases, find, find_granted, find_made, find_open, forget_kept, keep, kept, remove,
 };
+pub(crate) use output_memory::{HeldOutputs, IN_FLIGHT_MAX, OutputTable, in_flight, open_outputs};
 pub use partition::{SharedChunksMut, SharedPart};
 pub(crate) use quiesce::{Poller, poll_while_waiting};
 pub(crate) use segment::{Memory, Segment, SegmentHead, SegmentKind};

@@ -11,10 +11,11 @@ use serde::ser::{self, SerializeTuple};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::element::Element;
-use super::encode_scope::{WriteAs, form_for, grant};
+use super::encode_scope::{WriteAs, form_for, grant, send_output};
 use super::grant::{Name, Right};
 use super::grant_table::granted;
 use super::object_table::find_granted;
+use super::output_memory::take_output;
 use super::segment::Memory;
 use crate::codec;
 use crate::sys;
@@ -40,13 +41,23 @@ use crate::sys;
 /// - A worker maps memory of up to 1 GiB as a whole when it first gets a part of it (about 0.1 ms for each MiB), and larger memory page
 ///   by page as it is read.
 /// - If the system has no memory to share, or no descriptor is left, the numbers stay in this process, and travel by value.
-/// - A slice travels to a worker only: in a task's result the numbers are copied.
+/// - In a task's result, a slice of more than 64 KiB comes without a copy too: the worker makes the memory, seals it against all writers,
+///   and sends its descriptor. The parent checks the seals and maps the memory. It copies the numbers of shorter slices, of a slice that
+///   the worker got from its parent, of those beyond 16 that a worker has sent and the parent has not decoded, and of all slices if
+///   results travel over a socket. The parent keeps the descriptors of the first 256 such slices, so that they can be passed on
+///   without a copy.
 /// - Serialising a slice in anything but a call of a worker function is an error, because its name has no meaning elsewhere. Serialise
 ///   `&slice[..]` instead.
 ///
+/// # Errors
+///
+/// If the parent has no descriptor left for a slice in a result, that is an error of the task
+/// ([`Decode`](crate::TaskErrorKind::Decode)).
+///
 /// # Worker death
 ///
-/// No number is lost: the memory belongs to the parent, and no worker can write to it. A worker that replaces a dead one gets the
+/// No number is lost: memory that the parent has made belongs to it, and no worker can write to it. A slice in a finished result outlives
+/// its worker. A worker that replaces a dead one gets the
 /// memory anew.
 ///
 /// # Examples
@@ -65,6 +76,22 @@ use crate::sys;
 /// let numbers: SharedSlice<f64> = (0..1_000_000).map(f64::from).collect();
 /// let sums = pool_map!(sum, numbers.chunks(100_000))?;
 /// assert_eq!(sums.iter().sum::<f64>(), 499_999_500_000.0);
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+///
+/// A large result, which is read where the worker has written it:
+///
+/// ```
+/// use poolmap::{SharedSlice, pool_map, worker};
+///
+/// #[worker]
+/// fn count_from(first: u64, length: usize) -> SharedSlice<u64> {
+///     (first..).take(length).collect::<Vec<_>>().into()
+/// }
+///
+/// poolmap::init();
+/// let parts = pool_map!(count_from, [0, 100_000], [100_000, 50_000])?;
+/// assert_eq!(parts[1][..3], [100_000, 100_001, 100_002]);
 /// # Ok::<(), poolmap::Error>(())
 /// ```
 ///
@@ -181,6 +208,26 @@ impl<T: Element> SharedSlice<T> {
         });
         let (memory, ()) = filled.map_err(|error| E::custom(no_memory(length, &error)))?;
         Ok(Self::of(memory, length))
+    }
+
+    /// Sends the memory to the parent, if it can be sent; returns its identity, and where the numbers are.
+    fn send(&self) -> Option<[u64; 4]> {
+        let bytes = self.length * size_of::<T>();
+        let descriptor = self.memory.as_ref()?.output_descriptor(bytes)?;
+        let [device, node] = sys::identity(descriptor).ok()?.words();
+        send_output(descriptor).then_some([device, node, self.offset as u64, bytes as u64])
+    }
+
+    /// The numbers at a place of memory that the worker of an output has sent.
+    fn of_output<E: de::Error>([device, node, offset, bytes]: [u64; 4]) -> Result<Self, E> {
+        let memory = take_output([device, node]).map_err(E::custom)?;
+        let place = usize::try_from(offset).ok().zip(usize::try_from(bytes).ok());
+        let place = place.filter(|(_, bytes)| bytes.is_multiple_of(size_of::<T>()));
+        let (offset, length) = place.map(|(offset, bytes)| (offset, bytes / size_of::<T>())).unwrap_or((0, usize::MAX));
+        if memory.pages().numbers::<T>(offset, length).is_none() {
+            return Err(E::custom("a shared slice of other numbers"));
+        }
+        Ok(Self { memory: Some(memory), offset, length, numbers: PhantomData })
     }
 
     /// The part of received memory that a name stands for.
@@ -357,12 +404,23 @@ impl<T: Element> ExactSizeIterator for SharedChunks<T> {}
 const NAME: u8 = 1;
 /// The numbers follow.
 const VALUE: u8 = 2;
+/// The identity of memory that was sent follows, and the place of the numbers there (see `output_memory`).
+const OUTPUT: u8 = 3;
 
 impl<T: Element> Serialize for SharedSlice<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let segment = match form_for::<S>() {
             WriteAs::Name | WriteAs::KeptName => {
                 self.memory.as_ref().and_then(|memory| memory.segment_for(size_of_val::<[T]>(self)))
+            }
+            WriteAs::Output => {
+                if let Some(place) = self.send() {
+                    let mut tuple = serializer.serialize_tuple(2)?;
+                    tuple.serialize_element(&OUTPUT)?;
+                    tuple.serialize_element(&place)?;
+                    return tuple.end();
+                }
+                None
             }
             WriteAs::Value => None,
             WriteAs::Refused => {
@@ -411,6 +469,7 @@ impl<'de, T: Element> Visitor<'de> for NameVisitor<T> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut fields: A) -> Result<SharedSlice<T>, A::Error> {
         match next(&mut fields)? {
             NAME => SharedSlice::named(next(&mut fields)?),
+            OUTPUT => SharedSlice::of_output(next(&mut fields)?),
             VALUE => SharedSlice::of_bytes(next(&mut fields)?),
             other => Err(de::Error::custom(format!("a shared slice cannot begin with {other}"))),
         }

@@ -113,6 +113,13 @@ pub(crate) struct FileIdentity {
     node: libc::ino_t,
 }
 
+impl FileIdentity {
+    /// The device and the node, as they travel.
+    pub(crate) fn words(self) -> [u64; 2] {
+        [self.device as u64, self.node as u64]
+    }
+}
+
 /// The identity of the memory behind a descriptor.
 pub(crate) fn identity(memory: impl AsFd) -> io::Result<FileIdentity> {
     let status = fstat(memory)?;

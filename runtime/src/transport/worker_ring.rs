@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::entry::EntryWords;
 use super::layout::part_bytes_max;
-use super::{ChannelError, claims, layout, parking};
+use super::{ChannelError, OutputSender, WorkerSocket, claims, layout, parking};
 use crate::failpoints::{self, Point};
 use crate::shared;
 use crate::sys::{self, CrashSlot, FromParent, RingWriter, View, Words};
@@ -369,6 +369,11 @@ impl WorkerRing {
     /// Where the running task's panic is recorded.
     pub(crate) fn panic_slot(&self) -> PanicSlot {
         PanicSlot(Arc::clone(&self.words))
+    }
+
+    /// Returns a sender of outputs that are in memory of their own, over this socket.
+    pub(crate) fn output_sender(&self, socket: &WorkerSocket) -> OutputSender {
+        OutputSender::new(Arc::clone(&self.words), socket.shared_stream())
     }
 
     /// Which task is running.

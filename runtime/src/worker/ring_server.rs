@@ -1,6 +1,7 @@
 //! Tasks that are in shared memory: claims some, runs them, looks at the clock, and sleeps when there are none.
 
 use std::io::{self, Write};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::panic::{self, PanicReporter, PrintedPanics};
@@ -11,6 +12,7 @@ use crate::codec::{Encoder, Sink};
 use crate::failpoints::{self, Point};
 use crate::functions::{Flush, TaskCall};
 use crate::output;
+use crate::shared;
 use crate::sys::{self, TaskLimits};
 use crate::transport::{ChannelError, Claimed, ClaimedTasks, WorkerRing, WorkerSocket};
 use crate::wire::{ToWorker, Violation};
@@ -35,6 +37,8 @@ pub(super) fn serve(
     panic::install_hook(PanicReporter::Memory(ring.panic_slot()), PrintedPanics::OfOtherThreads);
     sys::install_crash_handlers(ring.crash_slot(), limits);
     seed::set_counter(ring.task_counter());
+    let outputs = ring.output_sender(&end);
+    shared::write_outputs(Rc::new(move |memory| outputs.send(memory)));
     let now = Instant::now();
     let is_kept = output::is_kept();
     let mut server =

@@ -3,6 +3,7 @@
 use super::{current, panic};
 use crate::functions::{self, DROPS_OUTPUT, Registration, TaskCall};
 use crate::output;
+use crate::shared;
 use crate::sys;
 use crate::wire::Violation;
 
@@ -15,7 +16,10 @@ pub(super) fn note_task(function: u32, index: u64) {
 
 /// Runs every task of a call.
 pub(super) fn run_tasks(function: u32, attempt: u32, call: &mut TaskCall<'_>) -> Result<(), Violation> {
-    if function & DROPS_OUTPUT != 0 {
+    let drops_output = function & DROPS_OUTPUT != 0;
+    // What is dropped here is not sent.
+    let _by_value = drops_output.then(shared::by_value);
+    if drops_output {
         call.drop_output();
     }
     let function = functions::function(function & !DROPS_OUTPUT).ok_or_else(no_function)?;
@@ -37,6 +41,8 @@ pub(super) fn fold_tasks(function: u32, merge: u32, attempt: u32, call: &mut Tas
     let merge = functions::function(merge).and_then(Registration::merge);
     let merge = merge.ok_or_else(|| Violation::new("a chunk names no function to fold outputs by"))?;
     call.fold();
+    // An output that is folded is read here.
+    let _by_value = shared::by_value();
     sys::watch_crashes_again();
     current::set_attempt(attempt);
     while !call.is_over() && !call.is_folded() {
