@@ -48,6 +48,7 @@
 //! | an environment, a GPU, CPUs for each worker | [`Builder::env`], [`Builder::env_for_each`], [`Builder::affinity`], [`Affinity`] |
 //! | one call in a process of its own | [`Process`], [`ProcessHandle`], [`active_children()`] |
 //! | large values without copies | [`shared()`], [`SharedSlice`], [`SharedSliceMut`] |
+//! | files and sockets as arguments | [`Fd`] |
 //! | synchronization between processes | [`channel()`], [`Mutex`], [`Semaphore`], [`Event`], [`Barrier`], [`Counter`] |
 //! | facts inside a task | [`current_worker()`], [`task_seed()`] |
 //! | the cause of a failure | [`Error`], [`TaskError`], [`TaskErrorKind`], [`RemoteError`] |
@@ -308,7 +309,7 @@ pub use map::{
 pub use pool::{Affinity, Builder, Pool, Stats, cpu_count, global_pool, shutdown_global};
 pub use process::{Process, ProcessHandle, ProcessInfo, active_children};
 pub use shared::{
-    Element, Number, Shared, SharedChunks, SharedChunksMut, SharedPart, SharedSlice, SharedSliceMut, shared,
+    Element, Fd, Number, Shared, SharedChunks, SharedChunksMut, SharedPart, SharedSlice, SharedSliceMut, shared,
 };
 pub use sync::{
     Barrier, BarrierWait, Counter, Event, Mutex, MutexGuard, Receiver, Semaphore, SemaphorePermit, SendError, Sender,

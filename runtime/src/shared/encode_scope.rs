@@ -7,7 +7,7 @@
 //! 3. At all other times a name would mean nothing to whoever reads it, so it is an error. So it is at any time for a serializer
 //!    that is not the codec's own: a value's `Serialize` may run another one inside, or stand one in between.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::mem::ManuallyDrop;
 use std::os::fd::BorrowedFd;
@@ -58,6 +58,8 @@ thread_local! {
     /// A thread destroys what has a Drop at its end, and may map after that: in the Drop of another thread-local, or in a handler
     /// of `atexit`. So this has none. The notes are dropped by their [`EncodeScope`], which puts the mode before it back.
     static MODE: RefCell<ManuallyDrop<Mode>> = const { RefCell::new(ManuallyDrop::new(Mode::Nothing)) };
+    /// How many descriptors were noted since this thread began to collect.
+    static DESCRIPTORS: Cell<u32> = const { Cell::new(0) };
 }
 
 /// Sets the mode of this thread, and returns the one before.
@@ -85,6 +87,7 @@ pub(crate) struct EncodeScope {
 
 /// Begins to collect, for one task each.
 pub(crate) fn enter_encode_scope() -> EncodeScope {
+    DESCRIPTORS.set(0);
     EncodeScope { before: Some(replace(Mode::Collect(Noted::default(), Use::Once))) }
 }
 
@@ -175,6 +178,20 @@ pub(crate) fn grant(
         }
     });
     Ok(name)
+}
+
+/// A chunk has no more descriptors for single tasks: they are open here, in its worker, and on the way to it, and the system bounds each.
+const DESCRIPTORS_MAX: u32 = 8;
+
+/// Counts a descriptor that was granted.
+pub(super) fn note_descriptor() {
+    DESCRIPTORS.set(DESCRIPTORS.get().saturating_add(1));
+}
+
+/// Whether as many descriptors were granted as a chunk may have.
+#[inline]
+pub(crate) fn has_many_descriptors() -> bool {
+    DESCRIPTORS.get() >= DESCRIPTORS_MAX
 }
 
 /// A grant that goes with no table yet: of a value that all tasks share.

@@ -2,6 +2,7 @@
 //! or the memory's descriptor, travels.
 
 mod copied;
+mod descriptor;
 mod element;
 mod encode_scope;
 mod file;
@@ -17,10 +18,11 @@ mod slice;
 mod slice_mut;
 mod value;
 
+pub use descriptor::Fd;
 pub use element::{Element, Number};
 pub(crate) use encode_scope::{
-    Collected, WriteAs, by_value, enter_encode_scope, enter_kept_encode_scope, form_for, grant, note_value,
-    value_grant, write_by_value, write_outputs,
+    Collected, WriteAs, by_value, enter_encode_scope, enter_kept_encode_scope, form_for, grant, has_many_descriptors,
+    note_value, value_grant, write_by_value, write_outputs,
 };
 pub(crate) use grant::{GRANT_BYTES, Grant, Name, Right, runs, write_grants};
 pub(crate) use grant_table::{begin_grants, close_table, closed_table, end_grants, granted, inner_table, open_table};

@@ -26,6 +26,8 @@ pub(crate) enum SegmentKind {
     Parts = 3,
     /// A descriptor that is kept open.
     Open = 4,
+    /// A descriptor that one task gets. It comes anew with each chunk, and is closed with it.
+    Once = 5,
 }
 
 impl fmt::Debug for Segment {
@@ -37,7 +39,9 @@ impl fmt::Debug for Segment {
 impl SegmentKind {
     /// The kind of this number.
     pub(crate) fn of(number: u8) -> Option<Self> {
-        [Self::Sealed, Self::Promised, Self::Parts, Self::Open].into_iter().find(|kind| *kind as u8 == number)
+        [Self::Sealed, Self::Promised, Self::Parts, Self::Open, Self::Once]
+            .into_iter()
+            .find(|kind| *kind as u8 == number)
     }
 }
 
@@ -79,6 +83,11 @@ impl Segment {
     /// Gives a descriptor a number, and keeps something as long as anyone holds this.
     pub(crate) fn open(descriptor: Arc<OwnedFd>, kept: Option<Arc<Anchor>>) -> Arc<Self> {
         Self::numbered(descriptor, 0, SegmentKind::Open, kept)
+    }
+
+    /// Gives a descriptor a number that one task gets.
+    pub(super) fn once(descriptor: OwnedFd) -> Arc<Self> {
+        Self::numbered(Arc::new(descriptor), 0, SegmentKind::Once, None)
     }
 
     fn numbered(memory: Arc<OwnedFd>, bytes: usize, kind: SegmentKind, kept: Option<Arc<Anchor>>) -> Arc<Self> {

@@ -29,6 +29,9 @@ pub(super) const REVOKED: usize = 400;
 /// Written by the parent: how many descriptors of outputs it has of the worker (`shared::HeldOutputs`).
 pub(super) const OUTPUTS_HELD: usize = 408;
 
+/// Written by the parent: up to which message what was lent is of entries that are done, should the worker have no task.
+pub(super) const LEASES_ENDED: usize = 416;
+
 /// Written by the worker when a task panics: the number behind the task's, how many bytes the note has, and the note.
 pub(super) const NOTE_TASK: usize = 512;
 pub(super) const NOTE_LENGTH: usize = 520;

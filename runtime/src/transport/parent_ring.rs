@@ -163,9 +163,10 @@ impl ParentRing {
             last.left -= of_last;
             last.count -= of_last;
             left -= of_last;
-            let (is_empty, now) = (last.left == 0, last.count);
+            let (is_empty, now, messages) = (last.left == 0, last.count, last.messages);
             EntryWords::of(&self.words, self.next_entry - 1).set_count(now);
             if is_empty {
+                self.words.word(layout::LEASES_ENDED).store(messages, Ordering::Release);
                 self.entries.pop_back();
                 // The worker has not been at an entry of which it has claimed nothing, so its place is used again.
                 self.next_entry -= u64::from(now == 0);

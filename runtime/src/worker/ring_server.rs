@@ -186,6 +186,7 @@ impl RingServer {
         failpoints::reached(Point::Idle);
         // The rest of the last entry may have been taken back.
         self.ring.end_grants_if_done();
+        self.ring.end_leases_taken_back();
         // A parent that sleeps is notified at once: there is nothing more to do here.
         if self.ring.must_wake_parent() {
             self.end.ring_bell()?;
