@@ -115,6 +115,7 @@ pub(crate) struct FileIdentity {
 
 impl FileIdentity {
     /// The device and the node, as they travel.
+    #[allow(clippy::unnecessary_cast, reason = "they have other types on other systems")]
     pub(crate) fn words(self) -> [u64; 2] {
         [self.device as u64, self.node as u64]
     }
