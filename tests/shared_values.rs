@@ -301,7 +301,7 @@ struct Halves {
 #[worker]
 fn count_halves(first: u64, length: usize) -> Halves {
     let all = counted(first, length);
-    let rest = (first % 2 == 0).then(|| (0..length).map(|n| n as f32).collect());
+    let rest = first.is_multiple_of(2).then(|| (0..length).map(|n| n as f32).collect());
     Halves { name: first.to_string(), halves: vec![all.slice(..length / 2), all.slice(length / 2..)], rest }
 }
 
