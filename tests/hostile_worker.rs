@@ -173,8 +173,8 @@ impl Claim {
 
 impl Serialize for Claim {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut random = Random(std::process::id().into());
         let [device, node] = SENT.get();
+        let mut random = Random(u64::from(std::process::id()) ^ node << 32);
         if node > 0 {
             let place = match random.below(3) {
                 0 => [0, random.below(100_000)],
