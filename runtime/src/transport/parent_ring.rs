@@ -156,6 +156,10 @@ impl ParentRing {
     /// Takes back the last tasks that the worker has not claimed, `most` at most; returns how many.
     pub(super) fn take_back(&mut self, most: u32) -> Result<u32, Violation> {
         failpoints::reached(Point::ParentTakeBack);
+        // Before it is taken back: a worker that sees no task sees this.
+        if let Some(last) = self.entries.back() {
+            self.words.word(layout::LEASES_ENDED).store(last.messages, Ordering::Release);
+        }
         let count = self.ledger.take_back(self.words.word(layout::CLAIMS), most)?;
         let mut left = count;
         while let Some(last) = self.entries.back_mut().filter(|_| left > 0) {
@@ -163,10 +167,9 @@ impl ParentRing {
             last.left -= of_last;
             last.count -= of_last;
             left -= of_last;
-            let (is_empty, now, messages) = (last.left == 0, last.count, last.messages);
+            let (is_empty, now) = (last.left == 0, last.count);
             EntryWords::of(&self.words, self.next_entry - 1).set_count(now);
             if is_empty {
-                self.words.word(layout::LEASES_ENDED).store(messages, Ordering::Release);
                 self.entries.pop_back();
                 // The worker has not been at an entry of which it has claimed nothing, so its place is used again.
                 self.next_entry -= u64::from(now == 0);

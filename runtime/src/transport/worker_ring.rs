@@ -277,8 +277,8 @@ impl WorkerRing {
 
     /// Gives up what was lent for entries that were taken back as a whole, if there is no task.
     ///
-    /// The parent stores the number after it has taken an entry back, and gives what comes later higher ones. So if no task is there
-    /// behind the number, every entry up to it is done or was taken back.
+    /// The parent stores the number of its last entry before it takes that back, and what comes later has higher ones. So if there is no
+    /// task behind the number, every entry up to it is done or was taken back.
     pub(crate) fn end_leases_taken_back(&self) {
         let messages = self.words.word(layout::LEASES_ENDED).load(Ordering::Acquire);
         if messages > 0 && !self.has_tasks() {

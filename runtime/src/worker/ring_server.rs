@@ -186,7 +186,6 @@ impl RingServer {
         failpoints::reached(Point::Idle);
         // The rest of the last entry may have been taken back.
         self.ring.end_grants_if_done();
-        self.ring.end_leases_taken_back();
         // A parent that sleeps is notified at once: there is nothing more to do here.
         if self.ring.must_wake_parent() {
             self.end.ring_bell()?;
@@ -200,7 +199,12 @@ impl RingServer {
         self.ring.park();
         failpoints::reached(Point::Parked);
         // Rule 1 of `transport::parking`.
-        let goes_on = if self.ring.has_tasks() { Ok(true) } else { self.receive() };
+        let goes_on = if self.ring.has_tasks() {
+            Ok(true)
+        } else {
+            self.ring.end_leases_taken_back();
+            self.receive()
+        };
         failpoints::reached(Point::Woken);
         self.ring.unpark();
         goes_on
