@@ -34,12 +34,14 @@ const ROWS: [&[&str]; 21] = [
 /// They never meet but in the rows above both.
 const STRANGERS: [(&str, &str); 2] = [("worker", "pool"), ("pool", "worker")];
 /// Each foreign crate has one owner, and stands in no other module.
-const OWNERS: [(&str, &str); 8] = [
+const OWNERS: [(&str, &str); 10] = [
     ("nix", "sys"),
     ("libc", "sys"),
     ("typeid", "sys"),
+    ("bytemuck", "sys"),
     ("bincode", "codec"),
     ("futures_core", "map"),
+    ("serde_json", "codec"),
     ("inventory", "functions"),
     ("indicatif", "progress"),
     ("tracing", "trace"),

@@ -224,9 +224,13 @@ fn give_flattened(a: i32) -> Flattened {
 #[track_caller]
 fn assert_names_the_way_out(error: &poolmap::Error, type_name: &str) {
     let text = format!("{error:#}");
-    for part in
-        ["task 0 of `errors::", type_name, "bincode cannot carry", "String or as bytes that you encode yourself"]
-    {
+    for part in [
+        "task 0 of `errors::",
+        type_name,
+        "bincode cannot carry",
+        "poolmap::Json(value)",
+        "String or as bytes that you encode yourself",
+    ] {
         assert!(text.contains(part), "{part:?} is missing in: {text}");
     }
 }

@@ -29,7 +29,7 @@ const RARE: &[u32] = &[1, 2];
 const OFTEN: &[u32] = &[1, 2, 7, 3, 1, 20];
 
 /// Where chunks and results are in shared memory.
-const MEMORY: [At; 33] = [
+const MEMORY: [At; 36] = [
     ("entered:kill", "short", ONCE, Nothing),
     ("before-hello:kill", "short", ONCE, Nothing),
     ("after-hello:kill", "short", ONCE, Nothing),
@@ -65,6 +65,9 @@ const MEMORY: [At; 33] = [
     ("ringing:kill", "iterated", RARE, AtMostEach),
     ("memory-come:kill", "memory", RARE, Nothing),
     ("memory-forgotten:kill", "memory", RARE, Nothing),
+    ("output-sent:kill", "outputs", OFTEN, Each),
+    ("uncounted:kill", "outputs", OFTEN, Each),
+    ("finished:kill", "outputs", OFTEN, Nothing),
     ("sending:truncate", "short", ONCE, Nothing),
     ("closing:kill", "short", ONCE, Nothing),
 ];
@@ -342,8 +345,9 @@ fn no_wake_up_is_lost_whatever_the_delays() {
                 0 => jitter.clone(),
                 _ => format!("{jitter},{}@{}", deaths[(seed + 7 * round) % deaths.len()], 1 + (seed / 8 + round) % 9),
             };
-            let loads =
-                ["iterated", "unordered", "streamed", "memory", "results", "folded", "uneven"].into_iter().enumerate();
+            let loads = ["iterated", "unordered", "streamed", "memory", "results", "outputs", "folded", "uneven"]
+                .into_iter()
+                .enumerate();
             let cases: Vec<String> = loads
                 .map(|(round, at)| case(&fault(round), at, [1, 2, 5][(seed + round) % 3], [0, 1, 9][seed / 3 % 3], 3))
                 .collect();

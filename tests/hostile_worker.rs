@@ -5,11 +5,13 @@
 
 mod common;
 
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::libc;
-use poolmap::{Output, Pool, pool_map, pool_try_map, worker};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use poolmap::{Output, Pool, SharedSlice, TaskErrorKind, pool_map, pool_try_map, worker};
 use serde::{Deserialize, Serialize, Serializer};
 
 /// The largest argument or result of the attacked pools.
@@ -99,11 +101,62 @@ fn frame(random: &mut Random) -> Vec<u8> {
     frame
 }
 
+/// Makes memory that is whole, has holes, or can be changed, or something that is no memory.
+#[allow(unsafe_code, reason = "the attack is what the test is about")]
+fn descriptor(random: &mut Random) -> OwnedFd {
+    if random.below(8) == 0 {
+        return std::fs::File::open(["/dev/null", "/proc/self/maps"][random.below(2) as usize]).unwrap().into();
+    }
+    // SAFETY: the name is a text that ends with a zero, and nothing else has the new descriptor.
+    let memory = unsafe { OwnedFd::from_raw_fd(libc::memfd_create(c"claim".as_ptr(), libc::MFD_ALLOW_SEALING)) };
+    let mut file = std::fs::File::from(memory);
+    let bytes = [0, 1, 4096, 100_000][random.below(4) as usize];
+    std::io::Write::write_all(&mut file, &vec![7; bytes]).unwrap();
+    match random.below(4) {
+        // A length that the parent must not believe.
+        0 => file.set_len(1 << random.below(46)).unwrap(),
+        1 => file.set_len(bytes as u64 / 2).unwrap(),
+        _ => {}
+    }
+    let seals = [libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW, random.below(32) as i32];
+    // SAFETY: the call takes integers and touches no memory.
+    unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals[random.below(2) as usize]) };
+    file.into()
+}
+
+/// Sends descriptors, some at a time; returns the device and the node of the last.
+fn send_descriptors(random: &mut Random) -> [u64; 2] {
+    let mut identity = [0; 2];
+    for _ in 0..random.below(12) {
+        let descriptor = descriptor(random);
+        let status = nix::sys::stat::fstat(&descriptor).unwrap();
+        identity = [status.st_dev as u64, status.st_ino as u64];
+        let many = vec![descriptor.as_raw_fd(); [1, 1, 2, 100][random.below(4) as usize]];
+        for socket in 3..8 {
+            let bytes = [0; 3];
+            let slices = [std::io::IoSlice::new(&bytes[..1 + random.below(3) as usize])];
+            let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+            let _ = sendmsg::<()>(socket, &slices, &[ControlMessage::ScmRights(&many)], flags, None);
+        }
+        // It may still change what it has sent.
+        let mut file = std::fs::File::from(descriptor);
+        let _ = std::io::Write::write_all(&mut file, &[random.next() as u8; 10]);
+        let _ = file.set_len(random.below(5000));
+    }
+    identity
+}
+
+thread_local! {
+    /// The memory that was sent last.
+    static SENT: std::cell::Cell<[u64; 2]> = const { std::cell::Cell::new([0; 2]) };
+}
+
 /// A result whose bytes claim what is not there.
 #[derive(Deserialize)]
 enum Claim {
     Nothing,
     Lists(Vec<Vec<u64>>, Vec<()>, Option<Box<Claim>>),
+    Memory(SharedSlice<u8>),
 }
 
 impl Claim {
@@ -111,6 +164,8 @@ impl Claim {
     fn size(&self) -> usize {
         match self {
             Self::Nothing => 0,
+            // All of it can be read.
+            Self::Memory(bytes) => bytes.iter().filter(|&&byte| byte == 7).count(),
             Self::Lists(words, units, rest) => words.len() + units.len() + rest.as_ref().map_or(0, |rest| rest.size()),
         }
     }
@@ -118,7 +173,17 @@ impl Claim {
 
 impl Serialize for Claim {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut random = Random(std::process::id().into());
+        let [device, node] = SENT.get();
+        let mut random = Random(u64::from(std::process::id()) ^ node << 32);
+        if node > 0 {
+            let place = match random.below(3) {
+                0 => [0, random.below(100_000)],
+                1 => [random.word(), random.word()],
+                _ => [0, 0],
+            };
+            let claim = (3_u8, [device, node], place);
+            return serializer.serialize_newtype_variant("Claim", 2, "Memory", &claim);
+        }
         let words: Vec<u64> = (0..2 + random.below(30)).map(|_| random.word()).collect();
         serializer.serialize_newtype_variant("Claim", 1, "Lists", &words)
     }
@@ -130,7 +195,9 @@ fn attack(seed: u64) -> Vec<Claim> {
     let mut random = Random(seed);
     let end = Instant::now() + Duration::from_millis(random.below(30));
     loop {
-        match random.below(4) {
+        SENT.set([0; 2]);
+        match random.below(5) {
+            4 => SENT.set(send_descriptors(&mut random)),
             0 => spoil_memory(&mut random),
             1 => send(&frame(&mut random)),
             2 => send(&(0..random.below(300)).map(|_| random.next() as u8).collect::<Vec<_>>()),
@@ -162,8 +229,9 @@ fn the_parent_of_a_hostile_worker_goes_on_within_its_memory() {
     let honest = common::ready_pool(1);
     let squares: Vec<u64> = (0..1000).map(|x| x * x).collect();
     assert_eq!(pool_map!(in &honest, square, 0..1000).unwrap(), squares);
+    let descriptors = common::descriptors().len();
     let (before, start) = (peak_bytes(), Instant::now());
-    let (mut seed, mut given, mut failed) = (0, 0, 0);
+    let (mut seed, mut given, mut failed, mut mapped) = (0, 0, 0, 0);
     while start.elapsed() < Duration::from_secs(seconds) {
         // What the attacked runtime panics with is nobody's to read.
         let builder = Pool::builder().workers(2).frame_bytes_max(FRAME_BYTES_MAX);
@@ -172,6 +240,9 @@ fn the_parent_of_a_hostile_worker_goes_on_within_its_memory() {
         match pool_try_map!(in &attacked, attack, seed - 10..seed; timeout = Duration::from_secs(1)) {
             Ok(outcomes) => {
                 assert_eq!(outcomes.len(), 10);
+                for claim in outcomes.iter().flatten().flatten() {
+                    mapped += usize::from(matches!(claim, Claim::Memory(_)));
+                }
                 let ok = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
                 let elements: usize = outcomes.iter().flatten().flatten().map(Claim::size).sum();
                 assert!(elements < FRAME_BYTES_MAX * 10, "{elements}");
@@ -184,9 +255,58 @@ fn the_parent_of_a_hostile_worker_goes_on_within_its_memory() {
             }
         }
         assert_eq!(pool_map!(in &honest, square, 0..1000).unwrap(), squares);
+        // Whatever was sent, few descriptors of it are ever here, and none is left.
+        drop(attacked);
+        let now = common::descriptors().len();
+        assert!(now <= descriptors, "{now} descriptors are open, and {descriptors} were");
     }
     let grown = peak_bytes().saturating_sub(before);
-    println!("{given} attacks gave a result, {failed} failed; the parent grew by {} MiB", grown >> 20);
+    println!(
+        "{given} attacks gave a result ({mapped} in memory), {failed} failed; the parent grew by {} MiB",
+        grown >> 20
+    );
     assert!(failed > 0, "no attack did anything");
     assert!(grown < GROWTH_BYTES_MAX, "the parent grew by {grown} bytes");
+}
+
+/// Sends descriptors, and gives memory that is one of them, or none, behind some that is honest: the parent looks for what was sent.
+#[worker]
+fn claim_memory(seed: u64) -> (SharedSlice<u64>, Claim) {
+    let mut random = Random(seed);
+    SENT.set(send_descriptors(&mut random));
+    ((0..10_000).collect(), Claim::Nothing)
+}
+
+#[poolmap::test]
+fn memory_that_a_hostile_worker_sends_is_whole_and_constant_or_refused() {
+    let _guard = common::guard();
+    if !common::shares_memory() {
+        return;
+    }
+    let before = common::descriptors().len();
+    let pool = common::ready_pool(2);
+    let mut outputs = Vec::new();
+    let mut refused = 0;
+    for round in 0..20 {
+        for outcome in pool_try_map!(in &pool, claim_memory, round * 50..round * 50 + 50).unwrap() {
+            match outcome {
+                Ok((honest, claim)) => {
+                    assert!(honest.iter().copied().eq(0..10_000));
+                    outputs.push(claim);
+                }
+                Err(error) => {
+                    assert!(matches!(error.kind(), TaskErrorKind::Decode(_)), "{error:#}");
+                    refused += 1;
+                }
+            }
+        }
+        // Those of the channels, and of memory that is held here.
+        let most = before + 2 * 40 + outputs.len();
+        assert!(common::descriptors().len() < most, "{} descriptors are open", common::descriptors().len());
+    }
+    let in_memory = outputs.iter().filter(|claim| matches!(claim, Claim::Memory(_))).count();
+    assert!(in_memory > 20 && refused > 20, "{in_memory} were in memory, {refused} refused");
+    // What was sent was changed behind that, or was to be.
+    assert!(outputs.iter().all(|claim| !matches!(claim, Claim::Memory(bytes) if bytes.iter().any(|&byte| byte != 7))));
+    assert_eq!(pool.stats().workers_started(), 2);
 }

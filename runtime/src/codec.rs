@@ -1,4 +1,4 @@
-//! Values to bytes and back, always with a limit; the only owner of bincode. It knows nothing of frames.
+//! Values to bytes and back, always with a limit; the only owner of bincode, and of serde_json. It knows nothing of frames.
 //!
 //! Both ends are one binary, so the format may change with any version: little-endian integers of fixed width, chosen by
 //! `benches/codec.rs`. With variable width bincode takes 2.3 times as long to encode two integers and 1.8 times as long to
@@ -13,6 +13,8 @@ mod depth;
 mod deserializer;
 mod direct;
 mod in_place;
+#[cfg(feature = "json")]
+mod json;
 mod plain;
 mod serializer;
 mod shape;
@@ -30,6 +32,8 @@ use crate::foreign::{self, Panic};
 
 pub(crate) use deserializer::is_own_deserializer;
 pub(crate) use direct::{DirectOutput, LENGTH_BYTES, NewDirect, direct_output};
+#[cfg(feature = "json")]
+pub use json::Json;
 pub(crate) use plain::number_bytes;
 pub(crate) use serializer::is_own_serializer;
 pub(crate) use sink::Sink;
@@ -223,8 +227,9 @@ fn panicked<T: ?Sized>(which: &str, panic: &Panic) -> CodecError {
 }
 
 const SELF_DESCRIBING: &str = "bincode cannot carry types that describe themselves (`untagged`, `flatten`, internally \
-                               tagged enums, `serde_json::Value`, sequences of unknown length): send it as a String or \
-                               as bytes that you encode yourself, or without that attribute";
+                               tagged enums, `serde_json::Value`, sequences of unknown length): send it as \
+                               `poolmap::Json(value)` (feature `json`), as a String or as bytes that you encode yourself, \
+                               or without that attribute";
 
 #[cold]
 fn encode_error<T: ?Sized>(error: &EncodeError, start: usize, bytes_max: usize) -> CodecError {

@@ -48,6 +48,8 @@ points! {
     Decoded = "decoded",
     /// The function has come back, its result is not written.
     Returned = "returned",
+    /// A part of the output was sent as memory of its own, and the result is not written.
+    OutputSent = "output-sent",
     /// The output is folded into that of the tasks before, none of which has a result.
     Folded = "folded",
     /// The result is in the ring, its head is not.

@@ -50,6 +50,7 @@
 //! | workers that start at once with a large model | [`Builder::start_method`], [`StartMethod`], [`Builder::preload`] |
 //! | one call in a process of its own | [`Process`], [`ProcessHandle`], [`active_children()`] |
 //! | large values without copies | [`shared()`], [`SharedSlice`], [`SharedSliceMut`] |
+//! | files and sockets as arguments | [`Fd`] |
 //! | synchronization between processes | [`channel()`], [`Mutex`], [`Semaphore`], [`Event`], [`Barrier`], [`Counter`] |
 //! | facts inside a task | [`current_worker()`], [`task_seed()`] |
 //! | the cause of a failure | [`Error`], [`TaskError`], [`TaskErrorKind`], [`RemoteError`] |
@@ -255,6 +256,8 @@
 //!
 //! - `stream`, on by default: [`pool_stream!`] and [`pool_stream_unordered!`]. It needs the crate futures-core, which has the trait
 //!   `Stream`, alone.
+//! - `bytemuck`, off by default: [`SharedSlice`] and [`SharedSliceMut`] hold structs that implement `bytemuck::Pod`.
+//! - `json`, off by default: `Json(value)` carries a value of a type that describes itself.
 //! - `progress`, off by default: the option [`progress`](Map::progress).
 //! - `tracing`, off by default: events for a subscriber of the crate tracing.
 //!
@@ -263,7 +266,7 @@
 //! - Linux is tested. macOS is meant to compile. Windows is not supported.
 //! - A worker takes a few milliseconds to start, and some megabytes.
 //! - Arguments and results are encoded with bincode, which cannot carry types that describe themselves (`serde_json::Value`,
-//!   `untagged`, `flatten`). The error says so, and names a remedy.
+//!   `untagged`, `flatten`). The error says so, and names the remedy: `Json(value)`, with the feature `json`.
 //! - A worker does not share the statics of its parent. The statements before [`init()`] run in it too.
 #![deny(unsafe_code)]
 
@@ -303,6 +306,8 @@ pub mod __private;
 pub mod guide;
 
 pub use attributes::{main, test, worker};
+#[cfg(feature = "json")]
+pub use codec::Json;
 pub use entry::{init, run_worker};
 pub use error::{CodecError, Error, RemoteError, Result, TaskError, TaskErrorKind};
 pub use functions::WorkerFn;
@@ -314,7 +319,9 @@ pub use map::{
 pub use map::{PoolStream, PoolStreamUnordered, StreamInput, stream};
 pub use pool::{Affinity, Builder, Pool, StartMethod, Stats, cpu_count, global_pool, shutdown_global};
 pub use process::{Process, ProcessHandle, ProcessInfo, active_children};
-pub use shared::{Number, Shared, SharedChunks, SharedChunksMut, SharedPart, SharedSlice, SharedSliceMut, shared};
+pub use shared::{
+    Element, Fd, Number, Shared, SharedChunks, SharedChunksMut, SharedPart, SharedSlice, SharedSliceMut, shared,
+};
 pub use sync::{
     Barrier, BarrierWait, Counter, Event, Mutex, MutexGuard, Receiver, Semaphore, SemaphorePermit, SendError, Sender,
     Values, channel,

@@ -38,6 +38,8 @@ pub(crate) enum Rank {
     ArenaParts,
     Buffers,
     Pollers,
+    /// The descriptors of outputs that a worker has sent.
+    Outputs,
     Names,
     /// The memory that tasks of this process have.
     OwnMemory,

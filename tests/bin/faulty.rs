@@ -23,6 +23,9 @@ fn folded_length(x: u64) -> usize {
     if x % 10 == 5 { 150_000 } else { 30_000 }
 }
 
+/// Large enough to be sent as memory of its own.
+const OUTPUT_LENGTH: usize = 10_000;
+
 /// Every so many tasks there is a large one.
 const LARGE_EVERY: u64 = 20;
 
@@ -70,6 +73,11 @@ fn repeat(x: u64, bytes: usize) -> (u64, Vec<u8>) {
 #[worker]
 fn triple_alone(x: u64) -> Vec<u64> {
     vec![3 * x; folded_length(x)]
+}
+
+#[worker]
+fn fill(x: u64) -> SharedSlice<u64> {
+    (0..OUTPUT_LENGTH).map(|_| 3 * x).collect()
 }
 
 #[worker]
@@ -175,6 +183,14 @@ fn outcomes(pool: &Pool, case: &Case<'_>) -> Result<Outcomes, Error> {
             pool_iter!(in pool, check, 0..tasks, texts, shared; chunk_size = case.chunk.unwrap_or(7), window = 30)?
                 .map(of_task)
                 .collect()
+        }
+        "outputs" => {
+            let outcomes = map!(pool_try_map, pool, case, fill, 0..tasks)?;
+            let value = |(x, output): (u64, SharedSlice<u64>)| {
+                assert!(output.len() == OUTPUT_LENGTH && output.iter().all(|&number| number == 3 * x), "task {x}");
+                output[0]
+            };
+            Ok((0..).zip(outcomes).map(|(x, outcome)| outcome.map(|given| value((x, given)))).collect())
         }
         "folded" => folded(pool, case),
         other => panic!("no load: {other}"),

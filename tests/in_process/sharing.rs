@@ -192,3 +192,27 @@ fn a_state_ends_with_its_pool_or_its_thread_whatever_its_drop_does() {
     drop(pool);
     assert_eq!(DROPPED.load(Ordering::SeqCst), 2);
 }
+
+#[worker]
+fn read_to_end(file: poolmap::Fd) -> String {
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut std::fs::File::from(file), &mut text).map(|_| text).unwrap_or_default()
+}
+
+#[worker]
+fn halves(count: u32) -> SharedSlice<f64> {
+    (0..count).map(|x| f64::from(x) / 2.0).collect()
+}
+
+#[poolmap::test]
+fn a_descriptor_and_an_output_in_shared_memory_are_the_tasks_and_the_callers() {
+    let _guard = common::guard();
+    let pool = Pool::builder().in_process().build().unwrap();
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    std::io::Write::write_all(&mut writer, b"by descriptor").unwrap();
+    drop(writer);
+    assert_eq!(pool.apply(read_to_end { file: reader.into() }).unwrap(), "by descriptor");
+    let halves = pool_map!(in &pool, halves, [3, 100_000]).unwrap();
+    assert_eq!(&halves[0][..], [0.0, 0.5, 1.0]);
+    assert!((0..100_000u32).all(|x| halves[1][x as usize] == f64::from(x) / 2.0));
+}

@@ -14,8 +14,10 @@ use serde::Serialize;
 
 use super::function::Parameter;
 use crate::codec::Encoder;
+#[cfg(feature = "json")]
+use crate::codec::Json;
 use crate::error::CodecError;
-use crate::shared::{Number, SharedPart, SharedSliceMut};
+use crate::shared::{Element, SharedPart, SharedSliceMut};
 
 /// An item that can stand for a parameter whose owned type is `T`, and which the function has as a `W`.
 #[diagnostic::on_unimplemented(
@@ -153,13 +155,26 @@ encode_pointers!(&T, &&T, &mut T, Box<T>, Rc<T>, Arc<T>, &Box<T>, &Rc<T>, &Arc<T
 
 /// Not for a reference: a part has one task.
 #[diagnostic::do_not_recommend]
-impl<T: Number> EncodeAs<SharedSliceMut<T>> for SharedPart<'_, T> {
+impl<T: Element> EncodeAs<SharedSliceMut<T>> for SharedPart<'_, T> {
     type Parameter = SharedSliceMut<T>;
     type EncodedBy<E> = E;
 
     #[inline]
     fn encode_as<E: EncodeOwned<SharedSliceMut<T>>>(&self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
         encoder.value(&self.name()?)
+    }
+}
+
+/// A value that is borrowed, where the function has it as `Json`.
+#[cfg(feature = "json")]
+#[diagnostic::do_not_recommend]
+impl<T: Serialize> EncodeAs<Json<T>> for Json<&T> {
+    type Parameter = Json<T>;
+    type EncodedBy<E> = E;
+
+    #[inline]
+    fn encode_as<E: EncodeOwned<Json<T>>>(&self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
+        encoder.value(self)
     }
 }
 

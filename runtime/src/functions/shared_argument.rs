@@ -1,12 +1,15 @@
 //! Arguments that all tasks share: what a task's bytes say of one, and the value that a worker keeps of it.
 
+use std::sync::Arc;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::borrowed_argument::BorrowedArgument;
+use super::borrowed_argument::{BorrowedArgument, KeptArgument};
 use crate::codec::Decoder;
 use crate::error::CodecError;
-use crate::shared::{self, Grant, Name, Right};
+use crate::shared::{self, Grant, Memory, Name, Right};
+use crate::sys::Held;
 
 /// The bytes that stand for a shared argument in a task: the name of what the task is granted of it. 0 says that the argument
 /// itself stands behind this.
@@ -41,7 +44,11 @@ impl<'de> Deserialize<'de> for SharedName {
 pub(super) fn take<T: DeserializeOwned>(arguments: &mut Decoder<'_>) -> Result<T, CodecError> {
     let SharedName(name) = arguments.value()?;
     // A parameter that takes its argument by value has no padding before it.
-    if name == 0 { arguments.value() } else { decode::<(), T>(&granted(name)?) }
+    if name == 0 {
+        return arguments.value();
+    }
+    let grant = granted(name)?;
+    Found::of(&grant)?.decode::<(), T>()
 }
 
 /// Borrows a shared argument. It is a call of its own: the arguments that are not shared have no part of it.
@@ -54,29 +61,64 @@ pub(super) fn borrow<'a, B: ?Sized + 'static, T: DeserializeOwned + 'static>(
         return BorrowedArgument::take(arguments);
     }
     let grant = granted(name)?;
-    match shared::kept(grant.segment) {
-        Some(value) => Ok(BorrowedArgument::Kept(value)),
-        None => Ok(BorrowedArgument::Kept(shared::keep(grant.segment, decode::<B, T>(&grant)?))),
+    if let Some(value) = shared::kept(grant.segment) {
+        return Ok(BorrowedArgument::Kept(value));
     }
+    let found = Found::of(&grant)?;
+    let value = match found.borrow::<B, T>()? {
+        Some(value) => KeptArgument::in_place(value),
+        None => KeptArgument::own(found.decode::<B, T>()?),
+    };
+    Ok(BorrowedArgument::Kept(shared::keep(grant.segment, value)))
 }
 
 fn granted(name: Name) -> Result<Grant, CodecError> {
     shared::granted(name, Right::Value, 0).ok_or_else(missing)
 }
 
+#[cold]
 fn missing() -> CodecError {
     CodecError::new("it is in memory that was not sent")
 }
 
-/// Decodes the value, before which the grants of what it names stand.
-fn decode<B: ?Sized + 'static, T: DeserializeOwned>(grant: &Grant) -> Result<T, CodecError> {
-    let (memory, offset, bytes) = shared::find_granted(grant).ok_or_else(missing)?;
-    let table = memory.pages().numbers::<u8>(0, offset).ok_or_else(missing)?;
-    let bytes = memory.pages().numbers::<u8>(offset, bytes).ok_or_else(missing)?;
-    let _table = shared::inner_table(table).ok_or_else(missing)?;
-    let mut decoder = Decoder::new(bytes);
+/// A value in memory, before which the grants of what it names stand.
+struct Found {
+    memory: Arc<Memory>,
+    offset: usize,
+    bytes: usize,
+}
+
+impl Found {
+    fn of(grant: &Grant) -> Result<Self, CodecError> {
+        let (memory, offset, bytes) = shared::find_granted(grant).ok_or_else(missing)?;
+        Ok(Self { memory, offset, bytes })
+    }
+
+    /// Borrows the value where it stands; none if it cannot be read there.
+    fn borrow<B: ?Sized + 'static, T>(&self) -> Result<Option<Held<Memory, B>>, CodecError> {
+        let Self { memory, offset, bytes } = self;
+        Held::new(Arc::clone(memory), |memory| {
+            let mut decoder = decoder::<B, T>(memory, *offset, *bytes)?;
+            let value = decoder.in_place::<B, T>()?;
+            // What is not read there is decoded, and its end is looked at then.
+            value.map(|value| decoder.end().map(|()| value)).transpose()
+        })
+    }
+
+    /// Decodes the value, for a function that has it as a `B`.
+    fn decode<B: ?Sized + 'static, T: DeserializeOwned>(&self) -> Result<T, CodecError> {
+        let table = self.memory.pages().numbers::<u8>(0, self.offset).ok_or_else(missing)?;
+        let _table = shared::inner_table(table).ok_or_else(missing)?;
+        let mut decoder = decoder::<B, T>(&self.memory, self.offset, self.bytes)?;
+        let value = decoder.value()?;
+        decoder.end()?;
+        Ok(value)
+    }
+}
+
+/// What decodes the bytes of a `T` that stand there, from behind their padding for a `B` on.
+fn decoder<B: ?Sized + 'static, T>(memory: &Memory, offset: usize, bytes: usize) -> Result<Decoder<'_>, CodecError> {
+    let mut decoder = Decoder::new(memory.pages().numbers::<u8>(offset, bytes).ok_or_else(missing)?);
     decoder.skip_padding::<B, T>()?;
-    let value = decoder.value()?;
-    decoder.end()?;
-    Ok(value)
+    Ok(decoder)
 }

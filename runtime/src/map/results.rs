@@ -11,6 +11,7 @@ use crate::foreign::Panic;
 use crate::functions::{
     NoOutput, WorkerFn, decode_output, deserialize_panicked, take_captured, take_direct, take_outcome,
 };
+use crate::shared::open_outputs;
 use crate::sys;
 use crate::task::{Output, WorkerIdentity};
 use crate::trace;
@@ -111,7 +112,8 @@ impl ResultDecoder {
         let Outcomes::Records(records) = &mut self.outcomes else {
             return 0;
         };
-        if self.is_captured || self.panic.is_some() {
+        // Memory that an output names is found once, and one that is refused here is decoded again.
+        if self.is_captured || self.panic.is_some() || records.has_outputs() {
             return 0;
         }
         let number_bytes = number_bytes::<F::Output>();
@@ -172,6 +174,10 @@ impl ResultDecoder {
         let index = self.next_index;
         self.next_index += 1;
         let mut bytes = self.argument_bytes + std::mem::take(&mut self.argument_bytes_over);
+        let _outputs = match &self.outcomes {
+            Outcomes::Records(records) => records.outputs().map(open_outputs),
+            Outcomes::Error(_) => None,
+        };
         let outcome = match &mut self.outcomes {
             Outcomes::Records(records) if !self.is_captured => {
                 let before = records.bytes_left();

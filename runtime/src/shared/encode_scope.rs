@@ -3,17 +3,19 @@
 //!
 //! 1. A thread that encodes arguments collects meanwhile: values write names, and their grants are noted.
 //! 2. A worker's task thread, which encodes results, has said so: values write themselves, as their parent cannot read the
-//!    worker's memory.
+//!    worker's memory. It may also have said how memory is sent, for values that are in memory of their own (`output_memory`).
 //! 3. At all other times a name would mean nothing to whoever reads it, so it is an error. So it is at any time for a serializer
 //!    that is not the codec's own: a value's `Serialize` may run another one inside, or stand one in between.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::mem::ManuallyDrop;
+use std::os::fd::BorrowedFd;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::grant::{Grant, Name, Right, fresh_name};
-use super::segment::Segment;
+use super::segment::{self, Segment};
 use crate::codec;
 use crate::error::CodecError;
 
@@ -36,8 +38,12 @@ pub(crate) struct Collected {
 enum Mode {
     Nothing,
     ByValue,
+    Outputs(Rc<SendOutput>),
     Collect(Noted, Use),
 }
+
+/// Sends the descriptor of some memory to the parent, without waiting; returns whether it has.
+pub(crate) type SendOutput = dyn Fn(BorrowedFd<'_>) -> bool;
 
 /// How the encoded bytes are used.
 #[derive(Clone, Copy)]
@@ -52,6 +58,8 @@ thread_local! {
     /// A thread destroys what has a Drop at its end, and may map after that: in the Drop of another thread-local, or in a handler
     /// of `atexit`. So this has none. The notes are dropped by their [`EncodeScope`], which puts the mode before it back.
     static MODE: RefCell<ManuallyDrop<Mode>> = const { RefCell::new(ManuallyDrop::new(Mode::Nothing)) };
+    /// How many descriptors were noted since this thread began to collect.
+    static DESCRIPTORS: Cell<u32> = const { Cell::new(0) };
 }
 
 /// Sets the mode of this thread, and returns the one before.
@@ -66,6 +74,8 @@ pub(crate) enum WriteAs {
     /// The same, but what is decoded may outlive its task.
     KeptName,
     Value,
+    /// As what it is, or by its memory, where that can be sent.
+    Output,
     /// Not at all.
     Refused,
 }
@@ -77,6 +87,7 @@ pub(crate) struct EncodeScope {
 
 /// Begins to collect, for one task each.
 pub(crate) fn enter_encode_scope() -> EncodeScope {
+    DESCRIPTORS.set(0);
     EncodeScope { before: Some(replace(Mode::Collect(Noted::default(), Use::Once))) }
 }
 
@@ -118,6 +129,22 @@ pub(crate) fn write_by_value() {
     drop(replace(Mode::ByValue));
 }
 
+/// From now on this thread writes results: values in memory of their own may be sent by this, and are written as what they are where
+/// they are not.
+pub(crate) fn write_outputs(send: Rc<SendOutput>) {
+    segment::make_outputs();
+    drop(replace(Mode::Outputs(send)));
+}
+
+/// Sends memory to the parent, if this thread writes results; returns whether it has.
+pub(super) fn send_output(memory: BorrowedFd<'_>) -> bool {
+    let send = MODE.with_borrow(|mode| match &**mode {
+        Mode::Outputs(send) => Some(Rc::clone(send)),
+        _ => None,
+    });
+    send.is_some_and(|send| send(memory))
+}
+
 /// How a value in shared memory is written by a serializer of this type on this thread now: by another than the codec's own not
 /// at all, whatever is being encoded meanwhile.
 pub(crate) fn form_for<S>() -> WriteAs {
@@ -129,6 +156,7 @@ pub(super) fn form() -> WriteAs {
     MODE.with_borrow(|mode| match &**mode {
         Mode::Nothing => WriteAs::Refused,
         Mode::ByValue => WriteAs::Value,
+        Mode::Outputs(_) => WriteAs::Output,
         Mode::Collect(_, Use::Once) => WriteAs::Name,
         Mode::Collect(_, Use::Kept) => WriteAs::KeptName,
     })
@@ -150,6 +178,20 @@ pub(crate) fn grant(
         }
     });
     Ok(name)
+}
+
+/// A chunk has no more descriptors for single tasks: they are open here, in its worker, and on the way to it, and the system bounds each.
+const DESCRIPTORS_MAX: u32 = 8;
+
+/// Counts a descriptor that was granted.
+pub(super) fn note_descriptor() {
+    DESCRIPTORS.set(DESCRIPTORS.get().saturating_add(1));
+}
+
+/// Whether as many descriptors were granted as a chunk may have.
+#[inline]
+pub(crate) fn has_many_descriptors() -> bool {
+    DESCRIPTORS.get() >= DESCRIPTORS_MAX
 }
 
 /// A grant that goes with no table yet: of a value that all tasks share.

@@ -4,11 +4,12 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
+use super::element::Element;
 use super::segment::Memory;
-use super::slice::{Number, SharedSlice, short_name};
+use super::slice::{SharedSlice, short_name};
 use crate::sys::Pages;
 
-impl<T: Number> SharedSlice<T> {
+impl<T: Element> SharedSlice<T> {
     /// Copies the numbers of a file into shared memory.
     ///
     /// The numbers are in the byte order of this machine. Several threads read a large file. Later changes of the file do not change

@@ -25,6 +25,8 @@ pub(crate) enum Right {
     Write = 3,
     /// Have the descriptor.
     Open = 4,
+    /// The same, alone.
+    Own = 5,
 }
 
 /// A right to some bytes of a segment.
@@ -64,6 +66,7 @@ impl Grant {
             2 => Right::Read,
             3 => Right::Write,
             4 => Right::Open,
+            5 => Right::Own,
             _ => return None,
         };
         Some(Self {
@@ -161,13 +164,13 @@ mod tests {
     #[test]
     fn grants_come_back_as_they_went() {
         let grant = |right, kind| Grant { name: u128::MAX - 5, right, kind, segment: 7, offset: u64::MAX, bytes: 9 };
-        let grants: Vec<Grant> = [Right::Value, Right::Read, Right::Write, Right::Open]
+        let grants: Vec<Grant> = [Right::Value, Right::Read, Right::Write, Right::Open, Right::Own]
             .into_iter()
             .zip(3..)
             .map(|(r, k)| grant(r, k))
             .collect();
         let bytes = write_grants(&grants);
-        assert_eq!(bytes.len(), 4 * GRANT_BYTES);
+        assert_eq!(bytes.len(), 5 * GRANT_BYTES);
         assert_eq!(read_grants(&bytes), Some(grants));
         assert_eq!(read_grants(&bytes[1..]), None);
         assert_eq!(read_grants(&[0; GRANT_BYTES]), None);

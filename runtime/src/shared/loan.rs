@@ -17,9 +17,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::time::Duration;
 
+use super::element::Element;
 use super::quiesce::wait_until;
 use super::segment::Segment;
-use super::slice::Number;
 use crate::sys::{self, Pages};
 
 /// The owner waits this long for workers: one that was killed is gone in a millisecond as a rule.
@@ -92,7 +92,7 @@ impl ArrayPlace {
 
     /// So many numbers; none if there are not so many, or not aligned.
     #[inline]
-    pub(super) fn numbers<T: Number>(&self, length: usize) -> Option<&[T]> {
+    pub(super) fn numbers<T: Element>(&self, length: usize) -> Option<&[T]> {
         match self {
             Self::Own(own) => own.pages.numbers(0, length),
             Self::Part(PartRoom { copy: Some(copy), .. }) => copy.pages.numbers(0, length),
@@ -102,7 +102,7 @@ impl ArrayPlace {
 
     /// The same, to be written.
     #[inline]
-    pub(super) fn numbers_mut<T: Number>(&mut self, length: usize) -> Option<&mut [T]> {
+    pub(super) fn numbers_mut<T: Element>(&mut self, length: usize) -> Option<&mut [T]> {
         match self {
             Self::Own(own) => own.pages.numbers_mut(0, length),
             Self::Part(PartRoom { copy: Some(copy), .. }) => copy.pages.numbers_mut(0, length),

@@ -30,7 +30,7 @@ enum Received {
     },
 }
 
-/// The ranges of memory that are lent, for the chunk that is run and for those that wait.
+/// The ranges of memory that are lent, and the descriptors that one task gets, for the chunk that is run and for those that wait.
 static LEASES: Mutex<Vec<Leased>> = Mutex::new(Vec::new());
 
 /// How many they are. The thread that adds some asks for it.
@@ -40,14 +40,25 @@ struct Leased {
     segment: u64,
     /// How many messages about memory had come with it.
     message: u64,
-    lease: Lease,
+    lent: Lent,
+}
+
+/// What comes anew with each chunk, and goes with it.
+enum Lent {
+    Range(Lease),
+    /// It is closed with the chunk, if no task has it.
+    Descriptor(OwnedFd),
 }
 
 impl Leased {
-    /// Whether the range holds what is granted.
+    /// Whether it holds what is granted.
     fn holds(&self, grant: &Grant) -> bool {
         let range = usize::try_from(grant.offset).ok().zip(usize::try_from(grant.bytes).ok());
-        self.segment == grant.segment && range.is_some_and(|(offset, bytes)| self.lease.holds(offset, bytes))
+        self.segment == grant.segment
+            && match &self.lent {
+                Lent::Range(lease) => range.is_some_and(|(offset, bytes)| lease.holds(offset, bytes)),
+                Lent::Descriptor(_) => true,
+            }
     }
 }
 
@@ -65,6 +76,10 @@ pub(crate) fn add(head: &SegmentHead, descriptor: FromParent, message: u64) -> i
         SegmentKind::Sealed => Received::Memory(Arc::new(Memory::received(&descriptor, bytes, false)?)),
         SegmentKind::Promised => Received::Memory(Arc::new(Memory::received(&descriptor, bytes, true)?)),
         SegmentKind::Parts => return lease(head, &descriptor, message),
+        SegmentKind::Once => {
+            lend(Leased { segment: head.id, message, lent: Lent::Descriptor(descriptor.into_descriptor()) });
+            return Ok(());
+        }
     };
     RECEIVED.write().unwrap_or_else(PoisonError::into_inner).insert(head.id, received);
     Ok(())
@@ -76,11 +91,32 @@ fn lease(head: &SegmentHead, memory: &FromParent, message: u64) -> io::Result<()
         let range = usize::try_from(offset).ok().zip(usize::try_from(bytes).ok());
         let (offset, bytes) = range.ok_or(io::ErrorKind::OutOfMemory)?;
         let lease = Lease::new(memory, offset, bytes)?;
-        let mut leases = LEASES.lock().unwrap_or_else(PoisonError::into_inner);
-        leases.push(Leased { segment: head.id, message, lease });
-        LEASED.store(leases.len(), Ordering::Relaxed);
+        lend(Leased { segment: head.id, message, lent: Lent::Range(lease) });
     }
     Ok(())
+}
+
+fn lend(leased: Leased) {
+    let mut leases = LEASES.lock().unwrap_or_else(PoisonError::into_inner);
+    leases.push(leased);
+    LEASED.store(leases.len(), Ordering::Relaxed);
+}
+
+/// The descriptor that is granted, which its task has from now on.
+pub(super) fn take_descriptor(grant: &Grant) -> Option<OwnedFd> {
+    if let Some(segment) = own::segment(grant.segment) {
+        return segment.memory.try_clone().ok();
+    }
+    let mut leases = LEASES.lock().unwrap_or_else(PoisonError::into_inner);
+    // The oldest is that of the chunk that is run, as for parts.
+    let is_it = |leased: &Leased| leased.holds(grant) && matches!(leased.lent, Lent::Descriptor(_));
+    let place = leases.iter().position(is_it)?;
+    let taken = leases.remove(place);
+    LEASED.store(leases.len(), Ordering::Relaxed);
+    match taken.lent {
+        Lent::Descriptor(descriptor) => Some(descriptor),
+        Lent::Range(_) => None,
+    }
 }
 
 /// The part that is granted, where it begins in its pages, and the segment that it is of, if that is this process's own.
@@ -98,7 +134,9 @@ pub(super) fn take_part(grant: &Grant) -> io::Result<(Pages, usize, Option<Arc<S
     while taken.is_err()
         && let Some(leased) = holding.next()
     {
-        taken = leased.lease.take(offset, bytes);
+        if let Lent::Range(lease) = &leased.lent {
+            taken = lease.take(offset, bytes);
+        }
     }
     taken.map(|(pages, start)| (pages, start, None))
 }

@@ -6,10 +6,10 @@ use std::iter::FusedIterator;
 use std::ops::{Deref, DerefMut, Range};
 use std::sync::Arc;
 
+use super::element::Element;
 use super::encode_scope::{WriteAs, form, grant};
 use super::grant::{Name, Right};
 use super::segment::Segment;
-use super::slice::Number;
 use crate::error::CodecError;
 use crate::sys::Part;
 
@@ -22,7 +22,7 @@ pub struct SharedPart<'a, T> {
     offset: usize,
 }
 
-impl<'a, T: Number> SharedPart<'a, T> {
+impl<'a, T: Element> SharedPart<'a, T> {
     pub(super) fn new(numbers: Part<'a, T>, segment: Option<&'a Arc<Segment>>, offset: usize) -> Self {
         Self { numbers, segment, offset }
     }
@@ -50,7 +50,7 @@ impl<'a, T: Number> SharedPart<'a, T> {
     }
 }
 
-impl<T: Number> Deref for SharedPart<'_, T> {
+impl<T: Element> Deref for SharedPart<'_, T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
@@ -58,13 +58,13 @@ impl<T: Number> Deref for SharedPart<'_, T> {
     }
 }
 
-impl<T: Number> DerefMut for SharedPart<'_, T> {
+impl<T: Element> DerefMut for SharedPart<'_, T> {
     fn deref_mut(&mut self) -> &mut [T] {
         &mut self.numbers
     }
 }
 
-impl<T: Number> fmt::Debug for SharedPart<'_, T> {
+impl<T: Element + fmt::Debug> fmt::Debug for SharedPart<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&**self, f)
     }
@@ -84,7 +84,7 @@ impl<'a, T> SharedChunksMut<'a, T> {
     }
 }
 
-impl<'a, T: Number> Iterator for SharedChunksMut<'a, T> {
+impl<'a, T: Element> Iterator for SharedChunksMut<'a, T> {
     type Item = SharedPart<'a, T>;
 
     fn next(&mut self) -> Option<SharedPart<'a, T>> {
@@ -101,17 +101,17 @@ impl<'a, T: Number> Iterator for SharedChunksMut<'a, T> {
     }
 }
 
-impl<T: Number> ExactSizeIterator for SharedChunksMut<'_, T> {}
-impl<T: Number> FusedIterator for SharedChunksMut<'_, T> {}
+impl<T: Element> ExactSizeIterator for SharedChunksMut<'_, T> {}
+impl<T: Element> FusedIterator for SharedChunksMut<'_, T> {}
 
-impl<T: Number> fmt::Debug for SharedChunksMut<'_, T> {
+impl<T: Element> fmt::Debug for SharedChunksMut<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SharedChunksMut").field("len", &self.len()).field("size", &self.size).finish()
     }
 }
 
 /// Divides an array into the parts that these ranges name, in their order.
-pub(super) fn divide<T: Number>(
+pub(super) fn divide<T: Element>(
     array: SharedPart<'_, T>,
     ranges: Vec<Range<usize>>,
 ) -> io::Result<Vec<SharedPart<'_, T>>> {

@@ -4,9 +4,9 @@ use std::any::Any;
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ pub(crate) enum SegmentKind {
     Parts = 3,
     /// A descriptor that is kept open.
     Open = 4,
+    /// A descriptor that one task gets. It comes anew with each chunk, and is closed with it.
+    Once = 5,
 }
 
 impl fmt::Debug for Segment {
@@ -37,7 +39,9 @@ impl fmt::Debug for Segment {
 impl SegmentKind {
     /// The kind of this number.
     pub(crate) fn of(number: u8) -> Option<Self> {
-        [Self::Sealed, Self::Promised, Self::Parts, Self::Open].into_iter().find(|kind| *kind as u8 == number)
+        [Self::Sealed, Self::Promised, Self::Parts, Self::Open, Self::Once]
+            .into_iter()
+            .find(|kind| *kind as u8 == number)
     }
 }
 
@@ -83,6 +87,11 @@ impl Segment {
         Self::numbered(descriptor, 0, SegmentKind::Open, kept)
     }
 
+    /// Gives a descriptor a number that one task gets.
+    pub(super) fn once(descriptor: OwnedFd) -> Arc<Self> {
+        Self::numbered(Arc::new(descriptor), 0, SegmentKind::Once, None)
+    }
+
     fn numbered(memory: Arc<OwnedFd>, bytes: usize, kind: SegmentKind, kept: Option<Arc<Anchor>>) -> Arc<Self> {
         static LAST: AtomicU64 = AtomicU64::new(0);
         Arc::new(Self {
@@ -122,9 +131,18 @@ enum Sendable {
     Copy(OnceLock<Option<Arc<Segment>>>),
 }
 
+/// Memory that is filled here may become an output: this process is a worker whose outputs can be sent.
+static MAKES_OUTPUTS: AtomicBool = AtomicBool::new(false);
+
+/// From now on memory that this process fills may become an output, so that this process cannot write it any more either.
+pub(super) fn make_outputs() {
+    MAKES_OUTPUTS.store(true, Ordering::Relaxed);
+}
+
 /// For less, the pages are made as they are touched.
 const POPULATE_BYTES_MIN: usize = 1 << 20;
-/// So much of another process's memory goes to workers of this one by value; for more, all of the memory is copied, once.
+/// So much of another process's memory goes to workers of this one by value, and so much to the parent; of more, a worker gets all of
+/// the memory, which is copied once.
 const BY_VALUE_BYTES_MAX: usize = 64 << 10;
 
 impl Memory {
@@ -138,6 +156,9 @@ impl Memory {
             pages.populate();
         }
         let filled = fill(&mut pages);
+        if let Some(memory) = descriptor.as_ref().filter(|_| MAKES_OUTPUTS.load(Ordering::Relaxed)) {
+            pages = pages.into_sealed(memory)?;
+        }
         let segment = descriptor.map(|memory| Segment::new(memory, bytes));
         Ok((Self::of(pages, Sendable::Itself(segment)), filled))
     }
@@ -202,9 +223,33 @@ impl Memory {
         let pages = match segment.kind {
             SegmentKind::Sealed => Pages::filled(&memory, segment.bytes),
             SegmentKind::Promised => Pages::promised(&memory, segment.bytes),
-            SegmentKind::Parts | SegmentKind::Open => Err(io::ErrorKind::PermissionDenied.into()),
+            SegmentKind::Parts | SegmentKind::Open | SegmentKind::Once => Err(io::ErrorKind::PermissionDenied.into()),
         }?;
         Ok(Self::of(pages, Sendable::Itself(Some(Arc::clone(segment)))))
+    }
+
+    /// Memory of a worker's, which nobody can write any more: to be passed on itself where its descriptor stays open.
+    pub(super) fn of_output(pages: Pages, descriptor: Option<(OwnedFd, Arc<Anchor>)>) -> Self {
+        let Some((descriptor, kept)) = descriptor else {
+            return Self::of(pages, Sendable::Copy(OnceLock::new()));
+        };
+        let segment = Segment::numbered(Arc::new(descriptor), pages.len(), SegmentKind::Sealed, Some(kept));
+        Self::of(pages, Sendable::Itself(Some(segment)))
+    }
+
+    /// Returns the descriptor to send where an output has so many bytes of the memory: none where it goes by value.
+    pub(super) fn output_descriptor(&self, bytes: usize) -> Option<BorrowedFd<'_>> {
+        if bytes <= BY_VALUE_BYTES_MAX {
+            return None;
+        }
+        let segment = match &self.segment {
+            Sendable::Itself(segment) => segment.as_ref()?,
+            // A part of another's memory is copied alone, as a value.
+            Sendable::Copy(copy) if bytes <= self.pages.len() / 2 => copy.get()?.as_ref()?,
+            Sendable::Copy(copy) => copy.get_or_init(|| self.copy()).as_ref()?,
+        };
+        let is_whole = || sys::filled_bytes(&segment.memory).is_ok_and(|filled| filled >= self.pages.len());
+        (sys::is_sealed_against_all_writers(&segment.memory) && is_whole()).then(|| segment.memory.as_fd())
     }
 
     pub(crate) fn pages(&self) -> &Pages {
@@ -253,10 +298,12 @@ fn wait_until_sealed(memory: &OwnedFd) -> bool {
 /// A worker unmaps its parts right behind its last result, but on a busy machine it may be kept from that.
 const SEAL_WAIT_MAX: Duration = Duration::from_millis(20);
 
-/// New memory that processes share, and nobody but this mapping can write.
+/// New memory that processes share, and nobody but this mapping can write. What may become an output is sealed when it is filled.
 fn shared(bytes: usize) -> io::Result<(Pages, OwnedFd)> {
     let (pages, memory) = Pages::shared(bytes)?;
-    sys::seal_against_writers(&memory)?;
+    if !MAKES_OUTPUTS.load(Ordering::Relaxed) {
+        sys::seal_against_writers(&memory)?;
+    }
     Ok((pages, memory))
 }
 

@@ -1,33 +1,28 @@
 //! Numbers in shared memory: what a worker gets of them is a name.
 
 use std::fmt;
+use std::io;
 use std::marker::PhantomData;
 use std::ops::{Bound, Deref, RangeBounds};
 use std::sync::Arc;
 
-use serde::de::{self, DeserializeOwned, SeqAccess, Visitor};
+use serde::de::{self, SeqAccess, Visitor};
 use serde::ser::{self, SerializeTuple};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::encode_scope::{WriteAs, form_for, grant};
+use super::element::Element;
+use super::encode_scope::{WriteAs, form_for, grant, send_output};
 use super::grant::{Name, Right};
 use super::grant_table::granted;
 use super::object_table::find_granted;
+use super::output_memory::take_output;
 use super::segment::Memory;
 use crate::codec;
-use crate::sys::{Plain, for_each_plain};
-
-/// Marks the numbers that a [`SharedSlice`] can hold.
-///
-/// These are `u8` to `u128`, `i8` to `i128`, `f32`, `f64`, and, where they have 64 bits, `usize` and `isize`.
-pub trait Number: Plain + Serialize + DeserializeOwned + fmt::Debug + PartialEq + Send + Sync {}
-
-macro_rules! implement {
-    ($($number:ty)*) => {$( impl Number for $number {} )*};
-}
-for_each_plain!(implement);
+use crate::sys;
 
 /// Holds numbers in memory that all workers read in place, without a copy.
+///
+/// With the feature `bytemuck` it also holds structs of numbers ([`Element`](crate::Element)).
 ///
 /// It is a slice: it dereferences to `[T]`. As an argument of a worker function, by itself or inside of another value, it travels as a
 /// name of 17 bytes. Each worker maps the memory once, for reading, when it first gets a part of it. So a task costs the same with a
@@ -46,13 +41,23 @@ for_each_plain!(implement);
 /// - A worker maps memory of up to 1 GiB as a whole when it first gets a part of it (about 0.1 ms for each MiB), and larger memory page
 ///   by page as it is read.
 /// - If the system has no memory to share, or no descriptor is left, the numbers stay in this process, and travel by value.
-/// - A slice travels to a worker only: in a task's result the numbers are copied.
+/// - In a task's result, a slice of more than 64 KiB comes without a copy too: the worker makes the memory, seals it against all writers,
+///   and sends its descriptor. The parent checks the seals and maps the memory. It copies the numbers of shorter slices, of a slice that
+///   the worker got from its parent, of those beyond 16 that a worker has sent and the parent has not decoded, and of all slices if
+///   results travel over a socket. The parent keeps the descriptors of the first 256 such slices, so that they can be passed on
+///   without a copy.
 /// - Serialising a slice in anything but a call of a worker function is an error, because its name has no meaning elsewhere. Serialise
 ///   `&slice[..]` instead.
 ///
+/// # Errors
+///
+/// If the parent has no descriptor left for a slice in a result, that is an error of the task
+/// ([`Decode`](crate::TaskErrorKind::Decode)).
+///
 /// # Worker death
 ///
-/// No number is lost: the memory belongs to the parent, and no worker can write to it. A worker that replaces a dead one gets the
+/// No number is lost: memory that the parent has made belongs to it, and no worker can write to it. A slice in a finished result outlives
+/// its worker. A worker that replaces a dead one gets the
 /// memory anew.
 ///
 /// # Examples
@@ -74,6 +79,54 @@ for_each_plain!(implement);
 /// # Ok::<(), poolmap::Error>(())
 /// ```
 ///
+/// A large result, which is read where the worker has written it:
+///
+/// ```
+/// use poolmap::{SharedSlice, pool_map, worker};
+///
+/// #[worker]
+/// fn count_from(first: u64, length: usize) -> SharedSlice<u64> {
+///     (first..).take(length).collect::<Vec<_>>().into()
+/// }
+///
+/// poolmap::init();
+/// let parts = pool_map!(count_from, [0, 100_000], [100_000, 50_000])?;
+/// assert_eq!(parts[1][..3], [100_000, 100_001, 100_002]);
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+///
+/// Structs of numbers, with the feature `bytemuck`. `bytemuck::Pod` is what such a struct derives:
+///
+#[cfg_attr(feature = "bytemuck", doc = "```")]
+#[cfg_attr(not(feature = "bytemuck"), doc = "```ignore")]
+/// use bytemuck::{Pod, Zeroable};
+/// use poolmap::{SharedSlice, pool_map, worker};
+///
+/// #[derive(Clone, Copy, Pod, Zeroable)]
+/// #[repr(C)]
+/// struct Point {
+///     x: f32,
+///     y: f32,
+/// }
+///
+/// #[worker]
+/// fn farthest(points: &SharedSlice<Point>) -> f32 {
+///     points.iter().map(|point| point.x.hypot(point.y)).fold(0.0, f32::max)
+/// }
+///
+/// poolmap::init();
+/// let points: SharedSlice<Point> = (0..1000).map(|n| Point { x: n as f32, y: 0.0 }).collect();
+/// assert_eq!(pool_map!(farthest, points.chunks(500))?, [499.0, 999.0]);
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+///
+/// Values without bytes, which do not compile:
+///
+#[cfg_attr(feature = "bytemuck", doc = "```compile_fail,E0080")]
+#[cfg_attr(not(feature = "bytemuck"), doc = "```ignore")]
+/// poolmap::SharedSlice::from(vec![()]);
+/// ```
+///
 /// A range outside of the slice, which panics as with `&slice[range]`:
 ///
 /// ```should_panic
@@ -91,7 +144,7 @@ pub struct SharedSlice<T> {
 
 const CHECKED: &str = "the place was checked when the slice was made";
 
-impl<T: Number> SharedSlice<T> {
+impl<T: Element> SharedSlice<T> {
     /// Returns a part of the slice, which shares its memory.
     ///
     /// # Panics
@@ -141,12 +194,48 @@ impl<T: Number> SharedSlice<T> {
         Self { memory: Some(Arc::new(memory)), offset: 0, length, numbers: PhantomData }
     }
 
+    /// The numbers that these bytes are, copied.
+    fn of_bytes<E: de::Error>(bytes: &[u8]) -> Result<Self, E> {
+        let length = bytes.len() / size_of::<T>();
+        if !bytes.len().is_multiple_of(size_of::<T>()) {
+            return Err(E::custom("a shared slice of other numbers"));
+        }
+        if length == 0 {
+            return Ok(Self::empty());
+        }
+        let filled = Memory::fill(bytes.len(), |pages| {
+            pages.numbers_mut(0, bytes.len()).expect(MADE_FOR_THEM).copy_from_slice(bytes);
+        });
+        let (memory, ()) = filled.map_err(|error| E::custom(no_memory(length, &error)))?;
+        Ok(Self::of(memory, length))
+    }
+
+    /// Sends the memory to the parent, if it can be sent; returns its identity, and where the numbers are.
+    fn send(&self) -> Option<[u64; 4]> {
+        let bytes = self.length * size_of::<T>();
+        let descriptor = self.memory.as_ref()?.output_descriptor(bytes)?;
+        let [device, node] = sys::identity(descriptor).ok()?.words();
+        send_output(descriptor).then_some([device, node, self.offset as u64, bytes as u64])
+    }
+
+    /// The numbers at a place of memory that the worker of an output has sent.
+    fn of_output<E: de::Error>([device, node, offset, bytes]: [u64; 4]) -> Result<Self, E> {
+        let memory = take_output([device, node]).map_err(E::custom)?;
+        let place = usize::try_from(offset).ok().zip(usize::try_from(bytes).ok());
+        let place = place.filter(|(_, bytes)| bytes.is_multiple_of(size_of::<T>()));
+        let (offset, length) = place.map(|(offset, bytes)| (offset, bytes / size_of::<T>())).unwrap_or((0, usize::MAX));
+        if memory.pages().numbers::<T>(offset, length).is_none() {
+            return Err(E::custom("a shared slice of other numbers"));
+        }
+        Ok(Self { memory: Some(memory), offset, length, numbers: PhantomData })
+    }
+
     /// The part of received memory that a name stands for.
     fn named<E: de::Error>(name: Name) -> Result<Self, E> {
         let grant = granted(name, Right::Read, 0).ok_or_else(|| E::custom(NOT_GRANTED))?;
         let (memory, offset, bytes) = find_granted(&grant).ok_or_else(|| E::custom(NOT_GRANTED))?;
         let length = bytes / size_of::<T>();
-        if memory.pages().numbers::<T>(offset, length).is_none() {
+        if !bytes.is_multiple_of(size_of::<T>()) || memory.pages().numbers::<T>(offset, length).is_none() {
             return Err(E::custom("a shared slice of other numbers"));
         }
         Ok(Self { memory: Some(memory), offset, length, numbers: PhantomData })
@@ -161,7 +250,7 @@ pub(super) fn short_name<T>() -> &'static str {
     std::any::type_name::<T>()
 }
 
-impl<T: Number> Deref for SharedSlice<T> {
+impl<T: Element> Deref for SharedSlice<T> {
     type Target = [T];
 
     #[inline]
@@ -173,7 +262,7 @@ impl<T: Number> Deref for SharedSlice<T> {
     }
 }
 
-impl<T: Number> AsRef<[T]> for SharedSlice<T> {
+impl<T: Element> AsRef<[T]> for SharedSlice<T> {
     fn as_ref(&self) -> &[T] {
         self
     }
@@ -185,19 +274,19 @@ impl<T> Clone for SharedSlice<T> {
     }
 }
 
-impl<T: Number> fmt::Debug for SharedSlice<T> {
+impl<T: Element + fmt::Debug> fmt::Debug for SharedSlice<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&**self, f)
     }
 }
 
-impl<T: Number> PartialEq for SharedSlice<T> {
+impl<T: Element + PartialEq> PartialEq for SharedSlice<T> {
     fn eq(&self, other: &Self) -> bool {
         **self == **other
     }
 }
 
-impl<T: Number> From<&[T]> for SharedSlice<T> {
+impl<T: Element> From<&[T]> for SharedSlice<T> {
     /// Copies the numbers into shared memory.
     ///
     /// # Panics
@@ -212,14 +301,19 @@ impl<T: Number> From<&[T]> for SharedSlice<T> {
         });
         match filled {
             Ok((memory, ())) => Self::of(memory, numbers.len()),
-            Err(error) => panic!("there is no memory for {} numbers: {error}", numbers.len()),
+            Err(error) => panic!("{}", no_memory(numbers.len(), &error)),
         }
     }
 }
 
+#[cold]
+fn no_memory(length: usize, error: &io::Error) -> String {
+    format!("there is no memory for {length} numbers: {error}")
+}
+
 const MADE_FOR_THEM: &str = "the memory was made for so many numbers";
 
-impl<T: Number> From<Vec<T>> for SharedSlice<T> {
+impl<T: Element> From<Vec<T>> for SharedSlice<T> {
     /// Copies the numbers into shared memory.
     ///
     /// # Panics
@@ -230,7 +324,7 @@ impl<T: Number> From<Vec<T>> for SharedSlice<T> {
     }
 }
 
-impl<T: Number> FromIterator<T> for SharedSlice<T> {
+impl<T: Element> FromIterator<T> for SharedSlice<T> {
     /// Writes the numbers straight into shared memory if the iterator's `size_hint` is exact; else it collects them first.
     ///
     /// # Panics
@@ -273,13 +367,19 @@ pub(super) fn write<T>(room: Option<&mut [T]>, numbers: &mut impl Iterator<Item 
 }
 
 /// Iterates over the parts of a [`SharedSlice`]. [`SharedSlice::chunks`] returns it.
-#[derive(Clone, Debug)]
-pub struct SharedChunks<T: Number> {
+#[derive(Clone)]
+pub struct SharedChunks<T: Element> {
     rest: SharedSlice<T>,
     size: usize,
 }
 
-impl<T: Number> Iterator for SharedChunks<T> {
+impl<T: Element + fmt::Debug> fmt::Debug for SharedChunks<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedChunks").field("rest", &self.rest).field("size", &self.size).finish()
+    }
+}
+
+impl<T: Element> Iterator for SharedChunks<T> {
     type Item = SharedSlice<T>;
 
     fn next(&mut self) -> Option<SharedSlice<T>> {
@@ -298,18 +398,29 @@ impl<T: Number> Iterator for SharedChunks<T> {
     }
 }
 
-impl<T: Number> ExactSizeIterator for SharedChunks<T> {}
+impl<T: Element> ExactSizeIterator for SharedChunks<T> {}
 
 /// The name follows (see `grant`).
 const NAME: u8 = 1;
 /// The numbers follow.
 const VALUE: u8 = 2;
+/// The identity of memory that was sent follows, and the place of the numbers there (see `output_memory`).
+const OUTPUT: u8 = 3;
 
-impl<T: Number> Serialize for SharedSlice<T> {
+impl<T: Element> Serialize for SharedSlice<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let segment = match form_for::<S>() {
             WriteAs::Name | WriteAs::KeptName => {
                 self.memory.as_ref().and_then(|memory| memory.segment_for(size_of_val::<[T]>(self)))
+            }
+            WriteAs::Output => {
+                if let Some(place) = self.send() {
+                    let mut tuple = serializer.serialize_tuple(2)?;
+                    tuple.serialize_element(&OUTPUT)?;
+                    tuple.serialize_element(&place)?;
+                    return tuple.end();
+                }
+                None
             }
             WriteAs::Value => None,
             WriteAs::Refused => {
@@ -322,7 +433,8 @@ impl<T: Number> Serialize for SharedSlice<T> {
         let Some(segment) = segment else {
             let mut tuple = serializer.serialize_tuple(2)?;
             tuple.serialize_element(&VALUE)?;
-            tuple.serialize_element(&**self)?;
+            // As their bytes, which a struct of numbers has too: both sides are one machine.
+            tuple.serialize_element(sys::bytes_of::<T>(self))?;
             return tuple.end();
         };
         let bytes = self.length * size_of::<T>();
@@ -334,7 +446,7 @@ impl<T: Number> Serialize for SharedSlice<T> {
     }
 }
 
-impl<'de, T: Number> Deserialize<'de> for SharedSlice<T> {
+impl<'de, T: Element> Deserialize<'de> for SharedSlice<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if !codec::is_own_deserializer::<D>() {
             return Err(de::Error::custom(
@@ -347,7 +459,7 @@ impl<'de, T: Number> Deserialize<'de> for SharedSlice<T> {
 
 struct NameVisitor<T>(PhantomData<T>);
 
-impl<'de, T: Number> Visitor<'de> for NameVisitor<T> {
+impl<'de, T: Element> Visitor<'de> for NameVisitor<T> {
     type Value = SharedSlice<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -357,7 +469,8 @@ impl<'de, T: Number> Visitor<'de> for NameVisitor<T> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut fields: A) -> Result<SharedSlice<T>, A::Error> {
         match next(&mut fields)? {
             NAME => SharedSlice::named(next(&mut fields)?),
-            VALUE => Ok(SharedSlice::from(next::<Vec<T>, A>(&mut fields)?)),
+            OUTPUT => SharedSlice::of_output(next(&mut fields)?),
+            VALUE => SharedSlice::of_bytes(next(&mut fields)?),
             other => Err(de::Error::custom(format!("a shared slice cannot begin with {other}"))),
         }
     }

@@ -10,17 +10,20 @@ use serde::de;
 use serde::ser;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::element::Element;
 use super::grant::{Name, Right};
 use super::grant_table::granted;
 use super::loan::{ArrayPlace, WAIT_MAX};
 use super::object_table::take_part;
 use super::partition::{SharedChunksMut, SharedPart, divide};
 use super::segment::Memory;
-use super::slice::{Number, SharedSlice, short_name, write};
+use super::slice::{SharedSlice, short_name, write};
 use crate::codec;
 use crate::sys::Part;
 
 /// Holds numbers that workers write in place: one large result, filled in parts by many tasks.
+///
+/// With the feature `bytemuck` it also holds structs of numbers ([`Element`](crate::Element)).
 ///
 /// No number is copied. The array is a slice: it dereferences to `[T]`, also mutably. [`chunks_mut`](Self::chunks_mut),
 /// [`split_at_mut`](Self::split_at_mut) and [`parts`](Self::parts) divide it into parts, which never overlap and borrow the array, as
@@ -125,7 +128,7 @@ pub struct SharedSliceMut<T> {
 
 const CHECKED: &str = "the place was checked when the array was made";
 
-impl<T: Number> SharedSliceMut<T> {
+impl<T: Element> SharedSliceMut<T> {
     /// Creates an array of `length` zeros. The system provides pages as they are touched, also by workers.
     ///
     /// # Errors
@@ -294,7 +297,7 @@ impl<T: Number> SharedSliceMut<T> {
         let bytes = grant.bytes as usize;
         let length = bytes / size_of::<T>();
         let room = ArrayPlace::part((pages, start), bytes, own);
-        match room.numbers::<T>(length) {
+        match room.numbers::<T>(length).filter(|_| bytes.is_multiple_of(size_of::<T>())) {
             Some(_) => Ok(Self { room: Some(room), length, numbers: PhantomData }),
             None => Err(E::custom("a part of other numbers")),
         }
@@ -312,7 +315,7 @@ fn without_room<T>(length: usize, error: &io::Error) -> String {
     }
 }
 
-impl<T: Number> Deref for SharedSliceMut<T> {
+impl<T: Element> Deref for SharedSliceMut<T> {
     type Target = [T];
 
     #[inline]
@@ -325,7 +328,7 @@ impl<T: Number> Deref for SharedSliceMut<T> {
     }
 }
 
-impl<T: Number> DerefMut for SharedSliceMut<T> {
+impl<T: Element> DerefMut for SharedSliceMut<T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [T] {
         self.settle();
@@ -336,31 +339,31 @@ impl<T: Number> DerefMut for SharedSliceMut<T> {
     }
 }
 
-impl<T: Number> AsRef<[T]> for SharedSliceMut<T> {
+impl<T: Element> AsRef<[T]> for SharedSliceMut<T> {
     fn as_ref(&self) -> &[T] {
         self
     }
 }
 
-impl<T: Number> AsMut<[T]> for SharedSliceMut<T> {
+impl<T: Element> AsMut<[T]> for SharedSliceMut<T> {
     fn as_mut(&mut self) -> &mut [T] {
         self
     }
 }
 
-impl<T: Number> fmt::Debug for SharedSliceMut<T> {
+impl<T: Element + fmt::Debug> fmt::Debug for SharedSliceMut<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&**self, f)
     }
 }
 
-impl<T: Number> PartialEq for SharedSliceMut<T> {
+impl<T: Element + PartialEq> PartialEq for SharedSliceMut<T> {
     fn eq(&self, other: &Self) -> bool {
         **self == **other
     }
 }
 
-impl<T: Number> From<&[T]> for SharedSliceMut<T> {
+impl<T: Element> From<&[T]> for SharedSliceMut<T> {
     /// Copies the numbers into shared memory.
     ///
     /// # Panics
@@ -373,7 +376,7 @@ impl<T: Number> From<&[T]> for SharedSliceMut<T> {
     }
 }
 
-impl<T: Number> From<Vec<T>> for SharedSliceMut<T> {
+impl<T: Element> From<Vec<T>> for SharedSliceMut<T> {
     /// Copies the numbers into shared memory.
     ///
     /// # Panics
@@ -384,7 +387,7 @@ impl<T: Number> From<Vec<T>> for SharedSliceMut<T> {
     }
 }
 
-impl<T: Number> FromIterator<T> for SharedSliceMut<T> {
+impl<T: Element> FromIterator<T> for SharedSliceMut<T> {
     /// Writes the numbers straight into shared memory if the iterator's `size_hint` is exact; else it collects them first.
     ///
     /// # Panics
@@ -410,7 +413,7 @@ impl<T: Number> FromIterator<T> for SharedSliceMut<T> {
     }
 }
 
-impl<T: Number> Serialize for SharedSliceMut<T> {
+impl<T: Element> Serialize for SharedSliceMut<T> {
     fn serialize<S: Serializer>(&self, _serializer: S) -> Result<S::Ok, S::Error> {
         Err(ser::Error::custom(
             "a SharedSliceMut travels to a worker in parts only, and never back: pass `array.chunks_mut(…)` or \
@@ -419,7 +422,7 @@ impl<T: Number> Serialize for SharedSliceMut<T> {
     }
 }
 
-impl<'de, T: Number> Deserialize<'de> for SharedSliceMut<T> {
+impl<'de, T: Element> Deserialize<'de> for SharedSliceMut<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if !codec::is_own_deserializer::<D>() {
             return Err(de::Error::custom("a part of a SharedSliceMut is made by a call of a worker function only"));

@@ -17,9 +17,11 @@ impl<T: ?Sized> Copy for Shared<'_, T> {}
 /// Passes one value of any size to every task, in place of an iterator in [`pool_map!`](crate::pool_map).
 ///
 /// The parent encodes the value once for each call, into memory that the workers share, and each worker gets it once. If the function
-/// takes the parameter by reference (`&T`, `&str`, `&[T]`), each worker decodes it once, and all tasks there borrow the one value. If a
-/// task changes it through a `Cell`, the next task in that worker sees the change. If the function takes the parameter by value, the
-/// worker decodes it for each task. The worker drops the value with the next call.
+/// takes the parameter by reference (`&T`), each worker decodes it once, and all tasks there borrow the one value. If a task changes it
+/// through a `Cell`, the next task in that worker sees the change. A worker decodes and copies nothing of a text, a path or a slice of
+/// numbers that the function borrows (`&str`, `&Path`, `&[u8]`, `&[f64]`, a `Cow` of these): all tasks of all workers read it in the
+/// shared memory. If the function takes the parameter by value, the worker decodes it for each task. The worker drops the value with
+/// the next call.
 ///
 /// A shared value never ends, so another iterator sets the number of tasks. Without another, a call that collects its results is an
 /// error ([`Error::is_endless`](crate::Error::is_endless)). Every type that an iterator may yield for the parameter may be shared:
@@ -56,6 +58,22 @@ impl<T: ?Sized> Copy for Shared<'_, T> {}
 /// poolmap::init();
 /// let prices = HashMap::from([("tea".to_owned(), 3), ("cake".to_owned(), 5)]);
 /// assert_eq!(pool_map!(price, ["cake", "air"], shared(&prices))?, [Some(5), None]);
+/// # Ok::<(), poolmap::Error>(())
+/// ```
+///
+/// A text of any size, of which no worker has a copy:
+///
+/// ```
+/// use poolmap::{pool_map, shared, worker};
+///
+/// #[worker]
+/// fn count(word: &str, text: &str) -> usize {
+///     text.matches(word).count()
+/// }
+///
+/// poolmap::init();
+/// let text = "to be or not to be ".repeat(1000);
+/// assert_eq!(pool_map!(count, ["to", "not"], shared(&text))?, [2000, 1000]);
 /// # Ok::<(), poolmap::Error>(())
 /// ```
 ///

@@ -157,7 +157,7 @@ impl ChannelEnd {
             WriteAs::KeptName => Err(ser::Error::custom(format!(
                 "{name} in shared(…) would stay open in the workers after the call: pass std::iter::repeat(&it)"
             ))),
-            WriteAs::Value | WriteAs::Refused => Err(refused(name)),
+            WriteAs::Value | WriteAs::Output | WriteAs::Refused => Err(refused(name)),
         }
     }
 

@@ -21,7 +21,7 @@ pub(super) fn serialize<S: Serializer>(
                 shared::grant(segment.segment(), Right::Open, kind as u32, (0, 0)).map_err(ser::Error::custom)?;
             name.serialize(serializer)
         }
-        WriteAs::Value | WriteAs::Refused => Err(refused(kind.name())),
+        WriteAs::Value | WriteAs::Output | WriteAs::Refused => Err(refused(kind.name())),
     }
 }
 

@@ -113,6 +113,14 @@ pub(crate) struct FileIdentity {
     node: libc::ino_t,
 }
 
+impl FileIdentity {
+    /// The device and the node, as they travel.
+    #[allow(clippy::unnecessary_cast, reason = "they have other types on other systems")]
+    pub(crate) fn words(self) -> [u64; 2] {
+        [self.device as u64, self.node as u64]
+    }
+}
+
 /// The identity of the memory behind a descriptor.
 pub(crate) fn identity(memory: impl AsFd) -> io::Result<FileIdentity> {
     let status = fstat(memory)?;

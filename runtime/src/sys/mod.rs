@@ -7,10 +7,12 @@ mod environment;
 mod fences;
 mod filling;
 mod forks;
+mod held;
 mod lease;
 mod liveness_lock;
 mod memory;
 mod oom_kills;
+mod output_descriptors;
 mod page;
 mod pages;
 mod peer;
@@ -49,14 +51,17 @@ pub(crate) use environment::{WORKER_VARIABLE, is_secure, take_variable, variable
 pub(crate) use fences::{fence_registered, register_for_fences};
 pub(crate) use filling::Filling;
 pub(crate) use forks::{ForkMark, PerProcess, exit_fork, is_fork};
+pub(crate) use held::Held;
 pub(crate) use lease::Lease;
 pub(crate) use liveness_lock::{FileIdentity, LivenessLock, identity, is_locked_by_another, process_exists};
 pub(crate) use memory::{Region, Words, is_short_of_descriptors, raced_memory};
+pub(crate) use output_descriptors::receive_outputs;
 pub(crate) use page::page_bytes;
 pub(crate) use pages::{Pages, Part};
 pub(crate) use placement::{add_nice, allowed_cpus, set_process_name};
 pub(crate) use pod::{
-    IsVec, Plain, Same, for_each_plain, number_from, numbers_of, plain_bytes, plain_left, type_id, write_number,
+    IsVec, Plain, Same, bytes_of, for_each_plain, number_from, numbers_of, plain_bytes, plain_left, type_id,
+    write_number,
 };
 pub(crate) use poll::{Watch, poll};
 pub(crate) use process::{CAN_TELL_CPU_TIME, ChildProcess, End, cpu_time, resident_bytes};
@@ -71,7 +76,12 @@ pub(crate) use rlimit::{
     CAN_LIMIT_MEMORY, address_space_bytes, check_file_bytes, fail_behind_file_limit, file_bytes_max, limit_memory,
     taken_bytes,
 };
-pub(crate) use seals::{CAN_SEAL, is_sealed_against_writers, seal_against_all_writers, seal_against_writers};
+#[cfg(test)]
+#[cfg(poolmap_linux)]
+pub(crate) use seals::in_test as seals_in_test;
+pub(crate) use seals::{
+    CAN_SEAL, is_sealed_against_all_writers, is_sealed_against_writers, seal_against_all_writers, seal_against_writers,
+};
 #[cfg(feature = "__failpoints")]
 pub(crate) use self_signal::{kill_self, stop_self};
 pub(crate) use seqpacket::{is_too_long, packet_pair, receive_packet, send_packet, shut_down_packets};

@@ -12,7 +12,9 @@ use nix::sys::mman::MmapAdvise;
 
 use super::memory::{Access, Mapping, shared_memory};
 use super::pod::Plain;
-use super::seals::{is_sealed_against_all_writers, is_sealed_against_writers};
+use super::seals::{
+    is_sealed_against_all_writers, is_sealed_against_writers, seal_against_all_writers, seal_against_writers,
+};
 use super::shared_memory::memory_bytes;
 use super::socket::FromParent;
 
@@ -33,6 +35,23 @@ impl Pages {
     /// New memory of this process alone, to be filled.
     pub(crate) fn private(bytes: usize) -> io::Result<Self> {
         Ok(Self { mapping: Mapping::private(bytes)?, access: Access::ReadWrite })
+    }
+
+    /// Seals memory that was filled by these pages, and by no others, against all writers, and maps it to be read. Where it cannot be
+    /// sealed so, because a process has another mapping that can be written, it is sealed against new ones.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be sealed, or cannot be mapped.
+    pub(crate) fn into_sealed(self, memory: &OwnedFd) -> io::Result<Self> {
+        let bytes = self.len();
+        // The mapping that can be written keeps the memory from being sealed.
+        drop(self);
+        if seal_against_all_writers(memory).is_err() {
+            // A process that was forked meanwhile has the mapping too, and does not know of it.
+            seal_against_writers(memory)?;
+        }
+        Self::to_read(memory.as_fd(), bytes)
     }
 
     /// A file.
@@ -118,7 +137,8 @@ impl Pages {
     }
 
     #[inline]
-    fn check<T>(&self, offset: usize, count: usize) -> Option<()> {
+    fn check<T: Plain>(&self, offset: usize, count: usize) -> Option<()> {
+        let () = T::FITS;
         let end = count.checked_mul(size_of::<T>())?.checked_add(offset)?;
         // A mapping begins at a page, so what is aligned in it is aligned.
         (end <= self.mapping.len() && offset.is_multiple_of(align_of::<T>())).then_some(())
@@ -249,8 +269,8 @@ mod tests {
         assert_eq!(theirs.numbers::<u64>(0, 1), Some(&[42][..]));
         assert_eq!(theirs.numbers_mut::<u64>(0, 1), None);
         let (ours, memory) = Pages::shared(8).unwrap();
-        drop(ours);
-        crate::sys::seal_against_all_writers(&memory).unwrap();
+        let ours = ours.into_sealed(&memory).unwrap();
+        assert_eq!(ours.numbers::<u64>(0, 1), Some(&[0][..]));
         assert_eq!(Pages::sealed(&memory, 8).unwrap().numbers::<u64>(0, 1), Some(&[0][..]));
     }
 }

@@ -18,12 +18,22 @@ use std::{slice, vec};
 
 pub(crate) use typeid::of as type_id;
 
-/// A number.
+/// A number, or a value that consists of numbers alone.
 ///
 /// # Safety
 ///
 /// The type has no padding, whatever bytes are there are a value of it, and it has no lifetimes.
-pub unsafe trait Plain: Copy + 'static {}
+pub unsafe trait Plain: Copy + 'static {
+    /// Naming it compiles where memory can hold a slice of these: they take bytes, and pages are aligned for them.
+    #[doc(hidden)]
+    const FITS: () = assert!(
+        size_of::<Self>() > 0 && align_of::<Self>() <= PAGE_BYTES_MIN,
+        "a shared slice holds values of at least one byte, aligned to 4,096 bytes at most",
+    );
+}
+
+/// No system has smaller pages.
+const PAGE_BYTES_MIN: usize = 4096;
 
 /// Hands the plain types to another macro. `usize` is not among them where its width is not that of an encoded length.
 #[cfg(target_pointer_width = "64")]
@@ -40,13 +50,20 @@ macro_rules! for_each_plain {
 }
 pub(crate) use for_each_plain;
 
+#[cfg(not(feature = "bytemuck"))]
 macro_rules! implement {
     ($($number:ty)*) => {$(
         // SAFETY: integers and floats have neither padding, nor bytes that are no value, nor lifetimes.
         unsafe impl Plain for $number {}
     )*};
 }
+#[cfg(not(feature = "bytemuck"))]
 for_each_plain!(implement);
+
+// SAFETY: that is what `Pod` promises: no padding, any bytes are a value, neither pointers nor interior mutability. The trait itself
+// asks for `Copy` and `'static`.
+#[cfg(feature = "bytemuck")]
+unsafe impl<T: bytemuck::Pod> Plain for T {}
 
 /// The elements of `sequence`, how many and their bytes, if it is a `&Vec<T>` or a `&[T]` of a plain type.
 #[inline]
@@ -70,8 +87,9 @@ pub(crate) fn plain_bytes<I>(sequence: &I) -> Option<(usize, &[u8])> {
     None
 }
 
+/// The bytes of some numbers.
 #[inline]
-fn bytes_of<T: Plain>(numbers: &[T]) -> &[u8] {
+pub(crate) fn bytes_of<T: Plain>(numbers: &[T]) -> &[u8] {
     // SAFETY: the pointer and the length are those of a slice that is borrowed as long as the result; all its bytes are
     // initialised, for `T` is `Plain` and has no padding; any address is aligned for a `u8`.
     unsafe { std::slice::from_raw_parts(numbers.as_ptr().cast::<u8>(), size_of_val(numbers)) }

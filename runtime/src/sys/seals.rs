@@ -99,6 +99,26 @@ pub(crate) fn is_sealed_against_all_writers(_memory: impl AsFd) -> bool {
     false
 }
 
+/// Memory as a worker that is out to do harm may make it.
+#[cfg(test)]
+#[cfg(poolmap_linux)]
+pub(crate) mod in_test {
+    use std::os::fd::OwnedFd;
+
+    use nix::libc::c_int;
+    pub(crate) use nix::libc::{F_SEAL_FUTURE_WRITE, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_WRITE};
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+
+    /// Memory of so many bytes, with these seals, of which the first page was written if there is one.
+    pub(crate) fn memory(bytes: usize, seals: c_int) -> OwnedFd {
+        let memory = memfd_create(c"test", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING).unwrap();
+        nix::unistd::ftruncate(&memory, nix::libc::off_t::try_from(bytes).unwrap()).unwrap();
+        nix::unistd::write(&memory, &[7; 4096][..bytes.min(4096)]).unwrap();
+        super::add(&memory, seals).unwrap();
+        memory
+    }
+}
+
 #[cfg(test)]
 #[cfg(poolmap_linux)]
 mod tests {

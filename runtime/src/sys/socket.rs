@@ -132,7 +132,9 @@ pub(crate) fn send_with_descriptors(
     let slices = [IoSlice::new(bytes)];
     retried(|| {
         let flags = MsgFlags::MSG_DONTWAIT | NO_SIGNAL;
-        sendmsg::<()>(stream.as_raw_fd(), &slices, message, flags, None)
+        let sent = sendmsg::<()>(stream.as_raw_fd(), &slices, message, flags, None);
+        // The system bounds how many descriptors of a user are under way.
+        sent.map_err(|error| if error == Errno::ETOOMANYREFS { Errno::EWOULDBLOCK } else { error })
     })
 }
 

@@ -14,6 +14,8 @@ pub(super) const BEGUN: usize = 136;
 pub(super) const BUSY_NANOS: usize = 144;
 /// Written by the worker: 1 once it heeds the parent's fences (see `ring::recall`).
 pub(super) const HEEDS_FENCES: usize = 152;
+/// Written by the worker: how many descriptors of outputs it has sent.
+pub(super) const OUTPUTS_SENT: usize = 160;
 /// The word of `parking` for the worker, which both write.
 pub(super) const WORKER_PARKED: usize = 256;
 /// Written by the parent: up to where in the ring the results were taken.
@@ -23,6 +25,12 @@ pub(super) const TELL_AT: usize = 392;
 
 /// Written by the parent: 1 while tasks are not to be begun, 0 otherwise.
 pub(super) const REVOKED: usize = 400;
+
+/// Written by the parent: how many descriptors of outputs it has of the worker (`shared::HeldOutputs`).
+pub(super) const OUTPUTS_HELD: usize = 408;
+
+/// Written by the parent: up to which message what was lent is of entries that are done, should the worker have no task.
+pub(super) const LEASES_ENDED: usize = 416;
 
 /// Written by the worker when a task panics: the number behind the task's, how many bytes the note has, and the note.
 pub(super) const NOTE_TASK: usize = 512;

@@ -10,6 +10,8 @@ mod entry;
 mod event;
 mod handshake;
 mod layout;
+mod output_intake;
+mod output_sender;
 mod parent_channel;
 mod parent_ring;
 mod parent_socket;
@@ -26,6 +28,7 @@ pub(crate) use chunk::{SOLITARY_DEATHS_MAX, SOLITARY_KILLS_MAX};
 pub(crate) use completed::{CompletedTasks, Outcomes};
 pub(crate) use event::{ChannelEvent, Note};
 pub(crate) use handshake::any_said_hello;
+pub(crate) use output_sender::OutputSender;
 pub(crate) use parent_channel::{Load, ParentChannel};
 pub(crate) use parent_ring::ResultBatch;
 #[cfg(fuzzing)]

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::event::{ChannelEvent, Note};
+use super::output_intake::OutputIntake;
 use super::parent_ring::{ParentRing, ResultBatch};
 use super::parent_socket::ParentSocket;
 use super::sent_segments::SentMemory;
@@ -22,6 +23,8 @@ const DRAIN_ROUNDS_MAX: usize = 64;
 pub(crate) struct ParentChannel {
     socket: ParentSocket,
     ring: Option<ParentRing>,
+    /// The memory of outputs that the worker has sent, where there is a ring.
+    outputs: Option<OutputIntake>,
     /// The memory beside the arena that the worker has.
     memory: SentMemory,
     /// The files that the worker prints to, if it does not print to the streams of this process.
@@ -54,7 +57,10 @@ impl ParentChannel {
             }
             None => (None, None),
         };
-        Ok((Self { socket, ring, memory: SentMemory::default(), printed: None, program: None }, worker_end, memory))
+        let outputs = ring.as_ref().map(|ring| OutputIntake::new(ring.words()));
+        let memory_sent = SentMemory::default();
+        let channel = Self { socket, ring, outputs, memory: memory_sent, printed: None, program: None };
+        Ok((channel, worker_end, memory))
     }
 
     /// Notes the program that the worker is started from, if that is not this program.
@@ -193,7 +199,7 @@ impl ParentChannel {
         }
         // Results that stand there are taken also if the socket is closed.
         let arrived = if self.said_hello() {
-            self.socket.discard()
+            self.discard()
         } else {
             let arrived = self.socket.receive(&mut on_event);
             if self.said_hello() {
@@ -203,6 +209,28 @@ impl ParentChannel {
         };
         let taken = self.take(|taken| on_event(ChannelEvent::Results(taken)))?;
         arrived.map(|arrived| arrived + taken)
+    }
+
+    /// Reads what has come over the socket, of which the descriptors of outputs alone are kept.
+    fn discard(&mut self) -> Result<usize, ChannelError> {
+        let outputs = self.outputs.as_ref();
+        self.socket.discard(&mut |descriptor| match outputs {
+            Some(outputs) => outputs.add(descriptor),
+            None => drop(descriptor),
+        })
+    }
+
+    /// Lets results find the memory that they name, which was sent before they were published.
+    fn attach_outputs(&mut self, taken: &mut ResultBatch) {
+        if self.outputs.as_mut().is_some_and(OutputIntake::is_behind) {
+            // An end of the channel is that of whoever reads it next: results that stand there are taken first.
+            let _ = self.discard();
+            self.outputs.iter().for_each(OutputIntake::publish);
+        }
+        let is_idle = self.ring.as_ref().is_some_and(ParentRing::is_idle);
+        if let Some(outputs) = &mut self.outputs {
+            outputs.attach(&mut taken.records, is_idle);
+        }
     }
 
     /// Handles what a worker that has ended had sent before, as [`receive`](Self::receive) does.
@@ -234,11 +262,12 @@ impl ParentChannel {
     ) -> Result<usize, ChannelError> {
         let mut bytes = 0;
         while let Some(ring) = &mut self.ring
-            && let Some((taken, must_wake)) = ring.take()?
+            && let Some((mut taken, must_wake)) = ring.take()?
         {
             if ring.messages_had() > self.socket.memory_messages() {
                 return Err(Violation::new("it has finished tasks whose memory it has not been sent yet").into());
             }
+            self.attach_outputs(&mut taken);
             bytes += taken.records.bytes_left() + 1;
             // A large output comes by itself, and what was finished behind it comes next.
             let goes_on = taken.records.is_direct();

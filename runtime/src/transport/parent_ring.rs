@@ -20,7 +20,7 @@ use crate::wire::{self, Finished, PanicNote, Records, Violation};
 
 /// A worker's queue and results, as the parent sees them.
 pub(super) struct ParentRing {
-    words: Words,
+    words: Arc<Words>,
     results: Ring,
     ledger: Ledger,
     /// The entries that are not finished, oldest first, and the number of the next.
@@ -93,7 +93,7 @@ impl ParentRing {
     pub(super) fn new(buffers: &Arc<Buffers>, frame_bytes_max: usize) -> io::Result<(Self, OwnedFd)> {
         let (memory, results) = new_ring()?;
         let parent_ring = Self {
-            words: Words::new(&memory, layout::WORDS_BYTES)?,
+            words: Arc::new(Words::new(&memory, layout::WORDS_BYTES)?),
             results,
             ledger: Ledger::default(),
             entries: VecDeque::new(),
@@ -156,6 +156,10 @@ impl ParentRing {
     /// Takes back the last tasks that the worker has not claimed, `most` at most; returns how many.
     pub(super) fn take_back(&mut self, most: u32) -> Result<u32, Violation> {
         failpoints::reached(Point::ParentTakeBack);
+        // Before it is taken back: a worker that sees no task sees this.
+        if let Some(last) = self.entries.back() {
+            self.words.word(layout::LEASES_ENDED).store(last.messages, Ordering::Release);
+        }
         let count = self.ledger.take_back(self.words.word(layout::CLAIMS), most)?;
         let mut left = count;
         while let Some(last) = self.entries.back_mut().filter(|_| left > 0) {
@@ -184,6 +188,16 @@ impl ParentRing {
     pub(super) fn load(&mut self) -> Result<(u32, u32), Violation> {
         let claimed = self.ledger.claimed(self.words.word(layout::CLAIMS))?;
         Ok((claimed.wrapping_sub(self.taken.tasks), self.ledger.limit().wrapping_sub(claimed)))
+    }
+
+    /// The words that this side and the worker write.
+    pub(super) fn words(&self) -> &Arc<Words> {
+        &self.words
+    }
+
+    /// Whether the worker has no task without a result.
+    pub(super) fn is_idle(&self) -> bool {
+        self.entries.is_empty()
     }
 
     /// Whether there are results to take.

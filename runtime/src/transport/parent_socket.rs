@@ -19,6 +19,9 @@ use crate::wire::{self, ChunkHeader, FrameBuffer, Greeting, Records, ToParent, V
 /// One call of [`ParentSocket::receive`] takes about so much, so that no worker keeps the parent from the others.
 const RECEIVE_BYTES_MAX: usize = 1 << 20;
 
+/// One call of [`ParentSocket::discard`] reads so often at most: more than a socket holds messages, and soon done.
+const DISCARD_ROUNDS_MAX: usize = 1024;
+
 /// Tasks of more bytes are sent from where they stand: a copy of what is small takes less than two calls more.
 const COPIED_BYTES_MAX: usize = 1 << 20;
 
@@ -290,13 +293,22 @@ impl ParentSocket {
         self.inbox.empty();
     }
 
-    /// Drops what has arrived, and returns how many bytes it was.
-    pub(super) fn discard(&mut self) -> Result<usize, ChannelError> {
+    /// Drops what has arrived, and returns how many bytes it was. The descriptors that came with it are handed over.
+    pub(super) fn discard(&mut self, on_descriptor: &mut dyn FnMut(OwnedFd)) -> Result<usize, ChannelError> {
         let mut bytes = [0; 4096];
         let mut taken = 0;
-        while let Some(count) = receive(&self.stream, &mut bytes)? {
+        for _ in 0..DISCARD_ROUNDS_MAX {
+            let mut descriptors = 0;
+            let read = sys::receive_outputs(&self.stream, &mut bytes, |descriptor| {
+                descriptors += 1;
+                on_descriptor(descriptor);
+            });
+            let Some(count) = arrived(read)? else {
+                break;
+            };
             taken += count;
-            if count < bytes.len() || taken > RECEIVE_BYTES_MAX {
+            // The bytes up to a descriptor come by themselves.
+            if count < bytes.len() && descriptors == 0 {
                 break;
             }
         }
@@ -337,7 +349,12 @@ impl ParentSocket {
 
 /// Reads what is there; none if there is nothing.
 fn receive(stream: &UnixStream, room: &mut [u8]) -> Result<Option<usize>, ChannelError> {
-    match sys::receive(stream, room, Wait::No) {
+    arrived(sys::receive(stream, room, Wait::No))
+}
+
+/// How many bytes were read; none if there was nothing.
+fn arrived(read: io::Result<usize>) -> Result<Option<usize>, ChannelError> {
+    match read {
         Ok(0) => Err(ChannelError::Closed),
         Ok(count) => Ok(Some(count)),
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),

@@ -23,7 +23,7 @@ impl SentMemory {
     pub(super) fn missing(&mut self, chunk: &Chunk) -> Vec<Missing> {
         let mut missing = Vec::new();
         for segment in chunk.memory() {
-            if segment.kind == SegmentKind::Parts {
+            if matches!(segment.kind, SegmentKind::Parts | SegmentKind::Once) {
                 // The worker keeps nothing of it behind the chunk.
                 missing.push((Arc::clone(segment), shared::runs(chunk.grants(), segment.id)));
                 continue;

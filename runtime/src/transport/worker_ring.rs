@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::entry::EntryWords;
 use super::layout::part_bytes_max;
-use super::{ChannelError, claims, layout, parking};
+use super::{ChannelError, OutputSender, WorkerSocket, claims, layout, parking};
 use crate::failpoints::{self, Point};
 use crate::shared;
 use crate::sys::{self, CrashSlot, FromParent, RingWriter, View, Words};
@@ -275,6 +275,17 @@ impl WorkerRing {
         }
     }
 
+    /// Gives up what was lent for entries that were taken back as a whole, if there is no task.
+    ///
+    /// The parent stores the number of its last entry before it takes that back, and what comes later has higher ones. So if there is no
+    /// task behind the number, every entry up to it is done or was taken back.
+    pub(crate) fn end_leases_taken_back(&self) {
+        let messages = self.words.word(layout::LEASES_ENDED).load(Ordering::Acquire);
+        if messages > 0 && !self.has_tasks() {
+            shared::end_leases(messages);
+        }
+    }
+
     /// The number of the next task.
     #[inline]
     pub(crate) fn number(&self) -> u32 {
@@ -369,6 +380,11 @@ impl WorkerRing {
     /// Where the running task's panic is recorded.
     pub(crate) fn panic_slot(&self) -> PanicSlot {
         PanicSlot(Arc::clone(&self.words))
+    }
+
+    /// Returns a sender of outputs that are in memory of their own, over this socket.
+    pub(crate) fn output_sender(&self, socket: &WorkerSocket) -> OutputSender {
+        OutputSender::new(Arc::clone(&self.words), socket.shared_stream())
     }
 
     /// Which task is running.

@@ -16,7 +16,7 @@ use crate::wire::{self, FrameBuffer, ToWorker};
 
 /// The worker's side.
 pub(crate) struct WorkerSocket {
-    stream: SocketToParent,
+    stream: Arc<SocketToParent>,
     inbox: FrameBuffer,
     descriptors: VecDeque<FromParent>,
 }
@@ -24,7 +24,11 @@ pub(crate) struct WorkerSocket {
 impl WorkerSocket {
     /// The channel that this process was started with.
     pub(crate) fn new(stream: SocketToParent) -> Self {
-        Self { stream, inbox: FrameBuffer::new(crate::wire::FRAME_BYTES_MIN), descriptors: VecDeque::new() }
+        Self {
+            stream: Arc::new(stream),
+            inbox: FrameBuffer::new(crate::wire::FRAME_BYTES_MIN),
+            descriptors: VecDeque::new(),
+        }
     }
 
     /// Sets the limit for frames, which the parent's first frame tells.
@@ -35,6 +39,11 @@ impl WorkerSocket {
     /// A second handle on the socket, to send on and to watch.
     pub(crate) fn stream(&self) -> io::Result<UnixStream> {
         self.stream.try_clone()
+    }
+
+    /// The socket, to send descriptors of outputs on.
+    pub(super) fn shared_stream(&self) -> Arc<SocketToParent> {
+        Arc::clone(&self.stream)
     }
 
     /// Returns a sender of whole frames, for any thread.

@@ -20,8 +20,8 @@
 //!    there before each chunk that has some, with the ranges of its parts, and stays until that chunk is done. Over the socket
 //!    alone, what a chunk's tasks are granted comes as `Grants` right before it.
 //! 6. With shared memory, chunks, results and notes stand there (see `transport`), and the parent sends `Bell`s. Of what the
-//!    worker sends after its `Hello` the parent takes nothing but that it came: whatever a task writes into the socket is
-//!    one bell more.
+//!    worker sends after its `Hello` the parent takes nothing but that it came, and the descriptors of outputs
+//!    (`shared::output_memory`): whatever a task writes into the socket is one bell more.
 //! 7. The end of the stream is the end of the pool: the worker exits when it has nothing to run.
 //! 8. A process of one call sends `Decoded` between its `Begun` and its `Reply`, once it holds its arguments itself: up to then the
 //!    parent holds for it whatever lives by its holders.

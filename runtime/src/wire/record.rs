@@ -5,9 +5,11 @@
 //! them, which says what it is.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::fields::{FieldReader, Violation};
 use crate::codec::DirectOutput;
+use crate::shared::OutputTable;
 
 /// The kind of a result's payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +108,8 @@ pub(crate) struct Records {
     at: usize,
     /// The one output that these are, whose elements are not among the bytes.
     direct: Option<Box<dyn DirectOutput>>,
+    /// The memory that outputs may name.
+    outputs: Option<Arc<OutputTable>>,
 }
 
 impl fmt::Debug for Records {
@@ -117,12 +121,27 @@ impl fmt::Debug for Records {
 impl Records {
     /// The results in `bytes`, which are whole ones.
     pub(crate) fn new(bytes: Vec<u8>) -> Self {
-        Self { bytes, at: 0, direct: None }
+        Self { bytes, ..Self::default() }
     }
 
     /// One output that has come into its own memory. Its record has no payload.
     pub(crate) fn direct(output: Box<dyn DirectOutput>) -> Self {
-        Self { bytes: head(Status::Output, 0).to_vec(), at: 0, direct: Some(output) }
+        Self { bytes: head(Status::Output, 0).to_vec(), direct: Some(output), ..Self::default() }
+    }
+
+    /// Lets outputs find memory that the worker has sent.
+    pub(crate) fn set_outputs(&mut self, outputs: Arc<OutputTable>) {
+        self.outputs = Some(outputs);
+    }
+
+    /// Whether outputs may name memory.
+    pub(crate) fn has_outputs(&self) -> bool {
+        self.outputs.is_some()
+    }
+
+    /// The memory that outputs may name.
+    pub(crate) fn outputs(&self) -> Option<Arc<OutputTable>> {
+        self.outputs.clone()
     }
 
     /// Whether it is one output that has come into its own memory.
@@ -206,7 +225,7 @@ impl Records {
         let start = self.at;
         self.pass(count)?;
         let direct = self.direct.take_if(|_| count > 0);
-        Ok(Self { bytes: self.bytes[start..self.at].to_vec(), at: 0, direct })
+        Ok(Self { bytes: self.bytes[start..self.at].to_vec(), at: 0, direct, outputs: self.outputs.clone() })
     }
 
     /// Keeps the results up to where so many bytes were taken, from the first on.
@@ -217,7 +236,10 @@ impl Records {
 
     /// The results that are left, without the memory of those before them.
     pub(crate) fn into_rest(mut self) -> Self {
-        if self.at == 0 { self } else { Self::new(self.bytes.split_off(self.at)) }
+        if self.at == 0 {
+            return self;
+        }
+        Self { bytes: self.bytes.split_off(self.at), outputs: self.outputs, ..Self::default() }
     }
 
     /// Copies the results that are left where their buffer is much larger than they are; returns that buffer.
@@ -235,7 +257,7 @@ impl Records {
         debug_assert_eq!(self.at, 0, "none has been taken");
         self.pass(count)?;
         let parts = self.bytes.split_off(self.at);
-        Ok((Self::new(self.bytes), parts))
+        Ok((Self { at: 0, ..self }, parts))
     }
 
     /// Steps over the next result; returns what it is.

@@ -1,6 +1,7 @@
 //! Tasks that are in shared memory: claims some, runs them, looks at the clock, and sleeps when there are none.
 
 use std::io::{self, Write};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::panic::{self, PanicReporter, PrintedPanics};
@@ -11,6 +12,7 @@ use crate::codec::{Encoder, Sink};
 use crate::failpoints::{self, Point};
 use crate::functions::{Flush, TaskCall};
 use crate::output;
+use crate::shared;
 use crate::sys::{self, TaskLimits};
 use crate::transport::{ChannelError, Claimed, ClaimedTasks, WorkerRing, WorkerSocket};
 use crate::wire::{ToWorker, Violation};
@@ -35,6 +37,8 @@ pub(super) fn serve(
     panic::install_hook(PanicReporter::Memory(ring.panic_slot()), PrintedPanics::OfOtherThreads);
     sys::install_crash_handlers(ring.crash_slot(), limits);
     seed::set_counter(ring.task_counter());
+    let outputs = ring.output_sender(&end);
+    shared::write_outputs(Rc::new(move |memory| outputs.send(memory)));
     let now = Instant::now();
     let is_kept = output::is_kept();
     let mut server =
@@ -195,7 +199,12 @@ impl RingServer {
         self.ring.park();
         failpoints::reached(Point::Parked);
         // Rule 1 of `transport::parking`.
-        let goes_on = if self.ring.has_tasks() { Ok(true) } else { self.receive() };
+        let goes_on = if self.ring.has_tasks() {
+            Ok(true)
+        } else {
+            self.ring.end_leases_taken_back();
+            self.receive()
+        };
         failpoints::reached(Point::Woken);
         self.ring.unpark();
         goes_on

@@ -3,6 +3,7 @@
 use super::{current, panic};
 use crate::functions::{self, DROPS_OUTPUT, Merge, Registration, TaskCall};
 use crate::output;
+use crate::shared;
 use crate::sys;
 use crate::wire::Violation;
 
@@ -15,7 +16,10 @@ pub(super) fn note_task(function: u32, index: u64) {
 
 /// Runs every task of a call.
 pub(super) fn run_tasks(function: u32, attempt: u32, call: &mut TaskCall<'_>) -> Result<(), Violation> {
-    if function & DROPS_OUTPUT != 0 {
+    let drops_output = function & DROPS_OUTPUT != 0;
+    // What is dropped here is not sent.
+    let _by_value = drops_output.then(shared::by_value);
+    if drops_output {
         call.drop_output();
     }
     let function = functions::function(function & !DROPS_OUTPUT).ok_or_else(no_function)?;
@@ -55,6 +59,8 @@ pub(super) fn fold_tasks(function: u32, merge: u32, attempt: u32, call: &mut Tas
     let function = functions::function(function).ok_or_else(no_function)?;
     let merge = merge_of(merge)?;
     call.fold();
+    // An output that is folded is read here.
+    let _by_value = shared::by_value();
     sys::watch_crashes_again();
     current::set_attempt(attempt);
     fold_each(function, merge, call);
