@@ -419,7 +419,7 @@ fn an_output_of_the_largest_size_is_folded_behind_others() {
     let sizes = [1000, 900_000, nearly, 1000, nearly];
     for size in [1, 5] {
         let folded = pool_reduce!(in &pool, zeros, sizes; with = behind, identity = Vec::new(), chunk_size = size);
-        assert_eq!(folded.unwrap().len(), sizes.iter().sum());
+        assert_eq!(folded.unwrap().len(), sizes.iter().sum::<usize>());
     }
     assert!(pool_reduce!(in &pool, zeros, [6 << 20]; with = behind, identity = Vec::new()).is_err());
 }
