@@ -40,7 +40,7 @@ fn a_closed_pool_finishes_what_it_has_and_takes_nothing_more() {
     assert!(pool_map!(in &pool, double, [1]).unwrap_err().is_closed());
     assert!(pool.resize(3).unwrap_err().is_closed());
     pool.join().unwrap();
-    assert_eq!(common::children(std::process::id()), []);
+    assert_eq!(common::children(std::process::id()), [0u32; 0]);
     for handle in handles {
         assert!(handle.is_finished());
         assert_eq!(handle.join().unwrap(), 20);

@@ -89,6 +89,10 @@ impl Builder {
     /// [`preload_timeout`](Self::preload_timeout) limits its time. [`build`](Self::build) does not wait for it; [`Pool::ready`] and the
     /// first call do.
     ///
+    /// To copy the server takes longer the more memory it has touched: its page tables are copied. Huge pages have small tables. With
+    /// glibc, `.env("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")` makes large allocations of the server use them (where
+    /// /sys/kernel/mm/transparent_hugepage/enabled is `madvise` or `always`); docs/performance.md has the figures.
+    ///
     /// # Worker death
     ///
     /// If the call fails, panics, kills the server, takes too long or leaves a thread behind, the calls that wait for workers fail, and so

@@ -20,7 +20,7 @@ pub(super) const OWN: u64 = 1 << 63;
 
 /// The segments that tasks of this process have, by their number without [`OWN`].
 #[derive(Default)]
-struct Lent(BTreeMap<u64, LentSegment>);
+struct LentSegments(BTreeMap<u64, LentSegment>);
 
 struct LentSegment {
     segment: Arc<Segment>,
@@ -29,12 +29,12 @@ struct LentSegment {
     memory: Option<Arc<Memory>>,
 }
 
-impl Ranked for Lent {
+impl Ranked for LentSegments {
     const RANK: Rank = Rank::OwnMemory;
 }
 
 /// A fork has none of its parent's.
-static LENT: PerProcess<Lock<Lent>> = PerProcess::new();
+static LENT: PerProcess<Lock<LentSegments>> = PerProcess::new();
 
 /// Lends a segment to a task of this process, until it is [`released`](release) as often.
 pub(super) fn lend(segment: &Arc<Segment>) {

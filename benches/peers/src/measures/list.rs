@@ -1,6 +1,6 @@
 //! The list of measures.
 
-use super::{break_even, cost, cpu, latency, load, memory, start, threads};
+use super::{break_even, cost, cpu, latency, load, memory, start, threads, warm};
 
 /// How often a measure is taken.
 #[derive(Clone, Copy, PartialEq)]
@@ -15,6 +15,7 @@ pub enum Often {
 pub const ALL: &[(&str, Often)] = &[
     ("latency", Often::EachRun),
     ("start", Often::EachRun),
+    ("warm", Often::Once),
     ("cost", Often::EachRun),
     ("break-even", Often::EachRun),
     ("load-tasks", Often::EachRun),
@@ -35,6 +36,7 @@ pub fn run(what: &str) {
         "start" => start::run(),
         // Only the time that the process itself takes is measured.
         start::NOTHING => {}
+        "warm" => warm::run(),
         "cost" => cost::run(),
         "break-even" => break_even::run(),
         "load-tasks" => load::tasks(),

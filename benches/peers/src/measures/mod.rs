@@ -9,8 +9,10 @@ pub mod load;
 mod memory;
 mod start;
 mod threads;
+mod warm;
 
 pub use cpu::CROWD;
 pub use list::{ALL, Often, run};
 pub use memory::{FLIGHT_BYTES, FLIGHT_VALUES};
 pub use start::STARTS;
+pub use warm::{METHODS, PRELOADED_BYTES, PRELOADED_WORKERS};

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::numbers::{cell, mebibytes, ratio, time, verdict};
 use super::tables;
 use crate::figures::{Figures, Measures};
-use crate::measures::{FLIGHT_BYTES, FLIGHT_VALUES, STARTS};
+use crate::measures::{FLIGHT_BYTES, FLIGHT_VALUES, METHODS, PRELOADED_BYTES, PRELOADED_WORKERS, STARTS};
 
 /// The latency of a single task.
 pub fn latency(measures: &Measures) -> String {
@@ -29,8 +29,8 @@ pub fn latency(measures: &Measures) -> String {
 pub fn start(measures: &Measures) -> String {
     let mut section = String::from(
         "## Start\n\nThe time from the building of a pool until all its workers are ready, and until a map of as many tasks has \
-         ended, which needs no more than the first workers. Beside it stand as many processes of the same program that end at \
-         once, until the last has ended. The ratio is that of the ready pool to them.\n\n\
+         ended. The map needs only the first workers. For comparison: as many processes of the same program that end at once, until \
+         the last has ended. The ratio compares the ready pool with them.\n\n\
          | workers | all ready | as many tasks done | as many processes | ratio |\n|--:|--:|--:|--:|--:|\n",
     );
     for (workers, _) in STARTS {
@@ -39,6 +39,34 @@ pub fn start(measures: &Measures) -> String {
         let [ready, results, processes] = ["ready", "results", "processes"].map(|what| cell(of(what), time));
         let _ = writeln!(section, "| {workers} | {ready} | {results} | {processes} | {} |", cell(times, ratio));
     }
+    section
+}
+
+/// How workers are made, and how soon a pool serves again.
+pub fn warm(measures: &Measures) -> String {
+    let mut section = String::from(
+        "## Start methods\n\nA worker that is executed, and one that is a copy of a fork server (`StartMethod::ForkServer`). The aim for a \
+         copy is 0.4 ms, and for tasks that have a process each 2,500 a second.\n\n\
+         | start method | one more worker ready | 64 more | a process for each task, a second |\n|---|--:|--:|--:|\n",
+    );
+    for (name, method) in METHODS {
+        let of = |what: &str| measures.get(&format!("warm {name} {what}"));
+        let tasks = cell(of("task").map(|seconds| 1.0 / seconds), |rate| format!("{rate:.0}"));
+        let _ = writeln!(section, "| {method:?} | {} | {} | {tasks} |", cell(of("one"), time), cell(of("all"), time));
+    }
+    let pss = measures.get("warm preloaded pss").map(|bytes| bytes / PRELOADED_BYTES as f64);
+    let _ = writeln!(
+        section,
+        "\nWith 1 GiB preloaded, one more worker is ready after {}, and after {} where glibc takes huge pages \
+         (`.env(\"GLIBC_TUNABLES\", \"glibc.malloc.hugetlb=1\")`). {PRELOADED_WORKERS} workers that have read all of it and their server \
+         take {} times its size together (PSS), where the aim is once.\n\n\
+         Four calls hang on a pool of four workers, and their futures are dropped (`abort_on_drop`): the next call has its output after {}, \
+         where the aim is 200 ms.",
+        cell(measures.get("warm preloaded one"), time),
+        cell(measures.get("warm preloaded huge"), time),
+        cell(pss, ratio),
+        cell(measures.get("warm served"), time),
+    );
     section
 }
 

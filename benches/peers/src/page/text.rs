@@ -26,6 +26,7 @@ fn page(figures: &Figures, measures: &Measures, runs: usize) -> String {
         ),
         own::latency(measures),
         own::start(measures),
+        own::warm(measures),
         own::memory(measures),
         own::scaling(figures, measures),
         own::threads(measures),
