@@ -4,7 +4,9 @@
 //! 2. Its word is not trusted: a worker that it names must be a child of this thread that was not known before.
 //! 3. A request is answered before the next is sent. A server that does not answer in time is killed, and so is one that breaks the
 //!    protocol.
-//! 4. When it dies, its workers go on, and the pool starts another.
+//! 4. When it dies, its workers go on, and the pool starts another. What it has made and not named is found among the children of this
+//!    thread, and ended.
+//! 5. It says that it is ready once it has one thread and its output is written, so a request takes no longer than the copy.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -42,6 +44,8 @@ pub(crate) struct ForkServer {
     stage: Stage,
     /// When the other end of the channel was seen to be closed.
     closed_at: Option<Instant>,
+    /// A request has no answer: it may have made a worker that it has not named.
+    is_asked: bool,
     startup_timeout: Duration,
     preload_timeout: Duration,
 }
@@ -50,7 +54,7 @@ pub(crate) struct ForkServer {
 enum Stage {
     /// It has not said hello; it must by then.
     Starting(Instant),
-    /// It runs its first call; it must be done by then.
+    /// It runs its first call, if it has one; it must be done by then.
     Preloading(Instant),
     Ready,
     /// It is killed, for this reason.
@@ -78,8 +82,17 @@ pub(crate) enum ServerEnd {
     InOrder,
     /// It failed for what it did itself before it was ready: another will fail the same way.
     Failed(String),
-    /// It was killed from outside, or died when it was ready: another may do.
-    Died(String, Origin),
+    /// It was killed from outside, or died when it was ready, or was late: another may do.
+    Died { message: String, origin: Origin, moment: Moment },
+    /// It was to be killed, and lives on.
+    OutOfReach(String),
+}
+
+/// How far a server had come that died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    InPreload,
+    Otherwise,
 }
 
 impl ForkServer {
@@ -91,8 +104,8 @@ impl ForkServer {
         preload: Option<(Chunk, &'static str)>,
     ) -> Result<Self, StartError> {
         let ServerOptions { entry, start: of_workers, startup_timeout, preload_timeout } = options;
-        let of_server = Start { role: Role::Server, memory_limit: None, output: Output::Inherited, ..*of_workers };
-        let particulars = Particulars { name, ..Particulars::default() };
+        let of_server = Start { role: Role::Server, output: Output::Inherited, ..*of_workers };
+        let particulars = Particulars { name, index: usize::from(preload.is_some()), ..Particulars::default() };
         let (mut process, mut channel) = start(entry, &of_server, surroundings, None, &particulars)?;
         let mut stage = Stage::Starting(Instant::now() + startup_timeout);
         if let Some((chunk, _)) = &preload
@@ -101,7 +114,16 @@ impl ForkServer {
             kill(&mut process, &mut channel);
             stage = Stage::Ending(Ending::Faulty(described(fault)));
         }
-        Ok(Self { process, channel, preload, stage, closed_at: None, startup_timeout, preload_timeout })
+        Ok(Self {
+            process,
+            channel,
+            preload,
+            stage,
+            closed_at: None,
+            is_asked: false,
+            startup_timeout,
+            preload_timeout,
+        })
     }
 
     /// Its process id.
@@ -128,8 +150,13 @@ impl ForkServer {
         match self.stage {
             Stage::Starting(until) | Stage::Preloading(until) => closed.into_iter().chain([until]).min(),
             Stage::Ready => closed,
-            Stage::Ending(_) => None,
+            Stage::Ending(_) => self.process.reach_deadline(),
         }
+    }
+
+    /// Whether it may have made a worker that it has not named.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.is_asked
     }
 
     /// Whether its end can only be asked for, again and again.
@@ -163,7 +190,18 @@ impl ForkServer {
                 _ => {}
             }
         }
+        if reaped.is_none()
+            && let Some(why) = self.process.out_of_reach()
+        {
+            let pid = self.pid();
+            return Some(ServerEnd::OutOfReach(format!("the fork server (pid {pid}) could not be ended: {why}")));
+        }
         reaped.map(|end| self.ended(end))
+    }
+
+    /// Reaps it, where it was out of reach; returns whether it is gone.
+    pub(crate) fn is_gone(&mut self) -> bool {
+        self.process.try_reap().is_some()
     }
 
     /// Sends and receives what there is.
@@ -184,26 +222,22 @@ impl ForkServer {
     fn apply(&mut self, event: ChannelEvent) -> Result<(), ChannelError> {
         match event {
             ChannelEvent::Hello => {
-                self.stage = match self.preload {
-                    Some(_) => {
-                        let now = Instant::now();
-                        Stage::Preloading(now.checked_add(self.preload_timeout).unwrap_or(now + DISTANT))
-                    }
-                    None => Stage::Ready,
-                };
+                let now = Instant::now();
+                let time = self.preload.as_ref().map_or(self.startup_timeout, |_| self.preload_timeout);
+                self.stage = Stage::Preloading(now.checked_add(time).unwrap_or(now + DISTANT));
             }
             ChannelEvent::Results(batch) => {
                 if let Some(kind) = functions::failure(batch.records, Output::Inherited) {
                     self.kill(Ending::Failed(kind));
                 }
             }
-            ChannelEvent::Preloaded(None) => {
-                if let Stage::Starting(_) | Stage::Preloading(_) = self.stage {
-                    self.stage = Stage::Ready;
-                }
-            }
-            ChannelEvent::Preloaded(Some(names)) => self.kill(Ending::Threads(names)),
-            ChannelEvent::Decoded | ChannelEvent::Returned | ChannelEvent::Copied(_) => {
+            ChannelEvent::Preloaded(threads) if matches!(self.stage, Stage::Preloading(_)) => match threads {
+                None => self.stage = Stage::Ready,
+                Some(names) => self.kill(Ending::Threads(names)),
+            },
+            // What comes behind the reason for which it is killed.
+            _ if matches!(self.stage, Stage::Ending(_)) => {}
+            ChannelEvent::Preloaded(_) | ChannelEvent::Decoded | ChannelEvent::Returned | ChannelEvent::Copied(_) => {
                 return Err(Violation::new("it answered what it was not asked").into());
             }
         }
@@ -226,6 +260,7 @@ impl ForkServer {
         arena: &Arena,
         particulars: &Particulars,
         is_known: impl Fn(u32) -> bool,
+        is_ending: impl Fn() -> bool,
     ) -> Result<(ChildProcess, ParentChannel), StartError> {
         // The server has the nice value, which its copies have from it.
         let of_worker = Start { nice: 0, ..*options.start };
@@ -234,9 +269,19 @@ impl ForkServer {
             cpus: particulars.cpus.iter().map(|&cpu| cpu as u64).collect(),
             variables: variables(&of_worker, particulars).map(std::ffi::CString::into_bytes).collect(),
         };
-        self.channel.request_copy(&request, worker_end.as_fd()).map_err(StartError::Copy)?;
+        self.is_asked = true;
+        if let Err(error) = self.channel.request_copy(&request, worker_end.as_fd()) {
+            if sys::is_hung_up(&error) {
+                self.closed_at.get_or_insert_with(Instant::now);
+            } else {
+                // It may have a part of the request, so the next would not be read as one.
+                self.kill(Ending::Faulty(error.to_string()));
+            }
+            return Err(StartError::Copy(error));
+        }
         drop(worker_end);
-        let pid = self.answer().map_err(StartError::Copy)?;
+        let pid = self.answer(is_ending).map_err(StartError::Copy)?;
+        self.is_asked = false;
         let adopted = if pid == self.pid() || is_known(pid) { None } else { ChildProcess::adopt(pid).ok() };
         let Some(process) = adopted else {
             let why = format!("it named process {pid}, which is no new child of this one");
@@ -246,31 +291,21 @@ impl ForkServer {
         Ok((process, channel))
     }
 
-    /// Waits for the answer to a request.
-    fn answer(&mut self) -> io::Result<u32> {
+    /// Waits for the answer to a request; it gives up once the pool ends.
+    fn answer(&mut self, is_ending: impl Fn() -> bool) -> io::Result<u32> {
         let until = Instant::now() + COPY_TIME_MAX;
         loop {
             let mut answer = None;
             let received = self.channel.receive(|event| match event {
                 ChannelEvent::Copied(made) if answer.is_none() => {
-                    answer = Some(Ok(made));
+                    answer = Some(made);
                     Ok(())
                 }
-                ChannelEvent::Preloaded(Some(names)) => {
-                    answer = Some(Err(Ending::Threads(names)));
-                    Ok(())
-                }
-                ChannelEvent::Preloaded(None) => Ok(()),
                 _ => Err(Violation::new("it answered what it was not asked").into()),
             });
-            match answer {
-                Some(Ok(made)) => return made.map_err(io::Error::from_raw_os_error),
-                Some(Err(ending)) => {
-                    let why = ending.to_string();
-                    self.kill(ending);
-                    return Err(io::Error::other(why));
-                }
-                None => {}
+            if let Some(made) = answer {
+                self.is_asked = made.is_ok();
+                return made.map_err(io::Error::from_raw_os_error);
             }
             let left = until.saturating_duration_since(Instant::now());
             if received == Err(ChannelError::Closed) {
@@ -287,7 +322,20 @@ impl ForkServer {
                 self.kill(Ending::Faulty(why.clone()));
                 return Err(io::Error::new(io::ErrorKind::TimedOut, why));
             }
-            sys::poll(&mut [Watch::read(self.channel.stream().as_fd())], Some(left))?;
+            if is_ending() {
+                self.end();
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let stream = Watch::read(self.channel.stream().as_fd());
+            let process = self.process.borrowed_descriptor().map(Watch::read);
+            let mut watches: Vec<Watch<'_>> = [stream].into_iter().chain(process).collect();
+            sys::poll(&mut watches, Some(left.min(LOOK_INTERVAL)))?;
+            let has_ended = watches.get(1).is_some_and(|process| process.ready);
+            if has_ended && !watches[0].ready {
+                // What it started may hold its channel open.
+                self.closed_at = Some(Instant::now());
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
         }
     }
 
@@ -301,6 +349,7 @@ impl ForkServer {
             let error = TaskError::new(0, function, 1, Some(pid), kind);
             format!("the fork server of the pool could not preload: {}", error.without_index())
         };
+        let died = |message, origin| ServerEnd::Died { message, origin, moment: Moment::Otherwise };
         let verdict = |cause| Verdict::new(cause, end, pid, &self.channel, self.channel.begun(), was_ready);
         match stage {
             Stage::Ending(Ending::Unneeded) => ServerEnd::InOrder,
@@ -311,21 +360,25 @@ impl ForkServer {
             Stage::Ending(ending @ Ending::Threads(_)) => {
                 ServerEnd::Failed(format!("the fork server of the pool cannot be copied: {ending}"))
             }
-            Stage::Ending(Ending::Late) => ServerEnd::Failed(self.start_failure(&verdict(Cause::Late))),
+            Stage::Ending(Ending::Late) => died(self.start_failure(&verdict(Cause::Late)), Origin::Itself),
             Stage::Ending(Ending::Faulty(why)) => {
-                ServerEnd::Died(self.start_failure(&verdict(Cause::Faulty(why))), Origin::Itself)
+                died(self.start_failure(&verdict(Cause::Faulty(why))), Origin::Itself)
             }
             Stage::Preloading(_) if self.channel.begun() > 0 => {
                 let verdict = verdict(Cause::Closed);
                 let message = verdict.error.clone().map_or_else(|| self.start_failure(&verdict), of_preload);
                 match verdict.origin {
                     Origin::Itself => ServerEnd::Failed(message),
-                    Origin::Outside => ServerEnd::Died(message, Origin::Outside),
+                    Origin::Outside => ServerEnd::Died { message, origin: Origin::Outside, moment: Moment::InPreload },
                 }
             }
-            Stage::Starting(_) | Stage::Preloading(_) | Stage::Ready => {
+            Stage::Ready => {
+                let origin = verdict(Cause::Closed).origin;
+                died(format!("the fork server of the pool (pid {pid}) ended when it was ready: {end:?}"), origin)
+            }
+            Stage::Starting(_) | Stage::Preloading(_) => {
                 let verdict = verdict(Cause::Closed);
-                ServerEnd::Died(self.start_failure(&verdict), verdict.origin)
+                died(self.start_failure(&verdict), verdict.origin)
             }
         }
     }
@@ -335,6 +388,28 @@ impl ForkServer {
         verdict.start_failure("the fork server of the pool", self.startup_timeout, longer)
     }
 }
+
+impl Drop for ForkServer {
+    /// One that was not reaped is killed, and looked at for a moment: the thread that it is a child of is about to end.
+    fn drop(&mut self) {
+        if self.process.is_ended() {
+            return;
+        }
+        self.end();
+        for _ in 0..REAP_ROUNDS_MAX {
+            if self.process.try_reap().is_some() {
+                return;
+            }
+            std::thread::sleep(REAP_INTERVAL);
+        }
+    }
+}
+
+/// While an answer is awaited, it is looked this often whether the pool ends.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// The end of a server that was just killed is looked for this often, and so many times.
+const REAP_INTERVAL: Duration = Duration::from_millis(10);
+const REAP_ROUNDS_MAX: u32 = 20;
 
 /// A server whose channel is closed has so long to end by itself: so it is learnt how it ended.
 const END_GRACE: Duration = Duration::from_millis(500);

@@ -127,7 +127,8 @@ pub(super) fn greeted(
         index: particulars.index as u64,
         frame_bytes_max: start.frame_bytes_max as u64,
         stack_bytes: start.stack_bytes as u64,
-        memory_bytes: start.memory_limit.unwrap_or(0),
+        // A fork server loads what it likes; its workers have the limit.
+        memory_bytes: start.memory_limit.filter(|_| start.role != Role::Server).unwrap_or(0),
         arena_bytes: 0,
         has_stdout: false,
         output: start.output,

@@ -95,9 +95,12 @@ impl Builder {
     ///
     /// # Worker death
     ///
-    /// If the call fails, panics, kills the server, takes too long or leaves a thread behind, the calls that wait for workers fail, and so
-    /// does [`Pool::ready`], with the cause ([`Error::is_start_failure`]). The next call of the pool tries again. If the server dies later,
+    /// If the call fails, panics, ends the server, takes too long or leaves a thread behind, the calls that wait for workers fail, and so
+    /// does [`Pool::ready`], with the cause ([`Error::is_start_failure`]). The next call of the pool tries again. A kill from outside (by an
+    /// operator, or the out-of-memory killer) does not count: the call runs again, up to 20 times in a row. If the server dies later,
     /// another runs the call again before it makes workers.
+    ///
+    /// Processes that the call starts end with the server. Its printed output goes to the streams of this program.
     ///
     /// # Examples
     ///

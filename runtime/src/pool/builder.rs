@@ -158,8 +158,10 @@ impl Builder {
     ///
     /// - The server has one thread. A program that starts threads before `init` cannot use it: the calls that wait for workers fail, and
     ///   the error names the threads.
-    /// - A worker has the server's statics, open files and environment. Thread-locals of tasks are new, as are the keys of `HashMap`s.
-    ///   Handlers of `pthread_atfork` do not run; glibc's thread of a copy has its own number.
+    /// - A worker has the server's statics, environment, current folder and open files; the files' positions and connections are common to
+    ///   all. Thread-locals and states of tasks are new, as are the keys of `HashMap`s. Other generators of random numbers in statics
+    ///   continue alike in all workers: seed them in the [`initializer`](Self::initializer), and set GPUs and timers up there.
+    /// - Handlers of `atexit` run in each worker that ends in order, and handlers of `pthread_atfork` do not run.
     /// - The parent of a worker is this process, as with `Spawn`: it reaps the workers, and they end with it.
     /// - [`memory_limit`](Self::memory_limit) and [`max_memory_per_worker`](Self::max_memory_per_worker) do not count what the server
     ///   holds.
@@ -172,7 +174,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// [`build`](Self::build) returns an error if the platform is not Linux.
+    /// [`build`](Self::build) returns an error if the platform is not Linux with glibc on a 64-bit processor.
     ///
     /// # Examples
     ///
@@ -471,7 +473,7 @@ fn check_start_method(method: StartMethod, preload: &Preload) -> Result<()> {
     greater_than_zero("preload_timeout", Some(preload.timeout))?;
     match method {
         StartMethod::ForkServer if !sys::CAN_COPY_BESIDE => Err(Error::invalid_option(
-            "`start_method` must be `StartMethod::Spawn` on this platform: a fork server needs Linux",
+            "`start_method` must be `StartMethod::Spawn` on this platform: a fork server needs Linux with glibc on a 64-bit processor",
         )),
         StartMethod::Spawn if preload.call.is_some() => Err(Error::invalid_option(
             "`preload` needs `start_method(StartMethod::ForkServer)`: without a fork server, use `initializer`",

@@ -1,13 +1,14 @@
 //! Carries out what `starts` decides about a start that failed.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::scheduler::{CallFailure, Slot};
+use super::starts::KILLED_INITIALIZER;
 use super::state::PoolState;
 use super::turn::Wakes;
 use super::worker_slot::Life;
+use crate::child::Moment;
 use crate::error::StartFailure;
-use crate::task::Origin;
 
 impl PoolState {
     /// Records that a process could not be started, or ended by itself before it was ready.
@@ -33,25 +34,31 @@ impl PoolState {
     }
 
     /// Records that the fork server failed by itself before it could make a worker: another would too, so the calls that wait fail at
-    /// once. Returns how long to wait before another is started.
-    pub(super) fn preload_failed(&mut self, message: String) -> Duration {
+    /// once.
+    pub(super) fn preload_failed(&mut self, message: String) {
         self.turn.concerns(Wakes::CALLERS);
         let setback = self.starts.failed(message.clone());
         self.fail_starts(setback.failure.unwrap_or(StartFailure { message }));
-        setback.wait
     }
 
-    /// Records that the fork server died, by itself or by what came from outside. Returns how long to wait before another is started.
-    pub(super) fn server_died(&mut self, message: String, origin: Origin) -> Duration {
+    /// Records that the fork server died by itself.
+    pub(super) fn server_died(&mut self, message: String) {
         self.turn.concerns(Wakes::CALLERS);
-        let setback = match origin {
-            Origin::Itself => self.starts.failed(message),
-            Origin::Outside => self.starts.killed(&message, 1, 0),
-        };
-        if let Some(failure) = setback.failure {
+        if let Some(failure) = self.starts.failed(message).failure {
             self.fail_starts(failure);
         }
-        setback.wait
+    }
+
+    /// Records that the fork server was killed from outside. In its preload that counts as in an initializer.
+    pub(super) fn server_killed(&mut self, message: &str, moment: Moment) {
+        self.turn.concerns(Wakes::CALLERS);
+        let weight = match moment {
+            Moment::InPreload => KILLED_INITIALIZER,
+            Moment::Otherwise => 1,
+        };
+        if let Some(failure) = self.starts.killed(message, weight, 0).failure {
+            self.fail_starts(failure);
+        }
     }
 
     /// Fails the calls that wait for workers, where there is nothing to wait for (rule 3 of `starts`).

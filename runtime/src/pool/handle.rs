@@ -100,8 +100,12 @@ impl Pool {
 
     /// Starts the workers, unless they are, and waits until the system has made their processes.
     pub(super) fn start(&self) -> Result<Arc<PoolShared>> {
+        let shared = self.begin()?;
+        if shared.is_in_process() {
+            return Ok(shared);
+        }
         // Whoever learns of a failed start ends the pool.
-        self.begin()?.started().inspect_err(|_| self.shut_down())
+        shared.started().inspect_err(|_| self.shut_down())
     }
 
     /// Has the workers started, unless they are, and does not wait for it.

@@ -7,28 +7,47 @@ use super::scheduler::Slot;
 use super::state::{Phase, PoolShared};
 use crate::child::{self, ForkServer, Particulars, ServerEnd, ServerOptions, StartError};
 use crate::sys::{self, ChildProcess, Surroundings, Watch};
+use crate::task::Origin;
 use crate::transport::ParentChannel;
 
-/// Where the end of the server cannot be waited for by a descriptor, it is looked for this often.
+/// Where the end of a process cannot be waited for by a descriptor, it is looked for this often.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+/// After a server that failed the next waits this long, and twice as long each time, up to 30 s: a preload takes long.
+const BACKOFF_MIN: Duration = Duration::from_millis(10);
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
 
 /// Makes the processes.
 pub(super) enum Launcher {
     Spawn,
-    Server {
-        server: Option<Box<ForkServer>>,
-        /// Another is not started before this.
-        not_before: Instant,
-        /// Workers are not started before that moment, or before the server is ready.
-        is_waited_for: bool,
-    },
+    Server(ServerKeeper),
+}
+
+/// Keeps a fork server alive.
+pub(super) struct ServerKeeper {
+    server: Option<Box<ForkServer>>,
+    /// Another is not started before this.
+    not_before: Instant,
+    /// Workers are not started before that moment, or before the server is ready.
+    is_waited_for: bool,
+    /// So many servers in a row have not got ready.
+    failures: u32,
+    /// Servers that could not be ended, and workers that a dead server had made and not named.
+    servers_left: Vec<Box<ForkServer>>,
+    workers_left: Vec<ChildProcess>,
 }
 
 impl Launcher {
     pub(super) fn new(method: StartMethod) -> Self {
         match method {
             StartMethod::Spawn => Self::Spawn,
-            StartMethod::ForkServer => Self::Server { server: None, not_before: Instant::now(), is_waited_for: false },
+            StartMethod::ForkServer => Self::Server(ServerKeeper {
+                server: None,
+                not_before: Instant::now(),
+                is_waited_for: false,
+                failures: 0,
+                servers_left: Vec::new(),
+                workers_left: Vec::new(),
+            }),
         }
     }
 
@@ -41,93 +60,144 @@ impl Launcher {
     ) -> Result<Option<(ChildProcess, ParentChannel)>, StartError> {
         let settings = &shared.settings;
         let particulars = settings.per_worker.of(slot, settings.workers, &shared.environments);
-        let started = match self {
+        match self {
             Self::Spawn => {
-                child::start(&settings.entry, &settings.start, surroundings, Some(&shared.arena), &particulars)
+                let arena = Some(&*shared.arena);
+                child::start(&settings.entry, &settings.start, surroundings, arena, &particulars).map(Some)
             }
-            Self::Server { server: Some(server), .. } if server.is_ready() => start_by(server, shared, &particulars),
-            Self::Server { server: Some(_), .. } => return Ok(None),
-            Self::Server { server, not_before, .. } => {
-                if *not_before > Instant::now() {
-                    return Ok(None);
-                }
-                let name = settings.per_worker.server_name();
-                match ForkServer::start(options(settings), surroundings, name, shared.preload.clone()) {
-                    Ok(started) => {
-                        *server = Some(Box::new(started));
-                        return Ok(None);
-                    }
-                    Err(error) => Err(error),
-                }
-            }
-        };
-        match started {
-            // A server that died takes its requests with it, and is judged when it is reaped.
-            Err(_) if self.has_lost_server() => Ok(None),
-            started => started.map(Some),
+            Self::Server(keeper) => keeper.start(shared, surroundings, &particulars),
         }
-    }
-
-    /// Whether there is a server that makes no more workers.
-    fn has_lost_server(&self) -> bool {
-        matches!(self, Self::Server { server: Some(server), .. } if !server.is_ready())
     }
 
     /// Takes in what has happened to the server, and ends it when the pool ends.
     pub(super) fn attend(&mut self, shared: &PoolShared) {
-        let Self::Server { server, not_before, is_waited_for } = self else {
-            return;
-        };
-        let now = Instant::now();
-        if let Some(running) = server {
-            if matches!(shared.lock().phase, Phase::Closing | Phase::Finishing) {
-                running.end();
-            }
-            let was_ready = running.is_ready();
-            let end = running.attend(now);
-            if running.is_ready() && !was_ready {
-                let inherited = sys::resident_bytes(running.pid());
-                shared.lock().inherited_bytes = inherited.unwrap_or(0);
-            }
-            if let Some(end) = end {
-                *server = None;
-                let mut state = shared.lock();
-                let wait = match end {
-                    ServerEnd::InOrder => Duration::ZERO,
-                    ServerEnd::Failed(message) => state.preload_failed(message),
-                    ServerEnd::Died(message, origin) => state.server_died(message, origin),
-                };
-                *not_before = now + wait;
-            }
+        if let Self::Server(keeper) = self {
+            keeper.attend(shared);
         }
-        *is_waited_for = match server {
-            Some(server) => !server.is_ready(),
-            None => *not_before > now,
-        };
-        shared.lock().waits_for_server = *is_waited_for;
     }
 
     /// Whether no server is left.
     pub(super) fn is_gone(&self) -> bool {
-        matches!(self, Self::Spawn | Self::Server { server: None, .. })
+        match self {
+            Self::Spawn => true,
+            Self::Server(keeper) => keeper.server.is_none(),
+        }
     }
 
     /// What to wait for beside the workers.
     pub(super) fn watches(&self) -> impl Iterator<Item = Watch<'_>> {
         let server = match self {
-            Self::Server { server: Some(server), .. } => Some(server),
-            Self::Spawn | Self::Server { server: None, .. } => None,
+            Self::Server(keeper) => keeper.server.as_ref(),
+            Self::Spawn => None,
         };
         server.into_iter().flat_map(|server| server.watches())
     }
 
     /// When it is to be attended to if nothing happens before.
     pub(super) fn next_look(&self, now: Instant) -> Option<Instant> {
-        match self {
-            Self::Spawn => None,
-            Self::Server { server: None, not_before, is_waited_for } => is_waited_for.then_some(*not_before),
-            Self::Server { server: Some(server), .. } => {
-                server.deadline().into_iter().chain(server.is_blind().then(|| now + LOOK_INTERVAL)).min()
+        let Self::Server(keeper) = self else {
+            return None;
+        };
+        let is_blind = keeper.server.as_ref().is_some_and(|server| server.is_blind());
+        let blind = (is_blind || !keeper.workers_left.is_empty()).then(|| now + LOOK_INTERVAL);
+        let deadline = match &keeper.server {
+            None => keeper.is_waited_for.then_some(keeper.not_before),
+            Some(server) => server.deadline(),
+        };
+        deadline.into_iter().chain(blind).min()
+    }
+}
+
+impl ServerKeeper {
+    fn start(
+        &mut self,
+        shared: &PoolShared,
+        surroundings: &Surroundings,
+        particulars: &Particulars,
+    ) -> Result<Option<(ChildProcess, ParentChannel)>, StartError> {
+        let Some(server) = &mut self.server else {
+            if self.not_before <= Instant::now() {
+                let name = shared.settings.per_worker.server_name();
+                let options = options(&shared.settings);
+                let server = ForkServer::start(options, surroundings, name, shared.preload.clone())?;
+                self.server = Some(Box::new(server));
+            }
+            return Ok(None);
+        };
+        if !server.is_ready() {
+            return Ok(None);
+        }
+        let known: Vec<u32> = shared.lock().pids().collect();
+        let is_ending = || shared.lock().phase != Phase::Running;
+        let is_known = |pid| known.contains(&pid);
+        match server.start_worker(options(&shared.settings), &shared.arena, particulars, is_known, is_ending) {
+            // A server that died takes its requests with it, and is judged when it is reaped.
+            Err(_) if !server.is_ready() => Ok(None),
+            started => started.map(Some),
+        }
+    }
+
+    fn attend(&mut self, shared: &PoolShared) {
+        let now = Instant::now();
+        self.servers_left.retain_mut(|server| !server.is_gone());
+        self.workers_left.retain_mut(|worker| worker.try_reap().is_none());
+        if let Some(server) = &mut self.server {
+            if matches!(shared.lock().phase, Phase::Closing | Phase::Finishing) {
+                server.end();
+            }
+            let was_ready = server.is_ready();
+            let end = server.attend(now);
+            if server.is_ready() && !was_ready {
+                self.failures = 0;
+                let inherited = sys::anonymous_bytes(server.pid());
+                shared.lock().inherited_bytes = inherited.unwrap_or(0);
+            }
+            if let Some(end) = end {
+                self.ended(shared, end, now);
+            }
+        }
+        self.is_waited_for = match &self.server {
+            Some(server) => !server.is_ready(),
+            None => self.not_before > now,
+        };
+        shared.lock().waits_for_server = self.is_waited_for;
+    }
+
+    /// Applies the end of the server.
+    fn ended(&mut self, shared: &PoolShared, end: ServerEnd, now: Instant) {
+        let Some(server) = self.server.take() else {
+            return;
+        };
+        if server.is_asked() {
+            self.end_unnamed(shared);
+        }
+        if matches!(end, ServerEnd::OutOfReach(_)) {
+            self.servers_left.push(server);
+        }
+        let before = self.failures;
+        self.failures = before.saturating_add(1);
+        let mut state = shared.lock();
+        match end {
+            ServerEnd::InOrder => return,
+            ServerEnd::Failed(message) => state.preload_failed(message),
+            ServerEnd::Died { message, origin: Origin::Outside, moment } => state.server_killed(&message, moment),
+            ServerEnd::Died { message, origin: Origin::Itself, .. } | ServerEnd::OutOfReach(message) => {
+                state.server_died(message);
+            }
+        }
+        let wait = BACKOFF_MIN.saturating_mul(2u32.saturating_pow(before.min(20))).min(BACKOFF_MAX);
+        self.not_before = now + wait;
+    }
+
+    /// Ends what a dead server had made and not named: a child of this thread that is no worker of the pool's.
+    fn end_unnamed(&mut self, shared: &PoolShared) {
+        let known: Vec<u32> = shared.lock().pids().collect();
+        for pid in sys::children_of_this_thread() {
+            if !known.contains(&pid)
+                && let Ok(mut unnamed) = ChildProcess::adopt(pid)
+            {
+                let _ = unnamed.kill();
+                self.workers_left.push(unnamed);
             }
         }
     }
@@ -140,13 +210,4 @@ fn options(settings: &Settings) -> ServerOptions<'_> {
         startup_timeout: settings.startup_timeout,
         preload_timeout: settings.preload.timeout,
     }
-}
-
-fn start_by(
-    server: &mut ForkServer,
-    shared: &PoolShared,
-    particulars: &Particulars,
-) -> Result<(ChildProcess, ParentChannel), StartError> {
-    let known: Vec<u32> = shared.lock().pids().collect();
-    server.start_worker(options(&shared.settings), &shared.arena, particulars, |pid| known.contains(&pid))
 }

@@ -47,7 +47,7 @@ pub enum StartMethod {
     /// Each worker is this program, executed anew. That takes 1 to 2 ms.
     #[default]
     Spawn,
-    /// This program is executed once more, as a fork server, and each worker is a copy of that one. Linux only.
+    /// This program is executed once more, as a fork server, and each worker is a copy of that one. Linux with glibc, on 64 bits, only.
     ///
     /// A copy is made in 0.1 ms, plus 0.01 ms for each MiB that the server has touched in pages of 4 KiB. It has what
     /// [`preload`](crate::Builder::preload) has loaded, in memory that all copies share until they write to it.

@@ -65,11 +65,13 @@ pub(super) fn run(shared: &PoolShared, surroundings: &Surroundings) {
             if is_ending && state.processes().next().is_none() && launcher.is_gone() {
                 return;
             }
+            let mut next_time = next_time;
             if closing {
-                let since = *closing_since.get_or_insert_with(Instant::now);
-                if since.elapsed() > CLOSE_TIME_MAX {
+                let until = *closing_since.get_or_insert_with(Instant::now) + CLOSE_TIME_MAX;
+                if until < Instant::now() {
                     return;
                 }
+                next_time = next_time.into_iter().chain([until]).min();
             }
             state.watched(next_time)
         };

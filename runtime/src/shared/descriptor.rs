@@ -28,13 +28,15 @@ use crate::codec;
 /// for the same open file. So parent and task share the position in the file and flags such as `O_NONBLOCK`, as after `dup`.
 ///
 /// The task's descriptor is closed when the task drops it; it is close-on-exec. If the task's arguments are not decoded, or its chunk is
-/// taken back, the worker closes it. This process keeps a copy of the descriptor until the task has its outcome.
+/// taken back, the worker closes it. This process keeps a copy of the descriptor until the task has its outcome. A task that was sent to
+/// a worker behind a long one, and then taken back, leaves a copy with that worker until the long one ends. So the peer of a connection
+/// may not see an end when the task has dropped it: call `shutdown` in the task.
 ///
 /// # Limits
 ///
 /// - An `Fd` travels to a worker only. In a result, in a [`channel`](crate::channel()), in a [`Mutex`](crate::Mutex), and in
 ///   [`shared()`](crate::shared()) it is an error of the task.
-/// - The arguments of each task that waits take a descriptor here for each `Fd`. A chunk has at most 8 tasks with one, and the
+/// - The arguments of each task that waits take a descriptor here for each `Fd`. A chunk ends with a task that has one, and the
 ///   [`window`](crate::Map::window) bounds how many chunks there are.
 ///
 /// # Errors

@@ -58,8 +58,8 @@ thread_local! {
     /// A thread destroys what has a Drop at its end, and may map after that: in the Drop of another thread-local, or in a handler
     /// of `atexit`. So this has none. The notes are dropped by their [`EncodeScope`], which puts the mode before it back.
     static MODE: RefCell<ManuallyDrop<Mode>> = const { RefCell::new(ManuallyDrop::new(Mode::Nothing)) };
-    /// How many descriptors were noted since this thread began to collect.
-    static DESCRIPTORS: Cell<u32> = const { Cell::new(0) };
+    /// Whether a descriptor was noted since this thread began to collect.
+    static HAS_DESCRIPTOR: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Sets the mode of this thread, and returns the one before.
@@ -83,22 +83,28 @@ pub(crate) enum WriteAs {
 /// Collects what is noted on this thread, until it is finished or dropped. They nest.
 pub(crate) struct EncodeScope {
     before: Option<Mode>,
+    had_descriptor: bool,
+}
+
+impl EncodeScope {
+    fn enter(mode: Mode) -> Self {
+        Self { before: Some(replace(mode)), had_descriptor: HAS_DESCRIPTOR.replace(false) }
+    }
 }
 
 /// Begins to collect, for one task each.
 pub(crate) fn enter_encode_scope() -> EncodeScope {
-    DESCRIPTORS.set(0);
-    EncodeScope { before: Some(replace(Mode::Collect(Noted::default(), Use::Once))) }
+    EncodeScope::enter(Mode::Collect(Noted::default(), Use::Once))
 }
 
 /// Begins to collect, for a value that a worker may keep.
 pub(crate) fn enter_kept_encode_scope() -> EncodeScope {
-    EncodeScope { before: Some(replace(Mode::Collect(Noted::default(), Use::Kept))) }
+    EncodeScope::enter(Mode::Collect(Noted::default(), Use::Kept))
 }
 
 /// Until what it gives is dropped, this thread writes values in shared memory as what they are.
 pub(crate) fn by_value() -> impl Drop {
-    EncodeScope { before: Some(replace(Mode::ByValue)) }
+    EncodeScope::enter(Mode::ByValue)
 }
 
 impl EncodeScope {
@@ -114,7 +120,9 @@ impl EncodeScope {
     }
 
     fn end(&mut self) -> Option<Mode> {
-        self.before.take().map(replace)
+        let before = self.before.take()?;
+        HAS_DESCRIPTOR.set(self.had_descriptor);
+        Some(replace(before))
     }
 }
 
@@ -180,18 +188,16 @@ pub(crate) fn grant(
     Ok(name)
 }
 
-/// A chunk has no more descriptors for single tasks: they are open here, in its worker, and on the way to it, and the system bounds each.
-const DESCRIPTORS_MAX: u32 = 8;
-
-/// Counts a descriptor that was granted.
+/// Notes that a descriptor was granted.
 pub(super) fn note_descriptor() {
-    DESCRIPTORS.set(DESCRIPTORS.get().saturating_add(1));
+    HAS_DESCRIPTOR.set(true);
 }
 
-/// Whether as many descriptors were granted as a chunk may have.
+/// Whether a descriptor was granted, so that the row is the last of its chunk: descriptors are open here and in the worker until the chunk
+/// is done, and a connection that a task has closed would not be seen to end while another task of the chunk runs.
 #[inline]
-pub(crate) fn has_many_descriptors() -> bool {
-    DESCRIPTORS.get() >= DESCRIPTORS_MAX
+pub(crate) fn has_descriptor() -> bool {
+    HAS_DESCRIPTOR.get()
 }
 
 /// A grant that goes with no table yet: of a value that all tasks share.

@@ -120,8 +120,10 @@ pub(crate) fn runs(grants: &[Grant], segment: u64) -> Vec<(u64, u64)> {
 }
 
 /// Random bytes that are not used yet: the system call that gives a page of them takes as long as one for a few.
+#[derive(Default)]
 struct Batch {
-    bytes: [u8; 4096],
+    /// Empty before the first name, and not on the stack of whoever asks for that: that may be small.
+    bytes: Vec<u8>,
     left: usize,
 }
 
@@ -129,11 +131,8 @@ impl Ranked for Batch {
     const RANK: Rank = Rank::Names;
 }
 
-impl Default for Batch {
-    fn default() -> Self {
-        Self { bytes: [0; 4096], left: 0 }
-    }
-}
+/// A page.
+const BATCH_BYTES: usize = 4096;
 
 /// A fork makes names that its parent does not make too.
 static BATCH: PerProcess<Lock<Batch>> = PerProcess::new();
@@ -152,6 +151,7 @@ pub(super) fn fresh_name() -> io::Result<Name> {
             continue;
         }
         let Batch { bytes, left } = &mut *batch;
+        bytes.resize(BATCH_BYTES, 0);
         sys::random(bytes)?;
         *left = bytes.len();
     }

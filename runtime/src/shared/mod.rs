@@ -23,7 +23,7 @@ mod value;
 pub use descriptor::Fd;
 pub use element::{Element, Number};
 pub(crate) use encode_scope::{
-    Collected, WriteAs, by_value, enter_encode_scope, enter_kept_encode_scope, form_for, grant, has_many_descriptors,
+    Collected, WriteAs, by_value, enter_encode_scope, enter_kept_encode_scope, form_for, grant, has_descriptor,
     note_value, value_grant, write_by_value, write_outputs,
 };
 pub(crate) use grant::{GRANT_BYTES, Grant, Name, Right, runs, write_grants};

@@ -167,7 +167,7 @@ fn map(sent: OutputDescriptor) -> io::Result<(Pages, OwnedFd)> {
     let bytes = sys::memory_bytes(&descriptor)?;
     let pages = Pages::sealed(&descriptor, bytes)?;
     // Sealed memory loses no pages, so they are counted behind that.
-    if sys::filled_bytes(&descriptor)? < bytes {
+    if sys::filled_bytes(&descriptor)? < bytes || !sys::is_filled(&descriptor, bytes)? {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it has holes"));
     }
     Ok((pages, descriptor))
@@ -200,7 +200,7 @@ mod tests {
 
     use super::*;
     use crate::sys::seals_in_test::{
-        F_SEAL_FUTURE_WRITE, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_WRITE, memory,
+        F_SEAL_FUTURE_WRITE, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_WRITE, memory, memory_with_pages_behind,
     };
 
     const PLACE: usize = 64;
@@ -264,6 +264,10 @@ mod tests {
             assert!(refused.contains("can still be changed"), "{seals:x}: {refused}");
         }
         let holes = sent(&table, &held, memory(8 * 4096, size | F_SEAL_WRITE)).err().unwrap();
+        assert!(holes.contains("has holes"), "{holes}");
+        // Pages behind the end, which are counted, and none of its own.
+        let behind = memory_with_pages_behind(8 * 4096, size | F_SEAL_WRITE);
+        let holes = sent(&table, &held, behind).err().unwrap();
         assert!(holes.contains("has holes"), "{holes}");
         let (socket, _other) = sys::pair().unwrap();
         let null = std::fs::File::open("/dev/null").unwrap();

@@ -23,8 +23,15 @@ use super::spawn::CHANNEL;
 use super::worker_setup::die_with_parent;
 use super::{forks, placement};
 
-/// Whether the system can make such a copy.
-pub(crate) const CAN_COPY_BESIDE: bool = cfg!(poolmap_linux);
+/// Whether the system can make such a copy: Linux with glibc, on 64 bits. Other C libraries keep the thread's number where nobody else can
+/// set it, and the order of the call's arguments is another on some processors.
+pub(crate) const CAN_COPY_BESIDE: bool = cfg!(all(
+    poolmap_linux,
+    target_os = "linux",
+    target_env = "gnu",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64", target_arch = "loongarch64")
+));
 
 /// A thread that has ended may be counted for a moment: joining it waits for its last memory access, and not for the kernel.
 const THREAD_END_TIME_MAX: Duration = Duration::from_secs(1);
@@ -72,7 +79,13 @@ pub(crate) enum Beside {
 }
 
 /// Makes a copy of this process.
-#[cfg(poolmap_linux)]
+#[cfg(all(
+    poolmap_linux,
+    target_os = "linux",
+    target_env = "gnu",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64", target_arch = "loongarch64")
+))]
 pub(crate) fn copy_beside(_no_more_threads: NoMoreThreads) -> io::Result<Beside> {
     let flags = libc::c_long::from(libc::CLONE_PARENT | libc::SIGCHLD);
     let none = std::ptr::null_mut::<libc::c_void>();
@@ -95,14 +108,26 @@ pub(crate) fn copy_beside(_no_more_threads: NoMoreThreads) -> io::Result<Beside>
     Ok(Beside::Copy)
 }
 
-#[cfg(not(poolmap_linux))]
+#[cfg(not(all(
+    poolmap_linux,
+    target_os = "linux",
+    target_env = "gnu",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64", target_arch = "loongarch64")
+)))]
 pub(crate) fn copy_beside(_no_more_threads: NoMoreThreads) -> io::Result<Beside> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Where the C library keeps this thread's number: glibc has the kernel clear it there at the thread's end (set_tid_address(2)). None
 /// where the kernel does not tell, or the library keeps something else there.
-#[cfg(all(poolmap_linux, target_env = "gnu"))]
+#[cfg(all(
+    poolmap_linux,
+    target_os = "linux",
+    target_env = "gnu",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64", target_arch = "loongarch64")
+))]
 fn thread_number_place() -> Option<*mut libc::pid_t> {
     const PR_GET_TID_ADDRESS: libc::c_int = 40;
 
@@ -115,11 +140,6 @@ fn thread_number_place() -> Option<*mut libc::pid_t> {
     // SAFETY: the kernel writes there at the end of this thread, so it is memory of the thread's while it runs.
     let is_number = unsafe { place.read() } == nix::unistd::gettid().as_raw();
     is_number.then_some(place)
-}
-
-#[cfg(all(poolmap_linux, not(target_env = "gnu")))]
-fn thread_number_place() -> Option<*mut libc::pid_t> {
-    None
 }
 
 /// What a copy is to be, beside what it has from the original.

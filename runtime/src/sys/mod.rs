@@ -11,6 +11,7 @@ mod held;
 mod lease;
 mod liveness_lock;
 mod memory;
+mod message;
 mod oom_kills;
 mod output_descriptors;
 mod page;
@@ -64,7 +65,9 @@ pub(crate) use pod::{
     write_number,
 };
 pub(crate) use poll::{Watch, poll};
-pub(crate) use process::{CAN_TELL_CPU_TIME, ChildProcess, End, cpu_time, resident_bytes};
+pub(crate) use process::{
+    CAN_TELL_CPU_TIME, ChildProcess, End, anonymous_bytes, children_of_this_thread, cpu_time, resident_bytes,
+};
 pub(crate) use program::{c_path, check_executable, own_file, own_program};
 pub(crate) use random::random;
 pub(crate) use refusal::{explained, start_error};
@@ -85,7 +88,7 @@ pub(crate) use seals::{
 #[cfg(feature = "__failpoints")]
 pub(crate) use self_signal::{kill_self, stop_self};
 pub(crate) use seqpacket::{is_too_long, packet_pair, receive_packet, send_packet, shut_down_packets};
-pub(crate) use shared_memory::{CommonMemory, common_memory, filled_bytes, memory_bytes, memory_file};
+pub(crate) use shared_memory::{CommonMemory, common_memory, filled_bytes, is_filled, memory_bytes, memory_file};
 pub(crate) use socket::{
     FromParent, SocketToParent, Wait, is_hung_up, pair, receive, receive_with_descriptors, send, send_with_descriptors,
 };

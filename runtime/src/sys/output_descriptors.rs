@@ -5,70 +5,47 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
-#[cfg(not(poolmap_linux))]
 use super::socket::{Wait, receive};
 
-/// Reads some bytes, without waiting, and hands over the descriptors that came with them, two at most; 0 bytes is the end.
+/// Reads some bytes, without waiting, and hands over the descriptors that came with them, two at most; 0 bytes is the end. The second is
+/// whether there may be more to read at once: the bytes up to a descriptor come by themselves.
 ///
 /// Where a message has more descriptors, or this process has no number left for them, the kernel drops the others.
 #[cfg(poolmap_linux)]
 pub(crate) fn receive_outputs(
     stream: &UnixStream,
     bytes: &mut [u8],
-    mut take: impl FnMut(OwnedFd),
-) -> io::Result<usize> {
-    use std::mem::MaybeUninit;
-    use std::os::fd::{AsRawFd, RawFd};
+    take: impl FnMut(OwnedFd),
+) -> io::Result<(usize, bool)> {
+    use std::os::fd::AsFd;
 
-    use nix::errno::Errno;
-    use nix::libc;
+    use super::message::receive_message;
 
-    use super::socket::{CLOSE_ON_EXEC, Wait, is_denied, receive, take_received};
+    /// A header, and two descriptors.
+    const WORDS: usize = 3;
 
-    // Aligned for a `cmsghdr`, with room for it and for a descriptor, and one more where that is padded.
-    let mut control = [0_u64; 3];
-    let mut slice = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
-    // SAFETY: all-zero bytes are a `msghdr`: null pointers and no lengths.
-    let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
-    message.msg_iov = &raw mut slice;
-    message.msg_iovlen = 1;
-    message.msg_control = control.as_mut_ptr().cast();
-    message.msg_controllen = size_of_val(&control) as _;
-    let flags = (CLOSE_ON_EXEC | Wait::No.flags()).bits();
-    let count = loop {
-        // SAFETY: the message points to a slice and to room for control messages, with their lengths, which live through the call.
-        match Errno::result(unsafe { libc::recvmsg(stream.as_raw_fd(), &raw mut message, flags) }) {
-            Ok(count) => break count as usize,
-            Err(Errno::EINTR) => {}
+    let message = loop {
+        match receive_message::<WORDS>(stream.as_fd(), bytes, Wait::No.flags()) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // A filter of system calls may allow the other, which drops descriptors.
-            Err(denied) if is_denied(denied) => return receive(stream, bytes, Wait::No),
-            Err(error) => return Err(error.into()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
+            Err(_) => return receive(stream, bytes, Wait::No).map(|count| (count, false)),
+            Ok(message) => break message,
         }
     };
-    // SAFETY: the kernel has filled the message, and left in it how much of the control room is used.
-    let mut header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
-    while !header.is_null() {
-        // SAFETY: the header is inside of the used control room, which is aligned for one.
-        let (level, kind, length) = unsafe { ((*header).cmsg_level, (*header).cmsg_type, (*header).cmsg_len as usize) };
-        if (level, kind) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
-            // SAFETY: the function does arithmetic only.
-            let head = unsafe { libc::CMSG_LEN(0) } as usize;
-            for place in 0..length.saturating_sub(head) / size_of::<RawFd>() {
-                // SAFETY: so many descriptors stand behind the header, by its length, which the kernel has set to what it wrote.
-                let descriptor = unsafe { libc::CMSG_DATA(header).cast::<RawFd>().add(place).read_unaligned() };
-                take(take_received(descriptor));
-            }
-        }
-        // SAFETY: as above; the next header is inside of the used room too, or null.
-        header = unsafe { libc::CMSG_NXTHDR(&raw const message, header) };
-    }
-    Ok(count)
+    let has_more = message.is_cut || !message.descriptors.is_empty();
+    message.descriptors.into_iter().for_each(take);
+    Ok((message.bytes, has_more))
 }
 
 /// There is no memory that can be sealed, and so nothing to be sent: the kernel drops what comes.
 #[cfg(not(poolmap_linux))]
-pub(crate) fn receive_outputs(stream: &UnixStream, bytes: &mut [u8], _take: impl FnMut(OwnedFd)) -> io::Result<usize> {
-    receive(stream, bytes, Wait::No)
+pub(crate) fn receive_outputs(
+    stream: &UnixStream,
+    bytes: &mut [u8],
+    _take: impl FnMut(OwnedFd),
+) -> io::Result<(usize, bool)> {
+    receive(stream, bytes, Wait::No).map(|count| (count, false))
 }
 
 #[cfg(test)]
@@ -84,8 +61,8 @@ mod tests {
 
     fn received(stream: &UnixStream) -> (io::Result<usize>, Vec<OwnedFd>) {
         let mut descriptors = Vec::new();
-        let count = receive_outputs(stream, &mut [0; 100], |descriptor| descriptors.push(descriptor));
-        (count, descriptors)
+        let received = receive_outputs(stream, &mut [0; 100], |descriptor| descriptors.push(descriptor));
+        (received.map(|(count, _)| count), descriptors)
     }
 
     #[test]

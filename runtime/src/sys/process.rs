@@ -73,6 +73,8 @@ impl ChildProcess {
         let pid = Pid::from_raw(number);
         // A child's number is its own until it is reaped, and nobody reaps it here.
         wait((libc::P_PID, number.cast_unsigned()), libc::WNOWAIT | libc::__WNOTHREAD)?;
+        // It does so itself, too: whoever comes first. Before that it is in the group of the one that made it, and ends with that.
+        let _ = nix::unistd::setpgid(pid, pid);
         let pidfd = pidfd_open(pid).map(Arc::new);
         Ok(Self { pid, group: Group::Own, pidfd, end: None, status: None, killed: None, oom_kills })
     }
@@ -400,6 +402,25 @@ pub(crate) fn cpu_time(pid: u32) -> Option<std::time::Duration> {
 
 #[cfg(not(poolmap_linux))]
 pub(crate) fn cpu_time(_pid: u32) -> Option<std::time::Duration> {
+    None
+}
+
+/// The children of this thread, as far as the system lists them.
+pub(crate) fn children_of_this_thread() -> Vec<u32> {
+    let listed = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+    listed.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
+/// The resident memory of a process that no file has, and that it shares with nobody but its copies.
+#[cfg(poolmap_linux)]
+pub(crate) fn anonymous_bytes(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    Some(line.trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024)
+}
+
+#[cfg(not(poolmap_linux))]
+pub(crate) fn anonymous_bytes(_pid: u32) -> Option<u64> {
     None
 }
 

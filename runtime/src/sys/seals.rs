@@ -117,6 +117,18 @@ pub(crate) mod in_test {
         super::add(&memory, seals).unwrap();
         memory
     }
+
+    /// Memory of so many bytes, none of which was written, with as many reserved behind its end.
+    pub(crate) fn memory_with_pages_behind(bytes: usize, seals: c_int) -> OwnedFd {
+        use nix::fcntl::{FallocateFlags, fallocate};
+
+        let memory = memfd_create(c"test", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING).unwrap();
+        let length = nix::libc::off_t::try_from(bytes).unwrap();
+        nix::unistd::ftruncate(&memory, length).unwrap();
+        fallocate(&memory, FallocateFlags::FALLOC_FL_KEEP_SIZE, length, length).unwrap();
+        super::add(&memory, seals).unwrap();
+        memory
+    }
 }
 
 #[cfg(test)]

@@ -1,16 +1,17 @@
 //! Packets over a pair of sockets, one end for all that send and one for all that receive, each in any number of processes: the
 //! kernel keeps a packet whole, gives it to one receiver, and lets senders wait while its buffer is full.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::socket::{ControlMessage, ControlMessageOwned, recvmsg, sendmsg, setsockopt, shutdown, sockopt};
+use nix::sys::socket::{ControlMessage, sendmsg, setsockopt, shutdown, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 
-use super::socket::{CLOSE_ON_EXEC, NO_SIGNAL, Wait, new_end, take_received};
+use super::message::receive_message;
+use super::socket::{NO_SIGNAL, Wait, new_end};
 
 /// The end that sends and the end that receives. A receiver that waits does so for `wait_at_most` at a time. The buffer is to
 /// hold `buffer_bytes`, if the system allows so many.
@@ -68,22 +69,21 @@ pub(crate) fn receive_packet(
     room: &mut [u8],
     wait: Wait,
 ) -> io::Result<(usize, Option<OwnedFd>)> {
-    let mut space = nix::cmsg_space!([RawFd; 1]);
-    let mut slices = [IoSliceMut::new(room)];
-    let message = recvmsg::<()>(socket.as_raw_fd(), &mut slices, Some(&mut space), CLOSE_ON_EXEC | wait.flags());
-    let message = match message {
-        Ok(message) => message,
+    /// A header, and a descriptor, and one more where that is padded.
+    const WORDS: usize = 3;
+
+    let mut message = match receive_message::<WORDS>(socket, room, wait.flags()) {
         // The caller looks whether there is still a reason to wait, and calls again.
-        Err(Errno::EINTR) => return Err(io::ErrorKind::WouldBlock.into()),
-        Err(error) => return Err(error.into()),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(io::ErrorKind::WouldBlock.into()),
+        message => message?,
     };
-    let mut received = Vec::new();
-    for control in message.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(descriptors) = control {
-            received.extend(descriptors.into_iter().map(take_received));
-        }
+    // A process that is out to do harm sends more than belongs to a packet: what came is closed.
+    if message.is_cut || message.descriptors.len() > 1 {
+        let what =
+            "a packet came with descriptors that are not its own, or for which this process has no number (ulimit -n)";
+        return Err(io::Error::new(io::ErrorKind::InvalidData, what));
     }
-    Ok((message.bytes, received.pop()))
+    Ok((message.bytes, message.descriptors.pop()))
 }
 
 /// Ends the sending, or the receiving, for every process that has this end.
@@ -120,6 +120,24 @@ mod tests {
         assert!(&room[..length] == b"another" && descriptor.is_some());
         if cfg!(poolmap_linux) {
             assert_eq!(receive_packet(receiving.as_fd(), &mut room, Wait::Yes).unwrap().0, 0);
+        }
+    }
+
+    #[test]
+    fn a_packet_with_more_descriptors_than_belong_to_one_is_refused_and_leaves_none() {
+        let (sending, receiving) = packet_pair(1 << 18, SLICE).unwrap();
+        let many = [sending.as_raw_fd(); 40];
+        for count in [2, 3, 40] {
+            let slices = [IoSlice::new(b"x")];
+            let rights = [ControlMessage::ScmRights(&many[..count])];
+            sendmsg::<()>(sending.as_raw_fd(), &slices, &rights, nix::sys::socket::MsgFlags::empty(), None).unwrap();
+            let error = receive_packet(receiving.as_fd(), &mut [0; 8], Wait::No).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{count}");
+        }
+        // Each copy would keep the sending end open.
+        drop(sending);
+        if cfg!(poolmap_linux) {
+            assert_eq!(receive_packet(receiving.as_fd(), &mut [0; 8], Wait::Yes).unwrap().0, 0);
         }
     }
 

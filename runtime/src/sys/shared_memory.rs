@@ -47,6 +47,27 @@ pub(crate) fn memory_bytes(memory: impl AsFd) -> io::Result<usize> {
     usize::try_from(status.st_size).map_err(io::Error::other)
 }
 
+/// Whether all of some memory is there, and nothing behind it: no holes among its bytes. Pages that were only reserved, by `fallocate`, count
+/// as holes.
+#[cfg(poolmap_linux)]
+pub(crate) fn is_filled(memory: impl AsFd, bytes: usize) -> io::Result<bool> {
+    use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
+    use nix::unistd::{Whence, lseek};
+
+    // Other file systems call all of a file data.
+    if fstatfs(memory.as_fd())?.filesystem_type() != TMPFS_MAGIC {
+        return Ok(false);
+    }
+    // The end of a file counts as a hole. The position is nobody's: memory is mapped.
+    let hole = lseek(memory.as_fd(), 0, Whence::SeekHole)?;
+    Ok(bytes == 0 || usize::try_from(hole).is_ok_and(|hole| hole >= bytes))
+}
+
+#[cfg(not(poolmap_linux))]
+pub(crate) fn is_filled(_memory: impl AsFd, _bytes: usize) -> io::Result<bool> {
+    Ok(false)
+}
+
 /// The bytes of some memory that were ever written, and so are there: no holes among them.
 pub(crate) fn filled_bytes(memory: impl AsFd) -> io::Result<usize> {
     // Its unit is 512 bytes, whatever the file system's blocks are (stat(3type)).

@@ -6,8 +6,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recv, recvmsg, sendmsg};
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::sys::socket::{ControlMessage, MsgFlags, recv, recvmsg, sendmsg};
+
+use super::message::receive_message;
 
 /// Whether a call may wait.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -198,39 +200,21 @@ pub(crate) fn receive_with_descriptors(
     wait: Wait,
     received: &mut impl Extend<FromParent>,
 ) -> io::Result<usize> {
-    let mut space = nix::cmsg_space!([RawFd; DESCRIPTORS_MAX]);
-    let mut slices = [IoSliceMut::new(bytes)];
-    loop {
-        let message = recvmsg::<()>(stream.as_raw_fd(), &mut slices, Some(&mut space), CLOSE_ON_EXEC | wait.flags());
-        let message = match message {
-            Ok(message) => message,
-            Err(Errno::EINTR) => continue,
-            Err(error) => return Err(error.into()),
-        };
-        for control in message.cmsgs()? {
-            if let ControlMessageOwned::ScmRights(descriptors) = control {
-                received.extend(descriptors.into_iter().map(take_received).map(FromParent));
-            }
+    /// A header, and as many descriptors as travel together.
+    const WORDS: usize = 2 + DESCRIPTORS_MAX.div_ceil(2);
+
+    let message = loop {
+        match receive_message::<WORDS>(stream.as_fd(), bytes, wait.flags()) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            message => break message?,
         }
-        return Ok(message.bytes);
+    };
+    if message.is_cut {
+        // Without one, the next would be taken for it.
+        return Err(io::Error::from(Errno::EMFILE));
     }
-}
-
-/// Received descriptors are close-on-exec from the start where the system can do that.
-#[cfg(poolmap_linux)]
-pub(super) const CLOSE_ON_EXEC: MsgFlags = MsgFlags::MSG_CMSG_CLOEXEC;
-#[cfg(not(poolmap_linux))]
-pub(super) const CLOSE_ON_EXEC: MsgFlags = MsgFlags::empty();
-
-/// Takes a descriptor that has come with a message, and lets no program that this process starts inherit it.
-pub(super) fn take_received(descriptor: RawFd) -> OwnedFd {
-    // SAFETY: the kernel has just made this descriptor for this process, and nothing else knows it.
-    let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
-    if cfg!(not(poolmap_linux)) {
-        // It fails for what is no descriptor only.
-        let _ = fcntl(&descriptor, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
-    }
-    descriptor
+    received.extend(message.descriptors.into_iter().map(FromParent));
+    Ok(message.bytes)
 }
 
 /// Whether the other side has closed its end for good.
@@ -249,6 +233,8 @@ fn retried(mut call: impl FnMut() -> nix::Result<usize>) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
+    use nix::fcntl::FdFlag;
+
     use super::*;
 
     #[test]

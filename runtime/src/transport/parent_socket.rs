@@ -298,17 +298,15 @@ impl ParentSocket {
         let mut bytes = [0; 4096];
         let mut taken = 0;
         for _ in 0..DISCARD_ROUNDS_MAX {
-            let mut descriptors = 0;
-            let read = sys::receive_outputs(&self.stream, &mut bytes, |descriptor| {
-                descriptors += 1;
-                on_descriptor(descriptor);
-            });
+            let (read, has_more) = match sys::receive_outputs(&self.stream, &mut bytes, &mut *on_descriptor) {
+                Ok((count, has_more)) => (Ok(count), has_more),
+                Err(error) => (Err(error), false),
+            };
             let Some(count) = arrived(read)? else {
                 break;
             };
             taken += count;
-            // The bytes up to a descriptor come by themselves.
-            if count < bytes.len() && descriptors == 0 {
+            if count < bytes.len() && !has_more {
                 break;
             }
         }

@@ -32,20 +32,14 @@ pub(super) fn serve(parent: u32, folder: Folder, waiting_threads: usize, leave: 
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     let mut server = SocketServer::without_notes(end, Arc::clone(&sender), frame_bytes_max - OVERHEAD_BYTES);
-    let mut proof = None;
+    let has_call = welcome.index > 0;
+    let mut proof = if has_call { None } else { prove(waiting_threads, &sender)? };
     while server.wait().map_err(broken)? {
         if server.run_first().map_err(broken)? {
-            flush_streams();
             proof = prove(waiting_threads, &sender)?;
         }
         while let Some((request, channel)) = server.take_copy().map_err(broken)? {
-            if proof.is_none() {
-                flush_streams();
-                proof = prove(waiting_threads, &sender)?;
-            }
-            let Some(proof) = proof else {
-                continue;
-            };
+            let proof = proof.ok_or_else(|| io::Error::other("it was asked for a copy before it was ready"))?;
             match sys::copy_beside(proof) {
                 Ok(Beside::Copy) => {
                     drop((server, sender));
@@ -73,8 +67,9 @@ pub(super) fn serve(parent: u32, folder: Folder, waiting_threads: usize, leave: 
 /// Stands for an error that is not the system's.
 const NO_NUMBER: i32 = -1;
 
-/// Proves that copies may be made, and informs the parent of it, or of the threads that are too many.
+/// Writes what is printed, proves that copies may be made, and informs the parent of it, or of the threads that are too many.
 fn prove(waiting_threads: usize, sender: &FrameSender) -> io::Result<Option<NoMoreThreads>> {
+    flush_streams();
     let (proof, names) = match NoMoreThreads::prove(waiting_threads)? {
         Ok(proof) => (Some(proof), None),
         Err(names) => (None, Some(names.join(", "))),

@@ -252,7 +252,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             end = row_end;
             *written = (count, end);
             // The clock is asked at 1, 2, 4, … tasks: a late look is late by no more than what was read before.
-            if shared::has_many_descriptors() {
+            if shared::has_descriptor() {
                 break NextAction::Stop;
             }
             let is_clock_check = count == look_at;
