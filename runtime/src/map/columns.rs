@@ -93,13 +93,13 @@ pub trait Column {
 
     /// How many of the next arguments are numbers that run no code of the program's as they are pulled: so nothing shows in which
     /// order the columns are.
-    #[inline(always)]
+    #[inline]
     fn plain_left(&self) -> usize {
         0
     }
 
     /// Writes the next of these numbers, one into each `stride` bytes, `at` bytes behind their first.
-    #[inline(always)]
+    #[inline]
     fn write_numbers(&mut self, _slots: &mut [u8], _stride: usize, _at: usize) {}
 
     /// How many there are.
@@ -186,12 +186,12 @@ where
         number_bytes::<T>()
     }
 
-    #[inline(always)]
+    #[inline]
     fn plain_left(&self) -> usize {
         if number_bytes::<T>().is_some() { sys::plain_left(&self.iterator) } else { 0 }
     }
 
-    #[inline(always)]
+    #[inline]
     fn write_numbers(&mut self, slots: &mut [u8], stride: usize, at: usize) {
         let bytes = number_bytes::<T>().expect("the column is of numbers");
         let mut spill = Vec::new();
@@ -234,13 +234,13 @@ pub trait Columns {
     }
 
     /// How many of the next rows are numbers that run no code of the program's as they are pulled.
-    #[inline(always)]
+    #[inline]
     fn plain_left(&self) -> usize {
         0
     }
 
     /// Writes the next of these rows, one into each `stride` bytes, behind the field of its length.
-    #[inline(always)]
+    #[inline]
     fn write_numbers(&mut self, _slots: &mut [u8], _stride: usize) {}
 
     /// Visits each column's length, in order.
@@ -291,7 +291,7 @@ impl Columns for () {
         Some(0)
     }
 
-    #[inline(always)]
+    #[inline]
     fn plain_left(&self) -> usize {
         usize::MAX
     }
@@ -320,12 +320,12 @@ impl<A: Columns, C: Column> Columns for (A, C) {
         Some(A::row_bytes()? + C::argument_bytes()?)
     }
 
-    #[inline(always)]
+    #[inline]
     fn plain_left(&self) -> usize {
         self.0.plain_left().min(self.1.plain_left())
     }
 
-    #[inline(always)]
+    #[inline]
     fn write_numbers(&mut self, slots: &mut [u8], stride: usize) {
         let before = A::row_bytes().expect("the columns are of numbers");
         self.0.write_numbers(slots, stride);

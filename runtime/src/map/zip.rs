@@ -166,7 +166,7 @@ impl<A: Columns> Rows<A> {
 
     /// Writes the next rows of numbers, one into each `stride` bytes of `slots`, a column at a time. It does nothing and returns `false`
     /// where a column is not of plain numbers, or has fewer left.
-    #[inline(always)]
+    #[inline]
     pub(super) fn write_numbers(&mut self, slots: &mut [u8], stride: usize) -> bool {
         let count = slots.len() / stride;
         if self.columns.plain_left() < count {

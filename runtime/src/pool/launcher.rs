@@ -32,7 +32,7 @@ pub(super) struct ServerKeeper {
     /// So many servers in a row have not got ready.
     failures: u32,
     /// Servers that could not be ended, and workers that a dead server had made and not named.
-    servers_left: Vec<Box<ForkServer>>,
+    servers_left: Vec<ForkServer>,
     workers_left: Vec<ChildProcess>,
 }
 
@@ -172,7 +172,7 @@ impl ServerKeeper {
             self.end_unnamed(shared);
         }
         if matches!(end, ServerEnd::OutOfReach(_)) {
-            self.servers_left.push(server);
+            self.servers_left.push(*server);
         }
         let before = self.failures;
         self.failures = before.saturating_add(1);

@@ -163,7 +163,7 @@ pub(crate) fn write_number<T>(number: &T, bytes: &mut [u8]) -> bool {
 }
 
 /// How many more numbers an iterator has, at least, that counts them or reads them from memory; zero for any other.
-#[inline(always)]
+#[inline]
 pub(crate) fn plain_left<I: Iterator>(iterator: &I) -> usize {
     macro_rules! each {
         ($($number:ty)*) => {$(
