@@ -6,10 +6,12 @@ mod common;
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::BuildHasher;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use common::{children, is_alive, kill, wait_until};
+use common::{Killed, children, is_alive, kill, wait_until};
 use poolmap::{Builder, Pool, SharedSlice, StartMethod, TaskErrorKind, current_worker, pool_map, pool_try_map, worker};
 
 static LOADED: OnceLock<(String, u32)> = OnceLock::new();
@@ -57,7 +59,7 @@ fn server(pool: &Pool) -> u32 {
 
 /// Whether the system makes such copies here.
 fn is_here() -> bool {
-    option_env!("POOLMAP_PORTABLE").is_none()
+    cfg!(all(target_env = "gnu", target_pointer_width = "64")) && option_env!("POOLMAP_PORTABLE").is_none()
 }
 
 #[poolmap::test]
@@ -338,4 +340,37 @@ fn a_server_that_does_not_answer_is_replaced() {
     let second = server(&pool);
     assert_ne!(first, second);
     wait_until("the stopped server is gone", || !is_alive(first));
+}
+
+/// The workers are the program's own children: they end with it, whatever has become of the server that made them.
+#[test]
+fn workers_are_gone_with_the_program_also_where_their_server_was_killed_before() {
+    let _guard = common::guard();
+    if !is_here() {
+        return;
+    }
+    for state in ["idle", "busy"] {
+        for is_killed_before in [false, true] {
+            let mut command = common::program(env!("CARGO_BIN_EXE_scenario"));
+            command.args(["parent", state, "3"]).env("POOLMAP_START_METHOD", "fork_server");
+            let mut parent = Killed(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+            let mut line = String::new();
+            BufReader::new(parent.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+            let workers: Vec<u32> = line.split_whitespace().map(|pid| pid.parse().unwrap()).collect();
+            assert_eq!(workers.len(), 3);
+            let mut servers = children(parent.0.id());
+            servers.retain(|pid| !workers.contains(pid));
+            assert_eq!(servers.len(), 1, "{state}");
+            if is_killed_before {
+                kill(servers[0], "KILL");
+                wait_until("the server is gone", || !is_alive(servers[0]));
+                assert!(workers.iter().all(|&pid| is_alive(pid)), "they outlive it");
+            }
+            let others = children(parent.0.id());
+            parent.0.kill().unwrap();
+            parent.0.wait().unwrap();
+            let all: BTreeSet<u32> = workers.into_iter().chain(others).collect();
+            wait_until("no process is left", || !all.iter().any(|&pid| is_alive(pid)));
+        }
+    }
 }

@@ -122,7 +122,7 @@ impl Builder {
     /// }
     ///
     /// poolmap::init();
-    /// # if cfg!(target_os = "linux") && option_env!("POOLMAP_PORTABLE").is_none() {
+    /// # if cfg!(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64")) && option_env!("POOLMAP_PORTABLE").is_none() {
     /// let builder = Pool::builder().workers(2).start_method(StartMethod::ForkServer);
     /// let pool = builder.preload(load { count: 1000 }).build()?;
     /// assert_eq!(pool_map!(in &pool, square, [3, 30])?, [9, 900]);

@@ -189,7 +189,7 @@ impl Builder {
     /// }
     ///
     /// poolmap::init();
-    /// # if cfg!(target_os = "linux") && option_env!("POOLMAP_PORTABLE").is_none() {
+    /// # if cfg!(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64")) && option_env!("POOLMAP_PORTABLE").is_none() {
     /// let pool = Pool::builder().workers(2).start_method(StartMethod::ForkServer).max_tasks_per_worker(1).build()?;
     /// let mut pids = pool_map!(in &pool, pid, 0..20)?;
     /// pids.sort();
