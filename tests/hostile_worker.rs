@@ -5,11 +5,13 @@
 
 mod common;
 
+#[cfg(target_os = "linux")]
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::libc;
+#[cfg(target_os = "linux")]
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use poolmap::{Output, Pool, SharedSlice, TaskErrorKind, pool_map, pool_try_map, worker};
 use serde::{Deserialize, Serialize, Serializer};
@@ -102,6 +104,7 @@ fn frame(random: &mut Random) -> Vec<u8> {
 }
 
 /// Makes memory that is whole, has holes, or can be changed, or something that is no memory.
+#[cfg(target_os = "linux")]
 #[allow(unsafe_code, reason = "the attack is what the test is about")]
 fn descriptor(random: &mut Random) -> OwnedFd {
     if random.below(8) == 0 {
@@ -124,7 +127,14 @@ fn descriptor(random: &mut Random) -> OwnedFd {
     file.into()
 }
 
+/// There is no memory that is sent by its descriptor.
+#[cfg(not(target_os = "linux"))]
+fn send_descriptors(_random: &mut Random) -> [u64; 2] {
+    [0; 2]
+}
+
 /// Sends descriptors, some at a time; returns the device and the node of the last.
+#[cfg(target_os = "linux")]
 fn send_descriptors(random: &mut Random) -> [u64; 2] {
     let mut identity = [0; 2];
     for _ in 0..random.below(12) {

@@ -13,8 +13,6 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::libc;
 use nix::unistd::Pid;
 
 use super::peer::check_parent;
@@ -23,15 +21,8 @@ use super::spawn::CHANNEL;
 use super::worker_setup::die_with_parent;
 use super::{forks, placement};
 
-/// Whether the system can make such a copy: Linux with glibc, on 64 bits. Other C libraries keep the thread's number where nobody else can
-/// set it, and the order of the call's arguments is another on some processors.
-pub(crate) const CAN_COPY_BESIDE: bool = cfg!(all(
-    poolmap_linux,
-    target_os = "linux",
-    target_env = "gnu",
-    target_pointer_width = "64",
-    any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64", target_arch = "loongarch64")
-));
+/// Whether the system can make such a copy.
+pub(crate) const CAN_COPY_BESIDE: bool = cfg!(poolmap_copies);
 
 /// A thread that has ended may be counted for a moment: joining it waits for its last memory access, and not for the kernel.
 const THREAD_END_TIME_MAX: Duration = Duration::from_secs(1);
@@ -71,6 +62,7 @@ fn thread_names() -> io::Result<Vec<String>> {
 }
 
 /// Which of both processes this is.
+#[cfg_attr(not(poolmap_copies), allow(dead_code, reason = "there are no copies"))]
 pub(crate) enum Beside {
     /// The copy.
     Copy,
@@ -79,14 +71,11 @@ pub(crate) enum Beside {
 }
 
 /// Makes a copy of this process.
-#[cfg(all(
-    poolmap_linux,
-    target_os = "linux",
-    target_env = "gnu",
-    target_pointer_width = "64",
-    any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64", target_arch = "loongarch64")
-))]
+#[cfg(poolmap_copies)]
 pub(crate) fn copy_beside(_no_more_threads: NoMoreThreads) -> io::Result<Beside> {
+    use nix::errno::Errno;
+    use nix::libc;
+
     let flags = libc::c_long::from(libc::CLONE_PARENT | libc::SIGCHLD);
     let none = std::ptr::null_mut::<libc::c_void>();
     let thread_number = thread_number_place();
@@ -108,27 +97,17 @@ pub(crate) fn copy_beside(_no_more_threads: NoMoreThreads) -> io::Result<Beside>
     Ok(Beside::Copy)
 }
 
-#[cfg(not(all(
-    poolmap_linux,
-    target_os = "linux",
-    target_env = "gnu",
-    target_pointer_width = "64",
-    any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64", target_arch = "loongarch64")
-)))]
+#[cfg(not(poolmap_copies))]
 pub(crate) fn copy_beside(_no_more_threads: NoMoreThreads) -> io::Result<Beside> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Where the C library keeps this thread's number: glibc has the kernel clear it there at the thread's end (set_tid_address(2)). None
 /// where the kernel does not tell, or the library keeps something else there.
-#[cfg(all(
-    poolmap_linux,
-    target_os = "linux",
-    target_env = "gnu",
-    target_pointer_width = "64",
-    any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64", target_arch = "loongarch64")
-))]
-fn thread_number_place() -> Option<*mut libc::pid_t> {
+#[cfg(poolmap_copies)]
+fn thread_number_place() -> Option<*mut nix::libc::pid_t> {
+    use nix::libc;
+
     const PR_GET_TID_ADDRESS: libc::c_int = 40;
 
     let mut place = std::ptr::null_mut::<libc::pid_t>();
