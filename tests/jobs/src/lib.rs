@@ -52,7 +52,7 @@ pub fn inner_program() -> poolmap::Result<(Vec<String>, String)> {
     Ok(pool_map!(program_of, [0])?.remove(0))
 }
 
-/// Does what [`program`] does.
+/// Does what `program` does.
 #[worker]
 pub fn program_of(_task: u32) -> (Vec<String>, String) {
     program()
