@@ -4,6 +4,8 @@
 mod common;
 mod outcomes;
 mod sharing;
+#[path = "../common/streams.rs"]
+mod streams;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};

@@ -5,11 +5,13 @@ use std::sync::Mutex as StdMutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use futures_lite::StreamExt;
 use poolmap::{
     Counter, Mutex, Pool, Receiver, Sender, SharedSlice, SharedSliceMut, channel, current_worker, pool_map, shared,
     task_seed, worker,
 };
 
+use crate::streams::block_on;
 use crate::{common, in_process};
 
 #[worker]
@@ -215,4 +217,70 @@ fn a_descriptor_and_an_output_in_shared_memory_are_the_tasks_and_the_callers() {
     let halves = pool_map!(in &pool, halves, [3, 100_000]).unwrap();
     assert_eq!(&halves[0][..], [0.0, 0.5, 1.0]);
     assert!((0..100_000u32).all(|x| halves[1][x as usize] == f64::from(x) / 2.0));
+}
+
+static LEFT: AtomicU32 = AtomicU32::new(0);
+
+/// A value that counts those of it that are left, and whose drop panics.
+struct Left;
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        LEFT.fetch_sub(1, Ordering::SeqCst);
+        panic!("a shared value's drop");
+    }
+}
+
+impl serde::Serialize for Left {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_unit()
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Left {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        LEFT.fetch_add(1, Ordering::SeqCst);
+        <()>::deserialize(deserializer).map(|()| Self)
+    }
+}
+
+#[worker]
+fn look(_left: &Left, task: u32) -> u32 {
+    task
+}
+
+#[worker]
+fn left() -> u32 {
+    LEFT.load(Ordering::SeqCst)
+}
+
+#[poolmap::test]
+fn a_value_is_kept_on_no_thread_behind_its_call() {
+    let _guard = common::guard();
+    if !common::has_shared_memory() {
+        return;
+    }
+    let pool = in_process();
+    let value = std::mem::ManuallyDrop::new(Left);
+    LEFT.store(0, Ordering::SeqCst);
+    let mut stream = poolmap::pool_stream!(in &pool, look, shared(&*value), 0..3).unwrap();
+    assert_eq!(block_on(stream.try_next()).unwrap(), Some(0));
+    assert_eq!(LEFT.load(Ordering::SeqCst), 1);
+    std::thread::scope(|scope| {
+        // Another thread of an executor polls the stream to its end.
+        let other = scope.spawn(|| {
+            assert_eq!(block_on(stream.try_collect::<_, _, Vec<_>>()).unwrap(), [1, 2]);
+            LEFT.load(Ordering::SeqCst)
+        });
+        assert_eq!(other.join().unwrap(), 1, "the other thread keeps its value");
+    });
+    assert_eq!(pool.apply(left {}).unwrap(), 0, "this thread keeps its value in further tasks");
+    // A thread that runs no further task ends.
+    let mut stream = poolmap::pool_stream!(in &pool, look, shared(&*value), 0..3).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| assert_eq!(block_on(stream.try_next()).unwrap(), Some(0)));
+    });
+    common::wait_until("the thread has dropped its value", || LEFT.load(Ordering::SeqCst) == 0);
+    assert_eq!(block_on(stream.try_collect::<_, _, Vec<_>>()).unwrap(), [1, 2]);
+    assert_eq!(LEFT.load(Ordering::SeqCst), 0);
 }

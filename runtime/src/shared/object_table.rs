@@ -65,7 +65,18 @@ impl Leased {
 thread_local! {
     /// Values need not be `Send`: they stay on the thread that runs the tasks. Once the thread has destroyed it, at its end,
     /// nothing is kept.
-    static KEPT: RefCell<BTreeMap<u64, Rc<dyn Any>>> = const { RefCell::new(BTreeMap::new()) };
+    static KEPT: RefCell<KeptValues> = const { RefCell::new(KeptValues(BTreeMap::new())) };
+}
+
+/// The values that a thread has decoded, by the number of their memory.
+#[derive(Default)]
+struct KeptValues(BTreeMap<u64, Rc<dyn Any>>);
+
+impl Drop for KeptValues {
+    fn drop(&mut self) {
+        // A panic at the end of a thread would end the program.
+        std::mem::take(&mut self.0).into_values().for_each(foreign::dispose);
+    }
 }
 
 /// Adds what the parent has sent, by the message of this number.
@@ -223,28 +234,37 @@ pub(crate) fn remove(id: u64) {
 
 /// Lets go of the value that was decoded out of this memory, on this thread.
 pub(super) fn forget_value(id: u64) {
-    let value = KEPT.try_with(|kept| kept.borrow_mut().remove(&id));
+    let value = KEPT.try_with(|kept| kept.borrow_mut().0.remove(&id));
     // A value's Drop is the program's: its panic is no task's, and must not end the thread.
     foreign::dispose(value);
 }
 
+/// Lets go of the values that this thread has kept of this process's own memory that no task has any more.
+pub(super) fn forget_released() {
+    let own = KEPT.try_with(|kept| kept.borrow().0.range(OWN..).map(|(&id, _)| id).collect::<Vec<_>>());
+    for id in own.unwrap_or_default() {
+        if !own::is_lent(id) {
+            forget_value(id);
+        }
+    }
+}
+
 /// The value that this thread has kept of the memory with this number.
 pub(crate) fn kept<T: 'static>(id: u64) -> Option<Rc<T>> {
-    KEPT.try_with(|kept| kept.borrow().get(&id).cloned()).ok()??.downcast().ok()
+    KEPT.try_with(|kept| kept.borrow().0.get(&id).cloned()).ok()??.downcast().ok()
 }
 
 /// Keeps a value until its memory is let go of.
 pub(crate) fn keep<T: 'static>(id: u64, value: T) -> Rc<T> {
     let value = Rc::new(value);
-    let before = KEPT.try_with(|kept| kept.borrow_mut().insert(id, Rc::clone(&value) as Rc<dyn Any>));
+    let before = KEPT.try_with(|kept| kept.borrow_mut().0.insert(id, Rc::clone(&value) as Rc<dyn Any>));
     drop(before);
     value
 }
 
 /// Lets go of every value that this thread has kept, at the end of a worker.
 pub(crate) fn forget_kept() {
-    let kept = KEPT.try_with(|kept| std::mem::take(&mut *kept.borrow_mut())).unwrap_or_default();
-    kept.into_values().for_each(foreign::dispose);
+    drop(KEPT.try_with(RefCell::take));
 }
 
 #[cfg(all(test, poolmap_linux))]

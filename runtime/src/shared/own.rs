@@ -3,7 +3,7 @@
 //! 1. A grant of such a task has [`OWN`] in the number of its segment. So it is never taken for the parent's, whose numbers a worker
 //!    has in `object_table`, and which begin anew in each process.
 //! 2. A segment is here while a task that names it runs, and for as long as a value is kept that was decoded out of it
-//!    (`own_scope`).
+//!    (`own_scope`). A thread lets go of such a value at the end of its call, or before its next task.
 //! 3. A part of an array that is written holds its segment, so the owner of the array waits for it (rule 3 of `loan`).
 
 use std::collections::BTreeMap;
@@ -62,6 +62,11 @@ pub(super) fn segment(id: u64) -> Option<Arc<Segment>> {
         return None;
     }
     LENT.get().lock().0.get(&(id & !OWN)).map(|lent| Arc::clone(&lent.segment))
+}
+
+/// Whether a task, or the call of a value that is kept, has the segment of a number of this process's own.
+pub(super) fn is_lent(id: u64) -> bool {
+    LENT.get().lock().0.contains_key(&(id & !OWN))
 }
 
 /// The memory of a segment that was lent, to be read.

@@ -15,8 +15,10 @@ use super::segment::Segment;
 pub(crate) struct OwnMemory(Vec<u64>);
 
 impl OwnMemory {
-    /// Lends the segments of some tasks.
+    /// Lends the segments of some tasks. Before, this thread lets go of the values that it has kept for calls that other threads have
+    /// closed, which may run code of the program's too.
     pub(crate) fn lend<'a>(segments: impl Iterator<Item = &'a Arc<Segment>>) -> Self {
+        object_table::forget_released();
         let lend = |segment: &Arc<Segment>| {
             own::lend(segment);
             segment.id
