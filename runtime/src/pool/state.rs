@@ -136,6 +136,7 @@ pub(super) struct PoolState {
     /// Output of ended workers that could not be written at once.
     pub(super) unwritten: Vec<PendingOutput>,
     pub(super) log: Log,
+    pub(super) is_in_process: bool,
     /// Those that callers run, where it is in process.
     pub(super) own: OwnTasks,
 }
@@ -197,6 +198,7 @@ impl PoolShared {
                     last_closed: now,
                     unwritten: Vec::new(),
                     log: Log::default(),
+                    is_in_process: settings.in_process.is_some(),
                     own: OwnTasks::default(),
                 },
                 if settings.in_process.is_some() { PoolWakers::default() } else { PoolWakers::new()? },

@@ -13,7 +13,8 @@
 //!    nobody else to drive (`PoolState::concerns_streams`).
 //! 5. A call whose stream nobody polls is no affair of the thread's. Its results stay where they are, as many as its window
 //!    allows; whoever drives for another call takes them in, so they are in nobody's way.
-//! 6. In process a poll runs the next task, and this thread drives nothing: it wakes streams at their moments.
+//! 6. In process a poll runs the next task, and this thread drives nothing: it sleeps until the next moment of a stream, or until a
+//!    stream is ready.
 //! 7. Wakers are the program's code. They run on this thread alone, under no lock. One that blocks delays the other streams, and
 //!    nothing else.
 
@@ -147,10 +148,11 @@ impl PoolShared {
             let time_left = state.next_of_streams().map(|next| next.saturating_duration_since(Instant::now()));
             let is_alone = has_waited && !state.turn.is_taken() && !state.streams.waiting.is_empty();
             has_waited = false;
-            state = if !self.is_in_process() && (is_alone || state.is_for_streams_thread()) {
+            state = if self.is_in_process() || state.streams.waiting.is_empty() {
+                // There is nobody to drive for (rule 6).
+                self.park(state, time_left)
+            } else if is_alone || state.is_for_streams_thread() {
                 self.drive_for_streams(state, time_left)
-            } else if state.streams.waiting.is_empty() {
-                self.park(state, None)
             } else {
                 has_waited = true;
                 self.park(state, Some(time_left.unwrap_or(LOOK_INTERVAL).min(LOOK_INTERVAL)))
@@ -240,9 +242,12 @@ impl PoolState {
         waiting.flat_map(|(&call, stream)| stream.until.into_iter().chain(self.spreads_at(call))).min()
     }
 
-    /// Whether the thread is to drive (rule 3).
+    /// Whether the thread is to drive (rules 3 and 6).
     fn is_for_streams_thread(&self) -> bool {
-        !self.streams.waiting.is_empty() && !self.turn.is_taken() && !self.scheduler.has_waited_call()
+        !self.is_in_process
+            && !self.streams.waiting.is_empty()
+            && !self.turn.is_taken()
+            && !self.scheduler.has_waited_call()
     }
 
     /// Lets the thread leave the turn to a caller that waits for all of its call (rule 3).
