@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod ends;
 mod outcomes;
 mod sharing;
 #[path = "../common/streams.rs"]

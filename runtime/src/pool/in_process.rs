@@ -4,8 +4,11 @@
 //!    one, runs it without a lock, and takes the next. So several threads that map at once run several tasks.
 //! 2. A deadline is looked at before each task. Nothing ends a task that runs.
 //! 3. The initializer is run once, by the thread that needs it first. If it fails, that is the failure of that call, and the next call
-//!    runs it again. Tasks that the initializer runs itself do not wait for it.
-//! 4. The end of the pool fails the open calls. Only [`join`](super::Pool::join) waits for what other threads run.
+//!    runs it again. Tasks that the initializer runs itself do not wait for it. Whoever waits for it looks at its own deadline, and at the
+//!    end of the pool.
+//! 4. The end of the pool fails the open calls. Only [`join`](super::Pool::join) waits for what other threads run: for tasks, and for
+//!    submitted calls, which may wait for their next execution. It fails the calls that nobody waits for, and then runs the
+//!    finalizer: no other task begins before it ends, or later.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -63,7 +66,9 @@ impl PoolShared {
                 continue;
             }
             drop(state);
-            self.initialize()?;
+            if !self.initialize(until)? {
+                continue;
+            }
             let next = self.lock().take_own(call);
             // Without one, the end of the pool has failed the call meanwhile.
             if let Some(chunk) = next {
@@ -81,7 +86,7 @@ impl PoolShared {
             return Err(CallFailure::Forked);
         }
         let mut state = self.lock();
-        state.own.running -= 1;
+        state.own.end_task();
         state.turn.concerns(Wakes::WAITERS);
         state.scheduler.finish_own(call, done);
         let mut kept = state.own.kept.remove(&call).unwrap_or_default();
@@ -95,7 +100,7 @@ impl PoolShared {
 
     /// Runs a task that is of no call.
     fn run_alone(&self, chunk: Chunk) -> std::result::Result<CompletedTasks, CallFailure> {
-        self.lock().own.running += 1;
+        self.lock().own.begin_task();
         let (done, memory) = in_process::run(&chunk, &self.states, self.result_bytes_max());
         if !self.is_here() {
             std::mem::forget((done, memory, chunk));
@@ -103,18 +108,28 @@ impl PoolShared {
         }
         drop((memory, chunk));
         let mut state = self.lock();
-        state.own.running -= 1;
+        state.own.end_task();
         state.turn.concerns(Wakes::WAITERS);
         Ok(done)
     }
 
-    /// Runs a submitted task, and runs it again as its rules say. A deadline is looked at before each further execution.
+    /// Runs a submitted task, and runs it again as its rules say. A deadline is looked at before each execution.
     fn run_until_done(
         &self,
         mut chunk: Chunk,
         rules: &SubmissionRules,
         until: Option<(Instant, Duration)>,
     ) -> std::result::Result<CompletedTasks, CallFailure> {
+        let moment = until.map(|(until, _)| until);
+        let late = |chunk: &Chunk, limit| {
+            let error = TaskErrorKind::TimedOut { limit };
+            chunk.not_begun(error.clone()).of_deadline(&error)
+        };
+        let is_late = || moment.is_some_and(|until| until <= Instant::now());
+        while !self.initialize(moment)? && !is_late() {}
+        if let Some((_, limit)) = until.filter(|_| is_late()) {
+            return Ok(late(&chunk, limit));
+        }
         let Some(retry) = &rules.retry else {
             return self.run_alone(chunk);
         };
@@ -126,12 +141,33 @@ impl PoolShared {
             if let Some((until, limit)) = until
                 && until.saturating_duration_since(Instant::now()) < wait
             {
-                std::thread::sleep(until.saturating_duration_since(Instant::now()));
-                let error = TaskErrorKind::TimedOut { limit };
-                return Ok(again.not_begun(error.clone()).of_deadline(&error));
+                self.wait_for_execution(Some(until))?;
+                return Ok(late(&again, limit));
             }
-            std::thread::sleep(wait);
+            self.wait_for_execution(Instant::now().checked_add(wait))?;
             chunk = again;
+        }
+    }
+
+    /// Waits until a moment, which may be behind the end of the clock.
+    ///
+    /// # Errors
+    ///
+    /// The pool has ended, or is that of another process: a condition for further executions is the program's code.
+    fn wait_for_execution(&self, until: Option<Instant>) -> std::result::Result<(), CallFailure> {
+        if !self.is_here() {
+            return Err(CallFailure::Forked);
+        }
+        let mut state = self.lock();
+        loop {
+            if state.phase == Phase::Closed {
+                return Err(CallFailure::PoolClosed);
+            }
+            let time_left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if time_left.is_some_and(|left| left.is_zero()) {
+                return Ok(());
+            }
+            state = state.wait(time_left);
         }
     }
 
@@ -155,8 +191,8 @@ impl PoolShared {
         in_process::check_depth()?;
         let chunk = chunk(index as u64)?;
         check_limits(reason, chunk.rules().map_or_else(Limits::default, |rules| rules.limits))?;
-        self.check_open()?;
-        let outcome = self.initialize().and_then(|()| self.run_until_done(chunk, rules, until));
+        let _inside = self.enter_in_process()?;
+        let outcome = self.run_until_done(chunk, rules, until);
         self.check_process()?;
         self.lock().scheduler.count_own();
         let submitted = Submitted::new(index);
@@ -164,22 +200,34 @@ impl PoolShared {
         Ok(Arc::new(submitted))
     }
 
-    /// Waits until the initializer has been run, and runs it if no other thread does.
-    fn initialize(&self) -> std::result::Result<(), CallFailure> {
+    /// Counts this thread as one that is in a call of an open pool.
+    fn enter_in_process(&self) -> Result<Inside<'_>> {
+        let mut state = self.lock();
+        if state.is_closed() {
+            return Err(Error::new(Kind::Closed));
+        }
+        state.own.enter();
+        Ok(Inside(self))
+    }
+
+    /// Returns whether the initializer has been run. If it was not, this thread runs it, or waits until another thread has run it,
+    /// the pool's state has changed or the moment has come: the caller looks again.
+    fn initialize(&self, until: Option<Instant>) -> std::result::Result<bool, CallFailure> {
         let LifecycleCall { call: Some(call), .. } = &self.settings.initializer else {
-            return Ok(());
+            return Ok(true);
         };
         let this = std::thread::current().id();
         let mut state = self.lock();
-        loop {
-            match state.own.initializer {
-                InitializerState::Done => return Ok(()),
-                InitializerState::Running(thread) if thread == this => return Ok(()),
-                InitializerState::Running(_) => state = state.wait(None),
-                InitializerState::Due => break,
+        match state.own.initializer {
+            InitializerState::Running(thread) if thread == this => return Ok(true),
+            _ if state.phase == Phase::Closed => return Err(CallFailure::PoolClosed),
+            InitializerState::Done => return Ok(true),
+            InitializerState::Running(_) => {
+                drop(state.wait(until.map(|until| until.saturating_duration_since(Instant::now()))));
+                return Ok(false);
             }
+            InitializerState::Due => state.own.initializer = InitializerState::Running(this),
         }
-        state.own.initializer = InitializerState::Running(this);
         drop(state);
         let failure = match single_chunk(&self.arena, call.clone(), 0) {
             Ok(chunk) => self.failure_of_initializer(self.run_alone(chunk)?),
@@ -189,7 +237,7 @@ impl PoolShared {
         let is_done = failure.is_none();
         state.own.initializer = if is_done { InitializerState::Done } else { InitializerState::Due };
         state.turn.concerns(Wakes::WAITERS);
-        failure.map_or(Ok(()), |message| Err(CallFailure::Start(StartFailure { message })))
+        failure.map_or(Ok(false), |message| Err(CallFailure::Start(StartFailure { message })))
     }
 
     /// Why the initializer has failed, if it has.
@@ -205,24 +253,33 @@ impl PoolShared {
     /// Runs the initializer, if it was not run.
     pub(super) fn ready_in_process(&self) -> Result<()> {
         self.check_open()?;
-        self.initialize().map_err(Error::from)
+        self.initialize_fully().map_err(Error::from)
+    }
+
+    /// Runs the initializer, if it was not run, or waits until another thread has run it.
+    fn initialize_fully(&self) -> std::result::Result<(), CallFailure> {
+        while !self.initialize(None)? {}
+        Ok(())
     }
 
     /// Waits for what other threads run, and runs the finalizer.
     pub(super) fn join_in_process(&self) {
-        // A task that ends its own pool would wait for itself.
-        if in_process::depth() == 0 {
-            self.wait(|state| (state.own.running == 0 && state.scheduler.are_all_pulled()).then_some(()));
-        }
-        if self.lock().phase != Phase::Running {
+        let is_first = self.wait(|state| {
+            // A task that ends its own pool would wait for itself.
+            let is_at_rest =
+                state.own.has_this_thread() || (state.own.is_at_rest() && !state.scheduler.has_waited_call());
+            is_at_rest.then(|| state.finish_in_process())
+        });
+        // Another join, or a drop, ends the pool once.
+        if !is_first {
             return;
         }
-        // Another join, or a drop, ends the pool once.
-        self.lock().phase = Phase::Finishing;
+        // Another join waits for the finalizer.
+        let _inside = Inside(self);
         let Some(call) = &self.settings.finalizer.call else {
             return;
         };
-        if self.initialize().is_ok()
+        if self.initialize_fully().is_ok()
             && let Ok(chunk) = single_chunk(&self.arena, call.clone(), 0)
             && let Ok(done) = self.run_alone(chunk)
         {
@@ -257,13 +314,39 @@ impl PoolState {
         }
     }
 
+    /// Ends the calls that are open, before the finalizer runs, which counts as a task from now on; returns whether it is to run.
+    fn finish_in_process(&mut self) -> bool {
+        if self.phase != Phase::Running {
+            return false;
+        }
+        self.phase = Phase::Finishing;
+        self.scheduler.fail_calls(&CallFailure::PoolClosed);
+        self.turn.concerns(Wakes::CALLERS);
+        self.own.enter();
+        true
+    }
+
     /// Takes the next task of a call, which is to be run.
     fn take_own(&mut self, call: CallId) -> Option<Chunk> {
         if self.scheduler.failure(call).is_some() {
             return None;
         }
         let chunk = self.scheduler.take_next(call)?;
-        self.own.running += 1;
+        self.own.begin_task();
         Some(chunk)
+    }
+}
+
+/// Counts this thread as one that is in a call of the pool, which it was noted as.
+struct Inside<'a>(&'a PoolShared);
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        if !self.0.is_here() {
+            return;
+        }
+        let mut state = self.0.lock();
+        state.own.leave();
+        state.turn.concerns(Wakes::WAITERS);
     }
 }

@@ -1,6 +1,6 @@
 //! The tasks of a pool in process, which no worker is given: the thread of their call takes them one by one.
 
-use super::{CallId, Consumer, Scheduler};
+use super::{CallId, Scheduler};
 use crate::transport::{Chunk, CompletedTasks};
 
 impl Scheduler {
@@ -30,10 +30,5 @@ impl Scheduler {
     /// Counts a task that has its result and is of no call.
     pub(in crate::pool) fn count_own(&mut self) {
         self.finished += 1;
-    }
-
-    /// Whether no thread waits for a call. The thread that asks may be the one that pulls the others.
-    pub(in crate::pool) fn are_all_pulled(&self) -> bool {
-        self.calls.values().all(|call| call.failure.is_some() || call.rules.pace == Consumer::Pulled)
     }
 }
