@@ -33,6 +33,8 @@ impl Builder {
     ///   the thread of the first call, and the finalizer once, in [`Pool::join`](crate::Pool::join); thread-locals and
     ///   the `#[state]` of functions are those of each calling thread.
     /// - A part of a [`SharedSliceMut`](crate::SharedSliceMut) that a task keeps ends nothing: the next borrow of the array waits for it.
+    /// - A stream or an iterator that is leaked ([`std::mem::forget`]) keeps its tasks, which nobody else runs. So an array whose parts
+    ///   they have ([`SharedSliceMut::chunks_mut`](crate::SharedSliceMut::chunks_mut)) stays lent, and its next borrow waits for ever.
     /// - A task that waits for another task of its map, by a channel or a barrier, waits for ever: the other has not begun.
     ///
     /// [`workers`](Self::workers) and [`Pool::resize`](crate::Pool::resize) change nothing: the pool has one worker, of index 0, whose process is this
