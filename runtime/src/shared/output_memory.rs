@@ -27,6 +27,9 @@ pub(crate) const IN_FLIGHT_MAX: u32 = 16;
 /// The parent closes what a worker sends beyond this. It is more than an honest worker sends, which may not have seen the last of the
 /// parent's count.
 const HELD_MAX: u32 = 2 * IN_FLIGHT_MAX;
+/// Those of all workers, and those that stay open, are to take no more of the numbers that this process may have: a fourth. Beyond that
+/// the workers write the numbers.
+const SHARE_OF_DESCRIPTORS: usize = 4;
 /// So many descriptors of decoded outputs stay open, so that their slices can be passed on without a copy.
 const KEPT_MAX: usize = 256;
 
@@ -45,7 +48,9 @@ impl HeldOutputs {
     /// None so far. The count is published in the word at `place`.
     pub(crate) fn new(words: Arc<Words>, place: usize) -> Arc<Self> {
         let (count, seen) = (AtomicU32::new(0), AtomicU32::new(0));
-        Arc::new(Self { words, place, count, seen, made_by: ForkMark::here() })
+        let held = Self { words, place, count, seen, made_by: ForkMark::here() };
+        held.publish();
+        Arc::new(held)
     }
 
     /// Notes how many descriptors the worker says that it has sent.
@@ -60,8 +65,19 @@ impl HeldOutputs {
         }
         // Two threads may publish in the wrong order. Then the worker sees one too many until the next descriptor.
         let (seen, count) = (self.seen.load(Ordering::Relaxed), self.count.load(Ordering::Relaxed));
+        let in_all = HELD_IN_ALL.load(Ordering::Relaxed) + KEPT.load(Ordering::Relaxed);
+        let count = count_to_publish(count, in_all, sys::descriptors_max());
         self.words.word(self.place).store(u64::from(seen) << 32 | u64::from(count), Ordering::Release);
     }
+}
+
+/// All that are open here and that no output has claimed.
+static HELD_IN_ALL: AtomicUsize = AtomicUsize::new(0);
+
+/// How many descriptors of a worker are said to be here, of which so many are: where this process has many in all, of as many as it may
+/// have, as many as keep the worker from sending more.
+fn count_to_publish(own: u32, in_all: usize, descriptors_max: usize) -> u32 {
+    if in_all >= descriptors_max / SHARE_OF_DESCRIPTORS { own.max(IN_FLIGHT_MAX) } else { own }
 }
 
 /// How many descriptors are under way or in the parent, by the word that [`HeldOutputs`] publishes.
@@ -83,12 +99,15 @@ impl HeldOutput {
     /// One more; none where there are many.
     fn new(held: &Arc<HeldOutputs>) -> Option<Self> {
         let more = |count| (count < HELD_MAX).then_some(count + 1);
-        held.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok().then(|| Self(Arc::clone(held)))
+        held.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        HELD_IN_ALL.fetch_add(1, Ordering::Relaxed);
+        Some(Self(Arc::clone(held)))
     }
 }
 
 impl Drop for HeldOutput {
     fn drop(&mut self) {
+        HELD_IN_ALL.fetch_sub(1, Ordering::Relaxed);
         self.0.count.fetch_sub(1, Ordering::Relaxed);
         self.0.publish();
     }
@@ -278,6 +297,13 @@ mod tests {
         let empty = memory(0, size | F_SEAL_WRITE);
         assert!(sent(&table, &held, empty).is_err());
         assert_eq!(count(&held) as u32, 0);
+    }
+
+    #[test]
+    fn a_process_with_few_numbers_left_has_its_workers_send_none() {
+        assert_eq!([0, 5, 20].map(|own| count_to_publish(own, 255, 1024)), [0, 5, 20]);
+        assert_eq!([0, 5, 20].map(|own| count_to_publish(own, 256, 1024)), [IN_FLIGHT_MAX, IN_FLIGHT_MAX, 20]);
+        assert_eq!(in_flight(7, u64::from(7u32) << 32 | u64::from(IN_FLIGHT_MAX)), IN_FLIGHT_MAX);
     }
 
     #[test]

@@ -76,8 +76,8 @@ pub(crate) use refusal::{explained, start_error};
 pub(crate) use ring::ring_in_test;
 pub(crate) use ring::{Ring, RingWriter};
 pub(crate) use rlimit::{
-    CAN_LIMIT_MEMORY, address_space_bytes, check_file_bytes, fail_behind_file_limit, file_bytes_max, limit_memory,
-    taken_bytes,
+    CAN_LIMIT_MEMORY, address_space_bytes, check_file_bytes, descriptors_max, fail_behind_file_limit, file_bytes_max,
+    limit_memory, taken_bytes,
 };
 #[cfg(test)]
 #[cfg(poolmap_linux)]

@@ -109,6 +109,14 @@ pub(crate) fn fail_behind_file_limit() {
     }
 }
 
+/// How many descriptors this process may have, as it was when this was asked first.
+pub(crate) fn descriptors_max() -> usize {
+    static MAX: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
+    *MAX.get_or_init(|| {
+        limit(Resource::RLIMIT_NOFILE).and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX)
+    })
+}
+
 /// The address space that this process may take; none if it has no limit.
 pub(crate) fn address_space_bytes() -> Option<u64> {
     #[cfg(target_os = "freebsd")]
