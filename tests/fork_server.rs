@@ -12,7 +12,10 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use common::{Killed, children, is_alive, kill, wait_until};
-use poolmap::{Builder, Pool, SharedSlice, StartMethod, TaskErrorKind, current_worker, pool_map, pool_try_map, worker};
+use poolmap::{
+    Builder, Output, Pool, SharedSlice, StartMethod, TaskErrorKind, current_worker, pool_map, pool_map_captured,
+    pool_try_map, worker,
+};
 
 static LOADED: OnceLock<(String, u32)> = OnceLock::new();
 
@@ -24,6 +27,7 @@ fn load(text: String) -> Result<(), String> {
         "panics" => panic!("a broken model"),
         "exits" => std::process::exit(7),
         "aborts" => std::process::abort(),
+        "prints" => print!("half a line of the server"),
         "hangs" => std::thread::sleep(Duration::from_secs(3600)),
         "leaves a thread" => {
             let thread = std::thread::Builder::new().name("left-behind".to_owned());
@@ -121,6 +125,26 @@ fn a_preload_that_fails_is_the_error_of_those_who_wait() {
     let slow = builder(1).preload(load { text: "hangs".into() }).preload_timeout(Duration::from_millis(50));
     let said = slow.build().unwrap().ready().unwrap_err().to_string();
     assert!(said.contains("`fork_server::load` timed out after 50ms"), "{said}");
+}
+
+#[poolmap::test]
+fn what_the_server_has_printed_is_in_no_buffer_of_a_worker() {
+    let _guard = common::guard();
+    if !is_here() {
+        return;
+    }
+    let builder = builder(2).output(Output::Captured).max_tasks_per_worker(2);
+    let pool = builder.preload(load { text: "prints".into() }).build().unwrap();
+    for captured in pool_map_captured!(in &pool, talk, 0..10).unwrap() {
+        let task = captured.outcome.unwrap();
+        assert_eq!(captured.stdout, format!("task {task}\n"));
+    }
+}
+
+#[worker]
+fn talk(task: u32) -> u32 {
+    println!("task {task}");
+    task
 }
 
 #[poolmap::test]
