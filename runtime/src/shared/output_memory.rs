@@ -66,7 +66,7 @@ impl HeldOutputs {
         // Two threads may publish in the wrong order. Then the worker sees one too many until the next descriptor.
         let (seen, count) = (self.seen.load(Ordering::Relaxed), self.count.load(Ordering::Relaxed));
         let in_all = HELD_IN_ALL.load(Ordering::Relaxed) + KEPT.load(Ordering::Relaxed);
-        let count = count_to_publish(count, in_all, sys::descriptors_max());
+        let count = count_to_publish(count, in_all, sys::descriptors_max);
         self.words.word(self.place).store(u64::from(seen) << 32 | u64::from(count), Ordering::Release);
     }
 }
@@ -76,8 +76,10 @@ static HELD_IN_ALL: AtomicUsize = AtomicUsize::new(0);
 
 /// How many descriptors of a worker are said to be here, of which so many are: where this process has many in all, of as many as it may
 /// have, as many as keep the worker from sending more.
-fn count_to_publish(own: u32, in_all: usize, descriptors_max: usize) -> u32 {
-    if in_all >= descriptors_max / SHARE_OF_DESCRIPTORS { own.max(IN_FLIGHT_MAX) } else { own }
+fn count_to_publish(own: u32, in_all: usize, descriptors_max: impl FnOnce() -> usize) -> u32 {
+    // Few are no matter, and the system need not be asked.
+    let are_many = in_all >= IN_FLIGHT_MAX as usize && in_all >= descriptors_max() / SHARE_OF_DESCRIPTORS;
+    if are_many { own.max(IN_FLIGHT_MAX) } else { own }
 }
 
 /// How many descriptors are under way or in the parent, by the word that [`HeldOutputs`] publishes.
@@ -202,7 +204,8 @@ impl KeptDescriptor {
     /// One more; none where there are many.
     fn new() -> Option<Self> {
         let more = |kept| (kept < KEPT_MAX).then_some(kept + 1);
-        KEPT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok().then_some(Self(()))
+        // One that is made and dropped would count down.
+        KEPT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| Self(()))
     }
 }
 
@@ -301,8 +304,9 @@ mod tests {
 
     #[test]
     fn a_process_with_few_numbers_left_has_its_workers_send_none() {
-        assert_eq!([0, 5, 20].map(|own| count_to_publish(own, 255, 1024)), [0, 5, 20]);
-        assert_eq!([0, 5, 20].map(|own| count_to_publish(own, 256, 1024)), [IN_FLIGHT_MAX, IN_FLIGHT_MAX, 20]);
+        assert_eq!([0, 5, 20].map(|own| count_to_publish(own, 255, || 1024)), [0, 5, 20]);
+        assert_eq!([0, 5, 20].map(|own| count_to_publish(own, 256, || 1024)), [IN_FLIGHT_MAX, IN_FLIGHT_MAX, 20]);
+        assert_eq!(count_to_publish(3, 15, || 8), 3);
         assert_eq!(in_flight(7, u64::from(7u32) << 32 | u64::from(IN_FLIGHT_MAX)), IN_FLIGHT_MAX);
     }
 

@@ -109,12 +109,9 @@ pub(crate) fn fail_behind_file_limit() {
     }
 }
 
-/// How many descriptors this process may have, as it was when this was asked first.
+/// How many descriptors this process may have now: the program may change that.
 pub(crate) fn descriptors_max() -> usize {
-    static MAX: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
-    *MAX.get_or_init(|| {
-        limit(Resource::RLIMIT_NOFILE).and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX)
-    })
+    limit(Resource::RLIMIT_NOFILE).and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX)
 }
 
 /// The address space that this process may take; none if it has no limit.
