@@ -13,16 +13,21 @@ use poolmap::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Whether what the worker reads is in memory that the parent has made, and not in a copy.
-fn is_shared<T: ?Sized>(value: &T) -> bool {
+/// Whether a value is in memory that poolmap has made, and not in a copy, and its mapping has these permissions.
+fn is_mapped<T: ?Sized>(value: &T, permissions: &str) -> bool {
     let address = std::ptr::from_ref(value).cast::<u8>() as usize;
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
     maps.lines().any(|line| {
         let (range, rest) = line.split_once(' ').unwrap();
         let (start, end) = range.split_once('-').unwrap();
         let range = usize::from_str_radix(start, 16).unwrap()..usize::from_str_radix(end, 16).unwrap();
-        range.contains(&address) && rest.starts_with("r--s") && rest.contains("memfd:")
+        range.contains(&address) && rest.starts_with(permissions) && rest.contains("memfd:")
     })
+}
+
+/// Whether the worker reads a value in the memory that the parent has made.
+fn is_shared<T: ?Sized>(value: &T) -> bool {
+    is_mapped(value, "r--s")
 }
 
 #[worker]
@@ -348,16 +353,9 @@ impl Serialize for Refused {
     }
 }
 
-/// How an output that comes by its memory is mapped here: not to be written.
+/// Whether an output is read in the memory that the worker has written, which is mapped here to be read alone.
 fn is_read_in_place<T: ?Sized>(value: &T) -> bool {
-    let address = std::ptr::from_ref(value).cast::<u8>() as usize;
-    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-    maps.lines().any(|line| {
-        let (range, rest) = line.split_once(' ').unwrap();
-        let (start, end) = range.split_once('-').unwrap();
-        let range = usize::from_str_radix(start, 16).unwrap()..usize::from_str_radix(end, 16).unwrap();
-        range.contains(&address) && rest.starts_with("r--") && rest.contains("memfd:")
-    })
+    is_mapped(value, "r--")
 }
 
 #[poolmap::test]

@@ -36,16 +36,19 @@ pub(crate) fn on_cpus<R>(cpus: &[usize], start: impl FnOnce() -> io::Result<R>) 
 /// Moves this thread to these CPUs. Where none are given, or all have been taken from this process since, it stays.
 #[cfg(target_os = "linux")]
 pub(super) fn set_cpus(cpus: &[usize]) -> io::Result<()> {
+    if cpus.is_empty() { Ok(()) } else { set_affinity(cpus).map(drop) }
+}
+
+/// Moves this thread to these CPUs; returns false where all have been taken from this process since.
+#[cfg(target_os = "linux")]
+fn set_affinity(cpus: &[usize]) -> io::Result<bool> {
     use nix::sched::{CpuSet, sched_setaffinity};
 
-    if cpus.is_empty() {
-        return Ok(());
-    }
     let mut set = CpuSet::new();
     cpus.iter().try_for_each(|&cpu| set.set(cpu))?;
     match sched_setaffinity(nix::unistd::Pid::from_raw(0), &set) {
-        Err(nix::errno::Errno::EINVAL) => Ok(()),
-        set => Ok(set?),
+        Err(nix::errno::Errno::EINVAL) => Ok(false),
+        moved => Ok(moved.map(|()| true)?),
     }
 }
 
@@ -56,16 +59,13 @@ pub(super) fn set_cpus(cpus: &[usize]) -> io::Result<()> {
 
 #[cfg(target_os = "linux")]
 fn on_cpus_alone<R>(cpus: &[usize], start: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
-    use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+    use nix::sched::{sched_getaffinity, sched_setaffinity};
     use nix::unistd::Pid;
 
     let this = Pid::from_raw(0);
     let before = sched_getaffinity(this)?;
-    let mut set = CpuSet::new();
-    cpus.iter().try_for_each(|&cpu| set.set(cpu))?;
-    match sched_setaffinity(this, &set) {
-        Err(nix::errno::Errno::EINVAL) => return start(),
-        set => set?,
+    if !set_affinity(cpus)? {
+        return start();
     }
     let started = start();
     // They were this thread's before. If they have been taken from the whole process since, the kernel has moved it already.
