@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::locked::Guard;
 use super::scheduler::{CallFailure, CallId, Scheduler, Slot};
 use super::state::{PoolShared, PoolState};
+use super::turn::Wakes;
 use super::worker_slot::Life;
 use crate::failpoints::{self, Point};
 use crate::sys::{self, Watch};
@@ -128,6 +129,9 @@ impl PoolShared {
         let mut state = self.lock();
         state.scheduler.push(call, chunk);
         state.dispatch();
+        if state.scheduler.has_remote_room() {
+            state.turn.concerns(Wakes::REMOTE);
+        }
     }
 
     /// Waits, as the driver, for the workers or a wake-up, and takes in what has arrived.
@@ -198,6 +202,7 @@ impl PoolState {
         {
             return Err(failure);
         }
+        self.scheduler.set_left(call, left);
         let wanted = if read { self.scheduler.wanted(call, left) } else { None };
         Ok(Step { done, wanted })
     }

@@ -19,6 +19,7 @@ mod own_tasks;
 mod pending;
 mod per_worker;
 mod recycling;
+mod remote;
 mod resize;
 mod retirement;
 mod retry_policy;
@@ -44,7 +45,9 @@ mod wakers;
 mod worker_slot;
 
 pub(crate) use self::driver::Step;
-pub(crate) use self::scheduler::{CallFailure, CallId, CallRules, Consumer, OnCancel, Placement};
+pub(crate) use self::scheduler::{
+    CallFailure, CallId, CallRules, Consumer, OnCancel, Parcel, ParcelId, Placement, RemoteEnd,
+};
 pub(crate) use self::state::PoolShared;
 pub use builder::Builder;
 #[cfg(feature = "stream")]
@@ -53,6 +56,7 @@ pub use global::{global_pool, shutdown_global};
 pub(crate) use global::{global_unstarted, start_global};
 pub use handle::{Pool, cpu_count};
 pub use per_worker::Affinity;
+pub(crate) use remote::WakeRemote;
 pub use resize::Stats;
 pub(crate) use retry_policy::RetryRules;
 pub use rules::StartMethod;

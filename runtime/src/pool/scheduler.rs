@@ -31,6 +31,7 @@ mod order;
 mod own_tasks;
 mod pinned;
 mod recall;
+mod remote;
 mod termination;
 mod worker;
 
@@ -47,6 +48,8 @@ use crate::wire::Violation;
 use call::OpenCall;
 pub(crate) use call::{CallRules, Consumer, Placement};
 use lifecycle_calls::Hooks;
+use remote::Remote;
+pub(crate) use remote::{Parcel, ParcelId, RemoteEnd};
 pub(super) use worker::Hook;
 use worker::{InFlight, Worker};
 
@@ -127,6 +130,7 @@ pub(super) struct Scheduler {
     drained: Vec<Slot>,
     /// Whether a task ever had another priority than 0.
     has_priorities: bool,
+    remote: Remote,
 }
 
 impl Scheduler {
@@ -147,6 +151,7 @@ impl Scheduler {
             tasks_max,
             drained: Vec::new(),
             has_priorities: false,
+            remote: Remote::default(),
         }
     }
 
@@ -168,6 +173,7 @@ impl Scheduler {
             done: Vec::new(),
             chunk_size: ChunkSize::new(chunk_size, if rules.is_folded { TARGET_FOLDED } else { TARGET }),
             workers: Vec::new(),
+            left: None,
             is_ramped_up: false,
             served: 0,
         };
@@ -242,8 +248,9 @@ impl Scheduler {
             .map(|worker| depth - worker.chunks.len())
             .sum();
         let idle = self.idle.len().min(self.idle_to_wake(call));
-        let wanted = idle + room_behind + self.chunks_ahead(call);
-        (call.backlog.len() < wanted).then(|| call.chunk_size.next(left, self.size, self.revocation))
+        let wanted = idle.saturating_add(room_behind + self.chunks_ahead(call) + self.chunks_for_remote(call));
+        let workers = self.size + self.remote.workers();
+        (call.backlog.len() < wanted).then(|| call.chunk_size.next(left, workers, self.revocation))
     }
 
     /// Adds a chunk to a call's backlog.

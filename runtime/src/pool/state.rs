@@ -327,7 +327,8 @@ impl PoolShared {
             return;
         }
         let mut state = self.lock();
-        if state.slots[slot].worker.as_ref().is_some_and(|worker| worker.process.pid() == pid) {
+        let worker = state.slots.get(slot).and_then(|worker_slot| worker_slot.worker.as_ref());
+        if worker.is_some_and(|worker| worker.process.pid() == pid) {
             state.begin_ending(slot, Cause::Faulty(what));
         }
     }
@@ -366,6 +367,7 @@ impl PoolState {
         }
         self.last_closed = Instant::now();
         self.turn.concerns(Wakes::CALLERS);
+        self.turn.concerns(Wakes::REMOTE);
         if self.retirement.idle_timeout.is_some() {
             self.turn.concerns(Wakes::SUPERVISOR);
         }

@@ -19,6 +19,8 @@ impl Wakes {
     pub(super) const SUPERVISOR: Self = Self(1 << 2);
     /// The thread of `streams`.
     pub(super) const STREAMS: Self = Self(1 << 3);
+    /// The thread that serves other machines.
+    pub(super) const REMOTE: Self = Self(1 << 4);
     /// The driver and the waiting callers.
     pub(super) const CALLERS: Self = Self(Self::DRIVER.0 | Self::WAITERS.0);
 

@@ -1,9 +1,11 @@
-//! The wakers of the driver and the supervisor, each of which sleeps in `poll`, and the thread of `streams`, which parks.
+//! The wakers of the driver and the supervisor, each of which sleeps in `poll`, of the thread of `streams`, which parks, and of what
+//! serves other machines.
 
 use std::os::fd::AsFd;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
 
+use super::remote::WakeRemote;
 use super::turn::Wakes;
 use crate::locks::Condition;
 use crate::sys::{Waker, Watch};
@@ -14,13 +16,14 @@ pub(super) struct PoolWakers {
     driver: Option<Waker>,
     supervisor: Option<Waker>,
     streams: OnceLock<Thread>,
+    remote: OnceLock<Arc<dyn WakeRemote>>,
 }
 
 const HAS_WAKERS: &str = "a pool with a driver or a supervisor has processes";
 
 impl PoolWakers {
     pub(super) fn new() -> std::io::Result<Self> {
-        Ok(Self { driver: Some(Waker::new()?), supervisor: Some(Waker::new()?), streams: OnceLock::new() })
+        Ok(Self { driver: Some(Waker::new()?), supervisor: Some(Waker::new()?), ..Self::default() })
     }
 
     /// Wakes these threads, and every thread that waits for the condition if `wakes` names them.
@@ -39,6 +42,17 @@ impl PoolWakers {
         {
             thread.unpark();
         }
+        if wakes.contains(Wakes::REMOTE)
+            && let Some(remote) = self.remote.get()
+        {
+            remote.wake();
+        }
+    }
+
+    /// Wakes this for other machines from now on.
+    pub(super) fn serve_remote(&self, waker: Arc<dyn WakeRemote>) {
+        // One engine is attached in the life of a pool.
+        let _ = self.remote.set(waker);
     }
 
     /// Wakes this thread for streams from now on.

@@ -255,6 +255,16 @@ impl Chunk {
         }
     }
 
+    /// The same of tasks that may have begun: this execution counts.
+    pub(crate) fn begun(&self, error: TaskErrorKind) -> CompletedTasks {
+        CompletedTasks { attempts: self.attempt, ..self.not_begun(error) }
+    }
+
+    /// Whether the arguments name memory that processes of this machine share.
+    pub(crate) fn names_memory(&self) -> bool {
+        self.sharing.named.is_some()
+    }
+
     /// The arguments of its tasks.
     pub(crate) fn tasks(&self) -> &[u8] {
         &self.block[self.start..self.end]

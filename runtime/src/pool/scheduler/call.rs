@@ -66,6 +66,8 @@ pub(super) struct OpenCall {
     pub(super) done: Vec<CompletedTasks>,
     pub(super) chunk_size: ChunkSize,
     pub(super) workers: Vec<Slot>,
+    /// How many tasks are still to be read, if that was known when it was asked last.
+    pub(super) left: Option<usize>,
     /// Its tasks are not so short that the first would have ended: all workers get some.
     pub(super) is_ramped_up: bool,
     /// The number of the last time that it was given a free worker.
@@ -93,11 +95,11 @@ impl Scheduler {
     /// Whether nothing is to be waited for, beside this call: the other calls are closed, or nobody pulls them and their workers
     /// have nothing to do.
     pub(in crate::pool) fn is_at_rest(&self, but: CallId) -> bool {
-        let is_at_rest = |call: &OpenCall| {
-            call.failure.is_some()
-                || (call.rules.pace != Consumer::Waited && call.backlog.is_empty() && call.workers.is_empty())
+        let is_at_rest = |id: CallId, call: &OpenCall| {
+            let has_nothing = call.backlog.is_empty() && call.workers.is_empty() && !self.is_remote(id);
+            call.failure.is_some() || (call.rules.pace != Consumer::Waited && has_nothing)
         };
-        self.calls.iter().all(|(&id, call)| id == but || is_at_rest(call))
+        self.calls.iter().all(|(&id, call)| id == but || is_at_rest(id, call))
     }
 
     /// How many calls are open for which a thread of the caller's may wait: all but those of streams.
@@ -127,7 +129,7 @@ impl Scheduler {
     /// Tasks that wait, tasks that workers have, tasks that have a result, and workers that have some.
     pub(in crate::pool) fn counts(&self) -> (usize, usize, u64, usize) {
         let waiting = self.calls.values().flat_map(|call| &call.backlog).map(Chunk::len).sum();
-        let held = self.workers.iter().map(|worker| worker.tasks).sum();
+        let held = self.workers.iter().map(|worker| worker.tasks).sum::<usize>() + self.remote_tasks();
         (waiting, held, self.finished, self.busy.len())
     }
 }

@@ -11,6 +11,7 @@ impl Scheduler {
     /// Closes a call: its chunks that wait are dropped. The workers that still hold some of its chunks are given back; they are
     /// to be killed, or to begin nothing more.
     pub(in crate::pool) fn close(&mut self, id: CallId, on_cancel: OnCancel) -> Vec<Slot> {
+        self.end_remote(id, on_cancel, None);
         let Some(call) = self.calls.remove(&id) else {
             return Vec::new();
         };
@@ -28,6 +29,7 @@ impl Scheduler {
         on_cancel: OnCancel,
         begun: impl Fn(Slot) -> u32,
     ) -> Vec<Slot> {
+        self.end_remote(id, on_cancel, Some(error));
         let Some(call) = self.calls.get_mut(&id) else {
             return Vec::new();
         };

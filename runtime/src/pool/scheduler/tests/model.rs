@@ -18,6 +18,7 @@ use crate::transport::{CompletedTasks, Outcomes};
 use crate::wire::{self, Records, Status};
 
 mod ends;
+mod remote;
 
 const SLOTS: usize = 4;
 
@@ -36,6 +37,10 @@ enum Event {
     Abort { slot: Slot, task: usize, has_begun: bool },
     Start { slot: Slot },
     Close { call: usize, on_cancel: OnCancel },
+    SetRemote { room: usize, workers: usize },
+    TakeParcel,
+    AnswerParcel { parcel: usize, from: usize, count: usize, nanos: Option<u64> },
+    EndParcel { parcel: usize, fails: bool },
 }
 
 fn origin() -> impl Strategy<Value = Origin> {
@@ -62,6 +67,11 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(slot, task, has_begun)| Event::Abort { slot, task, has_begun }),
         3 => slot.prop_map(|slot| Event::Start { slot }),
         1 => (0..6usize, on_cancel).prop_map(|(call, on_cancel)| Event::Close { call, on_cancel }),
+        2 => (0..3usize, 0..5usize).prop_map(|(room, workers)| Event::SetRemote { room, workers }),
+        4 => Just(Event::TakeParcel),
+        6 => (0..4usize, 0..30usize, 1..20usize, proptest::option::of(1..1_000_000u64))
+            .prop_map(|(parcel, from, count, nanos)| Event::AnswerParcel { parcel, from, count, nanos }),
+        1 => (0..4usize, any::<bool>()).prop_map(|(parcel, fails)| Event::EndParcel { parcel, fails }),
     ]
 }
 
@@ -123,6 +133,7 @@ pub(super) struct Model {
     open: Vec<CallId>,
     calls: BTreeMap<CallId, ModelCall>,
     next_pid: u32,
+    parcels: Vec<remote::ModelParcel>,
 }
 
 /// The results of these tasks: each is its index.
@@ -147,6 +158,7 @@ impl Model {
             open: Vec::new(),
             calls: BTreeMap::new(),
             next_pid: 100,
+            parcels: Vec::new(),
         }
     }
 
@@ -306,6 +318,7 @@ impl Model {
             .collect();
         assert_eq!(held.iter().copied().collect::<BTreeSet<_>>(), holders.into_iter().collect());
         self.calls.remove(&call);
+        self.forget_parcels(call);
         for slot in held {
             match on_cancel {
                 OnCancel::Kill => {
@@ -359,6 +372,10 @@ impl Model {
                     self.close(call, on_cancel);
                 }
             }
+            Event::SetRemote { room, workers } => self.scheduler.set_remote(room, workers),
+            Event::TakeParcel => self.take_parcel(),
+            Event::AnswerParcel { parcel, from, count, nanos } => self.answer_parcel(parcel, from, count, nanos),
+            Event::EndParcel { parcel, fails } => self.end_parcel(parcel, fails),
         }
         self.retire();
         self.dispatch();
@@ -416,7 +433,7 @@ impl Model {
 impl ModelCall {
     fn apply(&mut self, done: CompletedTasks) {
         let indices = done.first_index..done.first_index + done.count;
-        let WorkerIdentity { pid, .. } = done.worker.expect("a worker had the task");
+        let pid = done.worker.map_or(remote::PID, |WorkerIdentity { pid, .. }| pid);
         match done.outcomes {
             Outcomes::Records(mut records) => {
                 for index in indices.clone() {
@@ -426,6 +443,8 @@ impl ModelCall {
                 }
                 assert_eq!(records.drop_rest(), 0, "results of other tasks");
             }
+            // All that was left of a parcel may fail at once.
+            Outcomes::Error(_) if pid == remote::PID => self.failed.extend(indices.clone()),
             Outcomes::Error(_) => {
                 assert_eq!(done.count, 1);
                 assert!(done.attempts <= self.rules.attempts, "task {} runs too often", done.first_index);

@@ -81,6 +81,9 @@ impl Model {
 
     /// Lets every call end, as a pool with living workers would.
     pub(in crate::pool::scheduler::tests) fn settle(&mut self) {
+        while !self.parcels.is_empty() {
+            self.end_parcel(0, false);
+        }
         for slot in 0..self.workers.len() {
             if !self.workers[slot].ready {
                 self.lose(slot, false);

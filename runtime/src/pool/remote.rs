@@ -1,0 +1,90 @@
+//! What a pool gives to other machines, and takes from them: the ends at which an engine for clusters is attached. It knows no machine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::scheduler::{Parcel, ParcelId, RemoteEnd};
+use super::state::PoolShared;
+use super::turn::Wakes;
+use crate::error::TaskErrorKind;
+use crate::transport::CompletedTasks;
+
+/// Wakes the thread that serves the other machines. It runs under no lock.
+pub(crate) trait WakeRemote: Send + Sync {
+    fn wake(&self);
+}
+
+impl PoolShared {
+    /// Has this woken whenever there may be something for other machines to do, from now on.
+    pub(crate) fn attach_remote(&self, waker: Arc<dyn WakeRemote>) {
+        self.wakers().serve_remote(waker);
+    }
+
+    /// Sets how many parcels other machines take now, and how many workers they have.
+    pub(crate) fn set_remote(&self, room: usize, workers: usize) {
+        if !self.is_here() {
+            return;
+        }
+        let mut state = self.lock();
+        let is_more = room > 0 && !state.scheduler.has_remote_room();
+        state.scheduler.set_remote(room, workers);
+        if is_more {
+            // A caller may read tasks for them.
+            state.turn.concerns(Wakes::CALLERS);
+        }
+    }
+
+    /// Takes tasks that wait, if other machines are to have some.
+    pub(crate) fn take_parcel(&self) -> Option<Parcel> {
+        if !self.is_here() {
+            return None;
+        }
+        let mut state = self.lock();
+        let parcel = state.scheduler.take_parcel()?;
+        state.turn.concerns(Wakes::CALLERS);
+        Some(parcel)
+    }
+
+    /// Gives calls outcomes of tasks of a parcel; returns how many of its tasks have none yet. Nothing of it counts where the parcel
+    /// has ended, or never had these tasks.
+    pub(crate) fn remote_done(
+        &self,
+        parcel: ParcelId,
+        done: CompletedTasks,
+        per_task: Option<Duration>,
+    ) -> Option<usize> {
+        if !self.is_here() {
+            return None;
+        }
+        let mut state = self.lock();
+        let left = state.scheduler.remote_done(parcel, done, per_task)?;
+        state.turn.concerns(Wakes::CALLERS);
+        Some(left)
+    }
+
+    /// Has what has no outcome of a parcel run elsewhere.
+    pub(crate) fn remote_returned(&self, parcel: ParcelId) {
+        if !self.is_here() {
+            return;
+        }
+        let mut state = self.lock();
+        state.scheduler.remote_returned(parcel);
+        state.dispatch();
+        state.turn.concerns(Wakes::CALLERS);
+    }
+
+    /// Ends what has no outcome of a parcel with this error.
+    pub(crate) fn remote_failed(&self, parcel: ParcelId, error: &TaskErrorKind) {
+        if !self.is_here() {
+            return;
+        }
+        let mut state = self.lock();
+        state.scheduler.remote_failed(parcel, error);
+        state.turn.concerns(Wakes::CALLERS);
+    }
+
+    /// The calls that have ended since this was asked, of which other machines had tasks.
+    pub(crate) fn take_remote_ends(&self) -> Vec<RemoteEnd> {
+        if self.is_here() { self.lock().scheduler.take_remote_ends() } else { Vec::new() }
+    }
+}

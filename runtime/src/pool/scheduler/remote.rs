@@ -1,0 +1,251 @@
+//! Tasks that other machines run. What waits is taken from here in parcels, and comes back as outcomes, or as it was.
+//!
+//! 1. A parcel is chunks of one call. Its tasks are held here until each has its outcome (rule 7 of the scheduler), so that a machine that
+//!    is lost loses none of them.
+//! 2. The first outcome of a task counts. Another, of a machine that was taken to be lost, finds no task here.
+//! 3. As many tasks are in a parcel as keep a machine busy for a while, and fewer towards the end of the call: a message to it takes long.
+//! 4. A task that names memory of this machine's stays here.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{CallId, CallRules, OnCancel, OpenCall, Scheduler};
+use crate::error::TaskErrorKind;
+use crate::transport::{Chunk, CompletedTasks};
+
+/// A parcel that was taken and not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ParcelId(pub(crate) u64);
+
+/// Tasks of one call that travel together to another machine.
+pub(crate) struct Parcel {
+    pub(crate) id: ParcelId,
+    pub(crate) call: CallId,
+    pub(crate) rules: CallRules,
+    pub(crate) chunks: Vec<Chunk>,
+}
+
+/// The end of a call of which other machines have tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RemoteEnd {
+    pub(crate) call: CallId,
+    pub(crate) on_cancel: OnCancel,
+}
+
+/// A parcel aims at so much work.
+const PARCEL_TIME: Duration = Duration::from_millis(20);
+/// It has no more chunks, so that what it holds and encodes has a bound.
+const PARCEL_CHUNKS_MAX: usize = 64;
+/// Nor more bytes of arguments, beyond its first chunk.
+const PARCEL_BYTES_MAX: usize = 8 << 20;
+
+/// What other machines have, and how much more they take.
+#[derive(Default)]
+pub(super) struct Remote {
+    held: BTreeMap<ParcelId, HeldParcel>,
+    /// How many parcels more are wanted.
+    room: usize,
+    /// How many workers the other machines have.
+    workers: usize,
+    next: u64,
+    ends: Vec<RemoteEnd>,
+}
+
+struct HeldParcel {
+    call: CallId,
+    /// The tasks without an outcome.
+    left: Vec<Chunk>,
+}
+
+impl Remote {
+    /// How many workers other machines have.
+    pub(super) fn workers(&self) -> usize {
+        self.workers
+    }
+}
+
+impl Scheduler {
+    /// Sets how many parcels other machines take now, and how many workers they have.
+    pub(in crate::pool) fn set_remote(&mut self, room: usize, workers: usize) {
+        self.remote.room = room;
+        self.remote.workers = workers;
+    }
+
+    /// Whether another machine would take a parcel.
+    pub(in crate::pool) fn has_remote_room(&self) -> bool {
+        self.remote.room > 0
+    }
+
+    /// Notes how many tasks of a call are still to be read, if that is known.
+    pub(in crate::pool) fn set_left(&mut self, id: CallId, left: Option<usize>) {
+        if self.remote.workers > 0
+            && let Some(call) = self.calls.get_mut(&id)
+        {
+            call.left = left;
+        }
+    }
+
+    /// Whether other machines have tasks of a call.
+    pub(super) fn is_remote(&self, id: CallId) -> bool {
+        self.remote.held.values().any(|held| held.call == id)
+    }
+
+    /// How many chunks of a call are to wait for other machines.
+    pub(super) fn chunks_for_remote(&self, call: &OpenCall) -> usize {
+        if self.remote.room == 0 || !call.is_unpinned() {
+            return 0;
+        }
+        let chunk = call.chunk_size.next(None, self.size + self.remote.workers, self.revocation).max(1);
+        let chunks = self.tasks_of_parcel(call).div_ceil(chunk);
+        self.remote.room.saturating_mul(chunks.clamp(1, PARCEL_CHUNKS_MAX))
+    }
+
+    /// How many tasks keep a machine busy for a while; one where nothing is known of them.
+    fn tasks_of_parcel(&self, call: &OpenCall) -> usize {
+        let fixed = call.chunk_size.fixed().unwrap_or(1);
+        let Some(per_task) = call.chunk_size.per_task() else {
+            return fixed;
+        };
+        let fitting = PARCEL_TIME.as_nanos() / per_task.as_nanos().max(1);
+        let fitting = usize::try_from(fitting).unwrap_or(usize::MAX).max(fixed);
+        // Smaller towards the end, so that the machines end together.
+        let share = call.left.map_or(usize::MAX, |left| {
+            let waiting: usize = call.backlog.iter().map(Chunk::len).sum();
+            left.saturating_add(waiting).div_ceil(2 * (self.size + self.remote.workers).max(1))
+        });
+        fitting.min(share.max(1))
+    }
+
+    /// Takes tasks that wait, if another machine wants some: of the call that has the fewest workers among those of the highest priority.
+    pub(in crate::pool) fn take_parcel(&mut self) -> Option<Parcel> {
+        if self.remote.room == 0 {
+            return None;
+        }
+        let may_travel = |call: &OpenCall| call.is_unpinned() && call.backlog.front().is_some_and(travels);
+        let waiting = self.calls.iter().filter(|(_, call)| may_travel(call));
+        let (&id, call) =
+            waiting.min_by_key(|(_, call)| (Reverse(call.waiting_priority()), call.workers.len(), call.served))?;
+        let tasks_max = self.tasks_of_parcel(call);
+        self.served += 1;
+        let served = self.served;
+        let call = self.calls.get_mut(&id)?;
+        call.served = served;
+        let mut chunks: Vec<Chunk> = Vec::new();
+        let (mut tasks, mut bytes) = (0, 0);
+        while tasks < tasks_max && chunks.len() < PARCEL_CHUNKS_MAX && bytes < PARCEL_BYTES_MAX {
+            if !call.backlog.front().is_some_and(travels) {
+                break;
+            }
+            let Some(mut chunk) = call.backlog.pop_front() else {
+                break;
+            };
+            if chunk.len() > tasks_max - tasks {
+                call.line_up(chunk.split(tasks_max - tasks));
+            }
+            tasks += chunk.len();
+            bytes += chunk.tasks().len();
+            chunks.push(chunk);
+        }
+        self.remote.room -= 1;
+        let parcel = ParcelId(self.remote.next);
+        self.remote.next += 1;
+        self.remote.held.insert(parcel, HeldParcel { call: id, left: chunks.clone() });
+        Some(Parcel { id: parcel, call: id, rules: call.rules, chunks })
+    }
+
+    /// Gives a call outcomes of tasks of a parcel, and notes how long one takes there; returns how many tasks of it have none yet. None
+    /// where the parcel has ended or never had these tasks: nothing of it counts.
+    pub(in crate::pool) fn remote_done(
+        &mut self,
+        parcel: ParcelId,
+        mut done: CompletedTasks,
+        per_task: Option<Duration>,
+    ) -> Option<usize> {
+        let held = self.remote.held.get_mut(&parcel)?;
+        done.argument_bytes = held.take(done.first_index, done.count)?;
+        let left = held.left.iter().map(Chunk::len).sum();
+        self.finished += done.count as u64;
+        if let Some(call) = self.calls.get_mut(&held.call) {
+            if let Some(per_task) = per_task {
+                let tasks = u32::try_from(done.count).unwrap_or(u32::MAX);
+                call.chunk_size.observe(tasks, per_task.saturating_mul(tasks));
+            }
+            call.done.push(done);
+        }
+        if left == 0 {
+            self.remote.held.remove(&parcel);
+        }
+        Some(left)
+    }
+
+    /// Lines up what has no outcome of a parcel: its machine is lost, or gives it back.
+    pub(in crate::pool) fn remote_returned(&mut self, parcel: ParcelId) {
+        let Some(held) = self.remote.held.remove(&parcel) else {
+            return;
+        };
+        if let Some(call) = self.calls.get_mut(&held.call) {
+            held.left.into_iter().for_each(|chunk| call.line_up(chunk));
+        }
+    }
+
+    /// Ends what has no outcome of a parcel with this error.
+    pub(in crate::pool) fn remote_failed(&mut self, parcel: ParcelId, error: &TaskErrorKind) {
+        let Some(held) = self.remote.held.remove(&parcel) else {
+            return;
+        };
+        let Some(call) = self.calls.get_mut(&held.call) else {
+            return;
+        };
+        for chunk in held.left {
+            self.finished += chunk.len() as u64;
+            call.done.push(chunk.begun(error.clone()));
+        }
+    }
+
+    /// Notes that a call has ended, of which other machines may have tasks; these get this error, if the call is still to hear of them.
+    pub(super) fn end_remote(&mut self, id: CallId, on_cancel: OnCancel, error: Option<&TaskErrorKind>) {
+        let is_of_call = |held: &HeldParcel| held.call == id;
+        if !self.remote.held.values().any(is_of_call) {
+            return;
+        }
+        let ended = self.remote.held.extract_if(.., |_, held| is_of_call(held));
+        let left: Vec<Chunk> = ended.flat_map(|(_, held)| held.left).collect();
+        if let (Some(error), Some(call)) = (error, self.calls.get_mut(&id)) {
+            call.done.extend(left.iter().map(|chunk| chunk.not_begun(error.clone()).of_deadline(error)));
+        }
+        self.remote.ends.push(RemoteEnd { call: id, on_cancel });
+    }
+
+    /// The calls that have ended since this was asked, of which other machines had tasks.
+    pub(in crate::pool) fn take_remote_ends(&mut self) -> Vec<RemoteEnd> {
+        std::mem::take(&mut self.remote.ends)
+    }
+
+    /// How many tasks other machines have.
+    pub(super) fn remote_tasks(&self) -> usize {
+        self.remote.held.values().flat_map(|held| &held.left).map(Chunk::len).sum()
+    }
+}
+
+impl HeldParcel {
+    /// Takes these tasks out of those without an outcome; returns their weight, or none if one of them is not among these.
+    fn take(&mut self, first_index: usize, count: usize) -> Option<usize> {
+        let is_here = |chunk: &Chunk| chunk.index(0) <= first_index && first_index < chunk.index(chunk.len());
+        let place = self.left.iter().position(is_here)?;
+        let before = first_index - self.left[place].index(0);
+        if count == 0 || self.left[place].len() - before < count {
+            return None;
+        }
+        let mut chunk = self.left.remove(place);
+        let mut done = chunk.split(before);
+        let rest = done.split(count);
+        self.left.extend([chunk, rest].into_iter().filter(|part| part.len() > 0));
+        Some(done.weight)
+    }
+}
+
+/// Whether the tasks of a chunk can run on another machine (rule 4).
+fn travels(chunk: &Chunk) -> bool {
+    !chunk.names_memory()
+}

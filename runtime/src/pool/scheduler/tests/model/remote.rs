@@ -1,0 +1,91 @@
+//! Other machines in the model: they give outcomes of their tasks in any order, some twice, and are lost.
+
+use std::time::Duration;
+
+use super::{Model, crash, records};
+use crate::pool::scheduler::{CallId, ParcelId};
+use crate::transport::{CompletedTasks, Outcomes};
+use crate::wire::Records;
+
+/// Stands for the workers of other machines.
+pub(super) const PID: u32 = 1;
+
+/// Tasks that another machine has.
+pub(super) struct ModelParcel {
+    id: ParcelId,
+    call: CallId,
+    /// Those without an outcome.
+    left: Vec<usize>,
+}
+
+impl Model {
+    pub(super) fn take_parcel(&mut self) {
+        let had_room = self.scheduler.has_remote_room();
+        let Some(parcel) = self.scheduler.take_parcel() else {
+            let waits = self.scheduler.calls.values().any(|call| !call.backlog.is_empty());
+            assert!(!had_room || !waits, "there is room, and a task waits");
+            return;
+        };
+        assert!(had_room, "a parcel that nobody wants");
+        assert!(self.open.contains(&parcel.call), "a parcel of a call that has ended");
+        assert_eq!(parcel.rules.attempts, self.calls[&parcel.call].rules.attempts);
+        let indices = |chunk: &crate::transport::Chunk| (0..chunk.len()).map(|at| chunk.index(at)).collect::<Vec<_>>();
+        let left: Vec<usize> = parcel.chunks.iter().flat_map(indices).collect();
+        assert!(!left.is_empty(), "a parcel without tasks");
+        self.parcels.push(ModelParcel { id: parcel.id, call: parcel.call, left });
+    }
+
+    /// It gives outcomes of tasks one behind the other, which may have one already, or be of another machine.
+    pub(super) fn answer_parcel(&mut self, parcel: usize, from: usize, count: usize, nanos: Option<u64>) {
+        let Some(known) = self.parcels.get_mut(parcel) else {
+            return;
+        };
+        let first = from;
+        let written: Vec<u8> = records(first..first + count);
+        let done = CompletedTasks {
+            first_index: first,
+            count,
+            outcomes: Outcomes::Records(Records::new(written)),
+            attempts: 1,
+            earlier: Vec::new(),
+            worker: None,
+            argument_bytes: 0,
+            printed: None,
+            is_late: false,
+        };
+        let left = self.scheduler.remote_done(known.id, done, nanos.map(Duration::from_nanos));
+        let Some(left) = left else {
+            return;
+        };
+        let before = known.left.len();
+        known.left.retain(|index| !(first..first + count).contains(index));
+        assert_eq!(before - known.left.len(), count, "outcomes of tasks that it did not have");
+        assert_eq!(left, known.left.len());
+        let call = self.calls.get_mut(&known.call).expect("the parcels of a call end with it");
+        (first..first + count).for_each(|index| {
+            call.finished_by.insert(index, PID);
+        });
+        self.parcels.retain(|parcel| !parcel.left.is_empty());
+    }
+
+    pub(super) fn end_parcel(&mut self, parcel: usize, fails: bool) {
+        if parcel >= self.parcels.len() {
+            return;
+        }
+        let ended = self.parcels.remove(parcel);
+        if fails {
+            self.scheduler.remote_failed(ended.id, &crash());
+        } else {
+            self.scheduler.remote_returned(ended.id);
+        }
+        // The second time there is nothing left.
+        self.scheduler.remote_returned(ended.id);
+    }
+
+    pub(super) fn forget_parcels(&mut self, call: CallId) {
+        let before = self.parcels.len();
+        self.parcels.retain(|parcel| parcel.call != call);
+        let ends = self.scheduler.take_remote_ends();
+        assert_eq!(ends.iter().any(|end| end.call == call), self.parcels.len() < before);
+    }
+}
