@@ -11,6 +11,13 @@ pub(crate) struct WorkerIdentity {
     pub(crate) pid: u32,
 }
 
+impl WorkerIdentity {
+    /// A process of another machine, which has no place here.
+    pub(crate) fn remote(pid: u32) -> Self {
+        Self { slot: usize::MAX, pid }
+    }
+}
+
 /// Describes a worker: a process that runs tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkerInfo {

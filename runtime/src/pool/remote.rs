@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::scheduler::{Parcel, ParcelId, RemoteEnd};
 use super::state::PoolShared;
 use super::turn::Wakes;
-use crate::error::TaskErrorKind;
 use crate::transport::CompletedTasks;
 
 /// Wakes the thread that serves the other machines. It runs under no lock.
@@ -70,16 +69,6 @@ impl PoolShared {
         let mut state = self.lock();
         state.scheduler.remote_returned(parcel);
         state.dispatch();
-        state.turn.concerns(Wakes::CALLERS);
-    }
-
-    /// Ends what has no outcome of a parcel with this error.
-    pub(crate) fn remote_failed(&self, parcel: ParcelId, error: &TaskErrorKind) {
-        if !self.is_here() {
-            return;
-        }
-        let mut state = self.lock();
-        state.scheduler.remote_failed(parcel, error);
         state.turn.concerns(Wakes::CALLERS);
     }
 

@@ -40,13 +40,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::chunk_size::{ChunkSize, Revocation, TARGET, TARGET_FOLDED};
-use crate::error::{Error, Kind, StartFailure};
 use crate::task::Limits;
 use crate::transport::{Chunk, ResultBatch};
 use crate::transport::{CompletedTasks, Outcomes};
 use crate::wire::Violation;
 use call::OpenCall;
-pub(crate) use call::{CallRules, Consumer, Placement};
+pub(crate) use call::{CallFailure, CallRules, Consumer, Placement};
 use lifecycle_calls::Hooks;
 use remote::Remote;
 pub(crate) use remote::{Parcel, ParcelId, RemoteEnd};
@@ -56,6 +55,18 @@ use worker::{InFlight, Worker};
 /// A call that is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct CallId(u64);
+
+impl CallId {
+    /// Its number, as other machines name it.
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of_number(number: u64) -> Self {
+        Self(number)
+    }
+}
 
 /// A worker's place in the pool.
 pub(super) type Slot = usize;
@@ -86,25 +97,6 @@ const SPIN_BELOW: Duration = Duration::from_micros(20);
 
 /// The word for a pool in errors.
 pub(super) const POOL: &str = "the pool";
-
-/// Why a call as a whole has failed.
-#[derive(Clone)]
-pub(crate) enum CallFailure {
-    Start(StartFailure),
-    PoolClosed,
-    /// The pool is that of the process that this one was forked from.
-    Forked,
-}
-
-impl From<CallFailure> for Error {
-    fn from(failure: CallFailure) -> Self {
-        Self::new(match failure {
-            CallFailure::Start(failure) => Kind::Start(failure),
-            CallFailure::PoolClosed => Kind::Closed,
-            CallFailure::Forked => Kind::Forked(POOL),
-        })
-    }
-}
 
 pub(super) struct Scheduler {
     calls: BTreeMap<CallId, OpenCall>,

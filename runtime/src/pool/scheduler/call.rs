@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::{CallFailure, CallId, Scheduler, Slot, Worker};
+use super::{CallId, POOL, Scheduler, Slot, Worker};
+use crate::error::{Error, Kind, StartFailure};
 use crate::pool::chunk_size::ChunkSize;
 use crate::task::Limits;
 use crate::transport::Chunk;
@@ -56,6 +57,25 @@ impl Default for CallRules {
             placement: Placement::Anywhere,
             priority: 0,
         }
+    }
+}
+
+/// Why a call as a whole has failed.
+#[derive(Clone)]
+pub(crate) enum CallFailure {
+    Start(StartFailure),
+    PoolClosed,
+    /// The pool is that of the process that this one was forked from.
+    Forked,
+}
+
+impl From<CallFailure> for Error {
+    fn from(failure: CallFailure) -> Self {
+        Self::new(match failure {
+            CallFailure::Start(failure) => Kind::Start(failure),
+            CallFailure::PoolClosed => Kind::Closed,
+            CallFailure::Forked => Kind::Forked(POOL),
+        })
     }
 }
 

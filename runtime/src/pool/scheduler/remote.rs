@@ -189,20 +189,6 @@ impl Scheduler {
         }
     }
 
-    /// Ends what has no outcome of a parcel with this error.
-    pub(in crate::pool) fn remote_failed(&mut self, parcel: ParcelId, error: &TaskErrorKind) {
-        let Some(held) = self.remote.held.remove(&parcel) else {
-            return;
-        };
-        let Some(call) = self.calls.get_mut(&held.call) else {
-            return;
-        };
-        for chunk in held.left {
-            self.finished += chunk.len() as u64;
-            call.done.push(chunk.begun(error.clone()));
-        }
-    }
-
     /// Notes that a call has ended, of which other machines may have tasks; these get this error, if the call is still to hear of them.
     pub(super) fn end_remote(&mut self, id: CallId, on_cancel: OnCancel, error: Option<&TaskErrorKind>) {
         let is_of_call = |held: &HeldParcel| held.call == id;

@@ -443,7 +443,6 @@ impl ModelCall {
                 }
                 assert_eq!(records.drop_rest(), 0, "results of other tasks");
             }
-            // All that was left of a parcel may fail at once.
             Outcomes::Error(_) if pid == remote::PID => self.failed.extend(indices.clone()),
             Outcomes::Error(_) => {
                 assert_eq!(done.count, 1);

@@ -74,10 +74,13 @@ impl Model {
         }
         let ended = self.parcels.remove(parcel);
         if fails {
-            self.scheduler.remote_failed(ended.id, &crash());
-        } else {
-            self.scheduler.remote_returned(ended.id);
+            for &index in &ended.left {
+                let chunk = self.chunk(index, &[1]);
+                let left = self.scheduler.remote_done(ended.id, chunk.begun(crash()), None);
+                assert!(left.is_some(), "task {index} was there");
+            }
         }
+        self.scheduler.remote_returned(ended.id);
         // The second time there is nothing left.
         self.scheduler.remote_returned(ended.id);
     }

@@ -1,0 +1,304 @@
+//! Who gets what: it takes tasks that wait in the pool, gives them to an engine, and sees to it that each has one outcome whatever the
+//! engine does. It asks no clock and does no I/O by itself.
+//!
+//! 1. A task is held by the pool until it has an outcome. What is known here is which work has it, so whatever the engine loses,
+//!    repeats or gives in another order, no task is lost, and none has two outcomes.
+//! 2. The first outcome of a task counts. Others are counted and dropped.
+//! 3. Work whose node is lost goes to another, in two halves: if one of its tasks is what ends nodes, it is found. Each loss counts, and
+//!    after so many the tasks fail.
+//! 4. Work that a node gives back is nobody's fault: it counts for nothing.
+//! 5. Where no node is left, all of it goes back to the pool, whose own workers run it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use super::engine::{Capacity, Engine, Event, NodeId, Sent};
+use super::forms::RulesForm;
+use super::messages::{ChunkForm, Done, Work};
+use crate::error::TaskErrorKind;
+use crate::pool::{CallId, OnCancel, Parcel, ParcelId, RemoteEnd};
+use crate::transport::{Chunk, CompletedTasks};
+
+/// Where the tasks come from, and their outcomes go.
+pub(super) trait Tasks {
+    /// Sets how many parcels the nodes take now, and how many workers they have.
+    fn set_remote(&self, room: usize, workers: usize);
+    fn take_parcel(&self) -> Option<Parcel>;
+    /// Gives outcomes of tasks of a parcel; returns how many of its tasks have none yet, or none if nothing of it counts.
+    fn done(&self, parcel: ParcelId, done: CompletedTasks, per_task: Option<Duration>) -> Option<usize>;
+    /// Gives back what has no outcome of a parcel.
+    fn returned(&self, parcel: ParcelId);
+    /// The calls that have ended since this was asked, of which parcels were taken.
+    fn take_ends(&self) -> Vec<RemoteEnd>;
+}
+
+/// Keeps the account of the work that nodes have.
+pub(super) struct Dispatcher {
+    works: BTreeMap<u64, HeldWork>,
+    /// Work that is to be sent, the oldest first.
+    waiting: VecDeque<u64>,
+    next: u64,
+    losses_max: u32,
+    duplicates: u64,
+    told: (usize, usize),
+}
+
+/// Work without all of its outcomes.
+struct HeldWork {
+    parcel: ParcelId,
+    call: CallId,
+    rules: RulesForm,
+    left: Vec<Chunk>,
+    /// The hosts of the nodes that were lost with it.
+    lost: Vec<String>,
+    /// Where it is, if the engine has said so.
+    node: Option<NodeId>,
+}
+
+/// What a person may want to know of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Note {
+    Up {
+        host: String,
+        workers: usize,
+    },
+    Down {
+        host: String,
+        why: String,
+        tasks: usize,
+    },
+    Refused {
+        host: String,
+        why: String,
+    },
+    /// No node is left.
+    Alone,
+    EngineLost {
+        why: String,
+    },
+    EngineBack,
+}
+
+impl Dispatcher {
+    /// Tasks fail once so many nodes were lost with them.
+    pub(super) fn new(losses_max: u32) -> Self {
+        Self {
+            works: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            next: 0,
+            losses_max: losses_max.max(1),
+            duplicates: 0,
+            told: (0, 0),
+        }
+    }
+
+    /// How many outcomes came that were there already.
+    pub(super) fn duplicates(&self) -> u64 {
+        self.duplicates
+    }
+
+    /// Gives the engine what it takes.
+    pub(super) fn feed(&mut self, engine: &mut dyn Engine, tasks: &dyn Tasks) {
+        for RemoteEnd { call, on_cancel } in tasks.take_ends() {
+            self.works.retain(|_, work| work.call != call);
+            engine.end_call(call.number(), on_cancel == OnCancel::Kill);
+        }
+        let works = &self.works;
+        self.waiting.retain(|id| works.contains_key(id));
+        while let Some(id) = self.waiting.pop_front() {
+            if !self.send(id, engine) {
+                self.waiting.push_front(id);
+                break;
+            }
+        }
+        loop {
+            self.tell_room(engine.capacity(), tasks);
+            if self.told.0 == 0 {
+                break;
+            }
+            let Some(Parcel { id: parcel, call, rules, chunks }) = tasks.take_parcel() else {
+                break;
+            };
+            // It is one less for the pool, too.
+            self.told.0 -= 1;
+            let work = HeldWork { parcel, call, rules: (&rules).into(), left: chunks, lost: Vec::new(), node: None };
+            let id = self.hold(work);
+            if !self.send(id, engine) {
+                self.waiting.push_back(id);
+            }
+        }
+    }
+
+    /// Tells the pool what the nodes take, if that has changed.
+    fn tell_room(&mut self, capacity: Capacity, tasks: &dyn Tasks) {
+        let room = if self.waiting.is_empty() && capacity.nodes > 0 { capacity.room } else { 0 };
+        if self.told != (room, capacity.workers) {
+            self.told = (room, capacity.workers);
+            tasks.set_remote(room, capacity.workers);
+        }
+    }
+
+    fn hold(&mut self, work: HeldWork) -> u64 {
+        let id = self.next;
+        self.next += 1;
+        self.works.insert(id, work);
+        id
+    }
+
+    fn send(&mut self, id: u64, engine: &mut dyn Engine) -> bool {
+        let Some(held) = self.works.get_mut(&id) else {
+            return true;
+        };
+        let chunks = held.left.iter().map(ChunkForm::from).collect();
+        let work = Work { id, call: held.call.number(), rules: held.rules.clone(), chunks };
+        match engine.try_send(work) {
+            Sent::To(node) => {
+                held.node = node;
+                true
+            }
+            Sent::Full(_) => false,
+        }
+    }
+
+    /// Applies what an engine tells; returns what a person may want to know of it.
+    pub(super) fn apply(&mut self, event: Event, engine: &dyn Engine, tasks: &dyn Tasks) -> Vec<Note> {
+        let mut notes = Vec::new();
+        match event {
+            Event::Up { host, workers, .. } => notes.push(Note::Up { host, workers }),
+            Event::Refused { host, why } => notes.push(Note::Refused { host, why }),
+            Event::Lost { why } => notes.push(Note::EngineLost { why }),
+            Event::Back => notes.push(Note::EngineBack),
+            Event::Done { done, .. } => self.done(done, tasks),
+            Event::Returned { works } => {
+                let known = works.into_iter().filter(|id| self.works.contains_key(id));
+                let back: Vec<u64> = known.filter(|id| !self.waiting.contains(id)).collect();
+                self.waiting.extend(back);
+                notes.extend(self.give_back_where_alone(engine, tasks));
+            }
+            Event::Down { node, host, why, held } => {
+                let at_node = |work: &HeldWork| work.node == Some(node);
+                let lost: Vec<u64> = match held {
+                    Some(held) => held.into_iter().filter(|id| self.works.contains_key(id)).collect(),
+                    None => self.works.iter().filter(|(_, work)| at_node(work)).map(|(&id, _)| id).collect(),
+                };
+                let before = |id: &u64| self.works[id].tasks();
+                let count = lost.iter().map(before).sum();
+                lost.into_iter().for_each(|id| self.lost(id, &host, tasks));
+                notes.push(Note::Down { host, why, tasks: count });
+                notes.extend(self.give_back_where_alone(engine, tasks));
+            }
+        }
+        notes
+    }
+
+    /// Gives everything back to the pool, if no node is left (rule 5).
+    fn give_back_where_alone(&mut self, engine: &dyn Engine, tasks: &dyn Tasks) -> Option<Note> {
+        if engine.capacity().nodes > 0 {
+            return None;
+        }
+        self.tell_room(Capacity::default(), tasks);
+        for work in std::mem::take(&mut self.works).into_values() {
+            tasks.returned(work.parcel);
+        }
+        self.waiting.clear();
+        Some(Note::Alone)
+    }
+
+    fn done(&mut self, Done { work, per_task, outcomes }: Done, tasks: &dyn Tasks) {
+        for outcome in outcomes {
+            let count = outcome.count;
+            let Some(done) = outcome.into_completed() else {
+                continue;
+            };
+            let (first, tasks_done) = (done.first_index, done.count);
+            let held = self.works.get_mut(&work);
+            let Some(held) = held.and_then(|held| held.take(first, tasks_done).then_some(held)) else {
+                self.duplicates += count;
+                continue;
+            };
+            // The pool may have dropped the call meanwhile.
+            tasks.done(held.parcel, done, per_task);
+            if held.left.is_empty() {
+                self.works.remove(&work);
+            }
+        }
+    }
+
+    /// A node was lost with work (rule 3).
+    fn lost(&mut self, id: u64, host: &str, tasks: &dyn Tasks) {
+        let Some(mut work) = self.works.remove(&id) else {
+            return;
+        };
+        self.waiting.retain(|waiting| *waiting != id);
+        work.node = None;
+        work.lost.push(host.to_owned());
+        if work.lost.len() >= self.losses_max as usize {
+            let error = poison(&work.lost);
+            for chunk in &work.left {
+                tasks.done(work.parcel, chunk.begun(error.clone()), None);
+            }
+            return;
+        }
+        let second = work.split_half();
+        let first = self.hold(work);
+        self.waiting.push_back(first);
+        if let Some(second) = second {
+            let second = self.hold(second);
+            self.waiting.push_back(second);
+        }
+    }
+}
+
+/// The error of tasks with which so many nodes were lost.
+fn poison(hosts: &[String]) -> TaskErrorKind {
+    let note = format!(
+        "{} nodes that had the task were lost ({}): it may be what ends them, by the memory that it takes, for example; POOLMAP_TRIES \
+         sets how many may be",
+        hosts.len(),
+        hosts.join(", "),
+    );
+    TaskErrorKind::Crashed { signal: None, exit_code: None, note: Some(note) }
+}
+
+impl HeldWork {
+    fn tasks(&self) -> usize {
+        self.left.iter().map(Chunk::len).sum()
+    }
+
+    /// Takes these tasks out of those without an outcome; returns whether they were all there.
+    fn take(&mut self, first_index: usize, count: usize) -> bool {
+        let is_here = |chunk: &Chunk| chunk.index(0) <= first_index && first_index < chunk.index(chunk.len());
+        let Some(place) = self.left.iter().position(is_here) else {
+            return false;
+        };
+        let before = first_index - self.left[place].index(0);
+        if count == 0 || self.left[place].len() - before < count {
+            return false;
+        }
+        let mut chunk = self.left.remove(place);
+        let mut taken = chunk.split(before);
+        let rest = taken.split(count);
+        self.left.extend([chunk, rest].into_iter().filter(|part| part.len() > 0));
+        true
+    }
+
+    /// Takes the second half of its tasks out, where there are two.
+    fn split_half(&mut self) -> Option<Self> {
+        let half = self.tasks() / 2;
+        if half == 0 {
+            return None;
+        }
+        let (mut left, mut taken) = (Vec::new(), 0);
+        for mut chunk in std::mem::take(&mut self.left) {
+            let room = half.saturating_sub(taken);
+            let second = (chunk.len() > room).then(|| chunk.split(room));
+            taken += chunk.len();
+            self.left.extend(Some(chunk).filter(|chunk| chunk.len() > 0));
+            left.extend(second);
+        }
+        Some(Self { rules: self.rules.clone(), lost: self.lost.clone(), left, ..*self })
+    }
+}
+
+#[cfg(test)]
+mod tests;

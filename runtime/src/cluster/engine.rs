@@ -1,0 +1,67 @@
+//! What an engine for clusters is to the dispatcher: it carries work to nodes and their messages back. It knows nothing of calls.
+
+use std::time::Duration;
+
+use super::messages::{Done, Setup, Work};
+
+/// A node, by the number that its engine gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct NodeId(pub(crate) u64);
+
+/// How much more an engine takes, and what it has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Capacity {
+    /// How many parcels it takes now.
+    pub(super) room: usize,
+    pub(super) nodes: usize,
+    pub(super) workers: usize,
+}
+
+/// What has become of work that was given to an engine.
+#[derive(Debug)]
+pub(super) enum Sent {
+    /// It is on its way, to this node where the engine says which.
+    To(Option<NodeId>),
+    /// It has no room.
+    Full(Work),
+}
+
+/// What an engine tells.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// A node takes work.
+    Up { node: NodeId, host: String, workers: usize },
+    /// A node is gone, and what it had with it: all that was sent to it, where the engine does not say what it held.
+    Down { node: NodeId, host: String, why: String, held: Option<Vec<u64>> },
+    /// A node may not take part.
+    Refused { host: String, why: String },
+    /// A node has outcomes.
+    Done { node: NodeId, host: String, done: Done },
+    /// A node gives work back that it has not begun.
+    Returned { works: Vec<u64> },
+    /// The engine has lost what carries its messages, and looks for it.
+    Lost { why: String },
+    /// It has found it again.
+    Back,
+}
+
+/// Carries work to nodes. One thread owns it.
+pub(super) trait Engine {
+    /// What it takes now.
+    fn capacity(&self) -> Capacity;
+
+    /// Sends work to a node that has room for it.
+    fn try_send(&mut self, work: Work) -> Sent;
+
+    /// What the pools of the nodes are made with, for those that are there and those that come.
+    fn set_up(&mut self, setup: Setup);
+
+    /// A call has ended: its work is dropped, and what runs of it is killed or finished.
+    fn end_call(&mut self, call: u64, kills: bool);
+
+    /// Returns what has happened, and waits for it for so long.
+    fn poll(&mut self, wait: Duration) -> Option<Event>;
+
+    /// Ends the session: the nodes may go.
+    fn close(&mut self);
+}

@@ -1,0 +1,188 @@
+//! The rules of calls and the outcomes of tasks, in the form in which they travel between nodes.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::messages::ChunkForm;
+use crate::error::{Printed, TaskErrorKind};
+use crate::pool::{CallRules, Consumer};
+use crate::task::{Limits, TaskRules, WorkerIdentity};
+use crate::transport::{Chunk, CompletedTasks, Outcomes};
+use crate::wire::Records;
+
+/// The rules of a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct RulesForm {
+    chunk_size: Option<u64>,
+    is_folded: bool,
+    task: TaskRulesForm,
+}
+
+/// The rules of a task.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct TaskRulesForm {
+    pub(super) timeout: Option<Duration>,
+    pub(super) cpu_limit: Option<Duration>,
+    pub(super) attempts: u32,
+    pub(super) priority: i32,
+}
+
+impl From<&CallRules> for RulesForm {
+    fn from(rules: &CallRules) -> Self {
+        let &CallRules { chunk_size, attempts, limits, is_folded, priority, .. } = rules;
+        let task = TaskRulesForm::from(&TaskRules { limits, attempts, priority });
+        Self { chunk_size: chunk_size.map(|size| size as u64), is_folded, task }
+    }
+}
+
+impl RulesForm {
+    /// The rules as the pool of a node applies them.
+    pub(super) fn into_rules(self) -> CallRules {
+        let Self { chunk_size, is_folded, task } = self;
+        let TaskRules { limits, attempts, priority } = task.into_rules();
+        CallRules {
+            chunk_size: chunk_size.map(|size| usize::try_from(size).unwrap_or(usize::MAX).max(1)),
+            attempts,
+            limits,
+            pace: Consumer::Pulled,
+            is_folded,
+            priority,
+            ..CallRules::default()
+        }
+    }
+}
+
+impl From<&TaskRules> for TaskRulesForm {
+    fn from(&TaskRules { limits: Limits { timeout, cpu_limit }, attempts, priority }: &TaskRules) -> Self {
+        Self { timeout, cpu_limit, attempts, priority }
+    }
+}
+
+impl TaskRulesForm {
+    pub(super) fn into_rules(self) -> TaskRules {
+        let Self { timeout, cpu_limit, attempts, priority } = self;
+        TaskRules { limits: Limits { timeout, cpu_limit }, attempts: attempts.max(1), priority }
+    }
+}
+
+impl From<&Chunk> for ChunkForm {
+    fn from(chunk: &Chunk) -> Self {
+        let head = chunk.head();
+        Self {
+            function: head.function,
+            attempt: head.attempt,
+            first_index: head.first_index,
+            count: chunk.count(),
+            seed: chunk.seed(),
+            merge: chunk.merge(),
+            rules: chunk.rules().map(TaskRulesForm::from),
+            tasks: chunk.tasks().to_vec(),
+        }
+    }
+}
+
+/// Outcomes of tasks one behind the other.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct OutcomeForm {
+    pub(super) first_index: u64,
+    pub(super) count: u64,
+    result: ResultForm,
+    attempts: u32,
+    earlier: Vec<ErrorForm>,
+    /// The process of the worker.
+    worker: Option<u32>,
+    printed: Option<(String, String)>,
+    is_late: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum ResultForm {
+    Records(Vec<u8>),
+    Error(ErrorForm),
+}
+
+/// Why a task has no output, where its worker has written nothing of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum ErrorForm {
+    Panicked { message: String, location: Option<String>, backtrace: Option<String> },
+    Crashed { signal: Option<i32>, exit_code: Option<i32>, note: Option<String> },
+    TimedOut(Duration),
+    CpuLimit(Duration),
+    MemoryLimit(u64),
+    Cancelled,
+    NotStarted(String),
+    Other(String),
+}
+
+impl From<CompletedTasks> for OutcomeForm {
+    fn from(done: CompletedTasks) -> Self {
+        let result = match done.outcomes {
+            Outcomes::Records(records) => ResultForm::Records(records.into_rest().into_buffer()),
+            Outcomes::Error(kind) => ResultForm::Error((&kind).into()),
+        };
+        Self {
+            first_index: done.first_index as u64,
+            count: done.count as u64,
+            result,
+            attempts: done.attempts,
+            earlier: done.earlier.iter().map(ErrorForm::from).collect(),
+            worker: done.worker.map(|worker| worker.pid),
+            printed: done.printed.map(|printed| (printed.stdout, printed.stderr)),
+            is_late: done.is_late,
+        }
+    }
+}
+
+impl OutcomeForm {
+    /// The outcomes, as they are given to their call; none where the numbers are none of this machine's.
+    pub(super) fn into_completed(self) -> Option<CompletedTasks> {
+        let outcomes = match self.result {
+            ResultForm::Records(bytes) => Outcomes::Records(Records::new(bytes)),
+            ResultForm::Error(form) => Outcomes::Error(form.into()),
+        };
+        Some(CompletedTasks {
+            first_index: usize::try_from(self.first_index).ok()?,
+            count: usize::try_from(self.count).ok()?,
+            outcomes,
+            attempts: self.attempts,
+            earlier: self.earlier.into_iter().map(TaskErrorKind::from).collect(),
+            worker: self.worker.map(WorkerIdentity::remote),
+            argument_bytes: 0,
+            printed: self.printed.map(|(stdout, stderr)| Box::new(Printed { stdout, stderr })),
+            is_late: self.is_late,
+        })
+    }
+}
+
+impl From<&TaskErrorKind> for ErrorForm {
+    fn from(kind: &TaskErrorKind) -> Self {
+        match kind.clone() {
+            TaskErrorKind::Panicked { message, location, backtrace } => Self::Panicked { message, location, backtrace },
+            TaskErrorKind::Crashed { signal, exit_code, note } => Self::Crashed { signal, exit_code, note },
+            TaskErrorKind::TimedOut { limit } => Self::TimedOut(limit),
+            TaskErrorKind::CpuLimit { limit } => Self::CpuLimit(limit),
+            TaskErrorKind::MemoryLimit { limit } => Self::MemoryLimit(limit),
+            TaskErrorKind::Cancelled => Self::Cancelled,
+            TaskErrorKind::NotStarted { message } => Self::NotStarted(message),
+            // A pool gives these as records, or not at all.
+            TaskErrorKind::Failed(error) => Self::Other(error.to_string()),
+            TaskErrorKind::Encode(error) | TaskErrorKind::Decode(error) => Self::Other(error.to_string()),
+        }
+    }
+}
+
+impl From<ErrorForm> for TaskErrorKind {
+    fn from(form: ErrorForm) -> Self {
+        match form {
+            ErrorForm::Panicked { message, location, backtrace } => Self::Panicked { message, location, backtrace },
+            ErrorForm::Crashed { signal, exit_code, note } => Self::Crashed { signal, exit_code, note },
+            ErrorForm::TimedOut(limit) => Self::TimedOut { limit },
+            ErrorForm::CpuLimit(limit) => Self::CpuLimit { limit },
+            ErrorForm::MemoryLimit(limit) => Self::MemoryLimit { limit },
+            ErrorForm::Cancelled => Self::Cancelled,
+            ErrorForm::NotStarted(message) => Self::NotStarted { message },
+            ErrorForm::Other(note) => Self::Crashed { signal: None, exit_code: None, note: Some(note) },
+        }
+    }
+}
