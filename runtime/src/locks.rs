@@ -18,6 +18,11 @@ pub(crate) enum Rank {
     /// The reaper of the program's `Process`es.
     Reaper,
     GlobalPool,
+    /// The thread of a cluster's session, and what is known of its nodes.
+    ClusterThread,
+    ClusterNodes,
+    /// The work that a node has of a call.
+    NodeWork,
     /// A pool's handle: what its end takes out.
     PoolHandle,
     Submissions,

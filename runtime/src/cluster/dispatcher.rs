@@ -28,9 +28,13 @@ pub(super) trait Tasks {
     fn done(&self, parcel: ParcelId, done: CompletedTasks, per_task: Option<Duration>) -> Option<usize>;
     /// Gives back what has no outcome of a parcel.
     fn returned(&self, parcel: ParcelId);
+    fn is_open(&self, call: CallId) -> bool;
     /// The calls that have ended since this was asked, of which parcels were taken.
     fn take_ends(&self) -> Vec<RemoteEnd>;
 }
+
+/// A generation has so many numbers, as a power of two.
+const GENERATION_SHIFT: u32 = 40;
 
 /// Keeps the account of the work that nodes have.
 pub(super) struct Dispatcher {
@@ -38,6 +42,8 @@ pub(super) struct Dispatcher {
     /// Work that is to be sent, the oldest first.
     waiting: VecDeque<u64>,
     next: u64,
+    /// What the numbers of calls begin with.
+    base: u64,
     losses_max: u32,
     duplicates: u64,
     told: (usize, usize),
@@ -80,12 +86,14 @@ pub(super) enum Note {
 }
 
 impl Dispatcher {
-    /// Tasks fail once so many nodes were lost with them.
-    pub(super) fn new(losses_max: u32) -> Self {
+    /// Tasks fail once so many nodes were lost with them. The numbers of calls and of work are those of a generation.
+    pub(super) fn new(losses_max: u32, generation: u64) -> Self {
+        let base = generation << GENERATION_SHIFT;
         Self {
             works: BTreeMap::new(),
             waiting: VecDeque::new(),
-            next: 0,
+            next: base,
+            base,
             losses_max: losses_max.max(1),
             duplicates: 0,
             told: (0, 0),
@@ -101,7 +109,7 @@ impl Dispatcher {
     pub(super) fn feed(&mut self, engine: &mut dyn Engine, tasks: &dyn Tasks) {
         for RemoteEnd { call, on_cancel } in tasks.take_ends() {
             self.works.retain(|_, work| work.call != call);
-            engine.end_call(call.number(), on_cancel == OnCancel::Kill);
+            engine.end_call(self.base + call.number(), on_cancel == OnCancel::Kill);
         }
         let works = &self.works;
         self.waiting.retain(|id| works.contains_key(id));
@@ -150,7 +158,7 @@ impl Dispatcher {
             return true;
         };
         let chunks = held.left.iter().map(ChunkForm::from).collect();
-        let work = Work { id, call: held.call.number(), rules: held.rules.clone(), chunks };
+        let work = Work { id, call: self.base + held.call.number(), rules: held.rules.clone(), chunks };
         match engine.try_send(work) {
             Sent::To(node) => {
                 held.node = node;
@@ -161,14 +169,21 @@ impl Dispatcher {
     }
 
     /// Applies what an engine tells; returns what a person may want to know of it.
-    pub(super) fn apply(&mut self, event: Event, engine: &dyn Engine, tasks: &dyn Tasks) -> Vec<Note> {
+    pub(super) fn apply(&mut self, event: Event, engine: &mut dyn Engine, tasks: &dyn Tasks) -> Vec<Note> {
         let mut notes = Vec::new();
         match event {
             Event::Up { host, workers, .. } => notes.push(Note::Up { host, workers }),
             Event::Refused { host, why } => notes.push(Note::Refused { host, why }),
             Event::Lost { why } => notes.push(Note::EngineLost { why }),
             Event::Back => notes.push(Note::EngineBack),
-            Event::Done { done, .. } => self.done(done, tasks),
+            Event::Done { done, .. } => {
+                let call = done.call;
+                self.done(done, tasks);
+                if !call.checked_sub(self.base).is_some_and(|number| tasks.is_open(CallId::of_number(number))) {
+                    // A node that came late, or did not hear of its end, runs it for nobody.
+                    engine.end_call(call, true);
+                }
+            }
             Event::Returned { works } => {
                 let known = works.into_iter().filter(|id| self.works.contains_key(id));
                 let back: Vec<u64> = known.filter(|id| !self.waiting.contains(id)).collect();
@@ -204,7 +219,7 @@ impl Dispatcher {
         Some(Note::Alone)
     }
 
-    fn done(&mut self, Done { work, per_task, outcomes }: Done, tasks: &dyn Tasks) {
+    fn done(&mut self, Done { work, per_task, outcomes, .. }: Done, tasks: &dyn Tasks) {
         for outcome in outcomes {
             let count = outcome.count;
             let Some(done) = outcome.into_completed() else {

@@ -1,8 +1,9 @@
 //! What an engine for clusters is to the dispatcher: it carries work to nodes and their messages back. It knows nothing of calls.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::messages::{Done, Setup, Work};
+use super::messages::{Done, FromAgent, Setup, ToAgent, Work};
 
 /// A node, by the number that its engine gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,9 +60,37 @@ pub(super) trait Engine {
     /// A call has ended: its work is dropped, and what runs of it is killed or finished.
     fn end_call(&mut self, call: u64, kills: bool);
 
-    /// Returns what has happened, and waits for it for so long.
+    /// Returns what has happened, and waits for it for so long, or until it is woken.
     fn poll(&mut self, wait: Duration) -> Option<Event>;
 
+    /// Wakes [`poll`](Self::poll), from any thread.
+    fn waker(&self) -> Arc<dyn Fn() + Send + Sync>;
+
     /// Ends the session: the nodes may go.
+    fn close(&mut self);
+}
+
+/// What has come to an agent.
+#[derive(Debug)]
+pub(super) enum Arrival {
+    Message(ToAgent),
+    /// The driver or the engine is gone for good.
+    Gone {
+        why: String,
+    },
+}
+
+/// Carries an agent's messages to its driver and back. One thread owns it.
+pub(super) trait Link {
+    /// Returns what has come, and waits for it for so long, or until it is woken.
+    fn poll(&mut self, wait: Duration) -> Option<Arrival>;
+
+    /// Sends a message. It does not wait.
+    fn send(&mut self, message: FromAgent);
+
+    /// Wakes [`poll`](Self::poll), from any thread.
+    fn waker(&self) -> Arc<dyn Fn() + Send + Sync>;
+
+    /// Sends what waits, and ends.
     fn close(&mut self);
 }

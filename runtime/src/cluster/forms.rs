@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
+use super::form_macros::{message_enum, message_struct};
 use super::messages::ChunkForm;
 use crate::error::{Printed, TaskErrorKind};
 use crate::pool::{CallRules, Consumer};
@@ -11,21 +10,25 @@ use crate::task::{Limits, TaskRules, WorkerIdentity};
 use crate::transport::{Chunk, CompletedTasks, Outcomes};
 use crate::wire::Records;
 
-/// The rules of a call.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct RulesForm {
-    chunk_size: Option<u64>,
-    is_folded: bool,
-    task: TaskRulesForm,
+message_struct! {
+    /// The rules of a call.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub(super) struct RulesForm {
+        chunk_size: Option<u64>,
+        is_folded: bool,
+        task: TaskRulesForm,
+    }
 }
 
-/// The rules of a task.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct TaskRulesForm {
-    pub(super) timeout: Option<Duration>,
-    pub(super) cpu_limit: Option<Duration>,
-    pub(super) attempts: u32,
-    pub(super) priority: i32,
+message_struct! {
+    /// The rules of a task.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub(super) struct TaskRulesForm {
+        pub(super) timeout: Option<Duration>,
+        pub(super) cpu_limit: Option<Duration>,
+        pub(super) attempts: u32,
+        pub(super) priority: i32,
+    }
 }
 
 impl From<&CallRules> for RulesForm {
@@ -82,37 +85,45 @@ impl From<&Chunk> for ChunkForm {
     }
 }
 
-/// Outcomes of tasks one behind the other.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct OutcomeForm {
-    pub(super) first_index: u64,
-    pub(super) count: u64,
-    result: ResultForm,
-    attempts: u32,
-    earlier: Vec<ErrorForm>,
-    /// The process of the worker.
-    worker: Option<u32>,
-    printed: Option<(String, String)>,
-    is_late: bool,
+message_struct! {
+    /// Outcomes of tasks one behind the other.
+    #[derive(Clone, Debug, PartialEq)]
+    pub(super) struct OutcomeForm {
+        pub(super) first_index: u64,
+        pub(super) count: u64,
+        result: ResultForm,
+        attempts: u32,
+        earlier: Vec<ErrorForm>,
+        /// The process of the worker.
+        worker: Option<u32>,
+        printed: Option<(String, String)>,
+        is_late: bool,
+    }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-enum ResultForm {
-    Records(Vec<u8>),
-    Error(ErrorForm),
+message_enum! {
+    #[derive(Clone, Debug, PartialEq)]
+    enum ResultForm {
+        0 => Records(Vec<u8>),
+        1 => Error(ErrorForm),
+    }
 }
 
-/// Why a task has no output, where its worker has written nothing of it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-enum ErrorForm {
-    Panicked { message: String, location: Option<String>, backtrace: Option<String> },
-    Crashed { signal: Option<i32>, exit_code: Option<i32>, note: Option<String> },
-    TimedOut(Duration),
-    CpuLimit(Duration),
-    MemoryLimit(u64),
-    Cancelled,
-    NotStarted(String),
-    Other(String),
+message_enum! {
+    /// Why a task has no output, where its worker has written nothing of it.
+    #[derive(Clone, Debug, PartialEq)]
+    enum ErrorForm {
+        /// The message, the place and the backtrace.
+        0 => Panicked((String, Option<String>, Option<String>)),
+        /// The signal, the exit code and a note.
+        1 => Crashed((Option<i32>, Option<i32>, Option<String>)),
+        2 => TimedOut(Duration),
+        3 => CpuLimit(Duration),
+        4 => MemoryLimit(u64),
+        5 => Cancelled(()),
+        6 => NotStarted(String),
+        7 => Other(String),
+    }
 }
 
 impl From<CompletedTasks> for OutcomeForm {
@@ -158,12 +169,12 @@ impl OutcomeForm {
 impl From<&TaskErrorKind> for ErrorForm {
     fn from(kind: &TaskErrorKind) -> Self {
         match kind.clone() {
-            TaskErrorKind::Panicked { message, location, backtrace } => Self::Panicked { message, location, backtrace },
-            TaskErrorKind::Crashed { signal, exit_code, note } => Self::Crashed { signal, exit_code, note },
+            TaskErrorKind::Panicked { message, location, backtrace } => Self::Panicked((message, location, backtrace)),
+            TaskErrorKind::Crashed { signal, exit_code, note } => Self::Crashed((signal, exit_code, note)),
             TaskErrorKind::TimedOut { limit } => Self::TimedOut(limit),
             TaskErrorKind::CpuLimit { limit } => Self::CpuLimit(limit),
             TaskErrorKind::MemoryLimit { limit } => Self::MemoryLimit(limit),
-            TaskErrorKind::Cancelled => Self::Cancelled,
+            TaskErrorKind::Cancelled => Self::Cancelled(()),
             TaskErrorKind::NotStarted { message } => Self::NotStarted(message),
             // A pool gives these as records, or not at all.
             TaskErrorKind::Failed(error) => Self::Other(error.to_string()),
@@ -175,12 +186,12 @@ impl From<&TaskErrorKind> for ErrorForm {
 impl From<ErrorForm> for TaskErrorKind {
     fn from(form: ErrorForm) -> Self {
         match form {
-            ErrorForm::Panicked { message, location, backtrace } => Self::Panicked { message, location, backtrace },
-            ErrorForm::Crashed { signal, exit_code, note } => Self::Crashed { signal, exit_code, note },
+            ErrorForm::Panicked((message, location, backtrace)) => Self::Panicked { message, location, backtrace },
+            ErrorForm::Crashed((signal, exit_code, note)) => Self::Crashed { signal, exit_code, note },
             ErrorForm::TimedOut(limit) => Self::TimedOut { limit },
             ErrorForm::CpuLimit(limit) => Self::CpuLimit { limit },
             ErrorForm::MemoryLimit(limit) => Self::MemoryLimit { limit },
-            ErrorForm::Cancelled => Self::Cancelled,
+            ErrorForm::Cancelled(()) => Self::Cancelled,
             ErrorForm::NotStarted(message) => Self::NotStarted { message },
             ErrorForm::Other(note) => Self::Crashed { signal: None, exit_code: None, note: Some(note) },
         }

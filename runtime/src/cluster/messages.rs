@@ -8,8 +8,10 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
+use super::form_macros::{message_enum, message_struct};
 use super::forms::{OutcomeForm, RulesForm, TaskRulesForm};
 use crate::codec;
 use crate::error::CodecError;
@@ -17,100 +19,118 @@ use crate::error::CodecError;
 /// A message is no larger: what a pool's frame may have at most, and the fields around it.
 const MESSAGE_BYTES_MAX: usize = u32::MAX as usize;
 
-/// What an agent is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Hello {
-    /// The build of its program, and the hash of its table of worker functions.
-    pub(super) build: String,
-    pub(super) table: u64,
-    pub(super) host: String,
-    pub(super) pid: u32,
-    /// How many workers it has.
-    pub(super) workers: u32,
+message_struct! {
+    /// What an agent is.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub(super) struct Hello {
+        /// The build of its program, and the hash of its table of worker functions.
+        pub(super) build: String,
+        pub(super) table: u64,
+        pub(super) host: String,
+        pub(super) pid: u32,
+        /// How many workers it has.
+        pub(super) workers: u32,
+    }
 }
 
-/// What an agent's pool is made with, beside its own surroundings.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Setup {
-    /// Grows by one with each pool that the driver makes.
-    pub(super) generation: u64,
-    pub(super) settings: Vec<u8>,
+message_struct! {
+    /// What an agent's pool is made with, beside its own surroundings.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub(super) struct Setup {
+        /// Grows by one with each pool that the driver makes.
+        pub(super) generation: u64,
+        pub(super) settings: Vec<u8>,
+    }
 }
 
-/// Tasks for an agent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Work {
-    pub(super) id: u64,
-    pub(super) call: u64,
-    pub(super) rules: RulesForm,
-    pub(super) chunks: Vec<ChunkForm>,
+message_struct! {
+    /// Tasks for an agent.
+    #[derive(Clone, Debug, PartialEq)]
+    pub(super) struct Work {
+        pub(super) id: u64,
+        pub(super) call: u64,
+        pub(super) rules: RulesForm,
+        pub(super) chunks: Vec<ChunkForm>,
+    }
 }
 
-/// Tasks one behind the other, with what they have in common.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct ChunkForm {
-    pub(super) function: u32,
-    pub(super) attempt: u32,
-    pub(super) first_index: u64,
-    pub(super) count: u32,
-    pub(super) seed: u64,
-    pub(super) merge: Option<u32>,
-    pub(super) rules: Option<TaskRulesForm>,
-    pub(super) tasks: Vec<u8>,
+message_struct! {
+    /// Tasks one behind the other, with what they have in common.
+    #[derive(Clone, Debug, PartialEq)]
+    pub(super) struct ChunkForm {
+        pub(super) function: u32,
+        pub(super) attempt: u32,
+        pub(super) first_index: u64,
+        pub(super) count: u32,
+        pub(super) seed: u64,
+        pub(super) merge: Option<u32>,
+        pub(super) rules: Option<TaskRulesForm>,
+        pub(super) tasks: Vec<u8>,
+    }
 }
 
-/// Outcomes of tasks of one parcel.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Done {
-    pub(super) work: u64,
-    /// What one task takes there, if that is known.
-    pub(super) per_task: Option<Duration>,
-    pub(super) outcomes: Vec<OutcomeForm>,
+message_struct! {
+    /// Outcomes of tasks of one parcel.
+    #[derive(Clone, Debug, PartialEq)]
+    pub(super) struct Done {
+        pub(super) work: u64,
+        pub(super) call: u64,
+        /// What one task takes there, if that is known.
+        pub(super) per_task: Option<Duration>,
+        pub(super) outcomes: Vec<OutcomeForm>,
+        /// Every task of the work has its outcome by now.
+        pub(super) is_last: bool,
+    }
 }
 
-/// What an agent says each second.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Beat {
-    /// The parcels that it has.
-    pub(super) held: Vec<u64>,
+message_struct! {
+    /// What an agent says each second.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub(super) struct Beat {
+        /// The parcels that it has.
+        pub(super) held: Vec<u64>,
+    }
 }
 
-/// A message to an agent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) enum ToAgent {
-    Welcome {
-        driver: String,
-    },
-    Refused {
-        why: String,
-    },
-    Setup(Setup),
-    Work(Work),
-    /// A call has ended. What runs of it is killed, or finished.
-    End {
-        call: u64,
-        kills: bool,
-    },
-    /// The session is over.
-    Stop,
+message_struct! {
+    /// The end of a call. What runs of it is killed, or finished.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub(super) struct CallEnd {
+        pub(super) call: u64,
+        pub(super) kills: bool,
+    }
 }
 
-/// A message from an agent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) enum FromAgent {
-    Hello(Hello),
-    Done(Done),
-    /// It gives back what it has not begun, and what it cannot run.
-    Returned {
-        works: Vec<u64>,
-    },
-    Beat(Beat),
-    /// It could not make its pool, or lost it.
-    Failed {
-        why: String,
-    },
-    /// It has ended in order, and gives back what it has.
-    Goodbye,
+message_enum! {
+    /// A message to an agent.
+    #[derive(Clone, Debug, PartialEq)]
+    pub(super) enum ToAgent {
+        /// The host of the driver.
+        0 => Welcome(String),
+        /// Why it may not take part.
+        1 => Refused(String),
+        2 => Setup(Setup),
+        3 => Work(Work),
+        4 => End(CallEnd),
+        /// The session is over.
+        5 => Stop(()),
+    }
+}
+
+message_enum! {
+    /// A message from an agent.
+    #[derive(Clone, Debug, PartialEq)]
+    pub(super) enum FromAgent {
+        0 => Hello(Hello),
+        1 => Done(Done),
+        /// It gives back work that it has not begun, or cannot run.
+        2 => Returned(Vec<u64>),
+        3 => Beat(Beat),
+        /// Why it could not make its pool, or has lost it.
+        4 => Failed(String),
+        /// It has ended in order, and gives back what it has.
+        5 => Goodbye(()),
+    }
 }
 
 /// A message as bytes.
@@ -121,7 +141,7 @@ pub(super) fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, CodecError> {
 }
 
 /// The message that these bytes are.
-pub(super) fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     codec::decode(bytes)
 }
 
@@ -154,7 +174,7 @@ mod tests {
     #[test]
     fn messages_come_out_as_they_went_in() {
         let hello = Hello { build: "8f3a".into(), table: 1, host: "node17".into(), pid: 2, workers: 64 };
-        let messages = [FromAgent::Hello(hello), FromAgent::Returned { works: vec![1, 2] }, FromAgent::Goodbye];
+        let messages = [FromAgent::Hello(hello), FromAgent::Returned(vec![1, 2]), FromAgent::Goodbye(())];
         for message in messages {
             assert_eq!(decode::<FromAgent>(&encode(&message).unwrap()).unwrap(), message);
         }

@@ -3,6 +3,9 @@
 #![expect(dead_code, reason = "no engine is attached yet")]
 
 mod dispatcher;
+mod driver;
 mod engine;
+mod form_macros;
 mod forms;
 mod messages;
+mod node;

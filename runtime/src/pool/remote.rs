@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::scheduler::{Parcel, ParcelId, RemoteEnd};
+use super::scheduler::{CallFailure, CallId, Parcel, ParcelId, RemoteEnd};
 use super::state::PoolShared;
 use super::turn::Wakes;
 use crate::transport::CompletedTasks;
@@ -75,5 +75,30 @@ impl PoolShared {
     /// The calls that have ended since this was asked, of which other machines had tasks.
     pub(crate) fn take_remote_ends(&self) -> Vec<RemoteEnd> {
         if self.is_here() { self.lock().scheduler.take_remote_ends() } else { Vec::new() }
+    }
+
+    /// Whether a call is open.
+    pub(crate) fn is_open(&self, call: CallId) -> bool {
+        self.is_here() && self.lock().scheduler.is_open(call)
+    }
+
+    /// Waits for outcomes of a call that nobody else takes, or until `is_enough`; whoever changes that wakes the callers.
+    pub(crate) fn outcomes(
+        &self,
+        call: CallId,
+        is_enough: impl Fn() -> bool,
+    ) -> Result<(Vec<CompletedTasks>, Option<Duration>), CallFailure> {
+        let step = self.step_until(call, (false, None), None, |_| is_enough())?;
+        Ok((step.done, self.lock().scheduler.time_of(call, 1)))
+    }
+
+    /// Wakes the threads that wait for outcomes.
+    pub(crate) fn wake_callers(&self) {
+        self.lock().turn.concerns(Wakes::CALLERS);
+    }
+
+    /// Takes tasks one behind the other out of those of a call that wait, if all of them do; returns whether they did.
+    pub(crate) fn withdraw_waiting(&self, call: CallId, first_index: usize, count: usize) -> bool {
+        self.lock().scheduler.withdraw_waiting(call, first_index, count)
     }
 }

@@ -62,7 +62,7 @@ impl CallId {
         self.0
     }
 
-    #[cfg(test)]
+    /// The call of a number.
     pub(crate) fn of_number(number: u64) -> Self {
         Self(number)
     }
@@ -166,6 +166,7 @@ impl Scheduler {
             chunk_size: ChunkSize::new(chunk_size, if rules.is_folded { TARGET_FOLDED } else { TARGET }),
             workers: Vec::new(),
             left: None,
+            is_remote: false,
             is_ramped_up: false,
             served: 0,
         };

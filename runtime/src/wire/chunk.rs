@@ -20,6 +20,14 @@ pub(crate) fn bytes_of(tasks: &[u8], count: usize) -> usize {
     tasks.len() - left.0.len()
 }
 
+/// Whether these bytes are so many tasks, one behind the other.
+pub(crate) fn are_tasks(tasks: &[u8], count: u32) -> bool {
+    let mut left = FieldReader(tasks);
+    let mut next = || left.u32().and_then(|length| left.bytes(length as usize)).is_ok();
+    let are_there = (0..count).all(|_| next());
+    are_there && left.0.is_empty()
+}
+
 /// The frame of a chunk with these tasks.
 pub(crate) fn chunk(header: &ChunkHeader, tasks: &[u8]) -> Vec<u8> {
     let mut frame = begun(header);

@@ -39,7 +39,7 @@ mod progress;
 mod record;
 
 pub(crate) use buffer::FrameBuffer;
-pub(crate) use chunk::{ChunkHeader, LENGTH_BYTES, TaskFrames, around_chunk, bytes_of, chunk};
+pub(crate) use chunk::{ChunkHeader, LENGTH_BYTES, TaskFrames, are_tasks, around_chunk, bytes_of, chunk};
 pub(crate) use fields::Violation;
 #[cfg(fuzzing)]
 pub(crate) use fuzzing::fuzz;

@@ -109,6 +109,10 @@ impl Tasks for FakePool {
         }
     }
 
+    fn is_open(&self, call: CallId) -> bool {
+        self.inner.borrow().waiting.contains_key(&call)
+    }
+
     fn take_ends(&self) -> Vec<RemoteEnd> {
         std::mem::take(&mut self.inner.borrow_mut().ends)
     }
@@ -174,6 +178,10 @@ impl Engine for FakeEngine {
         None
     }
 
+    fn waker(&self) -> Arc<dyn Fn() + Send + Sync> {
+        Arc::new(|| {})
+    }
+
     fn close(&mut self) {}
 }
 
@@ -228,7 +236,13 @@ fn answer(work: &Work, from: usize, count: usize) -> Option<Done> {
     let chunk = work.chunks.iter().find(|chunk| (from as u32) < chunk.count)?;
     let first = chunk.first_index as usize + from;
     let count = count.min(chunk.count as usize - from);
-    Some(Done { work: work.id, per_task: None, outcomes: vec![outputs(first, count).into()] })
+    Some(Done {
+        work: work.id,
+        call: work.call,
+        per_task: None,
+        outcomes: vec![outputs(first, count).into()],
+        is_last: false,
+    })
 }
 
 fn outputs(first: usize, count: usize) -> CompletedTasks {
@@ -249,7 +263,7 @@ fn outputs(first: usize, count: usize) -> CompletedTasks {
 fn run(acts: Vec<Act>, is_precise: bool, losses_max: u32) -> (FakePool, Dispatcher) {
     let pool = FakePool::new(&[30, 20]);
     let mut engine = FakeEngine { room: 2, is_precise, ..FakeEngine::default() };
-    let mut dispatcher = Dispatcher::new(losses_max);
+    let mut dispatcher = Dispatcher::new(losses_max, 0);
     for act in acts {
         play(act, &pool, &mut engine, &mut dispatcher);
         dispatcher.feed(&mut engine, &pool);
@@ -265,8 +279,9 @@ fn run(acts: Vec<Act>, is_precise: bool, losses_max: u32) -> (FakePool, Dispatch
         for chunk in &work.chunks {
             for index in 0..chunk.count as usize {
                 let done = outputs(chunk.first_index as usize + index, 1).into();
-                let done = Done { work: work.id, per_task: None, outcomes: vec![done] };
-                dispatcher.apply(Event::Done { node: NodeId(node), host: "n".into(), done }, &engine, &pool);
+                let done =
+                    Done { work: work.id, call: work.call, per_task: None, outcomes: vec![done], is_last: false };
+                dispatcher.apply(Event::Done { node: NodeId(node), host: "n".into(), done }, &mut engine, &pool);
             }
         }
     }
@@ -307,7 +322,7 @@ fn play(act: Act, pool: &FakePool, engine: &mut FakeEngine, dispatcher: &mut Dis
             (outcome.first_index, outcome.count) = (first, count);
             // Tasks that it has would get it: these are of work that is not there.
             let work = work + 1_000_000;
-            let done = Done { work, per_task: None, outcomes: vec![outcome] };
+            let done = Done { work, call: 0, per_task: None, outcomes: vec![outcome], is_last: false };
             Event::Done { node: NodeId(9), host: "n".into(), done }
         }
         Act::Refuse => Event::Refused { host: "n".into(), why: "another build".into() },
@@ -341,7 +356,7 @@ proptest! {
 fn tasks_that_nodes_are_lost_with_fail_and_the_others_of_their_work_do_not() {
     let pool = FakePool::new(&[8]);
     let mut engine = FakeEngine { room: 1, ..FakeEngine::default() };
-    let mut dispatcher = Dispatcher::new(3);
+    let mut dispatcher = Dispatcher::new(3, 0);
     let poison = 5;
     for _ in 0..20 {
         if engine.nodes.is_empty() {
@@ -364,12 +379,12 @@ fn tasks_that_nodes_are_lost_with_fail_and_the_others_of_their_work_do_not() {
             play(Act::Join, &pool, &mut engine, &mut dispatcher);
             let event =
                 Event::Down { node: NodeId(node), host: "n".into(), why: "gone".into(), held: Some(vec![work.id]) };
-            dispatcher.apply(event, &engine, &pool);
+            dispatcher.apply(event, &mut engine, &pool);
         } else {
             for chunk in &work.chunks {
                 let outcomes = vec![outputs(chunk.first_index as usize, chunk.count as usize).into()];
-                let done = Done { work: work.id, per_task: None, outcomes };
-                dispatcher.apply(Event::Done { node: NodeId(node), host: "n".into(), done }, &engine, &pool);
+                let done = Done { work: work.id, call: work.call, per_task: None, outcomes, is_last: true };
+                dispatcher.apply(Event::Done { node: NodeId(node), host: "n".into(), done }, &mut engine, &pool);
             }
         }
     }
@@ -384,7 +399,7 @@ fn tasks_that_nodes_are_lost_with_fail_and_the_others_of_their_work_do_not() {
 fn outcomes_that_come_twice_count_once() {
     let pool = FakePool::new(&[4]);
     let mut engine = FakeEngine { room: 1, ..FakeEngine::default() };
-    let mut dispatcher = Dispatcher::new(3);
+    let mut dispatcher = Dispatcher::new(3, 0);
     play(Act::Join, &pool, &mut engine, &mut dispatcher);
     dispatcher.feed(&mut engine, &pool);
     for _ in 0..3 {
@@ -398,12 +413,12 @@ fn outcomes_that_come_twice_count_once() {
 fn a_driver_without_nodes_goes_on_alone() {
     let pool = FakePool::new(&[8]);
     let mut engine = FakeEngine { room: 1, ..FakeEngine::default() };
-    let mut dispatcher = Dispatcher::new(3);
+    let mut dispatcher = Dispatcher::new(3, 0);
     play(Act::Join, &pool, &mut engine, &mut dispatcher);
     dispatcher.feed(&mut engine, &pool);
     engine.nodes.clear();
     let event = Event::Down { node: NodeId(1), host: "n1".into(), why: "it is silent".into(), held: None };
-    let notes = dispatcher.apply(event, &engine, &pool);
+    let notes = dispatcher.apply(event, &mut engine, &pool);
     assert!(matches!(&notes[..], [Note::Down { tasks: 8, .. }, Note::Alone]), "{notes:?}");
     assert_eq!(pool.inner.borrow().waiting[&CallId::of_number(0)].len(), 8);
 }

@@ -88,6 +88,8 @@ pub(super) struct OpenCall {
     pub(super) workers: Vec<Slot>,
     /// How many tasks are still to be read, if that was known when it was asked last.
     pub(super) left: Option<usize>,
+    /// Other machines have had tasks of it.
+    pub(super) is_remote: bool,
     /// Its tasks are not so short that the first would have ended: all workers get some.
     pub(super) is_ramped_up: bool,
     /// The number of the last time that it was given a free worker.

@@ -86,6 +86,11 @@ impl Scheduler {
         }
     }
 
+    /// Whether a call is open.
+    pub(in crate::pool) fn is_open(&self, id: CallId) -> bool {
+        self.calls.contains_key(&id)
+    }
+
     /// Whether other machines have tasks of a call.
     pub(super) fn is_remote(&self, id: CallId) -> bool {
         self.remote.held.values().any(|held| held.call == id)
@@ -131,6 +136,7 @@ impl Scheduler {
         let served = self.served;
         let call = self.calls.get_mut(&id)?;
         call.served = served;
+        call.is_remote = true;
         let mut chunks: Vec<Chunk> = Vec::new();
         let (mut tasks, mut bytes) = (0, 0);
         while tasks < tasks_max && chunks.len() < PARCEL_CHUNKS_MAX && bytes < PARCEL_BYTES_MAX {
@@ -189,18 +195,32 @@ impl Scheduler {
         }
     }
 
-    /// Notes that a call has ended, of which other machines may have tasks; these get this error, if the call is still to hear of them.
+    /// Notes that a call has ended, of which other machines have had tasks; those without an outcome get this error, if the call is still to
+    /// hear of them.
     pub(super) fn end_remote(&mut self, id: CallId, on_cancel: OnCancel, error: Option<&TaskErrorKind>) {
-        let is_of_call = |held: &HeldParcel| held.call == id;
-        if !self.remote.held.values().any(is_of_call) {
+        let Some(call) = self.calls.get_mut(&id).filter(|call| call.is_remote) else {
             return;
-        }
-        let ended = self.remote.held.extract_if(.., |_, held| is_of_call(held));
+        };
+        let ended = self.remote.held.extract_if(.., |_, held| held.call == id);
         let left: Vec<Chunk> = ended.flat_map(|(_, held)| held.left).collect();
-        if let (Some(error), Some(call)) = (error, self.calls.get_mut(&id)) {
+        if let Some(error) = error {
             call.done.extend(left.iter().map(|chunk| chunk.not_begun(error.clone()).of_deadline(error)));
         }
         self.remote.ends.push(RemoteEnd { call: id, on_cancel });
+    }
+
+    /// Takes tasks one behind the other out of those that wait, if all of them do; returns whether they did.
+    pub(in crate::pool) fn withdraw_waiting(&mut self, id: CallId, first_index: usize, count: usize) -> bool {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return false;
+        };
+        let end = first_index + count;
+        let is_inside = |chunk: &Chunk| first_index <= chunk.index(0) && chunk.index(chunk.len()) <= end;
+        let waiting: usize = call.backlog.iter().filter(|chunk| is_inside(chunk)).map(Chunk::len).sum();
+        if waiting == count {
+            call.backlog.retain(|chunk| !is_inside(chunk));
+        }
+        waiting == count
     }
 
     /// The calls that have ended since this was asked, of which other machines had tasks.

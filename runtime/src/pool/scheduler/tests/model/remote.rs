@@ -86,9 +86,9 @@ impl Model {
     }
 
     pub(super) fn forget_parcels(&mut self, call: CallId) {
-        let before = self.parcels.len();
+        let has_one = self.parcels.iter().any(|parcel| parcel.call == call);
         self.parcels.retain(|parcel| parcel.call != call);
-        let ends = self.scheduler.take_remote_ends();
-        assert_eq!(ends.iter().any(|end| end.call == call), self.parcels.len() < before);
+        let is_told = self.scheduler.take_remote_ends().iter().any(|end| end.call == call);
+        assert!(is_told || !has_one, "other machines are not told of the end of a call");
     }
 }
