@@ -8,6 +8,7 @@ mod fences;
 mod filling;
 mod forks;
 mod held;
+mod launcher_variables;
 mod lease;
 mod liveness_lock;
 mod memory;
