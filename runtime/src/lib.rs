@@ -273,6 +273,7 @@
 // A row may use the rows above it, and none below.
 mod attributes;
 mod child;
+mod cluster;
 mod codec;
 mod entry;
 mod error;

@@ -59,6 +59,7 @@ pub(crate) use held::Held;
 pub(crate) use lease::Lease;
 pub(crate) use liveness_lock::{FileIdentity, LivenessLock, identity, is_locked_by_another, process_exists};
 pub(crate) use memory::{Region, Words, is_short_of_descriptors, raced_memory};
+pub(crate) use mpi::MpiLauncher;
 pub(crate) use output_descriptors::receive_outputs;
 pub(crate) use page::page_bytes;
 pub(crate) use pages::{Pages, Part};

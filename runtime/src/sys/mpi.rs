@@ -19,3 +19,5 @@ mod library;
 mod names;
 mod self_test;
 mod session;
+
+pub(crate) use names::MpiLauncher;
