@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of the runtime, lowest first: a row uses the rows above it, never one below.
-const ROWS: [&[&str]; 21] = [
+const ROWS: [&[&str]; 22] = [
     &["foreign"],
     &["locks"],
     &["error"],
@@ -28,6 +28,7 @@ const ROWS: [&[&str]; 21] = [
     &["child"],
     &["in_process"],
     &["pool"],
+    &["cluster"],
     &["map", "process"],
     &["entry"],
 ];

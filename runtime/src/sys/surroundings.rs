@@ -12,6 +12,7 @@ use nix::libc;
 use nix::unistd::{AccessFlags, access};
 
 use super::environment::WORKER_VARIABLE;
+use super::launcher_variables::{is_launcher_variable, is_rank};
 use super::socket::at_least;
 use super::spawn_symbols::change_folder;
 
@@ -107,9 +108,12 @@ impl SurroundingsChanges {
         self.folder.is_some()
     }
 
-    /// The environment of this program with these changes.
+    /// The environment of this program with these changes. A rank of a cluster's job leaves out what its launcher gave it.
     fn variables(&self) -> Vec<CString> {
-        let own = if self.clears { Vec::new() } else { std::env::vars_os().collect() };
+        let mut own: Vec<_> = if self.clears { Vec::new() } else { std::env::vars_os().collect() };
+        if is_rank(|name| std::env::var_os(name).is_some()) {
+            own.retain(|(name, _)| !is_launcher_variable(name));
+        }
         // Where there are no defaults, those that this process was given are handed on.
         let given = if self.defaults.is_empty() { Vec::new() } else { given_defaults() };
         let is_changed = |name: &OsStr| self.variables.iter().any(|(changed, _)| changed == name);
