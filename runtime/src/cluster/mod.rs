@@ -6,3 +6,4 @@
 #![expect(dead_code, reason = "the dispatcher, which uses all of it, is not there yet")]
 
 mod environment;
+mod mpi;

@@ -13,7 +13,6 @@ mod lease;
 mod liveness_lock;
 mod memory;
 mod message;
-#[expect(dead_code, reason = "the fabric of clusters, which uses it, is not there yet")]
 mod mpi;
 mod oom_kills;
 mod output_descriptors;
@@ -59,7 +58,9 @@ pub(crate) use held::Held;
 pub(crate) use lease::Lease;
 pub(crate) use liveness_lock::{FileIdentity, LivenessLock, identity, is_locked_by_another, process_exists};
 pub(crate) use memory::{Region, Words, is_short_of_descriptors, raced_memory};
-pub(crate) use mpi::MpiLauncher;
+pub(crate) use mpi::{
+    MpiArrival, MpiCandidates, MpiError, MpiLauncher, MpiLibrary, MpiReceiving, MpiSending, MpiSession, exit_now,
+};
 pub(crate) use output_descriptors::receive_outputs;
 pub(crate) use page::page_bytes;
 pub(crate) use pages::{Pages, Part};
