@@ -6,4 +6,5 @@
 #![expect(dead_code, reason = "the dispatcher, which uses all of it, is not there yet")]
 
 mod environment;
+mod identity;
 mod mpi;

@@ -2,12 +2,14 @@
 
 mod backtrace;
 mod beside;
+mod build_id;
 mod crash;
 mod environment;
 mod fences;
 mod filling;
 mod forks;
 mod held;
+mod host_name;
 mod launcher_variables;
 mod lease;
 mod liveness_lock;
@@ -47,6 +49,7 @@ mod waker;
 mod worker_setup;
 
 pub(crate) use beside::{Beside, CAN_COPY_BESIDE, CopySetup, NoMoreThreads, become_copied_worker, copy_beside};
+pub(crate) use build_id::build_id;
 pub(crate) use crash::{
     CRASH_WORDS, Crash, CrashSlot, Reason, TaskLimits, install_crash_handlers, watch_crashes, watch_crashes_again,
 };
@@ -55,6 +58,7 @@ pub(crate) use fences::{fence_registered, register_for_fences};
 pub(crate) use filling::Filling;
 pub(crate) use forks::{ForkMark, PerProcess, exit_fork, is_fork};
 pub(crate) use held::Held;
+pub(crate) use host_name::host_name;
 pub(crate) use lease::Lease;
 pub(crate) use liveness_lock::{FileIdentity, LivenessLock, identity, is_locked_by_another, process_exists};
 pub(crate) use memory::{Region, Words, is_short_of_descriptors, raced_memory};
