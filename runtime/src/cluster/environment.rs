@@ -16,7 +16,7 @@ mod value;
 mod tests;
 
 pub(crate) use launch::{Launch, LaunchedBy};
-pub(crate) use settings::ClusterSettings;
+pub(crate) use settings::{BuildRule, ClusterSettings};
 pub(crate) use snapshot::EnvironmentSnapshot;
 
 use crate::error::{Error, Result};

@@ -2,18 +2,20 @@
 
 mod backtrace;
 mod beside;
+mod binding;
+mod build_id;
 mod crash;
 mod environment;
 mod fences;
 mod filling;
 mod forks;
 mod held;
+mod host_name;
 mod launcher_variables;
 mod lease;
 mod liveness_lock;
 mod memory;
 mod message;
-#[expect(dead_code, reason = "the fabric of clusters, which uses it, is not there yet")]
 mod mpi;
 mod oom_kills;
 mod output_descriptors;
@@ -48,6 +50,8 @@ mod waker;
 mod worker_setup;
 
 pub(crate) use beside::{Beside, CAN_COPY_BESIDE, CopySetup, NoMoreThreads, become_copied_worker, copy_beside};
+pub(crate) use binding::undo_binding;
+pub(crate) use build_id::build_id;
 pub(crate) use crash::{
     CRASH_WORDS, Crash, CrashSlot, Reason, TaskLimits, install_crash_handlers, watch_crashes, watch_crashes_again,
 };
@@ -56,10 +60,13 @@ pub(crate) use fences::{fence_registered, register_for_fences};
 pub(crate) use filling::Filling;
 pub(crate) use forks::{ForkMark, PerProcess, exit_fork, is_fork};
 pub(crate) use held::Held;
+pub(crate) use host_name::host_name;
 pub(crate) use lease::Lease;
 pub(crate) use liveness_lock::{FileIdentity, LivenessLock, identity, is_locked_by_another, process_exists};
 pub(crate) use memory::{Region, Words, is_short_of_descriptors, raced_memory};
-pub(crate) use mpi::MpiLauncher;
+pub(crate) use mpi::{
+    MpiArrival, MpiCandidates, MpiError, MpiLauncher, MpiLibrary, MpiReceiving, MpiSending, MpiSession, exit_now,
+};
 pub(crate) use output_descriptors::receive_outputs;
 pub(crate) use page::page_bytes;
 pub(crate) use pages::{Pages, Part};

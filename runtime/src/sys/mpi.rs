@@ -10,7 +10,7 @@
 //! 3. Before a session is handed out it sends a message to itself. A table of constants that does not fit the library is an error
 //!    there, and not a wrong number later.
 //! 4. Memory that MPI may read or write is owned here until MPI reports that it has finished with it.
-//! 5. Nothing here blocks: a message is sent by `MPI_Isend`, and received when `MPI_Iprobe` has found it. Two processes that send
+//! 5. Nothing here blocks: a message is sent by `MPI_Isend`, and received by `MPI_Irecv` when `MPI_Iprobe` has found it. Two processes that send
 //!    each other large messages by `MPI_Send` wait for each other for ever.
 
 mod abi;
@@ -20,4 +20,6 @@ mod names;
 mod self_test;
 mod session;
 
-pub(crate) use names::MpiLauncher;
+pub(crate) use library::MpiLibrary;
+pub(crate) use names::{MpiCandidates, MpiLauncher};
+pub(crate) use session::{MpiArrival, MpiError, MpiReceiving, MpiSending, MpiSession, exit_now};

@@ -50,7 +50,7 @@ impl Launch {
     ///
     /// One has a value that no launcher sets.
     pub(crate) fn read(variables: &EnvironmentSnapshot) -> Result<Self> {
-        let step = Step::read(variables)?;
+        let step = SlurmStep::read(variables)?;
         let pair = |rank: &str, size: &str| -> Result<Option<(usize, usize)>> {
             let numbers = (count(variables, rank, 0)?, count(variables, size, 1)?);
             match numbers {
@@ -76,7 +76,7 @@ impl Launch {
             let (size, local_size) = step.map_or((None, None), |step| (Some(step.size), step.local_size));
             return Ok(Self { by: LaunchedBy::Pmix, rank, size, local_size });
         }
-        if let Some(Step { rank, size, local_size }) = step {
+        if let Some(SlurmStep { rank, size, local_size }) = step {
             // Cray's plug-in of Slurm gives the rank by Slurm's own variables.
             let by = if variables.has("PMI_CONTROL_PORT") { LaunchedBy::Pmi } else { LaunchedBy::SlurmStep };
             return Ok(Self { by, rank, size: Some(size), local_size });
@@ -122,13 +122,13 @@ impl Launch {
 }
 
 /// A step of Slurm.
-struct Step {
+struct SlurmStep {
     rank: usize,
     size: usize,
     local_size: Option<usize>,
 }
 
-impl Step {
+impl SlurmStep {
     fn read(variables: &EnvironmentSnapshot) -> Result<Option<Self>> {
         if !variables.has("SLURM_STEP_ID") {
             return Ok(None);

@@ -17,17 +17,6 @@ pub(crate) enum MpiFamily {
     Standard,
 }
 
-impl MpiFamily {
-    /// The name for people.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::OpenMpi => "Open MPI",
-            Self::Mpich => "the MPICH family",
-            Self::Standard => "the standard ABI of MPI 5",
-        }
-    }
-}
-
 /// A handle where it is a pointer: Open MPI, and the standard ABI.
 #[derive(Clone, Copy)]
 #[repr(transparent)]

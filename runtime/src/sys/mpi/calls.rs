@@ -22,8 +22,8 @@ impl RawRequest {
 ///
 /// # Safety
 ///
-/// All methods: the caller is the thread that started MPI, and MPI has been started and not ended (but `initialized`, `start` and
-/// `library_version`, which may be called before, by that thread). Pointers are valid for what the MPI standard says that the function
+/// All methods: the caller is the thread that started MPI, and MPI has been started and not ended (but `initialized` and `start`, which
+/// may be called before). Pointers are valid for what the MPI standard says that the function
 /// reads and writes there.
 pub(super) trait Calls: Send {
     unsafe fn initialized(&self, flag: &mut c_int) -> Code;
@@ -34,15 +34,14 @@ pub(super) trait Calls: Send {
     unsafe fn rank(&self, rank: &mut c_int) -> Code;
     unsafe fn size(&self, size: &mut c_int) -> Code;
     /// `text` has the room that the standard names, or more.
-    unsafe fn library_version(&self, text: *mut c_char, length: &mut c_int) -> Code;
     unsafe fn processor_name(&self, text: *mut c_char, length: &mut c_int) -> Code;
     unsafe fn error_class(&self, code: Code, class: &mut c_int) -> Code;
     unsafe fn error_string(&self, code: Code, text: *mut c_char, length: &mut c_int) -> Code;
     /// The bytes stay valid and unchanged until `test` reports the end of the request.
     unsafe fn isend(&self, bytes: *const u8, count: c_int, to: c_int, tag: c_int, request: &mut RawRequest) -> Code;
     unsafe fn iprobe(&self, from: c_int, tag: c_int, flag: &mut c_int, status: &mut RawStatus) -> Code;
-    /// `bytes` has room for `count`.
-    unsafe fn recv(&self, bytes: *mut u8, count: c_int, from: c_int, tag: c_int, status: &mut RawStatus) -> Code;
+    /// `bytes` has room for `count`, and nothing else uses it until `test` reports the end of the request.
+    unsafe fn irecv(&self, bytes: *mut u8, count: c_int, from: c_int, tag: c_int, request: &mut RawRequest) -> Code;
     unsafe fn test(&self, request: &mut RawRequest, flag: &mut c_int, status: &mut RawStatus) -> Code;
     unsafe fn count(&self, status: &RawStatus, count: &mut c_int) -> Code;
     /// The ranks that have died, all of them acknowledged; `None` where the library has no such call, or it failed.
@@ -65,13 +64,12 @@ pub(super) struct Functions<H> {
     comm_set_errhandler: unsafe extern "C" fn(H, H) -> Code,
     comm_rank: unsafe extern "C" fn(H, *mut c_int) -> Code,
     comm_size: unsafe extern "C" fn(H, *mut c_int) -> Code,
-    get_library_version: unsafe extern "C" fn(*mut c_char, *mut c_int) -> Code,
     get_processor_name: unsafe extern "C" fn(*mut c_char, *mut c_int) -> Code,
     error_class: unsafe extern "C" fn(Code, *mut c_int) -> Code,
     error_string: unsafe extern "C" fn(Code, *mut c_char, *mut c_int) -> Code,
     isend: unsafe extern "C" fn(*const c_void, c_int, H, c_int, c_int, H, *mut H) -> Code,
     iprobe: unsafe extern "C" fn(c_int, c_int, H, *mut c_int, *mut c_void) -> Code,
-    recv: unsafe extern "C" fn(*mut c_void, c_int, H, c_int, c_int, H, *mut c_void) -> Code,
+    irecv: unsafe extern "C" fn(*mut c_void, c_int, H, c_int, c_int, H, *mut H) -> Code,
     test: unsafe extern "C" fn(*mut H, *mut c_int, *mut c_void) -> Code,
     get_count: unsafe extern "C" fn(*const c_void, H, *mut c_int) -> Code,
     failures: Option<FailureFunctions<H>>,
@@ -105,13 +103,12 @@ impl<H: Copy> Functions<H> {
                 comm_set_errhandler: function(symbols, c"MPI_Comm_set_errhandler")?,
                 comm_rank: function(symbols, c"MPI_Comm_rank")?,
                 comm_size: function(symbols, c"MPI_Comm_size")?,
-                get_library_version: function(symbols, c"MPI_Get_library_version")?,
                 get_processor_name: function(symbols, c"MPI_Get_processor_name")?,
                 error_class: function(symbols, c"MPI_Error_class")?,
                 error_string: function(symbols, c"MPI_Error_string")?,
                 isend: function(symbols, c"MPI_Isend")?,
                 iprobe: function(symbols, c"MPI_Iprobe")?,
-                recv: function(symbols, c"MPI_Recv")?,
+                irecv: function(symbols, c"MPI_Irecv")?,
                 test: function(symbols, c"MPI_Test")?,
                 get_count: function(symbols, c"MPI_Get_count")?,
                 failures: FailureFunctions::find(symbols).ok(),
@@ -217,10 +214,6 @@ impl<H: Copy + Send> Calls for Functions<H> {
         unsafe { (self.comm_size)(self.handles.world, size) }
     }
 
-    unsafe fn library_version(&self, text: *mut c_char, length: &mut c_int) -> Code {
-        unsafe { (self.get_library_version)(text, length) }
-    }
-
     unsafe fn processor_name(&self, text: *mut c_char, length: &mut c_int) -> Code {
         unsafe { (self.get_processor_name)(text, length) }
     }
@@ -242,9 +235,9 @@ impl<H: Copy + Send> Calls for Functions<H> {
         unsafe { (self.iprobe)(from, tag, self.handles.world, flag, status.as_mut_ptr()) }
     }
 
-    unsafe fn recv(&self, bytes: *mut u8, count: c_int, from: c_int, tag: c_int, status: &mut RawStatus) -> Code {
+    unsafe fn irecv(&self, bytes: *mut u8, count: c_int, from: c_int, tag: c_int, request: &mut RawRequest) -> Code {
         let Handles { world, byte, .. } = self.handles;
-        unsafe { (self.recv)(bytes.cast(), count, byte, from, tag, world, status.as_mut_ptr()) }
+        unsafe { (self.irecv)(bytes.cast(), count, byte, from, tag, world, (&raw mut *request).cast()) }
     }
 
     unsafe fn test(&self, request: &mut RawRequest, flag: &mut c_int, status: &mut RawStatus) -> Code {

@@ -13,7 +13,6 @@ use super::names::MpiCandidates;
 pub(crate) struct MpiLibrary {
     pub(super) calls: Box<dyn Calls>,
     pub(super) numbers: Numbers,
-    family: MpiFamily,
     name: String,
     version: String,
 }
@@ -33,11 +32,6 @@ impl MpiLibrary {
             }
         }
         Err(candidates.failure(&failures))
-    }
-
-    /// The family by whose ABI the library is called.
-    pub(crate) fn family(&self) -> MpiFamily {
-        self.family
     }
 
     /// The name by which it was loaded.
@@ -105,7 +99,7 @@ impl Loaded {
                 self.name,
             ));
         }
-        Ok(MpiLibrary { calls, numbers: Numbers::of(family), family, name: self.name, version })
+        Ok(MpiLibrary { calls, numbers: Numbers::of(family), name: self.name, version })
     }
 
     /// What the library says of itself; that may be asked before MPI is started (MPI 3.0, 8.1.1).

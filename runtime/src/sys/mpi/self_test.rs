@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::session::{MpiArrival, MpiSending, MpiSession};
+use super::session::{MpiArrival, MpiError, MpiSending, MpiSession};
 
 /// The tag of the messages, which nothing else has.
 const TAG: u16 = 0x7e57;
@@ -24,8 +24,7 @@ impl MpiSession {
             if arrival != expected {
                 return Err(format!("a message to itself came as {arrival:?} in the place of {expected:?}"));
             }
-            let mut received = Vec::new();
-            self.receive(arrival, &mut received).map_err(|error| error.to_string())?;
+            let received = self.await_body(arrival)?;
             if received != BODY {
                 return Err(format!("a message to itself came with the bytes {received:?}"));
             }
@@ -40,27 +39,32 @@ impl MpiSession {
         from: Option<usize>,
         tag: Option<u16>,
     ) -> Result<MpiArrival, String> {
-        let start = Instant::now();
-        loop {
-            if let Some(arrival) = self.probe(from, tag).map_err(|error| error.to_string())? {
-                return Ok(arrival);
-            }
-            self.is_sent(sending).map_err(|error| error.to_string())?;
-            if start.elapsed() > TIME_MAX {
-                return Err("a message to itself did not come".to_owned());
-            }
-            std::thread::yield_now();
-        }
+        until("a message to itself did not come", || {
+            self.is_sent(sending)?;
+            self.probe(from, tag)
+        })
+    }
+
+    fn await_body(&self, arrival: MpiArrival) -> Result<Vec<u8>, String> {
+        let mut receiving = self.receive(arrival, Vec::new()).map_err(|error| error.to_string())?;
+        until("a message to itself was not received", || self.received(&mut receiving))
     }
 
     fn await_sent(&self, sending: &mut MpiSending) -> Result<(), String> {
-        let start = Instant::now();
-        while !self.is_sent(sending).map_err(|error| error.to_string())? {
-            if start.elapsed() > TIME_MAX {
-                return Err("a message to itself was received, and not reported as sent".to_owned());
-            }
-            std::thread::yield_now();
+        until("a message to itself was received, and not reported as sent", || Ok(self.is_sent(sending)?.then_some(())))
+    }
+}
+
+/// Polls until there is something; `late` is the error if that takes too long.
+fn until<T>(late: &str, mut poll: impl FnMut() -> Result<Option<T>, MpiError>) -> Result<T, String> {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = poll().map_err(|error| error.to_string())? {
+            return Ok(found);
         }
-        Ok(())
+        if start.elapsed() > TIME_MAX {
+            return Err(late.to_owned());
+        }
+        std::thread::yield_now();
     }
 }

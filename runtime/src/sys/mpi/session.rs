@@ -54,6 +54,15 @@ pub(crate) struct MpiSending {
     is_done: bool,
 }
 
+/// A message that is being received. If it is dropped before that has ended, its memory is never freed.
+#[must_use = "its memory is leaked if it is dropped before it has been received"]
+pub(crate) struct MpiReceiving {
+    request: RawRequest,
+    to: ManuallyDrop<Vec<u8>>,
+    arrival: MpiArrival,
+    is_done: bool,
+}
+
 /// MPI can be started once in a process.
 static IS_STARTED: AtomicBool = AtomicBool::new(false);
 
@@ -178,43 +187,62 @@ impl MpiSession {
         self.arrival(&status).map(Some)
     }
 
-    /// Receives a message that `probe` has found, behind what is in `to`.
+    /// Begins to receive a message that `probe` has found, behind what is in `to`.
     ///
     /// # Errors
     ///
-    /// The call failed, or there is no memory for the message. It is still there in the latter case.
-    pub(crate) fn receive(&self, arrival: MpiArrival, to: &mut Vec<u8>) -> Result<(), MpiError> {
-        let refused = |what: &str| self.refused("MPI_Recv", what);
+    /// There is no memory for the message, or the call failed. The message is still there in the former case.
+    pub(crate) fn receive(&self, arrival: MpiArrival, mut to: Vec<u8>) -> Result<MpiReceiving, MpiError> {
+        let refused = |what: &str| self.refused("MPI_Irecv", what);
         to.try_reserve(arrival.bytes).map_err(|_| refused(&format!("no memory for {} bytes", arrival.bytes)))?;
         let count = c_int::try_from(arrival.bytes).map_err(|_| refused("a message has at most 2 GiB - 1"))?;
         let from = self.rank_of(arrival.from).ok_or_else(|| refused("there is no such rank"))?;
-        let room = to.spare_capacity_mut();
-        let mut status = RawStatus::new();
-        // SAFETY: this is the session's thread; the room is for `count` bytes or more.
-        let code = unsafe {
-            self.library.calls.recv(room.as_mut_ptr().cast(), count, from, c_int::from(arrival.tag), &mut status)
-        };
-        if code != 0 {
-            return Err(self.error("MPI_Recv", code));
+        let mut request = RawRequest::new();
+        let mut to = ManuallyDrop::new(to);
+        let room = to.spare_capacity_mut().as_mut_ptr();
+        // SAFETY: this is the session's thread; the room is for `count` bytes or more. The vector is untouched until the request has
+        // ended (`received`), and its memory stays for ever if it does not.
+        let code =
+            unsafe { self.library.calls.irecv(room.cast(), count, from, c_int::from(arrival.tag), &mut request) };
+        match code {
+            0 => Ok(MpiReceiving { request, to, arrival, is_done: false }),
+            // The library may have begun with the memory: it is leaked.
+            code => Err(self.error("MPI_Irecv", code)),
         }
-        let received = self.arrival(&status)?;
-        if received != arrival {
-            return Err(refused(&format!("it received {received:?} in the place of {arrival:?}")));
-        }
-        // SAFETY: the library has written so many bytes there, as it says, which is not more than there is room for.
-        unsafe { to.set_len(to.len() + received.bytes) };
-        Ok(())
     }
 
-    /// Throws away a message that `probe` has found, however long it is.
-    pub(crate) fn discard(&self, arrival: MpiArrival) {
-        let mut status = RawStatus::new();
-        let mut room = [0u8; 1];
-        if let Some(from) = self.rank_of(arrival.from) {
-            // The message is longer than the room, which is an error of class MPI_ERR_TRUNCATE, and it is received by that.
-            // SAFETY: this is the session's thread; there is room for one byte.
-            unsafe { self.library.calls.recv(room.as_mut_ptr(), 1, from, c_int::from(arrival.tag), &mut status) };
+    /// The bytes of a message, behind those that were there, once it has been received; they are handed out once. Call it again and
+    /// again: it is what moves messages on.
+    ///
+    /// # Errors
+    ///
+    /// The message could not be received, or another came in its place.
+    pub(crate) fn received(&self, receiving: &mut MpiReceiving) -> Result<Option<Vec<u8>>, MpiError> {
+        if receiving.is_done {
+            return Ok(None);
         }
+        let (mut flag, mut status) = (0, RawStatus::new());
+        // SAFETY: this is the session's thread, and the request is one that the library has made and not ended.
+        let code = unsafe { self.library.calls.test(&mut receiving.request, &mut flag, &mut status) };
+        if code != 0 {
+            // As for a message that is sent: the memory is leaked.
+            receiving.is_done = true;
+            return Err(self.error("MPI_Test", code));
+        }
+        if flag == 0 {
+            return Ok(None);
+        }
+        receiving.is_done = true;
+        // SAFETY: the library has ended the request, so it uses the memory no more; `is_done` keeps this from happening twice.
+        let mut to = unsafe { ManuallyDrop::take(&mut receiving.to) };
+        let received = self.arrival(&status)?;
+        if received != receiving.arrival {
+            let what = format!("{received:?} came in the place of {:?}", receiving.arrival);
+            return Err(self.refused("MPI_Test", &what));
+        }
+        // SAFETY: the library has written so many bytes there, as it says, which is what room was made for.
+        unsafe { to.set_len(to.len() + received.bytes) };
+        Ok(Some(to))
     }
 
     /// The ranks that have died, as far as the library detects that; from now on `probe` finds messages of the others again.
