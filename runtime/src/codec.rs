@@ -12,6 +12,7 @@ mod against_bincode;
 mod depth;
 mod deserializer;
 mod direct;
+mod form_macros;
 mod in_place;
 #[cfg(feature = "json")]
 mod json;
@@ -32,6 +33,7 @@ use crate::foreign::{self, Panic};
 
 pub(crate) use deserializer::is_own_deserializer;
 pub(crate) use direct::{DirectOutput, LENGTH_BYTES, NewDirect, direct_output};
+pub(crate) use form_macros::{message_enum, message_struct};
 #[cfg(feature = "json")]
 pub use json::Json;
 pub(crate) use plain::number_bytes;

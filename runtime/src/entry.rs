@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use crate::child::{self, EntryPoint, Marker};
-use crate::{functions, pool, process, sys, worker};
+use crate::{cluster, functions, pool, process, sys, worker};
 
 /// Serves tasks and never returns in a worker; returns at once in any other process.
 ///
@@ -101,8 +101,11 @@ pub fn enter_test(path: &'static str) {
 fn enter(entry: EntryPoint) {
     // The first thread of a test program waits for that of its test.
     let waiting_threads = usize::from(matches!(entry, EntryPoint::Test(_)));
-    child::set_entry(entry, init as fn() as usize);
+    child::set_entry(entry.clone(), init as fn() as usize);
     let Some(marker) = sys::take_variable(child::MARKER) else {
+        if entry == EntryPoint::Main {
+            cluster::begin();
+        }
         return;
     };
     if let Some(Marker { parent, depth, role, folder, umask }) = marker.to_str().and_then(Marker::parse) {

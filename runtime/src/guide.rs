@@ -4,6 +4,7 @@
 //! - [`threads_or_processes`]: when to take threads, when processes, and the cost of each.
 //! - [`ffi`]: C libraries that crash, leak, hang or are not thread-safe.
 //! - [`in_practice`]: logging, errors, async code, tests, debuggers, Miri, benchmarks, and programs that are not yours.
+//! - [`on_a_cluster`]: the same program on many machines, under `mpirun` and `srun`.
 //! - [`other_mains`]: pools where `main` is not yours: Python, C, debuggers, loaders.
 
 // The text of a page is a file of `docs/`, or two where it is long. `runtime/docs/` has a link to each, which is packaged.
@@ -17,6 +18,9 @@ pub mod coming_from_python {}
 
 #[doc = include_str!("../docs/in_practice.md")]
 pub mod in_practice {}
+
+#[doc = include_str!("../docs/on_a_cluster.md")]
+pub mod on_a_cluster {}
 
 #[doc = include_str!("../docs/other_mains.md")]
 pub mod other_mains {}

@@ -307,6 +307,7 @@ pub mod __private;
 pub mod guide;
 
 pub use attributes::{main, test, worker};
+pub use cluster::{ClusterInfo, cluster, wait_for_nodes};
 #[cfg(feature = "json")]
 pub use codec::Json;
 pub use entry::{init, run_worker};

@@ -21,6 +21,8 @@ pub(crate) enum Rank {
     /// The thread of a cluster's session, and what is known of its nodes.
     ClusterThread,
     ClusterNodes,
+    /// What an agent is to send.
+    NodeOutbox,
     /// The work that a node has of a call.
     NodeWork,
     /// A pool's handle: what its end takes out.

@@ -30,6 +30,8 @@ pub(crate) struct Start {
     pub(crate) stack_bytes: usize,
     pub(crate) memory_limit: Option<u64>,
     pub(crate) output: Output,
+    /// Whether outputs in memory of their own are written as what they are.
+    pub(crate) copies_outputs: bool,
     /// What it adds to the nice value of this process.
     pub(crate) nice: i32,
 }
@@ -132,6 +134,7 @@ pub(super) fn greeted(
         arena_bytes: 0,
         has_stdout: false,
         output: start.output,
+        copies_outputs: start.copies_outputs,
         nice: start.nice,
         name: particulars.name.clone(),
     };

@@ -10,13 +10,15 @@
 //! 5. Where no node is left, all of it goes back to the pool, whose own workers run it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::engine::{Capacity, Engine, Event, NodeId, Sent};
 use super::forms::RulesForm;
-use super::messages::{ChunkForm, Done, Work};
+use super::messages::{CallTask, ChunkForm, Done, Work};
 use crate::error::TaskErrorKind;
-use crate::pool::{CallId, OnCancel, Parcel, ParcelId, RemoteEnd};
+use crate::pool::{CallId, CallRules, OnCancel, Parcel, ParcelId, RemoteAbort, RemoteEnd};
+use crate::shared::Segment;
 use crate::transport::{Chunk, CompletedTasks};
 
 /// Where the tasks come from, and their outcomes go.
@@ -31,6 +33,8 @@ pub(super) trait Tasks {
     fn is_open(&self, call: CallId) -> bool;
     /// The calls that have ended since this was asked, of which parcels were taken.
     fn take_ends(&self) -> Vec<RemoteEnd>;
+    /// The tasks of parcels that have ended since this was asked.
+    fn take_aborts(&self) -> Vec<RemoteAbort>;
 }
 
 /// A generation has so many numbers, as a power of two.
@@ -53,7 +57,7 @@ pub(super) struct Dispatcher {
 struct HeldWork {
     parcel: ParcelId,
     call: CallId,
-    rules: RulesForm,
+    rules: CallRules,
     left: Vec<Chunk>,
     /// The hosts of the nodes that were lost with it.
     lost: Vec<String>,
@@ -111,6 +115,13 @@ impl Dispatcher {
             self.works.retain(|_, work| work.call != call);
             engine.end_call(self.base + call.number(), on_cancel == OnCancel::Kill);
         }
+        for RemoteAbort { call, index } in tasks.take_aborts() {
+            let mut of_call = self.works.values_mut().filter(|work| work.call == call);
+            if of_call.any(|work| work.take(index, 1)) {
+                engine.abort(CallTask { call: self.base + call.number(), index: index as u64 });
+            }
+        }
+        self.works.retain(|_, work| !work.left.is_empty());
         let works = &self.works;
         self.waiting.retain(|id| works.contains_key(id));
         while let Some(id) = self.waiting.pop_front() {
@@ -129,7 +140,7 @@ impl Dispatcher {
             };
             // It is one less for the pool, too.
             self.told.0 -= 1;
-            let work = HeldWork { parcel, call, rules: (&rules).into(), left: chunks, lost: Vec::new(), node: None };
+            let work = HeldWork { parcel, call, rules, left: chunks, lost: Vec::new(), node: None };
             let id = self.hold(work);
             if !self.send(id, engine) {
                 self.waiting.push_back(id);
@@ -157,14 +168,17 @@ impl Dispatcher {
         let Some(held) = self.works.get_mut(&id) else {
             return true;
         };
-        let chunks = held.left.iter().map(ChunkForm::from).collect();
-        let work = Work { id, call: self.base + held.call.number(), rules: held.rules.clone(), chunks };
-        match engine.try_send(work) {
+        let chunks = held.left.iter().map(|chunk| ChunkForm::new(chunk, &held.rules)).collect();
+        let work = Work { id, call: self.base + held.call.number(), rules: RulesForm::from(&held.rules), chunks };
+        let mut segments: Vec<Arc<Segment>> = held.left.iter().flat_map(Chunk::named_memory).cloned().collect();
+        segments.sort_by_key(|segment| segment.id);
+        segments.dedup_by_key(|segment| segment.id);
+        match engine.try_send(work, &segments) {
             Sent::To(node) => {
                 held.node = node;
                 true
             }
-            Sent::Full(_) => false,
+            Sent::Full => false,
         }
     }
 
@@ -176,7 +190,7 @@ impl Dispatcher {
             Event::Refused { host, why } => notes.push(Note::Refused { host, why }),
             Event::Lost { why } => notes.push(Note::EngineLost { why }),
             Event::Back => notes.push(Note::EngineBack),
-            Event::Done { done, .. } => {
+            Event::Done(done) => {
                 let call = done.call;
                 self.done(done, tasks);
                 if !call.checked_sub(self.base).is_some_and(|number| tasks.is_open(CallId::of_number(number))) {
@@ -311,7 +325,7 @@ impl HeldWork {
             self.left.extend(Some(chunk).filter(|chunk| chunk.len() > 0));
             left.extend(second);
         }
-        Some(Self { rules: self.rules.clone(), lost: self.lost.clone(), left, ..*self })
+        Some(Self { lost: self.lost.clone(), left, ..*self })
     }
 }
 

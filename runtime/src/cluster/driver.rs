@@ -17,7 +17,7 @@ use super::engine::{Engine, Event, NodeId};
 use super::messages::Setup;
 use crate::error::Result;
 use crate::locks::{Condition, Lock, Rank, Ranked};
-use crate::pool::{CallId, Parcel, ParcelId, PoolShared, RemoteEnd, WakeRemote};
+use crate::pool::{CallId, Parcel, ParcelId, PoolShared, RemoteAbort, RemoteEnd, WakeRemote};
 use crate::transport::CompletedTasks;
 
 /// Without anything to do, the thread looks this often whether there is.
@@ -28,23 +28,27 @@ const EVENTS_MAX: usize = 256;
 /// What is known of the nodes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known {
-    pub(super) nodes: BTreeMap<NodeId, KnownNode>,
-    /// Nodes that were refused, and why.
-    pub(super) refused: Vec<(String, String)>,
+    /// How many workers each has that takes work.
+    pub(super) nodes: BTreeMap<NodeId, usize>,
+    /// Why others were refused, or are gone.
+    pub(super) lost: Vec<String>,
     pub(super) duplicates: u64,
     /// The engine has ended.
     pub(super) is_over: bool,
 }
 
-/// A node that takes work.
-#[derive(Clone, Debug)]
-pub(super) struct KnownNode {
-    pub(super) host: String,
-    pub(super) workers: usize,
-}
-
 impl Ranked for Known {
     const RANK: Rank = Rank::ClusterNodes;
+}
+
+/// What the driver does about losses.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DriverRules {
+    /// Tasks fail once so many nodes were lost with them.
+    pub(super) losses_max: u32,
+    /// Where the driver's own node has no workers, calls fail once there was no node for so long.
+    pub(super) node_wait: Duration,
+    pub(super) has_own_workers: bool,
 }
 
 /// A session, as the program holds it.
@@ -64,10 +68,8 @@ impl Ranked for SessionThread {
 enum Command {
     /// A pool of calls that name none has started.
     Attach(Arc<PoolShared>, Setup),
-    /// It has ended.
-    Detach,
-    /// The program ends.
-    Close,
+    /// The program ends with this code.
+    Close(i32),
 }
 
 impl WakeRemote for Session {
@@ -78,8 +80,8 @@ impl WakeRemote for Session {
 
 impl Session {
     /// Starts the thread. The engine is made there, as some are bound to the thread that begins them.
-    pub(super) fn start<E: Engine>(
-        losses_max: u32,
+    pub(super) fn start<E: Engine + 'static>(
+        rules: DriverRules,
         make: impl FnOnce() -> Result<E> + Send + 'static,
     ) -> std::io::Result<Result<Arc<Self>>> {
         let (commands, received) = channel();
@@ -87,13 +89,19 @@ impl Session {
         let known: Arc<(Lock<Known>, Condition)> = Arc::default();
         let of_thread = Arc::clone(&known);
         let thread = std::thread::Builder::new().name("poolmap-cluster".to_owned()).spawn(move || {
-            let mut engine = match make() {
-                Ok(engine) => engine,
+            let engine: Box<dyn Engine> = match make() {
+                Ok(engine) => Box::new(engine),
                 Err(error) => return drop(tell.send(Err(error))),
             };
             let _ = tell.send(Ok(engine.waker()));
-            Driver { dispatcher: Dispatcher::new(losses_max, 0), losses_max, pool: None, known: of_thread, refused: 0 }
-                .run(&mut engine, &received);
+            Driver {
+                dispatcher: Dispatcher::new(rules.losses_max, 0),
+                rules,
+                pool: None,
+                known: of_thread,
+                alone_since: None,
+            }
+            .run(engine, &received);
         })?;
         // The thread ends without a word only if it panics, which it says itself.
         let waker = match told.recv() {
@@ -108,11 +116,6 @@ impl Session {
     pub(super) fn attach(self: &Arc<Self>, pool: &Arc<PoolShared>, setup: Setup) {
         pool.attach_remote(Arc::clone(self) as Arc<dyn WakeRemote>);
         self.command(Command::Attach(Arc::clone(pool), setup));
-    }
-
-    /// Gives the nodes nothing more of the pool.
-    pub(super) fn detach(&self) {
-        self.command(Command::Detach);
     }
 
     /// What is known of the nodes.
@@ -140,8 +143,8 @@ impl Session {
     }
 
     /// Ends the session: the nodes may go.
-    pub(super) fn close(&self) {
-        self.command(Command::Close);
+    pub(super) fn close(&self, code: i32) {
+        self.command(Command::Close(code));
         let thread = self.thread.lock().0.take();
         if let Some(thread) = thread {
             let _ = thread.join();
@@ -158,59 +161,62 @@ impl Session {
 /// The thread's own.
 struct Driver {
     dispatcher: Dispatcher,
-    losses_max: u32,
+    rules: DriverRules,
     pool: Option<Arc<PoolShared>>,
     known: Arc<(Lock<Known>, Condition)>,
-    refused: usize,
+    /// Since when nobody is there for the tasks, if that is so.
+    alone_since: Option<Instant>,
 }
 
 impl Driver {
-    fn run(mut self, engine: &mut dyn Engine, commands: &Receiver<Command>) {
-        while self.obey(engine, commands) {
-            if let Some(pool) = &self.pool {
-                self.dispatcher.feed(engine, &**pool);
+    fn run(mut self, mut engine: Box<dyn Engine>, commands: &Receiver<Command>) {
+        let code = loop {
+            if let Some(code) = self.obey(&mut *engine, commands) {
+                break code;
             }
+            if let Some(pool) = &self.pool {
+                self.dispatcher.feed(&mut *engine, &**pool);
+            }
+            self.fail_where_nobody_comes(&*engine);
             let mut wait = IDLE_INTERVAL;
             for _ in 0..EVENTS_MAX {
                 let Some(event) = engine.poll(wait) else {
                     break;
                 };
                 wait = Duration::ZERO;
-                self.apply(event, engine);
+                self.apply(event, &mut *engine);
             }
-        }
-        engine.close();
+        };
+        engine.close(code);
         self.learn(|known| known.is_over = true);
     }
 
-    /// Carries out what was asked for; returns whether the session goes on.
-    fn obey(&mut self, engine: &mut dyn Engine, commands: &Receiver<Command>) -> bool {
+    /// Carries out what was asked for; returns the exit code of the program, once it ends.
+    fn obey(&mut self, engine: &mut dyn Engine, commands: &Receiver<Command>) -> Option<i32> {
         loop {
             match commands.try_recv() {
                 Ok(Command::Attach(pool, setup)) => {
-                    self.dispatcher = Dispatcher::new(self.losses_max, setup.generation);
+                    self.dispatcher = Dispatcher::new(self.rules.losses_max, setup.generation);
                     engine.set_up(setup);
                     self.pool = Some(pool);
                 }
-                Ok(Command::Detach) => self.pool = None,
-                Ok(Command::Close) | Err(TryRecvError::Disconnected) => return false,
-                Err(TryRecvError::Empty) => return true,
+                Ok(Command::Close(code)) => return Some(code),
+                Err(TryRecvError::Disconnected) => return Some(0),
+                Err(TryRecvError::Empty) => return None,
             }
         }
     }
 
     fn apply(&mut self, event: Event, engine: &mut dyn Engine) {
         match &event {
-            Event::Up { node, host, workers } => {
-                let known = KnownNode { host: host.clone(), workers: *workers };
-                let node = *node;
-                self.learn(|nodes| drop(nodes.nodes.insert(node, known)));
-            }
-            Event::Down { node, .. } => {
-                let node = *node;
-                self.learn(|nodes| drop(nodes.nodes.remove(&node)));
-            }
-            Event::Refused { host, why } => self.learn(|nodes| nodes.refused.push((host.clone(), why.clone()))),
+            &Event::Up { node, workers, .. } => self.learn(|known| {
+                known.nodes.insert(node, workers);
+            }),
+            Event::Down { node, host, why, .. } => self.learn(|known| {
+                known.nodes.remove(node);
+                known.lost.push(format!("node {host} is gone: {why}"));
+            }),
+            Event::Refused { why, .. } => self.learn(|known| known.lost.push(why.clone())),
             _ => {}
         }
         let notes = match &self.pool {
@@ -222,6 +228,23 @@ impl Driver {
             self.learn(|known| known.duplicates = duplicates);
         }
         notes.iter().for_each(|note| self.tell(note));
+    }
+
+    /// Fails the calls of a pool for whose tasks there is no node, nor a worker here, once none may come any more.
+    fn fail_where_nobody_comes(&mut self, engine: &dyn Engine) {
+        let Some(pool) = self.pool.as_ref().filter(|_| !self.rules.has_own_workers && engine.capacity().nodes == 0)
+        else {
+            self.alone_since = None;
+            return;
+        };
+        let since = *self.alone_since.get_or_insert_with(Instant::now);
+        if !engine.may_grow() || since.elapsed() >= self.rules.node_wait {
+            let lost = self.known.0.lock().lost.join("; ");
+            let why = if lost.is_empty() { "none has come".to_owned() } else { lost };
+            pool.fail_calls(format!(
+                "no node is there for the tasks, and POOLMAP_DRIVER_WORKERS=0 leaves this machine without workers: {why}"
+            ));
+        }
     }
 
     fn learn(&self, change: impl FnOnce(&mut Known)) {
@@ -276,6 +299,10 @@ impl Tasks for NoTasks {
     fn take_ends(&self) -> Vec<RemoteEnd> {
         Vec::new()
     }
+
+    fn take_aborts(&self) -> Vec<RemoteAbort> {
+        Vec::new()
+    }
 }
 
 impl Tasks for PoolShared {
@@ -301,5 +328,9 @@ impl Tasks for PoolShared {
 
     fn take_ends(&self) -> Vec<RemoteEnd> {
         self.take_remote_ends()
+    }
+
+    fn take_aborts(&self) -> Vec<RemoteAbort> {
+        self.take_remote_aborts()
     }
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::form_macros::{message_enum, message_struct};
-use super::messages::ChunkForm;
+use super::messages::{ChunkForm, SharingForm};
+use crate::codec::{message_enum, message_struct};
 use crate::error::{Printed, TaskErrorKind};
-use crate::pool::{CallRules, Consumer};
+use crate::pool::{CallRules, Consumer, deaths};
+use crate::shared::write_grants;
 use crate::task::{Limits, TaskRules, WorkerIdentity};
 use crate::transport::{Chunk, CompletedTasks, Outcomes};
 use crate::wire::Records;
@@ -69,9 +70,17 @@ impl TaskRulesForm {
     }
 }
 
-impl From<&Chunk> for ChunkForm {
-    fn from(chunk: &Chunk) -> Self {
+impl ChunkForm {
+    /// Tasks of a call with these rules.
+    pub(super) fn new(chunk: &Chunk, call: &CallRules) -> Self {
         let head = chunk.head();
+        let mut rules = chunk.rules().copied();
+        // Of an execution here, the node knows nothing: what it may do is what is left.
+        if let dead @ 1.. = deaths(chunk.earlier()) {
+            let CallRules { limits, attempts, priority, .. } = *call;
+            let of_task = rules.get_or_insert(TaskRules { limits, attempts, priority });
+            of_task.attempts = of_task.attempts.saturating_sub(dead).max(1);
+        }
         Self {
             function: head.function,
             attempt: head.attempt,
@@ -79,8 +88,13 @@ impl From<&Chunk> for ChunkForm {
             count: chunk.count(),
             seed: chunk.seed(),
             merge: chunk.merge(),
-            rules: chunk.rules().map(TaskRulesForm::from),
+            rules: rules.as_ref().map(TaskRulesForm::from),
             tasks: chunk.tasks().to_vec(),
+            sharing: SharingForm {
+                parameters: chunk.shared_parameters(),
+                segments: chunk.named_memory().iter().map(|segment| segment.id).collect(),
+                grants: write_grants(chunk.grants()),
+            },
         }
     }
 }

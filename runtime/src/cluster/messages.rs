@@ -11,9 +11,8 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::form_macros::{message_enum, message_struct};
 use super::forms::{OutcomeForm, RulesForm, TaskRulesForm};
-use crate::codec;
+use crate::codec::{self, message_enum, message_struct};
 use crate::error::CodecError;
 
 /// A message is no larger: what a pool's frame may have at most, and the fields around it.
@@ -27,7 +26,8 @@ message_struct! {
         pub(super) build: String,
         pub(super) table: u64,
         pub(super) host: String,
-        pub(super) pid: u32,
+        /// How it was called.
+        pub(super) program: String,
         /// How many workers it has.
         pub(super) workers: u32,
     }
@@ -39,7 +39,9 @@ message_struct! {
     pub(super) struct Setup {
         /// Grows by one with each pool that the driver makes.
         pub(super) generation: u64,
-        pub(super) settings: Vec<u8>,
+        /// How many workers each has, if the program says so; else as many as its machine has CPUs for it.
+        pub(super) workers: Option<u64>,
+        pub(super) options: Vec<u8>,
     }
 }
 
@@ -66,6 +68,29 @@ message_struct! {
         pub(super) merge: Option<u32>,
         pub(super) rules: Option<TaskRulesForm>,
         pub(super) tasks: Vec<u8>,
+        pub(super) sharing: SharingForm,
+    }
+}
+
+message_struct! {
+    /// The memory that tasks name.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub(super) struct SharingForm {
+        /// The parameters that it is of.
+        pub(super) parameters: u16,
+        /// The segments, by their numbers.
+        pub(super) segments: Vec<u64>,
+        /// What is granted of them, as workers read it.
+        pub(super) grants: Vec<u8>,
+    }
+}
+
+message_struct! {
+    /// Memory that tasks name. It comes before the first of them.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub(super) struct SegmentForm {
+        pub(super) id: u64,
+        pub(super) bytes: Vec<u8>,
     }
 }
 
@@ -101,6 +126,15 @@ message_struct! {
     }
 }
 
+message_struct! {
+    /// A task of a call.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub(super) struct CallTask {
+        pub(super) call: u64,
+        pub(super) index: u64,
+    }
+}
+
 message_enum! {
     /// A message to an agent.
     #[derive(Clone, Debug, PartialEq)]
@@ -114,6 +148,11 @@ message_enum! {
         4 => End(CallEnd),
         /// The session is over.
         5 => Stop(()),
+        6 => Segment(SegmentForm),
+        /// The segments that no task will name any more.
+        7 => Forget(Vec<u64>),
+        /// A task has ended. What runs of it is killed.
+        8 => Abort(CallTask),
     }
 }
 
@@ -167,13 +206,15 @@ mod tests {
                 priority: -1,
             }),
             tasks: vec![0; 8],
+            sharing: SharingForm { parameters: 1, segments: vec![5], grants: vec![0; 48] },
         };
         Work { id: 1, call: 2, rules: RulesForm::default(), chunks: vec![chunk] }
     }
 
     #[test]
     fn messages_come_out_as_they_went_in() {
-        let hello = Hello { build: "8f3a".into(), table: 1, host: "node17".into(), pid: 2, workers: 64 };
+        let hello =
+            Hello { build: "8f3a".into(), table: 1, host: "node17".into(), program: "./app".into(), workers: 64 };
         let messages = [FromAgent::Hello(hello), FromAgent::Returned(vec![1, 2]), FromAgent::Goodbye(())];
         for message in messages {
             assert_eq!(decode::<FromAgent>(&encode(&message).unwrap()).unwrap(), message);

@@ -3,16 +3,19 @@
 //! *Driver*: the process of the program that goes on behind `init()`. *Agent*: a process of the same program on another machine, or
 //! beside the driver, with a pool of its own for the driver's tasks. *Node*: a machine with an agent, as the driver sees it. *Engine*: what
 //! carries messages between them. *Launcher*: the program that started them (`mpirun`, `srun`). *Rank*: the number that it gave a process.
-#![expect(dead_code, reason = "no engine is attached yet")]
 
+mod agent;
 mod binding;
 mod dispatcher;
 mod driver;
 mod engine;
 mod environment;
-mod form_macros;
 mod forms;
 mod identity;
 mod messages;
 mod mpi;
 mod node;
+mod session;
+
+pub(crate) use session::begin;
+pub use session::{ClusterInfo, cluster, wait_for_nodes};

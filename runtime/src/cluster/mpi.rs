@@ -18,10 +18,18 @@
 
 mod backoff;
 mod ending;
+mod engine;
 pub(super) mod fabric;
 mod intake;
+mod link;
 mod outgoing;
 pub(super) mod start;
+mod waiting;
+
+pub(super) use engine::MpiEngine;
+pub(super) use fabric::Fabric;
+pub(super) use link::MpiLink;
+pub(super) use start::EXIT_REFUSED;
 
 #[cfg(test)]
 mod tests;

@@ -13,13 +13,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::forms::{OutcomeForm, TaskRulesForm};
-use super::messages::{ChunkForm, Done, FromAgent, Work};
+use super::messages::{CallTask, ChunkForm, Done, FromAgent, SharingForm, Work};
 use crate::error::{Error, Result};
 use crate::functions;
 use crate::locks::{Lock, Rank, Ranked};
 use crate::pool::{CallId, OnCancel, PoolShared};
+use crate::shared::{Collected, Right, Segment, read_grants};
 use crate::sys;
-use crate::transport::{Chunk, ChunkHead, CompletedTasks};
+use crate::transport::{Chunk, ChunkHead, CompletedTasks, Sharing};
 use crate::wire;
 
 /// Takes messages to the driver, from any thread.
@@ -34,6 +35,9 @@ pub(super) struct Node {
     /// Calls that have ended: what comes of them late is not begun.
     ended: BTreeSet<u64>,
 }
+
+/// Memory that the tasks of this machine may name, by the driver's numbers.
+pub(super) type Segments = BTreeMap<u64, Arc<Segment>>;
 
 /// A call of the driver's, as the pool here runs it.
 struct NodeCall {
@@ -62,19 +66,19 @@ impl Node {
     }
 
     /// Begins some work. What cannot be begun is given back.
-    pub(super) fn begin(&mut self, work: Work) {
+    pub(super) fn begin(&mut self, work: Work, segments: &Segments) {
         if self.ended.contains(&work.call) {
             return;
         }
         let id = work.id;
-        if let Err(error) = self.try_begin(work) {
+        if let Err(error) = self.try_begin(work, segments) {
             (self.outbox)(FromAgent::Failed(error.to_string()));
             (self.outbox)(FromAgent::Returned(vec![id]));
         }
     }
 
-    fn try_begin(&mut self, Work { id, call: number, rules, chunks }: Work) -> Result<()> {
-        let read = |form| chunk(&self.shared, form);
+    fn try_begin(&mut self, Work { id, call: number, rules, chunks }: Work, segments: &Segments) -> Result<()> {
+        let read = |form| chunk(&self.shared, form, segments);
         let chunks = chunks.into_iter().map(read).collect::<Result<Vec<Chunk>>>()?;
         let call = match self.calls.get(&number) {
             Some(call) => Arc::clone(call),
@@ -98,6 +102,18 @@ impl Node {
         }
         chunks.into_iter().for_each(|chunk| self.shared.push(call.call, chunk));
         Ok(())
+    }
+
+    /// Makes memory with these bytes, which workers can map.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or the pool's workers cannot share it.
+    pub(super) fn segment(&self, bytes: Vec<u8>) -> Result<Arc<Segment>> {
+        let failed = |error: &std::io::Error| Error::start(sys::start_error("memory that tasks share", error));
+        let block = self.shared.arena().own_block(bytes).map_err(|error| failed(&error))?;
+        let segment = block.place().0.cloned();
+        segment.ok_or_else(|| failed(&std::io::ErrorKind::Unsupported.into()))
     }
 
     /// Starts the thread of a call.
@@ -128,6 +144,24 @@ impl Node {
         call.kills.store(kills, Ordering::Relaxed);
         call.is_ended.store(true, Ordering::Release);
         self.shared.wake_callers();
+    }
+
+    /// Ends a task, and what runs of it.
+    pub(super) fn abort(&self, task: &CallTask) {
+        let Some(call) = self.calls.get(&task.call) else {
+            return;
+        };
+        let Ok(index) = usize::try_from(task.index) else {
+            return;
+        };
+        // Where it has its outcome, that is on its way.
+        if self.shared.abort_task(call.call, index) {
+            let taken = call.works.lock().take(index, 1);
+            if let Some((work, is_last)) = taken {
+                let done = Done { work, call: call.number, per_task: None, outcomes: Vec::new(), is_last };
+                (self.outbox)(FromAgent::Done(done));
+            }
+        }
     }
 
     /// The work that it has.
@@ -247,8 +281,8 @@ impl Works {
 /// # Errors
 ///
 /// They are no tasks of a function of this program; there is no memory for them.
-fn chunk(shared: &PoolShared, form: ChunkForm) -> Result<Chunk> {
-    let ChunkForm { function, attempt, first_index, count, seed, merge, rules, tasks } = form;
+fn chunk(shared: &PoolShared, form: ChunkForm, segments: &Segments) -> Result<Chunk> {
+    let ChunkForm { function, attempt, first_index, count, seed, merge, rules, tasks, sharing } = form;
     let refuse = |what: &str| Error::start(format!("the driver sent {what}"));
     if functions::function(function).is_none() {
         return Err(refuse("tasks of a function that this program does not have"));
@@ -256,6 +290,8 @@ fn chunk(shared: &PoolShared, form: ChunkForm) -> Result<Chunk> {
     if !wire::are_tasks(&tasks, count) || usize::try_from(first_index).is_err() || count == 0 {
         return Err(refuse("tasks whose bytes are not as many as it says"));
     }
+    let sharing = shared_memory(shared, sharing, segments)
+        .ok_or_else(|| refuse("tasks that name memory which it did not send"))?;
     let bytes = tasks.len();
     let block = shared
         .arena()
@@ -263,5 +299,21 @@ fn chunk(shared: &PoolShared, form: ChunkForm) -> Result<Chunk> {
         .map_err(|error| Error::start(sys::start_error("the arguments of tasks", &error)))?;
     let head = ChunkHead { function, attempt: attempt.max(1), first_index };
     let rules = rules.map(TaskRulesForm::into_rules);
-    Ok(Chunk::new(head, count, block, bytes).seeded(seed).folded(merge).ruled(rules))
+    Ok(Chunk::new(head, count, block, bytes).sharing(sharing).seeded(seed).folded(merge).ruled(rules))
+}
+
+/// What the tasks of a chunk share, with the numbers that the memory has here.
+fn shared_memory(shared: &PoolShared, form: SharingForm, segments: &Segments) -> Option<Sharing> {
+    let SharingForm { parameters, segments: named, grants } = form;
+    let memory = named.iter().map(|id| segments.get(id).cloned()).collect::<Option<Vec<_>>>()?;
+    let mut grants = read_grants(&grants)?;
+    for grant in &mut grants {
+        let segment = segments.get(&grant.segment).filter(|_| named.contains(&grant.segment))?;
+        let is_inside = grant.offset.checked_add(grant.bytes).is_some_and(|end| end <= segment.bytes as u64);
+        if !is_inside || !matches!(grant.right, Right::Value | Right::Read) {
+            return None;
+        }
+        grant.segment = segment.id;
+    }
+    Some(Sharing::new(parameters, Collected { memory, grants }, shared.arena()))
 }

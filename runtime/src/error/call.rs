@@ -71,6 +71,8 @@ pub(crate) enum Kind {
     LengthMismatch(LengthMismatch),
     Endless,
     Deadline(Duration),
+    /// Nodes did not come in time: how many, and why others may not.
+    TooFewNodes(String),
     Task(TaskError),
     Start(StartFailure),
     Closed,
@@ -171,10 +173,11 @@ impl Error {
 
     /// Returns whether the deadline of the call came first: before all its input was read, or before this task had ended.
     ///
-    /// In the second case [`task`](Self::task) returns the task's error, [`TimedOut`](TaskErrorKind::TimedOut).
+    /// In the second case [`task`](Self::task) returns the task's error, [`TimedOut`](TaskErrorKind::TimedOut). It is also true of the
+    /// error of [`wait_for_nodes`](crate::wait_for_nodes).
     pub fn is_deadline(&self) -> bool {
         match &*self.kind {
-            Kind::Deadline(_) => true,
+            Kind::Deadline(_) | Kind::TooFewNodes(_) => true,
             Kind::Task(task) => task.is_late(),
             _ => false,
         }
@@ -231,7 +234,7 @@ impl fmt::Display for Error {
                 "a pool or a Process inside the task of another, {depth} levels deep, is more than the {depth_max} allowed: \
                  check for a worker function that recurses through a pool",
             ),
-            Kind::InvalidOption(message) => f.write_str(message),
+            Kind::InvalidOption(message) | Kind::TooFewNodes(message) => f.write_str(message),
             Kind::LengthMismatch(mismatch) => mismatch.fmt(f),
             Kind::Endless => f.write_str(
                 "every iterator of this map is endless, so its results can never be collected: use pool_iter!, or end \

@@ -1,5 +1,7 @@
 //! Whole lines with a tag before each. No I/O.
 
+use std::sync::OnceLock;
+
 /// The bytes to write with one call, and how much of the text they cover.
 pub(super) struct Piece {
     pub(super) tagged: Vec<u8>,
@@ -40,10 +42,22 @@ pub(super) fn piece(tag: &str, text: &[u8], open: Open, bytes_max: usize) -> Opt
     (piece.taken > 0).then_some(piece)
 }
 
+/// The name of the machine, if lines are to have it.
+static NODE: OnceLock<String> = OnceLock::new();
+
+/// Has each tag name the machine, from now on: output of several goes to one terminal.
+pub(crate) fn set_node(name: String) {
+    // A process is on one machine.
+    let _ = NODE.set(name);
+}
+
 /// The tag of a task of the function `module::name`.
 pub(super) fn tag(function: &str, index: u64) -> String {
     let name = function.rsplit("::").next().unwrap_or(function);
-    format!("[{name} #{index}] ")
+    match NODE.get() {
+        Some(node) => format!("[{node} {name} #{index}] "),
+        None => format!("[{name} #{index}] "),
+    }
 }
 
 #[cfg(test)]

@@ -16,3 +16,4 @@ mod lines;
 pub(crate) use capture_thread::{begin, finish, is_kept, start};
 pub(crate) use captured::split;
 pub(crate) use files::{Files, FinalOutput, PendingOutput};
+pub(crate) use lines::set_node;

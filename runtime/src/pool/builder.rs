@@ -69,6 +69,8 @@ pub struct Builder {
     /// The program of the workers, if it is not this one.
     pub(super) program: Option<PathBuf>,
     pub(super) in_process: bool,
+    /// Its outputs travel on to another machine.
+    pub(super) is_of_node: bool,
 }
 
 impl Builder {
@@ -90,6 +92,7 @@ impl Builder {
             surroundings: SurroundingsOptions::default(),
             program: None,
             in_process: false,
+            is_of_node: false,
         }
     }
 
@@ -345,9 +348,7 @@ impl Builder {
     /// - This crate is a library that a foreign program has loaded, and workers have no [`program`](Self::program) of their own.
     pub fn build(self) -> Result<Pool> {
         let pool = Pool::unstarted(self.settings()?)?;
-        let shared = pool.unstarted_shared()?;
-        shared.ask_for_environments(shared.settings.workers)?;
-        pool.start()?;
+        pool.start_built()?;
         Ok(pool)
     }
 
@@ -407,6 +408,7 @@ impl Builder {
                 stack_bytes: self.stack_bytes,
                 memory_limit: self.memory_limit,
                 output: self.output,
+                copies_outputs: self.is_of_node,
                 nice,
             },
             surroundings,

@@ -90,6 +90,7 @@ impl Builder {
     fn option_of_process(&self) -> Option<&'static str> {
         let Self {
             workers: _,
+            is_of_node: _,
             startup_timeout: _,
             frame_bytes_max: _,
             stack_bytes,

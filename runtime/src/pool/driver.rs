@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::locked::Guard;
-use super::scheduler::{CallFailure, CallId, Scheduler, Slot};
+use super::scheduler::{CallFailure, CallId, Scheduler, Slot, travels};
 use super::state::{PoolShared, PoolState};
 use super::turn::Wakes;
 use super::worker_slot::Life;
+use crate::error::{CodecError, TaskErrorKind};
 use crate::failpoints::{self, Point};
 use crate::sys::{self, Watch};
 use crate::transport::CompletedTasks;
@@ -127,6 +128,11 @@ impl PoolShared {
             return;
         }
         let mut state = self.lock();
+        if self.wakers().has_remote() && !travels(&chunk) {
+            state.scheduler.ended(call, chunk.not_begun(stays_here()));
+            state.turn.concerns(Wakes::CALLERS);
+            return;
+        }
         state.scheduler.push(call, chunk);
         state.dispatch();
         if state.scheduler.has_remote_room() {
@@ -179,6 +185,14 @@ impl PoolShared {
         }
         links.iter().zip(&watches).filter(|(_, watch)| watch.ready).map(|(channel, _)| channel.slot).collect()
     }
+}
+
+/// The error of a task that names what other machines cannot have.
+fn stays_here() -> TaskErrorKind {
+    TaskErrorKind::Encode(CodecError::new(
+        "the arguments name a channel, a lock, a descriptor or memory to write, which processes of one machine share, and the global pool \
+         of a cluster has workers on other machines: run the map on a pool of this machine, `pool_map!(in &pool, ...)`",
+    ))
 }
 
 /// A channel that the driver waits for. It holds the socket, so that its descriptor stays what it is meanwhile.

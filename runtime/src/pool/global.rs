@@ -1,6 +1,6 @@
 //! The pool of calls that name none.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::builder::{Builder, WORKERS_MAX};
 use super::handle::Pool;
@@ -44,6 +44,50 @@ fn global() -> Locked<'static, GlobalPool> {
 /// Sets the number of workers of the global pool.
 const WORKERS_VARIABLE: &str = "POOLMAP_WORKERS";
 
+/// What the global pool of a driver gives its tasks to, beside its own workers.
+pub(crate) trait Cluster: Send + Sync {
+    /// How many workers the global pool itself has, if the program asks for so many; none where the session is another process's.
+    fn own_workers(&self, asked: Option<usize>) -> Option<usize>;
+
+    /// A global pool was made. The pools of the nodes are to be made with these options, and so many workers if they say so.
+    fn made(&self, pool: &Arc<PoolShared>, options: Vec<u8>, workers: Option<usize>);
+
+    /// The global pool is shut down.
+    fn ended(&self);
+}
+
+static CLUSTER: OnceLock<Arc<dyn Cluster>> = OnceLock::new();
+
+/// Has each global pool of this process, from now on, give its tasks to a cluster as well.
+pub(crate) fn join_cluster(cluster: Arc<dyn Cluster>) {
+    // A process is started once.
+    let _ = CLUSTER.set(cluster);
+}
+
+/// The cluster of the code that this thread runs, if it is a driver's.
+fn cluster() -> Option<&'static Arc<dyn Cluster>> {
+    CLUSTER.get().filter(|_| in_process::depth() == 0)
+}
+
+/// A global pool with these options, which has not started; with so many workers, if the options do not say it.
+fn unstarted(builder: Builder, workers_here: Option<usize>) -> Result<Pool> {
+    let with_workers = |builder: Builder| Builder { workers: builder.workers.or(workers_here), ..builder };
+    let Some(cluster) = cluster() else {
+        return Pool::unstarted(with_workers(builder).settings()?);
+    };
+    let (options, workers) = builder.to_options()?;
+    let builder = with_workers(builder);
+    let asked = builder.workers;
+    let mut settings = builder.settings()?;
+    if settings.in_process.is_some() {
+        return Pool::unstarted(settings);
+    }
+    settings.workers = cluster.own_workers(asked).unwrap_or(settings.workers);
+    let pool = Pool::unstarted(settings)?;
+    cluster.made(&pool.unstarted_shared()?, options, workers);
+    Ok(pool)
+}
+
 /// Returns the global pool, which runs the calls that name no pool.
 ///
 /// [`Builder::build_global`] sets its options. Without it, the pool starts its workers at its first task: one for each CPU, or the
@@ -59,15 +103,11 @@ pub fn global_pool() -> Result<&'static Pool> {
     if let Some(pool) = global.current {
         return Ok(pool);
     }
-    let mut builder = Builder::new();
     // A worker inherits the variable, but its own global pool has one worker: else each level would multiply.
-    if child::depth() + in_process::depth() == 0
-        && let Some(workers) = workers_from_environment()?
-    {
-        builder = builder.workers(workers);
-    }
+    let is_outermost = child::depth() + in_process::depth() == 0;
+    let workers = if is_outermost { workers_from_environment()? } else { None };
     // A handle without processes and descriptors is what a shutdown leaves of it.
-    let pool: &'static Pool = Box::leak(Box::new(Pool::unstarted(builder.settings()?)?));
+    let pool: &'static Pool = Box::leak(Box::new(unstarted(Builder::new(), workers)?));
     global.current = Some(pool);
     Ok(pool)
 }
@@ -103,7 +143,8 @@ impl Builder {
         if global().current.is_some() {
             return Err(global_is_there());
         }
-        let pool = self.build()?;
+        let pool = unstarted(self, None)?;
+        pool.start_built()?;
         let mut global = global();
         if global.current.is_some() {
             drop(global);
@@ -113,6 +154,11 @@ impl Builder {
         global.current = Some(pool);
         Ok(pool)
     }
+}
+
+/// How many workers the global pool has; 0 where there is none.
+pub(crate) fn global_workers() -> usize {
+    global().current.map_or(0, |pool| pool.stats().workers())
 }
 
 fn global_is_there() -> Error {
@@ -157,9 +203,17 @@ pub fn shutdown_global() {
     if let Some(pool) = pool {
         pool.shut_down();
     }
+    if let Some(cluster) = cluster() {
+        cluster.ended();
+    }
 }
 
-fn workers_from_environment() -> Result<Option<usize>> {
+/// How many workers `POOLMAP_WORKERS` asks for, if it does.
+///
+/// # Errors
+///
+/// It is no number of workers.
+pub(crate) fn workers_from_environment() -> Result<Option<usize>> {
     let Some(value) = sys::variable(WORKERS_VARIABLE) else {
         return Ok(None);
     };

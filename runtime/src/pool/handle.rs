@@ -98,6 +98,13 @@ impl Pool {
         Ok(Self { inner, finalized, finalizer, output, owner: ForkMark::here() })
     }
 
+    /// Starts the workers of a pool that was just built.
+    pub(super) fn start_built(&self) -> Result<()> {
+        let shared = self.unstarted_shared()?;
+        shared.ask_for_environments(shared.settings.workers)?;
+        self.start().map(drop)
+    }
+
     /// Starts the workers, unless they are, and waits until the system has made their processes.
     pub(super) fn start(&self) -> Result<Arc<PoolShared>> {
         let shared = self.begin()?;

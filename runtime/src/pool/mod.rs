@@ -15,6 +15,7 @@ mod in_process;
 mod launcher;
 mod lifecycle_results;
 mod locked;
+mod node_builder;
 mod own_tasks;
 mod pending;
 mod per_worker;
@@ -46,15 +47,18 @@ mod worker_slot;
 
 pub(crate) use self::driver::Step;
 pub(crate) use self::scheduler::{
-    CallFailure, CallId, CallRules, Consumer, OnCancel, Parcel, ParcelId, Placement, RemoteEnd,
+    CallFailure, CallId, CallRules, Consumer, OnCancel, Parcel, ParcelId, Placement, RemoteAbort, RemoteEnd, deaths,
 };
 pub(crate) use self::state::PoolShared;
 pub use builder::Builder;
 #[cfg(feature = "stream")]
 pub(crate) use global::begin_global;
+pub(crate) use global::{
+    Cluster, global_unstarted, global_workers, join_cluster, start_global, workers_from_environment,
+};
 pub use global::{global_pool, shutdown_global};
-pub(crate) use global::{global_unstarted, start_global};
 pub use handle::{Pool, cpu_count};
+pub(crate) use node_builder::of_node;
 pub use per_worker::Affinity;
 pub(crate) use remote::WakeRemote;
 pub use resize::Stats;

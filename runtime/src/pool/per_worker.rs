@@ -47,6 +47,11 @@ impl EachEnvironment {
         Self(Arc::new(move |worker| variables(worker).into_iter().map(into).collect()))
     }
 
+    /// What the program says of a worker.
+    pub(super) fn pairs(&self, worker: usize) -> Vec<(OsString, OsString)> {
+        (self.0)(worker)
+    }
+
     /// Asks for the variables of a worker.
     fn of(&self, worker: usize) -> Result<Arc<[CString]>> {
         let Self(variables) = self;

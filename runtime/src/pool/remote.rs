@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::scheduler::{CallFailure, CallId, Parcel, ParcelId, RemoteEnd};
+use super::scheduler::{CallFailure, CallId, Parcel, ParcelId, RemoteAbort, RemoteEnd};
 use super::state::PoolShared;
 use super::turn::Wakes;
+use crate::error::{StartFailure, TaskErrorKind};
 use crate::transport::CompletedTasks;
 
 /// Wakes the thread that serves the other machines. It runs under no lock.
@@ -75,6 +76,27 @@ impl PoolShared {
     /// The calls that have ended since this was asked, of which other machines had tasks.
     pub(crate) fn take_remote_ends(&self) -> Vec<RemoteEnd> {
         if self.is_here() { self.lock().scheduler.take_remote_ends() } else { Vec::new() }
+    }
+
+    /// Fails the calls that are open: nobody is there for their tasks.
+    pub(crate) fn fail_calls(&self, message: String) {
+        if !self.is_here() {
+            return;
+        }
+        let mut state = self.lock();
+        if state.scheduler.fail_calls(&CallFailure::Start(StartFailure { message })) {
+            state.turn.concerns(Wakes::CALLERS);
+        }
+    }
+
+    /// The tasks that have ended here since this was asked, and that other machines have.
+    pub(crate) fn take_remote_aborts(&self) -> Vec<RemoteAbort> {
+        if self.is_here() { self.lock().scheduler.take_remote_aborts() } else { Vec::new() }
+    }
+
+    /// Ends a task of a call; a worker that runs it is killed and replaced. Returns whether it had no outcome.
+    pub(crate) fn abort_task(&self, call: CallId, index: usize) -> bool {
+        self.lock().abort(call, index, &TaskErrorKind::Cancelled).is_some()
     }
 
     /// Whether a call is open.

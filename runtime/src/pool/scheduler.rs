@@ -48,7 +48,9 @@ use call::OpenCall;
 pub(crate) use call::{CallFailure, CallRules, Consumer, Placement};
 use lifecycle_calls::Hooks;
 use remote::Remote;
-pub(crate) use remote::{Parcel, ParcelId, RemoteEnd};
+pub(super) use remote::travels;
+pub(crate) use remote::{Parcel, ParcelId, RemoteAbort, RemoteEnd};
+pub(crate) use termination::deaths;
 pub(super) use worker::Hook;
 use worker::{InFlight, Worker};
 

@@ -354,6 +354,7 @@ impl PoolState {
     /// The same for a task that a worker may run: that is killed for it, and replaced.
     pub(super) fn abort(&mut self, call: CallId, index: usize, error: &TaskErrorKind) -> Option<CompletedTasks> {
         let ended = self.withdraw_task(call, index, error).or_else(|| self.abort_at_worker(call, index, error));
+        let ended = ended.or_else(|| self.abort_remote(call, index, error));
         // The worker is given nothing more by now: what was taken back goes to others.
         self.dispatch();
         self.interrupt();
@@ -399,6 +400,13 @@ impl PoolState {
         self.on_channel(slot, |worker, _| worker.channel.revoke());
         self.begin_ending(slot, Cause::CallEnded);
         Some(CompletedTasks { printed: words.and_then(|words| words.printed), ..done })
+    }
+
+    /// Ends a task that another machine has.
+    fn abort_remote(&mut self, call: CallId, index: usize, error: &TaskErrorKind) -> Option<CompletedTasks> {
+        let ended = self.scheduler.abort_remote(call, index, error)?;
+        self.turn.concerns(Wakes::REMOTE);
+        Some(ended)
     }
 
     /// Lets every thread that waits for something of a call look again: what it waits for has changed outside of this state.

@@ -49,6 +49,11 @@ impl PoolWakers {
         }
     }
 
+    /// Whether other machines are served.
+    pub(super) fn has_remote(&self) -> bool {
+        self.remote.get().is_some()
+    }
+
     /// Wakes this for other machines from now on.
     pub(super) fn serve_remote(&self, waker: Arc<dyn WakeRemote>) {
         // One engine is attached in the life of a pool.

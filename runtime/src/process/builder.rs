@@ -366,6 +366,7 @@ impl<F: WorkerFn> Process<F> {
             stack_bytes: STACK_BYTES,
             memory_limit: self.memory_limit,
             output: self.output,
+            copies_outputs: false,
             nice: 0,
         };
         Ok(ProcessOptions { start, limits: Limits { timeout: self.timeout, cpu_limit: None } })

@@ -88,7 +88,7 @@ pub(crate) fn write_grants(grants: &[Grant]) -> Vec<u8> {
 }
 
 /// The grants that these bytes are; none if they are something else.
-pub(super) fn read_grants(bytes: &[u8]) -> Option<Vec<Grant>> {
+pub(crate) fn read_grants(bytes: &[u8]) -> Option<Vec<Grant>> {
     let (grants, []) = bytes.as_chunks() else {
         return None;
     };

@@ -26,7 +26,7 @@ pub(crate) use encode_scope::{
     Collected, WriteAs, by_value, enter_encode_scope, enter_kept_encode_scope, form_for, grant, has_descriptor,
     note_value, value_grant, write_by_value, write_outputs,
 };
-pub(crate) use grant::{GRANT_BYTES, Grant, Name, Right, runs, write_grants};
+pub(crate) use grant::{GRANT_BYTES, Grant, Name, Right, read_grants, runs, write_grants};
 pub(crate) use grant_table::{
     begin_grants, close_table, closed_table, end_grants, granted, inner_table, is_in_own_task, open_table,
 };

@@ -5,6 +5,7 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -102,6 +103,18 @@ impl Segment {
             _kept: kept,
             made: OnceLock::new(),
         })
+    }
+
+    /// Whether it is bytes that nobody changes any more, of which another machine can have a copy.
+    pub(crate) fn can_be_copied(&self) -> bool {
+        matches!(self.kind, SegmentKind::Sealed | SegmentKind::Promised)
+    }
+
+    /// A copy of its bytes.
+    pub(crate) fn copy(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; self.bytes];
+        File::from(self.memory.try_clone()?).read_exact_at(&mut bytes, 0)?;
+        Ok(bytes)
     }
 
     /// Notes the object that this process has made of it, or made it from.

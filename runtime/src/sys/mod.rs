@@ -1,5 +1,6 @@
 //! Every system call and every unsafe block, behind safe functions that cannot be misused; the only owner of nix.
 
+mod at_exit;
 mod backtrace;
 mod beside;
 mod binding;
@@ -44,11 +45,13 @@ mod stack;
 mod stack_room;
 mod surroundings;
 mod terminal;
+mod termination;
 mod unnamed_file;
 mod view;
 mod waker;
 mod worker_setup;
 
+pub(crate) use at_exit::at_exit;
 pub(crate) use beside::{Beside, CAN_COPY_BESIDE, CopySetup, NoMoreThreads, become_copied_worker, copy_beside};
 pub(crate) use binding::undo_binding;
 pub(crate) use build_id::build_id;
@@ -110,6 +113,7 @@ pub(crate) use surroundings::{
 };
 #[cfg(feature = "progress")]
 pub(crate) use terminal::terminal_columns;
+pub(crate) use termination::{is_asked_to_end, watch_termination};
 pub(crate) use unnamed_file::{
     WHOLE_BYTES_MAX, appended_file, file, flush_c_streams, forget_before, own_output, replace_output, unnamed_file,
     write_within,

@@ -98,6 +98,11 @@ impl SurroundingsChanges {
         self.folder = Some(folder);
     }
 
+    /// Whether all variables are left out, those that are set or left out, and the folder.
+    pub(crate) fn parts(&self) -> (bool, &[(OsString, Option<OsString>)], Option<&Path>) {
+        (self.clears, &self.variables, self.folder.as_deref())
+    }
+
     /// Whether a variable is set or left out.
     pub(crate) fn has_variables(&self) -> bool {
         self.clears || !self.variables.is_empty()

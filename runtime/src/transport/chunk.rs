@@ -260,9 +260,9 @@ impl Chunk {
         CompletedTasks { attempts: self.attempt, ..self.not_begun(error) }
     }
 
-    /// Whether the arguments name memory that processes of this machine share.
-    pub(crate) fn names_memory(&self) -> bool {
-        self.sharing.named.is_some()
+    /// The memory that the arguments name.
+    pub(crate) fn named_memory(&self) -> &[Arc<Segment>] {
+        self.sharing.named.as_deref().map_or(&[], |named| &named.memory)
     }
 
     /// The arguments of its tasks.

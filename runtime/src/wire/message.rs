@@ -57,6 +57,8 @@ pub(crate) struct Welcome {
     pub(crate) has_stdout: bool,
     /// Where its printed output goes; where that is not inherited, the descriptors of three files come behind that.
     pub(crate) output: Output,
+    /// Whether outputs in memory of their own are written as what they are: they travel on to another machine.
+    pub(crate) copies_outputs: bool,
     /// What it adds to its nice value.
     pub(crate) nice: i32,
     /// The name that it is shown by; none where it keeps the program's.
@@ -157,6 +159,7 @@ impl<'a> ToWorker<'a> {
                 arena_bytes: fields.u64()?,
                 has_stdout: fields.u8()? != 0,
                 output: output(fields.u8()?)?,
+                copies_outputs: fields.u8()? != 0,
                 nice: fields.u32()?.cast_signed(),
                 name: Some(String::from_utf8_lossy(fields.0).into_owned()).filter(|name| !name.is_empty()),
             })),
@@ -264,6 +267,7 @@ pub(crate) fn welcome(welcome: &Welcome) -> Vec<u8> {
         frame.extend_from_slice(&welcome.arena_bytes.to_le_bytes());
         frame.push(u8::from(welcome.has_stdout));
         frame.push(OUTPUTS.iter().position(|&output| output == welcome.output).map_or(0, |place| place as u8));
+        frame.push(u8::from(welcome.copies_outputs));
         frame.extend_from_slice(&welcome.nice.to_le_bytes());
         frame.extend_from_slice(welcome.name.as_deref().unwrap_or_default().as_bytes());
     })
@@ -393,6 +397,7 @@ mod tests {
             arena_bytes: 1 << 28,
             has_stdout: true,
             output: Output::Captured,
+            copies_outputs: true,
             nice: -3,
             name: Some("thumbs 3".to_owned()),
         };

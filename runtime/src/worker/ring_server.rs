@@ -33,12 +33,15 @@ pub(super) fn serve(
     ring: WorkerRing,
     bytes_max: usize,
     limits: TaskLimits,
+    copies_outputs: bool,
 ) -> Result<(), ChannelError> {
     panic::install_hook(PanicReporter::Memory(ring.panic_slot()), PrintedPanics::OfOtherThreads);
     sys::install_crash_handlers(ring.crash_slot(), limits);
     seed::set_counter(ring.task_counter());
     let outputs = ring.output_sender(&end);
-    shared::write_outputs(Rc::new(move |memory| outputs.send(memory)));
+    if !copies_outputs {
+        shared::write_outputs(Rc::new(move |memory| outputs.send(memory)));
+    }
     let now = Instant::now();
     let is_kept = output::is_kept();
     let mut server =

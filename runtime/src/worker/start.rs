@@ -88,6 +88,9 @@ fn enter(channel: SocketToParent, parent: u32, making: Making, role: Role, leave
     if welcome.has_stdout {
         sys::replace_stdout(&descriptor()?.into_descriptor())?;
     }
+    if welcome.copies_outputs {
+        output::set_node(sys::host_name());
+    }
     if welcome.output != Output::Inherited {
         let files = [descriptor()?, descriptor()?, descriptor()?].map(FromParent::into_descriptor);
         output::start(Files::from_descriptors(welcome.output, files))?;
@@ -153,7 +156,9 @@ fn serve(
     shared::write_by_value();
     let bytes_max = usize::try_from(welcome.frame_bytes_max).unwrap_or(usize::MAX) - OVERHEAD_BYTES;
     match (role, ring) {
-        (Role::Worker, Some(ring)) => ring_server::serve(end, ring, bytes_max, limits).map(|()| 0),
+        (Role::Worker, Some(ring)) => {
+            ring_server::serve(end, ring, bytes_max, limits, welcome.copies_outputs).map(|()| 0)
+        }
         (Role::Worker, None) => socket_server::serve(end, sender, bytes_max, limits).map(|()| 0),
         (Role::Daemon | Role::Plain | Role::Server, _) => {
             socket_server::serve_one(end, sender, bytes_max, limits).map(exit_code)

@@ -11,9 +11,10 @@ use proptest::prelude::*;
 
 use super::{Dispatcher, Note, Tasks};
 use crate::cluster::engine::{Capacity, Engine, Event, NodeId, Sent};
-use crate::cluster::messages::{Done, Setup, Work};
+use crate::cluster::messages::{CallTask, Done, Setup, Work};
 use crate::error::TaskErrorKind;
-use crate::pool::{CallId, CallRules, OnCancel, Parcel, ParcelId, RemoteEnd};
+use crate::pool::{CallId, CallRules, OnCancel, Parcel, ParcelId, RemoteAbort, RemoteEnd};
+use crate::shared::Segment;
 use crate::transport::{Arena, Chunk, ChunkHead, CompletedTasks, Outcomes};
 use crate::wire::{self, Records, Status};
 
@@ -113,6 +114,10 @@ impl Tasks for FakePool {
         self.inner.borrow().waiting.contains_key(&call)
     }
 
+    fn take_aborts(&self) -> Vec<RemoteAbort> {
+        Vec::new()
+    }
+
     fn take_ends(&self) -> Vec<RemoteEnd> {
         std::mem::take(&mut self.inner.borrow_mut().ends)
     }
@@ -154,7 +159,11 @@ impl Engine for FakeEngine {
         Capacity { room: free, nodes: self.nodes.len(), workers: self.nodes.len() }
     }
 
-    fn try_send(&mut self, work: Work) -> Sent {
+    fn may_grow(&self) -> bool {
+        true
+    }
+
+    fn try_send(&mut self, work: Work, _segments: &[Arc<Segment>]) -> Sent {
         assert!(!work.chunks.is_empty(), "work without tasks");
         assert!(!self.ended.contains(&work.call), "work of a call that has ended");
         let free = self.nodes.iter_mut().filter(|(_, works)| works.len() < self.room);
@@ -163,7 +172,7 @@ impl Engine for FakeEngine {
                 works.push_back(work);
                 Sent::To(Some(NodeId(node)))
             }
-            None => Sent::Full(work),
+            None => Sent::Full,
         }
     }
 
@@ -174,6 +183,8 @@ impl Engine for FakeEngine {
         self.nodes.values_mut().for_each(|works| works.retain(|work| work.call != call));
     }
 
+    fn abort(&mut self, _task: CallTask) {}
+
     fn poll(&mut self, _wait: Duration) -> Option<Event> {
         None
     }
@@ -182,7 +193,7 @@ impl Engine for FakeEngine {
         Arc::new(|| {})
     }
 
-    fn close(&mut self) {}
+    fn close(self: Box<Self>, _code: i32) {}
 }
 
 #[derive(Clone, Debug)]
@@ -281,7 +292,7 @@ fn run(acts: Vec<Act>, is_precise: bool, losses_max: u32) -> (FakePool, Dispatch
                 let done = outputs(chunk.first_index as usize + index, 1).into();
                 let done =
                     Done { work: work.id, call: work.call, per_task: None, outcomes: vec![done], is_last: false };
-                dispatcher.apply(Event::Done { node: NodeId(node), host: "n".into(), done }, &mut engine, &pool);
+                dispatcher.apply(Event::Done(done), &mut engine, &pool);
             }
         }
     }
@@ -303,7 +314,7 @@ fn play(act: Act, pool: &FakePool, engine: &mut FakeEngine, dispatcher: &mut Dis
             if !twice && from + count >= 8 {
                 works.remove(work);
             }
-            Event::Done { node: NodeId(node), host: "n".into(), done }
+            Event::Done(done)
         }
         Act::Lose { node } => {
             let Some(node) = nth(engine, node) else { return };
@@ -323,7 +334,7 @@ fn play(act: Act, pool: &FakePool, engine: &mut FakeEngine, dispatcher: &mut Dis
             // Tasks that it has would get it: these are of work that is not there.
             let work = work + 1_000_000;
             let done = Done { work, call: 0, per_task: None, outcomes: vec![outcome], is_last: false };
-            Event::Done { node: NodeId(9), host: "n".into(), done }
+            Event::Done(done)
         }
         Act::Refuse => Event::Refused { host: "n".into(), why: "another build".into() },
         Act::EngineLost => Event::Lost { why: "the broker is gone".into() },
@@ -384,7 +395,7 @@ fn tasks_that_nodes_are_lost_with_fail_and_the_others_of_their_work_do_not() {
             for chunk in &work.chunks {
                 let outcomes = vec![outputs(chunk.first_index as usize, chunk.count as usize).into()];
                 let done = Done { work: work.id, call: work.call, per_task: None, outcomes, is_last: true };
-                dispatcher.apply(Event::Done { node: NodeId(node), host: "n".into(), done }, &mut engine, &pool);
+                dispatcher.apply(Event::Done(done), &mut engine, &pool);
             }
         }
     }

@@ -4,7 +4,8 @@
 //!    is lost loses none of them.
 //! 2. The first outcome of a task counts. Another, of a machine that was taken to be lost, finds no task here.
 //! 3. As many tasks are in a parcel as keep a machine busy for a while, and fewer towards the end of the call: a message to it takes long.
-//! 4. A task that names memory of this machine's stays here.
+//! 4. A task that names memory which processes of this machine share and write, or a descriptor, can run on no other. On a cluster it is an
+//!    error of the task, also where a worker of this machine would be free: what works must not depend on that.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -33,6 +34,13 @@ pub(crate) struct RemoteEnd {
     pub(crate) on_cancel: OnCancel,
 }
 
+/// A task that another machine has, and that has ended here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RemoteAbort {
+    pub(crate) call: CallId,
+    pub(crate) index: usize,
+}
+
 /// A parcel aims at so much work.
 const PARCEL_TIME: Duration = Duration::from_millis(20);
 /// It has no more chunks, so that what it holds and encodes has a bound.
@@ -50,6 +58,7 @@ pub(super) struct Remote {
     workers: usize,
     next: u64,
     ends: Vec<RemoteEnd>,
+    aborts: Vec<RemoteAbort>,
 }
 
 struct HeldParcel {
@@ -127,8 +136,7 @@ impl Scheduler {
         if self.remote.room == 0 {
             return None;
         }
-        let may_travel = |call: &OpenCall| call.is_unpinned() && call.backlog.front().is_some_and(travels);
-        let waiting = self.calls.iter().filter(|(_, call)| may_travel(call));
+        let waiting = self.calls.iter().filter(|(_, call)| call.is_unpinned() && !call.backlog.is_empty());
         let (&id, call) =
             waiting.min_by_key(|(_, call)| (Reverse(call.waiting_priority()), call.workers.len(), call.served))?;
         let tasks_max = self.tasks_of_parcel(call);
@@ -140,9 +148,6 @@ impl Scheduler {
         let mut chunks: Vec<Chunk> = Vec::new();
         let (mut tasks, mut bytes) = (0, 0);
         while tasks < tasks_max && chunks.len() < PARCEL_CHUNKS_MAX && bytes < PARCEL_BYTES_MAX {
-            if !call.backlog.front().is_some_and(travels) {
-                break;
-            }
             let Some(mut chunk) = call.backlog.pop_front() else {
                 break;
             };
@@ -169,7 +174,10 @@ impl Scheduler {
         per_task: Option<Duration>,
     ) -> Option<usize> {
         let held = self.remote.held.get_mut(&parcel)?;
-        done.argument_bytes = held.take(done.first_index, done.count)?;
+        let chunk = held.take(done.first_index, done.count)?;
+        done.argument_bytes = chunk.weight;
+        // The other machine knows the executions there alone.
+        done.earlier.splice(..0, chunk.earlier().iter().cloned());
         let left = held.left.iter().map(Chunk::len).sum();
         self.finished += done.count as u64;
         if let Some(call) = self.calls.get_mut(&held.call) {
@@ -183,6 +191,32 @@ impl Scheduler {
             self.remote.held.remove(&parcel);
         }
         Some(left)
+    }
+
+    /// Ends a task that another machine has with this error. It may have begun it.
+    pub(in crate::pool) fn abort_remote(
+        &mut self,
+        id: CallId,
+        index: usize,
+        error: &TaskErrorKind,
+    ) -> Option<CompletedTasks> {
+        let mut of_call = self.remote.held.values_mut().filter(|held| held.call == id);
+        let chunk = of_call.find_map(|held| held.take(index, 1))?;
+        self.remote.held.retain(|_, held| !held.left.is_empty());
+        self.finished += 1;
+        self.remote.aborts.push(RemoteAbort { call: id, index });
+        Some(chunk.begun(error.clone()))
+    }
+
+    /// The tasks that were ended since this was asked.
+    pub(in crate::pool) fn take_remote_aborts(&mut self) -> Vec<RemoteAbort> {
+        std::mem::take(&mut self.remote.aborts)
+    }
+
+    /// The tasks of a call that other machines have.
+    pub(super) fn remote_indices(&self, id: CallId) -> impl Iterator<Item = usize> {
+        let of_call = self.remote.held.values().filter(move |held| held.call == id);
+        of_call.flat_map(|held| &held.left).flat_map(|chunk| (0..chunk.len()).map(|position| chunk.index(position)))
     }
 
     /// Lines up what has no outcome of a parcel: its machine is lost, or gives it back.
@@ -235,8 +269,8 @@ impl Scheduler {
 }
 
 impl HeldParcel {
-    /// Takes these tasks out of those without an outcome; returns their weight, or none if one of them is not among these.
-    fn take(&mut self, first_index: usize, count: usize) -> Option<usize> {
+    /// Takes these tasks out of those without an outcome; none if one of them is not among these.
+    fn take(&mut self, first_index: usize, count: usize) -> Option<Chunk> {
         let is_here = |chunk: &Chunk| chunk.index(0) <= first_index && first_index < chunk.index(chunk.len());
         let place = self.left.iter().position(is_here)?;
         let before = first_index - self.left[place].index(0);
@@ -247,11 +281,11 @@ impl HeldParcel {
         let mut done = chunk.split(before);
         let rest = done.split(count);
         self.left.extend([chunk, rest].into_iter().filter(|part| part.len() > 0));
-        Some(done.weight)
+        Some(done)
     }
 }
 
 /// Whether the tasks of a chunk can run on another machine (rule 4).
-fn travels(chunk: &Chunk) -> bool {
-    !chunk.names_memory()
+pub(in crate::pool) fn travels(chunk: &Chunk) -> bool {
+    chunk.named_memory().iter().all(|segment| segment.can_be_copied())
 }

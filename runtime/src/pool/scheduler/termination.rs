@@ -84,10 +84,11 @@ impl Scheduler {
         self.holder_of(id, index).filter(|(_, place)| *place == 0).map(|(slot, _)| slot)
     }
 
-    /// The single tasks of a call that its workers are at, or come to next.
+    /// The single tasks of a call that its workers are at, or come to next, and those that other machines have.
     pub(in crate::pool) fn indices_at_workers(&self, id: CallId) -> impl Iterator<Item = usize> {
         let first = |&slot: &Slot| self.workers[slot].chunks.front().filter(|held| !held.is_aborted);
-        self.workers_of(id).iter().filter_map(first).map(|held| held.chunk.index(held.next))
+        let here = self.workers_of(id).iter().filter_map(first).map(|held| held.chunk.index(held.next));
+        here.chain(self.remote_indices(id))
     }
 
     /// Which execution of its task it is that a worker is at.
@@ -226,7 +227,7 @@ fn is_death(error: &TaskErrorKind) -> bool {
 }
 
 /// How many of these executions died. Where a panic is no death, a task that panicked runs again only as one that failed.
-fn deaths(earlier: &[TaskErrorKind]) -> u32 {
+pub(crate) fn deaths(earlier: &[TaskErrorKind]) -> u32 {
     let died = |error: &&TaskErrorKind| {
         is_death(error) && (cfg!(panic = "abort") || !matches!(error, TaskErrorKind::Panicked { .. }))
     };

@@ -65,4 +65,4 @@ macro_rules! message_enum {
     };
 }
 
-pub(super) use {message_enum, message_struct};
+pub(crate) use {message_enum, message_struct};
