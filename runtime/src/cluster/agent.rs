@@ -40,15 +40,15 @@ enum AgentEnd {
 
 /// Messages to the driver that wait to be sent.
 #[derive(Default)]
-struct Outgoing(VecDeque<FromAgent>);
+struct WaitingMessages(VecDeque<FromAgent>);
 
-impl Ranked for Outgoing {
+impl Ranked for WaitingMessages {
     const RANK: Rank = Rank::NodeOutbox;
 }
 
-struct Agent {
+struct AgentServer {
     link: Box<dyn Link>,
-    outgoing: Arc<Lock<Outgoing>>,
+    outgoing: Arc<Lock<WaitingMessages>>,
     outbox: Outbox,
     workers: usize,
     share: Option<Share>,
@@ -66,7 +66,7 @@ struct Share {
 
 /// Serves the driver at the other end of a link until one of both ends, and ends the process.
 pub(super) fn serve(mut link: Box<dyn Link>, hello: Hello, grace: Duration) -> ! {
-    let outgoing: Arc<Lock<Outgoing>> = Arc::default();
+    let outgoing: Arc<Lock<WaitingMessages>> = Arc::default();
     let (queue, waker) = (Arc::clone(&outgoing), link.waker());
     let outbox: Outbox = Arc::new(move |message| {
         queue.lock().0.push_back(message);
@@ -76,7 +76,7 @@ pub(super) fn serve(mut link: Box<dyn Link>, hello: Hello, grace: Duration) -> !
     output::set_node(hello.host.clone());
     link.send(FromAgent::Hello(hello));
     let mut agent =
-        Agent { link, outgoing, outbox, workers, share: None, segments: Segments::new(), ending: None, grace };
+        AgentServer { link, outgoing, outbox, workers, share: None, segments: Segments::new(), ending: None, grace };
     let code = match agent.run() {
         AgentEnd::InOrder => 0,
         AgentEnd::Refused => agent.link.refused_code(),
@@ -88,7 +88,7 @@ pub(super) fn serve(mut link: Box<dyn Link>, hello: Hello, grace: Duration) -> !
     std::process::exit(code)
 }
 
-impl Agent {
+impl AgentServer {
     fn run(&mut self) -> AgentEnd {
         let mut beat_at = Instant::now() + BEAT_INTERVAL;
         loop {

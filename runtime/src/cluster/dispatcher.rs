@@ -13,9 +13,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::engine::{Capacity, Engine, Event, NodeId, Sent};
-use super::forms::RulesForm;
-use super::messages::{CallTask, ChunkForm, Done, Work};
+use super::engine::{Capacity, ClusterEngine, EngineEvent, NodeId, SendOutcome};
+use super::forms::{ChunkForm, RulesForm};
+use super::messages::{CallTask, Done, Work};
 use crate::error::TaskErrorKind;
 use crate::pool::{CallId, CallRules, OnCancel, Parcel, ParcelId, RemoteAbort, RemoteEnd};
 use crate::shared::Segment;
@@ -67,7 +67,7 @@ struct HeldWork {
 
 /// What a person may want to know of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Note {
+pub(super) enum SessionNote {
     Up {
         host: String,
         workers: usize,
@@ -110,7 +110,7 @@ impl Dispatcher {
     }
 
     /// Gives the engine what it takes.
-    pub(super) fn feed(&mut self, engine: &mut dyn Engine, tasks: &dyn Tasks) {
+    pub(super) fn feed(&mut self, engine: &mut dyn ClusterEngine, tasks: &dyn Tasks) {
         for RemoteEnd { call, on_cancel } in tasks.take_ends() {
             self.works.retain(|_, work| work.call != call);
             engine.end_call(self.base + call.number(), on_cancel == OnCancel::Kill);
@@ -164,7 +164,7 @@ impl Dispatcher {
         id
     }
 
-    fn send(&mut self, id: u64, engine: &mut dyn Engine) -> bool {
+    fn send(&mut self, id: u64, engine: &mut dyn ClusterEngine) -> bool {
         let Some(held) = self.works.get_mut(&id) else {
             return true;
         };
@@ -174,23 +174,28 @@ impl Dispatcher {
         segments.sort_by_key(|segment| segment.id);
         segments.dedup_by_key(|segment| segment.id);
         match engine.try_send(work, &segments) {
-            Sent::To(node) => {
+            SendOutcome::To(node) => {
                 held.node = node;
                 true
             }
-            Sent::Full => false,
+            SendOutcome::Full => false,
         }
     }
 
     /// Applies what an engine tells; returns what a person may want to know of it.
-    pub(super) fn apply(&mut self, event: Event, engine: &mut dyn Engine, tasks: &dyn Tasks) -> Vec<Note> {
+    pub(super) fn apply(
+        &mut self,
+        event: EngineEvent,
+        engine: &mut dyn ClusterEngine,
+        tasks: &dyn Tasks,
+    ) -> Vec<SessionNote> {
         let mut notes = Vec::new();
         match event {
-            Event::Up { host, workers, .. } => notes.push(Note::Up { host, workers }),
-            Event::Refused { host, why } => notes.push(Note::Refused { host, why }),
-            Event::Lost { why } => notes.push(Note::EngineLost { why }),
-            Event::Back => notes.push(Note::EngineBack),
-            Event::Done(done) => {
+            EngineEvent::Up { host, workers, .. } => notes.push(SessionNote::Up { host, workers }),
+            EngineEvent::Refused { host, why } => notes.push(SessionNote::Refused { host, why }),
+            EngineEvent::Lost { why } => notes.push(SessionNote::EngineLost { why }),
+            EngineEvent::Back => notes.push(SessionNote::EngineBack),
+            EngineEvent::Done(done) => {
                 let call = done.call;
                 self.done(done, tasks);
                 if !call.checked_sub(self.base).is_some_and(|number| tasks.is_open(CallId::of_number(number))) {
@@ -198,13 +203,13 @@ impl Dispatcher {
                     engine.end_call(call, true);
                 }
             }
-            Event::Returned { works } => {
+            EngineEvent::Returned { works } => {
                 let known = works.into_iter().filter(|id| self.works.contains_key(id));
                 let back: Vec<u64> = known.filter(|id| !self.waiting.contains(id)).collect();
                 self.waiting.extend(back);
                 notes.extend(self.give_back_where_alone(engine, tasks));
             }
-            Event::Down { node, host, why, held } => {
+            EngineEvent::Down { node, host, why, held } => {
                 let at_node = |work: &HeldWork| work.node == Some(node);
                 let lost: Vec<u64> = match held {
                     Some(held) => held.into_iter().filter(|id| self.works.contains_key(id)).collect(),
@@ -213,7 +218,7 @@ impl Dispatcher {
                 let before = |id: &u64| self.works[id].tasks();
                 let count = lost.iter().map(before).sum();
                 lost.into_iter().for_each(|id| self.lost(id, &host, tasks));
-                notes.push(Note::Down { host, why, tasks: count });
+                notes.push(SessionNote::Down { host, why, tasks: count });
                 notes.extend(self.give_back_where_alone(engine, tasks));
             }
         }
@@ -221,7 +226,7 @@ impl Dispatcher {
     }
 
     /// Gives everything back to the pool, if no node is left (rule 5).
-    fn give_back_where_alone(&mut self, engine: &dyn Engine, tasks: &dyn Tasks) -> Option<Note> {
+    fn give_back_where_alone(&mut self, engine: &dyn ClusterEngine, tasks: &dyn Tasks) -> Option<SessionNote> {
         if engine.capacity().nodes > 0 {
             return None;
         }
@@ -230,7 +235,7 @@ impl Dispatcher {
             tasks.returned(work.parcel);
         }
         self.waiting.clear();
-        Some(Note::Alone)
+        Some(SessionNote::Alone)
     }
 
     fn done(&mut self, Done { work, per_task, outcomes, .. }: Done, tasks: &dyn Tasks) {

@@ -12,8 +12,8 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::dispatcher::{Dispatcher, Note, Tasks};
-use super::engine::{Engine, Event, NodeId};
+use super::dispatcher::{Dispatcher, SessionNote, Tasks};
+use super::engine::{ClusterEngine, EngineEvent, NodeId};
 use super::messages::Setup;
 use crate::error::Result;
 use crate::locks::{Condition, Lock, Rank, Ranked};
@@ -80,7 +80,7 @@ impl WakeRemote for Session {
 
 impl Session {
     /// Starts the thread. The engine is made there, as some are bound to the thread that begins them.
-    pub(super) fn start<E: Engine + 'static>(
+    pub(super) fn start<E: ClusterEngine + 'static>(
         rules: DriverRules,
         make: impl FnOnce() -> Result<E> + Send + 'static,
     ) -> std::io::Result<Result<Arc<Self>>> {
@@ -89,7 +89,7 @@ impl Session {
         let known: Arc<(Lock<Known>, Condition)> = Arc::default();
         let of_thread = Arc::clone(&known);
         let thread = std::thread::Builder::new().name("poolmap-cluster".to_owned()).spawn(move || {
-            let engine: Box<dyn Engine> = match make() {
+            let engine: Box<dyn ClusterEngine> = match make() {
                 Ok(engine) => Box::new(engine),
                 Err(error) => return drop(tell.send(Err(error))),
             };
@@ -169,7 +169,7 @@ struct Driver {
 }
 
 impl Driver {
-    fn run(mut self, mut engine: Box<dyn Engine>, commands: &Receiver<Command>) {
+    fn run(mut self, mut engine: Box<dyn ClusterEngine>, commands: &Receiver<Command>) {
         let code = loop {
             if let Some(code) = self.obey(&mut *engine, commands) {
                 break code;
@@ -192,7 +192,7 @@ impl Driver {
     }
 
     /// Carries out what was asked for; returns the exit code of the program, once it ends.
-    fn obey(&mut self, engine: &mut dyn Engine, commands: &Receiver<Command>) -> Option<i32> {
+    fn obey(&mut self, engine: &mut dyn ClusterEngine, commands: &Receiver<Command>) -> Option<i32> {
         loop {
             match commands.try_recv() {
                 Ok(Command::Attach(pool, setup)) => {
@@ -207,16 +207,16 @@ impl Driver {
         }
     }
 
-    fn apply(&mut self, event: Event, engine: &mut dyn Engine) {
+    fn apply(&mut self, event: EngineEvent, engine: &mut dyn ClusterEngine) {
         match &event {
-            &Event::Up { node, workers, .. } => self.learn(|known| {
+            &EngineEvent::Up { node, workers, .. } => self.learn(|known| {
                 known.nodes.insert(node, workers);
             }),
-            Event::Down { node, host, why, .. } => self.learn(|known| {
+            EngineEvent::Down { node, host, why, .. } => self.learn(|known| {
                 known.nodes.remove(node);
                 known.lost.push(format!("node {host} is gone: {why}"));
             }),
-            Event::Refused { why, .. } => self.learn(|known| known.lost.push(why.clone())),
+            EngineEvent::Refused { why, .. } => self.learn(|known| known.lost.push(why.clone())),
             _ => {}
         }
         let notes = match &self.pool {
@@ -231,7 +231,7 @@ impl Driver {
     }
 
     /// Fails the calls of a pool for whose tasks there is no node, nor a worker here, once none may come any more.
-    fn fail_where_nobody_comes(&mut self, engine: &dyn Engine) {
+    fn fail_where_nobody_comes(&mut self, engine: &dyn ClusterEngine) {
         let Some(pool) = self.pool.as_ref().filter(|_| !self.rules.has_own_workers && engine.capacity().nodes == 0)
         else {
             self.alone_since = None;
@@ -254,17 +254,17 @@ impl Driver {
     }
 
     /// Says what a person should know.
-    fn tell(&mut self, note: &Note) {
+    fn tell(&mut self, note: &SessionNote) {
         let text = match note {
-            Note::Up { .. } => return,
-            Note::Down { host, why, tasks: 0 } => format!("node {host} is gone: {why}"),
-            Note::Down { host, why, tasks } => {
+            SessionNote::Up { .. } => return,
+            SessionNote::Down { host, why, tasks: 0 } => format!("node {host} is gone: {why}"),
+            SessionNote::Down { host, why, tasks } => {
                 format!("node {host} is gone: {why}; its {tasks} unfinished tasks run elsewhere")
             }
-            Note::Refused { why, .. } => why.clone(),
-            Note::Alone => "no node is left: this machine goes on alone".to_owned(),
-            Note::EngineLost { why } => format!("{why}; waiting for it"),
-            Note::EngineBack => "the engine is back".to_owned(),
+            SessionNote::Refused { why, .. } => why.clone(),
+            SessionNote::Alone => "no node is left: this machine goes on alone".to_owned(),
+            SessionNote::EngineLost { why } => format!("{why}; waiting for it"),
+            SessionNote::EngineBack => "the engine is back".to_owned(),
         };
         tell(&text);
     }

@@ -22,7 +22,7 @@ pub(super) struct Capacity {
 
 /// What has become of work that was given to an engine.
 #[derive(Debug)]
-pub(super) enum Sent {
+pub(super) enum SendOutcome {
     /// It is on its way, to this node where the engine says which.
     To(Option<NodeId>),
     /// It has no room.
@@ -31,7 +31,7 @@ pub(super) enum Sent {
 
 /// What an engine tells.
 #[derive(Debug)]
-pub(super) enum Event {
+pub(super) enum EngineEvent {
     /// A node takes work.
     Up { node: NodeId, host: String, workers: usize },
     /// A node is gone, and what it had with it: all that was sent to it, where the engine does not say what it held.
@@ -42,16 +42,16 @@ pub(super) enum Event {
     Done(Done),
     /// A node gives work back that it has not begun.
     Returned { works: Vec<u64> },
-    #[expect(dead_code, reason = "the engine over NATS is not there yet")]
+    #[allow(dead_code, reason = "the engine over NATS is not there yet")]
     /// The engine has lost what carries its messages, and looks for it.
     Lost { why: String },
-    #[expect(dead_code, reason = "the engine over NATS is not there yet")]
+    #[allow(dead_code, reason = "the engine over NATS is not there yet")]
     /// It has found it again.
     Back,
 }
 
 /// Carries work to nodes. One thread owns it.
-pub(super) trait Engine {
+pub(super) trait ClusterEngine {
     /// What it takes now.
     fn capacity(&self) -> Capacity;
 
@@ -60,7 +60,7 @@ pub(super) trait Engine {
 
     /// Sends work to a node that has room for it, behind the segments that it names, where the node does not have them. It holds a
     /// segment no longer than anyone else does, and has the nodes forget it then.
-    fn try_send(&mut self, work: Work, segments: &[Arc<Segment>]) -> Sent;
+    fn try_send(&mut self, work: Work, segments: &[Arc<Segment>]) -> SendOutcome;
 
     /// What the pools of the nodes are made with, for those that are there and those that come.
     fn set_up(&mut self, setup: Setup);
@@ -72,7 +72,7 @@ pub(super) trait Engine {
     fn abort(&mut self, task: CallTask);
 
     /// Returns what has happened, and waits for it for so long, or until it is woken.
-    fn poll(&mut self, wait: Duration) -> Option<Event>;
+    fn poll(&mut self, wait: Duration) -> Option<EngineEvent>;
 
     /// Wakes [`poll`](Self::poll), from any thread.
     fn waker(&self) -> Arc<dyn Fn() + Send + Sync>;

@@ -167,7 +167,7 @@ fn no_process_manager(tasks: usize) -> Error {
 
 impl NatsAddress {
     /// The whole address, with what it holds of secrets: for the client alone.
-    #[expect(dead_code, reason = "the engine over NATS is not there yet")]
+    #[allow(dead_code, reason = "the engine over NATS is not there yet")]
     pub(crate) fn secret(&self) -> &str {
         &self.0
     }

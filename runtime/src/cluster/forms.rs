@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::messages::{ChunkForm, SharingForm};
 use crate::codec::{message_enum, message_struct};
 use crate::error::{Printed, TaskErrorKind};
 use crate::pool::{CallRules, Consumer, deaths};
@@ -67,6 +66,35 @@ impl TaskRulesForm {
     pub(super) fn into_rules(self) -> TaskRules {
         let Self { timeout, cpu_limit, attempts, priority } = self;
         TaskRules { limits: Limits { timeout, cpu_limit }, attempts: attempts.max(1), priority }
+    }
+}
+
+message_struct! {
+    /// Tasks one behind the other, with what they have in common.
+    #[derive(Clone, Debug, PartialEq)]
+    pub(super) struct ChunkForm {
+        pub(super) function: u32,
+        pub(super) attempt: u32,
+        pub(super) first_index: u64,
+        pub(super) count: u32,
+        pub(super) seed: u64,
+        pub(super) merge: Option<u32>,
+        pub(super) rules: Option<TaskRulesForm>,
+        pub(super) tasks: Vec<u8>,
+        pub(super) sharing: SharingForm,
+    }
+}
+
+message_struct! {
+    /// The memory that tasks name.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub(super) struct SharingForm {
+        /// The parameters that it is of.
+        pub(super) parameters: u16,
+        /// The segments, by their numbers.
+        pub(super) segments: Vec<u64>,
+        /// What is granted of them, as workers read it.
+        pub(super) grants: Vec<u8>,
     }
 }
 

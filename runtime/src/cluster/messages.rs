@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::forms::{OutcomeForm, RulesForm, TaskRulesForm};
+use super::forms::{ChunkForm, OutcomeForm, RulesForm};
 use crate::codec::{self, message_enum, message_struct};
 use crate::error::CodecError;
 
@@ -53,35 +53,6 @@ message_struct! {
         pub(super) call: u64,
         pub(super) rules: RulesForm,
         pub(super) chunks: Vec<ChunkForm>,
-    }
-}
-
-message_struct! {
-    /// Tasks one behind the other, with what they have in common.
-    #[derive(Clone, Debug, PartialEq)]
-    pub(super) struct ChunkForm {
-        pub(super) function: u32,
-        pub(super) attempt: u32,
-        pub(super) first_index: u64,
-        pub(super) count: u32,
-        pub(super) seed: u64,
-        pub(super) merge: Option<u32>,
-        pub(super) rules: Option<TaskRulesForm>,
-        pub(super) tasks: Vec<u8>,
-        pub(super) sharing: SharingForm,
-    }
-}
-
-message_struct! {
-    /// The memory that tasks name.
-    #[derive(Clone, Debug, Default, PartialEq, Eq)]
-    pub(super) struct SharingForm {
-        /// The parameters that it is of.
-        pub(super) parameters: u16,
-        /// The segments, by their numbers.
-        pub(super) segments: Vec<u64>,
-        /// What is granted of them, as workers read it.
-        pub(super) grants: Vec<u8>,
     }
 }
 
@@ -190,6 +161,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::cluster::forms::{SharingForm, TaskRulesForm};
 
     fn work() -> Work {
         let chunk = ChunkForm {

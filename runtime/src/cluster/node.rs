@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::forms::{OutcomeForm, TaskRulesForm};
-use super::messages::{CallTask, ChunkForm, Done, FromAgent, SharingForm, Work};
+use super::forms::{ChunkForm, OutcomeForm, SharingForm, TaskRulesForm};
+use super::messages::{CallTask, Done, FromAgent, Work};
 use crate::error::{Error, Result};
 use crate::functions;
 use crate::locks::{Lock, Rank, Ranked};

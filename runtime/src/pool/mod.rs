@@ -60,7 +60,6 @@ pub use global::{global_pool, shutdown_global};
 pub use handle::{Pool, cpu_count};
 pub(crate) use node_builder::of_node;
 pub use per_worker::Affinity;
-pub(crate) use remote::WakeRemote;
 pub use resize::Stats;
 pub(crate) use retry_policy::RetryRules;
 pub use rules::StartMethod;
@@ -69,3 +68,4 @@ pub(crate) use single_task::single_chunk;
 pub(crate) use submitted::{Outcome, Submitted};
 #[cfg(feature = "stream")]
 pub(crate) use waiting_streams::StreamWaker;
+pub(crate) use wakers::WakeRemote;

@@ -6,13 +6,9 @@ use std::time::Duration;
 use super::scheduler::{CallFailure, CallId, Parcel, ParcelId, RemoteAbort, RemoteEnd};
 use super::state::PoolShared;
 use super::turn::Wakes;
+use super::wakers::WakeRemote;
 use crate::error::{StartFailure, TaskErrorKind};
 use crate::transport::CompletedTasks;
-
-/// Wakes the thread that serves the other machines. It runs under no lock.
-pub(crate) trait WakeRemote: Send + Sync {
-    fn wake(&self);
-}
 
 impl PoolShared {
     /// Has this woken whenever there may be something for other machines to do, from now on.

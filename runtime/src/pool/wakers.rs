@@ -5,10 +5,14 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
 
-use super::remote::WakeRemote;
 use super::turn::Wakes;
 use crate::locks::Condition;
 use crate::sys::{Waker, Watch};
+
+/// Wakes the thread that serves the other machines. It runs under no lock.
+pub(crate) trait WakeRemote: Send + Sync {
+    fn wake(&self);
+}
 
 /// The wakers of a pool: none where it is in process, as nobody polls.
 #[derive(Default)]

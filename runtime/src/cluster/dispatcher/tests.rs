@@ -9,8 +9,8 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{Dispatcher, Note, Tasks};
-use crate::cluster::engine::{Capacity, Engine, Event, NodeId, Sent};
+use super::{Dispatcher, SessionNote, Tasks};
+use crate::cluster::engine::{Capacity, ClusterEngine, EngineEvent, NodeId, SendOutcome};
 use crate::cluster::messages::{CallTask, Done, Setup, Work};
 use crate::error::TaskErrorKind;
 use crate::pool::{CallId, CallRules, OnCancel, Parcel, ParcelId, RemoteAbort, RemoteEnd};
@@ -153,7 +153,7 @@ struct FakeEngine {
     next: u64,
 }
 
-impl Engine for FakeEngine {
+impl ClusterEngine for FakeEngine {
     fn capacity(&self) -> Capacity {
         let free = self.nodes.values().map(|works| self.room.saturating_sub(works.len())).sum();
         Capacity { room: free, nodes: self.nodes.len(), workers: self.nodes.len() }
@@ -163,16 +163,16 @@ impl Engine for FakeEngine {
         true
     }
 
-    fn try_send(&mut self, work: Work, _segments: &[Arc<Segment>]) -> Sent {
+    fn try_send(&mut self, work: Work, _segments: &[Arc<Segment>]) -> SendOutcome {
         assert!(!work.chunks.is_empty(), "work without tasks");
         assert!(!self.ended.contains(&work.call), "work of a call that has ended");
         let free = self.nodes.iter_mut().filter(|(_, works)| works.len() < self.room);
         match free.min_by_key(|(_, works)| works.len()) {
             Some((&node, works)) => {
                 works.push_back(work);
-                Sent::To(Some(NodeId(node)))
+                SendOutcome::To(Some(NodeId(node)))
             }
-            None => Sent::Full,
+            None => SendOutcome::Full,
         }
     }
 
@@ -185,7 +185,7 @@ impl Engine for FakeEngine {
 
     fn abort(&mut self, _task: CallTask) {}
 
-    fn poll(&mut self, _wait: Duration) -> Option<Event> {
+    fn poll(&mut self, _wait: Duration) -> Option<EngineEvent> {
         None
     }
 
@@ -292,7 +292,7 @@ fn run(acts: Vec<Act>, is_precise: bool, losses_max: u32) -> (FakePool, Dispatch
                 let done = outputs(chunk.first_index as usize + index, 1).into();
                 let done =
                     Done { work: work.id, call: work.call, per_task: None, outcomes: vec![done], is_last: false };
-                dispatcher.apply(Event::Done(done), &mut engine, &pool);
+                dispatcher.apply(EngineEvent::Done(done), &mut engine, &pool);
             }
         }
     }
@@ -305,7 +305,7 @@ fn play(act: Act, pool: &FakePool, engine: &mut FakeEngine, dispatcher: &mut Dis
         Act::Join => {
             engine.next += 1;
             engine.nodes.insert(engine.next, VecDeque::new());
-            Event::Up { node: NodeId(engine.next), host: "n".into(), workers: 1 }
+            EngineEvent::Up { node: NodeId(engine.next), host: "n".into(), workers: 1 }
         }
         Act::Answer { node, work, from, count, twice } => {
             let Some(node) = nth(engine, node) else { return };
@@ -314,18 +314,18 @@ fn play(act: Act, pool: &FakePool, engine: &mut FakeEngine, dispatcher: &mut Dis
             if !twice && from + count >= 8 {
                 works.remove(work);
             }
-            Event::Done(done)
+            EngineEvent::Done(done)
         }
         Act::Lose { node } => {
             let Some(node) = nth(engine, node) else { return };
             let works = engine.nodes.remove(&node).unwrap();
             let held = (!engine.is_precise).then(|| works.iter().map(|work| work.id).collect());
-            Event::Down { node: NodeId(node), host: "n".into(), why: "it is silent".into(), held }
+            EngineEvent::Down { node: NodeId(node), host: "n".into(), why: "it is silent".into(), held }
         }
         Act::Return { node } => {
             let Some(node) = nth(engine, node) else { return };
             let works = std::mem::take(engine.nodes.get_mut(&node).unwrap());
-            Event::Returned { works: works.iter().map(|work| work.id).collect() }
+            EngineEvent::Returned { works: works.iter().map(|work| work.id).collect() }
         }
         Act::Invent { work, first, count } => {
             let done = CompletedTasks { outcomes: Outcomes::Error(TaskErrorKind::Cancelled), ..outputs(0, 1) };
@@ -334,10 +334,10 @@ fn play(act: Act, pool: &FakePool, engine: &mut FakeEngine, dispatcher: &mut Dis
             // Tasks that it has would get it: these are of work that is not there.
             let work = work + 1_000_000;
             let done = Done { work, call: 0, per_task: None, outcomes: vec![outcome], is_last: false };
-            Event::Done(done)
+            EngineEvent::Done(done)
         }
-        Act::Refuse => Event::Refused { host: "n".into(), why: "another build".into() },
-        Act::EngineLost => Event::Lost { why: "the broker is gone".into() },
+        Act::Refuse => EngineEvent::Refused { host: "n".into(), why: "another build".into() },
+        Act::EngineLost => EngineEvent::Lost { why: "the broker is gone".into() },
         Act::Close { call } => return pool.close(CallId::of_number(call as u64)),
     };
     dispatcher.apply(event, engine, pool);
@@ -378,7 +378,7 @@ fn tasks_that_nodes_are_lost_with_fail_and_the_others_of_their_work_do_not() {
         let works = engine.nodes.get_mut(&node).unwrap();
         let Some(work) = works.pop_front() else { break };
         let has_it = |work: &Work| {
-            let holds = |chunk: &crate::cluster::messages::ChunkForm| {
+            let holds = |chunk: &crate::cluster::forms::ChunkForm| {
                 (chunk.first_index..chunk.first_index + u64::from(chunk.count)).contains(&poison)
             };
             work.chunks.iter().any(holds)
@@ -388,14 +388,18 @@ fn tasks_that_nodes_are_lost_with_fail_and_the_others_of_their_work_do_not() {
             engine.nodes.clear();
             // Another is there, so the work is not given back to the pool.
             play(Act::Join, &pool, &mut engine, &mut dispatcher);
-            let event =
-                Event::Down { node: NodeId(node), host: "n".into(), why: "gone".into(), held: Some(vec![work.id]) };
+            let event = EngineEvent::Down {
+                node: NodeId(node),
+                host: "n".into(),
+                why: "gone".into(),
+                held: Some(vec![work.id]),
+            };
             dispatcher.apply(event, &mut engine, &pool);
         } else {
             for chunk in &work.chunks {
                 let outcomes = vec![outputs(chunk.first_index as usize, chunk.count as usize).into()];
                 let done = Done { work: work.id, call: work.call, per_task: None, outcomes, is_last: true };
-                dispatcher.apply(Event::Done(done), &mut engine, &pool);
+                dispatcher.apply(EngineEvent::Done(done), &mut engine, &pool);
             }
         }
     }
@@ -428,8 +432,8 @@ fn a_driver_without_nodes_goes_on_alone() {
     play(Act::Join, &pool, &mut engine, &mut dispatcher);
     dispatcher.feed(&mut engine, &pool);
     engine.nodes.clear();
-    let event = Event::Down { node: NodeId(1), host: "n1".into(), why: "it is silent".into(), held: None };
+    let event = EngineEvent::Down { node: NodeId(1), host: "n1".into(), why: "it is silent".into(), held: None };
     let notes = dispatcher.apply(event, &mut engine, &pool);
-    assert!(matches!(&notes[..], [Note::Down { tasks: 8, .. }, Note::Alone]), "{notes:?}");
+    assert!(matches!(&notes[..], [SessionNote::Down { tasks: 8, .. }, SessionNote::Alone]), "{notes:?}");
     assert_eq!(pool.inner.borrow().waiting[&CallId::of_number(0)].len(), 8);
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::fabric::{Fabric, FabricEvent};
 use super::waiting::wait_for;
-use crate::cluster::engine::{Capacity, Engine, Event, NodeId, Sent};
+use crate::cluster::engine::{Capacity, ClusterEngine, EngineEvent, NodeId, SendOutcome};
 use crate::cluster::messages::{self, Beat, CallEnd, CallTask, FromAgent, Hello, SegmentForm, Setup, ToAgent, Work};
 use crate::shared::Segment;
 
@@ -34,22 +34,22 @@ pub(in crate::cluster) struct MpiEngine {
     judge: Judge,
     /// How long an agent may be silent.
     dead: Duration,
-    ranks: BTreeMap<usize, Rank>,
+    ranks: BTreeMap<usize, RankState>,
     setup: Option<Setup>,
-    events: VecDeque<Event>,
+    events: VecDeque<EngineEvent>,
     looked: Instant,
     is_woken: Arc<AtomicBool>,
     thread: Thread,
 }
 
 /// A rank other than the driver's.
-struct Rank {
+struct RankState {
     heard: Instant,
     /// None before it was welcome, and once it was refused.
-    agent: Option<Agent>,
+    agent: Option<RankAgent>,
 }
 
-struct Agent {
+struct RankAgent {
     host: String,
     workers: usize,
     /// The work that it has, and the call of each.
@@ -61,7 +61,7 @@ struct Agent {
 impl MpiEngine {
     pub(in crate::cluster) fn new(fabric: Fabric, judge: Judge, dead: Duration) -> Self {
         let now = Instant::now();
-        let ranks = (1..fabric.size()).map(|rank| (rank, Rank { heard: now, agent: None }));
+        let ranks = (1..fabric.size()).map(|rank| (rank, RankState { heard: now, agent: None }));
         Self {
             ranks: ranks.collect(),
             fabric,
@@ -82,12 +82,12 @@ impl MpiEngine {
         }
     }
 
-    fn agents(&self) -> impl Iterator<Item = (usize, &Agent)> {
+    fn agents(&self) -> impl Iterator<Item = (usize, &RankAgent)> {
         self.ranks.iter().filter_map(|(&rank, known)| Some((rank, known.agent.as_ref()?)))
     }
 
     /// How much more work an agent takes.
-    fn room(&self, rank: usize, agent: &Agent) -> usize {
+    fn room(&self, rank: usize, agent: &RankAgent) -> usize {
         let is_full = self.fabric.bytes_under_way(rank) >= BYTES_UNDER_WAY_MAX;
         if is_full { 0 } else { (agent.workers + 1).saturating_sub(agent.held.len()) }
     }
@@ -123,7 +123,7 @@ impl MpiEngine {
                 if done.is_last {
                     agent.held.remove(&done.work);
                 }
-                self.events.push_back(Event::Done(done));
+                self.events.push_back(EngineEvent::Done(done));
             }
             FromAgent::Returned(works) => {
                 let Some(agent) = self.ranks.get_mut(&from).and_then(|known| known.agent.as_mut()) else {
@@ -131,7 +131,7 @@ impl MpiEngine {
                 };
                 let known = works.into_iter().filter(|id| agent.held.remove(id).is_some());
                 let works = known.collect();
-                self.events.push_back(Event::Returned { works });
+                self.events.push_back(EngineEvent::Returned { works });
             }
             FromAgent::Failed(why) => self.lose(from, why),
             FromAgent::Goodbye(()) => self.lose(from, "it was asked to end".to_owned()),
@@ -147,7 +147,7 @@ impl MpiEngine {
         if let Some(why) = (self.judge)(&hello) {
             self.send(from, &ToAgent::Refused(why.clone()));
             self.ranks.remove(&from);
-            self.events.push_back(Event::Refused { host, why });
+            self.events.push_back(EngineEvent::Refused { host, why });
             return;
         }
         let workers = (workers as usize).max(1);
@@ -157,8 +157,9 @@ impl MpiEngine {
             self.send(from, &ToAgent::Setup(setup));
         }
         if let Some(known) = self.ranks.get_mut(&from) {
-            known.agent = Some(Agent { host: host.clone(), workers, held: BTreeMap::new(), segments: BTreeMap::new() });
-            self.events.push_back(Event::Up { node: NodeId(from as u64), host, workers });
+            known.agent =
+                Some(RankAgent { host: host.clone(), workers, held: BTreeMap::new(), segments: BTreeMap::new() });
+            self.events.push_back(EngineEvent::Up { node: NodeId(from as u64), host, workers });
         }
     }
 
@@ -167,9 +168,9 @@ impl MpiEngine {
         let Some(agent) = self.ranks.remove(&rank).and_then(|known| known.agent) else {
             return;
         };
-        let Agent { host, held, .. } = agent;
+        let RankAgent { host, held, .. } = agent;
         let held = Some(held.into_keys().collect());
-        self.events.push_back(Event::Down { node: NodeId(rank as u64), host, why, held });
+        self.events.push_back(EngineEvent::Down { node: NodeId(rank as u64), host, why, held });
     }
 
     /// Sends a segment to an agent that does not have it.
@@ -217,7 +218,7 @@ impl MpiEngine {
         // A driver that was stopped itself has not listened meanwhile.
         let was_stopped = now.duration_since(self.looked) > self.dead;
         self.looked = now;
-        let is_silent = |known: &Rank| known.agent.is_some() && now.duration_since(known.heard) > self.dead;
+        let is_silent = |known: &RankState| known.agent.is_some() && now.duration_since(known.heard) > self.dead;
         let silent: Vec<usize> =
             self.ranks.iter().filter(|(_, known)| is_silent(known)).map(|(&rank, _)| rank).collect();
         for rank in silent {
@@ -231,7 +232,7 @@ impl MpiEngine {
     }
 }
 
-impl Engine for MpiEngine {
+impl ClusterEngine for MpiEngine {
     fn capacity(&self) -> Capacity {
         self.agents().fold(Capacity::default(), |sum, (rank, agent)| Capacity {
             room: sum.room + self.room(rank, agent),
@@ -244,12 +245,12 @@ impl Engine for MpiEngine {
         self.ranks.values().any(|known| known.agent.is_none())
     }
 
-    fn try_send(&mut self, work: Work, segments: &[Arc<Segment>]) -> Sent {
+    fn try_send(&mut self, work: Work, segments: &[Arc<Segment>]) -> SendOutcome {
         // The one with the most room for each of its workers.
-        let share = |rank: usize, agent: &Agent| (self.room(rank, agent) << 20) / agent.workers;
+        let share = |rank: usize, agent: &RankAgent| (self.room(rank, agent) << 20) / agent.workers;
         let with_room = self.agents().filter(|&(rank, agent)| self.room(rank, agent) > 0);
         let Some(rank) = with_room.max_by_key(|&(rank, agent)| share(rank, agent)).map(|(rank, _)| rank) else {
-            return Sent::Full;
+            return SendOutcome::Full;
         };
         let (id, call) = (work.id, work.call);
         segments.iter().for_each(|segment| self.share(rank, segment));
@@ -258,7 +259,7 @@ impl Engine for MpiEngine {
         if let Some(agent) = self.ranks.get_mut(&rank).and_then(|known| known.agent.as_mut()) {
             agent.held.insert(id, call);
         }
-        Sent::To(Some(NodeId(rank as u64)))
+        SendOutcome::To(Some(NodeId(rank as u64)))
     }
 
     fn set_up(&mut self, setup: Setup) {
@@ -291,7 +292,7 @@ impl Engine for MpiEngine {
         }
     }
 
-    fn poll(&mut self, wait: Duration) -> Option<Event> {
+    fn poll(&mut self, wait: Duration) -> Option<EngineEvent> {
         if let Some(event) = self.events.pop_front() {
             return Some(event);
         }

@@ -37,10 +37,7 @@ enum Event {
     Abort { slot: Slot, task: usize, has_begun: bool },
     Start { slot: Slot },
     Close { call: usize, on_cancel: OnCancel },
-    SetRemote { room: usize, workers: usize },
-    TakeParcel,
-    AnswerParcel { parcel: usize, from: usize, count: usize, nanos: Option<u64> },
-    EndParcel { parcel: usize, fails: bool },
+    Remote(remote::RemoteEvent),
 }
 
 fn origin() -> impl Strategy<Value = Origin> {
@@ -67,11 +64,7 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(slot, task, has_begun)| Event::Abort { slot, task, has_begun }),
         3 => slot.prop_map(|slot| Event::Start { slot }),
         1 => (0..6usize, on_cancel).prop_map(|(call, on_cancel)| Event::Close { call, on_cancel }),
-        2 => (0..3usize, 0..5usize).prop_map(|(room, workers)| Event::SetRemote { room, workers }),
-        4 => Just(Event::TakeParcel),
-        6 => (0..4usize, 0..30usize, 1..20usize, proptest::option::of(1..1_000_000u64))
-            .prop_map(|(parcel, from, count, nanos)| Event::AnswerParcel { parcel, from, count, nanos }),
-        1 => (0..4usize, any::<bool>()).prop_map(|(parcel, fails)| Event::EndParcel { parcel, fails }),
+        13 => remote::remote_event().prop_map(Event::Remote),
     ]
 }
 
@@ -372,10 +365,7 @@ impl Model {
                     self.close(call, on_cancel);
                 }
             }
-            Event::SetRemote { room, workers } => self.scheduler.set_remote(room, workers),
-            Event::TakeParcel => self.take_parcel(),
-            Event::AnswerParcel { parcel, from, count, nanos } => self.answer_parcel(parcel, from, count, nanos),
-            Event::EndParcel { parcel, fails } => self.end_parcel(parcel, fails),
+            Event::Remote(event) => self.apply_remote(event),
         }
         self.retire();
         self.dispatch();

@@ -2,10 +2,31 @@
 
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::{Model, crash, records};
 use crate::pool::scheduler::{CallId, ParcelId};
 use crate::transport::{CompletedTasks, Outcomes};
 use crate::wire::Records;
+
+/// What can happen at other machines.
+#[derive(Clone, Debug)]
+pub(super) enum RemoteEvent {
+    SetRoom { room: usize, workers: usize },
+    Take,
+    Answer { parcel: usize, from: usize, count: usize, nanos: Option<u64> },
+    End { parcel: usize, fails: bool },
+}
+
+pub(super) fn remote_event() -> impl Strategy<Value = RemoteEvent> {
+    prop_oneof![
+        2 => (0..3usize, 0..5usize).prop_map(|(room, workers)| RemoteEvent::SetRoom { room, workers }),
+        4 => Just(RemoteEvent::Take),
+        6 => (0..4usize, 0..30usize, 1..20usize, proptest::option::of(1..1_000_000u64))
+            .prop_map(|(parcel, from, count, nanos)| RemoteEvent::Answer { parcel, from, count, nanos }),
+        1 => (0..4usize, any::<bool>()).prop_map(|(parcel, fails)| RemoteEvent::End { parcel, fails }),
+    ]
+}
 
 /// Stands for the workers of other machines.
 pub(super) const PID: u32 = 1;
@@ -19,6 +40,15 @@ pub(super) struct ModelParcel {
 }
 
 impl Model {
+    pub(super) fn apply_remote(&mut self, event: RemoteEvent) {
+        match event {
+            RemoteEvent::SetRoom { room, workers } => self.scheduler.set_remote(room, workers),
+            RemoteEvent::Take => self.take_parcel(),
+            RemoteEvent::Answer { parcel, from, count, nanos } => self.answer_parcel(parcel, from, count, nanos),
+            RemoteEvent::End { parcel, fails } => self.end_parcel(parcel, fails),
+        }
+    }
+
     pub(super) fn take_parcel(&mut self) {
         let had_room = self.scheduler.has_remote_room();
         let Some(parcel) = self.scheduler.take_parcel() else {
