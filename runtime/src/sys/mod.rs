@@ -1,7 +1,9 @@
 //! Every system call and every unsafe block, behind safe functions that cannot be misused; the only owner of nix.
 
 mod backtrace;
+mod bare_thread;
 mod beside;
+mod copied_thread;
 mod crash;
 mod environment;
 mod fences;
@@ -44,7 +46,9 @@ mod view;
 mod waker;
 mod worker_setup;
 
+pub(crate) use bare_thread::start_bare_thread;
 pub(crate) use beside::{Beside, CAN_COPY_BESIDE, CopySetup, NoMoreThreads, become_copied_worker, copy_beside};
+pub(crate) use copied_thread::{TASK_THREAD_NAME, go_on_in_thread};
 pub(crate) use crash::{
     CRASH_WORDS, Crash, CrashSlot, Reason, TaskLimits, install_crash_handlers, watch_crashes, watch_crashes_again,
 };
@@ -64,7 +68,7 @@ pub(crate) use pod::{
     IsVec, Plain, Same, bytes_of, for_each_plain, number_from, numbers_of, plain_bytes, plain_left, type_id,
     write_number,
 };
-pub(crate) use poll::{Watch, poll};
+pub(crate) use poll::{Watch, poll, wait_for_hang_up};
 pub(crate) use process::{
     CAN_TELL_CPU_TIME, ChildProcess, End, anonymous_bytes, children_of_this_thread, cpu_time, resident_bytes,
 };
