@@ -249,6 +249,12 @@ impl ForkServer {
         self.stage = Stage::Ending(ending);
     }
 
+    /// Kills it for this reason, which is also the error of the request that it did not answer as it should.
+    fn fail(&mut self, kind: io::ErrorKind, why: String) -> io::Error {
+        self.kill(Ending::Faulty(why.clone()));
+        io::Error::new(kind, why)
+    }
+
     /// Has it make a worker, which is greeted; `is_known` says whether a process is one that the pool has already.
     ///
     /// # Errors
@@ -285,8 +291,7 @@ impl ForkServer {
         let adopted = if pid == self.pid() || is_known(pid) { None } else { ChildProcess::adopt(pid).ok() };
         let Some(process) = adopted else {
             let why = format!("it named process {pid}, which is no new child of this one");
-            self.kill(Ending::Faulty(why.clone()));
-            return Err(StartError::Copy(io::Error::other(why)));
+            return Err(StartError::Copy(self.fail(io::ErrorKind::Other, why)));
         };
         Ok((process, channel))
     }
@@ -313,14 +318,10 @@ impl ForkServer {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             if let Err(fault) = received {
-                let why = described(fault);
-                self.kill(Ending::Faulty(why.clone()));
-                return Err(io::Error::other(why));
+                return Err(self.fail(io::ErrorKind::Other, described(fault)));
             }
             if left.is_zero() {
-                let why = format!("it did not answer within {COPY_TIME_MAX:?}");
-                self.kill(Ending::Faulty(why.clone()));
-                return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+                return Err(self.fail(io::ErrorKind::TimedOut, format!("it did not answer within {COPY_TIME_MAX:?}")));
             }
             if is_ending() {
                 self.end();
