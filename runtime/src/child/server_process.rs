@@ -31,8 +31,15 @@ pub(crate) struct ServerOptions<'a> {
     pub(crate) entry: &'a EntryPoint,
     /// Those of the workers.
     pub(crate) start: &'a Start,
-    pub(crate) startup_timeout: Duration,
-    pub(crate) preload_timeout: Duration,
+}
+
+/// How long a fork server may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ServerTimes {
+    /// Until it says hello, and until it is ready where it runs no call.
+    pub(crate) startup: Duration,
+    /// For its first call.
+    pub(crate) preload: Duration,
 }
 
 /// A fork server that was started, and is not reaped yet.
@@ -46,8 +53,7 @@ pub(crate) struct ForkServer {
     closed_at: Option<Instant>,
     /// A request has no answer: it may have made a worker that it has not named.
     is_asked: bool,
-    startup_timeout: Duration,
-    preload_timeout: Duration,
+    times: ServerTimes,
 }
 
 /// How far it has come.
@@ -99,31 +105,23 @@ impl ForkServer {
     /// Starts one.
     pub(crate) fn start(
         options: ServerOptions<'_>,
+        times: ServerTimes,
         surroundings: &Surroundings,
         name: Option<String>,
         preload: Option<(Chunk, &'static str)>,
     ) -> Result<Self, StartError> {
-        let ServerOptions { entry, start: of_workers, startup_timeout, preload_timeout } = options;
+        let ServerOptions { entry, start: of_workers } = options;
         let of_server = Start { role: Role::Server, output: Output::Inherited, ..*of_workers };
         let particulars = Particulars { name, index: usize::from(preload.is_some()), ..Particulars::default() };
         let (mut process, mut channel) = start(entry, &of_server, surroundings, None, &particulars)?;
-        let mut stage = Stage::Starting(Instant::now() + startup_timeout);
+        let mut stage = Stage::Starting(Instant::now() + times.startup);
         if let Some((chunk, _)) = &preload
             && let Err(fault) = channel.assign(chunk, 0)
         {
             kill(&mut process, &mut channel);
             stage = Stage::Ending(Ending::Faulty(described(fault)));
         }
-        Ok(Self {
-            process,
-            channel,
-            preload,
-            stage,
-            closed_at: None,
-            is_asked: false,
-            startup_timeout,
-            preload_timeout,
-        })
+        Ok(Self { process, channel, preload, stage, closed_at: None, is_asked: false, times })
     }
 
     /// Its process id.
@@ -223,7 +221,7 @@ impl ForkServer {
         match event {
             ChannelEvent::Hello => {
                 let now = Instant::now();
-                let time = self.preload.as_ref().map_or(self.startup_timeout, |_| self.preload_timeout);
+                let time = self.preload.as_ref().map_or(self.times.startup, |_| self.times.preload);
                 self.stage = Stage::Preloading(now.checked_add(time).unwrap_or(now + DISTANT));
             }
             ChannelEvent::Results(batch) => {
@@ -356,7 +354,7 @@ impl ForkServer {
             Stage::Ending(Ending::Unneeded) => ServerEnd::InOrder,
             Stage::Ending(Ending::Failed(kind)) => ServerEnd::Failed(of_preload(kind)),
             Stage::Ending(Ending::PreloadTooLong) => {
-                ServerEnd::Failed(of_preload(TaskErrorKind::TimedOut { limit: self.preload_timeout }))
+                ServerEnd::Failed(of_preload(TaskErrorKind::TimedOut { limit: self.times.preload }))
             }
             Stage::Ending(ending @ Ending::Threads(_)) => {
                 ServerEnd::Failed(format!("the fork server of the pool cannot be copied: {ending}"))
@@ -386,7 +384,7 @@ impl ForkServer {
 
     fn start_failure(&self, verdict: &Verdict) -> String {
         let longer = ", or give it more time with Pool::builder().startup_timeout(…)";
-        verdict.start_failure("the fork server of the pool", self.startup_timeout, longer)
+        verdict.start_failure("the fork server of the pool", self.times.startup, longer)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::rules::{Settings, StartMethod};
 use super::scheduler::Slot;
 use super::state::{Phase, PoolShared};
-use crate::child::{self, ForkServer, Particulars, ServerEnd, ServerOptions, StartError};
+use crate::child::{self, ForkServer, Particulars, ServerEnd, ServerOptions, ServerTimes, StartError};
 use crate::sys::{self, ChildProcess, Surroundings, Watch};
 use crate::task::Origin;
 use crate::transport::ParentChannel;
@@ -118,8 +118,9 @@ impl ServerKeeper {
         let Some(server) = &mut self.server else {
             if self.not_before <= Instant::now() {
                 let name = shared.settings.per_worker.server_name();
-                let options = options(&shared.settings);
-                let server = ForkServer::start(options, surroundings, name, shared.preload.clone())?;
+                let settings = &shared.settings;
+                let times = ServerTimes { startup: settings.startup_timeout, preload: settings.preload.timeout };
+                let server = ForkServer::start(options(settings), times, surroundings, name, shared.preload.clone())?;
                 self.server = Some(Box::new(server));
             }
             return Ok(None);
@@ -204,10 +205,5 @@ impl ServerKeeper {
 }
 
 fn options(settings: &Settings) -> ServerOptions<'_> {
-    ServerOptions {
-        entry: &settings.entry,
-        start: &settings.start,
-        startup_timeout: settings.startup_timeout,
-        preload_timeout: settings.preload.timeout,
-    }
+    ServerOptions { entry: &settings.entry, start: &settings.start }
 }
