@@ -51,7 +51,7 @@ pub(crate) struct ForkServer {
     stage: Stage,
     /// When the other end of the channel was seen to be closed.
     closed_at: Option<Instant>,
-    /// A request has no answer: it may have made a worker that it has not named.
+    /// A request has no answer that holds: it may have made a worker that it has not named.
     is_asked: bool,
     times: ServerTimes,
 }
@@ -285,12 +285,12 @@ impl ForkServer {
         }
         drop(worker_end);
         let pid = self.answer(is_ending).map_err(StartError::Copy)?;
-        self.is_asked = false;
         let adopted = if pid == self.pid() || is_known(pid) { None } else { ChildProcess::adopt(pid).ok() };
         let Some(process) = adopted else {
             let why = format!("it named process {pid}, which is no new child of this one");
             return Err(StartError::Copy(self.fail(io::ErrorKind::Other, why)));
         };
+        self.is_asked = false;
         Ok((process, channel))
     }
 
@@ -307,6 +307,7 @@ impl ForkServer {
                 _ => Err(Violation::new("it answered what it was not asked").into()),
             });
             if let Some(made) = answer {
+                // What it says to have made is named once it is taken on.
                 self.is_asked = made.is_ok();
                 return made.map_err(io::Error::from_raw_os_error);
             }
