@@ -27,8 +27,6 @@ pub(super) struct ServerKeeper {
     server: Option<Box<ForkServer>>,
     /// Another is not started before this.
     not_before: Instant,
-    /// Workers are not started before that moment, or before the server is ready.
-    is_waited_for: bool,
     /// So many servers in a row have not got ready.
     failures: u32,
     /// Servers that could not be ended, and workers that a dead server had made and not named.
@@ -43,7 +41,6 @@ impl Launcher {
             StartMethod::ForkServer => Self::Server(ServerKeeper {
                 server: None,
                 not_before: Instant::now(),
-                is_waited_for: false,
                 failures: 0,
                 servers_left: Vec::new(),
                 workers_left: Vec::new(),
@@ -94,14 +91,14 @@ impl Launcher {
     }
 
     /// When it is to be attended to if nothing happens before.
-    pub(super) fn next_look(&self, now: Instant) -> Option<Instant> {
+    pub(super) fn next_look(&self, shared: &PoolShared, now: Instant) -> Option<Instant> {
         let Self::Server(keeper) = self else {
             return None;
         };
         let is_blind = keeper.server.as_ref().is_some_and(|server| server.is_blind());
         let blind = (is_blind || !keeper.workers_left.is_empty()).then(|| now + LOOK_INTERVAL);
         let deadline = match &keeper.server {
-            None => keeper.is_waited_for.then_some(keeper.not_before),
+            None => shared.lock().waits_for_server.then_some(keeper.not_before),
             Some(server) => server.deadline(),
         };
         deadline.into_iter().chain(blind).min()
@@ -157,11 +154,11 @@ impl ServerKeeper {
                 self.ended(shared, end, now);
             }
         }
-        self.is_waited_for = match &self.server {
+        let waits_for_server = match &self.server {
             Some(server) => !server.is_ready(),
             None => self.not_before > now,
         };
-        shared.lock().waits_for_server = self.is_waited_for;
+        shared.lock().waits_for_server = waits_for_server;
     }
 
     /// Applies the end of the server.
