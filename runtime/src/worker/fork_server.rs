@@ -86,9 +86,10 @@ fn prepare(
 }
 
 impl CopyServer {
-    /// Makes copies until the end of the channel. It comes back in each copy, with the channel of the worker that it is to be.
+    /// Informs the parent that it is ready, and makes copies until the end of the channel. It comes back in each copy, with the channel of the worker that it is to be.
     fn make_copies(self, proof: NoMoreThreads, parent: u32) -> io::Result<Option<SocketToParent>> {
         let Self { mut server, sender } = self;
+        sender.send(&wire::preloaded(None)).map_err(broken)?;
         loop {
             while let Some((request, channel)) = server.take_copy().map_err(broken)? {
                 match sys::copy_beside(proof) {
@@ -116,15 +117,16 @@ impl CopyServer {
 /// Stands for an error that is not the system's.
 const NO_NUMBER: i32 = -1;
 
-/// Writes what is printed, proves that copies may be made, and informs the parent of it, or of the threads that are too many.
+/// Writes what is printed, and proves that copies may be made, or informs the parent of the threads that are too many.
 fn prove(waiting_threads: usize, sender: &FrameSender) -> io::Result<Option<NoMoreThreads>> {
     flush_streams();
-    let (proof, names) = match NoMoreThreads::prove(waiting_threads)? {
-        Ok(proof) => (Some(proof), None),
-        Err(names) => (None, Some(names.join(", "))),
-    };
-    sender.send(&wire::preloaded(names.as_deref())).map_err(broken)?;
-    Ok(proof)
+    match NoMoreThreads::prove(waiting_threads)? {
+        Ok(proof) => Ok(Some(proof)),
+        Err(names) => {
+            sender.send(&wire::preloaded(Some(&names.join(", ")))).map_err(broken)?;
+            Ok(None)
+        }
+    }
 }
 
 /// Writes what is in the buffers of the standard streams: each copy has what is left there.
