@@ -213,8 +213,58 @@ fn facts() -> (u64, u64, u32, bool, bool) {
     let (thread, group) = (nix::unistd::gettid().as_raw(), nix::unistd::getpgrp().as_raw());
     let comm = std::fs::read_to_string("/proc/self/comm").unwrap_or_default();
     std::thread::sleep(Duration::from_millis(20));
-    let is_own_group = group.cast_unsigned() == std::process::id() && thread.cast_unsigned() != std::process::id();
+    // Its first thread is a copy of the server's thread for tasks.
+    let is_own_group = group.cast_unsigned() == std::process::id() && thread.cast_unsigned() == std::process::id();
     (keys, info.index() as u64, info.parent_pid(), is_own_group, comm.trim() == format!("copies {}", info.index()))
+}
+
+/// The name that the system shows for this process, the name of its thread for tasks, and whether that thread's stack is as large.
+#[worker]
+fn names_and_stack(bytes: usize) -> (String, Option<String>, bool) {
+    let comm = std::fs::read_to_string("/proc/self/comm").unwrap_or_default();
+    (comm.trim().to_owned(), std::thread::current().name().map(str::to_owned), deep(bytes / 4096) > 0)
+}
+
+/// Takes a KiB of stack and more for each.
+fn deep(kibibytes: usize) -> usize {
+    let room = std::hint::black_box([1u8; 1024]);
+    if kibibytes == 0 { 1 } else { deep(kibibytes - 1) + usize::from(room[kibibytes % 1024]) }
+}
+
+#[poolmap::test]
+fn a_copy_has_the_name_of_the_program_and_a_stack_of_the_size_that_was_asked_for() {
+    let _guard = common::guard();
+    if !is_here() {
+        return;
+    }
+    let bytes = 64 << 20;
+    let pool = builder(1).stack_bytes(bytes).build().unwrap();
+    let (comm, thread, is_deep) = pool.apply(names_and_stack { bytes }).unwrap();
+    let program = std::env::current_exe().unwrap();
+    let program = program.file_name().unwrap().to_string_lossy().into_owned();
+    assert!(program.starts_with(&comm) && comm.len() == program.len().min(15), "{comm} for {program}");
+    assert_eq!(thread.as_deref(), Some("poolmap-task"));
+    assert!(is_deep);
+}
+
+/// Changes the user to the one that it is.
+#[allow(unsafe_code, reason = "there is no other way to change it")]
+#[worker]
+fn user() -> i32 {
+    // SAFETY: both calls take and return numbers. The C library makes the second on all of its threads: that its list of these is right
+    // shows here.
+    unsafe { nix::libc::setuid(nix::libc::getuid()) }
+}
+
+#[poolmap::test]
+fn a_task_in_a_copy_can_change_the_user_of_all_threads() {
+    let _guard = common::guard();
+    if !is_here() {
+        return;
+    }
+    let pool = builder(1).build().unwrap();
+    assert_eq!(pool.apply(user {}).unwrap(), 0);
+    assert_eq!(pool.apply(user {}).unwrap(), 0);
 }
 
 #[worker]

@@ -16,7 +16,7 @@ mod verdict;
 
 pub(crate) use kill::kill;
 pub(crate) use program::{DEPTH_MAX, EntryPoint, MARKER, Marker, depth, entry, set_depth, set_entry};
-pub(crate) use server_process::{ForkServer, Moment, ServerEnd, ServerOptions};
+pub(crate) use server_process::{ForkServer, Moment, ServerEnd, ServerOptions, ServerTimes};
 pub(crate) use spawn::{Particulars, STACK_BYTES, Start, StartError, check_memory_limit, start};
 pub(crate) use timers::{Observation, TaskTimer, interval};
 pub(crate) use verdict::{Cause, StartOutcome, Verdict};

@@ -31,8 +31,15 @@ pub(crate) struct ServerOptions<'a> {
     pub(crate) entry: &'a EntryPoint,
     /// Those of the workers.
     pub(crate) start: &'a Start,
-    pub(crate) startup_timeout: Duration,
-    pub(crate) preload_timeout: Duration,
+}
+
+/// How long a fork server may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ServerTimes {
+    /// Until it says hello, and until it is ready where it runs no call.
+    pub(crate) startup: Duration,
+    /// For its first call.
+    pub(crate) preload: Duration,
 }
 
 /// A fork server that was started, and is not reaped yet.
@@ -44,10 +51,9 @@ pub(crate) struct ForkServer {
     stage: Stage,
     /// When the other end of the channel was seen to be closed.
     closed_at: Option<Instant>,
-    /// A request has no answer: it may have made a worker that it has not named.
+    /// A request has no answer that holds: it may have made a worker that it has not named.
     is_asked: bool,
-    startup_timeout: Duration,
-    preload_timeout: Duration,
+    times: ServerTimes,
 }
 
 /// How far it has come.
@@ -99,31 +105,23 @@ impl ForkServer {
     /// Starts one.
     pub(crate) fn start(
         options: ServerOptions<'_>,
+        times: ServerTimes,
         surroundings: &Surroundings,
         name: Option<String>,
         preload: Option<(Chunk, &'static str)>,
     ) -> Result<Self, StartError> {
-        let ServerOptions { entry, start: of_workers, startup_timeout, preload_timeout } = options;
+        let ServerOptions { entry, start: of_workers } = options;
         let of_server = Start { role: Role::Server, output: Output::Inherited, ..*of_workers };
         let particulars = Particulars { name, index: usize::from(preload.is_some()), ..Particulars::default() };
         let (mut process, mut channel) = start(entry, &of_server, surroundings, None, &particulars)?;
-        let mut stage = Stage::Starting(Instant::now() + startup_timeout);
+        let mut stage = Stage::Starting(Instant::now() + times.startup);
         if let Some((chunk, _)) = &preload
             && let Err(fault) = channel.assign(chunk, 0)
         {
             kill(&mut process, &mut channel);
             stage = Stage::Ending(Ending::Faulty(described(fault)));
         }
-        Ok(Self {
-            process,
-            channel,
-            preload,
-            stage,
-            closed_at: None,
-            is_asked: false,
-            startup_timeout,
-            preload_timeout,
-        })
+        Ok(Self { process, channel, preload, stage, closed_at: None, is_asked: false, times })
     }
 
     /// Its process id.
@@ -223,7 +221,7 @@ impl ForkServer {
         match event {
             ChannelEvent::Hello => {
                 let now = Instant::now();
-                let time = self.preload.as_ref().map_or(self.startup_timeout, |_| self.preload_timeout);
+                let time = self.preload.as_ref().map_or(self.times.startup, |_| self.times.preload);
                 self.stage = Stage::Preloading(now.checked_add(time).unwrap_or(now + DISTANT));
             }
             ChannelEvent::Results(batch) => {
@@ -247,6 +245,12 @@ impl ForkServer {
     fn kill(&mut self, ending: Ending) {
         kill(&mut self.process, &mut self.channel);
         self.stage = Stage::Ending(ending);
+    }
+
+    /// Kills it for this reason, which is also the error of the request that it did not answer as it should.
+    fn fail(&mut self, kind: io::ErrorKind, why: String) -> io::Error {
+        self.kill(Ending::Faulty(why.clone()));
+        io::Error::new(kind, why)
     }
 
     /// Has it make a worker, which is greeted; `is_known` says whether a process is one that the pool has already.
@@ -281,13 +285,12 @@ impl ForkServer {
         }
         drop(worker_end);
         let pid = self.answer(is_ending).map_err(StartError::Copy)?;
-        self.is_asked = false;
         let adopted = if pid == self.pid() || is_known(pid) { None } else { ChildProcess::adopt(pid).ok() };
         let Some(process) = adopted else {
             let why = format!("it named process {pid}, which is no new child of this one");
-            self.kill(Ending::Faulty(why.clone()));
-            return Err(StartError::Copy(io::Error::other(why)));
+            return Err(StartError::Copy(self.fail(io::ErrorKind::Other, why)));
         };
+        self.is_asked = false;
         Ok((process, channel))
     }
 
@@ -304,6 +307,7 @@ impl ForkServer {
                 _ => Err(Violation::new("it answered what it was not asked").into()),
             });
             if let Some(made) = answer {
+                // What it says to have made is named once it is taken on.
                 self.is_asked = made.is_ok();
                 return made.map_err(io::Error::from_raw_os_error);
             }
@@ -313,14 +317,10 @@ impl ForkServer {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             if let Err(fault) = received {
-                let why = described(fault);
-                self.kill(Ending::Faulty(why.clone()));
-                return Err(io::Error::other(why));
+                return Err(self.fail(io::ErrorKind::Other, described(fault)));
             }
             if left.is_zero() {
-                let why = format!("it did not answer within {COPY_TIME_MAX:?}");
-                self.kill(Ending::Faulty(why.clone()));
-                return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+                return Err(self.fail(io::ErrorKind::TimedOut, format!("it did not answer within {COPY_TIME_MAX:?}")));
             }
             if is_ending() {
                 self.end();
@@ -355,7 +355,7 @@ impl ForkServer {
             Stage::Ending(Ending::Unneeded) => ServerEnd::InOrder,
             Stage::Ending(Ending::Failed(kind)) => ServerEnd::Failed(of_preload(kind)),
             Stage::Ending(Ending::PreloadTooLong) => {
-                ServerEnd::Failed(of_preload(TaskErrorKind::TimedOut { limit: self.preload_timeout }))
+                ServerEnd::Failed(of_preload(TaskErrorKind::TimedOut { limit: self.times.preload }))
             }
             Stage::Ending(ending @ Ending::Threads(_)) => {
                 ServerEnd::Failed(format!("the fork server of the pool cannot be copied: {ending}"))
@@ -385,7 +385,7 @@ impl ForkServer {
 
     fn start_failure(&self, verdict: &Verdict) -> String {
         let longer = ", or give it more time with Pool::builder().startup_timeout(…)";
-        verdict.start_failure("the fork server of the pool", self.startup_timeout, longer)
+        verdict.start_failure("the fork server of the pool", self.times.startup, longer)
     }
 }
 

@@ -159,7 +159,7 @@ impl Builder {
     ///
     /// The environment variable `POOLMAP_START_METHOD` (`spawn` or `fork_server`) selects the method of pools that set none.
     ///
-    /// - The server has one thread. A program that starts threads before `init` cannot use it: the calls that wait for workers fail, and
+    /// - The server has one thread, which runs the preload. A program that starts threads before `init` cannot use it: the calls that wait for workers fail, and
     ///   the error names the threads.
     /// - A worker has the server's statics, environment, current folder and open files; the files' positions and connections are common to
     ///   all. Thread-locals and states of tasks are new, as are the keys of `HashMap`s. Other generators of random numbers in statics

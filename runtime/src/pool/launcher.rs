@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::rules::{Settings, StartMethod};
 use super::scheduler::Slot;
 use super::state::{Phase, PoolShared};
-use crate::child::{self, ForkServer, Particulars, ServerEnd, ServerOptions, StartError};
+use crate::child::{self, ForkServer, Particulars, ServerEnd, ServerOptions, ServerTimes, StartError};
 use crate::sys::{self, ChildProcess, Surroundings, Watch};
 use crate::task::Origin;
 use crate::transport::ParentChannel;
@@ -27,8 +27,6 @@ pub(super) struct ServerKeeper {
     server: Option<Box<ForkServer>>,
     /// Another is not started before this.
     not_before: Instant,
-    /// Workers are not started before that moment, or before the server is ready.
-    is_waited_for: bool,
     /// So many servers in a row have not got ready.
     failures: u32,
     /// Servers that could not be ended, and workers that a dead server had made and not named.
@@ -43,7 +41,6 @@ impl Launcher {
             StartMethod::ForkServer => Self::Server(ServerKeeper {
                 server: None,
                 not_before: Instant::now(),
-                is_waited_for: false,
                 failures: 0,
                 servers_left: Vec::new(),
                 workers_left: Vec::new(),
@@ -94,14 +91,14 @@ impl Launcher {
     }
 
     /// When it is to be attended to if nothing happens before.
-    pub(super) fn next_look(&self, now: Instant) -> Option<Instant> {
+    pub(super) fn next_look(&self, shared: &PoolShared, now: Instant) -> Option<Instant> {
         let Self::Server(keeper) = self else {
             return None;
         };
         let is_blind = keeper.server.as_ref().is_some_and(|server| server.is_blind());
         let blind = (is_blind || !keeper.workers_left.is_empty()).then(|| now + LOOK_INTERVAL);
         let deadline = match &keeper.server {
-            None => keeper.is_waited_for.then_some(keeper.not_before),
+            None => shared.lock().waits_for_server.then_some(keeper.not_before),
             Some(server) => server.deadline(),
         };
         deadline.into_iter().chain(blind).min()
@@ -118,8 +115,9 @@ impl ServerKeeper {
         let Some(server) = &mut self.server else {
             if self.not_before <= Instant::now() {
                 let name = shared.settings.per_worker.server_name();
-                let options = options(&shared.settings);
-                let server = ForkServer::start(options, surroundings, name, shared.preload.clone())?;
+                let settings = &shared.settings;
+                let times = ServerTimes { startup: settings.startup_timeout, preload: settings.preload.timeout };
+                let server = ForkServer::start(options(settings), times, surroundings, name, shared.preload.clone())?;
                 self.server = Some(Box::new(server));
             }
             return Ok(None);
@@ -156,11 +154,11 @@ impl ServerKeeper {
                 self.ended(shared, end, now);
             }
         }
-        self.is_waited_for = match &self.server {
+        let waits_for_server = match &self.server {
             Some(server) => !server.is_ready(),
             None => self.not_before > now,
         };
-        shared.lock().waits_for_server = self.is_waited_for;
+        shared.lock().waits_for_server = waits_for_server;
     }
 
     /// Applies the end of the server.
@@ -204,10 +202,5 @@ impl ServerKeeper {
 }
 
 fn options(settings: &Settings) -> ServerOptions<'_> {
-    ServerOptions {
-        entry: &settings.entry,
-        start: &settings.start,
-        startup_timeout: settings.startup_timeout,
-        preload_timeout: settings.preload.timeout,
-    }
+    ServerOptions { entry: &settings.entry, start: &settings.start }
 }

@@ -201,7 +201,7 @@ fn wait_for(
     timeout: Option<Duration>,
 ) -> Vec<(Slot, Seen)> {
     let now = Instant::now();
-    let until_look = launcher.next_look(now).map(|until| until.saturating_duration_since(now));
+    let until_look = launcher.next_look(shared, now).map(|until| until.saturating_duration_since(now));
     let timeout = timeout.into_iter().chain(until_look).min();
     let mut watches: Vec<Watch<'_>> = watched.iter().map(WatchedWorker::watch).chain(launcher.watches()).collect();
     let wake_up = shared.wakers().for_supervisor();

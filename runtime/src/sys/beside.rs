@@ -11,6 +11,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::unistd::Pid;
@@ -79,6 +80,7 @@ pub(crate) fn copy_beside(_no_more_threads: NoMoreThreads) -> io::Result<Beside>
     let flags = libc::c_long::from(libc::CLONE_PARENT | libc::SIGCHLD);
     let none = std::ptr::null_mut::<libc::c_void>();
     let thread_number = thread_number_place();
+    let robust_list = robust_list();
     // SAFETY: without CLONE_VM the copy has its own memory and goes on here, on its copy of this stack; the other arguments are null
     // pointers, which the flags do not use. The other threads of this process, by the proof, only wait for this one to end: they hold no
     // lock that code in the copy may take.
@@ -94,6 +96,11 @@ pub(crate) fn copy_beside(_no_more_threads: NoMoreThreads) -> io::Result<Beside>
             libc::syscall(libc::SYS_set_tid_address, place);
         }
     }
+    if let Some((head, bytes)) = robust_list {
+        // SAFETY: it is the list that the C library keeps for this thread, at the address where it kept it in the original.
+        unsafe { libc::syscall(libc::SYS_set_robust_list, head, bytes) };
+    }
+    IS_COPY.store(true, Ordering::Relaxed);
     Ok(Beside::Copy)
 }
 
@@ -119,6 +126,27 @@ fn thread_number_place() -> Option<*mut nix::libc::pid_t> {
     // SAFETY: the kernel writes there at the end of this thread, so it is memory of the thread's while it runs.
     let is_number = unsafe { place.read() } == nix::unistd::gettid().as_raw();
     is_number.then_some(place)
+}
+
+/// Where the C library keeps the list of the robust mutexes that this thread holds, and the size of its head: the kernel forgets it in
+/// a copy (get_robust_list(2)).
+#[cfg(poolmap_copies)]
+fn robust_list() -> Option<(*mut nix::libc::c_void, usize)> {
+    use nix::libc;
+
+    let (mut head, mut bytes) = (std::ptr::null_mut::<libc::c_void>(), 0usize);
+    // SAFETY: the call writes an address and a size to the variables that the pointers are to; 0 is this thread.
+    let result = unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut head, &raw mut bytes) };
+    (result == 0 && !head.is_null()).then_some((head, bytes))
+}
+
+/// This process is such a copy: its first thread has the stack of the thread that made it.
+static IS_COPY: AtomicBool = AtomicBool::new(false);
+
+/// Whether this process is a copy that [`copy_beside`] has made.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "there are no copies"))]
+pub(super) fn is_copy() -> bool {
+    IS_COPY.load(Ordering::Relaxed)
 }
 
 /// What a copy is to be, beside what it has from the original.

@@ -2,9 +2,11 @@
 
 mod at_exit;
 mod backtrace;
+mod bare_thread;
 mod beside;
 mod binding;
 mod build_id;
+mod copied_thread;
 mod crash;
 mod environment;
 mod fences;
@@ -52,9 +54,11 @@ mod waker;
 mod worker_setup;
 
 pub(crate) use at_exit::at_exit;
+pub(crate) use bare_thread::start_bare_thread;
 pub(crate) use beside::{Beside, CAN_COPY_BESIDE, CopySetup, NoMoreThreads, become_copied_worker, copy_beside};
 pub(crate) use binding::undo_binding;
 pub(crate) use build_id::build_id;
+pub(crate) use copied_thread::{TASK_THREAD_NAME, go_on_in_thread};
 pub(crate) use crash::{
     CRASH_WORDS, Crash, CrashSlot, Reason, TaskLimits, install_crash_handlers, watch_crashes, watch_crashes_again,
 };
@@ -78,7 +82,7 @@ pub(crate) use pod::{
     IsVec, Plain, Same, bytes_of, for_each_plain, number_from, numbers_of, plain_bytes, plain_left, type_id,
     write_number,
 };
-pub(crate) use poll::{Watch, poll};
+pub(crate) use poll::{Watch, poll, wait_for_hang_up};
 pub(crate) use process::{
     CAN_TELL_CPU_TIME, ChildProcess, End, anonymous_bytes, children_of_this_thread, cpu_time, resident_bytes,
 };

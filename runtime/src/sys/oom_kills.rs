@@ -1,5 +1,7 @@
 //! How many processes the kernel's out-of-memory killer has ended in this process's memory cgroup, workers included.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,9 +42,17 @@ fn count() -> Option<u64> {
     static FILE: OnceLock<Option<PathBuf>> = OnceLock::new();
     let file = FILE.get_or_init(|| {
         let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-        files(&groups).into_iter().find(|file| std::fs::read_to_string(file).is_ok_and(|text| kills(&text).is_some()))
+        files(&groups).into_iter().find(|file| count_in(file).is_some())
     });
-    kills(&std::fs::read_to_string(file.as_ref()?).ok()?)
+    count_in(file.as_ref()?)
+}
+
+/// The count in a file, by one read: it is asked for at each start of a worker.
+fn count_in(file: &Path) -> Option<u64> {
+    // More than it holds.
+    let mut text = [0; 512];
+    let count = File::open(file).ok()?.read(&mut text).ok()?;
+    kills(std::str::from_utf8(text.get(..count)?).ok()?)
 }
 
 /// Where the count may stand, as proc_pid_cgroup(5) tells: in a cgroup of the first version that limits memory, or of the

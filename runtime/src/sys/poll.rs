@@ -53,6 +53,19 @@ pub(crate) fn poll(watches: &mut [Watch<'_>], timeout: Option<Duration>) -> io::
     Ok(())
 }
 
+/// Waits until the other end of a descriptor is closed, or until `timeout` is over; returns whether it is. It allocates nothing.
+pub(crate) fn wait_for_hang_up(descriptor: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<bool> {
+    let deadline = timeout.map(|timeout| Instant::now() + timeout);
+    loop {
+        let mut descriptors = [PollFd::new(descriptor, PollFlags::empty())];
+        match nix::poll::poll(&mut descriptors, remaining(deadline)) {
+            Ok(_) => return Ok(descriptors[0].revents().is_none_or(|revents| !revents.is_empty())),
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
 /// Returns the time left until the deadline, in whole milliseconds rounded up, so that no thread wakes just before it.
 fn remaining(deadline: Option<Instant>) -> PollTimeout {
     let Some(deadline) = deadline else {

@@ -412,31 +412,30 @@ pub(crate) fn children_of_this_thread() -> Vec<u32> {
 }
 
 /// The resident memory of a process that no file has, and that it shares with nobody but its copies.
-#[cfg(poolmap_linux)]
 pub(crate) fn anonymous_bytes(pid: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
-    Some(line.trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024)
-}
-
-#[cfg(not(poolmap_linux))]
-pub(crate) fn anonymous_bytes(_pid: u32) -> Option<u64> {
-    None
+    let [anonymous] = status_bytes(pid, ["RssAnon:"])?;
+    anonymous
 }
 
 /// The resident memory of a process, without what processes share; none where the system does not report, or the process is
 /// gone.
-#[cfg(poolmap_linux)]
 pub(crate) fn resident_bytes(pid: u32) -> Option<u64> {
+    let [all, shared] = status_bytes(pid, ["VmRSS:", "RssShmem:"])?;
+    Some(all?.saturating_sub(shared.unwrap_or(0)))
+}
+
+/// What some lines of proc_pid_status(5) say, which give kilobytes, in bytes; none for a line that is not there.
+#[cfg(poolmap_linux)]
+fn status_bytes<const LINES: usize>(pid: u32, names: [&str; LINES]) -> Option<[Option<u64>; LINES]> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let kilobytes = |name: &str| -> Option<u64> {
+    let bytes = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        line.trim_end_matches("kB").trim().parse().ok()
+        Some(line.trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024)
     };
-    Some(kilobytes("VmRSS:")?.saturating_sub(kilobytes("RssShmem:").unwrap_or(0)) * 1024)
+    Some(names.map(bytes))
 }
 
 #[cfg(not(poolmap_linux))]
-pub(crate) fn resident_bytes(_pid: u32) -> Option<u64> {
+fn status_bytes<const LINES: usize>(_pid: u32, _names: [&str; LINES]) -> Option<[Option<u64>; LINES]> {
     None
 }

@@ -93,7 +93,7 @@ fn bounds_of_this_thread() -> Option<Range<usize>> {
 fn first_thread_stack_bytes() -> Option<usize> {
     use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 
-    if nix::unistd::gettid() != nix::unistd::getpid() {
+    if nix::unistd::gettid() != nix::unistd::getpid() || super::beside::is_copy() {
         return None;
     }
     let (soft, _) = getrlimit(Resource::RLIMIT_STACK).ok()?;

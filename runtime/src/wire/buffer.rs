@@ -5,7 +5,11 @@ use super::{HEADER_BYTES, TRAILER_BYTES};
 
 /// A buffer that is larger than this is given back once it is empty.
 const KEPT_BYTES_MAX: usize = 1 << 20;
-const FIRST_BYTES: usize = 64 * 1024;
+/// The first buffer: a worker that gets its arguments in shared memory receives less than this by its socket in all its life, and each
+/// page of a buffer costs a copied worker a page fault.
+const FIRST_BYTES: usize = 4 * 1024;
+/// The next one, where the first was filled.
+const NEXT_BYTES: usize = 64 * 1024;
 
 /// Received bytes that are not yet taken as frames.
 pub(crate) struct FrameBuffer {
@@ -13,12 +17,14 @@ pub(crate) struct FrameBuffer {
     start: usize,
     end: usize,
     frame_bytes_max: usize,
+    /// The room was filled to its last byte, so more may have been there.
+    is_outgrown: bool,
 }
 
 impl FrameBuffer {
     /// A buffer that refuses frames whose payload is larger than `frame_bytes_max`.
     pub(crate) fn new(frame_bytes_max: usize) -> Self {
-        Self { bytes: Vec::new(), start: 0, end: 0, frame_bytes_max }
+        Self { bytes: Vec::new(), start: 0, end: 0, frame_bytes_max, is_outgrown: false }
     }
 
     pub(crate) fn set_frame_bytes_max(&mut self, frame_bytes_max: usize) {
@@ -28,15 +34,20 @@ impl FrameBuffer {
     /// Room for more bytes; [`filled`](Self::filled) says how many came.
     pub(crate) fn room(&mut self) -> &mut [u8] {
         self.release();
-        if self.bytes.len() - self.end < FIRST_BYTES / 2 {
+        let is_to_grow = std::mem::take(&mut self.is_outgrown) && self.bytes.len() < NEXT_BYTES;
+        let least = self.bytes.len().clamp(FIRST_BYTES, NEXT_BYTES) / 2;
+        if is_to_grow || self.bytes.len() - self.end < least {
             self.bytes.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;
-            if self.bytes.len() - self.end < FIRST_BYTES / 2 {
+            if is_to_grow || self.bytes.len() - self.end < least {
                 // A large buffer grows by a quarter: it is there as a whole while a value is made of it.
                 let length = self.bytes.len();
-                let grown = if length < KEPT_BYTES_MAX { length * 2 } else { length + length / 4 };
-                let grown = grown.max(FIRST_BYTES);
+                let grown = match length {
+                    0 => FIRST_BYTES,
+                    KEPT_BYTES_MAX.. => length + length / 4,
+                    _ => (length * 2).max(NEXT_BYTES),
+                };
                 self.bytes.reserve_exact(grown - length);
                 self.bytes.resize(grown, 0);
             }
@@ -64,6 +75,7 @@ impl FrameBuffer {
     pub(crate) fn filled(&mut self, count: usize) {
         self.end += count;
         debug_assert!(self.end <= self.bytes.len(), "more was filled than there was room");
+        self.is_outgrown = self.end == self.bytes.len();
     }
 
     /// Whether nothing is waiting, not even a part of a frame.
@@ -127,6 +139,21 @@ mod tests {
             buffer.filled(count);
             left = &left[count..];
         }
+    }
+
+    #[test]
+    fn a_buffer_is_small_until_it_was_filled() {
+        let mut buffer = FrameBuffer::new(1 << 20);
+        for _ in 0..10 {
+            feed(&mut buffer, &frame(1, &[7; FIRST_BYTES / 3]));
+            assert!(buffer.next().unwrap().is_some());
+        }
+        assert_eq!(buffer.room().len(), FIRST_BYTES);
+        let whole = frame(1, &vec![7; FIRST_BYTES - frame(1, b"").len()]);
+        feed(&mut buffer, &whole);
+        assert!(buffer.next().unwrap().is_some());
+        buffer.release();
+        assert_eq!(buffer.room().len(), NEXT_BYTES, "there may have been more to receive");
     }
 
     fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {

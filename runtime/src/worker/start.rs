@@ -1,7 +1,8 @@
 //! A worker's life: hello, then tasks, one after another, until the end of the stream; or one call, and the end.
 //!
-//! Two threads: tasks run on one with a stack of a known size, and the process's first thread watches the socket, so that
-//! the parent's end is seen in the middle of a task too, by what ends with its parent.
+//! Two threads: tasks run on one with a stack of a known size, and another watches the socket, so that the parent's end is seen in the
+//! middle of a task too, by what ends with its parent. In a process that was executed the first thread watches. In a copy of a fork server
+//! the first thread is the one for tasks, as it was in the server, and another is made once the worker has said hello.
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -15,7 +16,7 @@ use crate::failpoints::{self, Point};
 use crate::functions;
 use crate::output::{self, Files};
 use crate::shared;
-use crate::sys::{self, FileIdentity, Folder, FromParent, SocketToParent, TaskLimits, Watch};
+use crate::sys::{self, FileIdentity, Folder, FromParent, SocketToParent, TaskLimits};
 use crate::task::{EXIT_FAILED, Output, Role};
 use crate::transport::{ChannelError, WorkerRing, WorkerSocket};
 use crate::wire::{OVERHEAD_BYTES, Status, Welcome};
@@ -32,29 +33,42 @@ const EXIT_NO_OUTPUT: i32 = 1;
 /// Serves as a worker of `parent`, and ends the process. One that runs one call runs `leave` behind it.
 pub(crate) fn run(parent: u32, role: Role, folder: Folder, waiting_threads: usize, leave: fn()) -> ! {
     failpoints::reached(Point::Entered);
-    let entered = if role == Role::Server {
-        fork_server::serve(parent, folder, waiting_threads, leave).and_then(|channel| {
-            sys::watch_crashes();
-            enter(channel, parent, Making::Copied, Role::Worker, leave)
-        })
-    } else {
-        sys::watch_crashes();
-        sys::become_worker(parent, role, folder)
-            .and_then(|channel| enter(channel, parent, Making::Executed, role, leave))
-    };
+    if role == Role::Server {
+        let error = fork_server::serve(parent, folder, waiting_threads, leave, run_copy);
+        give_up(&error);
+    }
+    sys::watch_crashes();
+    let entered = sys::become_worker(parent, role, folder)
+        .and_then(|channel| prepare(channel, parent, Making::Executed, role))
+        .and_then(|(worker, channel)| worker.start_task_thread(leave).map(|()| channel));
     match entered {
         Ok(channel) if role.ends_with_parent() => channel.watch(parent),
         Ok(_) => loop {
             std::thread::park();
         },
-        Err(error) => {
-            // Nobody is left to tell when the parent is gone, and a Ctrl-C is no reason to print.
-            if error.kind() != io::ErrorKind::UnexpectedEof && !sys::is_hung_up(&error) {
-                tell(&format!("a worker could not start: {}", sys::explained(&error)));
-            }
-            std::process::exit(EXIT_FAILED)
-        }
+        Err(error) => give_up(&error),
     }
+}
+
+/// Serves as the worker of `parent` in a copy of its fork server, on the thread that was copied.
+fn run_copy(channel: io::Result<SocketToParent>, parent: u32, leave: fn()) -> ! {
+    let prepared = channel.and_then(|channel| {
+        sys::watch_crashes();
+        prepare(channel, parent, Making::Copied, Role::Worker)
+    });
+    match prepared {
+        Ok((worker, channel)) => worker.run(Some((channel, parent)), leave),
+        Err(error) => give_up(&error),
+    }
+}
+
+/// Ends a process that could not start.
+fn give_up(error: &io::Error) -> ! {
+    // Nobody is left to tell when the parent is gone, and a Ctrl-C is no reason to print.
+    if error.kind() != io::ErrorKind::UnexpectedEof && !sys::is_hung_up(error) {
+        tell(&format!("a worker could not start: {}", sys::explained(error)));
+    }
+    std::process::exit(EXIT_FAILED)
 }
 
 /// Prints why this process ends, for which its parent looks to its standard error.
@@ -79,8 +93,17 @@ enum Making {
     Copied,
 }
 
-/// Starts the task thread of a worker; the channel is to be watched.
-fn enter(channel: SocketToParent, parent: u32, making: Making, role: Role, leave: fn()) -> io::Result<Channel> {
+/// A worker that was greeted, and has not said hello.
+struct GreetedWorker {
+    end: WorkerSocket,
+    ring: Option<WorkerRing>,
+    welcome: Welcome,
+    limits: TaskLimits,
+    role: Role,
+}
+
+/// Makes this process the worker that its parent wants; the channel is to be watched.
+fn prepare(channel: SocketToParent, parent: u32, making: Making, role: Role) -> io::Result<(GreetedWorker, Channel)> {
     let mut end = WorkerSocket::new(channel);
     let welcome = be_welcomed(&mut end)?;
     let mut descriptor = || end.descriptor().ok_or_else(|| io::Error::other("the parent sent no descriptor"));
@@ -108,60 +131,70 @@ fn enter(channel: SocketToParent, parent: u32, making: Making, role: Role, leave
     if role == Role::Worker {
         sys::keep_freed_memory();
     }
-    let memory = match welcome.memory_bytes {
-        0 => None,
-        bytes => {
-            let held = if making == Making::Copied { sys::taken_bytes().unwrap_or(0) } else { 0 };
-            Some(sys::limit_memory(bytes, held, welcome.stack_bytes)?)
+    let memory = match (welcome.memory_bytes, making) {
+        (0, _) => None,
+        (bytes, Making::Executed) => Some(sys::limit_memory(bytes, 0, welcome.stack_bytes)?),
+        (bytes, Making::Copied) => {
+            // It has the stack of its tasks already, which counts.
+            let held = sys::taken_bytes().unwrap_or(0).saturating_sub(welcome.stack_bytes);
+            Some(sys::limit_memory(bytes, held, 0)?)
         }
     };
     let limits = TaskLimits { stack_bytes: welcome.stack_bytes, memory };
-    std::thread::Builder::new().name("poolmap-task".to_owned()).stack_size(limit(welcome.stack_bytes)).spawn(
-        move || {
-            let code = serve(end, ring, &welcome, limits, role).unwrap_or_else(|fault| {
-                match fault {
-                    // Nobody is left to tell.
-                    ChannelError::Closed => {}
-                    ChannelError::Broken(why) => tell(&format!("a worker could not go on: {why}")),
-                    ChannelError::Violation(what) => tell(&format!("a worker could not go on: {}", what.0)),
-                }
-                EXIT_FAILED
-            });
-            shared::forget_kept();
-            functions::forget_states();
-            if role != Role::Worker {
-                leave();
-            }
-            failpoints::reached(Point::Closing);
-            std::process::exit(code)
-        },
-    )?;
-    Ok(channel)
+    Ok((GreetedWorker { end, ring, welcome, limits, role }, channel))
 }
 
-/// Says hello and serves; returns the exit code.
-fn serve(
-    mut end: WorkerSocket,
-    ring: Option<WorkerRing>,
-    welcome: &Welcome,
-    limits: TaskLimits,
-    role: Role,
-) -> Result<i32, ChannelError> {
-    let sender = end.sender(role)?;
-    failpoints::reached(Point::BeforeHello);
-    if !say_hello(&mut end, &sender, welcome)? {
-        return Ok(EXIT_FAILED);
+impl GreetedWorker {
+    /// Runs in a thread of its own, whose stack has the size that its parent wants.
+    fn start_task_thread(self, leave: fn()) -> io::Result<()> {
+        let stack_bytes = usize::try_from(self.welcome.stack_bytes).unwrap_or(usize::MAX);
+        let thread = std::thread::Builder::new().name(sys::TASK_THREAD_NAME.to_owned()).stack_size(stack_bytes);
+        thread.spawn(move || self.run(None, leave)).map(drop)
     }
-    failpoints::reached(Point::AfterHello);
-    shared::write_by_value();
-    let bytes_max = usize::try_from(welcome.frame_bytes_max).unwrap_or(usize::MAX) - OVERHEAD_BYTES;
-    match (role, ring) {
-        (Role::Worker, Some(ring)) => {
-            ring_server::serve(end, ring, bytes_max, limits, welcome.copies_outputs).map(|()| 0)
+
+    /// Serves on this thread, and ends the process. A channel that is given here is watched by another thread.
+    fn run(self, unwatched: Option<(Channel, u32)>, leave: fn()) -> ! {
+        let role = self.role;
+        let code = self.serve(unwatched).unwrap_or_else(|fault| {
+            match fault {
+                // Nobody is left to tell.
+                ChannelError::Closed => {}
+                ChannelError::Broken(why) => tell(&format!("a worker could not go on: {why}")),
+                ChannelError::Violation(what) => tell(&format!("a worker could not go on: {}", what.0)),
+            }
+            EXIT_FAILED
+        });
+        shared::forget_kept();
+        functions::forget_states();
+        if role != Role::Worker {
+            leave();
         }
-        (Role::Worker, None) => socket_server::serve(end, sender, bytes_max, limits).map(|()| 0),
-        (Role::Daemon | Role::Plain | Role::Server, _) => {
-            socket_server::serve_one(end, sender, bytes_max, limits).map(exit_code)
+        failpoints::reached(Point::Closing);
+        std::process::exit(code)
+    }
+
+    /// Says hello and serves; returns the exit code.
+    fn serve(self, unwatched: Option<(Channel, u32)>) -> Result<i32, ChannelError> {
+        let Self { mut end, ring, welcome, limits, role } = self;
+        let sender = end.sender(role)?;
+        failpoints::reached(Point::BeforeHello);
+        if !say_hello(&mut end, &sender, &welcome)? {
+            return Ok(EXIT_FAILED);
+        }
+        failpoints::reached(Point::AfterHello);
+        if let Some((channel, parent)) = unwatched {
+            channel.watch_in_thread(parent)?;
+        }
+        shared::write_by_value();
+        let bytes_max = usize::try_from(welcome.frame_bytes_max).unwrap_or(usize::MAX) - OVERHEAD_BYTES;
+        match (role, ring) {
+            (Role::Worker, Some(ring)) => {
+                ring_server::serve(end, ring, bytes_max, limits, welcome.copies_outputs).map(|()| 0)
+            }
+            (Role::Worker, None) => socket_server::serve(end, sender, bytes_max, limits).map(|()| 0),
+            (Role::Daemon | Role::Plain | Role::Server, _) => {
+                socket_server::serve_one(end, sender, bytes_max, limits).map(exit_code)
+            }
         }
     }
 }
@@ -176,6 +209,11 @@ fn exit_code(status: Status) -> i32 {
 }
 
 impl Channel {
+    /// Watches in a thread of its own: see [`watch`](Self::watch).
+    fn watch_in_thread(self, parent: u32) -> Result<(), ChannelError> {
+        sys::start_bare_thread(move || self.watch(parent)).map_err(|error| ChannelError::Broken(sys::explained(&error)))
+    }
+
     /// Waits until the parent has closed the channel, and then ends this process and what its task started. Where the kernel ends
     /// a worker with its parent, it does so before, and what a task started goes on.
     ///
@@ -189,10 +227,9 @@ impl Channel {
         let is_child = parent_id() == parent;
         let interval = (is_child && cfg!(not(poolmap_linux))).then_some(PARENT_INTERVAL);
         loop {
-            let mut watches = [Watch::hang_up(socket.as_fd())];
-            let polled = sys::poll(&mut watches, interval);
+            let hung_up = sys::wait_for_hang_up(socket.as_fd(), interval);
             let is_channel = sys::identity(socket).ok() == *identity;
-            let has_hung_up = is_channel && (polled.is_err() || watches[0].ready);
+            let has_hung_up = is_channel && hung_up.unwrap_or(true);
             if has_hung_up || (is_child && parent_id() != parent) {
                 sys::kill_own_group();
             }
