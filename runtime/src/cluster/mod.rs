@@ -5,6 +5,7 @@
 //! program that started them (`mpirun`, `srun`). *Rank*: the number that it gave a process.
 #![expect(dead_code, reason = "the dispatcher, which uses all of it, is not there yet")]
 
+mod binding;
 mod environment;
 mod identity;
 mod mpi;

@@ -112,6 +112,17 @@ fn a_library_that_is_missing_is_refused() {
     });
 }
 
+#[test]
+fn a_lone_rank_has_the_cpus_of_its_launcher() {
+    for launcher in job::launchers() {
+        let launched = launcher.run_ranks(1, "binding", &[("OMPI_MCA_hwloc_base_binding_policy", "core")]);
+        // This test has the CPUs that the launcher inherits from it.
+        let cpus = crate::sys::allowed_cpus().map(|cpus| cpus.len());
+        let said = format!("CPUs as the launcher has them: {cpus:?}");
+        assert!(launched.said.contains(&said) && launched.code == Some(0), "{}", launched.said);
+    }
+}
+
 fn each_with(scenario: &str, variables: &[(&str, &str)], check: impl Fn(Launched)) {
     for launcher in job::launchers() {
         check(launcher.run(scenario, variables));

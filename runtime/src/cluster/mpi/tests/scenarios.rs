@@ -8,6 +8,7 @@ use super::super::fabric::{Fabric, FabricEvent};
 use super::super::intake::FabricLimits;
 use super::super::start::EXIT_REFUSED;
 use super::job::SCENARIO;
+use crate::cluster::binding::widen_lone_rank;
 use crate::cluster::environment::{ClusterPlan, EnvironmentSnapshot};
 use crate::sys::{self, MpiCandidates, MpiLauncher, MpiLibrary, MpiSession, exit_now};
 
@@ -18,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 fn as_a_rank() {
     let Some(scenario) = std::env::var_os(SCENARIO) else { return };
     let plan = ClusterPlan::new(&EnvironmentSnapshot::capture()).unwrap();
+    if scenario == "binding" {
+        return binding(&plan);
+    }
     let limits = match scenario.to_str().unwrap() {
         "segments" if mebibytes() > 256 => FabricLimits::default(),
         "segments" => FabricLimits { segment_bytes: 1 << 20, ..FabricLimits::default() },
@@ -44,6 +48,16 @@ fn as_a_rank() {
         other => panic!("there is no scenario {other}"),
     }
     say(&format!("rank {rank} is done"));
+}
+
+/// The only rank of a job: Open MPI has bound it to one core.
+fn binding(plan: &ClusterPlan) {
+    let bound = sys::allowed_cpus().map(|cpus| cpus.len());
+    let explanation = widen_lone_rank(&plan.launch);
+    let widened = sys::allowed_cpus().map(|cpus| cpus.len());
+    assert_eq!(explanation.is_some(), widened > bound, "{explanation:?}");
+    assert_eq!(widen_lone_rank(&plan.launch), None);
+    say(&format!("CPUs as the launcher has them: {widened:?}, of {bound:?} that it gave; {explanation:?}"));
 }
 
 /// Prints a line in one piece, as the ranks share the output.
