@@ -8,6 +8,7 @@
 use super::placement::{allowed_cpus, set_cpus};
 
 /// The processes by which launchers start ranks on a machine, as the kernel names them (15 bytes at most).
+#[cfg(any(target_os = "linux", test))]
 const LAUNCHERS: [&str; 9] = [
     "orted",
     "prted",
@@ -20,6 +21,7 @@ const LAUNCHERS: [&str; 9] = [
     "hydra_pmi_proxy",
 ];
 /// A rank may be started by a few scripts.
+#[cfg(any(target_os = "linux", test))]
 const ANCESTORS_MAX: usize = 16;
 
 /// Gives this thread the CPUs of the launcher that has started this process; returns how many it has then, if they have become more.
@@ -39,7 +41,6 @@ pub(crate) fn undo_binding() -> Option<usize> {
 /// As above, for systems without CPUs of a process.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn undo_binding() -> Option<usize> {
-    let _ = launcher;
     None
 }
 
@@ -59,6 +60,7 @@ fn widen(cpus: &[usize]) -> Option<usize> {
 }
 
 /// The nearest ancestor that is a launcher's process; `stat` reads the state of a process (proc(5)).
+#[cfg(any(target_os = "linux", test))]
 fn launcher(mut process: i32, stat: impl Fn(i32) -> Option<String>) -> Option<i32> {
     for _ in 0..ANCESTORS_MAX {
         if process <= 1 {

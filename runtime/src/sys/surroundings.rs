@@ -232,3 +232,30 @@ pub(crate) fn set_umask(bits: u32) {
     let bits = (bits & 0o777) as libc::mode_t;
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(bits));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The names in the environment that a worker of this process would have.
+    fn names() -> Vec<String> {
+        let variables = SurroundingsChanges::default().variables();
+        variables.iter().map(|variable| String::from_utf8_lossy(name(variable)).into_owned()).collect()
+    }
+
+    #[test]
+    fn workers_of_a_rank_do_not_inherit_what_makes_it_one() {
+        if std::env::var_os("POOLMAP_TEST_RANK").is_some() {
+            let names = names();
+            assert!(names.iter().any(|name| name == "POOLMAP_TEST_RANK" || name == "PATH"), "{names:?}");
+            assert!(!names.iter().any(|name| name.starts_with("PMI_") || name == "SLURM_STEP_ID"), "{names:?}");
+            return;
+        }
+        // Another process, as no test changes the environment that others read.
+        let test = "sys::surroundings::tests::workers_of_a_rank_do_not_inherit_what_makes_it_one";
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.args([test, "--exact"]).env("POOLMAP_TEST_RANK", "1").stdout(std::process::Stdio::null());
+        command.envs([("PMI_RANK", "1"), ("PMI_SIZE", "3"), ("PMI_FD", "7"), ("SLURM_STEP_ID", "0")]);
+        assert!(command.status().unwrap().success());
+    }
+}
