@@ -123,6 +123,9 @@ fn a_program_prints_what_it_prints_alone() {
         for mpi in launchers() {
             // Where the driver does not compute, all of it is done by others.
             for (driver, nodes) in [(Some("0"), "2"), (None, "3")] {
+                if (what == "captured") != driver.is_none() && mpi == Mpi::Mpich {
+                    continue;
+                }
                 let mark = Mark::new("prints");
                 let mut command = mpi.command(3);
                 mark.on(&mut command);
@@ -142,6 +145,7 @@ fn a_program_prints_what_it_prints_alone() {
 }
 
 #[poolmap::test]
+#[ignore = "it starts many jobs: .ci/run asks for it"]
 fn tagged_output_names_the_machine() {
     let _guard = common::guard();
     for mpi in launchers() {
@@ -160,6 +164,7 @@ fn tagged_output_names_the_machine() {
 }
 
 #[poolmap::test]
+#[ignore = "it starts many jobs: .ci/run asks for it"]
 fn nodes_whose_initializer_fails_are_a_start_failure_of_the_call() {
     let _guard = common::guard();
     for mpi in launchers() {
@@ -251,6 +256,7 @@ impl Job {
 }
 
 #[poolmap::test]
+#[ignore = "it starts many jobs: .ci/run asks for it"]
 fn a_driver_that_is_killed_leaves_nothing() {
     let _guard = common::guard();
     for mpi in launchers() {
@@ -262,6 +268,7 @@ fn a_driver_that_is_killed_leaves_nothing() {
 }
 
 #[poolmap::test]
+#[ignore = "it starts many jobs: .ci/run asks for it"]
 fn an_agent_that_is_killed_ends_a_job_whose_launcher_ends_it() {
     let _guard = common::guard();
     for mpi in launchers() {
@@ -276,6 +283,7 @@ fn an_agent_that_is_killed_ends_a_job_whose_launcher_ends_it() {
 const SLEPT: &str = "slept 1770\n";
 
 #[poolmap::test]
+#[ignore = "it starts many jobs: .ci/run asks for it"]
 fn what_an_agent_had_that_is_killed_or_stopped_runs_elsewhere_where_the_launcher_goes_on() {
     let _guard = common::guard();
     for mpi in launchers().into_iter().filter(|mpi| *mpi == Mpi::Open) {
@@ -299,6 +307,7 @@ fn what_an_agent_had_that_is_killed_or_stopped_runs_elsewhere_where_the_launcher
 }
 
 #[poolmap::test]
+#[ignore = "it starts many jobs: .ci/run asks for it"]
 fn an_agent_that_is_asked_to_end_gives_back_what_it_has() {
     let _guard = common::guard();
     for mpi in launchers() {
@@ -323,6 +332,7 @@ fn another_build() -> PathBuf {
 }
 
 #[poolmap::test]
+#[ignore = "it starts many jobs: .ci/run asks for it"]
 fn another_program_on_a_rank_is_refused_and_the_job_goes_on() {
     let _guard = common::guard();
     let copy = another_build();
@@ -364,6 +374,7 @@ fn a_library_of_another_mpi_than_the_launchers_is_refused_at_once() {
 }
 
 #[poolmap::test]
+#[ignore = "it starts many jobs: .ci/run asks for it"]
 fn without_an_engine_each_rank_is_a_program_of_its_own() {
     let _guard = common::guard();
     for mpi in launchers() {

@@ -179,7 +179,8 @@ impl Node {
                 let of_work: Vec<(usize, usize)> = works.of(id);
                 let waits = |&(first, count): &(usize, usize)| self.shared.withdraw_waiting(call.call, first, count);
                 // What is withdrawn of work that has begun in part is given back with the rest, once that has ended.
-                if of_work.iter().map(waits).fold(true, |all, one| all && one) {
+                let withdrawn = of_work.iter().filter(|range| waits(range)).count();
+                if withdrawn == of_work.len() {
                     works.forget(id);
                     back.push(id);
                 }

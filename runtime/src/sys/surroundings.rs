@@ -60,12 +60,15 @@ impl Surroundings {
     }
 }
 
+/// A variable that is set or, without a value, left out.
+pub(crate) type ChangedVariable = (OsString, Option<OsString>);
+
 /// Changes to the environment and the folder of this program, for processes that are started in them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SurroundingsChanges {
     clears: bool,
     /// Set or, without a value, left out.
-    variables: Vec<(OsString, Option<OsString>)>,
+    variables: Vec<ChangedVariable>,
     /// Set where nothing else has them.
     defaults: Vec<(&'static str, OsString)>,
     folder: Option<PathBuf>,
@@ -99,7 +102,7 @@ impl SurroundingsChanges {
     }
 
     /// Whether all variables are left out, those that are set or left out, and the folder.
-    pub(crate) fn parts(&self) -> (bool, &[(OsString, Option<OsString>)], Option<&Path>) {
+    pub(crate) fn parts(&self) -> (bool, &[ChangedVariable], Option<&Path>) {
         (self.clears, &self.variables, self.folder.as_deref())
     }
 
