@@ -44,6 +44,7 @@ fn as_a_rank() {
         "early_end" => early_end(fabric),
         "abort" => abort(fabric),
         "silent" => silent(fabric),
+        "death" => death(fabric),
         "twice" => twice(fabric),
         other => panic!("there is no scenario {other}"),
     }
@@ -285,6 +286,46 @@ fn silent(fabric: Fabric) {
         },
         _ => fabric.finish(9, PATIENCE),
     }
+}
+
+/// Rank 1 is killed, and the others go on. By hand: `mpirun` of Open MPI 5 with `--with-ft ulfm`, of Open MPI 4 with
+/// `--enable-recovery`, where nothing reports the death and the driver gives the rank up by itself.
+fn death(mut fabric: Fabric) {
+    match fabric.rank() {
+        0 => {
+            assert_eq!(message(&mut fabric), (1, b"last words".to_vec()));
+            let start = Instant::now();
+            let lost = loop {
+                match fabric.receive().unwrap() {
+                    Some(event) => break Some(event),
+                    None if start.elapsed() > Duration::from_secs(5) => break None,
+                    None => fabric.wait(),
+                }
+            };
+            say(&format!("after {:?} the driver has seen {lost:?}", start.elapsed()));
+            fabric.declare_lost(1);
+            for number in 0..100u8 {
+                assert!(fabric.send(2, vec![number]));
+                assert_eq!(message(&mut fabric), (2, vec![number]));
+            }
+            say("the driver has all results");
+        }
+        1 => {
+            assert!(fabric.send(0, b"last words".to_vec()));
+            while fabric.bytes_under_way(0) > 0 {
+                assert_eq!(fabric.receive().unwrap(), None);
+            }
+            std::thread::sleep(Duration::from_millis(300));
+            let _ = std::process::Command::new("kill").args(["-KILL", &std::process::id().to_string()]).status();
+        }
+        _ => {
+            for _ in 0..100 {
+                let (_, body) = message(&mut fabric);
+                assert!(fabric.send(0, body));
+            }
+        }
+    }
+    fabric.finish(0, PATIENCE);
 }
 
 fn twice(fabric: Fabric) {
