@@ -52,10 +52,10 @@ pub(crate) fn begin() {
     begun.unwrap_or_else(|why| refuse(&why));
 }
 
-/// Prints why this process cannot be what it was started for, and ends it.
+/// Prints why this process cannot be what it was started for, and ends it: at once, as MPI may be half begun.
 fn refuse(why: &str) -> ! {
     tell(why);
-    std::process::exit(EXIT_REFUSED)
+    sys::exit_now(EXIT_REFUSED)
 }
 
 fn begin_mpi(plan: ClusterPlan) -> std::result::Result<(), String> {

@@ -8,6 +8,9 @@ use std::time::Duration;
 const YIELDS: u32 = 64;
 const SHORTEST: Duration = Duration::from_micros(20);
 const LONGEST: Duration = Duration::from_micros(500);
+/// After 100 ms without traffic a job is at rest, and an answer may take longer. (Agents send a sign of life each second, which is traffic.)
+const AT_REST_POLLS: u32 = 200;
+const AT_REST: Duration = Duration::from_millis(2);
 
 /// The waits between polls, which become longer while nothing happens.
 #[derive(Debug, Default)]
@@ -35,6 +38,7 @@ impl PollBackoff {
         let Some(doublings) = self.idle_polls.checked_sub(YIELDS + 1) else { return Duration::ZERO };
         match pending {
             Pending::Transfer => SHORTEST,
+            Pending::Nothing if doublings > AT_REST_POLLS => AT_REST,
             Pending::Nothing => LONGEST.min(SHORTEST * 2u32.pow(doublings.min(10))),
         }
     }
@@ -50,11 +54,12 @@ mod tests {
         let mut waits = || backoff.next(Pending::Nothing).as_micros();
         assert!((0..64).all(|_| waits() == 0));
         assert_eq!([waits(), waits(), waits(), waits(), waits(), waits()], [20, 40, 80, 160, 320, 500]);
-        assert!((0..1000).all(|_| waits() == 500));
+        assert!((0..195).all(|_| waits() == 500));
+        assert!((0..1000).all(|_| waits() == 2000));
         backoff.reset();
         assert_eq!(backoff.next(Pending::Nothing), Duration::ZERO);
         backoff.idle_polls = u32::MAX;
-        assert_eq!(backoff.next(Pending::Nothing), LONGEST);
+        assert_eq!(backoff.next(Pending::Nothing), AT_REST);
         assert_eq!(backoff.next(Pending::Transfer), SHORTEST);
     }
 }
