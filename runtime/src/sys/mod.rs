@@ -2,6 +2,7 @@
 
 mod backtrace;
 mod beside;
+mod build_id;
 mod crash;
 mod environment;
 mod fences;
@@ -45,6 +46,7 @@ mod waker;
 mod worker_setup;
 
 pub(crate) use beside::{Beside, CAN_COPY_BESIDE, CopySetup, NoMoreThreads, become_copied_worker, copy_beside};
+pub(crate) use build_id::{build_id, build_id_of_file};
 pub(crate) use crash::{
     CRASH_WORDS, Crash, CrashSlot, Reason, TaskLimits, install_crash_handlers, watch_crashes, watch_crashes_again,
 };
