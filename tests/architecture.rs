@@ -8,12 +8,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of the runtime, lowest first: a row uses the rows above it, never one below.
-const ROWS: [&[&str]; 22] = [
+const ROWS: [&[&str]; 24] = [
     &["foreign"],
     &["locks"],
     &["error"],
     &["trace"],
     &["task"],
+    &["digest"],
     &["sys"],
     &["progress"],
     &["failpoints"],
@@ -21,6 +22,7 @@ const ROWS: [&[&str]; 22] = [
     &["shared"],
     &["sync"],
     &["wire"],
+    &["journal"],
     &["output"],
     &["functions"],
     &["transport"],

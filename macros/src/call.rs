@@ -37,7 +37,7 @@ enum Takes {
 }
 
 /// The options, each a method of `Map` of the same name, and what it takes.
-const OPTIONS: [(&str, Takes); 17] = [
+const OPTIONS: [(&str, Takes); 18] = [
     ("chunk_size", Takes::Value),
     ("window", Takes::Value),
     ("timeout", Takes::Value),
@@ -49,6 +49,7 @@ const OPTIONS: [(&str, Takes); 17] = [
     ("retry_if", Takes::Value),
     ("priority", Takes::Value),
     ("seed", Takes::Value),
+    ("journal", Takes::Value),
     ("on_error", Takes::Value),
     ("shortest", Takes::Nothing),
     ("finish_running", Takes::Nothing),

@@ -82,6 +82,13 @@ impl<'a> Encoder<'a> {
         self.end_max = self.sink.room_bytes().min(self.start.saturating_add(self.bytes_max));
     }
 
+    /// Pads what comes from now on as if an aligned address were here, so that its bytes do not depend on the place. What is not aligned
+    /// then is copied where it is read.
+    #[inline]
+    pub(crate) fn pad_from_here(&mut self) {
+        self.offset = 0usize.wrapping_sub(self.start);
+    }
+
     /// The sink that it writes to.
     #[inline(always)]
     pub(crate) fn sink(&mut self) -> &mut Sink<'a> {

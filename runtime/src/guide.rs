@@ -3,7 +3,8 @@
 //! - [`coming_from_python`]: each form of Python's `multiprocessing`, `concurrent.futures` and pathos, and its form here.
 //! - [`threads_or_processes`]: when to take threads, when processes, and the cost of each.
 //! - [`ffi`]: C libraries that crash, leak, hang or are not thread-safe.
-//! - [`in_practice`]: logging, errors, async code, tests, debuggers, Miri, benchmarks, and programs that are not yours.
+//! - [`in_practice`]: logging, errors, async code, programs that are interrupted, tests, debuggers, Miri, benchmarks, and programs that
+//!   are not yours.
 //! - [`on_a_cluster`]: the same program on many machines, under `mpirun` and `srun`.
 //! - [`other_mains`]: pools where `main` is not yours: Python, C, debuggers, loaders.
 

@@ -42,6 +42,7 @@
 //! | the same in async code | [`pool_stream!`], [`pool_stream_unordered!`]; [`stream()`] for an input that is a stream |
 //! | no outputs, or one value folded from them | [`pool_for_each!`], [`pool_reduce!`] |
 //! | a limit, a retry, a chunk size | an option after `;`, such as [`timeout`](Map::timeout) or [`attempts`](Map::attempts): the methods of [`Map`] |
+//! | to go on after a crash, a kill or a requeued job | the option [`journal`](Map::journal), or the variable `POOLMAP_JOURNAL` |
 //! | another outcome for failed tasks | the option [`on_error`](Map::on_error): [`Stop`], [`Collect`], [`Replace`], a closure ([`OnError`]) |
 //! | workers of your own | [`Pool`], [`Pool::builder()`], [`Builder`]; [`global_pool()`] is the pool of calls that name none |
 //! | one call, now or later | [`Pool::apply`], [`Pool::submit`], [`TaskHandle`], [`wait_any()`], [`as_completed()`] |
@@ -275,12 +276,14 @@ mod attributes;
 mod child;
 mod cluster;
 mod codec;
+mod digest;
 mod entry;
 mod error;
 mod failpoints;
 mod foreign;
 mod functions;
 mod in_process;
+mod journal;
 mod locks;
 mod macros;
 mod map;

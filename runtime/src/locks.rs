@@ -50,6 +50,14 @@ pub(crate) enum Rank {
     Names,
     /// The memory that tasks of this process have.
     OwnMemory,
+    /// The journals that are open in this process.
+    Journals,
+    /// What this process knows of one.
+    JournalMemory,
+    /// The file of one, while it is written.
+    JournalFile,
+    /// The records that wait to be written there.
+    JournalQueue,
 }
 
 /// A value behind a lock of a rank.

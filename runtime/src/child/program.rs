@@ -106,6 +106,10 @@ impl WorkerProgram {
         let c_path = sys::c_path(absolute.clone()).map_err(|error| failed(std::io::Error::other(error)))?;
         Ok(Self { path: absolute.into(), c_path })
     }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 static ENTRY: OnceLock<EntryPoint> = OnceLock::new();

@@ -1,8 +1,6 @@
 //! Whether an agent runs the same program as the driver: a task of another build could read its arguments as something else.
 
 use std::fmt::Write;
-use std::hash::Hasher;
-use std::io::Read;
 
 use super::environment::{BuildRule, ClusterRole};
 use crate::{functions, sys};
@@ -32,10 +30,8 @@ impl ProgramIdentity {
     ///
     /// The file has no build id, and cannot be read.
     pub(crate) fn own() -> Result<Self, String> {
-        let build = match sys::build_id() {
-            Some(id) => hexadecimal(&id),
-            None => hexadecimal(&file_hash()?),
-        };
+        let build = sys::build_id().map_err(|error| format!("could not identify this program: {error}"))?;
+        let build = hexadecimal(build);
         let program = std::env::args_os().next().unwrap_or_default().to_string_lossy().into_owned();
         Ok(Self { build, table: functions::fingerprint(), host: sys::host_name(), program })
     }
@@ -88,31 +84,6 @@ fn hexadecimal(bytes: &[u8]) -> String {
     })
 }
 
-/// A hash of the file that this code is in, of 128 bits. It guards against mix-ups, and not against forgery.
-fn file_hash() -> Result<[u8; 16], String> {
-    let path = sys::own_file(file_hash as fn() -> Result<[u8; 16], String> as usize);
-    let failed = |error: std::io::Error| format!("could not read {} to identify this program: {error}", path.display());
-    // The hasher of the standard library is the same in two processes of one file, and others are to differ.
-    let mut halves = [std::hash::DefaultHasher::new(), std::hash::DefaultHasher::new()];
-    halves[1].write_u8(1);
-    let mut file = std::fs::File::open(&path).map_err(failed)?;
-    let mut block = vec![0; 1 << 16];
-    loop {
-        let bytes = match file.read(&mut block) {
-            Ok(0) => break,
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(failed(error)),
-        };
-        halves.iter_mut().for_each(|half| half.write(&block[..bytes]));
-    }
-    let mut hash = [0; 16];
-    for (half, to) in halves.iter().zip(hash.chunks_exact_mut(8)) {
-        to.copy_from_slice(&half.finish().to_le_bytes());
-    }
-    Ok(hash)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,6 +126,5 @@ mod tests {
         let own = ProgramIdentity::own().unwrap();
         assert_eq!(own.check(&ProgramIdentity::own().unwrap(), ClusterRole::Driver, BuildRule::SameFile), Ok(()));
         assert!(own.build.len() >= 16 && !own.host.is_empty() && own.shown_build().ends_with(".."), "{own:?}");
-        assert_eq!(file_hash(), file_hash());
     }
 }

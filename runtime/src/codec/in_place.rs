@@ -56,7 +56,7 @@ impl Encoder<'_> {
     }
 
     fn pad(&mut self, align: usize) -> Result<(), bincode::error::EncodeError> {
-        let behind = self.offset + self.sink.len() + 1 + LENGTH_BYTES;
+        let behind = self.offset.wrapping_add(self.sink.len() + 1 + LENGTH_BYTES);
         let left_out = behind.next_multiple_of(align) - behind;
         let mut padding = [0; ALIGN_MAX];
         padding[0] = left_out as u8;

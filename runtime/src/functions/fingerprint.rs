@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 use std::sync::OnceLock;
 
-use super::table::{Description, table};
+use super::table::{Description, Registration, table};
 
 /// So many functions are named in an error, of each kind.
 const NAMED_MAX: usize = 3;
@@ -51,10 +51,21 @@ fn write_table(to: &mut impl Write) -> fmt::Result {
     let memory = if cfg!(poolmap_linux) { "shared memory" } else { "sockets" };
     writeln!(to, "poolmap {}, {width} bits, {order}-endian, {memory}", env!("CARGO_PKG_VERSION"))?;
     for registration in table() {
-        let Description { path, version, file, line, column, parameters, output, .. } = registration.description();
-        writeln!(to, "{path}\t{parameters} -> {output} at {file}:{line}:{column}, version {version}")?;
+        write_function(to, registration)?;
     }
     Ok(())
+}
+
+fn write_function(to: &mut impl Write, registration: &'static Registration) -> fmt::Result {
+    let Description { path, version, file, line, column, parameters, output, .. } = registration.description();
+    writeln!(to, "{path}\t{parameters} -> {output} at {file}:{line}:{column}, version {version}")
+}
+
+/// The line of a worker function.
+pub(crate) fn function_text(registration: &'static Registration) -> String {
+    let mut text = String::new();
+    write_function(&mut text, registration).expect("a string takes any text");
+    text
 }
 
 fn difference(ours: &str, theirs: &str) -> String {

@@ -25,7 +25,7 @@ pub use borrowed_argument::BorrowedArgument;
 pub use cow_parameter::{CowParameter, DecodedArgument, NamedCow};
 pub(crate) use encoded_call::EncodedCall;
 pub use fallible::{ErrorProbe, Fallible, Typed, Untyped};
-pub(crate) use fingerprint::{ambiguous_function, fingerprint, table_difference, table_text};
+pub(crate) use fingerprint::{ambiguous_function, fingerprint, function_text, table_difference, table_text};
 pub use fold::fold_tasks;
 pub(crate) use fold::{Folded, MergeOf};
 pub use function::{
@@ -40,7 +40,7 @@ pub use run::{run_tasks, type_names};
 pub(crate) use shared_argument::SharedName;
 pub use state::with_state;
 pub(crate) use state::{enter_states, forget_states, forget_states_of};
-pub(crate) use table::{DROPS_OUTPUT, first_test, function, function_name, test_name};
+pub(crate) use table::{DROPS_OUTPUT, FUNCTION_FLAGS, OUTPUT_BY_VALUE, first_test, function, function_name, test_name};
 pub use table::{Entry, Identity, Merge, Registration, Test};
 pub(crate) use task_run::Flush;
 pub use task_run::{TaskAbort, TaskCall};

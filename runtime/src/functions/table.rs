@@ -132,6 +132,10 @@ pub(super) struct Description {
 
 /// In the number that travels for a function: its outputs stay in the worker.
 pub(crate) const DROPS_OUTPUT: u32 = 1 << 31;
+/// And: its outputs are written as what they are, none by its memory.
+pub(crate) const OUTPUT_BY_VALUE: u32 = 1 << 30;
+/// All that the number says beside the function.
+pub(crate) const FUNCTION_FLAGS: u32 = DROPS_OUTPUT | OUTPUT_BY_VALUE;
 
 /// The type that inventory collects.
 pub struct Entry(pub &'static Registration);
@@ -147,8 +151,8 @@ pub(crate) fn table() -> &'static [&'static Registration] {
         // in the order of their constructors, which the linker fixed: they stay apart, in the same order everywhere.
         table.sort_by_cached_key(|registration| registration.description());
         for (index, registration) in table.iter().enumerate() {
-            let index = u32::try_from(index).ok().filter(|index| index & DROPS_OUTPUT == 0);
-            let index = index.expect("a binary holds fewer than 2^31 functions");
+            let index = u32::try_from(index).ok().filter(|index| index & FUNCTION_FLAGS == 0);
+            let index = index.expect("a binary holds fewer than 2^30 functions");
             registration.index.store(index, Ordering::Relaxed);
         }
         table

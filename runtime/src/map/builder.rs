@@ -299,7 +299,7 @@ impl<'p, F: WorkerFn, A: Columns, P> Map<'p, F, A, P> {
     /// With one seed, each run of the program draws the same numbers. Pass a different `seed` to each call that should draw different
     /// numbers.
     pub fn seed(mut self, seed: u64) -> Self {
-        self.options.seed = seed;
+        self.options.seed = Some(seed);
         self
     }
 

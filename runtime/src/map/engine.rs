@@ -3,6 +3,7 @@
 
 mod batch;
 mod input;
+mod journal;
 mod retry;
 mod wait;
 
@@ -13,6 +14,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use self::input::StagingBuffer;
+use self::journal::Journaled;
 use self::retry::Retries;
 #[cfg(feature = "stream")]
 pub(super) use self::wait::Polls;
@@ -66,6 +68,8 @@ pub(super) struct Engine<F: WorkerFn, A> {
     ready: VecDeque<ResultDecoder>,
     /// The arguments of tasks that may fail, if they are to be executed again.
     again: Option<Retries>,
+    /// Outputs of an earlier run of the program, if there is a file for them.
+    journal: Option<Box<Journaled>>,
     /// Tasks read, and not yet yielded.
     outstanding: usize,
     /// The bytes of their arguments and results.
@@ -99,16 +103,17 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         // One that lies behind the end of the clock never comes.
         let deadline = options.deadline.and_then(|limit| Some((now.checked_add(limit)?, limit)));
         let rows = Rows::new(columns, F::__registration(), options.shortest)?;
+        let length = match rows.length() {
+            Length::Known(length) => Some(length),
+            _ => None,
+        };
+        let journal = Journaled::open::<F>(&options, &shared, length)?;
         let Options { chunk_size, attempts, limits, progress, priority, .. } = options;
         let attempts = attempts.unwrap_or(FIRST_ATTEMPT);
         let is_folded = options.merge.is_some();
         let pace = consumer;
         let rules = CallRules { chunk_size, attempts, limits, pace, is_folded, priority, ..CallRules::default() };
         let call = shared.open(rules)?;
-        let length = match rows.length() {
-            Length::Known(length) => Some(length),
-            _ => None,
-        };
         let function = F::__registration().path();
         trace::call_opened(function, length);
         let shown = progress.then(|| Shown::new(function, length));
@@ -119,6 +124,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             rows,
             window: options.window.unwrap_or(WINDOW),
             again: options.retry.executions.map(|_| Retries::default()),
+            journal,
             options,
             deadline,
             consumer,
@@ -198,6 +204,10 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             if let Some(next) = take(self) {
                 break Ok(Some(next));
             }
+            if self.take_found() {
+                self.look_after_workers();
+                continue;
+            }
             match self.is_over() {
                 Ok(false) if wait.wait(self).is_pending() => {
                     self.in_foreign_code = false;
@@ -235,9 +245,9 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     #[cold]
     fn look_after_workers(&mut self) -> bool {
         if self.last_step.elapsed() > TOP_UP_INTERVAL {
-            self.in_foreign_code = true;
+            let was_in_foreign_code = std::mem::replace(&mut self.in_foreign_code, true);
             self.top_up();
-            self.in_foreign_code = false;
+            self.in_foreign_code = was_in_foreign_code;
         }
         self.is_here()
     }
@@ -384,14 +394,21 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     }
 
     fn all_arrived(&mut self, done: Vec<CompletedTasks>) {
+        self.keep_outputs(&done);
         self.outstanding_bytes += done.iter().map(CompletedTasks::result_bytes).sum::<usize>();
         self.has_results |= done.iter().any(|done| matches!(done.outcomes, Outcomes::Records(_)));
         done.into_iter().for_each(|done| self.arrived(done));
     }
 
     fn push(&mut self, chunk: Chunk, sharing: Sharing) {
-        let direct = new_direct::<F>(self.shared.output());
-        let chunk = chunk.sharing(sharing).seeded(self.options.seed).folded(self.options.merge).direct(direct);
+        // A journal gets outputs as they are encoded.
+        let direct = if self.journal.is_some() { None } else { new_direct::<F>(self.shared.output()) };
+        let seed = self.options.seed.unwrap_or_default();
+        let chunk = chunk.sharing(sharing).seeded(seed).folded(self.options.merge).direct(direct);
+        if self.journal.is_some() { self.send_unknown(chunk) } else { self.send(chunk) }
+    }
+
+    fn send(&mut self, chunk: Chunk) {
         if let Some(again) = &mut self.again {
             again.sent(&chunk);
         }
@@ -412,6 +429,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
                 Some(next) => {
                     if self.again.is_some() {
                         self.has_outcome(1);
+                        self.forget_key(next.0.0);
                     }
                     return Some(next);
                 }
@@ -444,7 +462,7 @@ impl<F: WorkerFn, A> Drop for Engine<F, A> {
     fn drop(&mut self) {
         if !self.shared.is_here() {
             // In a fork nothing of the call is let go of: not the pool, nor what of its memory is kept for tasks, nor the bar.
-            std::mem::forget((Arc::clone(&self.shared), self.again.take(), self.shown.take()));
+            std::mem::forget((Arc::clone(&self.shared), self.again.take(), self.shown.take(), self.journal.take()));
             return;
         }
         self.shared.close(self.call, self.options.on_cancel());

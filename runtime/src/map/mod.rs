@@ -9,6 +9,7 @@ mod columns;
 mod engine;
 mod handle;
 mod iter;
+mod journal;
 mod on_error;
 mod on_workers;
 mod options;

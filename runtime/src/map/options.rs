@@ -1,11 +1,13 @@
 //! The options of a map, as its engine gets them.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::journal::VARIABLE;
 use crate::pool::{OnCancel, RetryRules};
-use crate::sys;
 use crate::task::Limits;
+use crate::{child, in_process, sys};
 
 /// The options of a map.
 #[derive(Clone, Debug, Default)]
@@ -17,7 +19,9 @@ pub(super) struct Options {
     pub(super) deadline: Option<Duration>,
     pub(super) window: Option<usize>,
     pub(super) priority: i32,
-    pub(super) seed: u64,
+    pub(super) seed: Option<u64>,
+    /// The file for outputs of one run of the program for another.
+    pub(super) journal: Option<PathBuf>,
     pub(super) shortest: bool,
     pub(super) finish_running: bool,
     pub(super) progress: bool,
@@ -55,4 +59,32 @@ impl Options {
     pub(super) fn on_cancel(&self) -> OnCancel {
         if self.finish_running { OnCancel::Finish } else { OnCancel::Kill }
     }
+
+    /// The journal of a map with these options, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// The map names one, and runs inside a task: another process has the file, or this task's own map.
+    pub(super) fn journal_path(&self) -> Result<Option<JournalPath>> {
+        let is_in_task = child::depth() + in_process::depth() > 0;
+        if let Some(path) = &self.journal {
+            if is_in_task {
+                return Err(Error::invalid_option(
+                    "`journal` is not supported for a map inside a task: set it for the map that the task belongs to",
+                ));
+            }
+            return Ok(Some(JournalPath::Named(path.clone())));
+        }
+        let path = sys::variable(VARIABLE).filter(|path| !path.is_empty() && !is_in_task);
+        Ok(path.map(|path| JournalPath::Variable(path.into())))
+    }
+}
+
+/// The journal of a map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum JournalPath {
+    /// The map names it.
+    Named(PathBuf),
+    /// The environment does, for every map.
+    Variable(PathBuf),
 }

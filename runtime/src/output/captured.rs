@@ -43,6 +43,11 @@ pub(crate) fn split(record: &[u8]) -> Result<(&[u8], Printed), Violation> {
     Ok((left, Printed { stdout: text(&stdout), stderr: text(&stderr) }))
 }
 
+/// Puts behind a payload that its task has printed nothing.
+pub(crate) fn append_nothing_printed(payload: &mut Vec<u8>) {
+    payload.extend_from_slice(&[0; 2 * LENGTH_BYTES]);
+}
+
 /// The printed output, as text.
 pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -59,6 +64,14 @@ mod tests {
             let (payload, printed) = split(&record).unwrap();
             assert_eq!((payload, &*printed.stdout, &*printed.stderr), (&b"payload"[..], stdout, stderr));
         }
+    }
+
+    #[test]
+    fn nothing_printed_is_two_empty_texts() {
+        let mut record = b"payload".to_vec();
+        append_nothing_printed(&mut record);
+        let (payload, printed) = split(&record).unwrap();
+        assert_eq!((payload, &*printed.stdout, &*printed.stderr), (&b"payload"[..], "", ""));
     }
 
     #[test]

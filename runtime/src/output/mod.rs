@@ -14,6 +14,6 @@ mod files;
 mod lines;
 
 pub(crate) use capture_thread::{begin, finish, is_kept, start};
-pub(crate) use captured::split;
+pub(crate) use captured::{append_nothing_printed, split};
 pub(crate) use files::{Files, FinalOutput, PendingOutput};
 pub(crate) use lines::set_node;

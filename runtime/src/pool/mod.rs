@@ -9,6 +9,7 @@ mod builder_surroundings;
 mod chunk_size;
 mod driver;
 mod failed_starts;
+mod foundation;
 mod global;
 mod handle;
 mod in_process;

@@ -1,6 +1,7 @@
 //! Values in memory that workers map: one copy for all of them, sent as a name of a few bytes. It knows nothing of how a name,
 //! or the memory's descriptor, travels.
 
+mod content;
 mod copied;
 mod descriptor;
 mod element;
@@ -20,6 +21,7 @@ mod slice;
 mod slice_mut;
 mod value;
 
+pub(crate) use content::{ContentError, Contents, Names};
 pub use descriptor::Fd;
 pub use element::{Element, Number};
 pub(crate) use encode_scope::{

@@ -205,6 +205,30 @@ impl Records {
         Ok((status(kind)?, &self.bytes[start..end]))
     }
 
+    /// Visits the results that are left, with the payload of each in the pieces that it came in, up to one that is not whole. Nothing is
+    /// taken.
+    pub(crate) fn visit(&self, mut visit: impl FnMut(Status, &[&[u8]])) {
+        if self.is_direct() {
+            return;
+        }
+        let mut left = FieldReader(&self.bytes[self.at..]);
+        let mut parts: Vec<&[u8]> = Vec::new();
+        while let Ok(head) = left.u32()
+            && let Ok(payload) = left.bytes((head >> STATUS_BITS) as usize)
+        {
+            match status(head & ((1 << STATUS_BITS) - 1)) {
+                Ok(status) if parts.is_empty() => visit(status, &[payload]),
+                Ok(status) => {
+                    parts.push(payload);
+                    visit(status, &parts);
+                    parts.clear();
+                }
+                Err(_) if head & ((1 << STATUS_BITS) - 1) == PART => parts.push(payload),
+                Err(_) => return,
+            }
+        }
+    }
+
     /// A copy of the results that are left, if the next is an error that the function returned, or a panic.
     pub(crate) fn copy_of_failure(&self) -> Option<Self> {
         if self.is_direct() {
@@ -376,6 +400,18 @@ mod tests {
         assert_eq!(records.next(), Ok((Status::Failure, &[22, 0][..])));
         assert_eq!(run(&mut records, 9), [28]);
         assert_eq!(records.bytes_left(), 0);
+    }
+
+    #[test]
+    fn a_visit_sees_whole_results_in_their_pieces_and_takes_none() {
+        let mut written = written();
+        written.extend(head(Status::Output, 9));
+        let mut records = Records::new(written);
+        assert_eq!(records.next(), Ok((Status::Output, &b"one"[..])));
+        let mut seen = Vec::new();
+        records.visit(|status, pieces| seen.push((status, pieces.concat(), pieces.len())));
+        assert_eq!(seen, [(Status::Failure, b"two!".to_vec(), 3), (Status::Panic, Vec::new(), 1)]);
+        assert_eq!(records.next(), Ok((Status::Failure, &b"two!"[..])));
     }
 
     #[test]

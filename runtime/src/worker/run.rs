@@ -1,7 +1,7 @@
 //! The tasks of a call, run until none is left, whatever they panic with. It knows nothing of where they come from.
 
 use super::{current, panic};
-use crate::functions::{self, DROPS_OUTPUT, Merge, Registration, TaskCall};
+use crate::functions::{self, DROPS_OUTPUT, FUNCTION_FLAGS, Merge, Registration, TaskCall};
 use crate::output;
 use crate::shared;
 use crate::sys;
@@ -9,7 +9,7 @@ use crate::wire::Violation;
 
 /// Notes which task is about to begin, where what it prints is kept.
 pub(super) fn note_task(function: u32, index: u64) {
-    let function = function & !DROPS_OUTPUT;
+    let function = function & !FUNCTION_FLAGS;
     let name = functions::function_name(function).unwrap_or("?");
     output::begin((function, name), index);
 }
@@ -17,12 +17,12 @@ pub(super) fn note_task(function: u32, index: u64) {
 /// Runs every task of a call.
 pub(super) fn run_tasks(function: u32, attempt: u32, call: &mut TaskCall<'_>) -> Result<(), Violation> {
     let drops_output = function & DROPS_OUTPUT != 0;
-    // What is dropped here is not sent.
-    let _by_value = drops_output.then(shared::by_value);
+    // What is dropped here is not sent, nor is the memory of what a journal keeps.
+    let _by_value = (function & FUNCTION_FLAGS != 0).then(shared::by_value);
     if drops_output {
         call.drop_output();
     }
-    let function = functions::function(function & !DROPS_OUTPUT).ok_or_else(no_function)?;
+    let function = functions::function(function & !FUNCTION_FLAGS).ok_or_else(no_function)?;
     sys::watch_crashes_again();
     current::set_attempt(attempt);
     run_each(function, call);
@@ -49,7 +49,7 @@ pub(super) fn run_in_process(function: u32, merge: Option<u32>, call: &mut TaskC
     if function & DROPS_OUTPUT != 0 {
         call.drop_output();
     }
-    run_each(functions::function(function & !DROPS_OUTPUT).ok_or_else(no_function)?, call);
+    run_each(functions::function(function & !FUNCTION_FLAGS).ok_or_else(no_function)?, call);
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use crate::error::{CodecError, TaskErrorKind};
 use crate::transport::{CompletedTasks, Outcomes};
+use crate::wire::Records;
 
 /// Rows that were encoded one behind the other: how many, and where the last ends.
 pub(super) struct EncodedRows {
@@ -26,6 +27,21 @@ pub(super) const FIRST_ATTEMPT: u32 = 1;
 
 pub(super) fn not_encoded(index: usize, error: CodecError) -> CompletedTasks {
     never_begun(index, 1, TaskErrorKind::Encode(error))
+}
+
+/// Tasks whose outputs, in these records, an earlier run of the program has computed.
+pub(super) fn taken(first_index: usize, count: usize, records: Vec<u8>) -> CompletedTasks {
+    CompletedTasks {
+        first_index,
+        count,
+        outcomes: Outcomes::Records(Records::new(records)),
+        attempts: FIRST_ATTEMPT,
+        earlier: Vec::new(),
+        worker: None,
+        argument_bytes: 0,
+        printed: None,
+        is_late: false,
+    }
 }
 
 /// Tasks that no worker was given.

@@ -13,7 +13,7 @@ use super::{Engine, WINDOW_BYTES};
 use crate::codec::{Encoder, Sink};
 use crate::error::CodecError;
 use crate::foreign::Panic;
-use crate::functions::{DROPS_OUTPUT, WorkerFn, serialize_panicked};
+use crate::functions::{DROPS_OUTPUT, OUTPUT_BY_VALUE, WorkerFn, serialize_panicked};
 use crate::shared;
 use crate::transport::{Chunk, ChunkHead, Sharing};
 use crate::wire::{LENGTH_BYTES, OVERHEAD_BYTES};
@@ -96,9 +96,11 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         let started = Instant::now();
         let mut most = tasks.min(self.window - self.outstanding);
         while most > 0 && !self.has_failed {
-            let before = self.rows.pulled();
+            let (before, taken_before) = (self.rows.pulled(), self.taken());
             let goes_on = self.write_chunk(most, started);
-            most -= self.rows.pulled() - before;
+            // Tasks whose outputs the journal has are none for the workers.
+            let taken = usize::try_from(self.taken() - taken_before).unwrap_or(0);
+            most = (most + taken - (self.rows.pulled() - before)).min(self.window - self.outstanding);
             if !goes_on {
                 break;
             }
@@ -108,8 +110,10 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
 
     /// Reads up to so many rows into one block, and sends them; returns whether more may be read now.
     fn write_chunk(&mut self, most: usize, started: Instant) -> bool {
+        let drops_output = if F::__SENDS_OUTPUT { 0 } else { DROPS_OUTPUT };
+        let by_value = if self.journal.is_some() { OUTPUT_BY_VALUE } else { 0 };
         let head = ChunkHead {
-            function: F::__registration().index() | if F::__SENDS_OUTPUT { 0 } else { DROPS_OUTPUT },
+            function: F::__registration().index() | drops_output | by_value,
             attempt: FIRST_ATTEMPT,
             first_index: self.rows.pulled() as u64,
         };
@@ -224,6 +228,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             return then;
         }
         let mut encoder = Encoder::new(sink, bytes_max).at_offset(limits.offset);
+        let is_journaled = self.journal.is_some();
         let (mut count, mut end) = *written;
         let mut look_at = limits.look_behind(count);
         loop {
@@ -235,6 +240,9 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             };
             encoder.sink().write(&[0; LENGTH_BYTES]);
             encoder.begin();
+            if is_journaled {
+                encoder.pad_from_here();
+            }
             if let Err(error) = self.rows.encode(row, &mut encoder) {
                 encoder.sink().truncate(end);
                 break NextAction::GoOnBehind(error);
