@@ -227,7 +227,7 @@ fn results(form: &str, tasks: u64, journal: Option<&Path>) -> poolmap::Result<St
             });
             format!("{:?}", all.into_iter().collect::<poolmap::Result<Vec<_>>>()?)
         }
-        // A copy of the process drops what it has of the map, and cannot use the file that its parent has.
+        // A copy of the process drops what it has of the map, and cannot use the file while its parent has it.
         "forking" => {
             let mut all = map!(pool_iter!(square, xs.clone(); window = 3))?;
             let first = all.next().expect("there are some")?;
@@ -235,7 +235,9 @@ fn results(form: &str, tasks: u64, journal: Option<&Path>) -> poolmap::Result<St
             if child == 0 {
                 drop(all);
                 let own = map!(pool_map!(square, xs; window = 3));
-                std::process::exit(i32::from(!own.is_err_and(|error| error.is_invalid_option())));
+                // Its parent may have let go of the file.
+                let is_right = own.map_or_else(|error| error.is_invalid_option(), |own| own.len() == tasks as usize);
+                std::process::exit(i32::from(!is_right));
             }
             let results: Vec<_> = std::iter::once(Ok(first)).chain(all).collect::<poolmap::Result<_>>()?;
             let copy = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(child), None).expect("it is a child");
