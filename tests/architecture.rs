@@ -37,7 +37,7 @@ const ROWS: [&[&str]; 24] = [
 /// They never meet but in the rows above both.
 const STRANGERS: [(&str, &str); 2] = [("worker", "pool"), ("pool", "worker")];
 /// Each foreign crate has one owner, and stands in no other module.
-const OWNERS: [(&str, &str); 10] = [
+const OWNERS: [(&str, &str); 14] = [
     ("nix", "sys"),
     ("libc", "sys"),
     ("typeid", "sys"),
@@ -48,6 +48,10 @@ const OWNERS: [(&str, &str); 10] = [
     ("inventory", "functions"),
     ("indicatif", "progress"),
     ("tracing", "trace"),
+    ("async_nats", "cluster"),
+    ("bytes", "cluster"),
+    ("futures_util", "cluster"),
+    ("tokio", "cluster"),
 ];
 /// They name things of all modules, and hold no logic.
 const FRONTS: [&str; 6] = ["lib", "__fuzzing", "__private", "attributes", "guide", "macros"];

@@ -259,6 +259,7 @@
 //!   `Stream`, alone.
 //! - `bytemuck`, off by default: [`SharedSlice`] and [`SharedSliceMut`] hold structs that implement `bytemuck::Pod`.
 //! - `json`, off by default: `Json(value)` carries a value of a type that describes itself.
+//! - `nats`, off by default: a NATS server with JetStream connects the nodes of a cluster (`POOLMAP_ENGINE=nats://HOST:PORT`).
 //! - `progress`, off by default: the option [`progress`](Map::progress).
 //! - `tracing`, off by default: events for a subscriber of the crate tracing.
 //!
@@ -310,6 +311,8 @@ pub mod __private;
 pub mod guide;
 
 pub use attributes::{main, test, worker};
+#[cfg(feature = "nats")]
+pub use cluster::nats;
 pub use cluster::{ClusterInfo, cluster, wait_for_nodes};
 #[cfg(feature = "json")]
 pub use codec::Json;

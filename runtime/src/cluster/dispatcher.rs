@@ -38,7 +38,7 @@ pub(super) trait Tasks {
 }
 
 /// A generation has so many numbers, as a power of two.
-const GENERATION_SHIFT: u32 = 40;
+pub(super) const GENERATION_SHIFT: u32 = 40;
 
 /// Keeps the account of the work that nodes have.
 pub(super) struct Dispatcher {

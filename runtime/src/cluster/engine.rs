@@ -42,10 +42,10 @@ pub(super) enum EngineEvent {
     Done(Done),
     /// A node gives work back that it has not begun.
     Returned { works: Vec<u64> },
-    #[allow(dead_code, reason = "the engine over NATS is not there yet")]
+    #[cfg_attr(not(feature = "nats"), allow(dead_code, reason = "no other engine looks for what it has lost"))]
     /// The engine has lost what carries its messages, and looks for it.
     Lost { why: String },
-    #[allow(dead_code, reason = "the engine over NATS is not there yet")]
+    #[cfg_attr(not(feature = "nats"), allow(dead_code, reason = "no other engine looks for what it has lost"))]
     /// It has found it again.
     Back,
 }

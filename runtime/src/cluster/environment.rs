@@ -17,6 +17,8 @@ mod tests;
 
 pub(crate) use launch::{Launch, LaunchedBy};
 pub(crate) use settings::{BuildRule, ClusterSettings};
+#[cfg(feature = "nats")]
+pub(crate) use settings::{NatsSettings, NatsStorage};
 pub(crate) use snapshot::EnvironmentSnapshot;
 
 use crate::error::{Error, Result};
@@ -167,7 +169,7 @@ fn no_process_manager(tasks: usize) -> Error {
 
 impl NatsAddress {
     /// The whole address, with what it holds of secrets: for the client alone.
-    #[allow(dead_code, reason = "the engine over NATS is not there yet")]
+    #[cfg(feature = "nats")]
     pub(crate) fn secret(&self) -> &str {
         &self.0
     }

@@ -188,6 +188,22 @@ impl From<CompletedTasks> for OutcomeForm {
 }
 
 impl OutcomeForm {
+    /// Tasks that no worker has run, and why.
+    #[cfg(feature = "nats")]
+    pub(super) fn failed(first_index: u64, count: u64, note: String) -> Self {
+        let error = ErrorForm::Crashed((None, None, Some(note)));
+        Self {
+            first_index,
+            count,
+            result: ResultForm::Error(error),
+            attempts: 1,
+            earlier: Vec::new(),
+            worker: None,
+            printed: None,
+            is_late: false,
+        }
+    }
+
     /// The outcomes, as they are given to their call; none where the numbers are none of this machine's.
     pub(super) fn into_completed(self) -> Option<CompletedTasks> {
         let outcomes = match self.result {

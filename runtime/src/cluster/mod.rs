@@ -14,6 +14,8 @@ mod forms;
 mod identity;
 mod messages;
 mod mpi;
+#[cfg(feature = "nats")]
+pub mod nats;
 mod node;
 mod session;
 

@@ -12,10 +12,14 @@ use std::time::{Duration, Instant};
 use super::agent;
 use super::binding::widen_lone_rank;
 use super::driver::{DriverRules, Known, Session, tell};
-use super::environment::{ClusterPlan, ClusterRole, EngineChoice, EnvironmentSnapshot};
+#[cfg(feature = "nats")]
+use super::environment::NatsAddress;
+use super::environment::{ClusterPlan, ClusterRole, ClusterSettings, EngineChoice, EnvironmentSnapshot};
 use super::identity::ProgramIdentity;
 use super::messages::{Hello, Setup};
 use super::mpi::{EXIT_REFUSED, Fabric, MpiEngine, MpiLink};
+#[cfg(feature = "nats")]
+use super::nats::{NatsEngine, NatsLink, NatsOptions};
 use crate::error::{Error, Kind, Result};
 use crate::pool::{self, Cluster, PoolShared, cpu_count};
 use crate::sys::{self, ForkMark};
@@ -44,6 +48,12 @@ pub(crate) fn begin() {
     let begun = match plan.engine {
         EngineChoice::Local => return,
         EngineChoice::Mpi => begin_mpi(plan),
+        #[cfg(feature = "nats")]
+        EngineChoice::Nats(ref address) => {
+            let address = address.clone();
+            begin_nats(plan, &address)
+        }
+        #[cfg(not(feature = "nats"))]
         EngineChoice::Nats(_) => Err(
             "POOLMAP_ENGINE names a NATS server, and this program was built without the feature `nats` of poolmap: add it in Cargo.toml"
                 .to_owned(),
@@ -76,12 +86,7 @@ fn begin_mpi(plan: ClusterPlan) -> std::result::Result<(), String> {
     let (dead, rule) = (settings.dead, settings.build);
     let (tell_engine, told_engine) = std::sync::mpsc::channel();
     let size = launch.size;
-    let rules = DriverRules {
-        losses_max: u32::try_from(settings.tries).unwrap_or(u32::MAX),
-        node_wait: settings.engine_wait,
-        has_own_workers: settings.driver_workers != Some(0),
-    };
-    let session = Session::start(rules, move || {
+    let session = Session::start(driver_rules(&settings), move || {
         let fabric = Fabric::start(&launch, named).map_err(Error::start)?;
         let library = fabric.library();
         let engine = format!("MPI ({}, {})", library.version(), library.name());
@@ -92,18 +97,67 @@ fn begin_mpi(plan: ClusterPlan) -> std::result::Result<(), String> {
         };
         Ok(MpiEngine::new(fabric, Box::new(judge), dead))
     });
-    let session = match session {
-        Ok(Ok(session)) => session,
-        Ok(Err(error)) => return Err(error.to_string()),
-        Err(error) => return Err(sys::start_error("the thread of the cluster", &error)),
-    };
+    let session = started(session)?;
     let (engine, size) = told_engine.recv().unwrap_or_else(|_| ("MPI".to_owned(), size.unwrap_or(0)));
-    let driver_workers = settings.driver_workers;
+    join(session, engine, &settings, workers);
+    announce(size, &shown_build);
+    Ok(())
+}
+
+/// Begins the session of a driver or an agent of a NATS server.
+#[cfg(feature = "nats")]
+fn begin_nats(plan: ClusterPlan, address: &NatsAddress) -> std::result::Result<(), String> {
+    let identity = ProgramIdentity::own()?;
+    let (shown_build, shown_program) = (identity.shown_build(), identity.program.clone());
+    let workers = workers_of_rank(&plan)?;
+    let ClusterPlan { role, settings, .. } = plan;
+    let options = NatsOptions::new(address, &settings, identity);
+    if role == ClusterRole::Agent {
+        sys::watch_termination();
+        let ProgramIdentity { build, table, host, program } = options.identity.clone();
+        let hello = Hello { build, table, host, program, workers: u32::try_from(workers).unwrap_or(u32::MAX) };
+        let link = NatsLink::connect(options, hello.clone()).map_err(|error| error.to_string())?;
+        agent::serve(Box::new(link), hello, settings.grace);
+    }
+    let (tell_engine, told_engine) = std::sync::mpsc::channel();
+    let session = Session::start(driver_rules(&settings), move || {
+        let engine = NatsEngine::connect(options)?;
+        let _ = tell_engine.send(engine.description());
+        Ok(engine)
+    });
+    let session = started(session)?;
+    let engine = told_engine.recv().unwrap_or_else(|_| "NATS".to_owned());
+    tell(&format!(
+        "{engine}, build {shown_build}; this adds a node: POOLMAP_ENGINE={address} POOLMAP_ROLE=agent {shown_program}"
+    ));
+    join(session, engine, &settings, workers);
+    Ok(())
+}
+
+fn driver_rules(settings: &ClusterSettings) -> DriverRules {
+    DriverRules {
+        losses_max: u32::try_from(settings.tries).unwrap_or(u32::MAX),
+        node_wait: settings.engine_wait,
+        has_own_workers: settings.driver_workers != Some(0),
+    }
+}
+
+/// The session, or why it could not be started.
+fn started(session: std::io::Result<Result<Arc<Session>>>) -> std::result::Result<Arc<Session>, String> {
+    match session {
+        Ok(Ok(session)) => Ok(session),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(error) => Err(sys::start_error("the thread of the cluster", &error)),
+    }
+}
+
+/// Makes it the session of the program.
+fn join(session: Arc<Session>, engine: String, settings: &ClusterSettings, share: usize) {
     let joined = Joined {
         session,
         engine,
-        driver_workers,
-        share: workers,
+        driver_workers: settings.driver_workers,
+        share,
         generation: AtomicU64::new(0),
         owner: ForkMark::here(),
     };
@@ -111,8 +165,6 @@ fn begin_mpi(plan: ClusterPlan) -> std::result::Result<(), String> {
         pool::join_cluster(Arc::new(Program));
         sys::at_exit(close);
     }
-    announce(size, &shown_build);
-    Ok(())
 }
 
 /// How many workers a rank has.

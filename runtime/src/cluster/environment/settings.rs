@@ -48,6 +48,8 @@ pub(crate) struct NatsSettings {
     pub(crate) creds: Option<PathBuf>,
     pub(crate) nkey: Option<PathBuf>,
     pub(crate) ca: Option<PathBuf>,
+    /// `POOLMAP_INSECURE`: whether a key may go to another machine in the clear.
+    pub(crate) is_insecure: bool,
     /// `POOLMAP_NATS_STORAGE`: where streams are kept. Files, by default.
     pub(crate) storage: NatsStorage,
     /// `POOLMAP_NAMESPACE`: what all names in the server begin with. `pm`.
@@ -103,6 +105,7 @@ impl NatsSettings {
             creds: value::path(variables, "POOLMAP_NATS_CREDS"),
             nkey: value::path(variables, "POOLMAP_NATS_NKEY"),
             ca: value::path(variables, "POOLMAP_NATS_CA"),
+            is_insecure: value::choice(variables, "POOLMAP_INSECURE", &[("1", true), ("0", false)])?.unwrap_or(false),
             storage: value::choice(variables, "POOLMAP_NATS_STORAGE", &storage)?.unwrap_or(NatsStorage::File),
             namespace: namespace(variables)?.unwrap_or_else(|| "pm".to_owned()),
         })
@@ -153,6 +156,7 @@ mod tests {
             ("POOLMAP_NATS_CREDS", "/c"),
             ("POOLMAP_NATS_NKEY", "/n"),
             ("POOLMAP_NATS_CA", "/ca"),
+            ("POOLMAP_INSECURE", "1"),
             ("POOLMAP_NATS_STORAGE", "memory"),
             ("POOLMAP_NAMESPACE", "team-7_x"),
             ("POOLMAP_DRIVER_WORKERS", "0"),
@@ -168,7 +172,7 @@ mod tests {
         assert_eq!(files, ["/c", "/n", "/ca"].map(PathBuf::from));
         assert_eq!((settings.nats.storage, settings.nats.namespace.as_str()), (NatsStorage::Memory, "team-7_x"));
         assert_eq!((settings.driver_workers, settings.build), (Some(0), BuildRule::SameFunctions));
-        assert!(settings.explains);
+        assert!(settings.explains && settings.nats.is_insecure);
     }
 
     #[test]

@@ -1,0 +1,196 @@
+//! Who is not let in, and what is said about it: within seconds, with the host and a remedy, and without a secret.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::cast::{Agent, Driver, at_once, hello, identity, options, watchdog, works};
+use super::server::{Server, folder, has_server};
+use crate::cluster::engine::ClusterEngine;
+use crate::cluster::nats::{NatsEngine, NatsLink, NatsOptions};
+
+/// What both sides say to these options.
+fn errors(options: &NatsOptions) -> [String; 2] {
+    let started = Instant::now();
+    let driver = NatsEngine::connect(options.clone()).err().expect("the driver is refused").to_string();
+    let agent = NatsLink::connect(options.clone(), hello(options, 1)).err().expect("the agent is refused").to_string();
+    // Each has three seconds; a loaded machine has more.
+    assert!(started.elapsed() < Duration::from_secs(60));
+    [driver, agent]
+}
+
+fn assert_says(options: &NatsOptions, parts: &[&str]) {
+    for error in errors(options) {
+        for part in parts {
+            assert!(error.contains(part), "{error:?} does not say {part:?}");
+        }
+    }
+}
+
+#[test]
+fn nobody_at_the_address_is_said() {
+    let _watchdog = watchdog();
+    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("nats://127.0.0.1:{unused}");
+    assert_says(&options(&url), &[&url, "POOLMAP_ENGINE"]);
+    // Somebody who says nothing.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("nats://127.0.0.1:{}", listener.local_addr().unwrap().port());
+    assert_says(&options(&url), &[&url, "does not answer"]);
+    assert_says(&options("http://somewhere"), &["POOLMAP_ENGINE must be nats://HOST:PORT"]);
+}
+
+#[test]
+fn a_server_without_jetstream_is_said() {
+    if !has_server() {
+        return;
+    }
+    let _watchdog = watchdog();
+    let server = Server::with(&[], folder());
+    assert_says(&options(&server.url()), &[&server.url(), "JetStream", "nats-server -js"]);
+}
+
+#[test]
+fn an_agent_of_another_build_is_refused_and_both_say_so() {
+    if !has_server() {
+        return;
+    }
+    let _watchdog = watchdog();
+    let server = Server::start();
+    let mut driver = Driver::connect(options(&server.url()));
+    let other = NatsOptions { identity: identity("21bc0000000000000000", "node17"), ..options(&server.url()) };
+    let stranger = Agent::start(other, 1, at_once());
+    driver.until(|driver| driver.events.iter().any(|event| event.starts_with("refused")));
+    driver.until(|_| stranger.heard().iter().any(|heard| heard.starts_with("Refused")));
+    let said = [driver.events.join("; "), stranger.heard().join("; ")];
+    for said in said {
+        for part in ["node17", "21bc", "8f3a", "copy the same file to every node"] {
+            assert!(said.contains(part), "{said}");
+        }
+    }
+    let _agent = Agent::start(options(&server.url()), 1, at_once());
+    driver.wait_for_nodes(1);
+    works(5).for_each(|work| driver.give(work));
+    driver.until_all_done();
+    assert!(stranger.begun().is_empty());
+    driver.engine.close(0);
+}
+
+#[test]
+fn two_sessions_of_a_namespace_do_not_meet() {
+    if !has_server() {
+        return;
+    }
+    let _watchdog = watchdog();
+    let server = Server::start();
+    let of = |build: &str| NatsOptions { identity: identity(build, "node1"), ..options(&server.url()) };
+    let mut drivers = ["aaaa", "bbbb"].map(|build| Driver::connect(of(build)));
+    let agents = ["aaaa", "bbbb"].map(|build| Agent::start(of(build), 2, at_once()));
+    for (driver, count) in drivers.iter_mut().zip([10, 20]) {
+        driver.wait_for_nodes(1);
+        works(count).for_each(|work| driver.give(work));
+        driver.until_all_done();
+        assert_eq!(driver.duplicates, 0);
+    }
+    assert_eq!(agents.map(|agent| agent.begun().len()), [10, 20]);
+    drivers.into_iter().for_each(|driver| driver.engine.close(0));
+}
+
+#[test]
+fn bytes_of_strangers_harm_nobody() {
+    if !has_server() {
+        return;
+    }
+    let _watchdog = watchdog();
+    let server = Server::start();
+    let mut driver = Driver::connect(options(&server.url()));
+    let _agent = Agent::start(options(&server.url()), 1, at_once());
+    driver.wait_for_nodes(1);
+    let session = driver.engine.description().rsplit(' ').next().unwrap().to_owned();
+    let bytes: [&[u8]; 4] = [b"", b"\xff", &[0xff; 64], b"{\"json\":1}"];
+    for what in ["w", "r", "beat", "ctl"] {
+        for bytes in bytes {
+            super::raw::publish(&server, &format!("pm.8f3a000000000000.{session}.{what}"), bytes);
+            super::raw::publish(&server, "pm.any.hello", bytes);
+        }
+    }
+    works(20).for_each(|work| driver.give(work));
+    driver.until_all_done();
+    driver.engine.close(0);
+}
+
+#[test]
+fn a_key_does_not_go_to_another_machine_in_the_clear() {
+    let _watchdog = watchdog();
+    let key = folder().join("key");
+    fs::write(&key, "SUAM\n").unwrap();
+    let with_key = NatsOptions { nkey: Some(key.clone()), ..options("nats://192.0.2.1:4222") };
+    assert_says(&with_key, &["nats://192.0.2.1:4222", "in the clear", "tls://192.0.2.1:4222", "POOLMAP_INSECURE=1"]);
+    let with_password = options("nats://user:hidden@192.0.2.1:4222");
+    for error in errors(&with_password) {
+        assert!(error.contains("in the clear") && !error.contains("hidden"), "{error}");
+    }
+    let missing = NatsOptions { creds: Some("/nowhere/creds".into()), ..options("tls://127.0.0.1:1") };
+    assert_says(&missing, &["POOLMAP_NATS_CREDS", "/nowhere/creds"]);
+    fs::remove_dir_all(key.parent().unwrap()).unwrap();
+}
+
+#[test]
+fn a_wrong_password_is_said_and_not_shown() {
+    if !has_server() {
+        return;
+    }
+    let _watchdog = watchdog();
+    let server = Server::with(&["-js", "--user", "poolmap", "--pass", "right"], folder());
+    let with = |password: &str| options(&format!("nats://poolmap:{password}@127.0.0.1:{}", server.port));
+    for error in errors(&with("hidden")) {
+        assert!(error.contains("refuses") && error.contains("POOLMAP_NATS_CREDS"), "{error}");
+        assert!(!error.contains("hidden"), "{error}");
+    }
+    let driver = Driver::connect(with("right"));
+    assert!(!driver.engine.description().contains("right"));
+    driver.engine.close(0);
+}
+
+/// A certificate authority of the test's own, and a certificate of this machine that it has signed.
+fn certificates(folder: &Path) -> Option<[PathBuf; 3]> {
+    let openssl = |args: &[&str]| {
+        let mut command = Command::new("openssl");
+        let run = command.args(args).current_dir(folder).stdout(Stdio::null()).stderr(Stdio::null());
+        run.status().is_ok_and(|status| status.success())
+    };
+    fs::write(folder.join("san"), "subjectAltName=IP:127.0.0.1,DNS:localhost").unwrap();
+    let new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+    let authority = ["req", "-x509", "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=ca", "-days", "2"];
+    let request = ["req", "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=localhost"];
+    let sign = ["x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"];
+    let made = openssl(&[&authority[..], &new_key].concat())
+        && openssl(&[&request[..], &new_key].concat())
+        && openssl(&[&sign[..], &["-out", "server.pem", "-days", "2", "-extfile", "san"]].concat());
+    made.then(|| ["ca.pem", "server.pem", "server.key"].map(|name| folder.join(name)))
+}
+
+#[test]
+fn a_server_that_the_authority_does_not_know_is_refused() {
+    if !has_server() {
+        return;
+    }
+    let _watchdog = watchdog();
+    let (own, foreign) = (folder(), folder());
+    let (Some([ca, certificate, key]), Some([other, ..])) = (certificates(&own), certificates(&foreign)) else {
+        return eprintln!("SKIPPED: openssl is missing");
+    };
+    let paths = [&certificate, &key].map(|path| path.to_str().unwrap());
+    let server = Server::with(&["-js", "--tls", "--tlscert", paths[0], "--tlskey", paths[1]], own);
+    let url = format!("tls://127.0.0.1:{}", server.port);
+    let with = |ca: &PathBuf| NatsOptions { ca: Some(ca.clone()), ..options(&url) };
+    assert_says(&with(&other), &[&url, "not trusted", "POOLMAP_NATS_CA"]);
+    let mut driver = Driver::connect(with(&ca));
+    let _agent = Agent::start(with(&ca), 1, at_once());
+    driver.wait_for_nodes(1);
+    works(5).for_each(|work| driver.give(work));
+    driver.until_all_done();
+    driver.engine.close(0);
+    fs::remove_dir_all(foreign).unwrap();
+}

@@ -1,0 +1,135 @@
+//! One program alone and as a driver and agents that a NATS server connects: it prints the same, whichever of them ends, and however, and
+//! nothing is left. It needs `nats-server`, and says so loudly where that is missing.
+
+mod common;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{SOON, is_alive, kill, program, run, text, wait_until};
+
+const CLUSTERED: &str = env!("CARGO_BIN_EXE_clustered");
+
+/// A server of a test's own, which ends with it.
+struct Server {
+    child: Child,
+    folder: tempfile::TempDir,
+    port: u16,
+}
+
+impl Server {
+    fn start() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let spawned = Command::new("nats-server")
+            .args(["-js", "-a", "127.0.0.1", "-p", "-1", "-sd"])
+            .arg(folder.path().join("store"))
+            .arg("--ports_file_dir")
+            .arg(folder.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let Ok(child) = spawned else {
+            let required = std::env::var("POOLMAP_TEST_REQUIRE").unwrap_or_default();
+            assert!(!required.split(',').any(|name| name == "nats"), "nats-server is missing");
+            eprintln!("SKIPPED for want of a server: nats-server is not installed");
+            return None;
+        };
+        let ports = folder.path().join(format!("nats-server_{}.ports", child.id()));
+        let port = || fs::read_to_string(&ports).ok()?.split("127.0.0.1:").nth(1)?.split('"').next()?.parse().ok();
+        let until = Instant::now() + SOON;
+        while port().is_none() {
+            assert!(Instant::now() < until, "the server does not start");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let port = port().unwrap();
+        Some(Self { child, folder, port })
+    }
+
+    fn command(&self) -> Command {
+        let mut command = program(CLUSTERED);
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("POOLMAP_")) {
+            command.env_remove(name);
+        }
+        command.env("POOLMAP_ENGINE", format!("nats://127.0.0.1:{}", self.port));
+        command
+    }
+
+    fn agent(&self) -> Agent {
+        let mut command = self.command();
+        command.env("POOLMAP_ROLE", "agent").env("POOLMAP_WORKERS", "2");
+        Agent(command.stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    /// The streams that are left, but the bucket of sessions.
+    fn streams(&self) -> Vec<PathBuf> {
+        let folder = self.folder.path().join("store/jetstream/$G/streams");
+        let streams = fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+        streams.filter(|path| !path.ends_with("KV_pm-SESSIONS")).collect()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An agent, which is killed at the latest when the test ends.
+struct Agent(Child);
+
+impl Agent {
+    fn workers(&self) -> Vec<u32> {
+        let path = format!("/proc/{0}/task/{0}/children", self.0.id());
+        let children = fs::read_to_string(path).unwrap_or_default();
+        children.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn alone(what: &str) -> String {
+    text(&run(program(CLUSTERED).arg(what).env("POOLMAP_ENGINE", "local")).stdout)
+}
+
+#[test]
+fn a_program_prints_what_it_prints_alone_and_leaves_nothing() {
+    let Some(server) = Server::start() else { return };
+    let agents = [server.agent(), server.agent()];
+    for (workers, what) in [("0", "all"), ("2", "all"), ("0", "captured")] {
+        let output = run(server.command().args([what, "2"]).env("POOLMAP_DRIVER_WORKERS", workers));
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(text(&output.stdout), alone(what));
+        assert_eq!(server.streams(), [const { PathBuf::new() }; 0]);
+    }
+    // They stay for the next driver.
+    for mut agent in agents {
+        assert_eq!(agent.0.try_wait().unwrap(), None);
+    }
+}
+
+#[test]
+fn what_an_agent_had_that_ends_runs_elsewhere() {
+    let Some(server) = Server::start() else { return };
+    for signal in ["KILL", "TERM"] {
+        let mut agents = [server.agent(), server.agent()];
+        let mut command = server.command();
+        let driver = command.args(["slow", "2"]).env("POOLMAP_DRIVER_WORKERS", "0").env("POOLMAP_GRACE", "1s");
+        let driver = driver.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        wait_until("the agent has workers", || !agents[0].workers().is_empty());
+        let workers = agents[0].workers();
+        kill(agents[0].0.id(), signal);
+        agents[0].0.wait().unwrap();
+        let output = driver.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(text(&output.stdout), alone("slow"), "{signal}");
+        wait_until("its workers have ended", || !workers.iter().any(|pid| is_alive(*pid)));
+    }
+}
