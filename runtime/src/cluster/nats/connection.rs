@@ -1,7 +1,8 @@
 //! The connection to the server, with its keys. It is made once, and the client makes it again for ever when it is lost.
 //!
 //! 1. No key goes in the clear to another machine, unless the user says that it may.
-//! 2. Whatever is wrong at the start is one error within [`START_TIME`], which names the server and what to do. No text has a secret.
+//! 2. Whatever is wrong at the start is one error, which names the server and what to do; where nobody answers, within [`START_TIME`]. No
+//!    text has a secret.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -69,13 +70,10 @@ pub(super) async fn connect(options: &NatsOptions, role: &str) -> Result<NatsCon
             }
             std::future::ready(())
         });
-    let start = async {
-        let client = settings.connect(server).await.map_err(|error| refused(&error, &address, options))?;
-        let context = jetstream::new(client.clone());
-        check_jetstream(&client, &address).await?;
-        Ok((client, context))
-    };
-    let (client, context) = timeout(START_TIME, start).await.unwrap_or_else(|_| Err(silent(&address)))?;
+    let connected = timeout(START_TIME, settings.connect(server)).await.map_err(|_| silent(&address))?;
+    let client = connected.map_err(|error| refused(&error, &address, options))?;
+    let context = jetstream::new(client.clone());
+    check_jetstream(&client, &address).await?;
     // The first change says that the connection stands, which is known.
     while changes.try_recv().is_ok() {}
     Ok(NatsConnection { client, context, changes, address })

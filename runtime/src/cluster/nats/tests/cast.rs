@@ -36,6 +36,11 @@ pub(super) fn options(url: &str) -> NatsOptions {
     }
 }
 
+/// Connects, and tries it once more where a loaded machine has made the server too slow.
+fn connected<T>(connect: impl Fn() -> crate::error::Result<T>) -> T {
+    connect().or_else(|_| connect()).unwrap()
+}
+
 pub(super) fn identity(build: &str, host: &str) -> ProgramIdentity {
     ProgramIdentity { build: build.to_owned(), table: TABLE, host: host.to_owned(), program: "./app".to_owned() }
 }
@@ -62,7 +67,7 @@ pub(super) struct Driver {
 
 impl Driver {
     pub(super) fn connect(options: NatsOptions) -> Self {
-        let mut engine = Box::new(NatsEngine::connect(options).unwrap());
+        let mut engine = Box::new(connected(|| NatsEngine::connect(options.clone())));
         engine.set_up(Setup { generation: 1, workers: None, options: b"settings".to_vec() });
         Self {
             engine,
@@ -241,7 +246,7 @@ struct Stage {
 impl Stage {
     fn play(&self, options: NatsOptions, workers: u32, rule: &Rule) {
         let hello = hello(&options, workers);
-        let mut link = NatsLink::connect(options, hello).unwrap();
+        let mut link = connected(|| NatsLink::connect(options.clone(), hello.clone()));
         let mut busy: Vec<(Instant, Work)> = Vec::new();
         let hear = |what: String| self.heard.lock().unwrap().push(what);
         loop {
