@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{SOON, is_alive, kill, program, run, text, wait_until};
+use common::{SOON, children, is_alive, kill, program, run, text, wait_until};
 
 const CLUSTERED: &str = env!("CARGO_BIN_EXE_clustered");
 
@@ -82,9 +82,7 @@ struct Agent(Child);
 
 impl Agent {
     fn workers(&self) -> Vec<u32> {
-        let path = format!("/proc/{0}/task/{0}/children", self.0.id());
-        let children = fs::read_to_string(path).unwrap_or_default();
-        children.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+        children(self.0.id())
     }
 }
 
