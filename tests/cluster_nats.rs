@@ -105,7 +105,7 @@ fn a_program_prints_what_it_prints_alone_and_leaves_nothing() {
         let output = run(server.command().args([what, "2"]).env("POOLMAP_DRIVER_WORKERS", workers));
         assert!(output.status.success(), "{output:?}");
         assert_eq!(text(&output.stdout), alone(what));
-        assert_eq!(server.streams(), [const { PathBuf::new() }; 0]);
+        assert!(server.streams().is_empty(), "streams are left: {:?}", server.streams());
     }
     // They stay for the next driver.
     for mut agent in agents {
