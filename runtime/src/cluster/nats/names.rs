@@ -70,10 +70,10 @@ impl ProgramNames {
         format!("{}.{}.*.ctl", self.namespace, self.build)
     }
 
-    /// What the names of streams of works, of results, and of stored objects begin with; a session's identity follows.
+    /// What the names of streams of works, of results, and of large bodies begin with; a session's identity follows.
     pub(super) fn stream_prefixes(&self) -> [String; 3] {
         let namespace = &self.namespace;
-        [format!("{namespace}-W-"), format!("{namespace}-R-"), format!("OBJ_{namespace}-O-")]
+        [format!("{namespace}-W-"), format!("{namespace}-R-"), format!("{namespace}-O-")]
     }
 }
 
@@ -107,8 +107,19 @@ impl SessionNames {
         format!("{}-R-{}", self.program.namespace, self.session)
     }
 
-    pub(super) fn objects(&self) -> String {
+    /// The stream of bodies that are too large for a message.
+    pub(super) fn bodies_stream(&self) -> String {
         format!("{}-O-{}", self.program.namespace, self.session)
+    }
+
+    /// The subjects of all their parts.
+    pub(super) fn body_parts(&self) -> String {
+        self.subject("o.>")
+    }
+
+    /// The subject of a part of one.
+    pub(super) fn body_part(&self, name: &str, part: &str) -> String {
+        self.subject(&format!("o.{name}.{part}"))
     }
 
     /// The key of the session in the bucket.

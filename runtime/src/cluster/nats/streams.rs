@@ -90,7 +90,8 @@ async fn make_works(context: &Context, works: Config, lease: Duration) -> Result
     Err(failure)
 }
 
-async fn is_missing(context: &Context, stream: &str) -> Result<bool, String> {
+/// Whether there is no stream of a name.
+pub(super) async fn is_missing(context: &Context, stream: &str) -> Result<bool, String> {
     match context.get_stream(stream).await {
         Ok(_) => Ok(false),
         Err(error) => match error.kind() {
