@@ -169,7 +169,7 @@ fn no_process_manager(tasks: usize) -> Error {
 
 impl NatsAddress {
     /// The whole address, with what it holds of secrets: for the client alone.
-    #[cfg(feature = "nats")]
+    #[cfg(any(feature = "nats", test))]
     pub(crate) fn secret(&self) -> &str {
         &self.0
     }
