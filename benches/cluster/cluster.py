@@ -2,7 +2,7 @@
 
     python3 benches/cluster/cluster.py
 
-It needs openmpi-bin and mpich, and installs mpi4py beside itself, under target/cluster.
+It needs openmpi-bin and mpich, and installs mpi4py, with the MPICH that it is linked with, under target/cluster.
 """
 
 import os
@@ -41,26 +41,28 @@ def main():
     subprocess.run(["cargo", "build", "--quiet", "--release", *target], check=True)
     program = str(TARGET / "release" / "poolmap-cluster-figures")
     peers = TARGET / "python"
-    if not (peers / "mpi4py").exists():
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--root-user-action", "ignore"]
-        subprocess.run([*pip, "--target", str(peers), "mpi4py"], check=True)
+    python = str(peers / "bin" / "python")
+    if not (peers / "bin" / "mpiexec.hydra").exists():
+        subprocess.run([sys.executable, "-m", "venv", str(peers)], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "mpi4py", "mpich==5.0.2"], check=True)
     ours = {**os.environ, "POOLMAP_DRIVER_WORKERS": "0", "POOLMAP_WORKERS": "1"}
-    theirs = {**os.environ, "PYTHONPATH": str(peers)}
+    theirs = {**os.environ, "LD_LIBRARY_PATH": str(peers / "lib")}
+    launcher_of_peer = [str(peers / "bin" / "mpiexec.hydra"), "-n", "3"]
     best = {}
     for _ in range(ROUNDS):
         for launcher, command in LAUNCHERS.items():
             for workload in WORKLOADS:
                 sides = {"poolmap": ([*command, program, workload], ours)}
                 if workload in PEER:
-                    python = [sys.executable, "-m", "mpi4py.futures", str(HERE / "peer.py"), workload]
-                    sides["mpi4py.futures"] = ([*command, *python], theirs)
+                    peer = [python, "-m", "mpi4py.futures", str(HERE / "peer.py"), workload]
+                    sides["mpi4py.futures"] = ([*launcher_of_peer, *peer], theirs)
                 for side, (line, environment) in sides.items():
                     for name, value in run(line, environment, workload).items():
                         better = min if name in SMALLER_IS_BETTER else max
                         key = (launcher, workload, name)
                         known = best.setdefault(key, {})
                         known[side] = better(known.get(side, value), value)
-    print(f"| launcher | workload | figure | poolmap | mpi4py.futures | ratio |\n|---|---|---|---|---|---|")
+    print("| launcher | workload | figure | poolmap | mpi4py.futures | ratio |\n|---|---|---|---|---|---|")
     for (launcher, workload, name), sides in best.items():
         own, peer = sides["poolmap"], sides.get("mpi4py.futures")
         ratio = "" if peer is None else f"{own / peer:.2f}"

@@ -1,4 +1,4 @@
-"""The workloads that mpi4py.futures has a form for, one task a message."""
+"""The workloads that mpi4py.futures has a form for, with a chunk size of 1."""
 
 import sys
 import time

@@ -41,7 +41,7 @@ fn main() -> poolmap::Result<()> {
     pool_map!(sleep, [1; 8]; chunk_size = 1)?;
     let start = Instant::now();
     match what.as_str() {
-        // Each task is a message of its own.
+        // One by one is asked for; what is known to be short still travels together.
         "single" => {
             let rows = vec![7u8; 1 << 10];
             let count = pool_map!(echo, std::iter::repeat_n(&rows, TASKS); chunk_size = 1)?.len();
@@ -83,7 +83,10 @@ fn main() -> poolmap::Result<()> {
                 Ok(output) => *output == index && index % 100 != 99,
                 Err(error) => matches!(error.kind(), TaskErrorKind::Crashed { .. }) && index % 100 == 99,
             };
-            println!("right {}", outcomes.iter().enumerate().filter(|&(index, outcome)| right((index, outcome))).count());
+            println!(
+                "right {}",
+                outcomes.iter().enumerate().filter(|&(index, outcome)| right((index, outcome))).count()
+            );
             println!("tasks_per_second {:.0}", CRASHES as f64 / start.elapsed().as_secs_f64());
         }
         // The launcher's time of processor is read by who has started it.
