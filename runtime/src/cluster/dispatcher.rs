@@ -19,7 +19,7 @@ use super::messages::{CallTask, Done, Work};
 use crate::error::TaskErrorKind;
 use crate::pool::{CallId, CallRules, OnCancel, Parcel, ParcelId, RemoteAbort, RemoteEnd};
 use crate::shared::Segment;
-use crate::transport::{Chunk, CompletedTasks};
+use crate::transport::{Chunk, CompletedTasks, take_tasks};
 
 /// Where the tasks come from, and their outcomes go.
 pub(super) trait Tasks {
@@ -117,7 +117,7 @@ impl Dispatcher {
         }
         for RemoteAbort { call, index } in tasks.take_aborts() {
             let mut of_call = self.works.values_mut().filter(|work| work.call == call);
-            if of_call.any(|work| work.take(index, 1)) {
+            if of_call.any(|work| take_tasks(&mut work.left, index, 1).is_some()) {
                 engine.abort(CallTask { call: self.base + call.number(), index: index as u64 });
             }
         }
@@ -246,7 +246,7 @@ impl Dispatcher {
             };
             let (first, tasks_done) = (done.first_index, done.count);
             let held = self.works.get_mut(&work);
-            let Some(held) = held.and_then(|held| held.take(first, tasks_done).then_some(held)) else {
+            let Some(held) = held.and_then(|held| take_tasks(&mut held.left, first, tasks_done).map(|_| held)) else {
                 self.duplicates += count;
                 continue;
             };
@@ -297,23 +297,6 @@ fn poison(hosts: &[String]) -> TaskErrorKind {
 impl HeldWork {
     fn tasks(&self) -> usize {
         self.left.iter().map(Chunk::len).sum()
-    }
-
-    /// Takes these tasks out of those without an outcome; returns whether they were all there.
-    fn take(&mut self, first_index: usize, count: usize) -> bool {
-        let is_here = |chunk: &Chunk| chunk.index(0) <= first_index && first_index < chunk.index(chunk.len());
-        let Some(place) = self.left.iter().position(is_here) else {
-            return false;
-        };
-        let before = first_index - self.left[place].index(0);
-        if count == 0 || self.left[place].len() - before < count {
-            return false;
-        }
-        let mut chunk = self.left.remove(place);
-        let mut taken = chunk.split(before);
-        let rest = taken.split(count);
-        self.left.extend([chunk, rest].into_iter().filter(|part| part.len() > 0));
-        true
     }
 
     /// Takes the second half of its tasks out, where there are two.

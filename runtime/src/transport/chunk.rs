@@ -329,6 +329,21 @@ impl Chunk {
     }
 }
 
+/// Takes tasks one behind the other out of those of some chunks; none if one of them is not among these.
+pub(crate) fn take_tasks(chunks: &mut Vec<Chunk>, first_index: usize, count: usize) -> Option<Chunk> {
+    let has_first = |chunk: &Chunk| chunk.index(0) <= first_index && first_index < chunk.index(chunk.len());
+    let place = chunks.iter().position(has_first)?;
+    let before = first_index - chunks[place].index(0);
+    if count == 0 || chunks[place].len() - before < count {
+        return None;
+    }
+    let mut chunk = chunks.remove(place);
+    let mut taken = chunk.split(before);
+    let rest = taken.split(count);
+    chunks.extend([chunk, rest].into_iter().filter(|part| part.len() > 0));
+    Some(taken)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,7 +22,7 @@ mod worker_socket;
 
 pub(crate) use arena::{Arena, Block};
 pub(crate) use channel_error::ChannelError;
-pub(crate) use chunk::{Chunk, ChunkHead, Sharing};
+pub(crate) use chunk::{Chunk, ChunkHead, Sharing, take_tasks};
 #[cfg(test)]
 pub(crate) use chunk::{SOLITARY_DEATHS_MAX, SOLITARY_KILLS_MAX};
 pub(crate) use completed::{CompletedTasks, Outcomes};

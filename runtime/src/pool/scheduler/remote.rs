@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::{CallId, CallRules, OnCancel, OpenCall, Scheduler};
 use crate::error::TaskErrorKind;
-use crate::transport::{Chunk, CompletedTasks};
+use crate::transport::{Chunk, CompletedTasks, take_tasks};
 
 /// A parcel that was taken and not ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -174,7 +174,7 @@ impl Scheduler {
         per_task: Option<Duration>,
     ) -> Option<usize> {
         let held = self.remote.held.get_mut(&parcel)?;
-        let chunk = held.take(done.first_index, done.count)?;
+        let chunk = take_tasks(&mut held.left, done.first_index, done.count)?;
         done.argument_bytes = chunk.weight;
         // The other machine knows the executions there alone.
         done.earlier.splice(..0, chunk.earlier().iter().cloned());
@@ -201,7 +201,7 @@ impl Scheduler {
         error: &TaskErrorKind,
     ) -> Option<CompletedTasks> {
         let mut of_call = self.remote.held.values_mut().filter(|held| held.call == id);
-        let chunk = of_call.find_map(|held| held.take(index, 1))?;
+        let chunk = of_call.find_map(|held| take_tasks(&mut held.left, index, 1))?;
         self.remote.held.retain(|_, held| !held.left.is_empty());
         self.finished += 1;
         self.remote.aborts.push(RemoteAbort { call: id, index });
@@ -265,23 +265,6 @@ impl Scheduler {
     /// How many tasks other machines have.
     pub(super) fn remote_tasks(&self) -> usize {
         self.remote.held.values().flat_map(|held| &held.left).map(Chunk::len).sum()
-    }
-}
-
-impl HeldParcel {
-    /// Takes these tasks out of those without an outcome; none if one of them is not among these.
-    fn take(&mut self, first_index: usize, count: usize) -> Option<Chunk> {
-        let is_here = |chunk: &Chunk| chunk.index(0) <= first_index && first_index < chunk.index(chunk.len());
-        let place = self.left.iter().position(is_here)?;
-        let before = first_index - self.left[place].index(0);
-        if count == 0 || self.left[place].len() - before < count {
-            return None;
-        }
-        let mut chunk = self.left.remove(place);
-        let mut done = chunk.split(before);
-        let rest = done.split(count);
-        self.left.extend([chunk, rest].into_iter().filter(|part| part.len() > 0));
-        Some(done)
     }
 }
 
