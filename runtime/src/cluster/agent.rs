@@ -17,7 +17,7 @@ use crate::output;
 use crate::pool::{self, Pool};
 use crate::sys;
 
-/// An agent says so often what it has.
+/// An agent reports its work this often.
 const BEAT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The exit code of an agent whose driver is gone.
@@ -58,7 +58,7 @@ struct AgentServer {
     grace: Duration,
 }
 
-/// What it runs work with.
+/// The pool of one generation, and the work that it runs.
 struct Share {
     pool: Pool,
     node: Node,

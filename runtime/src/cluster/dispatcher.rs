@@ -1,11 +1,11 @@
-//! Who gets what: it takes tasks that wait in the pool, gives them to an engine, and sees to it that each has one outcome whatever the
-//! engine does. It asks no clock and does no I/O by itself.
+//! The dispatcher takes tasks that wait in the pool, assigns them to an engine, and ensures that each has one outcome, whatever the engine
+//! does. It asks no clock and does no I/O by itself.
 //!
 //! 1. A task is held by the pool until it has an outcome. What is known here is which work has it, so whatever the engine loses,
 //!    repeats or gives in another order, no task is lost, and none has two outcomes.
 //! 2. The first outcome of a task counts. Others are counted and dropped.
 //! 3. Work whose node is lost goes to another, in two halves: if one of its tasks is what ends nodes, it is found. Each loss counts, and
-//!    after so many the tasks fail.
+//!    the tasks fail after the number that `POOLMAP_TRIES` sets.
 //! 4. Work that a node gives back is nobody's fault: it counts for nothing.
 //! 5. Where no node is left, all of it goes back to the pool, whose own workers run it.
 
@@ -17,11 +17,11 @@ use super::engine::{Capacity, ClusterEngine, EngineEvent, NodeId, SendOutcome};
 use super::forms::{ChunkForm, RulesForm};
 use super::messages::{CallTask, Done, Work};
 use crate::error::TaskErrorKind;
-use crate::pool::{CallId, CallRules, OnCancel, Parcel, ParcelId, RemoteAbort, RemoteEnd};
+use crate::pool::{CallId, CallRules, OnCancel, Parcel, ParcelId, RemoteAbort, RemoteEnd, RemoteEnded};
 use crate::shared::Segment;
 use crate::transport::{Chunk, CompletedTasks, take_tasks};
 
-/// Where the tasks come from, and their outcomes go.
+/// The source of the tasks, which also takes their outcomes.
 pub(super) trait Tasks {
     /// Sets how many parcels the nodes take now, and how many workers they have.
     fn set_remote(&self, room: usize, workers: usize);
@@ -31,10 +31,8 @@ pub(super) trait Tasks {
     /// Gives back what has no outcome of a parcel.
     fn returned(&self, parcel: ParcelId);
     fn is_open(&self, call: CallId) -> bool;
-    /// The calls that have ended since this was asked, of which parcels were taken.
-    fn take_ends(&self) -> Vec<RemoteEnd>;
-    /// The tasks of parcels that have ended since this was asked.
-    fn take_aborts(&self) -> Vec<RemoteAbort>;
+    /// What has ended since this was asked, of which parcels were taken.
+    fn take_ended(&self) -> RemoteEnded;
 }
 
 /// A generation has so many numbers, as a power of two.
@@ -65,20 +63,15 @@ struct HeldWork {
     node: Option<NodeId>,
 }
 
-/// What a person may want to know of an event.
+/// An event that a person may want to know of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum SessionNote {
-    Up {
-        host: String,
-        workers: usize,
-    },
     Down {
         host: String,
         why: String,
         tasks: usize,
     },
     Refused {
-        host: String,
         why: String,
     },
     /// No node is left.
@@ -90,7 +83,7 @@ pub(super) enum SessionNote {
 }
 
 impl Dispatcher {
-    /// Tasks fail once so many nodes were lost with them. The numbers of calls and of work are those of a generation.
+    /// Tasks fail once that many nodes were lost with them. The numbers of calls and of work are those of a generation.
     pub(super) fn new(losses_max: u32, generation: u64) -> Self {
         let base = generation << GENERATION_SHIFT;
         Self {
@@ -111,19 +104,10 @@ impl Dispatcher {
 
     /// Gives the engine what it takes.
     pub(super) fn feed(&mut self, engine: &mut dyn ClusterEngine, tasks: &dyn Tasks) {
-        for RemoteEnd { call, on_cancel } in tasks.take_ends() {
-            self.works.retain(|_, work| work.call != call);
-            engine.end_call(self.base + call.number(), on_cancel == OnCancel::Kill);
+        let ended = tasks.take_ended();
+        if !ended.calls.is_empty() || !ended.tasks.is_empty() {
+            self.drop_ended(ended, engine);
         }
-        for RemoteAbort { call, index } in tasks.take_aborts() {
-            let mut of_call = self.works.values_mut().filter(|work| work.call == call);
-            if of_call.any(|work| take_tasks(&mut work.left, index, 1).is_some()) {
-                engine.abort(CallTask { call: self.base + call.number(), index: index as u64 });
-            }
-        }
-        self.works.retain(|_, work| !work.left.is_empty());
-        let works = &self.works;
-        self.waiting.retain(|id| works.contains_key(id));
         while let Some(id) = self.waiting.pop_front() {
             if !self.send(id, engine) {
                 self.waiting.push_front(id);
@@ -146,6 +130,23 @@ impl Dispatcher {
                 self.waiting.push_back(id);
             }
         }
+    }
+
+    /// Drops the work of what has ended, and has the engine do the same.
+    fn drop_ended(&mut self, ended: RemoteEnded, engine: &mut dyn ClusterEngine) {
+        for RemoteEnd { call, on_cancel } in ended.calls {
+            self.works.retain(|_, work| work.call != call);
+            engine.end_call(self.base + call.number(), on_cancel == OnCancel::Kill);
+        }
+        for RemoteAbort { call, index } in ended.tasks {
+            let mut of_call = self.works.values_mut().filter(|work| work.call == call);
+            if of_call.any(|work| take_tasks(&mut work.left, index, 1).is_some()) {
+                engine.abort(CallTask { call: self.base + call.number(), index: index as u64 });
+            }
+        }
+        self.works.retain(|_, work| !work.left.is_empty());
+        let works = &self.works;
+        self.waiting.retain(|id| works.contains_key(id));
     }
 
     /// Tells the pool what the nodes take, if that has changed.
@@ -191,8 +192,8 @@ impl Dispatcher {
     ) -> Vec<SessionNote> {
         let mut notes = Vec::new();
         match event {
-            EngineEvent::Up { host, workers, .. } => notes.push(SessionNote::Up { host, workers }),
-            EngineEvent::Refused { host, why } => notes.push(SessionNote::Refused { host, why }),
+            EngineEvent::Up { .. } => {}
+            EngineEvent::Refused { why } => notes.push(SessionNote::Refused { why }),
             EngineEvent::Lost { why } => notes.push(SessionNote::EngineLost { why }),
             EngineEvent::Back => notes.push(SessionNote::EngineBack),
             EngineEvent::Done(done) => {

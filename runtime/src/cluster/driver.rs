@@ -17,7 +17,7 @@ use super::engine::{ClusterEngine, EngineEvent, NodeId};
 use super::messages::Setup;
 use crate::error::Result;
 use crate::locks::{Condition, Lock, Rank, Ranked};
-use crate::pool::{CallId, Parcel, ParcelId, PoolShared, RemoteAbort, RemoteEnd, WakeRemote};
+use crate::pool::{CallId, Parcel, ParcelId, PoolShared, RemoteEnded, WakeRemote};
 use crate::transport::CompletedTasks;
 
 /// Without anything to do, the thread looks this often whether there is.
@@ -209,14 +209,14 @@ impl Driver {
 
     fn apply(&mut self, event: EngineEvent, engine: &mut dyn ClusterEngine) {
         match &event {
-            &EngineEvent::Up { node, workers, .. } => self.learn(|known| {
+            &EngineEvent::Up { node, workers } => self.learn(|known| {
                 known.nodes.insert(node, workers);
             }),
             EngineEvent::Down { node, host, why, .. } => self.learn(|known| {
                 known.nodes.remove(node);
                 known.lost.push(format!("node {host} is gone: {why}"));
             }),
-            EngineEvent::Refused { why, .. } => self.learn(|known| known.lost.push(why.clone())),
+            EngineEvent::Refused { why } => self.learn(|known| known.lost.push(why.clone())),
             _ => {}
         }
         let notes = match &self.pool {
@@ -227,7 +227,7 @@ impl Driver {
         if !notes.is_empty() {
             self.learn(|known| known.duplicates = duplicates);
         }
-        notes.iter().for_each(|note| self.tell(note));
+        notes.iter().for_each(Self::tell);
     }
 
     /// Fails the calls of a pool for whose tasks there is no node, nor a worker here, once none may come any more.
@@ -254,14 +254,13 @@ impl Driver {
     }
 
     /// Says what a person should know.
-    fn tell(&mut self, note: &SessionNote) {
+    fn tell(note: &SessionNote) {
         let text = match note {
-            SessionNote::Up { .. } => return,
             SessionNote::Down { host, why, tasks: 0 } => format!("node {host} is gone: {why}"),
             SessionNote::Down { host, why, tasks } => {
                 format!("node {host} is gone: {why}; its {tasks} unfinished tasks run elsewhere")
             }
-            SessionNote::Refused { why, .. } => why.clone(),
+            SessionNote::Refused { why } => why.clone(),
             SessionNote::Alone => "no node is left: this machine goes on alone".to_owned(),
             SessionNote::EngineLost { why } => format!("{why}; waiting for it"),
             SessionNote::EngineBack => "the engine is back".to_owned(),
@@ -296,12 +295,8 @@ impl Tasks for NoTasks {
         false
     }
 
-    fn take_ends(&self) -> Vec<RemoteEnd> {
-        Vec::new()
-    }
-
-    fn take_aborts(&self) -> Vec<RemoteAbort> {
-        Vec::new()
+    fn take_ended(&self) -> RemoteEnded {
+        RemoteEnded::default()
     }
 }
 
@@ -326,11 +321,7 @@ impl Tasks for PoolShared {
         Self::is_open(self, call)
     }
 
-    fn take_ends(&self) -> Vec<RemoteEnd> {
-        self.take_remote_ends()
-    }
-
-    fn take_aborts(&self) -> Vec<RemoteAbort> {
-        self.take_remote_aborts()
+    fn take_ended(&self) -> RemoteEnded {
+        self.take_remote_ended()
     }
 }

@@ -33,11 +33,11 @@ pub(super) enum SendOutcome {
 #[derive(Debug)]
 pub(super) enum EngineEvent {
     /// A node takes work.
-    Up { node: NodeId, host: String, workers: usize },
+    Up { node: NodeId, workers: usize },
     /// A node is gone, and what it had with it: all that was sent to it, where the engine does not say what it held.
     Down { node: NodeId, host: String, why: String, held: Option<Vec<u64>> },
     /// A node may not take part.
-    Refused { host: String, why: String },
+    Refused { why: String },
     /// A node has outcomes.
     Done(Done),
     /// A node gives work back that it has not begun.

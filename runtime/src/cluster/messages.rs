@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::forms::{ChunkForm, OutcomeForm, RulesForm};
+use super::identity::ProgramIdentity;
 use crate::codec::{self, message_enum, message_struct};
 use crate::error::CodecError;
 
@@ -30,6 +31,20 @@ message_struct! {
         pub(super) program: String,
         /// How many workers it has.
         pub(super) workers: u32,
+    }
+}
+
+impl Hello {
+    /// That of a process with so many workers.
+    pub(super) fn new(identity: ProgramIdentity, workers: usize) -> Self {
+        let ProgramIdentity { build, table, host, program } = identity;
+        Self { build, table, host, program, workers: u32::try_from(workers).unwrap_or(u32::MAX) }
+    }
+
+    /// The program that it is.
+    pub(super) fn identity(&self) -> ProgramIdentity {
+        let Self { build, table, host, program, .. } = self.clone();
+        ProgramIdentity { build, table, host, program }
     }
 }
 

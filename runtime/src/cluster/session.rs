@@ -79,9 +79,7 @@ fn begin_mpi(plan: ClusterPlan) -> std::result::Result<(), String> {
     if role == ClusterRole::Agent {
         sys::watch_termination();
         let fabric = Fabric::start(&launch, named)?;
-        let ProgramIdentity { build, table, host, program } = identity;
-        let hello = Hello { build, table, host, program, workers: u32::try_from(workers).unwrap_or(u32::MAX) };
-        agent::serve(Box::new(MpiLink::new(fabric)), hello, settings.grace);
+        agent::serve(Box::new(MpiLink::new(fabric)), Hello::new(identity, workers), settings.grace);
     }
     let (dead, rule) = (settings.dead, settings.build);
     let (tell_engine, told_engine) = std::sync::mpsc::channel();
@@ -91,10 +89,7 @@ fn begin_mpi(plan: ClusterPlan) -> std::result::Result<(), String> {
         let library = fabric.library();
         let engine = format!("MPI ({}, {})", library.version(), library.name());
         let _ = tell_engine.send((engine, fabric.size()));
-        let judge = move |hello: &Hello| {
-            let Hello { build, table, host, program, .. } = hello.clone();
-            identity.check(&ProgramIdentity { build, table, host, program }, ClusterRole::Driver, rule).err()
-        };
+        let judge = move |hello: &Hello| identity.check(&hello.identity(), ClusterRole::Driver, rule).err();
         Ok(MpiEngine::new(fabric, Box::new(judge), dead))
     });
     let session = started(session)?;
@@ -114,8 +109,7 @@ fn begin_nats(plan: ClusterPlan, address: &NatsAddress) -> std::result::Result<(
     let options = NatsOptions::new(address, &settings, identity);
     if role == ClusterRole::Agent {
         sys::watch_termination();
-        let ProgramIdentity { build, table, host, program } = options.identity.clone();
-        let hello = Hello { build, table, host, program, workers: u32::try_from(workers).unwrap_or(u32::MAX) };
+        let hello = Hello::new(options.identity.clone(), workers);
         let link = NatsLink::connect(options, hello.clone()).map_err(|error| error.to_string())?;
         agent::serve(Box::new(link), hello, settings.grace);
     }

@@ -48,7 +48,8 @@ mod worker_slot;
 
 pub(crate) use self::driver::Step;
 pub(crate) use self::scheduler::{
-    CallFailure, CallId, CallRules, Consumer, OnCancel, Parcel, ParcelId, Placement, RemoteAbort, RemoteEnd, deaths,
+    CallFailure, CallId, CallRules, Consumer, OnCancel, Parcel, ParcelId, Placement, RemoteAbort, RemoteEnd,
+    RemoteEnded, deaths,
 };
 pub(crate) use self::state::PoolShared;
 pub use builder::Builder;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::scheduler::{CallFailure, CallId, Parcel, ParcelId, RemoteAbort, RemoteEnd};
+use super::scheduler::{CallFailure, CallId, Parcel, ParcelId, RemoteEnded};
 use super::state::PoolShared;
 use super::turn::Wakes;
 use super::wakers::WakeRemote;
@@ -69,9 +69,9 @@ impl PoolShared {
         state.turn.concerns(Wakes::CALLERS);
     }
 
-    /// The calls that have ended since this was asked, of which other machines had tasks.
-    pub(crate) fn take_remote_ends(&self) -> Vec<RemoteEnd> {
-        if self.is_here() { self.lock().scheduler.take_remote_ends() } else { Vec::new() }
+    /// What has ended since this was asked, of which other machines have had tasks.
+    pub(crate) fn take_remote_ended(&self) -> RemoteEnded {
+        if self.is_here() { self.lock().scheduler.take_remote_ended() } else { RemoteEnded::default() }
     }
 
     /// Fails the calls that are open: nobody is there for their tasks.
@@ -83,11 +83,6 @@ impl PoolShared {
         if state.scheduler.fail_calls(&CallFailure::Start(StartFailure { message })) {
             state.turn.concerns(Wakes::CALLERS);
         }
-    }
-
-    /// The tasks that have ended here since this was asked, and that other machines have.
-    pub(crate) fn take_remote_aborts(&self) -> Vec<RemoteAbort> {
-        if self.is_here() { self.lock().scheduler.take_remote_aborts() } else { Vec::new() }
     }
 
     /// Ends a task of a call; a worker that runs it is killed and replaced. Returns whether it had no outcome.

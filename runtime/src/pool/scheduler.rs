@@ -49,7 +49,7 @@ pub(crate) use call::{CallFailure, CallRules, Consumer, Placement};
 use lifecycle_calls::Hooks;
 use remote::Remote;
 pub(super) use remote::travels;
-pub(crate) use remote::{Parcel, ParcelId, RemoteAbort, RemoteEnd};
+pub(crate) use remote::{Parcel, ParcelId, RemoteAbort, RemoteEnd, RemoteEnded};
 pub(crate) use termination::deaths;
 pub(super) use worker::Hook;
 use worker::{InFlight, Worker};

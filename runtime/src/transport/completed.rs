@@ -33,6 +33,22 @@ pub(crate) enum Outcomes {
 }
 
 impl CompletedTasks {
+    /// Tasks whose first execution has given these, of nobody in particular.
+    #[cfg(test)]
+    pub(crate) fn of_test(first_index: usize, count: usize, records: Vec<u8>) -> Self {
+        Self {
+            first_index,
+            count,
+            outcomes: Outcomes::Records(Records::new(records)),
+            attempts: 1,
+            earlier: Vec::new(),
+            worker: None,
+            argument_bytes: 0,
+            printed: None,
+            is_late: false,
+        }
+    }
+
     /// The same, where this error is that of a deadline if it is one of time.
     pub(crate) fn of_deadline(self, error: &TaskErrorKind) -> Self {
         Self { is_late: matches!(error, TaskErrorKind::TimedOut { .. }), ..self }

@@ -13,10 +13,10 @@ use super::{Dispatcher, SessionNote, Tasks};
 use crate::cluster::engine::{Capacity, ClusterEngine, EngineEvent, NodeId, SendOutcome};
 use crate::cluster::messages::{CallTask, Done, Setup, Work};
 use crate::error::TaskErrorKind;
-use crate::pool::{CallId, CallRules, OnCancel, Parcel, ParcelId, RemoteAbort, RemoteEnd};
+use crate::pool::{CallId, CallRules, OnCancel, Parcel, ParcelId, RemoteEnd, RemoteEnded};
 use crate::shared::Segment;
 use crate::transport::{Arena, Chunk, ChunkHead, CompletedTasks, Outcomes};
-use crate::wire::{self, Records, Status};
+use crate::wire::{self, Status};
 
 /// The pool, as the dispatcher sees it.
 struct FakePool {
@@ -31,7 +31,7 @@ struct Inner {
     held: BTreeMap<u64, (CallId, BTreeSet<usize>)>,
     outcomes: BTreeMap<(CallId, usize), &'static str>,
     room: usize,
-    ends: Vec<RemoteEnd>,
+    ended: RemoteEnded,
     next: u64,
 }
 
@@ -114,12 +114,8 @@ impl Tasks for FakePool {
         self.inner.borrow().waiting.contains_key(&call)
     }
 
-    fn take_aborts(&self) -> Vec<RemoteAbort> {
-        Vec::new()
-    }
-
-    fn take_ends(&self) -> Vec<RemoteEnd> {
-        std::mem::take(&mut self.inner.borrow_mut().ends)
+    fn take_ended(&self) -> RemoteEnded {
+        std::mem::take(&mut self.inner.borrow_mut().ended)
     }
 }
 
@@ -137,7 +133,7 @@ impl FakePool {
         let had = inner.held.values().any(|(of, _)| *of == call);
         inner.held.retain(|_, (of, _)| *of != call);
         if had {
-            inner.ends.push(RemoteEnd { call, on_cancel: OnCancel::Kill });
+            inner.ended.calls.push(RemoteEnd { call, on_cancel: OnCancel::Kill });
         }
     }
 }
@@ -258,17 +254,7 @@ fn answer(work: &Work, from: usize, count: usize) -> Option<Done> {
 
 fn outputs(first: usize, count: usize) -> CompletedTasks {
     let record = |index: usize| [&wire::head(Status::Output, 8)[..], &(index as u64).to_le_bytes()].concat();
-    CompletedTasks {
-        first_index: first,
-        count,
-        outcomes: Outcomes::Records(Records::new((first..first + count).flat_map(record).collect())),
-        attempts: 1,
-        earlier: Vec::new(),
-        worker: None,
-        argument_bytes: 0,
-        printed: None,
-        is_late: false,
-    }
+    CompletedTasks::of_test(first, count, (first..first + count).flat_map(record).collect())
 }
 
 fn run(acts: Vec<Act>, is_precise: bool, losses_max: u32) -> (FakePool, Dispatcher) {
@@ -305,7 +291,7 @@ fn play(act: Act, pool: &FakePool, engine: &mut FakeEngine, dispatcher: &mut Dis
         Act::Join => {
             engine.next += 1;
             engine.nodes.insert(engine.next, VecDeque::new());
-            EngineEvent::Up { node: NodeId(engine.next), host: "n".into(), workers: 1 }
+            EngineEvent::Up { node: NodeId(engine.next), workers: 1 }
         }
         Act::Answer { node, work, from, count, twice } => {
             let Some(node) = nth(engine, node) else { return };
@@ -336,7 +322,7 @@ fn play(act: Act, pool: &FakePool, engine: &mut FakeEngine, dispatcher: &mut Dis
             let done = Done { work, call: 0, per_task: None, outcomes: vec![outcome], is_last: false };
             EngineEvent::Done(done)
         }
-        Act::Refuse => EngineEvent::Refused { host: "n".into(), why: "another build".into() },
+        Act::Refuse => EngineEvent::Refused { why: "another build".into() },
         Act::EngineLost => EngineEvent::Lost { why: "the broker is gone".into() },
         Act::Close { call } => return pool.close(CallId::of_number(call as u64)),
     };

@@ -6,13 +6,11 @@
 //! 3. Where an agent was lost, the end of the job is an abort with the driver's exit code: the launcher may wait for the lost one.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use super::fabric::{Fabric, FabricEvent};
-use super::waiting::wait_for;
+use super::waiting::PollingThread;
 use crate::cluster::engine::{Capacity, ClusterEngine, EngineEvent, NodeId, SendOutcome};
 use crate::cluster::messages::{self, Beat, CallEnd, CallTask, FromAgent, Hello, SegmentForm, Setup, ToAgent, Work};
 use crate::shared::Segment;
@@ -38,8 +36,7 @@ pub(in crate::cluster) struct MpiEngine {
     setup: Option<Setup>,
     events: VecDeque<EngineEvent>,
     looked: Instant,
-    is_woken: Arc<AtomicBool>,
-    thread: Thread,
+    thread: PollingThread,
 }
 
 /// A rank other than the driver's.
@@ -70,15 +67,24 @@ impl MpiEngine {
             setup: None,
             events: VecDeque::new(),
             looked: now,
-            is_woken: Arc::default(),
-            thread: std::thread::current(),
+            thread: PollingThread::current(),
         }
     }
 
-    fn send(&mut self, rank: usize, message: &ToAgent) -> bool {
-        match messages::encode(message) {
-            Ok(body) => self.fabric.send(rank, body),
-            Err(_) => false,
+    fn send(&mut self, rank: usize, message: &ToAgent) {
+        self.send_all(vec![rank], message);
+    }
+
+    /// Sends a message to each of some ranks. Where it is not sent, the loss of the rank is an event.
+    fn send_all(&mut self, ranks: Vec<usize>, message: &ToAgent) {
+        if let Ok(body) = messages::encode(message) {
+            let Some((&last, others)) = ranks.split_last() else {
+                return;
+            };
+            for &rank in others {
+                self.fabric.send(rank, body.clone());
+            }
+            self.fabric.send(last, body);
         }
     }
 
@@ -143,13 +149,13 @@ impl MpiEngine {
         if self.ranks.get(&from).is_none_or(|known| known.agent.is_some()) {
             return;
         }
-        let Hello { host, workers, .. } = hello.clone();
         if let Some(why) = (self.judge)(&hello) {
             self.send(from, &ToAgent::Refused(why.clone()));
             self.ranks.remove(&from);
-            self.events.push_back(EngineEvent::Refused { host, why });
+            self.events.push_back(EngineEvent::Refused { why });
             return;
         }
+        let Hello { host, workers, .. } = hello;
         let workers = (workers as usize).max(1);
         let driver = self.fabric.host().to_owned();
         self.send(from, &ToAgent::Welcome(driver));
@@ -157,9 +163,8 @@ impl MpiEngine {
             self.send(from, &ToAgent::Setup(setup));
         }
         if let Some(known) = self.ranks.get_mut(&from) {
-            known.agent =
-                Some(RankAgent { host: host.clone(), workers, held: BTreeMap::new(), segments: BTreeMap::new() });
-            self.events.push_back(EngineEvent::Up { node: NodeId(from as u64), host, workers });
+            known.agent = Some(RankAgent { host, workers, held: BTreeMap::new(), segments: BTreeMap::new() });
+            self.events.push_back(EngineEvent::Up { node: NodeId(from as u64), workers });
         }
     }
 
@@ -263,10 +268,8 @@ impl ClusterEngine for MpiEngine {
     }
 
     fn set_up(&mut self, setup: Setup) {
-        let ranks: Vec<usize> = self.agents().map(|(rank, _)| rank).collect();
-        for rank in ranks {
-            self.send(rank, &ToAgent::Setup(setup.clone()));
-        }
+        let ranks = self.agents().map(|(rank, _)| rank).collect();
+        self.send_all(ranks, &ToAgent::Setup(setup.clone()));
         for agent in self.ranks.values_mut().filter_map(|known| known.agent.as_mut()) {
             agent.held.clear();
         }
@@ -274,10 +277,8 @@ impl ClusterEngine for MpiEngine {
     }
 
     fn end_call(&mut self, call: u64, kills: bool) {
-        let ranks: Vec<usize> = self.agents().map(|(rank, _)| rank).collect();
-        for rank in ranks {
-            self.send(rank, &ToAgent::End(CallEnd { call, kills }));
-        }
+        let ranks = self.agents().map(|(rank, _)| rank).collect();
+        self.send_all(ranks, &ToAgent::End(CallEnd { call, kills }));
         for agent in self.ranks.values_mut().filter_map(|known| known.agent.as_mut()) {
             agent.held.retain(|_, of| *of != call);
         }
@@ -286,10 +287,8 @@ impl ClusterEngine for MpiEngine {
     fn abort(&mut self, task: CallTask) {
         // Whoever does not have it ignores it.
         let with_call = self.agents().filter(|(_, agent)| agent.held.values().any(|of| *of == task.call));
-        let ranks: Vec<usize> = with_call.map(|(rank, _)| rank).collect();
-        for rank in ranks {
-            self.send(rank, &ToAgent::Abort(task.clone()));
-        }
+        let ranks = with_call.map(|(rank, _)| rank).collect();
+        self.send_all(ranks, &ToAgent::Abort(task));
     }
 
     fn poll(&mut self, wait: Duration) -> Option<EngineEvent> {
@@ -310,26 +309,19 @@ impl ClusterEngine for MpiEngine {
             if let Some(event) = self.events.pop_front() {
                 return Some(event);
             }
-            if !wait_for(&mut self.fabric, &self.is_woken, until) {
+            if !self.thread.wait(&mut self.fabric, until) {
                 return None;
             }
         }
     }
 
     fn waker(&self) -> Arc<dyn Fn() + Send + Sync> {
-        let (is_woken, thread) = (Arc::clone(&self.is_woken), self.thread.clone());
-        Arc::new(move || {
-            if !is_woken.swap(true, Ordering::AcqRel) {
-                thread.unpark();
-            }
-        })
+        self.thread.waker()
     }
 
     fn close(mut self: Box<Self>, code: i32) {
-        let ranks: Vec<usize> = self.ranks.keys().copied().collect();
-        for rank in ranks {
-            self.send(rank, &ToAgent::Stop(()));
-        }
+        let ranks = self.ranks.keys().copied().collect();
+        self.send_all(ranks, &ToAgent::Stop(()));
         self.fabric.finish(code, END_TIME_MAX);
     }
 }

@@ -2,12 +2,10 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use super::fabric::{Fabric, FabricEvent};
-use super::waiting::wait_for;
+use super::waiting::PollingThread;
 use crate::cluster::engine::{Arrival, Link};
 use crate::cluster::messages::{self, FromAgent, ToAgent};
 
@@ -18,14 +16,12 @@ const END_TIME_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 pub(in crate::cluster) struct MpiLink {
     fabric: Fabric,
     arrivals: VecDeque<Arrival>,
-    is_woken: Arc<AtomicBool>,
-    thread: Thread,
+    thread: PollingThread,
 }
 
 impl MpiLink {
     pub(in crate::cluster) fn new(fabric: Fabric) -> Self {
-        let thread = std::thread::current();
-        Self { fabric, arrivals: VecDeque::new(), is_woken: Arc::default(), thread }
+        Self { fabric, arrivals: VecDeque::new(), thread: PollingThread::current() }
     }
 
     fn gone(&mut self, why: String) {
@@ -52,7 +48,7 @@ impl Link for MpiLink {
             if let Some(arrival) = self.arrivals.pop_front() {
                 return Some(arrival);
             }
-            if !wait_for(&mut self.fabric, &self.is_woken, until) {
+            if !self.thread.wait(&mut self.fabric, until) {
                 return None;
             }
         }
@@ -70,12 +66,7 @@ impl Link for MpiLink {
     }
 
     fn waker(&self) -> Arc<dyn Fn() + Send + Sync> {
-        let (is_woken, thread) = (Arc::clone(&self.is_woken), self.thread.clone());
-        Arc::new(move || {
-            if !is_woken.swap(true, Ordering::AcqRel) {
-                thread.unpark();
-            }
-        })
+        self.thread.waker()
     }
 
     fn refused_code(&self) -> i32 {

@@ -27,8 +27,7 @@ use super::shares::{Shares, object_name};
 use crate::cluster::engine::{Capacity, ClusterEngine, EngineEvent, NodeId, SendOutcome};
 use crate::cluster::environment::ClusterRole;
 use crate::cluster::forms::OutcomeForm;
-use crate::cluster::identity::ProgramIdentity;
-use crate::cluster::messages::{CallEnd, CallTask, Done, FromAgent, Hello, Setup, Work, encode};
+use crate::cluster::messages::{CallEnd, CallTask, Done, FromAgent, Setup, Work, encode};
 use crate::error::Result;
 use crate::shared::Segment;
 
@@ -255,7 +254,7 @@ impl NatsEngine {
             }
             FromAgent::Failed(why) => {
                 let why = format!("node {host}: {}", printable(&why));
-                self.ready.push_back(EngineEvent::Refused { host, why });
+                self.ready.push_back(EngineEvent::Refused { why });
             }
             FromAgent::Hello(_) | FromAgent::Beat(_) | FromAgent::Goodbye(()) => {}
         }
@@ -266,25 +265,22 @@ impl NatsEngine {
         if beat.hello.table != self.options.identity.table {
             return self.stranger(&beat);
         }
-        let (node, host) = (NodeId(beat.agent), beat.hello.host.clone());
+        let node = NodeId(beat.agent);
         let workers = usize::try_from(beat.hello.workers).unwrap_or(usize::MAX).clamp(1, session::WORKERS_MAX);
         if self.agents.seen(beat, now) {
-            self.ready.push_back(EngineEvent::Up { node, host, workers });
+            self.ready.push_back(EngineEvent::Up { node, workers });
         }
     }
 
     /// Refuses an agent of another build. One of this build is about to find the session.
     fn stranger(&mut self, beat: &AgentBeat) {
         let AgentBeat { agent, hello, .. } = beat;
-        let Hello { build, table, host, program, .. } = hello.clone();
-        let peer = ProgramIdentity { build, table, host, program };
-        let Err(why) = self.options.identity.check(&peer, ClusterRole::Driver, self.options.rule) else {
+        let Err(why) = self.options.identity.check(&hello.identity(), ClusterRole::Driver, self.options.rule) else {
             return;
         };
-        let host = printable(&hello.host);
         self.tasks.courier.send(self.tasks.names.program.refusal(*agent), Bytes::from(why.clone().into_bytes()));
         if self.refused.len() < session::REFUSED_MAX && self.refused.insert(*agent) {
-            self.ready.push_back(EngineEvent::Refused { host, why });
+            self.ready.push_back(EngineEvent::Refused { why });
         }
     }
 
@@ -344,7 +340,7 @@ impl NatsEngine {
     /// Applies what an event says, in the moment that it is told.
     fn told(&mut self, event: &mut EngineEvent) {
         match event {
-            EngineEvent::Up { node, workers, .. } => drop(self.nodes.insert(*node, *workers)),
+            EngineEvent::Up { node, workers } => drop(self.nodes.insert(*node, *workers)),
             EngineEvent::Down { node, held, .. } => {
                 self.nodes.remove(node);
                 if let Some(held) = held {

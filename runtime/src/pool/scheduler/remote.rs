@@ -41,6 +41,13 @@ pub(crate) struct RemoteAbort {
     pub(crate) index: usize,
 }
 
+/// What has ended here of which other machines have tasks.
+#[derive(Debug, Default)]
+pub(crate) struct RemoteEnded {
+    pub(crate) calls: Vec<RemoteEnd>,
+    pub(crate) tasks: Vec<RemoteAbort>,
+}
+
 /// A parcel aims at so much work.
 const PARCEL_TIME: Duration = Duration::from_millis(20);
 /// It has no more chunks, so that what it holds and encodes has a bound.
@@ -57,8 +64,7 @@ pub(super) struct Remote {
     /// How many workers the other machines have.
     workers: usize,
     next: u64,
-    ends: Vec<RemoteEnd>,
-    aborts: Vec<RemoteAbort>,
+    ended: RemoteEnded,
 }
 
 struct HeldParcel {
@@ -204,13 +210,8 @@ impl Scheduler {
         let chunk = of_call.find_map(|held| take_tasks(&mut held.left, index, 1))?;
         self.remote.held.retain(|_, held| !held.left.is_empty());
         self.finished += 1;
-        self.remote.aborts.push(RemoteAbort { call: id, index });
+        self.remote.ended.tasks.push(RemoteAbort { call: id, index });
         Some(chunk.begun(error.clone()))
-    }
-
-    /// The tasks that were ended since this was asked.
-    pub(in crate::pool) fn take_remote_aborts(&mut self) -> Vec<RemoteAbort> {
-        std::mem::take(&mut self.remote.aborts)
     }
 
     /// The tasks of a call that other machines have.
@@ -240,7 +241,7 @@ impl Scheduler {
         if let Some(error) = error {
             call.done.extend(left.iter().map(|chunk| chunk.not_begun(error.clone()).of_deadline(error)));
         }
-        self.remote.ends.push(RemoteEnd { call: id, on_cancel });
+        self.remote.ended.calls.push(RemoteEnd { call: id, on_cancel });
     }
 
     /// Takes tasks one behind the other out of those that wait, if all of them do; returns whether they did.
@@ -257,9 +258,9 @@ impl Scheduler {
         waiting == count
     }
 
-    /// The calls that have ended since this was asked, of which other machines had tasks.
-    pub(in crate::pool) fn take_remote_ends(&mut self) -> Vec<RemoteEnd> {
-        std::mem::take(&mut self.remote.ends)
+    /// What has ended since this was asked, of which other machines have had tasks.
+    pub(in crate::pool) fn take_remote_ended(&mut self) -> RemoteEnded {
+        std::mem::take(&mut self.remote.ended)
     }
 
     /// How many tasks other machines have.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::server::{Server, has_server};
 use super::works::done;
 use crate::cluster::engine::{Arrival, ClusterEngine, EngineEvent, Link, SendOutcome};
 use crate::cluster::environment::{BuildRule, NatsStorage};
@@ -46,8 +47,7 @@ pub(super) fn identity(build: &str, host: &str) -> ProgramIdentity {
 }
 
 pub(super) fn hello(options: &NatsOptions, workers: u32) -> Hello {
-    let ProgramIdentity { build, table, host, program } = options.identity.clone();
-    Hello { build, table, host, program, workers }
+    Hello::new(options.identity.clone(), workers as usize)
 }
 
 /// A driver that sends works, each of one task, and remembers what came of it.
@@ -139,7 +139,7 @@ impl Driver {
                     self.again.push(self.sent[&work].clone());
                 }
             }
-            EngineEvent::Up { host, .. } => self.events.push(format!("up {host}")),
+            EngineEvent::Up { node, .. } => self.events.push(format!("up {node:?}")),
             EngineEvent::Refused { why, .. } => self.events.push(format!("refused {why}")),
             EngineEvent::Lost { why } => self.events.push(format!("lost {why}")),
             EngineEvent::Back => self.events.push("back".to_owned()),
@@ -307,6 +307,11 @@ pub(super) fn id(number: u64) -> u64 {
 /// Works of one task each, in one call.
 pub(super) fn works(count: u64) -> impl Iterator<Item = Work> {
     (0..count).map(|number| super::works::work(id(number), id(0), &[(number, 1)]))
+}
+
+/// Begins a test: a watchdog and a server of its own; none where there is no server to test with.
+pub(super) fn begin() -> Option<(Watchdog, Server)> {
+    has_server().then(|| (watchdog(), Server::start()))
 }
 
 /// Ends the test program, where a test hangs.

@@ -6,8 +6,7 @@ use proptest::prelude::*;
 
 use super::{Model, crash, records};
 use crate::pool::scheduler::{CallId, ParcelId};
-use crate::transport::{CompletedTasks, Outcomes};
-use crate::wire::Records;
+use crate::transport::CompletedTasks;
 
 /// What can happen at other machines.
 #[derive(Clone, Debug)]
@@ -72,17 +71,7 @@ impl Model {
         };
         let first = from;
         let written: Vec<u8> = records(first..first + count);
-        let done = CompletedTasks {
-            first_index: first,
-            count,
-            outcomes: Outcomes::Records(Records::new(written)),
-            attempts: 1,
-            earlier: Vec::new(),
-            worker: None,
-            argument_bytes: 0,
-            printed: None,
-            is_late: false,
-        };
+        let done = CompletedTasks::of_test(first, count, written);
         let left = self.scheduler.remote_done(known.id, done, nanos.map(Duration::from_nanos));
         let Some(left) = left else {
             return;
@@ -118,7 +107,7 @@ impl Model {
     pub(super) fn forget_parcels(&mut self, call: CallId) {
         let has_one = self.parcels.iter().any(|parcel| parcel.call == call);
         self.parcels.retain(|parcel| parcel.call != call);
-        let is_told = self.scheduler.take_remote_ends().iter().any(|end| end.call == call);
+        let is_told = self.scheduler.take_remote_ended().calls.iter().any(|end| end.call == call);
         assert!(is_told || !has_one, "other machines are not told of the end of a call");
     }
 }
