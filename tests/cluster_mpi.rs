@@ -107,6 +107,24 @@ fn ranks(mark: &Mark) -> BTreeMap<usize, u32> {
     left(&mark.0).into_iter().filter_map(rank_of).collect()
 }
 
+/// How a job has ended, and what it has printed.
+struct Ended {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+/// Runs a job of so many ranks to its end, of which nothing is left.
+fn run_job(mpi: Mpi, ranks: usize, adjust: impl FnOnce(&mut Command)) -> Ended {
+    let mark = Mark::new("job");
+    let mut command = mpi.command(ranks);
+    mark.on(&mut command);
+    adjust(&mut command);
+    let output = run(&mut command);
+    mark.check_nothing_left();
+    Ended { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+}
+
 /// What the program prints alone.
 fn alone(what: &str) -> String {
     let output = run(program(CLUSTERED).arg(what));
@@ -126,19 +144,15 @@ fn a_program_prints_what_it_prints_alone() {
                 if (what == "captured") != driver.is_none() && mpi == Mpi::Mpich {
                     continue;
                 }
-                let mark = Mark::new("prints");
-                let mut command = mpi.command(3);
-                mark.on(&mut command);
-                command.args([CLUSTERED, what, nodes]);
-                if let Some(workers) = driver {
-                    command.env("POOLMAP_DRIVER_WORKERS", workers);
-                }
-                let output = run(&mut command);
-                let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
-                assert!(output.status.success(), "{mpi:?} {what}: {:?}\n{stderr}", output.status);
+                let Ended { code, stdout, stderr } = run_job(mpi, 3, |command| {
+                    command.args([CLUSTERED, what, nodes]);
+                    if let Some(workers) = driver {
+                        command.env("POOLMAP_DRIVER_WORKERS", workers);
+                    }
+                });
+                assert_eq!(code, Some(0), "{mpi:?} {what}: {stderr}");
                 assert_eq!(stdout, expected, "{mpi:?} {what} {driver:?}: {stderr}");
                 assert!(stderr.contains("poolmap: MPI (") && stderr.contains("3 processes"), "{stderr}");
-                mark.check_nothing_left();
             }
         }
     }
@@ -149,17 +163,15 @@ fn a_program_prints_what_it_prints_alone() {
 fn tagged_output_names_the_machine() {
     let _guard = common::guard();
     for mpi in launchers() {
-        let mark = Mark::new("tagged");
-        let mut command = mpi.command(3);
-        mark.on(&mut command);
-        let output = run(command.args([CLUSTERED, "tagged", "2"]).env("POOLMAP_DRIVER_WORKERS", "0"));
+        let Ended { stdout, stderr, .. } = run_job(mpi, 3, |command| {
+            command.args([CLUSTERED, "tagged", "2"]).env("POOLMAP_DRIVER_WORKERS", "0");
+        });
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
-        let mut lines: Vec<String> = text(&output.stdout).lines().map(str::to_owned).collect();
+        let mut lines: Vec<String> = stdout.lines().map(str::to_owned).collect();
         lines.sort();
         let expected: Vec<String> =
             (0..3).map(|x| format!("[{} chatty #{x}] task {x} was here", host.trim())).collect();
-        assert_eq!(lines, expected, "{mpi:?}: {}", text(&output.stderr));
-        mark.check_nothing_left();
+        assert_eq!(lines, expected, "{mpi:?}: {stderr}");
     }
 }
 
@@ -168,18 +180,15 @@ fn tagged_output_names_the_machine() {
 fn nodes_whose_initializer_fails_are_a_start_failure_of_the_call() {
     let _guard = common::guard();
     for mpi in launchers() {
-        let mark = Mark::new("initializer");
-        let mut command = mpi.command(3);
-        mark.on(&mut command);
-        // With one of them, the driver's own workers fail as well.
-        if mpi == Mpi::Open {
-            command.env("POOLMAP_DRIVER_WORKERS", "0");
-        }
-        let output = run(command.args([CLUSTERED, "no-initializer", "2"]));
-        let stderr = text(&output.stderr);
-        assert_eq!(text(&output.stdout), "start failure true\n", "{mpi:?}: {stderr}");
+        let Ended { stdout, stderr, .. } = run_job(mpi, 3, |command| {
+            // With one of them, the driver's own workers fail as well.
+            if mpi == Mpi::Open {
+                command.env("POOLMAP_DRIVER_WORKERS", "0");
+            }
+            command.args([CLUSTERED, "no-initializer", "2"]);
+        });
+        assert_eq!(stdout, "start failure true\n", "{mpi:?}: {stderr}");
         assert!(stderr.contains("there is no model"), "{mpi:?}: {stderr}");
-        mark.check_nothing_left();
     }
 }
 
@@ -187,13 +196,11 @@ fn nodes_whose_initializer_fails_are_a_start_failure_of_the_call() {
 fn the_exit_code_is_the_drivers_and_nothing_is_left() {
     let _guard = common::guard();
     for mpi in launchers() {
-        for (what, code) in [("panic", 101), ("exit", 3), ("nothing", 0)] {
-            let mark = Mark::new("code");
-            let mut command = mpi.command(3);
-            mark.on(&mut command);
-            let output = run(command.args([CLUSTERED, what]));
-            assert_eq!(output.status.code(), Some(code), "{mpi:?} {what}: {}", text(&output.stderr));
-            mark.check_nothing_left();
+        for (what, expected) in [("panic", 101), ("exit", 3), ("nothing", 0)] {
+            let Ended { code, stderr, .. } = run_job(mpi, 3, |command| {
+                command.args([CLUSTERED, what]);
+            });
+            assert_eq!(code, Some(expected), "{mpi:?} {what}: {stderr}");
         }
     }
 }
@@ -340,15 +347,11 @@ fn another_program_on_a_rank_is_refused_and_the_job_goes_on() {
     for (other, remedy) in [(&visible, "build both from the same source"), (&copy, "copy the same file to every node")]
     {
         for mpi in launchers() {
-            let mark = Mark::new("build");
-            let mut command = mpi.command(2);
-            mark.on(&mut command);
-            command.args([CLUSTERED, "slow", "2", ":", "-n", "1"]).arg(other);
-            let output = run(&mut command);
-            let stderr = text(&output.stderr);
+            let Ended { code, stdout, stderr } = run_job(mpi, 2, |command| {
+                command.args([CLUSTERED, "slow", "2", ":", "-n", "1"]).arg(other);
+            });
             assert!(stderr.matches("refused").count() == 2 && stderr.contains(remedy), "{mpi:?}: {stderr}");
-            assert_eq!((output.status.code(), &*text(&output.stdout)), (Some(0), SLEPT), "{mpi:?}: {stderr}");
-            mark.check_nothing_left();
+            assert_eq!((code, &*stdout), (Some(0), SLEPT), "{mpi:?}: {stderr}");
         }
     }
     std::fs::remove_file(copy).unwrap();
@@ -362,14 +365,11 @@ fn a_library_of_another_mpi_than_the_launchers_is_refused_at_once() {
         return;
     }
     for (mpi, library) in [(Mpi::Open, "libmpich.so.12"), (Mpi::Mpich, "libmpi.so.40")] {
-        let mark = Mark::new("library");
-        let mut command = mpi.command(3);
-        mark.on(&mut command);
-        let output = run(command.env("POOLMAP_MPI_LIB", library).args([CLUSTERED, "slow"]));
-        let stderr = text(&output.stderr);
-        assert_ne!(output.status.code(), Some(0), "{mpi:?}: {stderr}");
-        assert!(stderr.contains("POOLMAP_MPI_LIB") && text(&output.stdout).is_empty(), "{mpi:?}: {stderr}");
-        mark.check_nothing_left();
+        let Ended { code, stdout, stderr } = run_job(mpi, 3, |command| {
+            command.env("POOLMAP_MPI_LIB", library).args([CLUSTERED, "slow"]);
+        });
+        assert_ne!(code, Some(0), "{mpi:?}: {stderr}");
+        assert!(stderr.contains("POOLMAP_MPI_LIB") && stdout.is_empty(), "{mpi:?}: {stderr}");
     }
 }
 
@@ -378,12 +378,10 @@ fn a_library_of_another_mpi_than_the_launchers_is_refused_at_once() {
 fn without_an_engine_each_rank_is_a_program_of_its_own() {
     let _guard = common::guard();
     for mpi in launchers() {
-        let mark = Mark::new("local");
-        let mut command = mpi.command(2);
-        mark.on(&mut command);
-        let output = run(command.env("POOLMAP_ENGINE", "local").args([CLUSTERED, "slow"]));
-        assert_eq!(text(&output.stdout), SLEPT.repeat(2), "{mpi:?}: {}", text(&output.stderr));
-        mark.check_nothing_left();
+        let Ended { stdout, stderr, .. } = run_job(mpi, 2, |command| {
+            command.env("POOLMAP_ENGINE", "local").args([CLUSTERED, "slow"]);
+        });
+        assert_eq!(stdout, SLEPT.repeat(2), "{mpi:?}: {stderr}");
     }
 }
 

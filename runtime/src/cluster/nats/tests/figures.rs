@@ -4,8 +4,7 @@ use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::cast::{Agent, Answer, Driver, at_once, id, options, watchdog};
-use super::server::{Server, has_server};
+use super::cast::{Agent, Answer, Driver, at_once, begin, id, options};
 use super::works::large_work;
 use crate::cluster::engine::ClusterEngine;
 
@@ -20,11 +19,9 @@ fn used() -> Duration {
 #[test]
 #[ignore = "it takes a while, and says nothing but figures"]
 fn figures() {
-    if !has_server() {
+    let Some((_watchdog, server)) = begin() else {
         return;
-    }
-    let _watchdog = watchdog();
-    let server = Server::start();
+    };
     let mut driver = Driver::connect(options(&server.url()));
     let mut agents = [(); 2].map(|()| Agent::start(options(&server.url()), 1, at_once()));
     driver.wait_for_nodes(2);

@@ -3,17 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::cast::{Agent, Answer, Driver, at_once, options, watchdog, works};
-use super::server::{Server, has_server};
+use super::cast::{Agent, Answer, Driver, at_once, begin, options, works};
 use crate::cluster::engine::ClusterEngine;
 
 #[test]
 fn every_work_has_its_outcomes_once() {
-    if !has_server() {
+    let Some((_watchdog, server)) = begin() else {
         return;
-    }
-    let _watchdog = watchdog();
-    let server = Server::start();
+    };
     let mut driver = Driver::connect(options(&server.url()));
     let agents = [(); 2].map(|()| Agent::start(options(&server.url()), 2, at_once()));
     driver.wait_for_nodes(2);
@@ -26,11 +23,9 @@ fn every_work_has_its_outcomes_once() {
 
 #[test]
 fn an_agent_that_comes_late_has_work_at_once() {
-    if !has_server() {
+    let Some((_watchdog, server)) = begin() else {
         return;
-    }
-    let _watchdog = watchdog();
-    let server = Server::start();
+    };
     let mut driver = Driver::connect(options(&server.url()));
     let slow = Arc::new(|_: &_| Answer::Done(Duration::from_millis(100)));
     let _first = Agent::start(options(&server.url()), 1, slow.clone());
@@ -47,11 +42,9 @@ fn an_agent_that_comes_late_has_work_at_once() {
 
 #[test]
 fn agents_may_be_there_before_the_driver_and_stay_for_the_next() {
-    if !has_server() {
+    let Some((_watchdog, server)) = begin() else {
         return;
-    }
-    let _watchdog = watchdog();
-    let server = Server::start();
+    };
     let agent = Agent::start(options(&server.url()), 2, at_once());
     for round in 1..=2 {
         let mut driver = Driver::connect(options(&server.url()));
@@ -67,11 +60,9 @@ fn agents_may_be_there_before_the_driver_and_stay_for_the_next() {
 
 #[test]
 fn what_a_lost_agent_had_is_done_by_others() {
-    if !has_server() {
+    let Some((_watchdog, server)) = begin() else {
         return;
-    }
-    let _watchdog = watchdog();
-    let server = Server::start();
+    };
     let mut driver = Driver::connect(options(&server.url()));
     let mut lost = Agent::start(options(&server.url()), 3, Arc::new(|_| Answer::Never));
     driver.wait_for_nodes(1);
@@ -93,11 +84,9 @@ fn what_a_lost_agent_had_is_done_by_others() {
 
 #[test]
 fn what_an_agent_gives_back_goes_elsewhere_and_is_not_lost() {
-    if !has_server() {
+    let Some((_watchdog, server)) = begin() else {
         return;
-    }
-    let _watchdog = watchdog();
-    let server = Server::start();
+    };
     let mut driver = Driver::connect(options(&server.url()));
     let mut leaving = Agent::start(options(&server.url()), 4, Arc::new(|_| Answer::Never));
     driver.wait_for_nodes(1);

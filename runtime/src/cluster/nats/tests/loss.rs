@@ -5,8 +5,8 @@ use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::cast::{Agent, Answer, Driver, PATIENCE, Rule, at_once, id, options, watchdog, works};
-use super::server::{Server, has_server};
+use super::cast::{Agent, Answer, Driver, PATIENCE, Rule, at_once, begin, id, options, works};
+use super::server::Server;
 use crate::cluster::engine::ClusterEngine;
 use crate::cluster::environment::NatsStorage;
 use crate::cluster::nats::NatsOptions;
@@ -17,11 +17,9 @@ fn taking(time: Duration) -> Rule {
 
 /// A server that is killed in the middle of works, and comes back.
 fn outage(storage: NatsStorage) {
-    if !has_server() {
+    let Some((_watchdog, mut server)) = begin() else {
         return;
-    }
-    let _watchdog = watchdog();
-    let mut server = Server::start();
+    };
     let kept = |url: &str| NatsOptions { storage, ..options(url) };
     let mut driver = Driver::connect(kept(&server.url()));
     let _agents = [(); 2].map(|()| Agent::start(kept(&server.url()), 2, taking(Duration::from_millis(20))));
@@ -56,11 +54,9 @@ fn a_server_that_is_back_with_nothing_is_given_everything_again() {
 
 #[test]
 fn streams_that_are_deleted_are_made_again() {
-    if !has_server() {
+    let Some((_watchdog, server)) = begin() else {
         return;
-    }
-    let _watchdog = watchdog();
-    let server = Server::start();
+    };
     let short = |url: &str| NatsOptions { lease: Duration::from_secs(2), ..options(url) };
     let mut driver = Driver::connect(short(&server.url()));
     let _agent = Agent::start(short(&server.url()), 2, taking(Duration::from_millis(20)));
@@ -74,11 +70,9 @@ fn streams_that_are_deleted_are_made_again() {
 
 #[test]
 fn a_task_that_takes_longer_than_the_lease_is_run_once() {
-    if !has_server() {
+    let Some((_watchdog, server)) = begin() else {
         return;
-    }
-    let _watchdog = watchdog();
-    let server = Server::start();
+    };
     let short = |url: &str| NatsOptions { lease: Duration::from_secs(2), ..options(url) };
     let mut driver = Driver::connect(short(&server.url()));
     let agents = [(); 2].map(|()| Agent::start(short(&server.url()), 1, taking(Duration::from_secs(7))));
@@ -92,11 +86,9 @@ fn a_task_that_takes_longer_than_the_lease_is_run_once() {
 
 #[test]
 fn a_work_that_no_sign_of_life_named_comes_again_and_is_blamed_at_last() {
-    if !has_server() {
+    let Some((_watchdog, server)) = begin() else {
         return;
-    }
-    let _watchdog = watchdog();
-    let server = Server::start();
+    };
     // Agents are found to be silent only after their leases have ended, so the driver knows of none that had it.
     let short = |url: &str| NatsOptions { lease: Duration::from_secs(1), tries: 2, ..options(url) };
     let mut driver = Driver::connect(short(&server.url()));
@@ -124,11 +116,9 @@ fn a_work_that_no_sign_of_life_named_comes_again_and_is_blamed_at_last() {
 
 #[test]
 fn a_driver_that_vanishes_leaves_its_agents_free_for_the_next() {
-    if !has_server() {
+    let Some((_watchdog, server)) = begin() else {
         return;
-    }
-    let _watchdog = watchdog();
-    let server = Server::start();
+    };
     let agent = Agent::start(options(&server.url()), 2, at_once());
     let mut first = Driver::connect(options(&server.url()));
     first.wait_for_nodes(1);
@@ -146,11 +136,9 @@ fn a_driver_that_vanishes_leaves_its_agents_free_for_the_next() {
 
 #[test]
 fn large_bodies_go_both_ways() {
-    if !has_server() {
+    let Some((_watchdog, server)) = begin() else {
         return;
-    }
-    let _watchdog = watchdog();
-    let server = Server::start();
+    };
     let mut driver = Driver::connect(options(&server.url()));
     let _agent = Agent::start(options(&server.url()), 2, Arc::new(|_| Answer::Echo));
     driver.wait_for_nodes(1);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::cast::{Agent, Driver, at_once, hello, identity, options, watchdog, works};
+use super::cast::{Agent, Driver, at_once, begin, hello, identity, options, watchdog, works};
 use super::server::{Server, folder, has_server};
 use crate::cluster::engine::ClusterEngine;
 use crate::cluster::nats::{NatsEngine, NatsLink, NatsOptions};
@@ -53,11 +53,9 @@ fn a_server_without_jetstream_is_said() {
 
 #[test]
 fn an_agent_of_another_build_is_refused_and_both_say_so() {
-    if !has_server() {
+    let Some((_watchdog, server)) = begin() else {
         return;
-    }
-    let _watchdog = watchdog();
-    let server = Server::start();
+    };
     let mut driver = Driver::connect(options(&server.url()));
     let other = NatsOptions { identity: identity("21bc0000000000000000", "node17"), ..options(&server.url()) };
     let stranger = Agent::start(other, 1, at_once());
@@ -79,11 +77,9 @@ fn an_agent_of_another_build_is_refused_and_both_say_so() {
 
 #[test]
 fn two_sessions_of_a_namespace_do_not_meet() {
-    if !has_server() {
+    let Some((_watchdog, server)) = begin() else {
         return;
-    }
-    let _watchdog = watchdog();
-    let server = Server::start();
+    };
     let of = |build: &str| NatsOptions { identity: identity(build, "node1"), ..options(&server.url()) };
     let mut drivers = ["aaaa", "bbbb"].map(|build| Driver::connect(of(build)));
     let agents = ["aaaa", "bbbb"].map(|build| Agent::start(of(build), 2, at_once()));
@@ -99,11 +95,9 @@ fn two_sessions_of_a_namespace_do_not_meet() {
 
 #[test]
 fn bytes_of_strangers_harm_nobody() {
-    if !has_server() {
+    let Some((_watchdog, server)) = begin() else {
         return;
-    }
-    let _watchdog = watchdog();
-    let server = Server::start();
+    };
     let mut driver = Driver::connect(options(&server.url()));
     let _agent = Agent::start(options(&server.url()), 1, at_once());
     driver.wait_for_nodes(1);
