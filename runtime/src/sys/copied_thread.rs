@@ -7,6 +7,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::beside::NoMoreThreads;
+use super::placement::set_thread_name;
 
 /// What the task thread of any worker is called.
 pub(crate) const TASK_THREAD_NAME: &str = "poolmap-task";
@@ -31,7 +32,9 @@ pub(crate) fn go_on_in_thread(
     let name = CString::new(name.trim_ascii_end());
     let thread = std::thread::Builder::new().name(TASK_THREAD_NAME.to_owned()).stack_size(stack_bytes);
     let spawned = thread.spawn(move || {
-        let _ = name.map(|name| nix::sys::prctl::set_name(&name));
+        if let Ok(name) = name {
+            set_thread_name(&name);
+        }
         // If this thread made a copy while the other is still in the allocator, then the copy would find a lock taken for ever. So the
         // proof holds here once the other thread waits.
         while !IS_WAITING.load(Ordering::Acquire) {

@@ -2,7 +2,7 @@
 
 #[cfg(poolmap_linux)]
 use std::ffi::CString;
-use std::ffi::OsStr;
+use std::ffi::{CStr, OsStr};
 use std::io;
 #[cfg(poolmap_linux)]
 use std::os::unix::ffi::OsStrExt;
@@ -100,9 +100,18 @@ pub(crate) fn set_process_name(name: &OsStr) {
     if std::fs::write("/proc/self/comm", name.as_bytes()).is_err()
         && let Ok(name) = CString::new(name.as_bytes())
     {
-        let _ = nix::sys::prctl::set_name(&name);
+        set_thread_name(&name);
     }
 }
 
 #[cfg(not(poolmap_linux))]
 pub(crate) fn set_process_name(_name: &OsStr) {}
+
+/// Sets the name by which this thread is shown, where the system has such a call.
+#[cfg(poolmap_linux)]
+pub(super) fn set_thread_name(name: &CStr) {
+    let _ = nix::sys::prctl::set_name(name);
+}
+
+#[cfg(not(poolmap_linux))]
+pub(super) fn set_thread_name(_name: &CStr) {}
