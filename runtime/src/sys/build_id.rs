@@ -14,6 +14,7 @@ use crate::digest::Digest;
 /// What was executed, also when its file was replaced.
 const EXECUTED: &str = "/proc/self/exe";
 /// No linker gives a longer number.
+#[cfg(any(target_os = "linux", target_os = "android", test))]
 const NUMBER_BYTES_MAX: usize = 64;
 
 /// The build of the program that runs, as at most 128 bytes. It is found once.
@@ -76,6 +77,7 @@ fn linked(_code: usize) -> Option<Vec<u8>> {
 
 /// The number among the notes of a program (elf(5), `Elf64_Nhdr`): lengths of the name and the number, the type, and both, each filled
 /// up to four bytes.
+#[cfg(any(target_os = "linux", target_os = "android", test))]
 fn number_of(notes: &[u8]) -> Option<&[u8]> {
     const GNU_BUILD_ID: u32 = 3;
     const ALIGN: usize = 4;
