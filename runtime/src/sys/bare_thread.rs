@@ -47,8 +47,12 @@ fn create<F: FnOnce() + Send + 'static>(stack_bytes: Option<usize>, argument: *m
         if let Some(bytes) = stack_bytes
             && result == 0
         {
-            result = libc::pthread_attr_setguardsize(attributes.as_mut_ptr(), 0)
-                | libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), bytes);
+            result = libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), bytes);
+            // Not every system's has a declaration in the crate `libc`.
+            #[cfg(target_os = "linux")]
+            if result == 0 {
+                result = libc::pthread_attr_setguardsize(attributes.as_mut_ptr(), 0);
+            }
         }
         if result == 0 {
             result = libc::pthread_create(thread.as_mut_ptr(), attributes.as_ptr(), enter::<F>, argument.cast());
