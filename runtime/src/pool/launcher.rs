@@ -29,7 +29,8 @@ pub(super) struct ServerKeeper {
     not_before: Instant,
     /// So many servers in a row have not got ready.
     failures: u32,
-    /// Servers that could not be ended, and workers that a dead server had made and not named.
+    /// Servers that could not be ended; and workers that were killed: those that a dead server had made and not named, and those that
+    /// are to follow no other any more.
     servers_left: Vec<ForkServer>,
     workers_left: Vec<ChildProcess>,
 }
@@ -73,21 +74,29 @@ impl Launcher {
         }
     }
 
-    /// Whether no server is left.
+    /// Whether it makes processes ahead: see `standby`.
+    pub(super) fn makes_standbys(&self) -> bool {
+        matches!(self, Self::Server(_))
+    }
+
+    /// Whether no server is left, nor what it has made for nothing.
     pub(super) fn is_gone(&self) -> bool {
         match self {
             Self::Spawn => true,
-            Self::Server(keeper) => keeper.server.is_none(),
+            Self::Server(keeper) => keeper.server.is_none() && keeper.workers_left.is_empty(),
         }
     }
 
     /// What to wait for beside the workers.
     pub(super) fn watches(&self) -> impl Iterator<Item = Watch<'_>> {
-        let server = match self {
-            Self::Server(keeper) => keeper.server.as_ref(),
+        let keeper = match self {
+            Self::Server(keeper) => Some(keeper),
             Self::Spawn => None,
         };
-        server.into_iter().flat_map(|server| server.watches())
+        let server = keeper.and_then(|keeper| keeper.server.as_ref());
+        let left = keeper.into_iter().flat_map(|keeper| &keeper.workers_left);
+        let left = left.filter_map(ChildProcess::borrowed_descriptor).map(Watch::read);
+        server.into_iter().flat_map(|server| server.watches()).chain(left)
     }
 
     /// When it is to be attended to if nothing happens before.
@@ -96,12 +105,15 @@ impl Launcher {
             return None;
         };
         let is_blind = keeper.server.as_ref().is_some_and(|server| server.is_blind());
-        let blind = (is_blind || !keeper.workers_left.is_empty()).then(|| now + LOOK_INTERVAL);
+        let mut left = keeper.workers_left.iter();
+        let is_blind = is_blind || left.any(|worker| worker.borrowed_descriptor().is_none());
+        let blind = is_blind.then(|| now + LOOK_INTERVAL);
+        let left = keeper.workers_left.iter().filter_map(ChildProcess::reach_deadline);
         let deadline = match &keeper.server {
             None => shared.lock().waits_for_server.then_some(keeper.not_before),
             Some(server) => server.deadline(),
         };
-        deadline.into_iter().chain(blind).min()
+        deadline.into_iter().chain(blind).chain(left).min()
     }
 }
 
@@ -138,7 +150,8 @@ impl ServerKeeper {
     fn attend(&mut self, shared: &PoolShared) {
         let now = Instant::now();
         self.servers_left.retain_mut(|server| !server.is_gone());
-        self.workers_left.retain_mut(|worker| worker.try_reap().is_none());
+        self.workers_left.extend(shared.lock().take_surplus_standbys());
+        self.workers_left.retain_mut(|worker| worker.try_reap().is_none() && worker.out_of_reach().is_none());
         if let Some(server) = &mut self.server {
             if matches!(shared.lock().phase, Phase::Closing | Phase::Finishing) {
                 server.end();

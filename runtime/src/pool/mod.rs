@@ -29,6 +29,7 @@ mod rules;
 mod scheduler;
 mod shutdown;
 mod single_task;
+mod standby;
 mod starts;
 mod state;
 #[cfg_attr(not(feature = "stream"), allow(dead_code, reason = "streams alone poll a call"))]

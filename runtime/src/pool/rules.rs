@@ -51,6 +51,10 @@ pub enum StartMethod {
     ///
     /// A copy is made in 0.1 ms, plus 0.01 ms for each MiB that the server has touched in pages of 4 KiB. It has what
     /// [`preload`](crate::Builder::preload) has loaded, in memory that all copies share until they write to it.
+    ///
+    /// A worker that has its last task ([`max_tasks_per_worker`](crate::Builder::max_tasks_per_worker)) may already have a process that
+    /// waits to follow it. That one runs nothing of the program's, no initializer either, before the worker has ended. It does not count
+    /// in [`Pool::workers`](crate::Pool::workers), and the pool has up to twice as many processes meanwhile.
     ForkServer,
 }
 

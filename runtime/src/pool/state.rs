@@ -31,7 +31,7 @@ use crate::functions;
 use crate::in_process::States;
 use crate::locks::{Condition, Lock, Rank, Ranked};
 use crate::output::PendingOutput;
-use crate::sys::{self, ForkMark};
+use crate::sys::{self, ChildProcess, ForkMark};
 use crate::task::{Output, WorkerIdentity};
 use crate::trace::{Log, TraceEvent};
 use crate::transport::CompletedTasks;
@@ -473,7 +473,8 @@ impl PoolState {
     pub(super) fn pids(&self) -> impl Iterator<Item = u32> {
         let of_slot = |slot: &WorkerSlot| {
             let worker = slot.worker.as_ref().map(|worker| worker.process.pid());
-            worker.into_iter().chain(slot.unkillable.as_ref().map(|unkillable| unkillable.process.pid()))
+            let standby = slot.standby.process().map(ChildProcess::pid);
+            worker.into_iter().chain(standby).chain(slot.unkillable.as_ref().map(|unkillable| unkillable.process.pid()))
         };
         self.slots.iter().flat_map(of_slot)
     }

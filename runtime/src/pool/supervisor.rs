@@ -14,7 +14,7 @@ use super::scheduler::{CallFailure, Slot};
 use super::starts::KILLED_INITIALIZER;
 use super::state::{Phase, PoolShared, PoolState};
 use super::turn::Wakes;
-use super::worker_slot::{Cause, Life, ResultClock, WorkerProcess, WorkerSlot};
+use super::worker_slot::{Cause, Life, Standby, WorkerProcess, WorkerSlot};
 use crate::child::{StartOutcome, Verdict};
 use crate::error::StartFailure;
 use crate::failpoints::{self, Point};
@@ -97,7 +97,12 @@ fn start_vacant(shared: &PoolShared, surroundings: &Surroundings, launcher: &mut
         let mut state = shared.lock();
         let now = Instant::now();
         let vacant = state.vacant(now).filter(|_| first_failure.is_none());
-        let Some(slot) = vacant else {
+        if let Some(slot) = vacant
+            && state.take_up_standby(slot, shared.settings.startup_timeout)
+        {
+            continue;
+        }
+        let Some(slot) = vacant.or_else(|| launcher.makes_standbys().then(|| state.wants_standby()).flatten()) else {
             if state.first_round.is_none() {
                 state.first_round = Some(first_failure.map_or(Ok(()), Err));
                 state.turn.concerns(Wakes::WAITERS);
@@ -113,19 +118,12 @@ fn start_vacant(shared: &PoolShared, surroundings: &Surroundings, launcher: &mut
         let mut state = shared.lock();
         match launched {
             Ok(Some((process, channel))) => {
-                state.started += 1;
-                let pid = process.pid();
-                let replaces = state.slots[slot].pid_before.replace(pid);
-                state.log.note(TraceEvent::Started { worker: slot, pid, replaces });
-                state.slots[slot].worker = Some(WorkerProcess {
-                    process,
-                    channel,
-                    life: Life::Starting { deadline: Instant::now() + shared.settings.startup_timeout },
-                    result_clock: ResultClock { any: false, last: Instant::now() },
-                    started: Instant::now(),
-                    given: Instant::now(),
-                    timer: None,
-                });
+                let worker = WorkerProcess::new(process, channel, shared.settings.startup_timeout);
+                if vacant.is_none() {
+                    state.slots[slot].standby = Standby::Made(Box::new(worker));
+                    continue;
+                }
+                state.occupy(slot, worker);
                 // The pool was made smaller meanwhile.
                 if slot >= state.size {
                     state.begin_ending(slot, Cause::Retired);
@@ -140,6 +138,7 @@ fn start_vacant(shared: &PoolShared, surroundings: &Surroundings, launcher: &mut
                 }
                 return;
             }
+            Err(_) if vacant.is_none() => state.slots[slot].standby = Standby::Refused,
             Err(error) => {
                 let message = format!("worker {slot} of {} could not be started: {error}", shared.workers());
                 if state.first_round.is_none() {
@@ -219,15 +218,26 @@ fn wait_for(
 }
 
 impl PoolState {
+    /// Gives an empty slot to a process.
+    pub(super) fn occupy(&mut self, slot: Slot, worker: WorkerProcess) {
+        self.started += 1;
+        let pid = worker.process.pid();
+        let replaces = self.slots[slot].pid_before.replace(pid);
+        self.log.note(TraceEvent::Started { worker: slot, pid, replaces });
+        self.slots[slot].worker = Some(worker);
+        self.slots[slot].standby = Standby::None;
+    }
+
     /// An empty slot whose process may be started now.
     fn vacant(&self, now: Instant) -> Option<Slot> {
-        if !self.starts.may_start() || self.phase != Phase::Running || self.waits_for_server {
+        if !self.starts.may_start() || self.phase != Phase::Running {
             return None;
         }
         let slots = self.slots.iter().take(self.size);
-        slots
-            .into_iter()
-            .position(|worker_slot| worker_slot.is_vacant() && !worker_slot.is_dormant && worker_slot.not_before <= now)
+        slots.into_iter().position(|worker_slot| {
+            let is_due = worker_slot.is_vacant() && !worker_slot.is_dormant && worker_slot.not_before <= now;
+            is_due && (!self.waits_for_server || worker_slot.standby.process().is_some())
+        })
     }
 
     /// Returns the events to wait for, and the longest time to wait, which is that until `next` if there is one.

@@ -17,7 +17,7 @@ use super::state::{PoolShared, PoolState};
 use super::worker_slot::{Unkillable, WorkerProcess};
 use crate::child;
 use crate::error::StartFailure;
-use crate::sys::End;
+use crate::sys::{ChildProcess, End};
 
 /// At a pool's end, the end of processes that were just killed is looked for this often, and so many times.
 const REAP_INTERVAL: Duration = Duration::from_millis(10);
@@ -73,6 +73,8 @@ impl PoolState {
 
     /// Kills every process that is left, and waits for its end, for a moment.
     pub(super) fn end_all(&mut self) {
+        let standbys = self.slots.iter_mut().filter_map(|worker_slot| worker_slot.standby.take_process());
+        let mut standbys: Vec<ChildProcess> = standbys.collect();
         for slot in 0..self.slots.len() {
             if let Some(mut worker) = self.slots[slot].worker.take() {
                 worker.kill();
@@ -82,6 +84,8 @@ impl PoolState {
             }
         }
         self.await_unended();
+        // They were idle, and had as long.
+        standbys.retain_mut(|standby| standby.try_reap().is_none());
     }
 
     /// Waits for the end of every unkillable worker, for a moment.

@@ -13,6 +13,8 @@ use crate::wire::Violation;
 /// A place in the pool.
 pub(super) struct WorkerSlot {
     pub(super) worker: Option<WorkerProcess>,
+    /// The process that is to follow the worker.
+    pub(super) standby: Standby,
     /// The process that held it before, if that could not be ended: it gets no other one meanwhile.
     pub(super) unkillable: Option<Unkillable>,
     /// A process for an empty slot is not started before this.
@@ -23,6 +25,17 @@ pub(super) struct WorkerSlot {
     pub(super) pid_before: Option<u32>,
     /// How many processes in a row were killed from outside before they gave a result.
     pub(super) killed: u32,
+}
+
+/// The process that is to follow a worker, made ahead (`standby`).
+#[derive(Default)]
+pub(super) enum Standby {
+    /// None was asked for.
+    #[default]
+    None,
+    Made(Box<WorkerProcess>),
+    /// It could not be made.
+    Refused,
 }
 
 /// A process that was started and is not reaped yet.
@@ -85,7 +98,15 @@ pub(super) enum Life {
 impl WorkerSlot {
     /// One whose process may be started from this moment on.
     pub(super) fn vacant(not_before: Instant) -> Self {
-        Self { worker: None, unkillable: None, not_before, is_dormant: false, pid_before: None, killed: 0 }
+        Self {
+            worker: None,
+            standby: Standby::None,
+            unkillable: None,
+            not_before,
+            is_dormant: false,
+            pid_before: None,
+            killed: 0,
+        }
     }
 
     /// Whether no process holds it.
@@ -95,6 +116,20 @@ impl WorkerSlot {
 }
 
 impl WorkerProcess {
+    /// One that was just started, and has so long to say hello.
+    pub(super) fn new(process: ChildProcess, channel: ParentChannel, startup_timeout: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            process,
+            channel,
+            life: Life::Starting { deadline: now + startup_timeout },
+            result_clock: ResultClock { any: false, last: now },
+            started: now,
+            given: now,
+            timer: None,
+        }
+    }
+
     /// Handles what the worker has sent.
     pub(super) fn receive(&mut self, slot: Slot, scheduler: &mut Scheduler) -> Result<(), ChannelError> {
         let Self { process, channel, life, result_clock, .. } = self;

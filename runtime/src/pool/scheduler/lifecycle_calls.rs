@@ -49,6 +49,11 @@ impl Scheduler {
             || self.hooks.due.iter().any(|(due, _)| *due == slot)
     }
 
+    /// Whether a worker is given nothing more than what it has.
+    pub(in crate::pool) fn is_given_no_more(&self, slot: Slot) -> bool {
+        self.workers[slot].quota == Some(0)
+    }
+
     /// Whether a worker runs its initializer, or is to.
     pub(in crate::pool) fn is_initializing(&self, slot: Slot) -> bool {
         self.workers[slot].hook == Some(Hook::Initializer) || self.hooks.due.contains(&(slot, Hook::Initializer))

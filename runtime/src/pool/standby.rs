@@ -1,0 +1,88 @@
+//! The process that follows a worker, made before that has ended: where each task has a process of its own, the start of the one and the
+//! end of the other would else be waited for in turn.
+//!
+//! 1. A fork server makes it, which takes a fraction of a millisecond of one processor. A program that is executed takes ten times that,
+//!    for a process that may never be needed.
+//! 2. It is made once its worker is given nothing more, at most one for each slot.
+//! 3. It runs nothing of the program's, and its channel is not read, until the worker before it was reaped and it has taken the slot:
+//!    so no initializer runs beside the task of another process of its slot.
+//! 4. How it ends meanwhile is learnt when it takes the slot.
+//! 5. Where it could not be made, the worker that follows is started as any other, which says why.
+
+use std::time::Duration;
+
+use super::scheduler::Slot;
+use super::state::{Phase, PoolState};
+use super::turn::Wakes;
+use super::worker_slot::{Life, Standby, WorkerProcess};
+use crate::child::Cause;
+use crate::sys::ChildProcess;
+
+impl PoolState {
+    /// A slot whose worker is given nothing more, and has none to follow it.
+    pub(super) fn wants_standby(&self) -> Option<Slot> {
+        if !self.starts.may_start() || self.phase != Phase::Running || self.waits_for_server {
+            return None;
+        }
+        let is_last = |slot: Slot, worker: &WorkerProcess| match &worker.life {
+            Life::Starting { .. } => false,
+            Life::Ready => self.scheduler.is_given_no_more(slot),
+            Life::Doomed { cause, .. } => *cause == Cause::Retired,
+        };
+        self.processes().map(|(slot, worker)| (slot, worker, &self.slots[slot])).find_map(
+            |(slot, worker, worker_slot)| {
+                let is_needed = slot < self.size && !worker_slot.is_dormant && is_last(slot, worker);
+                (is_needed && matches!(worker_slot.standby, Standby::None)).then_some(slot)
+            },
+        )
+    }
+
+    /// Gives an empty slot to the process that was made for it; returns whether there was one.
+    pub(super) fn take_up_standby(&mut self, slot: Slot, startup_timeout: Duration) -> bool {
+        let Standby::Made(standby) = std::mem::take(&mut self.slots[slot].standby) else {
+            return false;
+        };
+        let WorkerProcess { process, channel, .. } = *standby;
+        // Its time begins now.
+        self.occupy(slot, WorkerProcess::new(process, channel, startup_timeout));
+        // As a rule it has said hello.
+        self.exchange(slot);
+        self.dispatch();
+        // They may wait for it to be ready.
+        self.turn.concerns(Wakes::CALLERS);
+        true
+    }
+
+    /// The processes that follow no worker any more: the pool ends or has become smaller, or the slot waits for a call.
+    pub(super) fn take_surplus_standbys(&mut self) -> Vec<ChildProcess> {
+        let (is_running, size) = (self.phase == Phase::Running, self.size);
+        let surplus = self.slots.iter_mut().enumerate().filter_map(|(slot, worker_slot)| {
+            if is_running && slot < size && !worker_slot.is_dormant {
+                return None;
+            }
+            worker_slot.standby.take_process()
+        });
+        surplus.collect()
+    }
+}
+
+impl Standby {
+    /// The process, if there is one.
+    pub(super) fn process(&self) -> Option<&ChildProcess> {
+        match self {
+            Self::Made(worker) => Some(&worker.process),
+            Self::None | Self::Refused => None,
+        }
+    }
+
+    /// Takes the process out, killed.
+    pub(super) fn take_process(&mut self) -> Option<ChildProcess> {
+        match std::mem::take(self) {
+            Self::Made(mut worker) => {
+                worker.kill();
+                Some(worker.process)
+            }
+            Self::None | Self::Refused => None,
+        }
+    }
+}
