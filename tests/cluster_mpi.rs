@@ -28,8 +28,8 @@ impl Mpi {
         }
     }
 
-    /// Some ranks of the program, with nothing of the caller's environment that they could be told by.
-    fn command(self, ranks: usize) -> Command {
+    /// The launcher, with nothing of the caller's environment that they could be told by.
+    fn command(self) -> Command {
         let mut command = program(self.launcher());
         let own = |name: &str| name.starts_with("POOLMAP_") || name.starts_with("OMPI_") || name.starts_with("PMI");
         for (name, _) in std::env::vars().filter(|(name, _)| own(name)) {
@@ -42,7 +42,6 @@ impl Mpi {
             }
             Self::Mpich => {}
         }
-        command.args(["-n", &ranks.to_string()]);
         command
     }
 }
@@ -116,8 +115,16 @@ struct Ended {
 
 /// Runs a job of so many ranks to its end, of which nothing is left.
 fn run_job(mpi: Mpi, ranks: usize, adjust: impl FnOnce(&mut Command)) -> Ended {
+    run_job_of(mpi, |command| {
+        command.args(["-n", &ranks.to_string()]);
+        adjust(command);
+    })
+}
+
+/// Runs a job whose arguments say how many ranks it has.
+fn run_job_of(mpi: Mpi, adjust: impl FnOnce(&mut Command)) -> Ended {
     let mark = Mark::new("job");
-    let mut command = mpi.command(ranks);
+    let mut command = mpi.command();
     mark.on(&mut command);
     adjust(&mut command);
     let output = run(&mut command);
@@ -193,6 +200,27 @@ fn nodes_whose_initializer_fails_are_a_start_failure_of_the_call() {
 }
 
 #[poolmap::test]
+fn a_node_whose_pool_cannot_be_made_is_out_of_service() {
+    let _guard = common::guard();
+    for mpi in launchers() {
+        // With another node, and with none.
+        for (whole, nodes, driver) in [("2", "3", "0"), ("1", "2", "2")] {
+            let Ended { code, stdout, stderr } = run_job_of(mpi, |command| {
+                command.env("POOLMAP_DRIVER_WORKERS", driver).args(["-n", whole, CLUSTERED, "slow", nodes]);
+                command.args([":", "-n", "1", "env", "POOLMAP_TRANSPORT=pigeons", CLUSTERED]);
+            });
+            assert_eq!((code, &*stdout), (Some(0), SLEPT), "{mpi:?}: {stderr}");
+            let said: Vec<&str> = stderr.lines().filter(|line| line.contains("out of service")).collect();
+            assert_eq!(said.len(), 1, "{mpi:?}: {stderr}");
+            for part in ["poolmap: node ", "POOLMAP_TRANSPORT", "pigeons", "goes to others", "the job"] {
+                assert!(said[0].contains(part), "{mpi:?}: {stderr}");
+            }
+            assert_eq!(stderr.matches("no node is left").count(), usize::from(driver == "2"), "{mpi:?}: {stderr}");
+        }
+    }
+}
+
+#[poolmap::test]
 fn the_exit_code_is_the_drivers_and_nothing_is_left() {
     let _guard = common::guard();
     for mpi in launchers() {
@@ -216,10 +244,10 @@ struct Job {
 impl Job {
     fn start(mpi: Mpi, name: &str, what: &str, adjust: impl FnOnce(&mut Command)) -> Self {
         let mark = Mark::new(name);
-        let mut command = mpi.command(3);
+        let mut command = mpi.command();
         mark.on(&mut command);
         adjust(&mut command);
-        command.args([CLUSTERED, what, "3"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(["-n", "3", CLUSTERED, what, "3"]).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut ranks_seen = BTreeMap::new();
         wait_until("the ranks are there", || {

@@ -57,8 +57,13 @@ impl Server {
     }
 
     fn agent(&self) -> Agent {
+        self.agent_with(|_| {})
+    }
+
+    fn agent_with(&self, adjust: impl FnOnce(&mut Command)) -> Agent {
         let mut command = self.command();
         command.env("POOLMAP_ROLE", "agent").env("POOLMAP_WORKERS", "2");
+        adjust(&mut command);
         Agent(command.stderr(Stdio::null()).spawn().unwrap())
     }
 
@@ -111,6 +116,34 @@ fn a_program_prints_what_it_prints_alone_and_leaves_nothing() {
     for mut agent in agents {
         assert_eq!(agent.0.try_wait().unwrap(), None);
     }
+}
+
+#[test]
+fn a_node_whose_pool_cannot_be_made_is_out_of_service() {
+    let Some(server) = Server::start() else { return };
+    let broken = || server.agent_with(|command| drop(command.env("POOLMAP_TRANSPORT", "pigeons")));
+    let _broken = broken();
+    let whole = server.agent();
+    let slow = || {
+        let output = run(server.command().args(["slow", "2"]).env("POOLMAP_DRIVER_WORKERS", "0"));
+        let stderr = text(&output.stderr);
+        assert_eq!(text(&output.stdout), alone("slow"), "{stderr}");
+        let said: Vec<&str> = stderr.lines().filter(|line| line.contains("out of service")).collect();
+        assert_eq!(said.len(), 1, "{stderr}");
+        for part in ["poolmap: node ", "POOLMAP_TRANSPORT", "pigeons", "goes to others", "start its agent again"] {
+            assert!(said[0].contains(part), "{stderr}");
+        }
+        stderr
+    };
+    slow();
+    // For the next driver it is a node again, which fails again.
+    slow();
+    drop(whole);
+    let _other = broken();
+    let output = run(server.command().args(["slow", "2"]).env("POOLMAP_DRIVER_WORKERS", "2"));
+    let stderr = text(&output.stderr);
+    assert_eq!(text(&output.stdout), alone("slow"), "{stderr}");
+    assert_eq!(stderr.matches("no node is left").count(), 1, "{stderr}");
 }
 
 #[test]

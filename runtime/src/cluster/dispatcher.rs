@@ -8,6 +8,7 @@
 //!    the tasks fail after the number that `POOLMAP_TRIES` sets.
 //! 4. Work that a node gives back is nobody's fault: it counts for nothing.
 //! 5. Where no node is left, all of it goes back to the pool, whose own workers run it.
+//! 6. A node that cannot run tasks is no lost node: what it gives back counts for nothing (rule 4).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -49,6 +50,8 @@ pub(super) struct Dispatcher {
     losses_max: u32,
     duplicates: u64,
     told: (usize, usize),
+    /// It was said that no node is left.
+    is_alone: bool,
 }
 
 /// Work without all of its outcomes.
@@ -70,6 +73,10 @@ pub(super) enum SessionNote {
         host: String,
         why: String,
         tasks: usize,
+    },
+    OutOfService {
+        host: String,
+        why: String,
     },
     Refused {
         why: String,
@@ -94,6 +101,7 @@ impl Dispatcher {
             losses_max: losses_max.max(1),
             duplicates: 0,
             told: (0, 0),
+            is_alone: false,
         }
     }
 
@@ -192,7 +200,11 @@ impl Dispatcher {
     ) -> Vec<SessionNote> {
         let mut notes = Vec::new();
         match event {
-            EngineEvent::Up { .. } => {}
+            EngineEvent::Up { .. } => self.is_alone = false,
+            EngineEvent::OutOfService { host, why, .. } => {
+                notes.push(SessionNote::OutOfService { host, why });
+                notes.extend(self.give_back_where_alone(engine, tasks));
+            }
             EngineEvent::Refused { why } => notes.push(SessionNote::Refused { why }),
             EngineEvent::Lost { why } => notes.push(SessionNote::EngineLost { why }),
             EngineEvent::Back => notes.push(SessionNote::EngineBack),
@@ -236,7 +248,8 @@ impl Dispatcher {
             tasks.returned(work.parcel);
         }
         self.waiting.clear();
-        Some(SessionNote::Alone)
+        let is_new = !std::mem::replace(&mut self.is_alone, true);
+        is_new.then_some(SessionNote::Alone)
     }
 
     fn done(&mut self, Done { work, per_task, outcomes, .. }: Done, tasks: &dyn Tasks) {

@@ -216,6 +216,10 @@ impl Driver {
                 known.nodes.remove(node);
                 known.lost.push(format!("node {host} is gone: {why}"));
             }),
+            EngineEvent::OutOfService { node, host, why } => self.learn(|known| {
+                known.nodes.remove(node);
+                known.lost.push(format!("node {host} is out of service: {why}"));
+            }),
             EngineEvent::Refused { why } => self.learn(|known| known.lost.push(why.clone())),
             _ => {}
         }
@@ -260,6 +264,10 @@ impl Driver {
             SessionNote::Down { host, why, tasks } => {
                 format!("node {host} is gone: {why}; its {tasks} unfinished tasks run elsewhere")
             }
+            SessionNote::OutOfService { host, why } => format!(
+                "node {host} is out of service, and its work goes to others: {why}; to use it, remove the cause there and start its agent \
+                 again (under MPI: the job)"
+            ),
             SessionNote::Refused { why } => why.clone(),
             SessionNote::Alone => "no node is left: this machine goes on alone".to_owned(),
             SessionNote::EngineLost { why } => format!("{why}; waiting for it"),

@@ -151,7 +151,7 @@ message_enum! {
         /// It gives back work that it has not begun, or cannot run.
         2 => Returned(Vec<u64>),
         3 => Beat(Beat),
-        /// Why it could not make its pool, or has lost it.
+        /// Why it could not make its pool, or has lost it. It gives back what it has, and takes nothing more until it makes another.
         4 => Failed(String),
         /// It has ended in order, and gives back what it has.
         5 => Goodbye(()),

@@ -211,6 +211,11 @@ enum Act {
     Return {
         node: usize,
     },
+    /// A node is out of service, and gives back what it has before or after that.
+    Fail {
+        node: usize,
+        is_first: bool,
+    },
     /// Outcomes of nobody's tasks.
     Invent {
         work: u64,
@@ -231,6 +236,7 @@ fn act() -> impl Strategy<Value = Act> {
             .prop_map(|(node, work, from, count, twice)| Act::Answer { node, work, from, count, twice }),
         2 => (0..4usize).prop_map(|node| Act::Lose { node }),
         2 => (0..4usize).prop_map(|node| Act::Return { node }),
+        1 => (0..4usize, any::<bool>()).prop_map(|(node, is_first)| Act::Fail { node, is_first }),
         2 => (0..20u64, 0..60u64, 0..5u64).prop_map(|(work, first, count)| Act::Invent { work, first, count }),
         1 => Just(Act::Refuse),
         1 => Just(Act::EngineLost),
@@ -312,6 +318,18 @@ fn play(act: Act, pool: &FakePool, engine: &mut FakeEngine, dispatcher: &mut Dis
             let Some(node) = nth(engine, node) else { return };
             let works = std::mem::take(engine.nodes.get_mut(&node).unwrap());
             EngineEvent::Returned { works: works.iter().map(|work| work.id).collect() }
+        }
+        Act::Fail { node, is_first } => {
+            let Some(node) = nth(engine, node) else { return };
+            let works = engine.nodes.remove(&node).unwrap().iter().map(|work| work.id).collect();
+            let out = EngineEvent::OutOfService { node: NodeId(node), host: "n".into(), why: "it has no pool".into() };
+            let events = [EngineEvent::Returned { works }, out];
+            let in_order: Vec<EngineEvent> =
+                if is_first { events.into_iter().collect() } else { events.into_iter().rev().collect() };
+            for event in in_order {
+                dispatcher.apply(event, engine, pool);
+            }
+            return;
         }
         Act::Invent { work, first, count } => {
             let done = CompletedTasks { outcomes: Outcomes::Error(TaskErrorKind::Cancelled), ..outputs(0, 1) };
@@ -408,6 +426,36 @@ fn outcomes_that_come_twice_count_once() {
     }
     assert_eq!(pool.inner.borrow().outcomes.len(), 4);
     assert_eq!(dispatcher.duplicates(), 8);
+}
+
+#[test]
+fn the_work_of_a_node_that_has_no_pool_goes_to_others_and_counts_for_nothing() {
+    let pool = FakePool::new(&[8]);
+    let mut engine = FakeEngine { room: 1, ..FakeEngine::default() };
+    // One loss would have the tasks fail.
+    let mut dispatcher = Dispatcher::new(1, 0);
+    let event = |node| EngineEvent::OutOfService { node: NodeId(node), host: "n17".into(), why: "no memory".into() };
+    let told = SessionNote::OutOfService { host: "n17".into(), why: "no memory".into() };
+    for node in 1..=3 {
+        play(Act::Join, &pool, &mut engine, &mut dispatcher);
+        dispatcher.feed(&mut engine, &pool);
+        let works = engine.nodes.remove(&node).unwrap();
+        assert_eq!(works.len(), 1, "the work is at node {node}");
+        // Another is there, so the work stays with the nodes.
+        engine.nodes.insert(100, VecDeque::from(vec![works[0].clone()]));
+        assert_eq!(dispatcher.apply(event(node), &mut engine, &pool), std::slice::from_ref(&told));
+        let works = works.iter().map(|work| work.id).collect();
+        assert_eq!(dispatcher.apply(EngineEvent::Returned { works }, &mut engine, &pool), []);
+        engine.nodes.remove(&100);
+    }
+    play(Act::Join, &pool, &mut engine, &mut dispatcher);
+    dispatcher.feed(&mut engine, &pool);
+    assert_eq!((engine.nodes[&4].len(), pool.inner.borrow().outcomes.len()), (1, 0));
+    engine.nodes.clear();
+    // None is left: that is said once.
+    assert_eq!(dispatcher.apply(event(4), &mut engine, &pool), [told.clone(), SessionNote::Alone]);
+    assert_eq!(dispatcher.apply(event(5), &mut engine, &pool), [told]);
+    assert_eq!(pool.inner.borrow().waiting[&CallId::of_number(0)].len(), 8);
 }
 
 #[test]

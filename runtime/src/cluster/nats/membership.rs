@@ -57,6 +57,8 @@ pub(super) struct Membership {
     next_beat: Instant,
     next_extension: Instant,
     is_leaving: bool,
+    /// It could not make its pool, or has lost it: it pulls nothing until there is another.
+    is_out: bool,
     pub(super) arrivals: Vec<Arrival>,
 }
 
@@ -88,6 +90,7 @@ impl Membership {
             next_beat: now,
             next_extension: now,
             is_leaving: false,
+            is_out: false,
             arrivals: vec![Arrival::Message(ToAgent::Welcome(found.entry.host.clone()))],
         };
         joined.changed(found.entry);
@@ -139,7 +142,7 @@ impl Membership {
         if generation != self.entry.generation || generation <= self.generation {
             return;
         }
-        self.generation = generation;
+        (self.generation, self.is_out) = (generation, false);
         let setup = Setup { generation, workers: self.entry.workers, options: settings };
         self.arrivals.push(Arrival::Message(ToAgent::Setup(setup)));
         for work in std::mem::take(&mut self.early) {
@@ -308,7 +311,10 @@ impl Membership {
                     }
                 }
             }
-            FromAgent::Failed(why) => self.write(None, FromAgent::Failed(why)),
+            FromAgent::Failed(why) => {
+                self.is_out = true;
+                self.write(None, FromAgent::Failed(why));
+            }
             FromAgent::Goodbye(()) => self.is_leaving = true,
             // It says both by itself, each second.
             FromAgent::Hello(_) | FromAgent::Beat(_) => {}
@@ -319,15 +325,13 @@ impl Membership {
         self.next_letter += 1;
         let letter = self.next_letter;
         let (agent, host) = (self.tasks.agent, self.tasks.options.identity.host.clone());
-        let written = messages::encode(&AgentLetter { agent, host: host.clone(), message });
-        let body = match written {
-            Ok(body) => body,
-            // Its outcomes are more than a message holds: the driver misses them, and sends the tasks anew, so it is said.
-            Err(error) => {
-                let message = FromAgent::Failed(format!("outcomes cannot be sent: {error}"));
-                messages::encode(&AgentLetter { agent, host, message }).unwrap_or_default()
+        let mut written = AgentLetter { agent, host, message };
+        let body = messages::encode(&written).unwrap_or_else(|error| {
+            if let FromAgent::Done(done) = &mut written.message {
+                unsent(done, &format!("the outcomes are too large to be sent to the driver: {error}"));
             }
-        };
+            messages::encode(&written).unwrap_or_default()
+        });
         if let Some((work, is_last)) = of {
             self.held.writing(work, letter, is_last);
             if is_last {
@@ -384,7 +388,7 @@ impl Membership {
             self.beat(false);
         }
         let workers = usize::try_from(self.tasks.hello.workers).unwrap_or(usize::MAX);
-        let room = if self.generation == 0 || self.is_leaving { 0 } else { workers.saturating_add(1) };
+        let room = if self.generation == 0 || self.is_leaving || self.is_out { 0 } else { workers.saturating_add(1) };
         if let Some(request) = self.pulls.request(room.saturating_sub(self.held.busy()), now) {
             self.pull(&request);
         }
@@ -426,5 +430,12 @@ impl Membership {
         arrivals.extend(calls.into_iter().map(end));
         arrivals.push(Arrival::Message(ToAgent::Forget(self.segments.into_iter().collect())));
         arrivals
+    }
+}
+
+/// Has tasks fail whose outcomes are more than a message holds.
+fn unsent(done: &mut Done, note: &str) {
+    for outcome in &mut done.outcomes {
+        *outcome = OutcomeForm::failed(outcome.first_index, outcome.count, note.to_owned());
     }
 }

@@ -139,6 +139,7 @@ impl Driver {
                     self.again.push(self.sent[&work].clone());
                 }
             }
+            EngineEvent::OutOfService { host, why, .. } => self.events.push(format!("out {host} {why}")),
             EngineEvent::Up { node, .. } => self.events.push(format!("up {node:?}")),
             EngineEvent::Refused { why, .. } => self.events.push(format!("refused {why}")),
             EngineEvent::Lost { why } => self.events.push(format!("lost {why}")),
@@ -168,6 +169,8 @@ pub(super) enum Answer {
     Echo,
     /// The agent vanishes with it, as if it were killed.
     Vanish,
+    /// The agent has no pool, says so, and gives it back.
+    Fail,
     Never,
 }
 
@@ -277,6 +280,10 @@ impl Stage {
                             link.send(FromAgent::Done(done(&work, &note)));
                         }
                         Answer::Vanish => return,
+                        Answer::Fail => {
+                            link.send(FromAgent::Failed("there is no pool".to_owned()));
+                            link.send(FromAgent::Returned(vec![work.id]));
+                        }
                         Answer::Never => busy.push((now + PATIENCE * 10, work)),
                     }
                 }
