@@ -221,6 +221,17 @@ fn a_node_whose_pool_cannot_be_made_is_out_of_service() {
 }
 
 #[poolmap::test]
+fn a_node_has_work_for_the_workers_that_the_program_asks_for() {
+    let _guard = common::guard();
+    for mpi in launchers() {
+        let Ended { stdout, stderr, .. } = run_job(mpi, 3, |command| {
+            command.args([CLUSTERED, "four-workers", "2"]).env("POOLMAP_DRIVER_WORKERS", "0");
+        });
+        assert_eq!(stdout, "8 workers, all of them at work true\n", "{mpi:?}: {stderr}");
+    }
+}
+
+#[poolmap::test]
 fn the_exit_code_is_the_drivers_and_nothing_is_left() {
     let _guard = common::guard();
     for mpi in launchers() {

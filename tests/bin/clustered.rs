@@ -1,7 +1,7 @@
 //! A program that is run alone, and by the launchers of clusters: what it prints must not depend on that.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use poolmap::{
     Error, Pool, SharedSlice, TaskErrorKind, pool_iter, pool_iter_unordered, pool_map, pool_map_captured, pool_reduce,
@@ -196,6 +196,25 @@ fn captured() -> Result<(), Error> {
     Ok(())
 }
 
+/// Each node has as many workers as the program says, and work for them.
+fn four_workers() -> Result<(), Error> {
+    Pool::builder().workers(4).build_global()?;
+    let workers: BTreeSet<u32> = pool_map!(own_pid, 0..80)?.into_iter().collect();
+    let until = Instant::now() + Duration::from_secs(60);
+    let counted = || poolmap::cluster().map_or(0, |cluster| cluster.workers());
+    while counted() != 8 && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    println!("{} workers, all of them at work {}", counted(), workers.len() > 4);
+    Ok(())
+}
+
+#[worker]
+fn own_pid(_x: u64) -> u32 {
+    std::thread::sleep(Duration::from_millis(50));
+    std::process::id()
+}
+
 fn tagged() -> Result<(), Error> {
     Pool::builder().output(poolmap::Output::Tagged).build_global()?;
     pool_map!(chatty, 0..3).map(drop)
@@ -227,6 +246,7 @@ fn main() -> Result<(), Error> {
         "slow" => slow(),
         "captured" => captured(),
         "tagged" => tagged(),
+        "four-workers" => four_workers(),
         "no-initializer" => no_initializer(),
         "panic" => panic!("the driver panics"),
         "exit" => std::process::exit(3),

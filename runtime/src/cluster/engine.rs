@@ -7,6 +7,9 @@ use crate::shared::Segment;
 
 use super::messages::{CallTask, Done, FromAgent, Setup, ToAgent, Work};
 
+/// An agent is not believed to have more workers.
+pub(super) const WORKERS_MAX: usize = 1 << 16;
+
 /// A node, by the number that its engine gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct NodeId(pub(crate) u64);
@@ -32,7 +35,7 @@ pub(super) enum SendOutcome {
 /// What an engine tells.
 #[derive(Debug)]
 pub(super) enum EngineEvent {
-    /// A node takes work.
+    /// A node takes work; or one that did has another number of workers.
     Up { node: NodeId, workers: usize },
     /// A node is gone, and what it had with it: all that was sent to it, where the engine does not say what it held.
     Down { node: NodeId, host: String, why: String, held: Option<Vec<u64>> },

@@ -29,7 +29,7 @@ message_struct! {
         pub(super) host: String,
         /// How it was called.
         pub(super) program: String,
-        /// How many workers it has.
+        /// How many workers it has, where the program does not say it.
         pub(super) workers: u32,
     }
 }
@@ -54,8 +54,6 @@ message_struct! {
     pub(super) struct Setup {
         /// Grows by one with each pool that the driver makes.
         pub(super) generation: u64,
-        /// How many workers each has, if the program says so; else as many as its machine has CPUs for it.
-        pub(super) workers: Option<u64>,
         pub(super) options: Vec<u8>,
     }
 }
@@ -155,6 +153,8 @@ message_enum! {
         4 => Failed(String),
         /// It has ended in order, and gives back what it has.
         5 => Goodbye(()),
+        /// It has made its pool, which has so many workers.
+        6 => Ready(u32),
     }
 }
 

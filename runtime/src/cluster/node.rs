@@ -65,6 +65,11 @@ impl Node {
         Self { shared, outbox, calls: BTreeMap::new(), threads: Vec::new(), ended: BTreeSet::new() }
     }
 
+    /// How many workers its pool has.
+    pub(super) fn workers(&self) -> usize {
+        self.shared.workers()
+    }
+
     /// Begins some work. What cannot be begun is given back.
     pub(super) fn begin(&mut self, work: Work, segments: &Segments) {
         if self.ended.contains(&work.call) {

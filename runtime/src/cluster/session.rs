@@ -199,10 +199,10 @@ impl Cluster for Program {
         Some(joined.driver_workers.or(asked).unwrap_or(joined.share))
     }
 
-    fn made(&self, pool: &Arc<PoolShared>, options: Vec<u8>, workers: Option<usize>) {
+    fn made(&self, pool: &Arc<PoolShared>, options: Vec<u8>) {
         if let Some(joined) = joined() {
             let generation = joined.generation.fetch_add(1, Ordering::Relaxed) + 1;
-            let setup = Setup { generation, workers: workers.map(|workers| workers as u64), options };
+            let setup = Setup { generation, options };
             joined.session.attach(pool, setup);
         }
     }

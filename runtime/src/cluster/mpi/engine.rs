@@ -1,6 +1,6 @@
 //! The driver's engine over MPI: rank 0, which gives work to the agents on the other ranks.
 //!
-//! 1. An agent is a node once it has said hello and was welcome. It has one piece of work more than it has workers, so that none of
+//! 1. An agent is a node once it has said hello and was welcome. It has one piece of work more than its pool has workers, so that none of
 //!    them waits for a message.
 //! 2. An agent that is silent for `POOLMAP_DEAD` is lost, whatever MPI says of it.
 //! 3. Where an agent was lost, the end of the job is an abort with the driver's exit code: the launcher may wait for the lost one.
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::fabric::{Fabric, FabricEvent};
 use super::waiting::PollingThread;
-use crate::cluster::engine::{Capacity, ClusterEngine, EngineEvent, NodeId, SendOutcome};
+use crate::cluster::engine::{Capacity, ClusterEngine, EngineEvent, NodeId, SendOutcome, WORKERS_MAX};
 use crate::cluster::messages::{self, Beat, CallEnd, CallTask, FromAgent, Hello, SegmentForm, Setup, ToAgent, Work};
 use crate::shared::Segment;
 
@@ -148,6 +148,7 @@ impl MpiEngine {
             }
             FromAgent::Failed(why) => self.take_out(from, why),
             FromAgent::Goodbye(()) => self.lose(from, "it was asked to end".to_owned()),
+            FromAgent::Ready(workers) => self.ready(from, workers),
             FromAgent::Beat(Beat { .. }) => {}
         }
     }
@@ -163,7 +164,7 @@ impl MpiEngine {
             return;
         }
         let Hello { host, workers, .. } = hello;
-        let workers = (workers as usize).max(1);
+        let workers = (workers as usize).clamp(1, WORKERS_MAX);
         let driver = self.fabric.host().to_owned();
         self.send(from, &ToAgent::Welcome(driver));
         if let Some(setup) = self.setup.clone() {
@@ -173,6 +174,15 @@ impl MpiEngine {
             known.agent =
                 Some(RankAgent { host, workers, is_out: false, held: BTreeMap::new(), segments: BTreeMap::new() });
             self.events.push_back(EngineEvent::Up { node: NodeId(from as u64), workers });
+        }
+    }
+
+    /// An agent has a pool: it is given work for these workers, whatever it said before.
+    fn ready(&mut self, rank: usize, workers: u32) {
+        let agent = self.ranks.get_mut(&rank).and_then(|known| known.agent.as_mut());
+        if let Some(agent) = agent.filter(|agent| !agent.is_out) {
+            agent.workers = (workers as usize).clamp(1, WORKERS_MAX);
+            self.events.push_back(EngineEvent::Up { node: NodeId(rank as u64), workers: agent.workers });
         }
     }
 

@@ -17,6 +17,7 @@ pub(super) struct Agents(BTreeMap<u64, KnownAgent>);
 struct KnownAgent {
     host: String,
     held: Vec<u64>,
+    workers: u32,
     /// It is lost behind this.
     until: Instant,
     is_leaving: bool,
@@ -37,7 +38,7 @@ pub(super) struct GoneAgent {
 }
 
 impl Agents {
-    /// Applies a sign of life; returns whether the agent is new.
+    /// Applies a sign of life; returns whether the agent is new, or has another number of workers, and is in service.
     pub(super) fn seen(&mut self, beat: AgentBeat, now: Instant) -> bool {
         let AgentBeat { agent, hello, held, is_leaving } = beat;
         if is_leaving {
@@ -48,8 +49,9 @@ impl Agents {
             return false;
         }
         let is_out = self.0.get(&agent).is_some_and(|known| known.is_out);
-        let known = KnownAgent { host: hello.host, held, until: now + SILENCE_MAX, is_leaving, is_out };
-        self.0.insert(agent, known).is_none()
+        let (workers, until) = (hello.workers, now + SILENCE_MAX);
+        let before = self.0.insert(agent, KnownAgent { host: hello.host, held, workers, until, is_leaving, is_out });
+        !is_out && before.is_none_or(|before| before.workers != workers)
     }
 
     /// Takes an agent out of service, of which there may have been no sign of life; returns whether it was in service.
@@ -57,6 +59,7 @@ impl Agents {
         let unseen = || KnownAgent {
             host: host.to_owned(),
             held: Vec::new(),
+            workers: 0,
             until: now + SILENCE_MAX,
             is_leaving: false,
             is_out: false,
@@ -140,6 +143,19 @@ mod tests {
         assert!(agents.take_out(1, "node1", start));
         let gone = GoneAgent { agent: 1, host: "node1".into(), held: Vec::new(), is_left: false, is_out: true };
         assert_eq!(agents.take_gone(start + SILENCE_MAX), [gone]);
+    }
+
+    #[test]
+    fn another_number_of_workers_is_news_of_an_agent_in_service() {
+        let (mut agents, start) = (Agents::default(), Instant::now());
+        let with = |workers| {
+            let beat = beat(1, &[]);
+            AgentBeat { hello: Hello { workers, ..beat.hello }, ..beat }
+        };
+        assert!(agents.seen(with(2), start) && !agents.seen(with(2), start));
+        assert!(agents.seen(with(5), start) && !agents.seen(with(5), start));
+        agents.take_out(1, "node1", start);
+        assert!(!agents.seen(with(2), start));
     }
 
     #[test]

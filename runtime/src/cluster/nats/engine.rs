@@ -24,7 +24,7 @@ use super::outstanding::{Outstanding, Publication};
 use super::poster::StreamLetter;
 use super::session::{self, DriverTasks};
 use super::shares::{Shares, object_name};
-use crate::cluster::engine::{Capacity, ClusterEngine, EngineEvent, NodeId, SendOutcome};
+use crate::cluster::engine::{Capacity, ClusterEngine, EngineEvent, NodeId, SendOutcome, WORKERS_MAX};
 use crate::cluster::environment::ClusterRole;
 use crate::cluster::forms::OutcomeForm;
 use crate::cluster::messages::{CallEnd, CallTask, Done, FromAgent, Setup, Work, encode};
@@ -258,7 +258,7 @@ impl NatsEngine {
                     self.ready.push_back(EngineEvent::OutOfService { node: NodeId(agent), host, why });
                 }
             }
-            FromAgent::Hello(_) | FromAgent::Beat(_) | FromAgent::Goodbye(()) => {}
+            FromAgent::Hello(_) | FromAgent::Beat(_) | FromAgent::Goodbye(()) | FromAgent::Ready(_) => {}
         }
     }
 
@@ -268,7 +268,7 @@ impl NatsEngine {
             return self.stranger(&beat);
         }
         let node = NodeId(beat.agent);
-        let workers = usize::try_from(beat.hello.workers).unwrap_or(usize::MAX).clamp(1, session::WORKERS_MAX);
+        let workers = usize::try_from(beat.hello.workers).unwrap_or(usize::MAX).clamp(1, WORKERS_MAX);
         if self.agents.seen(beat, now) {
             self.ready.push_back(EngineEvent::Up { node, workers });
         }
@@ -404,7 +404,7 @@ impl ClusterEngine for NatsEngine {
         SendOutcome::To(None)
     }
 
-    fn set_up(&mut self, Setup { generation, workers, options: settings }: Setup) {
+    fn set_up(&mut self, Setup { generation, options: settings }: Setup) {
         // What is left is of an earlier pool.
         self.works.all().into_iter().for_each(|work| self.forget(work));
         self.agents.forget_out();
@@ -417,7 +417,6 @@ impl ClusterEngine for NatsEngine {
         };
         self.entry.send_modify(|entry| {
             entry.generation = generation;
-            entry.workers = workers;
             entry.setup = setup;
         });
     }

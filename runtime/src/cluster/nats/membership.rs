@@ -19,7 +19,7 @@ use super::shares::object_name;
 use crate::cluster::dispatcher::GENERATION_SHIFT;
 use crate::cluster::engine::Arrival;
 use crate::cluster::forms::OutcomeForm;
-use crate::cluster::messages::{self, CallEnd, CallTask, Done, FromAgent, SegmentForm, Setup, ToAgent, Work};
+use crate::cluster::messages::{self, CallEnd, CallTask, Done, FromAgent, Hello, SegmentForm, Setup, ToAgent, Work};
 
 const BEAT_INTERVAL: Duration = Duration::from_secs(1);
 /// What has come is in a sign of life after this.
@@ -53,6 +53,8 @@ pub(super) struct Membership {
     segments: BTreeSet<u64>,
     asked: BTreeSet<u64>,
     unshared: Vec<Work>,
+    /// How many its pool has; before there is one, how many it would have.
+    workers: u32,
     next_letter: u64,
     next_beat: Instant,
     next_extension: Instant,
@@ -71,8 +73,10 @@ impl Membership {
         let on_posted = Box::new(move |letter, _| drop(posted.send(AgentNotice::Posted { letter })));
         let poster = Poster::start(tasks.context.clone(), Arc::clone(&bodies), Arc::default(), on_posted);
         let now = Instant::now();
+        let workers = tasks.hello.workers;
         let mut joined = Self {
             names,
+            workers,
             entry: SessionEntry::default(),
             tasks,
             poster,
@@ -143,7 +147,7 @@ impl Membership {
             return;
         }
         (self.generation, self.is_out) = (generation, false);
-        let setup = Setup { generation, workers: self.entry.workers, options: settings };
+        let setup = Setup { generation, options: settings };
         self.arrivals.push(Arrival::Message(ToAgent::Setup(setup)));
         for work in std::mem::take(&mut self.early) {
             self.begin(work);
@@ -315,6 +319,10 @@ impl Membership {
                 self.is_out = true;
                 self.write(None, FromAgent::Failed(why));
             }
+            FromAgent::Ready(workers) => {
+                // The driver learns it from the next sign of life.
+                (self.workers, self.next_beat) = (workers, Instant::now());
+            }
             FromAgent::Goodbye(()) => self.is_leaving = true,
             // It says both by itself, each second.
             FromAgent::Hello(_) | FromAgent::Beat(_) => {}
@@ -387,7 +395,7 @@ impl Membership {
             self.next_beat = now + BEAT_INTERVAL;
             self.beat(false);
         }
-        let workers = usize::try_from(self.tasks.hello.workers).unwrap_or(usize::MAX);
+        let workers = usize::try_from(self.workers).unwrap_or(usize::MAX);
         let room = if self.generation == 0 || self.is_leaving || self.is_out { 0 } else { workers.saturating_add(1) };
         if let Some(request) = self.pulls.request(room.saturating_sub(self.held.busy()), now) {
             self.pull(&request);
@@ -408,8 +416,8 @@ impl Membership {
     }
 
     fn beat(&self, is_leaving: bool) {
-        let beat =
-            AgentBeat { agent: self.tasks.agent, hello: self.tasks.hello.clone(), held: self.held.works(), is_leaving };
+        let hello = Hello { workers: self.workers, ..self.tasks.hello.clone() };
+        let beat = AgentBeat { agent: self.tasks.agent, hello, held: self.held.works(), is_leaving };
         if let Ok(bytes) = messages::encode(&beat) {
             self.tasks.courier.send(self.names.beats(), bytes);
         }

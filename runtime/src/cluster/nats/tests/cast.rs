@@ -68,7 +68,7 @@ pub(super) struct Driver {
 impl Driver {
     pub(super) fn connect(options: NatsOptions) -> Self {
         let mut engine = Box::new(connected(|| NatsEngine::connect(options.clone())));
-        engine.set_up(Setup { generation: 1, workers: None, options: b"settings".to_vec() });
+        engine.set_up(Setup { generation: 1, options: Vec::new() });
         Self {
             engine,
             sent: BTreeMap::new(),
@@ -290,6 +290,13 @@ impl Stage {
                 Some(Arrival::Message(ToAgent::End(end))) => {
                     busy.retain(|(_, work)| work.call != end.call);
                     hear(format!("end {}", end.call));
+                }
+                Some(Arrival::Message(ToAgent::Setup(setup))) => {
+                    // The settings of a test are the number of workers, or nothing.
+                    if let Some(&workers) = setup.options.first() {
+                        link.send(FromAgent::Ready(u32::from(workers)));
+                    }
+                    hear(format!("{setup:?}"));
                 }
                 Some(Arrival::Message(message)) => hear(format!("{message:?}")),
                 Some(Arrival::Gone { why }) => {

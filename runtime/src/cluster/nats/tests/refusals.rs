@@ -105,7 +105,7 @@ fn an_agent_without_a_pool_is_out_of_service_until_there_is_another() {
     assert_eq!(out, ["out node17 there is no pool"]);
     assert!(driver.lost.is_empty() && broken.begun().len() <= 2, "{:?}", broken.begun());
     // With the next pool it takes part again.
-    driver.engine.set_up(Setup { generation: 2, workers: None, options: Vec::new() });
+    driver.engine.set_up(Setup { generation: 2, options: Vec::new() });
     driver.wait_for_nodes(2);
     driver.engine.close(0);
 }
