@@ -227,9 +227,9 @@ impl Driver {
             Some(pool) => self.dispatcher.apply(event, engine, &**pool),
             None => self.dispatcher.apply(event, engine, &NoTasks),
         };
-        let duplicates = self.dispatcher.duplicates();
-        if !notes.is_empty() {
-            self.learn(|known| known.duplicates = duplicates);
+        let duplicates = self.dispatcher.take_duplicates();
+        if duplicates > 0 {
+            self.learn(|known| known.duplicates = known.duplicates.saturating_add(duplicates));
         }
         notes.iter().for_each(Self::tell);
     }
@@ -247,6 +247,11 @@ impl Driver {
             let why = if lost.is_empty() { "none has come".to_owned() } else { lost };
             pool.fail_calls(format!(
                 "no node is there for the tasks, and POOLMAP_DRIVER_WORKERS=0 leaves this machine without workers: {why}"
+            ));
+            }
+            pool.fail_calls(format!(
+                "no node is there for the tasks, and POOLMAP_DRIVER_WORKERS=0 leaves this machine without workers: {why}; start an agent, or \
+                 give this machine workers"
             ));
         }
     }
@@ -333,3 +338,6 @@ impl Tasks for PoolShared {
         self.take_remote_ended()
     }
 }
+
+#[cfg(test)]
+mod tests;

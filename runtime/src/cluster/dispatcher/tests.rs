@@ -19,7 +19,7 @@ use crate::transport::{Arena, Chunk, ChunkHead, CompletedTasks, Outcomes};
 use crate::wire::{self, Status};
 
 /// The pool, as the dispatcher sees it.
-struct FakePool {
+pub(in crate::cluster) struct FakePool {
     arena: Arc<Arena>,
     inner: RefCell<Inner>,
 }
@@ -120,7 +120,7 @@ impl Tasks for FakePool {
 }
 
 impl FakePool {
-    fn new(calls: &[usize]) -> Self {
+    pub(in crate::cluster) fn new(calls: &[usize]) -> Self {
         let waiting =
             calls.iter().enumerate().map(|(call, &tasks)| (CallId::of_number(call as u64), (0..tasks).collect()));
         let inner = Inner { waiting: waiting.collect(), ..Inner::default() };
@@ -140,13 +140,29 @@ impl FakePool {
 
 /// Nodes that do as the script says.
 #[derive(Default)]
-struct FakeEngine {
+pub(in crate::cluster) struct FakeEngine {
     nodes: BTreeMap<u64, VecDeque<Work>>,
     room: usize,
     /// Whether it tells where work goes, and what a lost node held.
     is_precise: bool,
     ended: BTreeSet<u64>,
     next: u64,
+}
+
+impl FakeEngine {
+    /// One whose nodes take so many works each.
+    pub(in crate::cluster) fn with_room(room: usize) -> Self {
+        Self { room, ..Self::default() }
+    }
+
+    pub(in crate::cluster) fn play(&mut self, act: Act, pool: &FakePool, dispatcher: &mut Dispatcher) {
+        play(act, pool, self, dispatcher);
+    }
+
+    /// The first work of the first node.
+    pub(in crate::cluster) fn first_work(&self) -> &Work {
+        &self.nodes.values().next().unwrap()[0]
+    }
 }
 
 impl ClusterEngine for FakeEngine {
@@ -193,7 +209,7 @@ impl ClusterEngine for FakeEngine {
 }
 
 #[derive(Clone, Debug)]
-enum Act {
+pub(in crate::cluster) enum Act {
     Join,
     /// The work at a place of a node has outcomes from one task on, and stays there if it is to be told twice.
     Answer {
@@ -245,7 +261,7 @@ fn act() -> impl Strategy<Value = Act> {
 }
 
 /// Outcomes of tasks of some work, each its index.
-fn answer(work: &Work, from: usize, count: usize) -> Option<Done> {
+pub(in crate::cluster) fn answer(work: &Work, from: usize, count: usize) -> Option<Done> {
     let chunk = work.chunks.iter().find(|chunk| (from as u32) < chunk.count)?;
     let first = chunk.first_index as usize + from;
     let count = count.min(chunk.count as usize - from);
@@ -370,7 +386,7 @@ proptest! {
 #[test]
 fn tasks_that_nodes_are_lost_with_fail_and_the_others_of_their_work_do_not() {
     let pool = FakePool::new(&[8]);
-    let mut engine = FakeEngine { room: 1, ..FakeEngine::default() };
+    let mut engine = FakeEngine::with_room(1);
     let mut dispatcher = Dispatcher::new(3, 0);
     let poison = 5;
     for _ in 0..20 {
@@ -417,7 +433,7 @@ fn tasks_that_nodes_are_lost_with_fail_and_the_others_of_their_work_do_not() {
 #[test]
 fn outcomes_that_come_twice_count_once() {
     let pool = FakePool::new(&[4]);
-    let mut engine = FakeEngine { room: 1, ..FakeEngine::default() };
+    let mut engine = FakeEngine::with_room(1);
     let mut dispatcher = Dispatcher::new(3, 0);
     play(Act::Join, &pool, &mut engine, &mut dispatcher);
     dispatcher.feed(&mut engine, &pool);
@@ -425,13 +441,13 @@ fn outcomes_that_come_twice_count_once() {
         play(Act::Answer { node: 0, work: 0, from: 0, count: 4, twice: true }, &pool, &mut engine, &mut dispatcher);
     }
     assert_eq!(pool.inner.borrow().outcomes.len(), 4);
-    assert_eq!(dispatcher.duplicates(), 8);
+    assert_eq!(dispatcher.take_duplicates(), 8);
 }
 
 #[test]
 fn the_work_of_a_node_that_has_no_pool_goes_to_others_and_counts_for_nothing() {
     let pool = FakePool::new(&[8]);
-    let mut engine = FakeEngine { room: 1, ..FakeEngine::default() };
+    let mut engine = FakeEngine::with_room(1);
     // One loss would have the tasks fail.
     let mut dispatcher = Dispatcher::new(1, 0);
     let event = |node| EngineEvent::OutOfService { node: NodeId(node), host: "n17".into(), why: "no memory".into() };
@@ -461,7 +477,7 @@ fn the_work_of_a_node_that_has_no_pool_goes_to_others_and_counts_for_nothing() {
 #[test]
 fn a_driver_without_nodes_goes_on_alone() {
     let pool = FakePool::new(&[8]);
-    let mut engine = FakeEngine { room: 1, ..FakeEngine::default() };
+    let mut engine = FakeEngine::with_room(1);
     let mut dispatcher = Dispatcher::new(3, 0);
     play(Act::Join, &pool, &mut engine, &mut dispatcher);
     dispatcher.feed(&mut engine, &pool);
