@@ -232,6 +232,26 @@ fn a_node_has_work_for_the_workers_that_the_program_asks_for() {
 }
 
 #[poolmap::test]
+#[ignore = "it starts many jobs: .ci/run asks for it"]
+fn progress_says_how_many_nodes_serve() {
+    let _guard = common::guard();
+    for mpi in launchers() {
+        for (driver, serving) in [("0", "2 nodes, 6 workers"), ("1", "3 nodes, 7 workers")] {
+            let Ended { code, stderr, .. } = run_job(mpi, 3, |command| {
+                let nodes = if driver == "0" { "2" } else { "3" };
+                command.args([CLUSTERED, "progress", nodes]);
+                command.env("POOLMAP_DRIVER_WORKERS", driver).env("POOLMAP_WORKERS", "3");
+            });
+            let said = stderr.lines().find(|line| line.starts_with("sleepy: 6/6 tasks in ")).unwrap_or_default();
+            assert!(code == Some(0) && said.ends_with(&format!("/s, {serving}")), "{mpi:?}: {stderr}");
+        }
+    }
+    // Where there is no cluster, there are no nodes.
+    let alone = text(&run(program(CLUSTERED).arg("progress")).stderr);
+    assert!(alone.starts_with("sleepy: 6/6 tasks in ") && alone.trim_end().ends_with("/s"), "{alone}");
+}
+
+#[poolmap::test]
 fn the_exit_code_is_the_drivers_and_nothing_is_left() {
     let _guard = common::guard();
     for mpi in launchers() {

@@ -246,6 +246,7 @@ fn main() -> Result<(), Error> {
         "slow" => slow(),
         "captured" => captured(),
         "tagged" => tagged(),
+        "progress" => pool_map!(sleepy, 0..6, std::iter::repeat(50); progress).map(drop),
         "four-workers" => four_workers(),
         "no-initializer" => no_initializer(),
         "panic" => panic!("the driver panics"),

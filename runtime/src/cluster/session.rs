@@ -22,6 +22,7 @@ use super::mpi::{EXIT_REFUSED, Fabric, MpiEngine, MpiLink};
 use super::nats::{NatsEngine, NatsLink, NatsOptions};
 use crate::error::{Error, Kind, Result};
 use crate::pool::{self, Cluster, PoolShared, cpu_count};
+use crate::progress::ServingNodes;
 use crate::sys::{self, ForkMark};
 
 /// What the program knows of its session.
@@ -259,6 +260,11 @@ pub fn cluster() -> Option<ClusterInfo> {
         workers => workers,
     });
     (!known.is_over).then(|| ClusterInfo { engine: joined.engine.clone(), known, own_workers })
+}
+
+/// Who serves the calls that name no pool, for their progress.
+pub(crate) fn serving_nodes() -> Option<ServingNodes> {
+    cluster().map(|cluster| ServingNodes { nodes: cluster.nodes(), workers: cluster.workers() })
 }
 
 /// Waits until so many nodes take tasks, the node of this process among them where it computes.
