@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use poolmap::{
-    Error, Pool, SharedSlice, TaskErrorKind, pool_iter, pool_iter_unordered, pool_map, pool_map_captured, pool_reduce,
-    pool_stream, pool_try_map, worker,
+    Error, Pool, SharedSlice, TaskErrorKind, pool_for_each, pool_iter, pool_iter_unordered, pool_map,
+    pool_map_captured, pool_reduce, pool_stream, pool_try_map, worker,
 };
 
 #[worker]
@@ -108,6 +108,7 @@ fn maps() -> Result<(), Error> {
     println!("unordered {}", hash(format!("{unordered:?}").as_bytes()));
     println!("first few {:?}", pool_iter!(square, 0..)?.take(5).map(Result::unwrap).collect::<Vec<_>>());
     println!("reduced {}", pool_reduce!(square, 0..10_000; with = add, identity = 0)?);
+    println!("for each {:?}", pool_for_each!(square, 0..500)?);
     println!("empty {:?}", pool_map!(square, [0u64; 0])?);
     println!("mismatch {}", pool_map!(add, 0..3, 0..4).unwrap_err().is_length_mismatch());
     let stream = pool_stream!(square, 0..300)?;
