@@ -204,7 +204,7 @@ fn a_node_whose_pool_cannot_be_made_is_out_of_service() {
     let _guard = common::guard();
     for mpi in launchers() {
         // With another node, and with none.
-        for (whole, nodes, driver) in [("2", "3", "0"), ("1", "2", "2")] {
+        for (whole, nodes, driver) in [("2", "2", "0"), ("1", "2", "2")] {
             let Ended { code, stdout, stderr } = run_job_of(mpi, |command| {
                 command.env("POOLMAP_DRIVER_WORKERS", driver).args(["-n", whole, CLUSTERED, "slow", nodes]);
                 command.args([":", "-n", "1", "env", "POOLMAP_TRANSPORT=pigeons", CLUSTERED]);

@@ -121,7 +121,11 @@ fn a_program_prints_what_it_prints_alone_and_leaves_nothing() {
 #[test]
 fn a_node_whose_pool_cannot_be_made_is_out_of_service() {
     let Some(server) = Server::start() else { return };
-    let broken = || server.agent_with(|command| drop(command.env("POOLMAP_TRANSPORT", "pigeons")));
+    let broken = || {
+        server.agent_with(|command| {
+            command.env("POOLMAP_TRANSPORT", "pigeons");
+        })
+    };
     let _broken = broken();
     let whole = server.agent();
     let slow = || {
@@ -140,10 +144,26 @@ fn a_node_whose_pool_cannot_be_made_is_out_of_service() {
     slow();
     drop(whole);
     let _other = broken();
-    let output = run(server.command().args(["slow", "2"]).env("POOLMAP_DRIVER_WORKERS", "2"));
+    let output = run(server.command().args(["slow", "3"]).env("POOLMAP_DRIVER_WORKERS", "2"));
     let stderr = text(&output.stderr);
     assert_eq!(text(&output.stdout), alone("slow"), "{stderr}");
     assert_eq!(stderr.matches("no node is left").count(), 1, "{stderr}");
+}
+
+#[test]
+fn a_driver_that_no_agent_comes_to_says_so_after_its_time() {
+    let Some(server) = Server::start() else { return };
+    let mut command = server.command();
+    command.arg("slow").env("POOLMAP_DRIVER_WORKERS", "0").env("POOLMAP_ENGINE_WAIT", "1500ms");
+    let since = Instant::now();
+    let output = run(&mut command);
+    let stderr = text(&output.stderr);
+    assert!(output.status.code() == Some(1) && output.stdout.is_empty(), "{output:?}");
+    assert!(since.elapsed() >= Duration::from_millis(1500), "{stderr}");
+    for part in ["POOLMAP_ENGINE_WAIT", "1.5s", "POOLMAP_DRIVER_WORKERS=0", "start an agent"] {
+        assert!(stderr.contains(part), "{stderr}");
+    }
+    assert!(server.streams().is_empty(), "streams are left: {:?}", server.streams());
 }
 
 #[test]

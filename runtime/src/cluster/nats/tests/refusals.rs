@@ -182,6 +182,46 @@ fn a_wrong_password_is_said_and_not_shown() {
     driver.engine.close(0);
 }
 
+/// Keys that were made for these tests: their seeds, and what a server knows of the first.
+const SEED: &str = "SUAEGGEE2RZCS2OJSMJABGHWK24VT4OSITWYFL4KSSWDXQHZXRA25OSXIE";
+const PUBLIC: &str = "UDAQAXLJVABBEVSFMF3QDAZB2GKMIXTH57TCXK4TBVWSD6YAFCJNA5FS";
+const OTHER_SEED: &str = "SUANIUUCGFQWN4M47WUDCQHCFTDGRC47YQ7DOFM5TJFZ3DDVL4XNPHDOQY";
+
+#[test]
+fn a_key_that_the_server_knows_is_accepted_and_no_other() {
+    if !has_server() {
+        return;
+    }
+    let _watchdog = watchdog();
+    let own = folder();
+    let file = |name: &str, text: &str| {
+        let path = own.join(name);
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let settings = file("settings", &format!("authorization {{ users = [ {{ nkey: {PUBLIC} }} ] }}\n"));
+    let (known, unknown) = (file("known", &format!("{SEED}\n")), file("unknown", OTHER_SEED));
+    let (torn, empty) = (file("torn", &SEED[..40]), file("empty", "nothing\n"));
+    let server = Server::with(&["-js", "-c", settings.to_str().unwrap()], own);
+    let with = |key: &Path| NatsOptions { nkey: Some(key.to_owned()), ..options(&server.url()) };
+    assert_says(&options(&server.url()), &["refuses a connection without a key", "POOLMAP_NATS_NKEY"]);
+    assert_says(&with(&unknown), &[&server.url(), "refuses the key in", "unknown", "POOLMAP_NATS_NKEY"]);
+    assert_says(&with(&torn), &["the key in", "torn", "is no key of NATS", "nk -gen user"]);
+    let creds = NatsOptions { creds: Some(empty), ..options(&server.url()) };
+    assert_says(&creds, &["POOLMAP_NATS_CREDS", "empty", "holds no credentials"]);
+    for secret in [SEED, OTHER_SEED, &SEED[..40]] {
+        for options in [with(&unknown), with(&torn)] {
+            assert!(errors(&options).iter().all(|error| !error.contains(secret)));
+        }
+    }
+    let mut driver = Driver::connect(with(&known));
+    let _agent = Agent::start(with(&known), 1, at_once());
+    driver.wait_for_nodes(1);
+    works(5).for_each(|work| driver.give(work));
+    driver.until_all_done();
+    driver.engine.close(0);
+}
+
 /// A certificate authority of the test's own, and a certificate of this machine that it has signed.
 fn certificates(folder: &Path) -> Option<[PathBuf; 3]> {
     let openssl = |args: &[&str]| {
