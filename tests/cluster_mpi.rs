@@ -2,6 +2,8 @@
 //! left. It needs the launchers of Open MPI and MPICH, and says so loudly where one is missing.
 
 mod common;
+#[path = "common/records.rs"]
+mod records;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -11,8 +13,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{SOON, is_alive, kill, program, run, text, wait_until};
+use records::outputs;
 
 const CLUSTERED: &str = env!("CARGO_BIN_EXE_clustered");
+const JOURNALED: &str = env!("CARGO_BIN_EXE_journaled");
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Mpi {
@@ -101,7 +105,7 @@ fn ranks(mark: &Mark) -> BTreeMap<usize, u32> {
             variable.strip_prefix("OMPI_COMM_WORLD_RANK=").or_else(|| variable.strip_prefix("PMI_RANK="))
         })?;
         let command = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-        (command.trim() == "clustered").then(|| rank.parse().ok().map(|rank| (rank, pid)))?
+        ["clustered", "journaled"].contains(&command.trim()).then(|| rank.parse().ok().map(|rank| (rank, pid)))?
     };
     left(&mark.0).into_iter().filter_map(rank_of).collect()
 }
@@ -274,11 +278,19 @@ struct Job {
 
 impl Job {
     fn start(mpi: Mpi, name: &str, what: &str, adjust: impl FnOnce(&mut Command)) -> Self {
+        Self::start_of(mpi, name, |command| {
+            adjust(command);
+            command.args(["-n", "3", CLUSTERED, what, "3"]).stderr(Stdio::piped());
+        })
+    }
+
+    /// Starts three ranks of a program.
+    fn start_of(mpi: Mpi, name: &str, adjust: impl FnOnce(&mut Command)) -> Self {
         let mark = Mark::new(name);
         let mut command = mpi.command();
         mark.on(&mut command);
         adjust(&mut command);
-        command.args(["-n", "3", CLUSTERED, what, "3"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut ranks_seen = BTreeMap::new();
         wait_until("the ranks are there", || {
@@ -330,6 +342,38 @@ fn a_driver_that_is_killed_leaves_nothing() {
         kill(job.ranks[&0], "KILL");
         let (code, _) = job.end();
         assert_ne!(code, Some(0), "{mpi:?}");
+    }
+}
+
+#[poolmap::test]
+#[ignore = "it starts many jobs: .ci/run asks for it"]
+fn a_driver_that_is_killed_goes_on_from_its_journal_in_the_next_job() {
+    const TASKS: &str = "300";
+    let _guard = common::guard();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let executed = |log: &str| std::fs::read_to_string(path(log)).unwrap_or_default().lines().count();
+    let alone = run(program(JOURNALED).args(["map", TASKS]).env("JOURNALED_LOG", path("alone")));
+    for mpi in launchers() {
+        let names = ["journal", "first", "second"].map(|name| format!("{mpi:?}-{name}"));
+        let [journal, first, second] = &names;
+        let arguments = |command: &mut Command, log: &str| {
+            command.env("POOLMAP_JOURNAL", path(journal)).env("JOURNALED_LOG", path(log));
+            command.env("JOURNALED_SLEEP", "10000").env("POOLMAP_DRIVER_WORKERS", "0");
+            command.args(["-n", "3", JOURNALED, "map", TASKS]);
+        };
+        let job = Job::start_of(mpi, "journal", |command| arguments(command, first));
+        wait_until("a part of it is in the journal", || outputs(&path(journal)).len() >= 60);
+        kill(job.ranks[&0], "KILL");
+        let since = Instant::now();
+        let (code, _) = job.end();
+        eprintln!("{mpi:?}: the job has ended {:?} after its driver, with {code:?}", since.elapsed());
+        assert_ne!(code, Some(0), "{mpi:?}");
+        let kept = outputs(&path(journal)).len();
+        assert!(kept < 300, "{mpi:?}: it was killed too late");
+        let again = run_job_of(mpi, |command| arguments(command, second));
+        assert_eq!(again.stdout, text(&alone.stdout), "{mpi:?}: {}", again.stderr);
+        assert_eq!(executed(second), 300 - kept, "{mpi:?}: no task that is in the journal runs again");
     }
 }
 
