@@ -2,6 +2,8 @@
 //! left. It needs the launchers of Open MPI and MPICH, and says so loudly where one is missing.
 
 mod common;
+#[path = "common/records.rs"]
+mod records;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -11,8 +13,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{SOON, is_alive, kill, program, run, text, wait_until};
+use records::outputs;
 
 const CLUSTERED: &str = env!("CARGO_BIN_EXE_clustered");
+const JOURNALED: &str = env!("CARGO_BIN_EXE_journaled");
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Mpi {
@@ -28,8 +32,8 @@ impl Mpi {
         }
     }
 
-    /// Some ranks of the program, with nothing of the caller's environment that they could be told by.
-    fn command(self, ranks: usize) -> Command {
+    /// The launcher, with nothing of the caller's environment that they could be told by.
+    fn command(self) -> Command {
         let mut command = program(self.launcher());
         let own = |name: &str| name.starts_with("POOLMAP_") || name.starts_with("OMPI_") || name.starts_with("PMI");
         for (name, _) in std::env::vars().filter(|(name, _)| own(name)) {
@@ -42,7 +46,6 @@ impl Mpi {
             }
             Self::Mpich => {}
         }
-        command.args(["-n", &ranks.to_string()]);
         command
     }
 }
@@ -102,7 +105,7 @@ fn ranks(mark: &Mark) -> BTreeMap<usize, u32> {
             variable.strip_prefix("OMPI_COMM_WORLD_RANK=").or_else(|| variable.strip_prefix("PMI_RANK="))
         })?;
         let command = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-        (command.trim() == "clustered").then(|| rank.parse().ok().map(|rank| (rank, pid)))?
+        ["clustered", "journaled"].contains(&command.trim()).then(|| rank.parse().ok().map(|rank| (rank, pid)))?
     };
     left(&mark.0).into_iter().filter_map(rank_of).collect()
 }
@@ -116,8 +119,16 @@ struct Ended {
 
 /// Runs a job of so many ranks to its end, of which nothing is left.
 fn run_job(mpi: Mpi, ranks: usize, adjust: impl FnOnce(&mut Command)) -> Ended {
+    run_job_of(mpi, |command| {
+        command.args(["-n", &ranks.to_string()]);
+        adjust(command);
+    })
+}
+
+/// Runs a job whose arguments say how many ranks it has.
+fn run_job_of(mpi: Mpi, adjust: impl FnOnce(&mut Command)) -> Ended {
     let mark = Mark::new("job");
-    let mut command = mpi.command(ranks);
+    let mut command = mpi.command();
     mark.on(&mut command);
     adjust(&mut command);
     let output = run(&mut command);
@@ -193,6 +204,58 @@ fn nodes_whose_initializer_fails_are_a_start_failure_of_the_call() {
 }
 
 #[poolmap::test]
+fn a_node_whose_pool_cannot_be_made_is_out_of_service() {
+    let _guard = common::guard();
+    for mpi in launchers() {
+        // With another node, and with none.
+        for (whole, nodes, driver) in [("2", "2", "0"), ("1", "2", "2")] {
+            let Ended { code, stdout, stderr } = run_job_of(mpi, |command| {
+                command.env("POOLMAP_DRIVER_WORKERS", driver).args(["-n", whole, CLUSTERED, "slow", nodes]);
+                command.args([":", "-n", "1", "env", "POOLMAP_TRANSPORT=pigeons", CLUSTERED]);
+            });
+            assert_eq!((code, &*stdout), (Some(0), SLEPT), "{mpi:?}: {stderr}");
+            let said: Vec<&str> = stderr.lines().filter(|line| line.contains("out of service")).collect();
+            assert_eq!(said.len(), 1, "{mpi:?}: {stderr}");
+            for part in ["poolmap: node ", "POOLMAP_TRANSPORT", "pigeons", "goes to others", "the job"] {
+                assert!(said[0].contains(part), "{mpi:?}: {stderr}");
+            }
+            assert_eq!(stderr.matches("no node is left").count(), usize::from(driver == "2"), "{mpi:?}: {stderr}");
+        }
+    }
+}
+
+#[poolmap::test]
+fn a_node_has_work_for_the_workers_that_the_program_asks_for() {
+    let _guard = common::guard();
+    for mpi in launchers() {
+        let Ended { stdout, stderr, .. } = run_job(mpi, 3, |command| {
+            command.args([CLUSTERED, "four-workers", "2"]).env("POOLMAP_DRIVER_WORKERS", "0");
+        });
+        assert_eq!(stdout, "8 workers, all of them at work true\n", "{mpi:?}: {stderr}");
+    }
+}
+
+#[poolmap::test]
+#[ignore = "it starts many jobs: .ci/run asks for it"]
+fn progress_says_how_many_nodes_serve() {
+    let _guard = common::guard();
+    for mpi in launchers() {
+        for (driver, serving) in [("0", "2 nodes, 6 workers"), ("1", "3 nodes, 7 workers")] {
+            let Ended { code, stderr, .. } = run_job(mpi, 3, |command| {
+                let nodes = if driver == "0" { "2" } else { "3" };
+                command.args([CLUSTERED, "progress", nodes]);
+                command.env("POOLMAP_DRIVER_WORKERS", driver).env("POOLMAP_WORKERS", "3");
+            });
+            let said = stderr.lines().find(|line| line.starts_with("sleepy: 6/6 tasks in ")).unwrap_or_default();
+            assert!(code == Some(0) && said.ends_with(&format!("/s, {serving}")), "{mpi:?}: {stderr}");
+        }
+    }
+    // Where there is no cluster, there are no nodes.
+    let alone = text(&run(program(CLUSTERED).arg("progress")).stderr);
+    assert!(alone.starts_with("sleepy: 6/6 tasks in ") && alone.trim_end().ends_with("/s"), "{alone}");
+}
+
+#[poolmap::test]
 fn the_exit_code_is_the_drivers_and_nothing_is_left() {
     let _guard = common::guard();
     for mpi in launchers() {
@@ -215,11 +278,19 @@ struct Job {
 
 impl Job {
     fn start(mpi: Mpi, name: &str, what: &str, adjust: impl FnOnce(&mut Command)) -> Self {
+        Self::start_of(mpi, name, |command| {
+            adjust(command);
+            command.args(["-n", "3", CLUSTERED, what, "3"]).stderr(Stdio::piped());
+        })
+    }
+
+    /// Starts three ranks of a program.
+    fn start_of(mpi: Mpi, name: &str, adjust: impl FnOnce(&mut Command)) -> Self {
         let mark = Mark::new(name);
-        let mut command = mpi.command(3);
+        let mut command = mpi.command();
         mark.on(&mut command);
         adjust(&mut command);
-        command.args([CLUSTERED, what, "3"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut ranks_seen = BTreeMap::new();
         wait_until("the ranks are there", || {
@@ -271,6 +342,38 @@ fn a_driver_that_is_killed_leaves_nothing() {
         kill(job.ranks[&0], "KILL");
         let (code, _) = job.end();
         assert_ne!(code, Some(0), "{mpi:?}");
+    }
+}
+
+#[poolmap::test]
+#[ignore = "it starts many jobs: .ci/run asks for it"]
+fn a_driver_that_is_killed_goes_on_from_its_journal_in_the_next_job() {
+    const TASKS: &str = "300";
+    let _guard = common::guard();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let executed = |log: &str| std::fs::read_to_string(path(log)).unwrap_or_default().lines().count();
+    let alone = run(program(JOURNALED).args(["map", TASKS]).env("JOURNALED_LOG", path("alone")));
+    for mpi in launchers() {
+        let names = ["journal", "first", "second"].map(|name| format!("{mpi:?}-{name}"));
+        let [journal, first, second] = &names;
+        let arguments = |command: &mut Command, log: &str| {
+            command.env("POOLMAP_JOURNAL", path(journal)).env("JOURNALED_LOG", path(log));
+            command.env("JOURNALED_SLEEP", "10000").env("POOLMAP_DRIVER_WORKERS", "0");
+            command.args(["-n", "3", JOURNALED, "map", TASKS]);
+        };
+        let job = Job::start_of(mpi, "journal", |command| arguments(command, first));
+        wait_until("a part of it is in the journal", || outputs(&path(journal)).len() >= 60);
+        kill(job.ranks[&0], "KILL");
+        let since = Instant::now();
+        let (code, _) = job.end();
+        eprintln!("{mpi:?}: the job has ended {:?} after its driver, with {code:?}", since.elapsed());
+        assert_ne!(code, Some(0), "{mpi:?}");
+        let kept = outputs(&path(journal)).len();
+        assert!(kept < 300, "{mpi:?}: it was killed too late");
+        let again = run_job_of(mpi, |command| arguments(command, second));
+        assert_eq!(again.stdout, text(&alone.stdout), "{mpi:?}: {}", again.stderr);
+        assert_eq!(executed(second), 300 - kept, "{mpi:?}: no task that is in the journal runs again");
     }
 }
 

@@ -2,15 +2,20 @@
 //! nothing is left. It needs `nats-server`, and says so loudly where that is missing.
 
 mod common;
+#[path = "common/records.rs"]
+mod records;
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{SOON, children, is_alive, kill, program, run, text, wait_until};
+use records::outputs;
 
 const CLUSTERED: &str = env!("CARGO_BIN_EXE_clustered");
+const JOURNALED: &str = env!("CARGO_BIN_EXE_journaled");
 
 /// A server of a test's own, which ends with it.
 struct Server {
@@ -48,7 +53,11 @@ impl Server {
     }
 
     fn command(&self) -> Command {
-        let mut command = program(CLUSTERED);
+        self.command_of(CLUSTERED)
+    }
+
+    fn command_of(&self, path: &str) -> Command {
+        let mut command = program(path);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("POOLMAP_")) {
             command.env_remove(name);
         }
@@ -57,8 +66,16 @@ impl Server {
     }
 
     fn agent(&self) -> Agent {
-        let mut command = self.command();
+        self.agent_with(|_| {})
+    }
+
+    fn agent_with(&self, adjust: impl FnOnce(&mut Command)) -> Agent {
+        Self::agent_of(self.command(), adjust)
+    }
+
+    fn agent_of(mut command: Command, adjust: impl FnOnce(&mut Command)) -> Agent {
         command.env("POOLMAP_ROLE", "agent").env("POOLMAP_WORKERS", "2");
+        adjust(&mut command);
         Agent(command.stderr(Stdio::null()).spawn().unwrap())
     }
 
@@ -111,6 +128,90 @@ fn a_program_prints_what_it_prints_alone_and_leaves_nothing() {
     for mut agent in agents {
         assert_eq!(agent.0.try_wait().unwrap(), None);
     }
+}
+
+#[test]
+fn a_node_whose_pool_cannot_be_made_is_out_of_service() {
+    let Some(server) = Server::start() else { return };
+    let broken = || {
+        server.agent_with(|command| {
+            command.env("POOLMAP_TRANSPORT", "pigeons");
+        })
+    };
+    let _broken = broken();
+    let whole = server.agent();
+    let slow = || {
+        let output = run(server.command().args(["slow", "2"]).env("POOLMAP_DRIVER_WORKERS", "0"));
+        let stderr = text(&output.stderr);
+        assert_eq!(text(&output.stdout), alone("slow"), "{stderr}");
+        let said: Vec<&str> = stderr.lines().filter(|line| line.contains("out of service")).collect();
+        assert_eq!(said.len(), 1, "{stderr}");
+        for part in ["poolmap: node ", "POOLMAP_TRANSPORT", "pigeons", "goes to others", "start its agent again"] {
+            assert!(said[0].contains(part), "{stderr}");
+        }
+        stderr
+    };
+    slow();
+    // For the next driver it is a node again, which fails again.
+    slow();
+    drop(whole);
+    let _other = broken();
+    let output = run(server.command().args(["slow", "3"]).env("POOLMAP_DRIVER_WORKERS", "2"));
+    let stderr = text(&output.stderr);
+    assert_eq!(text(&output.stdout), alone("slow"), "{stderr}");
+    assert_eq!(stderr.matches("no node is left").count(), 1, "{stderr}");
+}
+
+#[test]
+fn a_driver_that_no_agent_comes_to_says_so_after_its_time() {
+    let Some(server) = Server::start() else { return };
+    let mut command = server.command();
+    command.arg("slow").env("POOLMAP_DRIVER_WORKERS", "0").env("POOLMAP_ENGINE_WAIT", "1500ms");
+    let since = Instant::now();
+    let output = run(&mut command);
+    let stderr = text(&output.stderr);
+    assert!(output.status.code() == Some(1) && output.stdout.is_empty(), "{output:?}");
+    assert!(since.elapsed() >= Duration::from_millis(1500), "{stderr}");
+    for part in ["POOLMAP_ENGINE_WAIT", "1.5s", "POOLMAP_DRIVER_WORKERS=0", "start an agent"] {
+        assert!(stderr.contains(part), "{stderr}");
+    }
+    assert!(server.streams().is_empty(), "streams are left: {:?}", server.streams());
+}
+
+#[test]
+fn a_driver_that_is_killed_goes_on_from_its_journal() {
+    const TASKS: usize = 300;
+    let Some(server) = Server::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let [journal, log] = ["journal", "log"].map(|name| folder.path().join(name));
+    let of = |log: &Path, command: &mut Command| {
+        command.env("JOURNALED_LOG", log).env("JOURNALED_SLEEP", "10000");
+    };
+    let agent = || Server::agent_of(server.command_of(JOURNALED), |command| of(&log, command));
+    let _agents = [agent(), agent()];
+    let driver = || {
+        let mut command = server.command_of(JOURNALED);
+        of(&log, &mut command);
+        command.args(["map", &TASKS.to_string()]).env("POOLMAP_JOURNAL", &journal).env("POOLMAP_DRIVER_WORKERS", "0");
+        command
+    };
+    let mut killed = Agent(driver().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    wait_until("the greater part of it is in the journal", || outputs(&journal).len() >= TASKS * 6 / 10);
+    killed.0.kill().unwrap();
+    killed.0.wait().unwrap();
+    let kept = outputs(&journal).len();
+    assert!(kept < TASKS, "it was killed too late");
+    let again = run(&mut driver());
+    let mut alone = program(JOURNALED);
+    of(&folder.path().join("alone"), alone.args(["map", &TASKS.to_string()]).env("POOLMAP_ENGINE", "local"));
+    assert_eq!(text(&again.stdout), text(&run(&mut alone).stdout), "{}", text(&again.stderr));
+    // The agents may go on with what they had of the first driver, which has not come to the journal.
+    let log = fs::read_to_string(&log).unwrap();
+    let mut executions: BTreeMap<&str, usize> = BTreeMap::new();
+    log.lines().for_each(|task| *executions.entry(task).or_default() += 1);
+    let twice = executions.values().filter(|count| **count > 1).count();
+    assert_eq!(executions.len(), TASKS);
+    assert!(twice <= TASKS - kept, "{twice} tasks ran again, of {} that were not in the journal", TASKS - kept);
 }
 
 #[test]

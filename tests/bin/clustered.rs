@@ -1,11 +1,11 @@
 //! A program that is run alone, and by the launchers of clusters: what it prints must not depend on that.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use poolmap::{
-    Error, Pool, SharedSlice, TaskErrorKind, pool_iter, pool_iter_unordered, pool_map, pool_map_captured, pool_reduce,
-    pool_stream, pool_try_map, worker,
+    Error, Pool, SharedSlice, TaskErrorKind, pool_for_each, pool_iter, pool_iter_unordered, pool_map,
+    pool_map_captured, pool_reduce, pool_stream, pool_try_map, worker,
 };
 
 #[worker]
@@ -108,6 +108,7 @@ fn maps() -> Result<(), Error> {
     println!("unordered {}", hash(format!("{unordered:?}").as_bytes()));
     println!("first few {:?}", pool_iter!(square, 0..)?.take(5).map(Result::unwrap).collect::<Vec<_>>());
     println!("reduced {}", pool_reduce!(square, 0..10_000; with = add, identity = 0)?);
+    println!("for each {:?}", pool_for_each!(square, 0..500)?);
     println!("empty {:?}", pool_map!(square, [0u64; 0])?);
     println!("mismatch {}", pool_map!(add, 0..3, 0..4).unwrap_err().is_length_mismatch());
     let stream = pool_stream!(square, 0..300)?;
@@ -196,6 +197,25 @@ fn captured() -> Result<(), Error> {
     Ok(())
 }
 
+/// Each node has as many workers as the program says, and work for them.
+fn four_workers() -> Result<(), Error> {
+    Pool::builder().workers(4).build_global()?;
+    let workers: BTreeSet<u32> = pool_map!(own_pid, 0..80)?.into_iter().collect();
+    let until = Instant::now() + Duration::from_secs(60);
+    let counted = || poolmap::cluster().map_or(0, |cluster| cluster.workers());
+    while counted() != 8 && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    println!("{} workers, all of them at work {}", counted(), workers.len() > 4);
+    Ok(())
+}
+
+#[worker]
+fn own_pid(_x: u64) -> u32 {
+    std::thread::sleep(Duration::from_millis(50));
+    std::process::id()
+}
+
 fn tagged() -> Result<(), Error> {
     Pool::builder().output(poolmap::Output::Tagged).build_global()?;
     pool_map!(chatty, 0..3).map(drop)
@@ -227,6 +247,8 @@ fn main() -> Result<(), Error> {
         "slow" => slow(),
         "captured" => captured(),
         "tagged" => tagged(),
+        "progress" => pool_map!(sleepy, 0..6, std::iter::repeat(50); progress).map(drop),
+        "four-workers" => four_workers(),
         "no-initializer" => no_initializer(),
         "panic" => panic!("the driver panics"),
         "exit" => std::process::exit(3),

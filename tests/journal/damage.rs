@@ -6,7 +6,8 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 
 use super::common::guard;
-use super::{HEAD_BYTES, JOURNALED, Place, outputs};
+use super::records::{HEAD_BYTES, outputs};
+use super::{JOURNALED, Place};
 
 #[test]
 fn a_record_that_was_cut_short_is_dropped_wherever_it_was() {

@@ -3,6 +3,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod damage;
+#[path = "../common/records.rs"]
+mod records;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,6 +12,7 @@ use std::process::{Command, Stdio};
 
 use common::{Killed, guard, program, run, text, wait_until};
 use poolmap::{pool_iter, pool_map, worker};
+use records::outputs;
 
 const JOURNALED: &str = env!("CARGO_BIN_EXE_journaled");
 
@@ -70,25 +73,6 @@ impl Place {
         executed.sort_unstable();
         executed
     }
-}
-
-const HEADER_BYTES: usize = 48;
-const HEAD_BYTES: usize = 16;
-
-/// Where the whole records of a journal begin, of those with outputs.
-fn outputs(journal: &Path) -> Vec<usize> {
-    let bytes = fs::read(journal).unwrap_or_default();
-    let word = |at: usize| bytes.get(at..at + 4).map(|word| u32::from_le_bytes(word.try_into().unwrap()));
-    let (mut at, mut outputs) = (HEADER_BYTES, Vec::new());
-    while let Some(length) = word(at)
-        && at + HEAD_BYTES + length as usize <= bytes.len()
-    {
-        if word(at + HEAD_BYTES) != Some(1) {
-            outputs.push(at);
-        }
-        at += HEAD_BYTES + length as usize;
-    }
-    outputs
 }
 
 /// The results of a form without a journal.

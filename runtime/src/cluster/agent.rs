@@ -146,7 +146,11 @@ impl AgentServer {
             Arrival::Message(ToAgent::Setup(setup)) => {
                 self.drop_share();
                 match self.make_share(&setup) {
-                    Ok(share) => self.share = Some(share),
+                    Ok(share) => {
+                        let workers = share.node.workers();
+                        (self.outbox)(FromAgent::Ready(u32::try_from(workers).unwrap_or(u32::MAX)));
+                        self.share = Some(share);
+                    }
                     Err(error) => (self.outbox)(FromAgent::Failed(error.to_string())),
                 }
             }

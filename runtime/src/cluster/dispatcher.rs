@@ -8,8 +8,9 @@
 //!    the tasks fail after the number that `POOLMAP_TRIES` sets.
 //! 4. Work that a node gives back is nobody's fault: it counts for nothing.
 //! 5. Where no node is left, all of it goes back to the pool, whose own workers run it.
+//! 6. A node that cannot run tasks is no lost node: what it gives back counts for nothing (rule 4).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +39,9 @@ pub(super) trait Tasks {
 /// A generation has so many numbers, as a power of two.
 pub(super) const GENERATION_SHIFT: u32 = 40;
 
+/// So much dropped work is known by its numbers.
+const DROPPED_MAX: usize = 65536;
+
 /// Keeps the account of the work that nodes have.
 pub(super) struct Dispatcher {
     works: BTreeMap<u64, HeldWork>,
@@ -48,7 +52,11 @@ pub(super) struct Dispatcher {
     base: u64,
     losses_max: u32,
     duplicates: u64,
+    /// Work that was dropped before all of it had outcomes, the latest of it: what comes of it late is no second outcome.
+    dropped: BTreeSet<u64>,
     told: (usize, usize),
+    /// It was said that no node is left.
+    is_alone: bool,
 }
 
 /// Work without all of its outcomes.
@@ -70,6 +78,10 @@ pub(super) enum SessionNote {
         host: String,
         why: String,
         tasks: usize,
+    },
+    OutOfService {
+        host: String,
+        why: String,
     },
     Refused {
         why: String,
@@ -93,13 +105,15 @@ impl Dispatcher {
             base,
             losses_max: losses_max.max(1),
             duplicates: 0,
+            dropped: BTreeSet::new(),
             told: (0, 0),
+            is_alone: false,
         }
     }
 
-    /// How many outcomes came that were there already.
-    pub(super) fn duplicates(&self) -> u64 {
-        self.duplicates
+    /// How many outcomes came that were there already, since this was asked.
+    pub(super) fn take_duplicates(&mut self) -> u64 {
+        std::mem::take(&mut self.duplicates)
     }
 
     /// Gives the engine what it takes.
@@ -135,7 +149,8 @@ impl Dispatcher {
     /// Drops the work of what has ended, and has the engine do the same.
     fn drop_ended(&mut self, ended: RemoteEnded, engine: &mut dyn ClusterEngine) {
         for RemoteEnd { call, on_cancel } in ended.calls {
-            self.works.retain(|_, work| work.call != call);
+            let of_call = self.works.extract_if(.., |_, work| work.call == call);
+            self.dropped.extend(of_call.map(|(id, _)| id));
             engine.end_call(self.base + call.number(), on_cancel == OnCancel::Kill);
         }
         for RemoteAbort { call, index } in ended.tasks {
@@ -144,7 +159,10 @@ impl Dispatcher {
                 engine.abort(CallTask { call: self.base + call.number(), index: index as u64 });
             }
         }
-        self.works.retain(|_, work| !work.left.is_empty());
+        self.dropped.extend(self.works.extract_if(.., |_, work| work.left.is_empty()).map(|(id, _)| id));
+        while self.dropped.len() > DROPPED_MAX {
+            self.dropped.pop_first();
+        }
         let works = &self.works;
         self.waiting.retain(|id| works.contains_key(id));
     }
@@ -192,7 +210,11 @@ impl Dispatcher {
     ) -> Vec<SessionNote> {
         let mut notes = Vec::new();
         match event {
-            EngineEvent::Up { .. } => {}
+            EngineEvent::Up { .. } => self.is_alone = false,
+            EngineEvent::OutOfService { host, why, .. } => {
+                notes.push(SessionNote::OutOfService { host, why });
+                notes.extend(self.give_back_where_alone(engine, tasks));
+            }
             EngineEvent::Refused { why } => notes.push(SessionNote::Refused { why }),
             EngineEvent::Lost { why } => notes.push(SessionNote::EngineLost { why }),
             EngineEvent::Back => notes.push(SessionNote::EngineBack),
@@ -236,7 +258,8 @@ impl Dispatcher {
             tasks.returned(work.parcel);
         }
         self.waiting.clear();
-        Some(SessionNote::Alone)
+        let is_new = !std::mem::replace(&mut self.is_alone, true);
+        is_new.then_some(SessionNote::Alone)
     }
 
     fn done(&mut self, Done { work, per_task, outcomes, .. }: Done, tasks: &dyn Tasks) {
@@ -248,7 +271,10 @@ impl Dispatcher {
             let (first, tasks_done) = (done.first_index, done.count);
             let held = self.works.get_mut(&work);
             let Some(held) = held.and_then(|held| take_tasks(&mut held.left, first, tasks_done).map(|_| held)) else {
-                self.duplicates += count;
+                // Nor is an outcome of work that was never sent.
+                if (self.base..self.next).contains(&work) && !self.dropped.contains(&work) {
+                    self.duplicates = self.duplicates.saturating_add(count);
+                }
                 continue;
             };
             // The pool may have dropped the call meanwhile.
@@ -319,4 +345,4 @@ impl HeldWork {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -216,6 +216,10 @@ impl Driver {
                 known.nodes.remove(node);
                 known.lost.push(format!("node {host} is gone: {why}"));
             }),
+            EngineEvent::OutOfService { node, host, why } => self.learn(|known| {
+                known.nodes.remove(node);
+                known.lost.push(format!("node {host} is out of service: {why}"));
+            }),
             EngineEvent::Refused { why } => self.learn(|known| known.lost.push(why.clone())),
             _ => {}
         }
@@ -223,9 +227,9 @@ impl Driver {
             Some(pool) => self.dispatcher.apply(event, engine, &**pool),
             None => self.dispatcher.apply(event, engine, &NoTasks),
         };
-        let duplicates = self.dispatcher.duplicates();
-        if !notes.is_empty() {
-            self.learn(|known| known.duplicates = duplicates);
+        let duplicates = self.dispatcher.take_duplicates();
+        if duplicates > 0 {
+            self.learn(|known| known.duplicates = known.duplicates.saturating_add(duplicates));
         }
         notes.iter().for_each(Self::tell);
     }
@@ -239,10 +243,17 @@ impl Driver {
         };
         let since = *self.alone_since.get_or_insert_with(Instant::now);
         if !engine.may_grow() || since.elapsed() >= self.rules.node_wait {
-            let lost = self.known.0.lock().lost.join("; ");
-            let why = if lost.is_empty() { "none has come".to_owned() } else { lost };
+            let mut why = self.known.0.lock().lost.join("; ");
+            if engine.may_grow() {
+                let separator = if why.is_empty() { "" } else { "; " };
+                why.push_str(&format!(
+                    "{separator}none has come within {:?} (POOLMAP_ENGINE_WAIT)",
+                    self.rules.node_wait
+                ));
+            }
             pool.fail_calls(format!(
-                "no node is there for the tasks, and POOLMAP_DRIVER_WORKERS=0 leaves this machine without workers: {why}"
+                "no node is there for the tasks, and POOLMAP_DRIVER_WORKERS=0 leaves this machine without workers: {why}; start an agent, or \
+                 give this machine workers"
             ));
         }
     }
@@ -260,6 +271,10 @@ impl Driver {
             SessionNote::Down { host, why, tasks } => {
                 format!("node {host} is gone: {why}; its {tasks} unfinished tasks run elsewhere")
             }
+            SessionNote::OutOfService { host, why } => format!(
+                "node {host} is out of service, and its work goes to others: {why}; to use it, remove the cause there and start its agent \
+                 again (under MPI: the job)"
+            ),
             SessionNote::Refused { why } => why.clone(),
             SessionNote::Alone => "no node is left: this machine goes on alone".to_owned(),
             SessionNote::EngineLost { why } => format!("{why}; waiting for it"),
@@ -325,3 +340,6 @@ impl Tasks for PoolShared {
         self.take_remote_ended()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,9 @@ use crate::shared::Segment;
 
 use super::messages::{CallTask, Done, FromAgent, Setup, ToAgent, Work};
 
+/// An agent is not believed to have more workers.
+pub(super) const WORKERS_MAX: usize = 1 << 16;
+
 /// A node, by the number that its engine gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct NodeId(pub(crate) u64);
@@ -32,10 +35,12 @@ pub(super) enum SendOutcome {
 /// What an engine tells.
 #[derive(Debug)]
 pub(super) enum EngineEvent {
-    /// A node takes work.
+    /// A node takes work; or one that did has another number of workers.
     Up { node: NodeId, workers: usize },
     /// A node is gone, and what it had with it: all that was sent to it, where the engine does not say what it held.
     Down { node: NodeId, host: String, why: String, held: Option<Vec<u64>> },
+    /// A node cannot run tasks, and is given no more of them. It gives back by itself what it has.
+    OutOfService { node: NodeId, host: String, why: String },
     /// A node may not take part.
     Refused { why: String },
     /// A node has outcomes.
@@ -62,7 +67,8 @@ pub(super) trait ClusterEngine {
     /// segment no longer than anyone else does, and has the nodes forget it then.
     fn try_send(&mut self, work: Work, segments: &[Arc<Segment>]) -> SendOutcome;
 
-    /// What the pools of the nodes are made with, for those that are there and those that come.
+    /// What the pools of the nodes are made with, for those that are there and those that come. Nodes that are out of service take work
+    /// again, until they cannot make this pool either.
     fn set_up(&mut self, setup: Setup);
 
     /// A call has ended: its work is dropped, and what runs of it is killed or finished.

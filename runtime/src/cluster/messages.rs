@@ -29,7 +29,7 @@ message_struct! {
         pub(super) host: String,
         /// How it was called.
         pub(super) program: String,
-        /// How many workers it has.
+        /// How many workers it has, where the program does not say it.
         pub(super) workers: u32,
     }
 }
@@ -54,8 +54,6 @@ message_struct! {
     pub(super) struct Setup {
         /// Grows by one with each pool that the driver makes.
         pub(super) generation: u64,
-        /// How many workers each has, if the program says so; else as many as its machine has CPUs for it.
-        pub(super) workers: Option<u64>,
         pub(super) options: Vec<u8>,
     }
 }
@@ -151,10 +149,12 @@ message_enum! {
         /// It gives back work that it has not begun, or cannot run.
         2 => Returned(Vec<u64>),
         3 => Beat(Beat),
-        /// Why it could not make its pool, or has lost it.
+        /// Why it could not make its pool, or has lost it. It gives back what it has, and takes nothing more until it makes another.
         4 => Failed(String),
         /// It has ended in order, and gives back what it has.
         5 => Goodbye(()),
+        /// It has made its pool, which has so many workers.
+        6 => Ready(u32),
     }
 }
 

@@ -19,5 +19,5 @@ pub mod nats;
 mod node;
 mod session;
 
-pub(crate) use session::begin;
 pub use session::{ClusterInfo, cluster, wait_for_nodes};
+pub(crate) use session::{begin, serving_nodes};

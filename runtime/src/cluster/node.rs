@@ -65,6 +65,11 @@ impl Node {
         Self { shared, outbox, calls: BTreeMap::new(), threads: Vec::new(), ended: BTreeSet::new() }
     }
 
+    /// How many workers its pool has.
+    pub(super) fn workers(&self) -> usize {
+        self.shared.workers()
+    }
+
     /// Begins some work. What cannot be begun is given back.
     pub(super) fn begin(&mut self, work: Work, segments: &Segments) {
         if self.ended.contains(&work.call) {
@@ -285,7 +290,7 @@ impl Works {
 fn chunk(shared: &PoolShared, form: ChunkForm, segments: &Segments) -> Result<Chunk> {
     let ChunkForm { function, attempt, first_index, count, seed, merge, rules, tasks, sharing } = form;
     let refuse = |what: &str| Error::start(format!("the driver sent {what}"));
-    if functions::function(function).is_none() {
+    if functions::function(function & !functions::FUNCTION_FLAGS).is_none() {
         return Err(refuse("tasks of a function that this program does not have"));
     }
     if !wire::are_tasks(&tasks, count) || usize::try_from(first_index).is_err() || count == 0 {

@@ -22,6 +22,7 @@ use super::mpi::{EXIT_REFUSED, Fabric, MpiEngine, MpiLink};
 use super::nats::{NatsEngine, NatsLink, NatsOptions};
 use crate::error::{Error, Kind, Result};
 use crate::pool::{self, Cluster, PoolShared, cpu_count};
+use crate::progress::ServingNodes;
 use crate::sys::{self, ForkMark};
 
 /// What the program knows of its session.
@@ -199,10 +200,10 @@ impl Cluster for Program {
         Some(joined.driver_workers.or(asked).unwrap_or(joined.share))
     }
 
-    fn made(&self, pool: &Arc<PoolShared>, options: Vec<u8>, workers: Option<usize>) {
+    fn made(&self, pool: &Arc<PoolShared>, options: Vec<u8>) {
         if let Some(joined) = joined() {
             let generation = joined.generation.fetch_add(1, Ordering::Relaxed) + 1;
-            let setup = Setup { generation, workers: workers.map(|workers| workers as u64), options };
+            let setup = Setup { generation, options };
             joined.session.attach(pool, setup);
         }
     }
@@ -259,6 +260,11 @@ pub fn cluster() -> Option<ClusterInfo> {
         workers => workers,
     });
     (!known.is_over).then(|| ClusterInfo { engine: joined.engine.clone(), known, own_workers })
+}
+
+/// Who serves the calls that name no pool, for their progress.
+pub(crate) fn serving_nodes() -> Option<ServingNodes> {
+    cluster().map(|cluster| ServingNodes { nodes: cluster.nodes(), workers: cluster.workers() })
 }
 
 /// Waits until so many nodes take tasks, the node of this process among them where it computes.

@@ -320,9 +320,11 @@ impl<'p, F: WorkerFn, A: Columns, P> Map<'p, F, A, P> {
     /// On a terminal it is a bar with the rate and the time left. Elsewhere it is a line every 3 seconds, and one at the end. If the
     /// number of tasks is unknown, it is the count so far and the rate.
     ///
-    /// It counts tasks that have their final outcome, with or without success, yielded or not. The option needs the feature `progress`
-    /// of this crate, which is off by default; the crate indicatif draws the bar. Lines that workers or this program print to the same
-    /// terminal may appear beside the bar until it is drawn again.
+    /// It counts tasks that have their final outcome, with or without success, yielded or not. On a cluster it also shows the nodes that
+    /// serve and their workers: `3 nodes, 8 workers`.
+    ///
+    /// The option needs the feature `progress` of this crate, which is off by default; the crate indicatif draws the bar. Lines that
+    /// workers or this program print to the same terminal may appear beside the bar until it is drawn again.
     ///
     /// ```
     /// # #[cfg(feature = "progress")] {

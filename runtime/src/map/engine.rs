@@ -23,10 +23,11 @@ use super::columns::{Columns, Length};
 use super::options::Options;
 use super::results::{Indexed, ResultDecoder};
 use super::zip::Rows;
+use crate::cluster::serving_nodes;
 use crate::error::{Error, Kind, Result, TaskErrorKind};
 use crate::functions::{WorkerFn, new_direct};
 use crate::pool::{CallFailure, CallId, CallRules, Consumer, Pool, PoolShared, Step};
-use crate::progress::{Ended, Shown};
+use crate::progress::{CountNodes, Ended, Shown};
 use crate::task::Output;
 use crate::trace;
 use crate::transport::{Chunk, Sharing};
@@ -116,7 +117,8 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         let call = shared.open(rules)?;
         let function = F::__registration().path();
         trace::call_opened(function, length);
-        let shown = progress.then(|| Shown::new(function, length));
+        let shown =
+            progress.then(|| Shown::new(function, length, shared.has_remote().then_some(serving_nodes as CountNodes)));
         Ok(Self {
             shared,
             unstarted: None,

@@ -49,8 +49,8 @@ pub(crate) trait Cluster: Send + Sync {
     /// How many workers the global pool itself has, if the program asks for so many; none where the session is another process's.
     fn own_workers(&self, asked: Option<usize>) -> Option<usize>;
 
-    /// A global pool was made. The pools of the nodes are to be made with these options, and so many workers if they say so.
-    fn made(&self, pool: &Arc<PoolShared>, options: Vec<u8>, workers: Option<usize>);
+    /// A global pool was made. The pools of the nodes are to be made with these options.
+    fn made(&self, pool: &Arc<PoolShared>, options: Vec<u8>);
 
     /// The global pool is shut down.
     fn ended(&self);
@@ -75,7 +75,7 @@ fn unstarted(builder: Builder, workers_here: Option<usize>) -> Result<Pool> {
     let Some(cluster) = cluster() else {
         return Pool::unstarted(with_workers(builder).settings()?);
     };
-    let (options, workers) = builder.to_options()?;
+    let options = builder.to_options()?;
     let builder = with_workers(builder);
     let asked = builder.workers;
     let mut settings = builder.settings()?;
@@ -84,7 +84,7 @@ fn unstarted(builder: Builder, workers_here: Option<usize>) -> Result<Pool> {
     }
     settings.workers = cluster.own_workers(asked).unwrap_or(settings.workers);
     let pool = Pool::unstarted(settings)?;
-    cluster.made(&pool.unstarted_shared()?, options, workers);
+    cluster.made(&pool.unstarted_shared()?, options);
     Ok(pool)
 }
 

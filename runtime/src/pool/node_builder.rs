@@ -71,7 +71,7 @@ impl Builder {
     /// # Errors
     ///
     /// An initializer, a finalizer or a preload has arguments that name memory of this machine.
-    pub(super) fn to_options(&self) -> Result<(Vec<u8>, Option<usize>)> {
+    pub(super) fn to_options(&self) -> Result<Vec<u8>> {
         let Retirement { tasks_max, memory_max, idle_timeout, age_max } = self.retirement;
         let form = OptionsForm {
             workers: self.workers.map(|workers| workers as u64),
@@ -93,7 +93,7 @@ impl Builder {
         let mut bytes = Vec::new();
         codec::encode(&form, &mut bytes, OPTIONS_BYTES_MAX)
             .map_err(|error| Error::invalid_option(format!("the options of the nodes' pools: {error}")))?;
-        Ok((bytes, self.workers))
+        Ok(bytes)
     }
 
     fn surroundings_form(&self) -> Result<SurroundingsForm> {
@@ -230,19 +230,18 @@ mod tests {
             .nice(3)
             .name("thumbs")
             .output(Output::Tagged);
-        let (bytes, workers) = before.to_options().unwrap();
-        assert_eq!(workers, Some(7));
+        let bytes = before.to_options().unwrap();
         let mut after = builder(codec::decode(&bytes).unwrap(), 2).unwrap();
         assert!(std::mem::take(&mut after.is_of_node));
         assert_eq!(format!("{before:?}"), format!("{after:?}"));
         assert_eq!(after.surroundings.per_worker.each.unwrap().pairs(3), [("GPU".into(), "3".into())]);
-        let (bytes, workers) = Builder::new().to_options().unwrap();
-        assert_eq!((workers, builder(codec::decode(&bytes).unwrap(), 2).unwrap().workers), (None, Some(2)));
+        let bytes = Builder::new().to_options().unwrap();
+        assert_eq!(builder(codec::decode(&bytes).unwrap(), 2).unwrap().workers, Some(2));
     }
 
     #[test]
     fn bytes_that_are_no_options_are_an_error() {
-        let (bytes, _) = Builder::new().env("A", "1").to_options().unwrap();
+        let bytes = Builder::new().env("A", "1").to_options().unwrap();
         for cut in 0..bytes.len() {
             assert!(of_node(&bytes[..cut], 1).unwrap_err().is_start_failure(), "cut at {cut}");
         }

@@ -16,6 +16,11 @@ impl PoolShared {
         self.wakers().serve_remote(waker);
     }
 
+    /// Whether other machines are served.
+    pub(crate) fn has_remote(&self) -> bool {
+        self.wakers().has_remote()
+    }
+
     /// Sets how many parcels other machines take now, and how many workers they have.
     pub(crate) fn set_remote(&self, room: usize, workers: usize) {
         if !self.is_here() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
-use super::Ended;
+use super::{CountNodes, Ended};
 use crate::sys::{self, PerProcess};
 
 /// The bar is drawn again this often, so that its times go on while tasks take long.
@@ -14,10 +14,13 @@ const TICK: Duration = Duration::from_millis(250);
 /// More of a function's name would leave no room for the bar.
 const NAME_LETTERS_MAX: usize = 20;
 
-pub(super) struct Bar(ProgressBar);
+pub(super) struct Bar {
+    bar: ProgressBar,
+    nodes: Option<CountNodes>,
+}
 
 impl Bar {
-    pub(super) fn new(name: &str, length: Option<usize>) -> Self {
+    pub(super) fn new(name: &str, length: Option<usize>, nodes: Option<CountNodes>) -> Self {
         // Calls of several threads each have a line. The lock of a fork's parent may be held by the thread that draws.
         static BARS: PerProcess<MultiProgress> = PerProcess::new();
         let bar = match length {
@@ -25,21 +28,21 @@ impl Bar {
             None => ProgressBar::no_length(),
         };
         let bar = BARS.get().add(bar);
-        bar.set_style(style(None, length.is_some()));
+        bar.set_style(style(None, length.is_some(), nodes));
         bar.set_prefix(name.chars().take(NAME_LETTERS_MAX).collect::<String>());
         bar.enable_steady_tick(TICK);
-        Self(bar)
+        Self { bar, nodes }
     }
 
     pub(super) fn set(&self, count: usize) {
-        self.0.set_position(count as u64);
+        self.bar.set_position(count as u64);
     }
 
     /// Leaves the bar as it is.
     pub(super) fn end(self, count: usize, ended: Ended) {
-        let Self(bar) = self;
+        let Self { bar, nodes } = self;
         bar.set_position(count as u64);
-        bar.set_style(style(Some(ended), bar.length().is_some()));
+        bar.set_style(style(Some(ended), bar.length().is_some(), nodes));
         bar.abandon();
     }
 }
@@ -47,18 +50,27 @@ impl Bar {
 /// Terminals of fewer columns have no room for a bar, and of still fewer for more than the count.
 const BAR_COLUMNS_MIN: u16 = 60;
 const RATE_COLUMNS_MIN: u16 = 40;
+/// The nodes of a cluster are shown from this width on.
+const NODES_COLUMNS_MIN: u16 = 80;
 
-fn style(ended: Option<Ended>, has_length: bool) -> ProgressStyle {
+fn style(ended: Option<Ended>, has_length: bool, nodes: Option<CountNodes>) -> ProgressStyle {
     // A line that is wider than the terminal would wrap.
     let columns = sys::terminal_columns().unwrap_or(BAR_COLUMNS_MIN);
     let bar = if has_length && columns >= BAR_COLUMNS_MIN { "{wide_bar} " } else { "" };
     let name = if columns >= RATE_COLUMNS_MIN { "{prefix} " } else { "" };
     let rate = if columns >= RATE_COLUMNS_MIN { ", {rate}" } else { "" };
-    style_of(&match ended {
-        None if has_length => format!("{name}{bar}{{pos}}/{{len}}{rate}{{left}}"),
-        None => format!("{name}{{spinner}} {{pos}} in {{time}}{rate}"),
-        Some(Ended::Whole) => format!("{name}{bar}{{pos}} in {{time}}{rate}"),
+    let serving = if columns >= NODES_COLUMNS_MIN { "{nodes}" } else { "" };
+    let template = match ended {
+        None if has_length => format!("{name}{bar}{{pos}}/{{len}}{rate}{{left}}{serving}"),
+        None => format!("{name}{{spinner}} {{pos}} in {{time}}{rate}{serving}"),
+        Some(Ended::Whole) => format!("{name}{bar}{{pos}} in {{time}}{rate}{serving}"),
         Some(Ended::Early) => format!("{name}{bar}ended at {{pos}} after {{time}}"),
+    };
+    // They come and go, so each drawing asks anew.
+    style_of(&template).with_key("nodes", move |_: &ProgressState, text: &mut dyn Write| {
+        if let Some(nodes) = nodes.and_then(|nodes| nodes()) {
+            let _ = write!(text, ", {nodes}");
+        }
     })
 }
 

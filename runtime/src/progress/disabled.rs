@@ -1,12 +1,12 @@
 //! Without the feature `progress` nothing is ever shown.
 
-use super::Ended;
+use super::{CountNodes, Ended};
 
 pub(crate) enum Shown {}
 
 impl Shown {
     /// It is never called: the option does not compile without the feature.
-    pub(crate) fn new(_function: &str, _length: Option<usize>) -> Self {
+    pub(crate) fn new(_function: &str, _length: Option<usize>, _nodes: Option<CountNodes>) -> Self {
         unreachable!("the option `progress` needs the feature `progress`")
     }
 

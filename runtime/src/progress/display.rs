@@ -2,9 +2,9 @@
 
 use std::io::IsTerminal;
 
-use super::Ended;
 use super::bar::Bar;
 use super::lines::Lines;
+use super::{CountNodes, Ended};
 
 /// How far a call is.
 pub(crate) struct Shown {
@@ -20,10 +20,15 @@ enum BarForm {
 
 impl Shown {
     /// Nothing is done yet of so many tasks, if that is known, of the function `module::name`.
-    pub(crate) fn new(function: &str, length: Option<usize>) -> Self {
+    ///
+    /// Where a cluster serves the call, `nodes` says which of it do.
+    pub(crate) fn new(function: &str, length: Option<usize>, nodes: Option<CountNodes>) -> Self {
         let name = function.rsplit("::").next().unwrap_or(function);
-        let form =
-            if draws() { BarForm::Bar(Bar::new(name, length)) } else { BarForm::Lines(Lines::new(name, length)) };
+        let form = if draws() {
+            BarForm::Bar(Bar::new(name, length, nodes))
+        } else {
+            BarForm::Lines(Lines::new(name, length, nodes))
+        };
         Self { count: 0, length, form: Some(form) }
     }
 

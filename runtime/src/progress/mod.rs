@@ -9,6 +9,7 @@ mod disabled;
 mod display;
 #[cfg(feature = "progress")]
 mod lines;
+mod nodes;
 
 #[cfg(not(feature = "progress"))]
 pub(crate) use disabled::Shown;
@@ -16,6 +17,7 @@ pub(crate) use disabled::Shown;
 pub(crate) use display::Shown;
 
 pub use argument::ShowProgress;
+pub(crate) use nodes::{CountNodes, ServingNodes};
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

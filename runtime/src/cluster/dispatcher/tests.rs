@@ -19,7 +19,7 @@ use crate::transport::{Arena, Chunk, ChunkHead, CompletedTasks, Outcomes};
 use crate::wire::{self, Status};
 
 /// The pool, as the dispatcher sees it.
-struct FakePool {
+pub(in crate::cluster) struct FakePool {
     arena: Arc<Arena>,
     inner: RefCell<Inner>,
 }
@@ -120,7 +120,7 @@ impl Tasks for FakePool {
 }
 
 impl FakePool {
-    fn new(calls: &[usize]) -> Self {
+    pub(in crate::cluster) fn new(calls: &[usize]) -> Self {
         let waiting =
             calls.iter().enumerate().map(|(call, &tasks)| (CallId::of_number(call as u64), (0..tasks).collect()));
         let inner = Inner { waiting: waiting.collect(), ..Inner::default() };
@@ -140,13 +140,29 @@ impl FakePool {
 
 /// Nodes that do as the script says.
 #[derive(Default)]
-struct FakeEngine {
+pub(in crate::cluster) struct FakeEngine {
     nodes: BTreeMap<u64, VecDeque<Work>>,
     room: usize,
     /// Whether it tells where work goes, and what a lost node held.
     is_precise: bool,
     ended: BTreeSet<u64>,
     next: u64,
+}
+
+impl FakeEngine {
+    /// One whose nodes take so many works each.
+    pub(in crate::cluster) fn with_room(room: usize) -> Self {
+        Self { room, ..Self::default() }
+    }
+
+    pub(in crate::cluster) fn play(&mut self, act: Act, pool: &FakePool, dispatcher: &mut Dispatcher) {
+        play(act, pool, self, dispatcher);
+    }
+
+    /// The first work of the first node.
+    pub(in crate::cluster) fn first_work(&self) -> &Work {
+        &self.nodes.values().next().unwrap()[0]
+    }
 }
 
 impl ClusterEngine for FakeEngine {
@@ -193,7 +209,7 @@ impl ClusterEngine for FakeEngine {
 }
 
 #[derive(Clone, Debug)]
-enum Act {
+pub(in crate::cluster) enum Act {
     Join,
     /// The work at a place of a node has outcomes from one task on, and stays there if it is to be told twice.
     Answer {
@@ -210,6 +226,11 @@ enum Act {
     /// A node gives back what it has.
     Return {
         node: usize,
+    },
+    /// A node is out of service, and gives back what it has before or after that.
+    Fail {
+        node: usize,
+        is_first: bool,
     },
     /// Outcomes of nobody's tasks.
     Invent {
@@ -231,6 +252,7 @@ fn act() -> impl Strategy<Value = Act> {
             .prop_map(|(node, work, from, count, twice)| Act::Answer { node, work, from, count, twice }),
         2 => (0..4usize).prop_map(|node| Act::Lose { node }),
         2 => (0..4usize).prop_map(|node| Act::Return { node }),
+        1 => (0..4usize, any::<bool>()).prop_map(|(node, is_first)| Act::Fail { node, is_first }),
         2 => (0..20u64, 0..60u64, 0..5u64).prop_map(|(work, first, count)| Act::Invent { work, first, count }),
         1 => Just(Act::Refuse),
         1 => Just(Act::EngineLost),
@@ -239,7 +261,7 @@ fn act() -> impl Strategy<Value = Act> {
 }
 
 /// Outcomes of tasks of some work, each its index.
-fn answer(work: &Work, from: usize, count: usize) -> Option<Done> {
+pub(in crate::cluster) fn answer(work: &Work, from: usize, count: usize) -> Option<Done> {
     let chunk = work.chunks.iter().find(|chunk| (from as u32) < chunk.count)?;
     let first = chunk.first_index as usize + from;
     let count = count.min(chunk.count as usize - from);
@@ -313,6 +335,18 @@ fn play(act: Act, pool: &FakePool, engine: &mut FakeEngine, dispatcher: &mut Dis
             let works = std::mem::take(engine.nodes.get_mut(&node).unwrap());
             EngineEvent::Returned { works: works.iter().map(|work| work.id).collect() }
         }
+        Act::Fail { node, is_first } => {
+            let Some(node) = nth(engine, node) else { return };
+            let works = engine.nodes.remove(&node).unwrap().iter().map(|work| work.id).collect();
+            let out = EngineEvent::OutOfService { node: NodeId(node), host: "n".into(), why: "it has no pool".into() };
+            let events = [EngineEvent::Returned { works }, out];
+            let in_order: Vec<EngineEvent> =
+                if is_first { events.into_iter().collect() } else { events.into_iter().rev().collect() };
+            for event in in_order {
+                dispatcher.apply(event, engine, pool);
+            }
+            return;
+        }
         Act::Invent { work, first, count } => {
             let done = CompletedTasks { outcomes: Outcomes::Error(TaskErrorKind::Cancelled), ..outputs(0, 1) };
             let mut outcome = crate::cluster::forms::OutcomeForm::from(done);
@@ -352,7 +386,7 @@ proptest! {
 #[test]
 fn tasks_that_nodes_are_lost_with_fail_and_the_others_of_their_work_do_not() {
     let pool = FakePool::new(&[8]);
-    let mut engine = FakeEngine { room: 1, ..FakeEngine::default() };
+    let mut engine = FakeEngine::with_room(1);
     let mut dispatcher = Dispatcher::new(3, 0);
     let poison = 5;
     for _ in 0..20 {
@@ -399,7 +433,7 @@ fn tasks_that_nodes_are_lost_with_fail_and_the_others_of_their_work_do_not() {
 #[test]
 fn outcomes_that_come_twice_count_once() {
     let pool = FakePool::new(&[4]);
-    let mut engine = FakeEngine { room: 1, ..FakeEngine::default() };
+    let mut engine = FakeEngine::with_room(1);
     let mut dispatcher = Dispatcher::new(3, 0);
     play(Act::Join, &pool, &mut engine, &mut dispatcher);
     dispatcher.feed(&mut engine, &pool);
@@ -407,13 +441,43 @@ fn outcomes_that_come_twice_count_once() {
         play(Act::Answer { node: 0, work: 0, from: 0, count: 4, twice: true }, &pool, &mut engine, &mut dispatcher);
     }
     assert_eq!(pool.inner.borrow().outcomes.len(), 4);
-    assert_eq!(dispatcher.duplicates(), 8);
+    assert_eq!(dispatcher.take_duplicates(), 8);
+}
+
+#[test]
+fn the_work_of_a_node_that_has_no_pool_goes_to_others_and_counts_for_nothing() {
+    let pool = FakePool::new(&[8]);
+    let mut engine = FakeEngine::with_room(1);
+    // One loss would have the tasks fail.
+    let mut dispatcher = Dispatcher::new(1, 0);
+    let event = |node| EngineEvent::OutOfService { node: NodeId(node), host: "n17".into(), why: "no memory".into() };
+    let told = SessionNote::OutOfService { host: "n17".into(), why: "no memory".into() };
+    for node in 1..=3 {
+        play(Act::Join, &pool, &mut engine, &mut dispatcher);
+        dispatcher.feed(&mut engine, &pool);
+        let works = engine.nodes.remove(&node).unwrap();
+        assert_eq!(works.len(), 1, "the work is at node {node}");
+        // Another is there, so the work stays with the nodes.
+        engine.nodes.insert(100, VecDeque::from(vec![works[0].clone()]));
+        assert_eq!(dispatcher.apply(event(node), &mut engine, &pool), std::slice::from_ref(&told));
+        let works = works.iter().map(|work| work.id).collect();
+        assert_eq!(dispatcher.apply(EngineEvent::Returned { works }, &mut engine, &pool), []);
+        engine.nodes.remove(&100);
+    }
+    play(Act::Join, &pool, &mut engine, &mut dispatcher);
+    dispatcher.feed(&mut engine, &pool);
+    assert_eq!((engine.nodes[&4].len(), pool.inner.borrow().outcomes.len()), (1, 0));
+    engine.nodes.clear();
+    // None is left: that is said once.
+    assert_eq!(dispatcher.apply(event(4), &mut engine, &pool), [told.clone(), SessionNote::Alone]);
+    assert_eq!(dispatcher.apply(event(5), &mut engine, &pool), [told]);
+    assert_eq!(pool.inner.borrow().waiting[&CallId::of_number(0)].len(), 8);
 }
 
 #[test]
 fn a_driver_without_nodes_goes_on_alone() {
     let pool = FakePool::new(&[8]);
-    let mut engine = FakeEngine { room: 1, ..FakeEngine::default() };
+    let mut engine = FakeEngine::with_room(1);
     let mut dispatcher = Dispatcher::new(3, 0);
     play(Act::Join, &pool, &mut engine, &mut dispatcher);
     dispatcher.feed(&mut engine, &pool);

@@ -1,6 +1,6 @@
 //! The driver's engine over MPI: rank 0, which gives work to the agents on the other ranks.
 //!
-//! 1. An agent is a node once it has said hello and was welcome. It has one piece of work more than it has workers, so that none of
+//! 1. An agent is a node once it has said hello and was welcome. It has one piece of work more than its pool has workers, so that none of
 //!    them waits for a message.
 //! 2. An agent that is silent for `POOLMAP_DEAD` is lost, whatever MPI says of it.
 //! 3. Where an agent was lost, the end of the job is an abort with the driver's exit code: the launcher may wait for the lost one.
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::fabric::{Fabric, FabricEvent};
 use super::waiting::PollingThread;
-use crate::cluster::engine::{Capacity, ClusterEngine, EngineEvent, NodeId, SendOutcome};
+use crate::cluster::engine::{Capacity, ClusterEngine, EngineEvent, NodeId, SendOutcome, WORKERS_MAX};
 use crate::cluster::messages::{self, Beat, CallEnd, CallTask, FromAgent, Hello, SegmentForm, Setup, ToAgent, Work};
 use crate::shared::Segment;
 
@@ -49,6 +49,8 @@ struct RankState {
 struct RankAgent {
     host: String,
     workers: usize,
+    /// It could not make its pool, or has lost it.
+    is_out: bool,
     /// The work that it has, and the call of each.
     held: BTreeMap<u64, u64>,
     /// The segments that it has.
@@ -90,6 +92,11 @@ impl MpiEngine {
 
     fn agents(&self) -> impl Iterator<Item = (usize, &RankAgent)> {
         self.ranks.iter().filter_map(|(&rank, known)| Some((rank, known.agent.as_ref()?)))
+    }
+
+    /// The agents that take work.
+    fn serving(&self) -> impl Iterator<Item = (usize, &RankAgent)> {
+        self.agents().filter(|(_, agent)| !agent.is_out)
     }
 
     /// How much more work an agent takes.
@@ -139,8 +146,9 @@ impl MpiEngine {
                 let works = known.collect();
                 self.events.push_back(EngineEvent::Returned { works });
             }
-            FromAgent::Failed(why) => self.lose(from, why),
+            FromAgent::Failed(why) => self.take_out(from, why),
             FromAgent::Goodbye(()) => self.lose(from, "it was asked to end".to_owned()),
+            FromAgent::Ready(workers) => self.ready(from, workers),
             FromAgent::Beat(Beat { .. }) => {}
         }
     }
@@ -156,15 +164,35 @@ impl MpiEngine {
             return;
         }
         let Hello { host, workers, .. } = hello;
-        let workers = (workers as usize).max(1);
+        let workers = (workers as usize).clamp(1, WORKERS_MAX);
         let driver = self.fabric.host().to_owned();
         self.send(from, &ToAgent::Welcome(driver));
         if let Some(setup) = self.setup.clone() {
             self.send(from, &ToAgent::Setup(setup));
         }
         if let Some(known) = self.ranks.get_mut(&from) {
-            known.agent = Some(RankAgent { host, workers, held: BTreeMap::new(), segments: BTreeMap::new() });
+            known.agent =
+                Some(RankAgent { host, workers, is_out: false, held: BTreeMap::new(), segments: BTreeMap::new() });
             self.events.push_back(EngineEvent::Up { node: NodeId(from as u64), workers });
+        }
+    }
+
+    /// An agent has a pool: it is given work for these workers, whatever it said before.
+    fn ready(&mut self, rank: usize, workers: u32) {
+        let agent = self.ranks.get_mut(&rank).and_then(|known| known.agent.as_mut());
+        if let Some(agent) = agent.filter(|agent| !agent.is_out) {
+            agent.workers = (workers as usize).clamp(1, WORKERS_MAX);
+            self.events.push_back(EngineEvent::Up { node: NodeId(rank as u64), workers: agent.workers });
+        }
+    }
+
+    /// An agent has no pool: it is given no more work.
+    fn take_out(&mut self, rank: usize, why: String) {
+        let agent = self.ranks.get_mut(&rank).and_then(|known| known.agent.as_mut());
+        if let Some(agent) = agent.filter(|agent| !agent.is_out) {
+            agent.is_out = true;
+            let host = agent.host.clone();
+            self.events.push_back(EngineEvent::OutOfService { node: NodeId(rank as u64), host, why });
         }
     }
 
@@ -239,7 +267,7 @@ impl MpiEngine {
 
 impl ClusterEngine for MpiEngine {
     fn capacity(&self) -> Capacity {
-        self.agents().fold(Capacity::default(), |sum, (rank, agent)| Capacity {
+        self.serving().fold(Capacity::default(), |sum, (rank, agent)| Capacity {
             room: sum.room + self.room(rank, agent),
             nodes: sum.nodes + 1,
             workers: sum.workers + agent.workers,
@@ -253,7 +281,7 @@ impl ClusterEngine for MpiEngine {
     fn try_send(&mut self, work: Work, segments: &[Arc<Segment>]) -> SendOutcome {
         // The one with the most room for each of its workers.
         let share = |rank: usize, agent: &RankAgent| (self.room(rank, agent) << 20) / agent.workers;
-        let with_room = self.agents().filter(|&(rank, agent)| self.room(rank, agent) > 0);
+        let with_room = self.serving().filter(|&(rank, agent)| self.room(rank, agent) > 0);
         let Some(rank) = with_room.max_by_key(|&(rank, agent)| share(rank, agent)).map(|(rank, _)| rank) else {
             return SendOutcome::Full;
         };
@@ -270,8 +298,14 @@ impl ClusterEngine for MpiEngine {
     fn set_up(&mut self, setup: Setup) {
         let ranks = self.agents().map(|(rank, _)| rank).collect();
         self.send_all(ranks, &ToAgent::Setup(setup.clone()));
-        for agent in self.ranks.values_mut().filter_map(|known| known.agent.as_mut()) {
+        for (&rank, known) in &mut self.ranks {
+            let Some(agent) = &mut known.agent else {
+                continue;
+            };
             agent.held.clear();
+            if std::mem::take(&mut agent.is_out) {
+                self.events.push_back(EngineEvent::Up { node: NodeId(rank as u64), workers: agent.workers });
+            }
         }
         self.setup = Some(setup);
     }

@@ -17,9 +17,12 @@ pub(super) struct Agents(BTreeMap<u64, KnownAgent>);
 struct KnownAgent {
     host: String,
     held: Vec<u64>,
+    workers: u32,
     /// It is lost behind this.
     until: Instant,
     is_leaving: bool,
+    /// It could not make its pool, or has lost it.
+    is_out: bool,
 }
 
 /// An agent that is there no more.
@@ -30,10 +33,12 @@ pub(super) struct GoneAgent {
     /// What it had, by its last sign of life; nothing where it left in order.
     pub(super) held: Vec<u64>,
     pub(super) is_left: bool,
+    /// It took no works any more.
+    pub(super) is_out: bool,
 }
 
 impl Agents {
-    /// Applies a sign of life; returns whether the agent is new.
+    /// Applies a sign of life; returns whether the agent is new, or has another number of workers, and is in service.
     pub(super) fn seen(&mut self, beat: AgentBeat, now: Instant) -> bool {
         let AgentBeat { agent, hello, held, is_leaving } = beat;
         if is_leaving {
@@ -43,8 +48,29 @@ impl Agents {
             }
             return false;
         }
-        let known = KnownAgent { host: hello.host, held, until: now + SILENCE_MAX, is_leaving };
-        self.0.insert(agent, known).is_none()
+        let is_out = self.0.get(&agent).is_some_and(|known| known.is_out);
+        let (workers, until) = (hello.workers, now + SILENCE_MAX);
+        let before = self.0.insert(agent, KnownAgent { host: hello.host, held, workers, until, is_leaving, is_out });
+        !is_out && before.is_none_or(|before| before.workers != workers)
+    }
+
+    /// Takes an agent out of service, of which there may have been no sign of life; returns whether it was in service.
+    pub(super) fn take_out(&mut self, agent: u64, host: &str, now: Instant) -> bool {
+        let unseen = || KnownAgent {
+            host: host.to_owned(),
+            held: Vec::new(),
+            workers: 0,
+            until: now + SILENCE_MAX,
+            is_leaving: false,
+            is_out: false,
+        };
+        let known = self.0.entry(agent).or_insert_with(unseen);
+        !std::mem::replace(&mut known.is_out, true)
+    }
+
+    /// Forgets who is out of service: its next sign of life makes it new.
+    pub(super) fn forget_out(&mut self) {
+        self.0.retain(|_, known| !known.is_out);
     }
 
     /// Takes out who is gone.
@@ -60,8 +86,8 @@ impl Agents {
     }
 
     fn take(&mut self, agent: u64) -> Option<GoneAgent> {
-        let KnownAgent { host, held, is_leaving, .. } = self.0.remove(&agent)?;
-        Some(GoneAgent { agent, host, held: if is_leaving { Vec::new() } else { held }, is_left: is_leaving })
+        let KnownAgent { host, held, is_leaving, is_out, .. } = self.0.remove(&agent)?;
+        Some(GoneAgent { agent, host, held: if is_leaving { Vec::new() } else { held }, is_left: is_leaving, is_out })
     }
 
     /// Gives all of them their time again: nothing could be heard of them.
@@ -96,12 +122,40 @@ mod tests {
         assert!(!agents.seen(beat(1, &[9]), start + Duration::from_secs(3)));
         assert!(agents.has(9) && !agents.has(7));
         assert_eq!(agents.take_gone(start + Duration::from_millis(4999)), []);
-        let gone = GoneAgent { agent: 2, host: "node2".into(), held: vec![8], is_left: false };
+        let gone = GoneAgent { agent: 2, host: "node2".into(), held: vec![8], is_left: false, is_out: false };
         assert_eq!(agents.take_gone(start + Duration::from_secs(5)), [gone]);
         agents.excuse(start + Duration::from_secs(60));
         assert_eq!(agents.take_gone(start + Duration::from_secs(64)), []);
         assert_eq!(agents.take_gone(start + Duration::from_secs(65)).len(), 1);
         assert!(agents.seen(beat(2, &[]), start), "it is back");
+    }
+
+    #[test]
+    fn who_is_out_of_service_stays_so_until_it_is_forgotten() {
+        let (mut agents, start) = (Agents::default(), Instant::now());
+        assert!(agents.seen(beat(1, &[7]), start));
+        assert!(agents.take_out(1, "node1", start) && !agents.take_out(1, "node1", start));
+        assert!(!agents.seen(beat(1, &[]), start));
+        assert!(agents.take_out(2, "node2", start), "its sign of life comes later");
+        assert!(!agents.seen(beat(2, &[]), start));
+        agents.forget_out();
+        assert!(agents.seen(beat(1, &[]), start));
+        assert!(agents.take_out(1, "node1", start));
+        let gone = GoneAgent { agent: 1, host: "node1".into(), held: Vec::new(), is_left: false, is_out: true };
+        assert_eq!(agents.take_gone(start + SILENCE_MAX), [gone]);
+    }
+
+    #[test]
+    fn another_number_of_workers_is_news_of_an_agent_in_service() {
+        let (mut agents, start) = (Agents::default(), Instant::now());
+        let with = |workers| {
+            let beat = beat(1, &[]);
+            AgentBeat { hello: Hello { workers, ..beat.hello }, ..beat }
+        };
+        assert!(agents.seen(with(2), start) && !agents.seen(with(2), start));
+        assert!(agents.seen(with(5), start) && !agents.seen(with(5), start));
+        agents.take_out(1, "node1", start);
+        assert!(!agents.seen(with(2), start));
     }
 
     #[test]
@@ -111,7 +165,7 @@ mod tests {
         assert!(!agents.seen(leave(), start), "nobody knew it");
         agents.seen(beat(1, &[7]), start);
         agents.seen(leave(), start);
-        let gone = GoneAgent { agent: 1, host: "node1".into(), held: Vec::new(), is_left: true };
+        let gone = GoneAgent { agent: 1, host: "node1".into(), held: Vec::new(), is_left: true, is_out: false };
         assert_eq!(agents.take_gone(start + LEAVE_TIME), [gone]);
     }
 }

@@ -24,7 +24,7 @@ use super::outstanding::{Outstanding, Publication};
 use super::poster::StreamLetter;
 use super::session::{self, DriverTasks};
 use super::shares::{Shares, object_name};
-use crate::cluster::engine::{Capacity, ClusterEngine, EngineEvent, NodeId, SendOutcome};
+use crate::cluster::engine::{Capacity, ClusterEngine, EngineEvent, NodeId, SendOutcome, WORKERS_MAX};
 use crate::cluster::environment::ClusterRole;
 use crate::cluster::forms::OutcomeForm;
 use crate::cluster::messages::{CallEnd, CallTask, Done, FromAgent, Setup, Work, encode};
@@ -177,7 +177,7 @@ impl NatsEngine {
                     self.chore(Chore::RemoveObject(name));
                 }
                 if let Some(letter) = letter {
-                    self.letter(letter);
+                    self.letter(letter, now);
                 }
             }
             DriverNotice::Beat(beat) => self.beat(beat, now),
@@ -235,7 +235,7 @@ impl NatsEngine {
         self.entry.send_modify(|entry| entry.outages = entry.outages.saturating_add(1));
     }
 
-    fn letter(&mut self, AgentLetter { host, message, .. }: AgentLetter) {
+    fn letter(&mut self, AgentLetter { agent, host, message }: AgentLetter, now: Instant) {
         let host = printable(&host);
         match message {
             FromAgent::Done(done) => {
@@ -253,10 +253,12 @@ impl NatsEngine {
                 self.ready.push_back(EngineEvent::Returned { works });
             }
             FromAgent::Failed(why) => {
-                let why = format!("node {host}: {}", printable(&why));
-                self.ready.push_back(EngineEvent::Refused { why });
+                if self.agents.take_out(agent, &host, now) {
+                    let why = printable(&why);
+                    self.ready.push_back(EngineEvent::OutOfService { node: NodeId(agent), host, why });
+                }
             }
-            FromAgent::Hello(_) | FromAgent::Beat(_) | FromAgent::Goodbye(()) => {}
+            FromAgent::Hello(_) | FromAgent::Beat(_) | FromAgent::Goodbye(()) | FromAgent::Ready(_) => {}
         }
     }
 
@@ -266,7 +268,7 @@ impl NatsEngine {
             return self.stranger(&beat);
         }
         let node = NodeId(beat.agent);
-        let workers = usize::try_from(beat.hello.workers).unwrap_or(usize::MAX).clamp(1, session::WORKERS_MAX);
+        let workers = usize::try_from(beat.hello.workers).unwrap_or(usize::MAX).clamp(1, WORKERS_MAX);
         if self.agents.seen(beat, now) {
             self.ready.push_back(EngineEvent::Up { node, workers });
         }
@@ -302,7 +304,8 @@ impl NatsEngine {
             }
             Some(_) => Vec::new(),
         };
-        self.ready.extend(gone.into_iter().map(down));
+        let is_news = |gone: &GoneAgent| !gone.is_out || !gone.held.is_empty();
+        self.ready.extend(gone.into_iter().filter(is_news).map(down));
         if self.lost.is_some() {
             return;
         }
@@ -337,20 +340,26 @@ impl NatsEngine {
         }
     }
 
+    /// A node takes no works any more (rule 4).
+    fn remove_node(&mut self, node: NodeId) {
+        self.nodes.remove(&node);
+        if self.nodes.is_empty() {
+            self.works.all().into_iter().for_each(|work| self.forget(work));
+        }
+    }
+
     /// Applies what an event says, in the moment that it is told.
     fn told(&mut self, event: &mut EngineEvent) {
         match event {
             EngineEvent::Up { node, workers } => drop(self.nodes.insert(*node, *workers)),
             EngineEvent::Down { node, held, .. } => {
-                self.nodes.remove(node);
                 if let Some(held) = held {
                     held.retain(|work| self.works.contains(*work));
                     held.iter().for_each(|work| self.forget(*work));
                 }
-                if self.nodes.is_empty() {
-                    self.works.all().into_iter().for_each(|work| self.forget(work));
-                }
+                self.remove_node(*node);
             }
+            EngineEvent::OutOfService { node, .. } => self.remove_node(*node),
             _ => {}
         }
     }
@@ -395,9 +404,10 @@ impl ClusterEngine for NatsEngine {
         SendOutcome::To(None)
     }
 
-    fn set_up(&mut self, Setup { generation, workers, options: settings }: Setup) {
+    fn set_up(&mut self, Setup { generation, options: settings }: Setup) {
         // What is left is of an earlier pool.
         self.works.all().into_iter().for_each(|work| self.forget(work));
+        self.agents.forget_out();
         let setup = if settings.len() <= SETUP_BYTES_MAX {
             SetupForm::Here(settings)
         } else {
@@ -407,7 +417,6 @@ impl ClusterEngine for NatsEngine {
         };
         self.entry.send_modify(|entry| {
             entry.generation = generation;
-            entry.workers = workers;
             entry.setup = setup;
         });
     }

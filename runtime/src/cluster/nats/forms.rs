@@ -19,8 +19,6 @@ message_struct! {
         pub(super) outages: u32,
         /// The number of what the pools are made with; 0 before there is any.
         pub(super) generation: u64,
-        /// How many workers each has, if the program says so.
-        pub(super) workers: Option<u64>,
         pub(super) setup: SetupForm,
     }
 }

@@ -33,14 +33,15 @@ pub fn gc() -> Result<usize> {
         return Err(Error::invalid_option("`POOLMAP_ENGINE` must be nats://HOST:PORT or tls://HOST:PORT"));
     };
     let identity = ProgramIdentity::own().map_err(Error::start)?;
-    remove_dead_sessions(&NatsOptions::new(address, &plan.settings, identity))
+    remove_dead_sessions(&NatsOptions::new(address, &plan.settings, identity), SILENCE)
 }
 
-fn remove_dead_sessions(options: &NatsOptions) -> Result<usize> {
+/// The same with these options, where nothing was written for so long.
+pub(super) fn remove_dead_sessions(options: &NatsOptions, silence: Duration) -> Result<usize> {
     let lane = Lane::<()>::new()?;
     lane.run(async {
         let connection = connect(options, "gc").await?;
-        remove(&connection.context, &ProgramNames::new(options), SILENCE).await.map_err(|why| {
+        remove(&connection.context, &ProgramNames::new(options), silence).await.map_err(|why| {
             Error::start(format!("the NATS server at {} does not list its streams: {why}", connection.address))
         })
     })

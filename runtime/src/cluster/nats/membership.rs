@@ -19,7 +19,7 @@ use super::shares::object_name;
 use crate::cluster::dispatcher::GENERATION_SHIFT;
 use crate::cluster::engine::Arrival;
 use crate::cluster::forms::OutcomeForm;
-use crate::cluster::messages::{self, CallEnd, CallTask, Done, FromAgent, SegmentForm, Setup, ToAgent, Work};
+use crate::cluster::messages::{self, CallEnd, CallTask, Done, FromAgent, Hello, SegmentForm, Setup, ToAgent, Work};
 
 const BEAT_INTERVAL: Duration = Duration::from_secs(1);
 /// What has come is in a sign of life after this.
@@ -53,10 +53,14 @@ pub(super) struct Membership {
     segments: BTreeSet<u64>,
     asked: BTreeSet<u64>,
     unshared: Vec<Work>,
+    /// How many its pool has; before there is one, how many it would have.
+    workers: u32,
     next_letter: u64,
     next_beat: Instant,
     next_extension: Instant,
     is_leaving: bool,
+    /// It could not make its pool, or has lost it: it pulls nothing until there is another.
+    is_out: bool,
     pub(super) arrivals: Vec<Arrival>,
 }
 
@@ -69,8 +73,10 @@ impl Membership {
         let on_posted = Box::new(move |letter, _| drop(posted.send(AgentNotice::Posted { letter })));
         let poster = Poster::start(tasks.context.clone(), Arc::clone(&bodies), Arc::default(), on_posted);
         let now = Instant::now();
+        let workers = tasks.hello.workers;
         let mut joined = Self {
             names,
+            workers,
             entry: SessionEntry::default(),
             tasks,
             poster,
@@ -88,6 +94,7 @@ impl Membership {
             next_beat: now,
             next_extension: now,
             is_leaving: false,
+            is_out: false,
             arrivals: vec![Arrival::Message(ToAgent::Welcome(found.entry.host.clone()))],
         };
         joined.changed(found.entry);
@@ -139,8 +146,8 @@ impl Membership {
         if generation != self.entry.generation || generation <= self.generation {
             return;
         }
-        self.generation = generation;
-        let setup = Setup { generation, workers: self.entry.workers, options: settings };
+        (self.generation, self.is_out) = (generation, false);
+        let setup = Setup { generation, options: settings };
         self.arrivals.push(Arrival::Message(ToAgent::Setup(setup)));
         for work in std::mem::take(&mut self.early) {
             self.begin(work);
@@ -308,7 +315,14 @@ impl Membership {
                     }
                 }
             }
-            FromAgent::Failed(why) => self.write(None, FromAgent::Failed(why)),
+            FromAgent::Failed(why) => {
+                self.is_out = true;
+                self.write(None, FromAgent::Failed(why));
+            }
+            FromAgent::Ready(workers) => {
+                // The driver learns it from the next sign of life.
+                (self.workers, self.next_beat) = (workers, Instant::now());
+            }
             FromAgent::Goodbye(()) => self.is_leaving = true,
             // It says both by itself, each second.
             FromAgent::Hello(_) | FromAgent::Beat(_) => {}
@@ -319,15 +333,13 @@ impl Membership {
         self.next_letter += 1;
         let letter = self.next_letter;
         let (agent, host) = (self.tasks.agent, self.tasks.options.identity.host.clone());
-        let written = messages::encode(&AgentLetter { agent, host: host.clone(), message });
-        let body = match written {
-            Ok(body) => body,
-            // Its outcomes are more than a message holds: the driver misses them, and sends the tasks anew, so it is said.
-            Err(error) => {
-                let message = FromAgent::Failed(format!("outcomes cannot be sent: {error}"));
-                messages::encode(&AgentLetter { agent, host, message }).unwrap_or_default()
+        let mut written = AgentLetter { agent, host, message };
+        let body = messages::encode(&written).unwrap_or_else(|error| {
+            if let FromAgent::Done(done) = &mut written.message {
+                unsent(done, &format!("the outcomes are too large to be sent to the driver: {error}"));
             }
-        };
+            messages::encode(&written).unwrap_or_default()
+        });
         if let Some((work, is_last)) = of {
             self.held.writing(work, letter, is_last);
             if is_last {
@@ -383,8 +395,8 @@ impl Membership {
             self.next_beat = now + BEAT_INTERVAL;
             self.beat(false);
         }
-        let workers = usize::try_from(self.tasks.hello.workers).unwrap_or(usize::MAX);
-        let room = if self.generation == 0 || self.is_leaving { 0 } else { workers.saturating_add(1) };
+        let workers = usize::try_from(self.workers).unwrap_or(usize::MAX);
+        let room = if self.generation == 0 || self.is_leaving || self.is_out { 0 } else { workers.saturating_add(1) };
         if let Some(request) = self.pulls.request(room.saturating_sub(self.held.busy()), now) {
             self.pull(&request);
         }
@@ -404,8 +416,8 @@ impl Membership {
     }
 
     fn beat(&self, is_leaving: bool) {
-        let beat =
-            AgentBeat { agent: self.tasks.agent, hello: self.tasks.hello.clone(), held: self.held.works(), is_leaving };
+        let hello = Hello { workers: self.workers, ..self.tasks.hello.clone() };
+        let beat = AgentBeat { agent: self.tasks.agent, hello, held: self.held.works(), is_leaving };
         if let Ok(bytes) = messages::encode(&beat) {
             self.tasks.courier.send(self.names.beats(), bytes);
         }
@@ -426,5 +438,12 @@ impl Membership {
         arrivals.extend(calls.into_iter().map(end));
         arrivals.push(Arrival::Message(ToAgent::Forget(self.segments.into_iter().collect())));
         arrivals
+    }
+}
+
+/// Has tasks fail whose outcomes are more than a message holds.
+fn unsent(done: &mut Done, note: &str) {
+    for outcome in &mut done.outcomes {
+        *outcome = OutcomeForm::failed(outcome.first_index, outcome.count, note.to_owned());
     }
 }

@@ -27,8 +27,6 @@ use super::streams;
 use crate::cluster::messages::decode;
 use crate::error::{Error, Result};
 
-/// More workers than one machine can have.
-pub(super) const WORKERS_MAX: usize = 1 << 16;
 /// So many refused agents are told of.
 pub(super) const REFUSED_MAX: usize = 1024;
 /// The streams of a new session are made within this.

@@ -68,7 +68,7 @@ pub(super) struct Driver {
 impl Driver {
     pub(super) fn connect(options: NatsOptions) -> Self {
         let mut engine = Box::new(connected(|| NatsEngine::connect(options.clone())));
-        engine.set_up(Setup { generation: 1, workers: None, options: b"settings".to_vec() });
+        engine.set_up(Setup { generation: 1, options: Vec::new() });
         Self {
             engine,
             sent: BTreeMap::new(),
@@ -139,6 +139,7 @@ impl Driver {
                     self.again.push(self.sent[&work].clone());
                 }
             }
+            EngineEvent::OutOfService { host, why, .. } => self.events.push(format!("out {host} {why}")),
             EngineEvent::Up { node, .. } => self.events.push(format!("up {node:?}")),
             EngineEvent::Refused { why, .. } => self.events.push(format!("refused {why}")),
             EngineEvent::Lost { why } => self.events.push(format!("lost {why}")),
@@ -168,6 +169,8 @@ pub(super) enum Answer {
     Echo,
     /// The agent vanishes with it, as if it were killed.
     Vanish,
+    /// The agent has no pool, says so, and gives it back.
+    Fail,
     Never,
 }
 
@@ -277,12 +280,23 @@ impl Stage {
                             link.send(FromAgent::Done(done(&work, &note)));
                         }
                         Answer::Vanish => return,
+                        Answer::Fail => {
+                            link.send(FromAgent::Failed("there is no pool".to_owned()));
+                            link.send(FromAgent::Returned(vec![work.id]));
+                        }
                         Answer::Never => busy.push((now + PATIENCE * 10, work)),
                     }
                 }
                 Some(Arrival::Message(ToAgent::End(end))) => {
                     busy.retain(|(_, work)| work.call != end.call);
                     hear(format!("end {}", end.call));
+                }
+                Some(Arrival::Message(ToAgent::Setup(setup))) => {
+                    // The settings of a test are the number of workers, or nothing.
+                    if let Some(&workers) = setup.options.first() {
+                        link.send(FromAgent::Ready(u32::from(workers)));
+                    }
+                    hear(format!("{setup:?}"));
                 }
                 Some(Arrival::Message(message)) => hear(format!("{message:?}")),
                 Some(Arrival::Gone { why }) => {

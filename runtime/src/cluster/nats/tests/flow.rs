@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::cast::{Agent, Answer, Driver, at_once, begin, options, works};
 use crate::cluster::engine::ClusterEngine;
+use crate::cluster::messages::Setup;
 
 #[test]
 fn every_work_has_its_outcomes_once() {
@@ -18,6 +19,24 @@ fn every_work_has_its_outcomes_once() {
     driver.until_all_done();
     assert_eq!(driver.duplicates, 0);
     assert_eq!(agents.iter().map(|agent| agent.begun().len()).sum::<usize>(), 500);
+    driver.engine.close(0);
+}
+
+#[test]
+fn an_agent_has_work_for_the_workers_of_its_pool() {
+    let Some((_watchdog, server)) = begin() else {
+        return;
+    };
+    let mut driver = Driver::connect(options(&server.url()));
+    let agent = Agent::start(options(&server.url()), 1, Arc::new(|_| Answer::Never));
+    driver.wait_for_nodes(1);
+    assert_eq!(driver.engine.capacity().workers, 1);
+    // The pool of this agent has as many workers as the settings say.
+    driver.engine.set_up(Setup { generation: 2, options: vec![5] });
+    driver.until(|driver| driver.engine.capacity().workers == 5);
+    assert_eq!(driver.engine.capacity().nodes, 1);
+    works(20).for_each(|work| driver.give(work));
+    driver.until(|_| agent.begun().len() == 6);
     driver.engine.close(0);
 }
 

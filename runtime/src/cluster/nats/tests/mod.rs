@@ -1,6 +1,7 @@
 //! The engine and the link against a server of their own.
 
 mod cast;
+mod dead_drivers;
 mod figures;
 mod flow;
 mod loss;

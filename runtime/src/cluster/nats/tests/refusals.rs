@@ -3,11 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::cast::{Agent, Driver, at_once, begin, hello, identity, options, watchdog, works};
+use super::cast::{Agent, Answer, Driver, Rule, at_once, begin, hello, identity, options, watchdog, works};
 use super::server::{Server, folder, has_server};
 use crate::cluster::engine::ClusterEngine;
+use crate::cluster::messages::Setup;
 use crate::cluster::nats::{NatsEngine, NatsLink, NatsOptions};
 
 /// What both sides say to these options.
@@ -72,6 +75,38 @@ fn an_agent_of_another_build_is_refused_and_both_say_so() {
     works(5).for_each(|work| driver.give(work));
     driver.until_all_done();
     assert!(stranger.begun().is_empty());
+    driver.engine.close(0);
+}
+
+#[test]
+fn an_agent_without_a_pool_is_out_of_service_until_there_is_another() {
+    let Some((_watchdog, server)) = begin() else {
+        return;
+    };
+    let mut driver = Driver::connect(options(&server.url()));
+    let on =
+        |host: &str| NatsOptions { identity: identity("8f3a00000000000000000000", host), ..options(&server.url()) };
+    let has_failed = Arc::new(AtomicBool::new(false));
+    let fails_once: Rule = Arc::new(move |_| match has_failed.swap(true, Ordering::Relaxed) {
+        // What was asked for before comes still.
+        false => Answer::Fail,
+        true => Answer::Done(Duration::ZERO),
+    });
+    let broken = Agent::start(on("node17"), 1, fails_once);
+    driver.wait_for_nodes(1);
+    works(1).for_each(|work| driver.give(work));
+    driver.until(|driver| driver.events.iter().any(|event| event.starts_with("out")));
+    driver.wait_for_nodes(0);
+    let _whole = Agent::start(on("node18"), 1, at_once());
+    driver.wait_for_nodes(1);
+    works(40).for_each(|work| driver.give(work));
+    driver.until_all_done();
+    let out: Vec<&String> = driver.events.iter().filter(|event| event.starts_with("out")).collect();
+    assert_eq!(out, ["out node17 there is no pool"]);
+    assert!(driver.lost.is_empty() && broken.begun().len() <= 2, "{:?}", broken.begun());
+    // With the next pool it takes part again.
+    driver.engine.set_up(Setup { generation: 2, options: Vec::new() });
+    driver.wait_for_nodes(2);
     driver.engine.close(0);
 }
 
@@ -144,6 +179,46 @@ fn a_wrong_password_is_said_and_not_shown() {
     }
     let driver = Driver::connect(with("right"));
     assert!(!driver.engine.description().contains("right"));
+    driver.engine.close(0);
+}
+
+/// Keys that were made for these tests: their seeds, and what a server knows of the first.
+const SEED: &str = "SUAEGGEE2RZCS2OJSMJABGHWK24VT4OSITWYFL4KSSWDXQHZXRA25OSXIE";
+const PUBLIC: &str = "UDAQAXLJVABBEVSFMF3QDAZB2GKMIXTH57TCXK4TBVWSD6YAFCJNA5FS";
+const OTHER_SEED: &str = "SUANIUUCGFQWN4M47WUDCQHCFTDGRC47YQ7DOFM5TJFZ3DDVL4XNPHDOQY";
+
+#[test]
+fn a_key_that_the_server_knows_is_accepted_and_no_other() {
+    if !has_server() {
+        return;
+    }
+    let _watchdog = watchdog();
+    let own = folder();
+    let file = |name: &str, text: &str| {
+        let path = own.join(name);
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let settings = file("settings", &format!("authorization {{ users = [ {{ nkey: {PUBLIC} }} ] }}\n"));
+    let (known, unknown) = (file("known", &format!("{SEED}\n")), file("unknown", OTHER_SEED));
+    let (torn, empty) = (file("torn", &SEED[..40]), file("empty", "nothing\n"));
+    let server = Server::with(&["-js", "-c", settings.to_str().unwrap()], own);
+    let with = |key: &Path| NatsOptions { nkey: Some(key.to_owned()), ..options(&server.url()) };
+    assert_says(&options(&server.url()), &["refuses a connection without a key", "POOLMAP_NATS_NKEY"]);
+    assert_says(&with(&unknown), &[&server.url(), "refuses the key in", "unknown", "POOLMAP_NATS_NKEY"]);
+    assert_says(&with(&torn), &["the key in", "torn", "is no key of NATS", "nk -gen user"]);
+    let creds = NatsOptions { creds: Some(empty), ..options(&server.url()) };
+    assert_says(&creds, &["POOLMAP_NATS_CREDS", "empty", "holds no credentials"]);
+    for secret in [SEED, OTHER_SEED, &SEED[..40]] {
+        for options in [with(&unknown), with(&torn)] {
+            assert!(errors(&options).iter().all(|error| !error.contains(secret)));
+        }
+    }
+    let mut driver = Driver::connect(with(&known));
+    let _agent = Agent::start(with(&known), 1, at_once());
+    driver.wait_for_nodes(1);
+    works(5).for_each(|work| driver.give(work));
+    driver.until_all_done();
     driver.engine.close(0);
 }
 
