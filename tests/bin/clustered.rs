@@ -1,7 +1,7 @@
 //! A program that is run alone, and by the launchers of clusters: what it prints must not depend on that.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use poolmap::{
     Error, Pool, SharedSlice, TaskErrorKind, pool_iter, pool_iter_unordered, pool_map, pool_map_captured, pool_reduce,
@@ -182,6 +182,31 @@ fn slow() -> Result<(), Error> {
     Ok(())
 }
 
+#[worker]
+fn at_host(x: u64) -> (u64, String) {
+    std::thread::sleep(Duration::from_millis(100));
+    (x, std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned())
+}
+
+/// Work for half a minute, while the network between the nodes is cut. Stderr says until when each host had a part in it.
+fn long() -> Result<(), Error> {
+    eprintln!("begins");
+    let begin = Instant::now();
+    let (mut outputs, mut hosts) = (Vec::new(), BTreeMap::<String, (usize, f64)>::new());
+    for output in pool_iter_unordered!(at_host, 0..1000)? {
+        let (_, (x, host)) = output.unwrap();
+        outputs.push(x);
+        let (tasks, last) = hosts.entry(host).or_default();
+        (*tasks, *last) = (*tasks + 1, begin.elapsed().as_secs_f64());
+    }
+    let count = outputs.len();
+    outputs.sort_unstable();
+    outputs.dedup();
+    println!("{count} outputs, {} different ones", outputs.len());
+    hosts.iter().for_each(|(host, (tasks, last))| eprintln!("{host}: {tasks} tasks, the last after {last:.1} s"));
+    Ok(())
+}
+
 fn own_pool() -> Result<(), Error> {
     let pool = Pool::builder().workers(2).build()?;
     println!("own pool {:?}", pool_map!(in &pool, square, 0..4)?);
@@ -225,6 +250,7 @@ fn main() -> Result<(), Error> {
             maps().and_then(|()| failures()).and_then(|()| values()).and_then(|()| calls()).and_then(|()| own_pool())
         }
         "slow" => slow(),
+        "long" => long(),
         "captured" => captured(),
         "tagged" => tagged(),
         "no-initializer" => no_initializer(),
