@@ -144,5 +144,5 @@ def compare(ended, expected):
         raise Failed("the output differs from that of the program alone:\n" + "\n".join(differing or ["its order"]) + "\n"
                      + ended.stderr)
     first = next((line for line in ended.stderr.splitlines() if line.startswith(("poolmap: MPI", "poolmap: NATS"))), "")
-    # The build is another one at each run, and a library's folder that of this machine.
-    return re.sub(r" /\S*/", " ", first.removeprefix("poolmap: ").split(", build")[0])
+    # The build and the session are other ones at each run, and a library's folder is that of this machine.
+    return re.sub(r" /\S*/", " ", re.split(", build|, session", first.removeprefix("poolmap: "))[0])
