@@ -183,6 +183,31 @@ fn slow() -> Result<(), Error> {
     Ok(())
 }
 
+#[worker]
+fn at_host(x: u64) -> (u64, String) {
+    std::thread::sleep(Duration::from_millis(100));
+    (x, std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned())
+}
+
+/// Work for half a minute, while the network between the nodes is cut. Stderr says until when each host had a part in it.
+fn long() -> Result<(), Error> {
+    eprintln!("begins");
+    let begin = Instant::now();
+    let (mut outputs, mut hosts) = (Vec::new(), BTreeMap::<String, (usize, f64)>::new());
+    for output in pool_iter_unordered!(at_host, 0..1000)? {
+        let (_, (x, host)) = output.unwrap();
+        outputs.push(x);
+        let (tasks, last) = hosts.entry(host).or_default();
+        (*tasks, *last) = (*tasks + 1, begin.elapsed().as_secs_f64());
+    }
+    let count = outputs.len();
+    outputs.sort_unstable();
+    outputs.dedup();
+    println!("{count} outputs, {} different ones", outputs.len());
+    hosts.iter().for_each(|(host, (tasks, last))| eprintln!("{host}: {tasks} tasks, the last after {last:.1} s"));
+    Ok(())
+}
+
 fn own_pool() -> Result<(), Error> {
     let pool = Pool::builder().workers(2).build()?;
     println!("own pool {:?}", pool_map!(in &pool, square, 0..4)?);
@@ -245,6 +270,7 @@ fn main() -> Result<(), Error> {
             maps().and_then(|()| failures()).and_then(|()| values()).and_then(|()| calls()).and_then(|()| own_pool())
         }
         "slow" => slow(),
+        "long" => long(),
         "captured" => captured(),
         "tagged" => tagged(),
         "progress" => pool_map!(sleepy, 0..6, std::iter::repeat(50); progress).map(drop),

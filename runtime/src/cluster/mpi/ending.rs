@@ -7,8 +7,12 @@ use super::fabric::{Fabric, PartnerState};
 use super::intake::END;
 use crate::sys::exit_now;
 
-/// The end of MPI takes milliseconds. It is known to hang after the death of a rank, also of one that nobody has noticed.
-const END_TIME_MAX: Duration = Duration::from_secs(30);
+/// An abort takes milliseconds. It is known to hang after the death of a rank, also of one that nobody has noticed.
+const ABORT_TIME_MAX: Duration = Duration::from_secs(30);
+/// So does the end of MPI, when all messages have arrived. MPICH 4.0 over UCX and TCP often hangs there on several hosts: a rank that has
+/// closed its connections waits for the launcher, and moves on nothing of what the others need to close theirs (mended in MPICH's pull
+/// request 6596). All ranks begin the end together, so their guards end them together.
+const FINISH_TIME_MAX: Duration = Duration::from_secs(5);
 
 impl Fabric {
     /// Sends what is on its way, waits for the ends of the partners, and ends MPI. Messages that still come are thrown away.
@@ -33,14 +37,14 @@ impl Fabric {
             self.send_end(&partners);
             self = self.wait_until(|fabric| partners.iter().all(|&rank| fabric.has_ended(rank)), code, deadline);
         }
-        if guard_end(code, || self.session.finish()).is_err() {
+        if guard_end(code, FINISH_TIME_MAX, || self.session.finish()).is_err() {
             exit_now(code);
         }
     }
 
     /// Ends all processes of the job, this one too.
     pub(crate) fn abort(self, code: i32) -> ! {
-        guard_end(code, || self.session.abort(code))
+        guard_end(code, ABORT_TIME_MAX, || self.session.abort(code))
     }
 
     /// Moves messages on until something is so; aborts the job if that takes too long.
@@ -75,11 +79,11 @@ impl Fabric {
     }
 }
 
-/// Runs what ends MPI. If it hangs, the process exits with the code.
-fn guard_end<R>(code: i32, end: impl FnOnce() -> R) -> R {
+/// Runs what ends MPI. If it takes longer than `patience`, the process exits with the code.
+fn guard_end<R>(code: i32, patience: Duration, end: impl FnOnce() -> R) -> R {
     let (ended, end_seen) = channel::<()>();
     let guard = move || {
-        if end_seen.recv_timeout(END_TIME_MAX) == Err(RecvTimeoutError::Timeout) {
+        if end_seen.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
             exit_now(code);
         }
     };
