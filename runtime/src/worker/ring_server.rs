@@ -26,6 +26,8 @@ const FLUSH_TASKS_MAX: u32 = 8;
 const LOOK_TASKS_MAX: u32 = 1 << 14;
 /// A worker that ran dry looks so often for more, and lets others run in between, before it sleeps: about 20 µs.
 const SPINS: u32 = 50;
+/// Before it has run so many tasks it sleeps at once: it may wait for its first task for long, or be there for one alone.
+const TASKS_BEFORE_SPINS: u32 = 2;
 
 /// Serves until the end of the stream.
 pub(super) fn serve(
@@ -195,7 +197,8 @@ impl RingServer {
         if self.ring.must_wake_parent() {
             self.end.ring_bell()?;
         }
-        for _ in 0..SPINS {
+        let spins = if self.ring.number() < TASKS_BEFORE_SPINS { 0 } else { SPINS };
+        for _ in 0..spins {
             if self.ring.has_tasks() {
                 return Ok(true);
             }
