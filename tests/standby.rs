@@ -19,9 +19,15 @@ fn is_here() -> bool {
     cfg!(all(target_env = "gnu", target_pointer_width = "64")) && option_env!("POOLMAP_PORTABLE").is_none()
 }
 
+/// The file that says that `pid_when` has begun.
+fn begun(file: &Path) -> PathBuf {
+    file.with_extension("begun")
+}
+
 /// Returns its process id, once the file is there.
 #[worker]
 fn pid_when(file: PathBuf) -> u32 {
+    File::create(begun(&file)).expect("the folder can be written to");
     wait_until("the file is there", || file.exists());
     std::process::id()
 }
@@ -49,6 +55,8 @@ fn one_at_work(pool: &Pool, file: &Path) -> (TaskHandle<u32>, u32, u32) {
     let servers = others(pool);
     let [server] = servers[..] else { panic!("one server and no more: {servers:?}") };
     let task = pool.submit(pid_when { file: file.to_owned() }).unwrap();
+    // Before that another worker might be given it.
+    wait_until("the task has begun", || begun(file).exists());
     let mut standby = None;
     wait_until("a process is there that is to follow", || {
         // It is made when the supervisor looks at the pool, for which this wakes it.
@@ -108,6 +116,7 @@ fn it_ends_with_the_pool_however_that_ends() {
                 // The second is given a task, and one to follow it; then there is one worker again.
                 let other = folder.path().join("other");
                 let task = pool.submit(pid_when { file: other.clone() }).unwrap();
+                wait_until("it has begun", || begun(&other).exists());
                 wait_until("both have one that is to follow", || {
                     pool.resize(2).unwrap();
                     others(&pool).len() == 3

@@ -33,6 +33,7 @@ pub(super) struct ServerKeeper {
     /// are to follow no other any more.
     servers_left: Vec<ForkServer>,
     workers_left: Vec<ChildProcess>,
+    standbys_max: usize,
 }
 
 impl Launcher {
@@ -45,6 +46,7 @@ impl Launcher {
                 failures: 0,
                 servers_left: Vec::new(),
                 workers_left: Vec::new(),
+                standbys_max: std::thread::available_parallelism().map_or(1, usize::from),
             }),
         }
     }
@@ -74,9 +76,12 @@ impl Launcher {
         }
     }
 
-    /// Whether it makes processes ahead: see `standby`.
-    pub(super) fn makes_standbys(&self) -> bool {
-        matches!(self, Self::Server(_))
+    /// How many processes are made ahead at most: see `standby`.
+    pub(super) fn standbys_max(&self) -> usize {
+        match self {
+            Self::Spawn => 0,
+            Self::Server(keeper) => keeper.standbys_max,
+        }
     }
 
     /// Whether no server is left, nor what it has made for nothing.

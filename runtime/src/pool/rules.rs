@@ -54,7 +54,8 @@ pub enum StartMethod {
     ///
     /// A worker that has its last task ([`max_tasks_per_worker`](crate::Builder::max_tasks_per_worker)) may already have a process that
     /// waits to follow it. That one runs nothing of the program's, no initializer either, before the worker has ended. It does not count
-    /// in [`Pool::workers`](crate::Pool::workers), and the pool has up to twice as many processes meanwhile.
+    /// in [`Pool::workers`](crate::Pool::workers), and takes as many descriptors as a worker. There are at most as many as CPUs
+    /// ([`cpu_count`](crate::cpu_count)).
     ForkServer,
 }
 

@@ -3,7 +3,8 @@
 //!
 //! 1. A fork server makes it, which takes a fraction of a millisecond of one processor. A program that is executed takes ten times that,
 //!    for a process that may never be needed.
-//! 2. It is made once its worker is given nothing more, at most one for each slot.
+//! 2. It is made once its worker is given nothing more, when the supervisor looks at the pool: it is not woken for that. There are as many
+//!    as there are CPUs, which is what can be gained by, and at most one for each slot.
 //! 3. It runs nothing of the program's, and its channel is not read, until the worker before it was reaped and it has taken the slot:
 //!    so no initializer runs beside the task of another process of its slot.
 //! 4. How it ends meanwhile is learnt when it takes the slot.
@@ -19,9 +20,15 @@ use crate::child::Cause;
 use crate::sys::ChildProcess;
 
 impl PoolState {
-    /// A slot whose worker is given nothing more, and has none to follow it.
-    pub(super) fn wants_standby(&self) -> Option<Slot> {
-        if !self.starts.may_start() || self.phase != Phase::Running || self.waits_for_server {
+    /// How many there are.
+    pub(super) fn standbys(&self) -> usize {
+        self.slots.iter().filter(|worker_slot| worker_slot.standby.process().is_some()).count()
+    }
+
+    /// A slot whose worker is given nothing more, and has none to follow it, while there are fewer than `most`.
+    pub(super) fn wants_standby(&self, most: usize) -> Option<Slot> {
+        if self.standbys() >= most || !self.starts.may_start() || self.phase != Phase::Running || self.waits_for_server
+        {
             return None;
         }
         let is_last = |slot: Slot, worker: &WorkerProcess| match &worker.life {

@@ -62,7 +62,8 @@ pub(super) fn run(shared: &PoolShared, surroundings: &Surroundings) {
             let state = shared.lock();
             let closing = state.phase == Phase::Closing;
             let is_ending = closing || state.phase == Phase::Finishing;
-            if is_ending && state.processes().next().is_none() && launcher.is_gone() {
+            let is_empty = state.processes().next().is_none() && state.standbys() == 0;
+            if is_ending && is_empty && launcher.is_gone() {
                 return;
             }
             let mut next_time = next_time;
@@ -102,7 +103,7 @@ fn start_vacant(shared: &PoolShared, surroundings: &Surroundings, launcher: &mut
         {
             continue;
         }
-        let Some(slot) = vacant.or_else(|| launcher.makes_standbys().then(|| state.wants_standby()).flatten()) else {
+        let Some(slot) = vacant.or_else(|| state.wants_standby(launcher.standbys_max())) else {
             if state.first_round.is_none() {
                 state.first_round = Some(first_failure.map_or(Ok(()), Err));
                 state.turn.concerns(Wakes::WAITERS);
@@ -260,7 +261,7 @@ impl PoolState {
                     && self.starts.may_start()
                     && !worker_slot.is_dormant
                     && self.phase == Phase::Running
-                    && !self.waits_for_server
+                    && (!self.waits_for_server || worker_slot.standby.process().is_some())
                 {
                     until(worker_slot.not_before);
                 }

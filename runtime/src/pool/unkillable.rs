@@ -84,8 +84,13 @@ impl PoolState {
             }
         }
         self.await_unended();
-        // They were idle, and had as long.
-        standbys.retain_mut(|standby| standby.try_reap().is_none());
+        for _ in 0..REAP_ROUNDS_MAX {
+            standbys.retain_mut(|standby| standby.try_reap().is_none());
+            if standbys.is_empty() {
+                return;
+            }
+            std::thread::sleep(REAP_INTERVAL);
+        }
     }
 
     /// Waits for the end of every unkillable worker, for a moment.
