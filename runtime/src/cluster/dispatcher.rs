@@ -160,11 +160,15 @@ impl Dispatcher {
             }
         }
         self.dropped.extend(self.works.extract_if(.., |_, work| work.left.is_empty()).map(|(id, _)| id));
+        self.forget_dropped();
+        let works = &self.works;
+        self.waiting.retain(|id| works.contains_key(id));
+    }
+
+    fn forget_dropped(&mut self) {
         while self.dropped.len() > DROPPED_MAX {
             self.dropped.pop_first();
         }
-        let works = &self.works;
-        self.waiting.retain(|id| works.contains_key(id));
     }
 
     /// Tells the pool what the nodes take, if that has changed.
@@ -254,9 +258,11 @@ impl Dispatcher {
             return None;
         }
         self.tell_room(Capacity::default(), tasks);
-        for work in std::mem::take(&mut self.works).into_values() {
+        for (id, work) in std::mem::take(&mut self.works) {
             tasks.returned(work.parcel);
+            self.dropped.insert(id);
         }
+        self.forget_dropped();
         self.waiting.clear();
         let is_new = !std::mem::replace(&mut self.is_alone, true);
         is_new.then_some(SessionNote::Alone)

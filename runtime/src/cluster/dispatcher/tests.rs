@@ -467,10 +467,14 @@ fn the_work_of_a_node_that_has_no_pool_goes_to_others_and_counts_for_nothing() {
     play(Act::Join, &pool, &mut engine, &mut dispatcher);
     dispatcher.feed(&mut engine, &pool);
     assert_eq!((engine.nodes[&4].len(), pool.inner.borrow().outcomes.len()), (1, 0));
+    let late = answer(&engine.nodes[&4][0], 0, 8).unwrap();
     engine.nodes.clear();
     // None is left: that is said once.
     assert_eq!(dispatcher.apply(event(4), &mut engine, &pool), [told.clone(), SessionNote::Alone]);
     assert_eq!(dispatcher.apply(event(5), &mut engine, &pool), [told]);
+    // What comes of it late is no second outcome.
+    dispatcher.apply(EngineEvent::Done(late), &mut engine, &pool);
+    assert_eq!(dispatcher.take_duplicates(), 0);
     assert_eq!(pool.inner.borrow().waiting[&CallId::of_number(0)].len(), 8);
 }
 

@@ -180,7 +180,9 @@ impl MpiEngine {
     /// An agent has a pool: it is given work for these workers, whatever it said before.
     fn ready(&mut self, rank: usize, workers: u32) {
         let agent = self.ranks.get_mut(&rank).and_then(|known| known.agent.as_mut());
-        if let Some(agent) = agent.filter(|agent| !agent.is_out) {
+        if let Some(agent) = agent {
+            // What it said of the pool before came before.
+            agent.is_out = false;
             agent.workers = (workers as usize).clamp(1, WORKERS_MAX);
             self.events.push_back(EngineEvent::Up { node: NodeId(rank as u64), workers: agent.workers });
         }
@@ -211,11 +213,12 @@ impl MpiEngine {
         let Some(agent) = self.ranks.get_mut(&rank).and_then(|known| known.agent.as_mut()) else {
             return;
         };
-        if agent.segments.insert(segment.id, Arc::downgrade(segment)).is_some() {
+        if agent.segments.contains_key(&segment.id) {
             return;
         }
         // Where there is no memory for a copy, the agent gives the work back, and says why.
         if let Ok(bytes) = segment.copy() {
+            agent.segments.insert(segment.id, Arc::downgrade(segment));
             self.send(rank, &ToAgent::Segment(SegmentForm { id: segment.id, bytes }));
         }
     }

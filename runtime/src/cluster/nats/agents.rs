@@ -73,6 +73,11 @@ impl Agents {
         self.0.retain(|_, known| !known.is_out);
     }
 
+    /// Forgets an agent that has a pool again, if it is out of service.
+    pub(super) fn forget_if_out(&mut self, agent: u64) {
+        self.0.retain(|&other, known| other != agent || !known.is_out);
+    }
+
     /// Takes out who is gone.
     pub(super) fn take_gone(&mut self, now: Instant) -> Vec<GoneAgent> {
         let gone: Vec<u64> = self.0.iter().filter(|(_, known)| known.until <= now).map(|(&agent, _)| agent).collect();
@@ -140,6 +145,11 @@ mod tests {
         assert!(!agents.seen(beat(2, &[]), start));
         agents.forget_out();
         assert!(agents.seen(beat(1, &[]), start));
+        assert!(agents.take_out(1, "node1", start));
+        agents.forget_if_out(1);
+        assert!(agents.seen(beat(1, &[]), start));
+        agents.forget_if_out(1);
+        assert!(!agents.seen(beat(1, &[]), start), "it was in service, and is");
         assert!(agents.take_out(1, "node1", start));
         let gone = GoneAgent { agent: 1, host: "node1".into(), held: Vec::new(), is_left: false, is_out: true };
         assert_eq!(agents.take_gone(start + SILENCE_MAX), [gone]);

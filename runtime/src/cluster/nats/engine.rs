@@ -258,7 +258,9 @@ impl NatsEngine {
                     self.ready.push_back(EngineEvent::OutOfService { node: NodeId(agent), host, why });
                 }
             }
-            FromAgent::Hello(_) | FromAgent::Beat(_) | FromAgent::Goodbye(()) | FromAgent::Ready(_) => {}
+            // What it said of the pool before may have come behind what the next is made with.
+            FromAgent::Ready(_) => self.agents.forget_if_out(agent),
+            FromAgent::Hello(_) | FromAgent::Beat(_) | FromAgent::Goodbye(()) => {}
         }
     }
 

@@ -61,6 +61,8 @@ pub(super) struct Membership {
     is_leaving: bool,
     /// It could not make its pool, or has lost it: it pulls nothing until there is another.
     is_out: bool,
+    /// The driver was informed of that, and not of a pool since.
+    is_known_out: bool,
     pub(super) arrivals: Vec<Arrival>,
 }
 
@@ -95,6 +97,7 @@ impl Membership {
             next_extension: now,
             is_leaving: false,
             is_out: false,
+            is_known_out: false,
             arrivals: vec![Arrival::Message(ToAgent::Welcome(found.entry.host.clone()))],
         };
         joined.changed(found.entry);
@@ -316,12 +319,15 @@ impl Membership {
                 }
             }
             FromAgent::Failed(why) => {
-                self.is_out = true;
+                (self.is_out, self.is_known_out) = (true, true);
                 self.write(None, FromAgent::Failed(why));
             }
             FromAgent::Ready(workers) => {
                 // The driver learns it from the next sign of life.
-                (self.workers, self.next_beat) = (workers, Instant::now());
+                (self.workers, self.next_beat, self.is_out) = (workers, Instant::now(), false);
+                if std::mem::take(&mut self.is_known_out) {
+                    self.write(None, FromAgent::Ready(workers));
+                }
             }
             FromAgent::Goodbye(()) => self.is_leaving = true,
             // It says both by itself, each second.
