@@ -14,7 +14,7 @@ mod spawn;
 mod timers;
 mod verdict;
 
-pub(crate) use kill::kill;
+pub(crate) use kill::{await_killed, kill};
 pub(crate) use program::{DEPTH_MAX, EntryPoint, MARKER, Marker, depth, entry, set_depth, set_entry};
 pub(crate) use server_process::{ForkServer, Moment, ServerEnd, ServerOptions, ServerTimes};
 pub(crate) use spawn::{Particulars, STACK_BYTES, Start, StartError, check_memory_limit, start};

@@ -12,7 +12,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use super::kill::kill;
+use super::kill::{await_killed, kill};
 use super::spawn::{Particulars, Start, StartError, greeted, start, variables};
 use super::{Cause, EntryPoint, Verdict};
 use crate::error::{TaskError, TaskErrorKind};
@@ -396,20 +396,12 @@ impl Drop for ForkServer {
             return;
         }
         self.end();
-        for _ in 0..REAP_ROUNDS_MAX {
-            if self.process.try_reap().is_some() {
-                return;
-            }
-            std::thread::sleep(REAP_INTERVAL);
-        }
+        await_killed(|| self.process.try_reap().is_some());
     }
 }
 
 /// While an answer is awaited, it is looked this often whether the pool ends.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
-/// The end of a server that was just killed is looked for this often, and so many times.
-const REAP_INTERVAL: Duration = Duration::from_millis(10);
-const REAP_ROUNDS_MAX: u32 = 20;
 
 /// A server whose channel is closed has so long to end by itself: so it is learnt how it ended.
 const END_GRACE: Duration = Duration::from_millis(500);

@@ -299,5 +299,5 @@ impl PoolState {
 ///
 /// The number honours the affinity mask and, on Linux, the quota of the cgroup, as [`std::thread::available_parallelism`] does.
 pub fn cpu_count() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+    sys::cpu_count()
 }

@@ -46,7 +46,7 @@ impl Launcher {
                 failures: 0,
                 servers_left: Vec::new(),
                 workers_left: Vec::new(),
-                standbys_max: std::thread::available_parallelism().map_or(1, usize::from),
+                standbys_max: sys::cpu_count(),
             }),
         }
     }

@@ -4,7 +4,7 @@
 //! 1. A fork server makes it, which takes a fraction of a millisecond of one processor. A program that is executed takes ten times that,
 //!    for a process that may never be needed.
 //! 2. It is made once its worker is given nothing more, when the supervisor looks at the pool: it is not woken for that. There are as many
-//!    as there are CPUs, which is what can be gained by, and at most one for each slot.
+//!    as CPUs, as more would start no faster, and at most one for each slot.
 //! 3. It runs nothing of the program's, and its channel is not read, until the worker before it was reaped and it has taken the slot:
 //!    so no initializer runs beside the task of another process of its slot.
 //! 4. How it ends meanwhile is learnt when it takes the slot.
@@ -16,7 +16,7 @@ use super::scheduler::Slot;
 use super::state::{Phase, PoolState};
 use super::turn::Wakes;
 use super::worker_slot::{Life, Standby, WorkerProcess};
-use crate::child::Cause;
+use crate::child::{self, Cause};
 use crate::sys::ChildProcess;
 
 impl PoolState {
@@ -27,8 +27,8 @@ impl PoolState {
 
     /// A slot whose worker is given nothing more, and has none to follow it, while there are fewer than `most`.
     pub(super) fn wants_standby(&self, most: usize) -> Option<Slot> {
-        if self.standbys() >= most || !self.starts.may_start() || self.phase != Phase::Running || self.waits_for_server
-        {
+        // A pool that makes none does not count them at each look.
+        if most == 0 || self.waits_for_server || !self.may_start() || self.standbys() >= most {
             return None;
         }
         let is_last = |slot: Slot, worker: &WorkerProcess| match &worker.life {
@@ -36,12 +36,12 @@ impl PoolState {
             Life::Ready => self.scheduler.is_given_no_more(slot),
             Life::Doomed { cause, .. } => *cause == Cause::Retired,
         };
-        self.processes().map(|(slot, worker)| (slot, worker, &self.slots[slot])).find_map(
-            |(slot, worker, worker_slot)| {
-                let is_needed = slot < self.size && !worker_slot.is_dormant && is_last(slot, worker);
-                (is_needed && matches!(worker_slot.standby, Standby::None)).then_some(slot)
-            },
-        )
+        let is_needed = |(slot, worker): &(Slot, &WorkerProcess)| {
+            let worker_slot = &self.slots[*slot];
+            let is_free = matches!(worker_slot.standby, Standby::None) && !worker_slot.is_dormant && *slot < self.size;
+            is_free && is_last(*slot, worker)
+        };
+        self.processes().find(is_needed).map(|(slot, _)| slot)
     }
 
     /// Gives an empty slot to the process that was made for it; returns whether there was one.
@@ -49,9 +49,8 @@ impl PoolState {
         let Standby::Made(standby) = std::mem::take(&mut self.slots[slot].standby) else {
             return false;
         };
-        let WorkerProcess { process, channel, .. } = *standby;
-        // Its time begins now.
-        self.occupy(slot, WorkerProcess::new(process, channel, startup_timeout));
+        let (process, channel) = *standby;
+        self.occupy(slot, process, channel, startup_timeout);
         // As a rule it has said hello.
         self.exchange(slot);
         self.dispatch();
@@ -77,7 +76,7 @@ impl Standby {
     /// The process, if there is one.
     pub(super) fn process(&self) -> Option<&ChildProcess> {
         match self {
-            Self::Made(worker) => Some(&worker.process),
+            Self::Made(made) => Some(&made.0),
             Self::None | Self::Refused => None,
         }
     }
@@ -85,9 +84,10 @@ impl Standby {
     /// Takes the process out, killed.
     pub(super) fn take_process(&mut self) -> Option<ChildProcess> {
         match std::mem::take(self) {
-            Self::Made(mut worker) => {
-                worker.kill();
-                Some(worker.process)
+            Self::Made(made) => {
+                let (mut process, mut channel) = *made;
+                child::kill(&mut process, &mut channel);
+                Some(process)
             }
             Self::None | Self::Refused => None,
         }

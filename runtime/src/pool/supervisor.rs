@@ -19,8 +19,9 @@ use crate::child::{StartOutcome, Verdict};
 use crate::error::StartFailure;
 use crate::failpoints::{self, Point};
 use crate::output::PendingOutput;
-use crate::sys::{self, End, Surroundings, Watch};
+use crate::sys::{self, ChildProcess, End, Surroundings, Watch};
 use crate::trace::{self, TraceEvent};
+use crate::transport::ParentChannel;
 
 /// A shutdown takes no longer than this, even if the kernel cannot end a process (in uninterruptible sleep).
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(5);
@@ -62,8 +63,7 @@ pub(super) fn run(shared: &PoolShared, surroundings: &Surroundings) {
             let state = shared.lock();
             let closing = state.phase == Phase::Closing;
             let is_ending = closing || state.phase == Phase::Finishing;
-            let is_empty = state.processes().next().is_none() && state.standbys() == 0;
-            if is_ending && is_empty && launcher.is_gone() {
+            if is_ending && state.processes().next().is_none() && state.standbys() == 0 && launcher.is_gone() {
                 return;
             }
             let mut next_time = next_time;
@@ -119,12 +119,11 @@ fn start_vacant(shared: &PoolShared, surroundings: &Surroundings, launcher: &mut
         let mut state = shared.lock();
         match launched {
             Ok(Some((process, channel))) => {
-                let worker = WorkerProcess::new(process, channel, shared.settings.startup_timeout);
                 if vacant.is_none() {
-                    state.slots[slot].standby = Standby::Made(Box::new(worker));
+                    state.slots[slot].standby = Standby::Made(Box::new((process, channel)));
                     continue;
                 }
-                state.occupy(slot, worker);
+                state.occupy(slot, process, channel, shared.settings.startup_timeout);
                 // The pool was made smaller meanwhile.
                 if slot >= state.size {
                     state.begin_ending(slot, Cause::Retired);
@@ -219,26 +218,39 @@ fn wait_for(
 }
 
 impl PoolState {
-    /// Gives an empty slot to a process.
-    pub(super) fn occupy(&mut self, slot: Slot, worker: WorkerProcess) {
+    /// Gives an empty slot to a process, whose time to say hello begins now.
+    pub(super) fn occupy(
+        &mut self,
+        slot: Slot,
+        process: ChildProcess,
+        channel: ParentChannel,
+        startup_timeout: Duration,
+    ) {
         self.started += 1;
-        let pid = worker.process.pid();
-        let replaces = self.slots[slot].pid_before.replace(pid);
+        let pid = process.pid();
+        let worker_slot = &mut self.slots[slot];
+        let replaces = worker_slot.pid_before.replace(pid);
+        worker_slot.worker = Some(WorkerProcess::new(process, channel, startup_timeout));
+        worker_slot.standby = Standby::None;
         self.log.note(TraceEvent::Started { worker: slot, pid, replaces });
-        self.slots[slot].worker = Some(worker);
-        self.slots[slot].standby = Standby::None;
+    }
+
+    /// Whether processes may be started.
+    pub(super) fn may_start(&self) -> bool {
+        self.starts.may_start() && self.phase == Phase::Running
+    }
+
+    /// When a process for a slot may be started, if the slot waits for one that can be had.
+    fn vacant_from(&self, slot: Slot) -> Option<Instant> {
+        let worker_slot = &self.slots[slot];
+        let is_wanted = slot < self.size && worker_slot.is_vacant() && !worker_slot.is_dormant;
+        let can_be_had = !self.waits_for_server || worker_slot.standby.process().is_some();
+        (self.may_start() && is_wanted && can_be_had).then_some(worker_slot.not_before)
     }
 
     /// An empty slot whose process may be started now.
     fn vacant(&self, now: Instant) -> Option<Slot> {
-        if !self.starts.may_start() || self.phase != Phase::Running {
-            return None;
-        }
-        let slots = self.slots.iter().take(self.size);
-        slots.into_iter().position(|worker_slot| {
-            let is_due = worker_slot.is_vacant() && !worker_slot.is_dormant && worker_slot.not_before <= now;
-            is_due && (!self.waits_for_server || worker_slot.standby.process().is_some())
-        })
+        (0..self.slots.len()).find(|&slot| self.vacant_from(slot).is_some_and(|not_before| not_before <= now))
     }
 
     /// Returns the events to wait for, and the longest time to wait, which is that until `next` if there is one.
@@ -257,14 +269,7 @@ impl PoolState {
                 continue;
             }
             let Some(worker) = &worker_slot.worker else {
-                if slot < self.size
-                    && self.starts.may_start()
-                    && !worker_slot.is_dormant
-                    && self.phase == Phase::Running
-                    && (!self.waits_for_server || worker_slot.standby.process().is_some())
-                {
-                    until(worker_slot.not_before);
-                }
+                self.vacant_from(slot).into_iter().for_each(&mut until);
                 continue;
             };
             match worker.process.descriptor() {

@@ -19,10 +19,6 @@ use crate::child;
 use crate::error::StartFailure;
 use crate::sys::{ChildProcess, End};
 
-/// At a pool's end, the end of processes that were just killed is looked for this often, and so many times.
-const REAP_INTERVAL: Duration = Duration::from_millis(10);
-const REAP_ROUNDS_MAX: u32 = 20;
-
 impl WorkerProcess {
     /// Kills the worker, or asks it to end (rule 1).
     pub(super) fn kill(&mut self) {
@@ -84,27 +80,18 @@ impl PoolState {
             }
         }
         self.await_unended();
-        for _ in 0..REAP_ROUNDS_MAX {
+        child::await_killed(|| {
             standbys.retain_mut(|standby| standby.try_reap().is_none());
-            if standbys.is_empty() {
-                return;
-            }
-            std::thread::sleep(REAP_INTERVAL);
-        }
+            standbys.is_empty()
+        });
     }
 
     /// Waits for the end of every unkillable worker, for a moment.
     fn await_unended(&mut self) {
-        // One that is killed ends at once, or (in uninterruptible sleep) nobody knows when.
-        for round in 0..REAP_ROUNDS_MAX {
-            if round > 0 {
-                std::thread::sleep(REAP_INTERVAL);
-            }
+        child::await_killed(|| {
             (0..self.slots.len()).for_each(|slot| self.reap_unended(slot));
-            if self.slots.iter().all(|worker_slot| worker_slot.unkillable.is_none()) {
-                return;
-            }
-        }
+            self.slots.iter().all(|worker_slot| worker_slot.unkillable.is_none())
+        });
     }
 }
 

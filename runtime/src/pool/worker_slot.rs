@@ -33,7 +33,7 @@ pub(super) enum Standby {
     /// None was asked for.
     #[default]
     None,
-    Made(Box<WorkerProcess>),
+    Made(Box<(ChildProcess, ParentChannel)>),
     /// It could not be made.
     Refused,
 }

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use crate::sys;
+
 /// For less, a second thread takes longer to start than it saves.
 const BYTES_PER_THREAD: usize = 16 << 20;
 /// Copying is bound by the memory's speed, which a few threads use up.
@@ -15,7 +17,7 @@ const THREADS_MAX: usize = 4;
 ///
 /// The file cannot be read, or ends before (`UnexpectedEof`).
 pub(super) fn read_all(file: &File, all: &mut [u8]) -> io::Result<()> {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let processors = sys::cpu_count();
     let threads = (all.len() / BYTES_PER_THREAD).clamp(1, processors.min(THREADS_MAX));
     if threads == 1 {
         return file.read_exact_at(all, 0);

@@ -77,7 +77,7 @@ pub(crate) use mpi::{
 pub(crate) use output_descriptors::receive_outputs;
 pub(crate) use page::page_bytes;
 pub(crate) use pages::{Pages, Part};
-pub(crate) use placement::{add_nice, allowed_cpus, set_process_name};
+pub(crate) use placement::{add_nice, allowed_cpus, cpu_count, set_process_name};
 pub(crate) use pod::{
     IsVec, Plain, Same, bytes_of, for_each_plain, number_from, numbers_of, plain_bytes, plain_left, type_id,
     write_number,

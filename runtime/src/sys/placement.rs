@@ -9,6 +9,11 @@ use std::os::unix::ffi::OsStrExt;
 
 use nix::libc;
 
+/// Returns how many CPUs this process may use, by its affinity and its control group: 1 or more.
+pub(crate) fn cpu_count() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// The CPUs that this thread may run on, if the system reports them.
 #[cfg(target_os = "linux")]
 pub(crate) fn allowed_cpus() -> Option<Vec<usize>> {
