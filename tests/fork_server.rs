@@ -11,7 +11,7 @@ use std::process::Stdio;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use common::{Killed, children, is_alive, kill, wait_until};
+use common::{Killed, children, has_fork_server, is_alive, kill, wait_until};
 use poolmap::{
     Builder, Output, Pool, SharedSlice, StartMethod, TaskErrorKind, current_worker, pool_map, pool_map_captured,
     pool_try_map, worker,
@@ -61,15 +61,10 @@ fn server(pool: &Pool) -> u32 {
     pool.apply(loaded { suffix: String::new() }).unwrap().1
 }
 
-/// Whether the system makes such copies here.
-fn is_here() -> bool {
-    cfg!(all(target_env = "gnu", target_pointer_width = "64")) && option_env!("POOLMAP_PORTABLE").is_none()
-}
-
 #[poolmap::test]
 fn workers_have_what_was_preloaded_once() {
     let _guard = common::guard();
-    if !is_here() {
+    if !has_fork_server() {
         return;
     }
     let pool = preloaded(3, "joins threads");
@@ -92,7 +87,7 @@ fn pid(_task: u32) -> u32 {
 #[poolmap::test]
 fn each_task_has_a_process_of_its_own() {
     let _guard = common::guard();
-    if !is_here() {
+    if !has_fork_server() {
         return;
     }
     let pool = builder(2).max_tasks_per_worker(1).build().unwrap();
@@ -104,7 +99,7 @@ fn each_task_has_a_process_of_its_own() {
 #[poolmap::test]
 fn a_preload_that_fails_is_the_error_of_those_who_wait() {
     let _guard = common::guard();
-    if !is_here() {
+    if !has_fork_server() {
         return;
     }
     let cases = [
@@ -130,7 +125,7 @@ fn a_preload_that_fails_is_the_error_of_those_who_wait() {
 #[poolmap::test]
 fn what_the_server_has_printed_is_in_no_buffer_of_a_worker() {
     let _guard = common::guard();
-    if !is_here() {
+    if !has_fork_server() {
         return;
     }
     let builder = builder(2).output(Output::Captured).max_tasks_per_worker(2);
@@ -150,7 +145,7 @@ fn talk(task: u32) -> u32 {
 #[poolmap::test]
 fn a_pool_can_be_dropped_while_it_preloads() {
     let _guard = common::guard();
-    if is_here() {
+    if has_fork_server() {
         drop(preloaded(2, "hangs"));
     }
 }
@@ -163,7 +158,7 @@ fn risky(x: u32) -> u32 {
 #[poolmap::test]
 fn a_crash_costs_its_task_and_the_next_worker_has_what_was_preloaded() {
     let _guard = common::guard();
-    if !is_here() {
+    if !has_fork_server() {
         return;
     }
     let pool = preloaded(2, "a");
@@ -183,7 +178,7 @@ fn a_crash_costs_its_task_and_the_next_worker_has_what_was_preloaded() {
 #[poolmap::test]
 fn the_death_of_the_server_costs_no_task_and_another_preloads() {
     let _guard = common::guard();
-    if !is_here() {
+    if !has_fork_server() {
         return;
     }
     let pool = preloaded(2, "a");
@@ -234,7 +229,7 @@ fn deep(kibibytes: usize) -> usize {
 #[poolmap::test]
 fn a_copy_has_the_name_of_the_program_and_a_stack_of_the_size_that_was_asked_for() {
     let _guard = common::guard();
-    if !is_here() {
+    if !has_fork_server() {
         return;
     }
     let bytes = 64 << 20;
@@ -259,7 +254,7 @@ fn user() -> i32 {
 #[poolmap::test]
 fn a_task_in_a_copy_can_change_the_user_of_all_threads() {
     let _guard = common::guard();
-    if !is_here() {
+    if !has_fork_server() {
         return;
     }
     let pool = builder(1).build().unwrap();
@@ -288,7 +283,7 @@ fn nice_and_cpus(_task: u32) -> (i32, usize) {
 #[poolmap::test]
 fn each_copy_is_a_worker_of_its_own() {
     let _guard = common::guard();
-    if !is_here() {
+    if !has_fork_server() {
         return;
     }
     let pool = builder(2)
@@ -328,7 +323,7 @@ fn hold(length: usize) {
 #[poolmap::test]
 fn what_the_server_holds_does_not_count_for_the_memory_limit() {
     let _guard = common::guard();
-    if !is_here() {
+    if !has_fork_server() {
         return;
     }
     let limit = 64 << 20;
@@ -342,7 +337,7 @@ fn what_the_server_holds_does_not_count_for_the_memory_limit() {
 #[poolmap::test]
 fn what_the_server_holds_does_not_make_a_worker_too_large() {
     let _guard = common::guard();
-    if !is_here() {
+    if !has_fork_server() {
         return;
     }
     let pool = builder(1).preload(hold { length: 200 << 20 }).max_memory_per_worker(100 << 20).build().unwrap();
@@ -373,7 +368,7 @@ fn number(place: usize) -> f64 {
 #[poolmap::test]
 fn a_shared_slice_that_the_server_keeps_is_in_its_workers() {
     let _guard = common::guard();
-    if !is_here() {
+    if !has_fork_server() {
         return;
     }
     let numbers: SharedSlice<f64> = (0..100_000).map(f64::from).collect();
@@ -387,7 +382,7 @@ fn a_shared_slice_that_the_server_keeps_is_in_its_workers() {
 #[poolmap::test]
 fn options_that_do_not_fit_are_refused() {
     let _guard = common::guard();
-    if !is_here() {
+    if !has_fork_server() {
         return;
     }
     let said = |builder: Builder| {
@@ -404,7 +399,7 @@ fn options_that_do_not_fit_are_refused() {
 #[poolmap::test]
 fn a_server_that_does_not_answer_is_replaced() {
     let _guard = common::guard();
-    if !is_here() {
+    if !has_fork_server() {
         return;
     }
     let pool = preloaded(1, "a");
@@ -420,7 +415,7 @@ fn a_server_that_does_not_answer_is_replaced() {
 #[test]
 fn workers_are_gone_with_the_program_also_where_their_server_was_killed_before() {
     let _guard = common::guard();
-    if !is_here() {
+    if !has_fork_server() {
         return;
     }
     for state in ["idle", "busy"] {

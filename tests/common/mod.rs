@@ -184,6 +184,12 @@ pub(crate) fn limits_memory() -> bool {
     cfg!(target_os = "linux") && option_env!("POOLMAP_PORTABLE").is_none()
 }
 
+/// Whether workers can be copies of a fork server here.
+pub(crate) fn has_fork_server() -> bool {
+    let is_supported = cfg!(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"));
+    is_supported && option_env!("POOLMAP_PORTABLE").is_none()
+}
+
 /// A program of tests/bin, with nothing of the caller's that it could be told by: not his terminal, nor what of his environment
 /// changes what is printed or how many workers there are.
 pub(crate) fn program(path: &str) -> Command {
