@@ -243,14 +243,13 @@ impl Driver {
         };
         let since = *self.alone_since.get_or_insert_with(Instant::now);
         if !engine.may_grow() || since.elapsed() >= self.rules.node_wait {
-            let mut why = self.known.0.lock().lost.join("; ");
+            let mut reasons = self.known.0.lock().lost.clone();
             if engine.may_grow() {
-                let separator = if why.is_empty() { "" } else { "; " };
-                why.push_str(&format!(
-                    "{separator}none has come within {:?} (POOLMAP_ENGINE_WAIT)",
-                    self.rules.node_wait
-                ));
+                reasons.push(format!("none has come within {:?} (POOLMAP_ENGINE_WAIT)", self.rules.node_wait));
+            } else if reasons.is_empty() {
+                reasons.push("none has come".to_owned());
             }
+            let why = reasons.join("; ");
             pool.fail_calls(format!(
                 "no node is there for the tasks, and POOLMAP_DRIVER_WORKERS=0 leaves this machine without workers: {why}; start an agent, or \
                  give this machine workers"

@@ -67,8 +67,8 @@ pub(super) trait ClusterEngine {
     /// segment no longer than anyone else does, and has the nodes forget it then.
     fn try_send(&mut self, work: Work, segments: &[Arc<Segment>]) -> SendOutcome;
 
-    /// What the pools of the nodes are made with, for those that are there and those that come. Nodes that are out of service take work
-    /// again, until they cannot make this pool either.
+    /// Has all nodes, present and later ones, make their pools with these options. A node that is out of service takes work again, until it
+    /// reports that it cannot make this pool either.
     fn set_up(&mut self, setup: Setup);
 
     /// A call has ended: its work is dropped, and what runs of it is killed or finished.

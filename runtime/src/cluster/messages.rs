@@ -153,7 +153,7 @@ message_enum! {
         4 => Failed(String),
         /// It has ended in order, and gives back what it has.
         5 => Goodbye(()),
-        /// It has made its pool, which has so many workers.
+        /// The agent has made its pool, with this number of workers.
         6 => Ready(u32),
     }
 }

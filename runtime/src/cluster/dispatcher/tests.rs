@@ -150,7 +150,7 @@ pub(in crate::cluster) struct FakeEngine {
 }
 
 impl FakeEngine {
-    /// One whose nodes take so many works each.
+    /// Makes an engine whose nodes take `room` works each.
     pub(in crate::cluster) fn with_room(room: usize) -> Self {
         Self { room, ..Self::default() }
     }
@@ -472,7 +472,7 @@ fn the_work_of_a_node_that_has_no_pool_goes_to_others_and_counts_for_nothing() {
     // None is left: that is said once.
     assert_eq!(dispatcher.apply(event(4), &mut engine, &pool), [told.clone(), SessionNote::Alone]);
     assert_eq!(dispatcher.apply(event(5), &mut engine, &pool), [told]);
-    // What comes of it late is no second outcome.
+    // A late outcome of that work is no second outcome.
     dispatcher.apply(EngineEvent::Done(late), &mut engine, &pool);
     assert_eq!(dispatcher.take_duplicates(), 0);
     assert_eq!(pool.inner.borrow().waiting[&CallId::of_number(0)].len(), 8);

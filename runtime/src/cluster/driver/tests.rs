@@ -1,4 +1,4 @@
-//! What the thread of a driver lets the rest of the program know.
+//! The facts that the thread of a driver publishes to the rest of the program.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -94,6 +94,10 @@ impl MpiEngine {
         self.ranks.iter().filter_map(|(&rank, known)| Some((rank, known.agent.as_ref()?)))
     }
 
+    fn agent_mut(&mut self, rank: usize) -> Option<&mut RankAgent> {
+        self.ranks.get_mut(&rank)?.agent.as_mut()
+    }
+
     /// The agents that take work.
     fn serving(&self) -> impl Iterator<Item = (usize, &RankAgent)> {
         self.agents().filter(|(_, agent)| !agent.is_out)
@@ -177,21 +181,18 @@ impl MpiEngine {
         }
     }
 
-    /// An agent has a pool: it is given work for these workers, whatever it said before.
+    /// Applies that an agent has a pool, with so many workers. The failure of an earlier pool arrived before, so the agent is in service.
     fn ready(&mut self, rank: usize, workers: u32) {
-        let agent = self.ranks.get_mut(&rank).and_then(|known| known.agent.as_mut());
-        if let Some(agent) = agent {
-            // What it said of the pool before came before.
-            agent.is_out = false;
-            agent.workers = (workers as usize).clamp(1, WORKERS_MAX);
-            self.events.push_back(EngineEvent::Up { node: NodeId(rank as u64), workers: agent.workers });
+        let workers = (workers as usize).clamp(1, WORKERS_MAX);
+        if let Some(agent) = self.agent_mut(rank) {
+            (agent.is_out, agent.workers) = (false, workers);
+            self.events.push_back(EngineEvent::Up { node: NodeId(rank as u64), workers });
         }
     }
 
     /// An agent has no pool: it is given no more work.
     fn take_out(&mut self, rank: usize, why: String) {
-        let agent = self.ranks.get_mut(&rank).and_then(|known| known.agent.as_mut());
-        if let Some(agent) = agent.filter(|agent| !agent.is_out) {
+        if let Some(agent) = self.agent_mut(rank).filter(|agent| !agent.is_out) {
             agent.is_out = true;
             let host = agent.host.clone();
             self.events.push_back(EngineEvent::OutOfService { node: NodeId(rank as u64), host, why });
@@ -210,7 +211,7 @@ impl MpiEngine {
 
     /// Sends a segment to an agent that does not have it.
     fn share(&mut self, rank: usize, segment: &Arc<Segment>) {
-        let Some(agent) = self.ranks.get_mut(&rank).and_then(|known| known.agent.as_mut()) else {
+        let Some(agent) = self.agent_mut(rank) else {
             return;
         };
         if agent.segments.contains_key(&segment.id) {
@@ -292,7 +293,7 @@ impl ClusterEngine for MpiEngine {
         segments.iter().for_each(|segment| self.share(rank, segment));
         // Where it is not sent, the loss of the agent is an event by now, and returns what it has: this too.
         self.send(rank, &ToAgent::Work(work));
-        if let Some(agent) = self.ranks.get_mut(&rank).and_then(|known| known.agent.as_mut()) {
+        if let Some(agent) = self.agent_mut(rank) {
             agent.held.insert(id, call);
         }
         SendOutcome::To(Some(NodeId(rank as u64)))

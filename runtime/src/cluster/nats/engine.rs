@@ -258,7 +258,7 @@ impl NatsEngine {
                     self.ready.push_back(EngineEvent::OutOfService { node: NodeId(agent), host, why });
                 }
             }
-            // What it said of the pool before may have come behind what the next is made with.
+            // The failure of an earlier pool may arrive after the next setup was sent.
             FromAgent::Ready(_) => self.agents.forget_if_out(agent),
             FromAgent::Hello(_) | FromAgent::Beat(_) | FromAgent::Goodbye(()) => {}
         }
