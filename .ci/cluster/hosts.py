@@ -61,9 +61,13 @@ def start():
 
 def connected(name):
     """Waits until a host's network passes packets."""
-    command = "exec 3<>/dev/tcp/" + ADDRESS[name] + "/9"
     # A refusal is an answer.
-    wait_until(f"{name} answers", lambda: "refused" in run(on("node1", ["timeout", "1", "bash", "-c", command])).stderr)
+    wait_until(f"{name} answers", lambda: "refused" in knock("node1", ADDRESS[name], 9).stderr)
+
+
+def knock(name, address, port):
+    """Connects from a host to a port; returns how that ended."""
+    return run(on(name, ["timeout", "1", "bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}"]))
 
 
 def on(name, command):

@@ -3,8 +3,8 @@
 import subprocess
 import tempfile
 
-from cluster.checks import Failed, environment, run, wait_until
-from cluster.hosts import on
+from cluster.checks import Failed, environment, wait_until
+from cluster.hosts import knock, on
 
 
 class Server:
@@ -17,8 +17,7 @@ class Server:
             on(host, ["nats-server", "-js", "-a", address, "-p", str(port), "-sd", self.folder.name]), stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment())
         try:
-            answers = ["timeout", "1", "bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}"]
-            wait_until("the server answers", lambda: run(on(host, answers)).returncode == 0)
+            wait_until("the server answers", lambda: knock(host, address, port).returncode == 0)
         except Failed:
             self.__exit__()
             raise

@@ -5,7 +5,7 @@ import subprocess
 
 from cluster import hosts
 from cluster.checks import Failed, compare, demand, environment, nothing_left, processes, run, wait_until
-from cluster.hosts import ADDRESS, FOLDER, NAMES, PROGRAM, on
+from cluster.hosts import ADDRESS, FOLDER, NAMES, PROGRAM, knock, on
 
 TITLE = "Slurm with three nodes"
 # Slurm's plug-in for PMIx wants the library by the name that only the package for development has.
@@ -141,8 +141,7 @@ def array(expected):
     """A server in one job, agents in an array, and the driver in a third job; the agents are cancelled at the end."""
     submit("-w", "node1", "--wrap", f"exec nats-server -js -a {ADDRESS['node1']} -sd /tmp/store")
     try:
-        answers = ["timeout", "1", "bash", "-c", f"exec 3<>/dev/tcp/{ADDRESS['node1']}/4222"]
-        wait_until("the server answers", lambda: run(on("node1", answers)).returncode == 0)
+        wait_until("the server answers", lambda: knock("node1", ADDRESS["node1"], 4222).returncode == 0)
         agents = submit("--array=1-3", "--cpus-per-task=2", "--wrap", f"exec {PROGRAM}", POOLMAP_ENGINE=NATS, POOLMAP_ROLE="agent",
                         POOLMAP_WORKERS="1")
         wait_until("the array runs", lambda: len(slurm("squeue", "-h", "-r", "-t", "RUNNING", "-j", agents).stdout.splitlines()) == 3)
