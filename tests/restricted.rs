@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use common::{program, run, text};
+use nix::libc;
 
 const RESTRICTED: &str = env!("CARGO_BIN_EXE_restricted");
 /// What the program does under each restriction; the first takes neither pools nor processes.
@@ -46,6 +47,9 @@ const LIMITS: [(&str, &[&str]); 8] = [
     ("-l", &["0", "64"]),
     ("-d", &["500", "4000", "20000", "100000"]),
 ];
+
+/// Those that an allocation fails under.
+const MEMORY_LIMITS: [&str; 2] = ["ulimit -v", "ulimit -d"];
 
 /// The system calls that this crate, std and libc make for it.
 const CALLS: [&str; 34] = [
@@ -97,8 +101,15 @@ fn faults(restriction: &str, output: &Output) -> Vec<String> {
         return Vec::new();
     }
     let mut faults = Vec::new();
+    let has_no_memory = MEMORY_LIMITS.iter().any(|limit| restriction.contains(limit))
+        && output.status.signal() == Some(libc::SIGABRT)
+        && stderr.contains("memory allocation of ");
     for (place, of) in USES.iter().enumerate() {
         let Some(line) = lines.get(place) else {
+            // Where an allocation fails that cannot return an error, std says so and ends the program.
+            if has_no_memory {
+                return faults;
+            }
             faults.push(format!(
                 "{restriction}: {of}: {:?} {:?}\n{stderr}",
                 output.status.code(),
