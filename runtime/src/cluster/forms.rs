@@ -189,7 +189,7 @@ impl From<CompletedTasks> for OutcomeForm {
 
 impl OutcomeForm {
     /// Tasks that no worker has run, and why.
-    #[cfg(feature = "nats")]
+    #[cfg(any(feature = "nats", test))]
     pub(super) fn failed(first_index: u64, count: u64, note: String) -> Self {
         let error = ErrorForm::Crashed((None, None, Some(note)));
         Self {

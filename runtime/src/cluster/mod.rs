@@ -11,6 +11,8 @@ mod driver;
 mod engine;
 mod environment;
 mod forms;
+#[cfg(any(fuzzing, test))]
+mod fuzzing;
 mod identity;
 mod messages;
 mod mpi;
@@ -19,5 +21,7 @@ pub mod nats;
 mod node;
 mod session;
 
+#[cfg(fuzzing)]
+pub(crate) use fuzzing::fuzz;
 pub use session::{ClusterInfo, cluster, wait_for_nodes};
 pub(crate) use session::{begin, serving_nodes};

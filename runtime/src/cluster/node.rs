@@ -288,13 +288,11 @@ impl Works {
 ///
 /// They are no tasks of a function of this program; there is no memory for them.
 fn chunk(shared: &PoolShared, form: ChunkForm, segments: &Segments) -> Result<Chunk> {
-    let ChunkForm { function, attempt, first_index, count, seed, merge, rules, tasks, sharing } = form;
     let refuse = |what: &str| Error::start(format!("the driver sent {what}"));
+    check_tasks(&form).map_err(refuse)?;
+    let ChunkForm { function, attempt, first_index, count, seed, merge, rules, tasks, sharing } = form;
     if functions::function(function & !functions::FUNCTION_FLAGS).is_none() {
         return Err(refuse("tasks of a function that this program does not have"));
-    }
-    if !wire::are_tasks(&tasks, count) || usize::try_from(first_index).is_err() || count == 0 {
-        return Err(refuse("tasks whose bytes are not as many as it says"));
     }
     let sharing = shared_memory(shared, sharing, segments)
         .ok_or_else(|| refuse("tasks that name memory which it did not send"))?;
@@ -306,6 +304,15 @@ fn chunk(shared: &PoolShared, form: ChunkForm, segments: &Segments) -> Result<Ch
     let head = ChunkHead { function, attempt: attempt.max(1), first_index };
     let rules = rules.map(TaskRulesForm::into_rules);
     Ok(Chunk::new(head, count, block, bytes).sharing(sharing).seeded(seed).folded(merge).ruled(rules))
+}
+
+/// Checks that the tasks are as many as the form says, and that this machine can count them; else says what they are.
+pub(super) fn check_tasks(form: &ChunkForm) -> std::result::Result<(), &'static str> {
+    if form.count == 0 || !wire::are_tasks(&form.tasks, form.count) {
+        return Err("tasks whose bytes are not as many as it says");
+    }
+    let end = usize::try_from(form.first_index).ok().and_then(|first| first.checked_add(form.count as usize));
+    end.map(drop).ok_or("tasks of a higher index than this machine counts")
 }
 
 /// What the tasks of a chunk share, with the numbers that the memory has here.
@@ -322,4 +329,33 @@ fn shared_memory(shared: &PoolShared, form: SharingForm, segments: &Segments) ->
         grant.segment = segment.id;
     }
     Some(Sharing::new(parameters, Collected { memory, grants }, shared.arena()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_that_are_not_there_or_cannot_be_counted_are_refused() {
+        let form = |first_index, count, tasks: &[u8]| ChunkForm {
+            function: 0,
+            attempt: 1,
+            first_index,
+            count,
+            seed: 0,
+            merge: None,
+            rules: None,
+            tasks: tasks.to_vec(),
+            sharing: SharingForm::default(),
+        };
+        assert_eq!(check_tasks(&form(7, 2, &[0; 8])), Ok(()));
+        for (count, tasks) in [(0, &[][..]), (2, &[0; 4]), (1, &[0; 8]), (1, &[9, 0, 0, 0, 1]), (u32::MAX, &[0; 8])] {
+            assert!(
+                check_tasks(&form(7, count, tasks)).unwrap_err().contains("as many as it says"),
+                "{count} {tasks:?}"
+            );
+        }
+        assert_eq!(check_tasks(&form(usize::MAX as u64 - 2, 2, &[0; 8])), Ok(()));
+        assert!(check_tasks(&form(usize::MAX as u64 - 1, 2, &[0; 8])).unwrap_err().contains("a higher index"));
+    }
 }
