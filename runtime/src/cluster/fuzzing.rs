@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::dispatcher::{Dispatcher, Tasks};
 use super::engine::{Capacity, ClusterEngine, EngineEvent, NodeId, SendOutcome};
-use super::messages::{CallTask, Done, FromAgent, Setup, ToAgent, Work, decode, encode};
+use super::messages::{CallTask, FromAgent, Setup, ToAgent, Work, decode, encode};
 use super::node::check_tasks;
 use crate::pool::{CallId, CallRules, Parcel, ParcelId, RemoteEnded};
 use crate::shared::{Segment, read_grants};
@@ -177,6 +177,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::cluster::forms::OutcomeForm;
+    use crate::cluster::messages::Done;
 
     fn framed(messages: &[Vec<u8>]) -> Vec<u8> {
         let length = |message: &[u8]| u16::try_from(message.len()).unwrap().to_le_bytes();
@@ -195,7 +197,7 @@ mod tests {
             returned in vec(0..5u64, 0..4),
         ) {
             let done = |&(work, first, count): &(u64, u64, u64)| {
-                let error = super::super::forms::OutcomeForm::failed(first, count, "lost".to_owned());
+                let error = OutcomeForm::failed(first, count, "lost".to_owned());
                 let done = Done { work, call: 0, per_task: None, outcomes: vec![error], is_last: false };
                 encode(&FromAgent::Done(done)).unwrap()
             };
