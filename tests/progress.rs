@@ -31,6 +31,21 @@ fn tasks_count_once_whatever_becomes_of_them() {
     let _guard = common::guard();
     let lines = lines(&["try", "40", "1"]);
     assert!(lines.starts_with("step: 40/40 tasks in ") && lines.lines().count() == 1, "{lines}");
+    // Four workers died at their first execution; four tasks returned an error, and four panicked.
+    assert!(lines.ends_with("/s, 8 failed, 4 retried\n"), "{lines}");
+    let again = self::lines(&["again", "40", "1"]);
+    assert!(again.starts_with("step: 40/40 tasks in ") && again.lines().count() == 1, "{again}");
+    // Those that return an error or panic are executed twice more.
+    assert!(again.ends_with("/s, 8 failed, 20 retried\n"), "{again}");
+}
+
+#[test]
+fn a_task_that_runs_for_long_is_named() {
+    let _guard = common::guard();
+    let lines = lines(&["slow", "1", "12500"]);
+    let (named, last) = lines.split_once('\n').unwrap();
+    assert!(named.starts_with("sleep: 0/1 tasks, ") && named.contains(", task 0 has run for 1"), "{lines}");
+    assert!(last.starts_with("sleep: 1/1 tasks in ") && !last.contains("has run"), "{lines}");
 }
 
 #[test]

@@ -39,6 +39,10 @@ fn main() -> poolmap::Result<()> {
             let millis = std::iter::repeat(number(3));
             drop(pool_try_map!(in &pool, step, 0..number(2), millis; progress = true, attempts = 2, chunk_size = 3)?);
         }
+        "again" => {
+            let millis = std::iter::repeat(number(3));
+            drop(pool_try_map!(in &pool, step, 0..number(2), millis; progress, attempts = 2, retry_errors = 2)?);
+        }
         "unordered" => {
             assert_eq!(pool_iter_unordered!(in &pool, square, 0..number(2); progress)?.count() as u64, number(2));
         }

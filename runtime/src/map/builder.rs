@@ -320,8 +320,15 @@ impl<'p, F: WorkerFn, A: Columns, P> Map<'p, F, A, P> {
     /// On a terminal it is a bar with the rate and the time left. Elsewhere it is a line every 3 seconds, and one at the end. If the
     /// number of tasks is unknown, it is the count so far and the rate.
     ///
-    /// It counts tasks that have their final outcome, with or without success, yielded or not. On a cluster it also shows the nodes that
-    /// serve and their workers: `3 nodes, 8 workers`.
+    /// It counts tasks that have their final outcome, with or without success, yielded or not. It also shows, where there is something to
+    /// show:
+    ///
+    /// - `2 failed, 3 retried`: the tasks whose outcome is an error, and the executions beyond the first of each task;
+    /// - `task 17 has run for 12 s`: the task that has run longest on this machine, once that is 10 s, on terminals of 80 columns or more.
+    ///   Among lines it stands when a line is due, and every 30 s while no task ends;
+    /// - `3 nodes, 8 workers`: on a cluster, the nodes that serve.
+    ///
+    /// Several maps at once have a bar each.
     ///
     /// The option needs the feature `progress` of this crate, which is off by default; the crate indicatif draws the bar. Lines that
     /// workers or this program print to the same terminal may appear beside the bar until it is drawn again.

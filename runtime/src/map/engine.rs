@@ -5,6 +5,7 @@ mod batch;
 mod input;
 mod journal;
 mod retry;
+mod shown;
 mod wait;
 
 use std::collections::VecDeque;
@@ -279,7 +280,8 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     /// When there is something to do, whatever comes from the workers.
     fn next_moment(&self) -> Option<Instant> {
         let next_again = self.again.as_ref().and_then(Retries::next_at);
-        self.deadline.map(|(until, _)| until).into_iter().chain(next_again).min()
+        let next_look = self.shown.as_ref().and_then(Shown::next_look);
+        self.deadline.map(|(until, _)| until).into_iter().chain(next_again).chain(next_look).min()
     }
 
     /// The next task that has its outcome, which is yielded at once.
@@ -314,6 +316,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     }
 
     fn apply_step(&mut self, step: Result<Step, CallFailure>) {
+        self.show_running();
         let step = match step {
             Ok(step) => step,
             Err(CallFailure::Start(failure)) if std::mem::take(&mut self.has_results) => {
@@ -430,7 +433,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
                 Some(((_, Err(error)), bytes)) if self.again.is_some() && self.try_again(&error, bytes) => continue,
                 Some(next) => {
                     if self.again.is_some() {
-                        self.has_outcome(1);
+                        self.has_outcome(next.0.1.is_err());
                         self.forget_key(next.0.0);
                     }
                     return Some(next);

@@ -26,6 +26,7 @@ mod resize;
 mod retirement;
 mod retry_policy;
 mod rules;
+mod running_tasks;
 mod scheduler;
 mod shutdown;
 mod single_task;

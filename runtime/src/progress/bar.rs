@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
-use super::{CountNodes, Ended};
+use super::slowest::SlowTask;
+use super::{CountNodes, Ended, Tally};
 use crate::sys::{self, PerProcess};
 
 /// The bar is drawn again this often, so that its times go on while tasks take long.
@@ -17,6 +18,8 @@ const NAME_LETTERS_MAX: usize = 20;
 pub(super) struct Bar {
     bar: ProgressBar,
     nodes: Option<CountNodes>,
+    tally: Tally,
+    slowest: Option<SlowTask>,
 }
 
 impl Bar {
@@ -31,17 +34,35 @@ impl Bar {
         bar.set_style(style(None, length.is_some(), nodes));
         bar.set_prefix(name.chars().take(NAME_LETTERS_MAX).collect::<String>());
         bar.enable_steady_tick(TICK);
-        Self { bar, nodes }
+        Self { bar, nodes, tally: Tally::default(), slowest: None }
     }
 
-    pub(super) fn set(&self, count: usize) {
-        self.bar.set_position(count as u64);
+    pub(super) fn set(&mut self, tally: Tally) {
+        self.bar.set_position(tally.done as u64);
+        let before = std::mem::replace(&mut self.tally, tally);
+        if (before.failed, before.retried) != (tally.failed, tally.retried) {
+            self.set_message();
+        }
+    }
+
+    pub(super) fn set_slowest(&mut self, slowest: Option<SlowTask>) {
+        if std::mem::replace(&mut self.slowest, slowest) != slowest {
+            self.set_message();
+        }
+    }
+
+    fn set_message(&self) {
+        let columns = sys::terminal_columns().unwrap_or(BAR_COLUMNS_MIN);
+        let slowest = self.slowest.filter(|_| columns >= SLOWEST_COLUMNS_MIN);
+        let slowest = slowest.map(|task| task.to_string()).unwrap_or_default();
+        self.bar.set_message(format!("{}{slowest}", self.tally));
     }
 
     /// Leaves the bar as it is.
-    pub(super) fn end(self, count: usize, ended: Ended) {
-        let Self { bar, nodes } = self;
-        bar.set_position(count as u64);
+    pub(super) fn end(mut self, tally: Tally, ended: Ended) {
+        self.set(tally);
+        self.set_slowest(None);
+        let Self { bar, nodes, .. } = self;
         bar.set_style(style(Some(ended), bar.length().is_some(), nodes));
         bar.abandon();
     }
@@ -52,6 +73,8 @@ const BAR_COLUMNS_MIN: u16 = 60;
 const RATE_COLUMNS_MIN: u16 = 40;
 /// The nodes of a cluster are shown from this width on.
 const NODES_COLUMNS_MIN: u16 = 80;
+/// The same for the task that has run longest. What went wrong has the place of the bar.
+const SLOWEST_COLUMNS_MIN: u16 = 80;
 
 fn style(ended: Option<Ended>, has_length: bool, nodes: Option<CountNodes>) -> ProgressStyle {
     // A line that is wider than the terminal would wrap.
@@ -59,12 +82,13 @@ fn style(ended: Option<Ended>, has_length: bool, nodes: Option<CountNodes>) -> P
     let bar = if has_length && columns >= BAR_COLUMNS_MIN { "{wide_bar} " } else { "" };
     let name = if columns >= RATE_COLUMNS_MIN { "{prefix} " } else { "" };
     let rate = if columns >= RATE_COLUMNS_MIN { ", {rate}" } else { "" };
+    let wrong = if columns >= BAR_COLUMNS_MIN { "{msg}" } else { "" };
     let serving = if columns >= NODES_COLUMNS_MIN { "{nodes}" } else { "" };
     let template = match ended {
-        None if has_length => format!("{name}{bar}{{pos}}/{{len}}{rate}{{left}}{serving}"),
-        None => format!("{name}{{spinner}} {{pos}} in {{time}}{rate}{serving}"),
-        Some(Ended::Whole) => format!("{name}{bar}{{pos}} in {{time}}{rate}{serving}"),
-        Some(Ended::Early) => format!("{name}{bar}ended at {{pos}} after {{time}}"),
+        None if has_length => format!("{name}{bar}{{pos}}/{{len}}{rate}{{left}}{wrong}{serving}"),
+        None => format!("{name}{{spinner}} {{pos}} in {{time}}{rate}{wrong}{serving}"),
+        Some(Ended::Whole) => format!("{name}{bar}{{pos}} in {{time}}{rate}{wrong}{serving}"),
+        Some(Ended::Early) => format!("{name}{bar}ended at {{pos}} after {{time}}{wrong}"),
     };
     // They come and go, so each drawing asks anew.
     style_of(&template).with_key("nodes", move |_: &ProgressState, text: &mut dyn Write| {

@@ -1,6 +1,8 @@
 //! Without the feature `progress` nothing is ever shown.
 
-use super::{CountNodes, Ended};
+use std::time::Instant;
+
+use super::{CountNodes, Ended, RunningTask, Tally};
 
 pub(crate) enum Shown {}
 
@@ -10,7 +12,15 @@ impl Shown {
         unreachable!("the option `progress` needs the feature `progress`")
     }
 
-    pub(crate) fn add(&mut self, _count: usize) {
+    pub(crate) fn add(&mut self, _more: Tally) {
+        match *self {}
+    }
+
+    pub(crate) fn next_look(&self) -> Option<Instant> {
+        match *self {}
+    }
+
+    pub(crate) fn look(&mut self, _now: Instant, _running: impl FnOnce() -> Vec<RunningTask>) {
         match *self {}
     }
 

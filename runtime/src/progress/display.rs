@@ -1,15 +1,22 @@
 //! How far one call is, as a bar or as lines.
 
 use std::io::IsTerminal;
+use std::time::{Duration, Instant};
 
 use super::bar::Bar;
 use super::lines::Lines;
-use super::{CountNodes, Ended};
+use super::slowest::RunningTasks;
+use super::{CountNodes, Ended, RunningTask, Tally};
+
+/// The workers are looked at this often.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How far a call is.
 pub(crate) struct Shown {
-    count: usize,
+    tally: Tally,
     length: Option<usize>,
+    running: RunningTasks,
+    next_look: Instant,
     form: Option<BarForm>,
 }
 
@@ -29,18 +36,39 @@ impl Shown {
         } else {
             BarForm::Lines(Lines::new(name, length, nodes))
         };
-        Self { count: 0, length, form: Some(form) }
+        let next_look = Instant::now() + LOOK_INTERVAL;
+        Self { tally: Tally::default(), length, running: RunningTasks::default(), next_look, form: Some(form) }
     }
 
-    /// So many more tasks have their outcome.
-    pub(crate) fn add(&mut self, count: usize) {
-        self.count += count;
-        if self.length == Some(self.count) {
+    /// So many more tasks have their outcome, or were executed again.
+    pub(crate) fn add(&mut self, more: Tally) {
+        self.tally += more;
+        if more.done > 0 && self.length == Some(self.tally.done) {
             return self.end(Ended::Whole);
         }
         match &mut self.form {
-            Some(BarForm::Bar(bar)) => bar.set(self.count),
-            Some(BarForm::Lines(lines)) => lines.set(self.count),
+            Some(BarForm::Bar(bar)) => bar.set(self.tally),
+            Some(BarForm::Lines(lines)) => lines.set(self.tally),
+            None => {}
+        }
+    }
+
+    /// When the workers are to be looked at.
+    pub(crate) fn next_look(&self) -> Option<Instant> {
+        self.form.as_ref().map(|_| self.next_look)
+    }
+
+    /// Shows which of the tasks that run has run longest, if that is long. The workers are looked at if it is time.
+    pub(crate) fn look(&mut self, now: Instant, running: impl FnOnce() -> Vec<RunningTask>) {
+        if self.form.is_none() || now < self.next_look {
+            return;
+        }
+        self.next_look = now + LOOK_INTERVAL;
+        self.running.observe(now, &running());
+        let slowest = self.running.slowest(now);
+        match &mut self.form {
+            Some(BarForm::Bar(bar)) => bar.set_slowest(slowest),
+            Some(BarForm::Lines(lines)) => lines.set_slowest(slowest),
             None => {}
         }
     }
@@ -48,8 +76,8 @@ impl Shown {
     /// Nothing more will come. Only the first time counts.
     pub(crate) fn end(&mut self, ended: Ended) {
         match self.form.take() {
-            Some(BarForm::Bar(bar)) => bar.end(self.count, ended),
-            Some(BarForm::Lines(lines)) => lines.end(self.count, ended),
+            Some(BarForm::Bar(bar)) => bar.end(self.tally, ended),
+            Some(BarForm::Lines(lines)) => lines.end(self.tally, ended),
             None => {}
         }
     }

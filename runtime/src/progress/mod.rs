@@ -1,4 +1,5 @@
-//! The progress of a call, shown on standard error while it runs: a bar, or lines. It knows of tasks only how many there are.
+//! The progress of a call, shown on standard error while it runs: a bar, or lines. It knows of tasks only how many there
+//! are, and which are at the workers.
 
 mod argument;
 #[cfg(feature = "progress")]
@@ -7,9 +8,12 @@ mod bar;
 mod disabled;
 #[cfg(feature = "progress")]
 mod display;
+mod facts;
 #[cfg(feature = "progress")]
 mod lines;
 mod nodes;
+#[cfg(feature = "progress")]
+mod slowest;
 
 #[cfg(not(feature = "progress"))]
 pub(crate) use disabled::Shown;
@@ -17,6 +21,7 @@ pub(crate) use disabled::Shown;
 pub(crate) use display::Shown;
 
 pub use argument::ShowProgress;
+pub(crate) use facts::{RunningTask, Tally};
 pub(crate) use nodes::{CountNodes, ServingNodes};
 
 /// How a call ended.

@@ -2,7 +2,7 @@
 
 use crate::error::{Printed, TaskErrorKind};
 use crate::task::WorkerIdentity;
-use crate::wire::Records;
+use crate::wire::{Records, Status};
 
 /// Tasks that have their outcomes: of one chunk, their indices one after another.
 #[derive(Debug)]
@@ -33,6 +33,18 @@ pub(crate) enum Outcomes {
 }
 
 impl CompletedTasks {
+    /// How many of them have an error, as far as that shows without decoding.
+    pub(crate) fn failed(&self) -> usize {
+        match &self.outcomes {
+            Outcomes::Records(records) => {
+                let mut failed = 0;
+                records.visit(|status, _| failed += usize::from(status != Status::Output));
+                failed
+            }
+            Outcomes::Error(_) => self.count,
+        }
+    }
+
     /// Tasks whose first execution has given these, of nobody in particular.
     #[cfg(test)]
     pub(crate) fn of_test(first_index: usize, count: usize, records: Vec<u8>) -> Self {

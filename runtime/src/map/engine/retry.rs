@@ -63,20 +63,14 @@ impl<F: WorkerFn, A> Engine<F, A> {
 
     /// Takes in tasks that have an outcome.
     pub(super) fn arrived(&mut self, done: CompletedTasks) {
+        let chunk = self.again.as_mut().and_then(|again| again.arrived(&done));
+        let known = chunk.as_ref().map_or(0, |chunk| chunk.earlier().len());
+        self.executed_again(done.earlier.len().saturating_sub(known));
         // Of those that may be executed again it is the last that counts.
         if !self.executes_again() {
-            self.has_outcome(done.count);
+            self.has_outcomes(&done);
         }
-        let chunk = self.again.as_mut().and_then(|again| again.arrived(&done));
         self.ready.push_back(ResultDecoder::new(done, self.shared.output()).of_chunk(chunk));
-    }
-
-    /// Counts tasks that have their last outcome.
-    pub(super) fn has_outcome(&mut self, count: usize) {
-        self.outcomes += count;
-        if let Some(shown) = &mut self.shown {
-            shown.add(count);
-        }
     }
 
     /// Lets a task that has failed wait for its next execution, if there is to be one. `bytes` are those that it and its outcome
@@ -96,6 +90,7 @@ impl<F: WorkerFn, A> Engine<F, A> {
         let mut alone = chunk.alone_again(error.index() - chunk.index(0), error.attempts(), causes);
         alone.weight = bytes;
         again.waiting.insert((at, error.index()), alone);
+        self.executed_again(1);
         true
     }
 

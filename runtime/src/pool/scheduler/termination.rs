@@ -86,9 +86,15 @@ impl Scheduler {
 
     /// The single tasks of a call that its workers are at, or come to next, and those that other machines have.
     pub(in crate::pool) fn indices_at_workers(&self, id: CallId) -> impl Iterator<Item = usize> {
-        let first = |&slot: &Slot| self.workers[slot].chunks.front().filter(|held| !held.is_aborted);
-        let here = self.workers_of(id).iter().filter_map(first).map(|held| held.chunk.index(held.next));
-        here.chain(self.remote_indices(id))
+        self.tasks_at_workers(id).map(|(_, index)| index).chain(self.remote_indices(id))
+    }
+
+    /// The single tasks of a call that workers are at, or come to next.
+    pub(in crate::pool) fn tasks_at_workers(&self, id: CallId) -> impl Iterator<Item = (Slot, usize)> {
+        self.workers_of(id).iter().filter_map(|&slot| {
+            let held = self.workers[slot].chunks.front().filter(|held| !held.is_aborted)?;
+            Some((slot, held.chunk.index(held.next)))
+        })
     }
 
     /// Which execution of its task it is that a worker is at.
