@@ -7,6 +7,7 @@ use super::arena::{Arena, Block};
 use super::completed::{CompletedTasks, Outcomes};
 use crate::codec::NewDirect;
 use crate::error::TaskErrorKind;
+use crate::functions::MEASURED;
 use crate::shared::{self, Collected, GRANT_BYTES, Grant, Segment};
 use crate::task::{Origin, TaskRules};
 use crate::wire;
@@ -122,6 +123,12 @@ impl Chunk {
     /// The chunk, with what its tasks share.
     pub(crate) fn sharing(self, sharing: Sharing) -> Self {
         Self { sharing, ..self }
+    }
+
+    /// The chunk, whose tasks are measured where this says so.
+    pub(crate) fn measured(self, is_measured: bool) -> Self {
+        let flag = if is_measured { MEASURED } else { 0 };
+        Self { function: self.function | flag, ..self }
     }
 
     /// The chunk, with what the seeds of its call's tasks are made from.
@@ -252,6 +259,7 @@ impl Chunk {
             argument_bytes: self.weight,
             printed: None,
             is_late: false,
+            ran: None,
         }
     }
 
