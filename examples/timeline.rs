@@ -28,7 +28,8 @@ fn main() -> poolmap::Result<()> {
     std::fs::create_dir_all(&folder).expect("there is room for a folder");
     let path = std::env::args_os().nth(1).map_or_else(|| folder.join("timeline.html"), PathBuf::from);
     let pool = Pool::builder().workers(4).build()?;
-    let frames = pool_try_map!(in &pool, render, 0..120; attempts = 2, timeout = Duration::from_millis(400), timeline = &path)?;
+    let frames =
+        pool_try_map!(in &pool, render, 0..120; attempts = 2, timeout = Duration::from_millis(400), timeline = &path)?;
     assert_eq!(frames.iter().filter(|frame| frame.is_err()).count(), 2);
 
     let page = std::fs::read_to_string(&path).expect("the page is there");

@@ -60,6 +60,8 @@ fn main() -> poolmap::Result<()> {
     let (tasks, path) = (tasks.parse::<u64>().expect("a number"), PathBuf::from(path));
     let capturing = Pool::builder().workers(2).output(Output::Captured);
     let outcomes = match form.as_str() {
+        // Another process of the program finds what this one has computed.
+        "journal" => pool_map!(square, 0..tasks; journal = path.with_extension("journal"), job_log = path)?.len(),
         "map" => pool_map!(square, 0..tasks; job_log = path)?.len(),
         "iter" => pool_iter!(square, 0..tasks; job_log = path)?.count(),
         "unordered" => pool_iter_unordered!(square, 0..tasks; job_log = path)?.count(),

@@ -50,6 +50,22 @@ fn every_form_of_a_map_has_all_lines() {
     }
 }
 
+#[test]
+fn a_task_whose_output_a_journal_has_is_a_line_without_times() {
+    let _guard = guard();
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("log.csv");
+    for (attempt, detail) in [("1", ""), ("0", "taken from the journal")] {
+        assert_eq!(text(&run(&mut command("journal", 40, &path)).stdout), "40\n");
+        let lines = read(&path);
+        assert_eq!(lines.len(), 40);
+        for line in lines {
+            assert_eq!((line.text("attempt"), line.text("outcome"), line.text("detail")), (attempt, "ok", detail));
+            assert_eq!(line.text("start_s").is_empty(), attempt == "0");
+        }
+    }
+}
+
 #[poolmap::test]
 fn a_path_that_cannot_be_is_an_error_before_any_task_runs() {
     let (_guard, pool, folder) = (guard(), pool(1), tempdir().unwrap());

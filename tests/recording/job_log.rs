@@ -116,7 +116,7 @@ fn a_task_that_computes_takes_processor_time_and_one_that_sleeps_does_not() {
 fn each_way_to_end_has_its_outcome() {
     let (_guard, folder, pool) = (guard(), folder(), pool(2));
     let path = folder.path().join("log.csv");
-    let limit = Duration::from_millis(300);
+    let limit = Duration::from_secs(4);
     pool_try_map!(in &pool, end, 0..7; timeout = limit, job_log = &path).unwrap();
     let lines = read(&path);
     assert_eq!(lines.len(), 7);
@@ -129,9 +129,9 @@ fn each_way_to_end_has_its_outcome() {
     assert_eq!((of(3).text("signal"), of(4).text("exitval")), ("11", "7"));
     // Of a task that ended with its worker, it is known how long it ran.
     let duration = of(5).number("duration_s");
-    assert!((0.3..20.0).contains(&duration), "{duration}");
+    assert!((4.0..60.0).contains(&duration), "{duration}");
     assert_eq!(of(5).text("cpu_s"), "");
-    assert!(of(3).number("duration_s") < 20.0 && of(3).number("start_s") < 20.0);
+    assert!(of(3).number("duration_s") < 60.0 && of(3).number("start_s") < 60.0);
 }
 
 #[poolmap::test]
@@ -201,6 +201,15 @@ fn a_pool_in_process_and_one_of_a_fork_server_have_logs_too() {
         assert_eq!(outcomes, ["ok", "failed", "panicked"]);
         assert!(lines.iter().all(|line| line.number("duration_s") > 0.0));
     }
+}
+
+#[poolmap::test]
+fn a_journal_gets_outputs_without_what_was_measured() {
+    let (_guard, folder, pool) = (guard(), folder(), pool(2));
+    let (path, journal) = (folder.path().join("log.csv"), folder.path().join("journal"));
+    let squares = pool_map!(in &pool, square, 0..50; journal = &journal, job_log = &path).unwrap();
+    assert_eq!(squares[7], 49);
+    assert!(read(&path).iter().all(|line| line.text("attempt") == "1" && line.number("receive_bytes") == 8.0));
 }
 
 #[poolmap::test]

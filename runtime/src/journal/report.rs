@@ -6,14 +6,14 @@ use std::path::Path;
 
 /// What a file keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kept {
+pub(super) enum FileKind {
     /// The outputs of tasks: a journal.
     Outputs,
     /// A line for each task: a job log.
     Log,
 }
 
-impl Kept {
+impl FileKind {
     fn name(self) -> &'static str {
         match self {
             Self::Outputs => "journal",
@@ -40,6 +40,6 @@ impl Kept {
 
 /// Writes a line about a file on standard error, which may be closed: that is no reason to stop.
 #[cold]
-pub(super) fn report(kept: Kept, path: &Path, text: &str) {
+pub(super) fn report(kept: FileKind, path: &Path, text: &str) {
     let _ = io::stderr().write_all(format!("poolmap: {} {}: {text}\n", kept.name(), path.display()).as_bytes());
 }

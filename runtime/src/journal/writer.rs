@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::file::Growing;
-use super::report::{Kept, report};
+use super::report::{FileKind, report};
 use crate::locks::{Condition, Lock, Rank, Ranked};
 
 const PAUSE: Duration = Duration::from_millis(5);
@@ -30,7 +30,7 @@ const SPARE_BYTES_MAX: usize = 1 << 20;
 
 /// Writes the records of one file.
 pub(crate) struct Writer {
-    kept: Kept,
+    kept: FileKind,
     path: PathBuf,
     file: File,
     output: Lock<Output>,
@@ -90,14 +90,14 @@ impl Writer {
     /// Writes lines into an empty file, from its beginning.
     pub(crate) fn of_log(path: &Path, file: File) -> Self {
         let written = WrittenFile { end: 0, is_own: true, dirty_since: None, is_reported: false };
-        Self { kept: Kept::Log, ..Self::new(path, file, written, Vec::new()) }
+        Self { kept: FileKind::Log, ..Self::new(path, file, written, Vec::new()) }
     }
 
     pub(super) fn new(path: &Path, file: File, written: WrittenFile, build_record: Vec<u8>) -> Self {
         let WrittenFile { end, is_own, dirty_since, is_reported } = written;
         let output = Output { growing: Growing { end }, is_own, dirty_since, failed_at: None, is_reported };
         Self {
-            kept: Kept::Outputs,
+            kept: FileKind::Outputs,
             path: path.to_owned(),
             file,
             output: Lock::new(output),
@@ -240,7 +240,7 @@ impl Writer {
         match output.growing.append(&self.file, &all) {
             Ok(()) => {
                 (output.is_own, output.failed_at) = (true, None);
-                if self.kept == Kept::Outputs {
+                if self.kept == FileKind::Outputs {
                     output.dirty_since.get_or_insert_with(Instant::now);
                 }
             }

@@ -11,7 +11,7 @@ use super::captured;
 use super::results::ResultDecoder;
 use crate::error::{CodecError, Error, Kind, Result, TaskError, TaskErrorKind};
 use crate::foreign;
-use crate::functions::{EncodedCall, WorkerFn, new_direct};
+use crate::functions::{EncodedCall, MEASURED, WorkerFn, new_direct};
 use crate::pool::{Outcome, Pool, PoolShared, SubmissionRules, Submitted, single_chunk};
 use crate::recording::CallRecorder;
 use crate::task::{Captured, Output, TaskRules, WorkerInfo};
@@ -72,8 +72,9 @@ impl Pool {
                 .map_err(|error| not_encoded::<F>(CodecError::no_memory(bytes, &error)))?;
             self.shared()?;
             // Behind the output stands what was measured.
-            let direct = if recorder.is_some() { None } else { new_direct::<F>(shared.output()) };
-            Ok(chunk.direct(direct).ruled(rules).measured(recorder.is_some()))
+            let (direct, flags) =
+                if recorder.is_some() { (None, MEASURED) } else { (new_direct::<F>(shared.output()), 0) };
+            Ok(chunk.direct(direct).ruled(rules).flagged(flags))
         })?;
         Ok(TaskHandle { shared, submitted, decode: decode::<F>, on_drop: OnDrop::Cancel, recorder })
     }

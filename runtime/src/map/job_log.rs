@@ -20,7 +20,7 @@ impl<F, A, P> Map<'_, F, A, P> {
     /// | `peak_bytes` | the most memory that the worker's process has had so far (on Linux resident memory, `VmHWM`) |
     /// | `outcome` | `ok`, `failed`, `panicked`, `crashed`, `timed_out`, `cpu_limit`, `memory_limit`, `denied`, `encode`, `decode` or `cancelled` |
     /// | `detail` | the text of the failure, without the task's arguments |
-    /// | `send_bytes`, `receive_bytes` | the encoded arguments and the encoded output |
+    /// | `send_bytes`, `receive_bytes` | the encoded arguments, and the encoded output with what the pool captures |
     /// | `exitval`, `signal` | 0 and 0 for a success, 1 for an error, 101 for a panic, those of the process for a crash |
     /// | `starttime` | seconds from 1970 to the task's start |
     ///

@@ -10,15 +10,15 @@ use crate::transport::Span;
 
 /// What was noted and not taken yet.
 #[derive(Default)]
-pub(crate) struct CallEvents(Lock<Noted>);
+pub(crate) struct CallEvents(Lock<NotedEvents>);
 
 #[derive(Default)]
-pub(super) struct Noted {
+pub(super) struct NotedEvents {
     pub(super) lost: Vec<LostExecution>,
     pub(super) workers: Vec<NotedWorker>,
 }
 
-impl Ranked for Noted {
+impl Ranked for NotedEvents {
     const RANK: Rank = Rank::CallEvents;
 }
 
@@ -69,7 +69,7 @@ impl CallEvents {
         self.0.lock().workers.push(noted);
     }
 
-    pub(super) fn take(&self) -> Noted {
+    pub(super) fn take(&self) -> NotedEvents {
         std::mem::take(&mut *self.0.lock())
     }
 }

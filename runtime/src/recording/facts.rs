@@ -17,7 +17,7 @@ pub(super) struct Facts<'a> {
     pub(super) peak_bytes: Option<u64>,
     pub(super) argument_bytes: Option<u64>,
     pub(super) result_bytes: Option<u64>,
-    pub(super) ending: &'a Ending,
+    pub(super) ending: &'a ExecutionEnd,
 }
 
 /// When an execution was, since the start of its call, and how long it took.
@@ -30,8 +30,8 @@ pub(super) struct Times {
 
 /// How an execution ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Ending {
-    pub(super) outcome: Outcome,
+pub(super) struct ExecutionEnd {
+    pub(super) outcome: OutcomeName,
     /// The text of the failure; it names no argument.
     pub(super) detail: String,
     pub(super) exit_code: Option<i32>,
@@ -40,7 +40,7 @@ pub(super) struct Ending {
 
 /// What an execution ended with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum OutcomeName {
     Ok,
     Failed,
     Panicked,
@@ -54,7 +54,7 @@ pub(super) enum Outcome {
     Cancelled,
 }
 
-impl Outcome {
+impl OutcomeName {
     /// Its name in the files.
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -75,9 +75,9 @@ impl Outcome {
 /// With which a process ends that panics.
 const PANIC_CODE: i32 = 101;
 
-impl Ending {
+impl ExecutionEnd {
     pub(super) const OK: Self =
-        Self { outcome: Outcome::Ok, detail: String::new(), exit_code: Some(0), signal: Some(0) };
+        Self { outcome: OutcomeName::Ok, detail: String::new(), exit_code: Some(0), signal: Some(0) };
 
     /// The end of a task whose output an earlier run of the program has computed.
     pub(super) fn of_journal() -> Self {
@@ -86,17 +86,17 @@ impl Ending {
 
     pub(super) fn of_kind(kind: &TaskErrorKind) -> Self {
         let (outcome, exit_code, signal) = match *kind {
-            TaskErrorKind::Failed(_) => (Outcome::Failed, Some(1), Some(0)),
-            TaskErrorKind::Panicked { .. } => (Outcome::Panicked, Some(PANIC_CODE), Some(0)),
+            TaskErrorKind::Failed(_) => (OutcomeName::Failed, Some(1), Some(0)),
+            TaskErrorKind::Panicked { .. } => (OutcomeName::Panicked, Some(PANIC_CODE), Some(0)),
             TaskErrorKind::Crashed { signal, exit_code, .. } => {
-                (Outcome::Crashed, exit_code, signal.or(exit_code.map(|_| 0)))
+                (OutcomeName::Crashed, exit_code, signal.or(exit_code.map(|_| 0)))
             }
-            TaskErrorKind::TimedOut { .. } => (Outcome::TimedOut, None, None),
-            TaskErrorKind::CpuLimit { .. } => (Outcome::CpuLimit, None, None),
-            TaskErrorKind::MemoryLimit { .. } => (Outcome::MemoryLimit, None, None),
-            TaskErrorKind::Encode(_) => (Outcome::Encode, None, None),
-            TaskErrorKind::Decode(_) => (Outcome::Decode, None, None),
-            TaskErrorKind::Cancelled | TaskErrorKind::NotStarted { .. } => (Outcome::Cancelled, None, None),
+            TaskErrorKind::TimedOut { .. } => (OutcomeName::TimedOut, None, None),
+            TaskErrorKind::CpuLimit { .. } => (OutcomeName::CpuLimit, None, None),
+            TaskErrorKind::MemoryLimit { .. } => (OutcomeName::MemoryLimit, None, None),
+            TaskErrorKind::Encode(_) => (OutcomeName::Encode, None, None),
+            TaskErrorKind::Decode(_) => (OutcomeName::Decode, None, None),
+            TaskErrorKind::Cancelled | TaskErrorKind::NotStarted { .. } => (OutcomeName::Cancelled, None, None),
         };
         Self { outcome, detail: kind_text(kind).to_string(), exit_code, signal }
     }
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn a_crash_has_its_signal_or_its_code() {
         let crash = |signal, exit_code| {
-            let ending = Ending::of_kind(&TaskErrorKind::Crashed { signal, exit_code, note: None });
+            let ending = ExecutionEnd::of_kind(&TaskErrorKind::Crashed { signal, exit_code, note: None });
             (ending.outcome.name(), ending.exit_code, ending.signal)
         };
         assert_eq!(crash(Some(11), None), ("crashed", None, Some(11)));

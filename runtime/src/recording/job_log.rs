@@ -32,7 +32,7 @@ const COLUMNS: [&str; 17] = [
 
 /// The form of the lines.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum LineForm {
     Csv,
     JsonLines,
 }
@@ -47,7 +47,7 @@ enum Value<'a> {
 
 /// The job log of one call.
 pub(super) struct JobLog {
-    form: Form,
+    form: LineForm,
     function: &'static str,
     /// When the call started, in nanoseconds since 1970.
     started_at: u64,
@@ -66,7 +66,7 @@ impl JobLog {
             Error::invalid_option(format!("could not write the `job_log` {}: {error}", path.display()))
         })?;
         let is_json = path.extension().is_some_and(|extension| extension == "jsonl");
-        let form = if is_json { Form::JsonLines } else { Form::Csv };
+        let form = if is_json { LineForm::JsonLines } else { LineForm::Csv };
         let writer = Arc::new(Writer::of_log(path, file));
         let lines = if is_json { Vec::new() } else { format!("{}\n", COLUMNS.join(",")).into_bytes() };
         Ok(Self { form, function, started_at, writer, lines })
@@ -98,8 +98,8 @@ impl JobLog {
             seconds(facts.times.start.map(|start| self.started_at.saturating_add(start))),
         ];
         match self.form {
-            Form::Csv => push_csv(&mut self.lines, &values),
-            Form::JsonLines => push_json(&mut self.lines, &values),
+            LineForm::Csv => push_csv(&mut self.lines, &values),
+            LineForm::JsonLines => push_json(&mut self.lines, &values),
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::clocks::Clocks;
 use super::events::{CallEvents, LostExecution};
-use super::facts::{Ending, Facts, Times};
+use super::facts::{ExecutionEnd, Facts, Times};
 use super::job_log::JobLog;
 use super::timeline::Timeline;
 use crate::error::{Result, TaskErrorKind};
@@ -100,14 +100,14 @@ impl Recorder {
         match &mut done.outcomes {
             // Only what a worker wrote has measures: these are from a journal.
             Outcomes::Records(_) if worker.is_none() => {
-                let ending = Ending::of_journal();
+                let ending = ExecutionEnd::of_journal();
                 for index in first_index..first_index + count {
                     self.add_unmeasured(&Execution { index, attempt: 0, worker, machine }, &ending, None);
                 }
             }
             Outcomes::Records(records) => self.record_results(records, (first_index, attempt), worker, machine),
             Outcomes::Error(kind) => {
-                let ending = Ending::of_kind(kind);
+                let ending = ExecutionEnd::of_kind(kind);
                 for index in first_index..first_index + count {
                     // No more than one of several was running.
                     let span = span.filter(|_| count == 1);
@@ -150,7 +150,7 @@ impl Recorder {
         records.take_measures(|status, payload, measures| {
             let failed;
             let ending = match status {
-                Status::Output => &Ending::OK,
+                Status::Output => &ExecutionEnd::OK,
                 _ => {
                     failed = ending_of(status, payload, *output);
                     recorded.insert(index, attempt);
@@ -186,7 +186,7 @@ impl Recorder {
         let recorded = self.recorded.remove(&index).unwrap_or(0);
         for (attempt, kind) in (1..done.attempts).zip(&done.earlier).filter(|(attempt, _)| *attempt > recorded) {
             let execution = Execution { index, attempt, worker: None, machine: done.machine() };
-            self.add_unmeasured(&execution, &Ending::of_kind(kind), None);
+            self.add_unmeasured(&execution, &ExecutionEnd::of_kind(kind), None);
         }
     }
 
@@ -194,7 +194,7 @@ impl Recorder {
         let noted = self.events.take();
         for LostExecution { index, attempt, worker, kind, span } in noted.lost {
             let execution = Execution { index, attempt, worker: Some(worker), machine: None };
-            self.add_unmeasured(&execution, &Ending::of_kind(&kind), span);
+            self.add_unmeasured(&execution, &ExecutionEnd::of_kind(&kind), span);
             self.recorded.insert(index, attempt);
         }
         if let Some(timeline) = &mut self.sinks.timeline {
@@ -206,7 +206,7 @@ impl Recorder {
     }
 
     /// Adds an execution of which the worker has measured nothing.
-    fn add_unmeasured(&mut self, execution: &Execution<'_>, ending: &Ending, span: Option<Span>) {
+    fn add_unmeasured(&mut self, execution: &Execution<'_>, ending: &ExecutionEnd, span: Option<Span>) {
         let Execution { index, attempt, worker, machine } = *execution;
         if let Some((machine, span)) = machine.zip(span) {
             self.clocks.heard(machine, span.ended_nanos, sys::monotonic_nanos());
@@ -264,12 +264,12 @@ fn times_of(clocks: &Clocks, machine: Option<&Arc<str>>, measures: &Measures) ->
 
 /// How a task ended that has a result and no output.
 #[cold]
-fn ending_of(status: Status, payload: &[u8], output: Output) -> Ending {
+fn ending_of(status: Status, payload: &[u8], output: Output) -> ExecutionEnd {
     if status == Status::NotRun {
-        return Ending::of_kind(&TaskErrorKind::Cancelled);
+        return ExecutionEnd::of_kind(&TaskErrorKind::Cancelled);
     }
     match functions::failure(Records::new(wire::record(status, payload)), output) {
-        Some(kind) => Ending::of_kind(&kind),
-        None => Ending::OK,
+        Some(kind) => ExecutionEnd::of_kind(&kind),
+        None => ExecutionEnd::OK,
     }
 }

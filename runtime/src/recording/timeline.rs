@@ -10,13 +10,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::events::{NotedWorker, WorkerEvent};
-use super::facts::{Facts, Outcome};
+use super::facts::{Facts, OutcomeName};
 use crate::error::{Error, Result};
 use crate::journal::open_anew;
 
 /// The form of the file.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum TimelineForm {
     Page,
     Trace,
 }
@@ -25,7 +25,7 @@ enum Form {
 pub(super) struct Timeline {
     path: PathBuf,
     file: File,
-    form: Form,
+    form: TimelineForm,
     function: &'static str,
     /// When the call started, in nanoseconds since 1970.
     started_at: u64,
@@ -34,11 +34,11 @@ pub(super) struct Timeline {
     /// The track of each worker by its machine and place, and of each process by its machine and number.
     of_worker: BTreeMap<(usize, u32), usize>,
     of_process: BTreeMap<(usize, u32), usize>,
-    bars: Vec<Bar>,
+    bars: Vec<ExecutionBar>,
     /// The texts of failures, by the bar.
     details: BTreeMap<usize, String>,
-    starts: Vec<Start>,
-    deaths: Vec<Death>,
+    starts: Vec<WorkerStart>,
+    deaths: Vec<WorkerDeath>,
     /// When the caller waited, from and to.
     waits: Vec<(u64, u64)>,
     /// Executions of which it is not known when they were, and how many of them failed.
@@ -55,11 +55,11 @@ struct Track {
 }
 
 /// One execution.
-struct Bar {
+struct ExecutionBar {
     track: usize,
     index: usize,
     attempt: u32,
-    outcome: Outcome,
+    outcome: OutcomeName,
     start: u64,
     duration: u64,
     cpu: Option<u64>,
@@ -68,7 +68,7 @@ struct Bar {
 }
 
 /// A process that has become a worker.
-struct Start {
+struct WorkerStart {
     track: usize,
     pid: u32,
     begun: u64,
@@ -76,7 +76,7 @@ struct Start {
 }
 
 /// A worker that has died.
-struct Death {
+struct WorkerDeath {
     track: usize,
     pid: u32,
     at: u64,
@@ -102,7 +102,7 @@ impl Timeline {
         Ok(Self {
             path: path.to_owned(),
             file,
-            form: if is_page { Form::Page } else { Form::Trace },
+            form: if is_page { TimelineForm::Page } else { TimelineForm::Trace },
             function,
             started_at,
             machines: vec![host.to_owned()],
@@ -121,7 +121,7 @@ impl Timeline {
 
     /// Adds an execution.
     pub(super) fn add(&mut self, facts: &Facts<'_>) {
-        let is_failure = facts.ending.outcome != Outcome::Ok;
+        let is_failure = facts.ending.outcome != OutcomeName::Ok;
         let (Some(pid), Some(start), Some(duration)) = (facts.pid, facts.times.start, facts.times.duration) else {
             self.unplaced += 1;
             self.unplaced_failures += u64::from(is_failure);
@@ -131,7 +131,7 @@ impl Timeline {
         if is_failure {
             self.details.insert(self.bars.len(), facts.ending.detail.clone());
         }
-        self.bars.push(Bar {
+        self.bars.push(ExecutionBar {
             track,
             index: facts.index,
             attempt: facts.attempt,
@@ -151,10 +151,10 @@ impl Timeline {
         match event {
             WorkerEvent::Ready(after) => {
                 let after = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX);
-                self.starts.push(Start { track, pid, begun: at.saturating_sub(after), ready: at });
+                self.starts.push(WorkerStart { track, pid, begun: at.saturating_sub(after), ready: at });
             }
             WorkerEvent::Ended => {}
-            WorkerEvent::Died(cause) => self.deaths.push(Death { track, pid, at, cause }),
+            WorkerEvent::Died(cause) => self.deaths.push(WorkerDeath { track, pid, at, cause }),
         }
     }
 
@@ -172,8 +172,8 @@ impl Timeline {
         let ends = self.bars.iter().map(|bar| bar.start.saturating_add(bar.duration));
         let wall = ends.chain(self.deaths.iter().map(|death| death.at)).fold(wall, u64::max);
         let bytes = match self.form {
-            Form::Page => page::page(self, wall),
-            Form::Trace => trace::trace(self, wall),
+            TimelineForm::Page => page::page(self, wall),
+            TimelineForm::Trace => trace::trace(self, wall),
         };
         if let Err(error) = self.file.write_all(&bytes) {
             let text = format!("poolmap: timeline {}: could not be written: {error}\n", self.path.display());

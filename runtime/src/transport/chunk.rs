@@ -7,7 +7,6 @@ use super::arena::{Arena, Block};
 use super::completed::{CompletedTasks, Outcomes};
 use crate::codec::NewDirect;
 use crate::error::TaskErrorKind;
-use crate::functions::MEASURED;
 use crate::shared::{self, Collected, GRANT_BYTES, Grant, Segment};
 use crate::task::{Origin, TaskRules};
 use crate::wire;
@@ -125,10 +124,9 @@ impl Chunk {
         Self { sharing, ..self }
     }
 
-    /// The chunk, whose tasks are measured where this says so.
-    pub(crate) fn measured(self, is_measured: bool) -> Self {
-        let flag = if is_measured { MEASURED } else { 0 };
-        Self { function: self.function | flag, ..self }
+    /// The chunk, whose function's number says this too.
+    pub(crate) fn flagged(self, flags: u32) -> Self {
+        Self { function: self.function | flags, ..self }
     }
 
     /// The chunk, with what the seeds of its call's tasks are made from.

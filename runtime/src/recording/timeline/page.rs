@@ -1,8 +1,8 @@
 //! A timeline as a page: one file with its style, its script and what it shows, which needs nothing else.
 
-use super::{Bar, Timeline};
+use super::{ExecutionBar, Timeline};
 use crate::recording::csv::push_number;
-use crate::recording::facts::Outcome;
+use crate::recording::facts::OutcomeName;
 use crate::recording::json::push_string;
 
 /// The page, with a mark where what it shows stands.
@@ -10,21 +10,21 @@ const PAGE: &str = include_str!("page.html");
 const MARK: &str = "@DATA@";
 
 /// The outcomes as the page knows them, by their place.
-const OUTCOMES: [Outcome; 10] = [
-    Outcome::Ok,
-    Outcome::Failed,
-    Outcome::Panicked,
-    Outcome::Crashed,
-    Outcome::TimedOut,
-    Outcome::CpuLimit,
-    Outcome::MemoryLimit,
-    Outcome::Encode,
-    Outcome::Decode,
-    Outcome::Cancelled,
+const OUTCOMES: [OutcomeName; 10] = [
+    OutcomeName::Ok,
+    OutcomeName::Failed,
+    OutcomeName::Panicked,
+    OutcomeName::Crashed,
+    OutcomeName::TimedOut,
+    OutcomeName::CpuLimit,
+    OutcomeName::MemoryLimit,
+    OutcomeName::Encode,
+    OutcomeName::Decode,
+    OutcomeName::Cancelled,
 ];
 
 /// A number of each bar.
-type Column<'a> = &'a dyn Fn(&Bar) -> u64;
+type BarColumn<'a> = &'a dyn Fn(&ExecutionBar) -> u64;
 
 /// The file of a call that took so long.
 pub(super) fn page(timeline: &Timeline, wall: u64) -> Vec<u8> {
@@ -85,8 +85,8 @@ fn push_data(timeline: &Timeline, wall: u64, out: &mut Vec<u8>) {
 
 fn push_bars(timeline: &Timeline, order: &[usize], place: &[u64], out: &mut Vec<u8>) {
     let sorted = timeline.sorted_bars(order);
-    let outcome = |bar: &Bar| OUTCOMES.iter().position(|outcome| *outcome == bar.outcome).unwrap_or(0) as u64;
-    let columns: [(&str, Column<'_>); 9] = [
+    let outcome = |bar: &ExecutionBar| OUTCOMES.iter().position(|outcome| *outcome == bar.outcome).unwrap_or(0) as u64;
+    let columns: [(&str, BarColumn<'_>); 9] = [
         ("start", &|bar| tenths(bar.start)),
         ("duration", &|bar| tenths(bar.duration)),
         ("track", &|bar| place[bar.track]),

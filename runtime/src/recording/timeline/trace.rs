@@ -3,9 +3,9 @@
 
 use std::io::Write;
 
-use super::{Bar, Timeline};
+use super::{ExecutionBar, Timeline};
 use crate::recording::csv::push_number;
-use crate::recording::facts::Outcome;
+use crate::recording::facts::OutcomeName;
 use crate::recording::json::push_string;
 
 /// The process of the trace in which the program's own thread stands.
@@ -81,8 +81,8 @@ fn push_names(timeline: &Timeline, out: &mut Vec<u8>) {
 }
 
 fn push_bar(timeline: &Timeline, at: usize, out: &mut Vec<u8>) {
-    let Bar { track, index, attempt, outcome, start, duration, cpu, sent, received } = timeline.bars[at];
-    let category = if outcome == Outcome::Ok { "task" } else { "task,failure" };
+    let ExecutionBar { track, index, attempt, outcome, start, duration, cpu, sent, received } = timeline.bars[at];
+    let category = if outcome == OutcomeName::Ok { "task" } else { "task,failure" };
     push_event(out, timeline.short_name(), category, 'X', thread(timeline, track), start);
     push_duration(out, duration);
     push_argument(out, b",\"args\":{\"index\":", index as u64);
@@ -104,8 +104,8 @@ fn push_bar(timeline: &Timeline, at: usize, out: &mut Vec<u8>) {
 
 /// How many bytes were sent and received in all, at the ends of tasks.
 fn push_counts(timeline: &Timeline, out: &mut Vec<u8>) {
-    let end = |bar: &Bar| bar.start.saturating_add(bar.duration);
-    let mut ended: Vec<&Bar> = timeline.bars.iter().collect();
+    let end = |bar: &ExecutionBar| bar.start.saturating_add(bar.duration);
+    let mut ended: Vec<&ExecutionBar> = timeline.bars.iter().collect();
     ended.sort_by_key(|bar| end(bar));
     let (mut sent, mut received) = (0u64, 0u64);
     let each = ended.len().div_ceil(COUNTS_MAX).max(1);
