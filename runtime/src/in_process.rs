@@ -148,6 +148,7 @@ pub(crate) fn run(chunk: &Chunk, states: &States, bytes_max: usize) -> (Complete
         argument_bytes: chunk.weight,
         printed: None,
         is_late: false,
+        ran: None,
     };
     (done, memory)
 }

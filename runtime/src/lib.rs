@@ -43,6 +43,7 @@
 //! | no outputs, or one value folded from them | [`pool_for_each!`], [`pool_reduce!`] |
 //! | a limit, a retry, a chunk size | an option after `;`, such as [`timeout`](Map::timeout) or [`attempts`](Map::attempts): the methods of [`Map`] |
 //! | to go on after a crash, a kill or a requeued job | the option [`journal`](Map::journal), or the variable `POOLMAP_JOURNAL` |
+//! | to see where the time went | the options [`job_log`](Map::job_log) and [`timeline`](Map::timeline) |
 //! | another outcome for failed tasks | the option [`on_error`](Map::on_error): [`Stop`], [`Collect`], [`Replace`], a closure ([`OnError`]) |
 //! | workers of your own | [`Pool`], [`Pool::builder()`], [`Builder`]; [`global_pool()`] is the pool of calls that name none |
 //! | one call, now or later | [`Pool::apply`], [`Pool::submit`], [`TaskHandle`], [`wait_any()`], [`as_completed()`] |
@@ -292,6 +293,7 @@ mod output;
 mod pool;
 mod process;
 mod progress;
+mod recording;
 mod shared;
 mod sync;
 #[allow(unsafe_code, reason = "the one module of system calls")]

@@ -50,6 +50,10 @@ pub(crate) enum Rank {
     Names,
     /// The memory that tasks of this process have.
     OwnMemory,
+    /// What records a submitted call.
+    CallRecorder,
+    /// What happens to the workers of a call that records it.
+    CallEvents,
     /// The journals that are open in this process.
     Journals,
     /// What this process knows of one.

@@ -1,13 +1,15 @@
 //! The rules of calls and the outcomes of tasks, in the form in which they travel between nodes.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::codec::{message_enum, message_struct};
 use crate::error::{Printed, TaskErrorKind};
 use crate::pool::{CallRules, Consumer, deaths};
 use crate::shared::write_grants;
+use crate::sys;
 use crate::task::{Limits, TaskRules, WorkerIdentity};
-use crate::transport::{Chunk, CompletedTasks, Outcomes};
+use crate::transport::{Chunk, CompletedTasks, Outcomes, Ran, Span};
 use crate::wire::Records;
 
 message_struct! {
@@ -140,6 +142,10 @@ message_struct! {
         worker: Option<u32>,
         printed: Option<(String, String)>,
         is_late: bool,
+        /// When the one task whose worker has ended began, and when it was ended, by this machine's clock.
+        span: Option<(u64, u64)>,
+        /// The machine.
+        machine: Option<String>,
     }
 }
 
@@ -170,6 +176,7 @@ message_enum! {
 
 impl From<CompletedTasks> for OutcomeForm {
     fn from(done: CompletedTasks) -> Self {
+        let span = done.span().map(|span| (span.begun_nanos, span.ended_nanos));
         let result = match done.outcomes {
             Outcomes::Records(records) => ResultForm::Records(records.into_rest().into_buffer()),
             Outcomes::Error(kind) => ResultForm::Error((&kind).into()),
@@ -183,8 +190,16 @@ impl From<CompletedTasks> for OutcomeForm {
             worker: done.worker.map(|worker| worker.pid),
             printed: done.printed.map(|printed| (printed.stdout, printed.stderr)),
             is_late: done.is_late,
+            span,
+            machine: done.worker.map(|_| own_machine().to_owned()),
         }
     }
+}
+
+/// The name of this machine.
+fn own_machine() -> &'static str {
+    static NAME: OnceLock<String> = OnceLock::new();
+    NAME.get_or_init(sys::host_name)
 }
 
 impl OutcomeForm {
@@ -201,6 +216,8 @@ impl OutcomeForm {
             worker: None,
             printed: None,
             is_late: false,
+            span: None,
+            machine: None,
         }
     }
 
@@ -220,6 +237,10 @@ impl OutcomeForm {
             argument_bytes: 0,
             printed: self.printed.map(|(stdout, stderr)| Box::new(Printed { stdout, stderr })),
             is_late: self.is_late,
+            ran: Some(Box::new(Ran {
+                span: self.span.map(|(begun_nanos, ended_nanos)| Span { begun_nanos, ended_nanos }),
+                machine: self.machine.map(Arc::from),
+            })),
         })
     }
 }

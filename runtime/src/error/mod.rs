@@ -14,7 +14,7 @@ pub use codec::CodecError;
 pub use remote::RemoteError;
 pub(crate) use remote::TypedValue;
 pub(crate) use sync::{SyncError, SyncErrorKind};
-pub(crate) use task::Printed;
+pub(crate) use task::{Printed, kind_text};
 pub use task::{TaskError, TaskErrorKind};
 
 /// A `Result` whose error is [`Error`].

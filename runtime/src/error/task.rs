@@ -237,6 +237,20 @@ impl fmt::Display for WithoutIndex<'_> {
     }
 }
 
+struct KindAlone(TaskError);
+
+impl fmt::Display for KindAlone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write_kind(f)?;
+        chain::write_sources(&self.0, f)
+    }
+}
+
+/// The text of a kind of failure, with its sources, which names neither the task nor its function.
+pub(crate) fn kind_text(kind: &TaskErrorKind) -> impl fmt::Display {
+    KindAlone(TaskError::new(0, "", 1, None, kind.clone()))
+}
+
 impl TaskError {
     /// The text for a call that is no task of a map, with its sources.
     pub(crate) fn without_index(&self) -> impl fmt::Display {

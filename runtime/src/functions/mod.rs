@@ -10,6 +10,7 @@ mod fingerprint;
 mod fold;
 mod folding;
 mod function;
+mod meter;
 mod number_run;
 mod outcome;
 mod returned;
@@ -40,7 +41,9 @@ pub use run::{run_tasks, type_names};
 pub(crate) use shared_argument::SharedName;
 pub use state::with_state;
 pub(crate) use state::{enter_states, forget_states, forget_states_of};
-pub(crate) use table::{DROPS_OUTPUT, FUNCTION_FLAGS, OUTPUT_BY_VALUE, first_test, function, function_name, test_name};
+pub(crate) use table::{
+    DROPS_OUTPUT, FUNCTION_FLAGS, MEASURED, OUTPUT_BY_VALUE, first_test, function, function_name, test_name,
+};
 pub use table::{Entry, Identity, Merge, Registration, Test};
 pub(crate) use task_run::Flush;
 pub use task_run::{TaskAbort, TaskCall};

@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use super::borrowed_argument::BorrowedArgument;
 use super::failure_texts::{TEXT_PART, cut};
 use super::folding::FoldState;
+use super::meter::Meter;
 use super::shared_argument;
 use crate::codec::{Decoder, Encoder};
 use crate::error::CodecError;
@@ -58,6 +59,8 @@ pub struct TaskCall<'a> {
     pub(super) on_decoded: Option<&'a dyn Fn()>,
     /// Arguments name what the tasks are granted.
     pub(super) has_grants: bool,
+    /// What measures the tasks, if they are measured; `flush` is then not later.
+    meter: Option<Box<Meter>>,
 }
 
 /// Whose code of the program's is running, should it panic.
@@ -80,6 +83,8 @@ pub(crate) enum Flush {
     EachTask,
     /// The worker does it soon after: it would take longer than the tasks do.
     Later,
+    /// The same, and the tasks are measured.
+    LaterMeasured,
     /// It is done at the end of each, and what a task printed is kept (see `output`).
     Kept,
 }
@@ -122,6 +127,7 @@ impl<'a> TaskCall<'a> {
             stage: RunningCode::Function,
             on_decoded: None,
             has_grants: false,
+            meter: None,
         }
     }
 
@@ -147,6 +153,14 @@ impl<'a> TaskCall<'a> {
     pub(crate) fn drop_output(&mut self) {
         self.drops_output = true;
         self.look_at_each_end();
+    }
+
+    /// What is measured of each task is written behind its result. `worker` is the place of this one.
+    pub(crate) fn measure(&mut self, worker: usize) {
+        if self.flush == Flush::Later {
+            self.flush = Flush::LaterMeasured;
+        }
+        self.meter = Some(Box::new(Meter::new(u32::try_from(worker).unwrap_or(u32::MAX))));
     }
 
     /// Lets the end of a task be more than its result; returns whether it was that before.
@@ -178,6 +192,9 @@ impl<'a> TaskCall<'a> {
             self.shared_left = self.shared;
             self.stage = RunningCode::Arguments;
             self.begin_result();
+            if let Some(meter) = &mut self.meter {
+                meter.begin(arguments.len(), self.progress.begun_nanos);
+            }
             self.progress.begun.store(u64::from(self.progress.count.tasks.wrapping_add(1)), Ordering::Release);
             failpoints::reached(Point::Counted);
             compiler_fence(Ordering::SeqCst);
@@ -270,10 +287,14 @@ impl<'a> TaskCall<'a> {
             }
             match self.flush {
                 Flush::Kept => self.keep_output(status),
+                Flush::LaterMeasured => {}
                 _ => drop(std::io::stdout().flush()),
             }
             if self.folding.is_some() {
                 return self.stop_fold(status);
+            }
+            if let Some(meter) = self.meter.as_mut().filter(|_| status != Status::NotRun) {
+                self.results.sink().write(&meter.end().encode());
             }
         }
         // Of a task that is not run, nothing is at stake.

@@ -51,6 +51,25 @@ pub(super) fn open(path: &Path) -> io::Result<(File, FileId)> {
     }
 }
 
+/// Opens a file that is written anew from its beginning, and makes it where there is none.
+///
+/// # Errors
+///
+/// It cannot be opened; it is no regular file; another call or another program writes it.
+pub(crate) fn open_anew(path: &Path) -> io::Result<File> {
+    // A pipe would be waited for.
+    id_at(path)?;
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(io::Error::new(
+            io::ErrorKind::WouldBlock,
+            "another call or program writes it now: give each call a file of its own",
+        )),
+        // There are file systems without locks. Whoever writes last wins there.
+        Ok(()) | Err(TryLockError::Error(_)) => file.set_len(0).map(|()| file),
+    }
+}
+
 /// Reads the key of an open file, and how many bytes the file has; writes a header where there is none yet.
 pub(super) fn read_key(file: &File) -> Result<(DigestKey, u64), Refusal> {
     let bytes = file.metadata()?.len();

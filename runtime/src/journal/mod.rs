@@ -23,6 +23,8 @@ mod registry;
 mod report;
 mod writer;
 
+pub(crate) use file::open_anew;
 pub(crate) use format::OutputForm;
 pub(crate) use memory::{OutputPlace, TaskKey};
 pub(crate) use registry::{Journal, NewRecords, VARIABLE};
+pub(crate) use writer::Writer;

@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::file::{self, FileBlock, FileBlocks, FileId};
 use super::format::{HEADER_BYTES, OutputForm, OutputFront, ReadAt, Refusal, build_record, output_start, scan};
 use super::memory::{FileMemory, OutputPlace, TaskKey};
-use super::report::report;
+use super::report::{FileKind, report};
 use super::writer::{LARGE_BYTES, Writer, WrittenFile};
 use crate::digest::{Digest, DigestKey};
 use crate::error::{Error, Result};
@@ -84,7 +84,7 @@ impl Journal {
         }
         let (open, reports) = journals.open(path, build).map_err(|refusal| refused(&Explained(&refusal)))?;
         drop(journals);
-        reports.iter().for_each(|text| report(path, text));
+        reports.iter().for_each(|text| report(FileKind::Outputs, path, text));
         Ok(Self::of(open))
     }
 
@@ -132,7 +132,7 @@ impl Journal {
 
     /// Writes a line about this journal on standard error.
     pub(crate) fn report(&self, text: &str) {
-        report(&self.open.path, text);
+        report(FileKind::Outputs, &self.open.path, text);
     }
 }
 

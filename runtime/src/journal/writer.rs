@@ -3,7 +3,7 @@
 //!
 //! 1. A map leaves records in the queue, and the thread writes them at once, then waits for [`PAUSE`]: so short tasks cost a system call
 //!    now and then, and the output of a long one is in the file when its successor begins.
-//! 2. The thread asks for the file to be on the disk [`SYNC_INTERVAL`] after it was written, while maps go on writing to it.
+//! 2. The thread asks for a journal to be on the disk [`SYNC_INTERVAL`] after it was written, while maps go on writing to it.
 //! 3. Records of more than [`LARGE_BYTES`] are written by the map's thread, so they are in memory once. Their order does not matter.
 //! 4. A file that cannot grow (the disk is full, RLIMIT_FSIZE) is no reason to end a map: its outputs are all right. One line on standard
 //!    error says so, records are dropped, and after [`RETRY_INTERVAL`] it is tried again.
@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::file::Growing;
-use super::report::report;
+use super::report::{FileKind, report};
 use crate::locks::{Condition, Lock, Rank, Ranked};
 
 const PAUSE: Duration = Duration::from_millis(5);
@@ -29,7 +29,8 @@ const QUEUE_BYTES_MAX: usize = 16 << 20;
 const SPARE_BYTES_MAX: usize = 1 << 20;
 
 /// Writes the records of one file.
-pub(super) struct Writer {
+pub(crate) struct Writer {
+    kept: FileKind,
     path: PathBuf,
     file: File,
     output: Lock<Output>,
@@ -78,7 +79,7 @@ impl Ranked for Queue {
 
 /// What is known of a file when it is closed, and holds when it is opened next.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct WrittenFile {
+pub(crate) struct WrittenFile {
     pub(super) end: u64,
     pub(super) is_own: bool,
     pub(super) dirty_since: Option<Instant>,
@@ -86,10 +87,17 @@ pub(super) struct WrittenFile {
 }
 
 impl Writer {
+    /// Writes lines into an empty file, from its beginning.
+    pub(crate) fn of_log(path: &Path, file: File) -> Self {
+        let written = WrittenFile { end: 0, is_own: true, dirty_since: None, is_reported: false };
+        Self { kept: FileKind::Log, ..Self::new(path, file, written, Vec::new()) }
+    }
+
     pub(super) fn new(path: &Path, file: File, written: WrittenFile, build_record: Vec<u8>) -> Self {
         let WrittenFile { end, is_own, dirty_since, is_reported } = written;
         let output = Output { growing: Growing { end }, is_own, dirty_since, failed_at: None, is_reported };
         Self {
+            kept: FileKind::Outputs,
             path: path.to_owned(),
             file,
             output: Lock::new(output),
@@ -105,11 +113,11 @@ impl Writer {
     }
 
     /// Adds whole records to the queue.
-    pub(super) fn add(self: &Arc<Self>, records: &[u8]) {
+    pub(crate) fn add(self: &Arc<Self>, records: &[u8]) {
         let mut queue = self.queue.lock();
         if queue.thread.is_none() && !queue.has_no_thread {
             let writer = Arc::clone(self);
-            let thread = std::thread::Builder::new().name("poolmap-journal".to_owned());
+            let thread = std::thread::Builder::new().name(self.kept.thread().to_owned());
             match thread.spawn(move || writer.run()) {
                 Ok(thread) => queue.thread = Some(thread),
                 Err(_) => queue.has_no_thread = true,
@@ -135,7 +143,7 @@ impl Writer {
     }
 
     /// Ends the thread, and writes all that is left.
-    pub(super) fn close(&self) -> WrittenFile {
+    pub(crate) fn close(&self) -> WrittenFile {
         let thread = {
             let mut queue = self.queue.lock();
             queue.is_closing = true;
@@ -232,7 +240,9 @@ impl Writer {
         match output.growing.append(&self.file, &all) {
             Ok(()) => {
                 (output.is_own, output.failed_at) = (true, None);
-                output.dirty_since.get_or_insert_with(Instant::now);
+                if self.kept == FileKind::Outputs {
+                    output.dirty_since.get_or_insert_with(Instant::now);
+                }
             }
             Err(error) => {
                 output.failed_at = Some(Instant::now());
@@ -245,12 +255,8 @@ impl Writer {
     #[cold]
     fn failed(&self, error: &io::Error, what: &str) {
         if !std::mem::replace(&mut self.output.lock().is_reported, true) {
-            report(
-                &self.path,
-                &format!(
-                    "{what}: {error}. The map goes on. Outputs that are not in the journal are computed again after a restart"
-                ),
-            );
+            let lost = self.kept.lost();
+            report(self.kept, &self.path, &format!("{what}: {error}. The map goes on. {lost}"));
         }
     }
 }

@@ -4,6 +4,7 @@
 mod batch;
 mod input;
 mod journal;
+mod recorded;
 mod retry;
 mod shown;
 mod wait;
@@ -29,6 +30,7 @@ use crate::error::{Error, Kind, Result, TaskErrorKind};
 use crate::functions::{WorkerFn, new_direct};
 use crate::pool::{CallFailure, CallId, CallRules, Consumer, Pool, PoolShared, Step};
 use crate::progress::{CountNodes, Ended, Shown};
+use crate::recording::Recorder;
 use crate::task::Output;
 use crate::trace;
 use crate::transport::{Chunk, Sharing};
@@ -72,6 +74,8 @@ pub(super) struct Engine<F: WorkerFn, A> {
     again: Option<Retries>,
     /// Outputs of an earlier run of the program, if there is a file for them.
     journal: Option<Box<Journaled>>,
+    /// What its tasks are recorded by, if they are.
+    recorder: Option<Box<Recorder>>,
     /// Tasks read, and not yet yielded.
     outstanding: usize,
     /// The bytes of their arguments and results.
@@ -110,13 +114,15 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             _ => None,
         };
         let journal = Journaled::open::<F>(&options, &shared, length)?;
+        let function = F::__registration().path();
+        let recorder = Recorder::open(options.recorded(), function, shared.output())?;
         let Options { chunk_size, attempts, limits, progress, priority, .. } = options;
         let attempts = attempts.unwrap_or(FIRST_ATTEMPT);
         let is_folded = options.merge.is_some();
         let pace = consumer;
         let rules = CallRules { chunk_size, attempts, limits, pace, is_folded, priority, ..CallRules::default() };
         let call = shared.open(rules)?;
-        let function = F::__registration().path();
+        recorder.iter().for_each(|recorder| shared.observe_call(call, recorder.events()));
         trace::call_opened(function, length);
         let shown =
             progress.then(|| Shown::new(function, length, shared.has_remote().then_some(serving_nodes as CountNodes)));
@@ -128,6 +134,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             window: options.window.unwrap_or(WINDOW),
             again: options.retry.executions.map(|_| Retries::default()),
             journal,
+            recorder,
             options,
             deadline,
             consumer,
@@ -398,16 +405,18 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         self.rows.end();
     }
 
-    fn all_arrived(&mut self, done: Vec<CompletedTasks>) {
+    fn all_arrived(&mut self, mut done: Vec<CompletedTasks>) {
+        self.record(&mut done);
         self.keep_outputs(&done);
         self.outstanding_bytes += done.iter().map(CompletedTasks::result_bytes).sum::<usize>();
         self.has_results |= done.iter().any(|done| matches!(done.outcomes, Outcomes::Records(_)));
-        done.into_iter().for_each(|done| self.arrived(done));
+        done.into_iter().for_each(|done| self.recorded(done));
     }
 
     fn push(&mut self, chunk: Chunk, sharing: Sharing) {
-        // A journal gets outputs as they are encoded.
-        let direct = if self.journal.is_some() { None } else { new_direct::<F>(self.shared.output()) };
+        // A journal gets outputs as they are encoded, and behind a recorded one stands what was measured.
+        let is_plain = self.journal.is_some() || self.recorder.is_some();
+        let direct = if is_plain { None } else { new_direct::<F>(self.shared.output()) };
         let seed = self.options.seed.unwrap_or_default();
         let chunk = chunk.sharing(sharing).seeded(seed).folded(self.options.merge).direct(direct);
         if self.journal.is_some() { self.send_unknown(chunk) } else { self.send(chunk) }
@@ -467,7 +476,8 @@ impl<F: WorkerFn, A> Drop for Engine<F, A> {
     fn drop(&mut self) {
         if !self.shared.is_here() {
             // In a fork nothing of the call is let go of: not the pool, nor what of its memory is kept for tasks, nor the bar.
-            std::mem::forget((Arc::clone(&self.shared), self.again.take(), self.shown.take(), self.journal.take()));
+            let files = (self.journal.take(), self.recorder.take());
+            std::mem::forget((Arc::clone(&self.shared), self.again.take(), self.shown.take(), files));
             return;
         }
         self.shared.close(self.call, self.options.on_cancel());

@@ -11,8 +11,9 @@ use super::captured;
 use super::results::ResultDecoder;
 use crate::error::{CodecError, Error, Kind, Result, TaskError, TaskErrorKind};
 use crate::foreign;
-use crate::functions::{EncodedCall, WorkerFn, new_direct};
+use crate::functions::{EncodedCall, MEASURED, WorkerFn, new_direct};
 use crate::pool::{Outcome, Pool, PoolShared, SubmissionRules, Submitted, single_chunk};
+use crate::recording::CallRecorder;
 use crate::task::{Captured, Output, TaskRules, WorkerInfo};
 use crate::transport::CompletedTasks;
 use crate::wire::OVERHEAD_BYTES;
@@ -62,6 +63,7 @@ impl Pool {
         submission: SubmissionRules,
     ) -> Result<TaskHandle<F::Output>> {
         let shared = self.unstarted_shared()?;
+        let recorder = submission.recorder.clone();
         let submitted = shared.submit(submission, |index| {
             // A call that cannot be encoded starts no worker.
             let encoded = encode(&shared, &call)?;
@@ -69,9 +71,12 @@ impl Pool {
             let chunk = single_chunk(shared.arena(), encoded, index)
                 .map_err(|error| not_encoded::<F>(CodecError::no_memory(bytes, &error)))?;
             self.shared()?;
-            Ok(chunk.direct(new_direct::<F>(shared.output())).ruled(rules))
+            // Behind the output stands what was measured.
+            let (direct, flags) =
+                if recorder.is_some() { (None, MEASURED) } else { (new_direct::<F>(shared.output()), 0) };
+            Ok(chunk.direct(direct).ruled(rules).flagged(flags))
         })?;
-        Ok(TaskHandle { shared, submitted, decode: decode::<F>, on_drop: OnDrop::Cancel })
+        Ok(TaskHandle { shared, submitted, decode: decode::<F>, on_drop: OnDrop::Cancel, recorder })
     }
 }
 
@@ -150,6 +155,8 @@ pub struct TaskHandle<T> {
     submitted: Arc<Submitted>,
     decode: fn(&PoolShared, Outcome) -> Result<Captured<T>>,
     on_drop: OnDrop,
+    /// Its files are whole once it is dropped.
+    recorder: Option<CallRecorder>,
 }
 
 /// What becomes of the call when its handle is dropped.
@@ -402,7 +409,8 @@ impl<T> Drop for TaskHandle<T> {
     fn drop(&mut self) {
         if !self.is_here() {
             // One more reference that is never dropped keeps the parent's state from being released here.
-            std::mem::forget((Arc::clone(&self.shared), Arc::clone(&self.submitted)));
+            let recorder = self.recorder.take();
+            std::mem::forget((Arc::clone(&self.shared), Arc::clone(&self.submitted), recorder));
             return;
         }
         match self.on_drop {

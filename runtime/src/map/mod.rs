@@ -9,6 +9,7 @@ mod columns;
 mod engine;
 mod handle;
 mod iter;
+mod job_log;
 mod journal;
 mod on_error;
 mod on_workers;
@@ -21,6 +22,7 @@ mod single_call;
 mod stream;
 #[cfg(feature = "stream")]
 mod stream_input;
+mod timeline;
 mod tuples;
 mod zip;
 

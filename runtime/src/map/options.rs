@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::journal::VARIABLE;
 use crate::pool::{OnCancel, RetryRules};
+use crate::recording::Paths;
 use crate::task::Limits;
 use crate::{child, in_process, sys};
 
@@ -22,6 +23,10 @@ pub(super) struct Options {
     pub(super) seed: Option<u64>,
     /// The file for outputs of one run of the program for another.
     pub(super) journal: Option<PathBuf>,
+    /// The file with a line for each task.
+    pub(super) job_log: Option<PathBuf>,
+    /// The file that shows them over time.
+    pub(super) timeline: Option<PathBuf>,
     pub(super) shortest: bool,
     pub(super) finish_running: bool,
     pub(super) progress: bool,
@@ -58,6 +63,11 @@ impl Options {
     /// How the call treats its running tasks if it ends early.
     pub(super) fn on_cancel(&self) -> OnCancel {
         if self.finish_running { OnCancel::Finish } else { OnCancel::Kill }
+    }
+
+    /// The files that a map with these options is recorded in.
+    pub(super) fn recorded(&self) -> Paths<'_> {
+        Paths { job_log: self.job_log.as_deref(), timeline: self.timeline.as_deref() }
     }
 
     /// The journal of a map with these options, if it has one.

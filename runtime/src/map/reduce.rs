@@ -52,10 +52,10 @@ impl<F: WorkerFn, A: Columns> Map<'_, F, A> {
         let runs_again =
             self.options.attempts.is_some_and(|attempts| attempts > 1) || self.options.retry.executions.is_some();
         let (shared, _) = self.target()?;
-        // The journal keeps the output of each.
-        let is_journaled = self.options.journal_path()?.is_some();
+        // The journal keeps the output of each, and each is recorded.
+        let is_kept = self.options.journal_path()?.is_some() || self.options.recorded().is_some();
         let is_alone = shared.output() != Output::Inherited || shared.arena().memory().is_none();
-        Ok(is_of_outputs && !runs_again && !is_alone && !is_journaled)
+        Ok(is_of_outputs && !runs_again && !is_alone && !is_kept)
     }
 
     /// Runs the map, and sends no output back. This is [`pool_for_each!`](crate::pool_for_each).

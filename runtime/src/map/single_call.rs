@@ -1,6 +1,7 @@
 //! One call with options: submitted, or waited for.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::handle::TaskHandle;
@@ -8,6 +9,7 @@ use super::options::Options;
 use crate::error::Result;
 use crate::functions::{Itself, WorkerFn};
 use crate::pool::{Admission, Pool, SubmissionRules};
+use crate::recording::{CallRecorder, Recorder};
 use crate::task::TaskRules;
 
 impl Pool {
@@ -176,6 +178,54 @@ impl<F: WorkerFn> SingleCall<'_, F> {
         self
     }
 
+    /// Writes a line for each execution of the call into the file at `path`. Default: none.
+    ///
+    /// The file is made, or emptied, by [`submit`](Self::submit), and is that of [`Map::job_log`](crate::Map::job_log): the times count from
+    /// `submit`, and the index is 0. It is whole once the call has ended and its handle is dropped; [`apply`](Self::apply) returns then.
+    /// An execution that ended with its worker, and was followed by another, has no times.
+    ///
+    /// # Errors
+    ///
+    /// `submit` returns an error if the file cannot be made, or another call writes it
+    /// ([`Error::is_invalid_option`](crate::Error::is_invalid_option)).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use poolmap::{Pool, worker};
+    ///
+    /// #[worker]
+    /// fn double(x: u64) -> u64 {
+    ///     2 * x
+    /// }
+    ///
+    /// poolmap::init();
+    /// # let path = std::env::temp_dir().join(format!("poolmap-call-{}.csv", std::process::id()));
+    /// let pool = Pool::builder().workers(1).build()?;
+    /// assert_eq!(pool.call(double { x: 4 }).job_log(&path).apply()?, 8);
+    /// assert!(std::fs::read_to_string(&path).unwrap().lines().nth(1).unwrap().contains(",ok,"));
+    /// # std::fs::remove_file(&path).unwrap();
+    /// # Ok::<(), poolmap::Error>(())
+    /// ```
+    pub fn job_log(mut self, path: impl Into<PathBuf>) -> Self {
+        self.options.job_log = Some(path.into());
+        self
+    }
+
+    /// Writes a picture of the call's executions into the file at `path`, as [`Map::timeline`](crate::Map::timeline) does. Default: none.
+    ///
+    /// The file is made, or emptied, by [`submit`](Self::submit), and written once the call has ended and its handle is dropped. Starts and
+    /// deaths of workers, and waits, are not in it.
+    ///
+    /// # Errors
+    ///
+    /// `submit` returns an error if the file cannot be made, or another call writes it
+    /// ([`Error::is_invalid_option`](crate::Error::is_invalid_option)).
+    pub fn timeline(mut self, path: impl Into<PathBuf>) -> Self {
+        self.options.timeline = Some(path.into());
+        self
+    }
+
     /// Submits the call to a worker, and returns a handle without waiting.
     ///
     /// # Errors
@@ -188,10 +238,13 @@ impl<F: WorkerFn> SingleCall<'_, F> {
     fn submit_as(self, admission: Admission) -> Result<TaskHandle<F::Output>> {
         let Self { pool, call, options } = self;
         options.check()?;
+        let function = F::__registration().path();
+        let recorder = Recorder::open(options.recorded(), function, pool.unstarted_shared()?.output())?;
+        let recorder = recorder.map(CallRecorder::new);
         let Options { limits, attempts, priority, deadline, retry, .. } = options;
         let rules = TaskRules { limits, attempts: attempts.unwrap_or(1), priority };
         let retry = retry.executions.is_some().then_some(retry);
-        pool.submit_with(call, Some(rules), SubmissionRules { deadline, retry, admission })
+        pool.submit_with(call, Some(rules), SubmissionRules { deadline, retry, admission, recorder })
     }
 
     /// Runs the call in a worker, and returns its output. It waits for a worker, also where `submit` would be refused

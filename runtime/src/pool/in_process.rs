@@ -127,14 +127,18 @@ impl PoolShared {
         };
         let is_late = || moment.is_some_and(|until| until <= Instant::now());
         while !self.initialize(moment)? && !is_late() {}
+        let record = |mut done: CompletedTasks| {
+            rules.recorder.iter().for_each(|recorder| recorder.record(&mut done));
+            done
+        };
         if let Some((_, limit)) = until.filter(|_| is_late()) {
-            return Ok(late(&chunk, limit));
+            return Ok(record(late(&chunk, limit)));
         }
         let Some(retry) = &rules.retry else {
-            return self.run_alone(chunk);
+            return self.run_alone(chunk).map(record);
         };
         loop {
-            let done = self.run_alone(chunk.clone())?;
+            let done = self.run_alone(chunk.clone()).map(record)?;
             let Some((wait, again)) = self.next_execution(retry, &chunk, &done) else {
                 return Ok(done);
             };
@@ -142,7 +146,7 @@ impl PoolShared {
                 && until.saturating_duration_since(Instant::now()) < wait
             {
                 self.wait_for_execution(Some(until))?;
-                return Ok(late(&again, limit));
+                return Ok(record(late(&again, limit)));
             }
             self.wait_for_execution(Instant::now().checked_add(wait))?;
             chunk = again;

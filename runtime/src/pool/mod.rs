@@ -6,6 +6,7 @@ mod builder;
 mod builder_in_process;
 mod builder_program;
 mod builder_surroundings;
+mod call_events;
 mod chunk_size;
 mod driver;
 mod failed_starts;

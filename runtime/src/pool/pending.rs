@@ -12,7 +12,8 @@ use super::rules::{Admission, SubmissionRules};
 use super::scheduler::CallId;
 use super::submitted::{Callback, Outcome, Submitted};
 use crate::locks::{Condition, Rank, Ranked};
-use crate::transport::Chunk;
+use crate::recording::CallRecorder;
+use crate::transport::{Chunk, CompletedTasks};
 
 /// While a map drives, submitted tasks are looked after this often.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(5);
@@ -78,6 +79,8 @@ pub(super) struct PendingTask {
     /// Which failures are executed again, if any are, and what was sent for its last execution.
     pub(super) retry: Option<(RetryRules, Chunk)>,
     admission: Admission,
+    /// What records its executions. Its handle has it too, so that it does not end under the lock.
+    recorder: Option<CallRecorder>,
     /// It waits for its next execution, which begins at this moment.
     waiting: Option<(Instant, Chunk)>,
 }
@@ -86,8 +89,9 @@ impl PendingTask {
     /// A task that has `rules`, and sends `chunk` again if it is executed again. A time behind the end of the clock is never over.
     pub(super) fn new(submitted: Arc<Submitted>, rules: SubmissionRules, since: Instant, chunk: &Chunk) -> Self {
         let deadline = rules.deadline.and_then(|time| Some((since.checked_add(time)?, time)));
-        let retry = rules.retry.map(|retry| (retry, chunk.clone()));
-        Self { submitted, deadline, retry, admission: rules.admission, waiting: None }
+        let SubmissionRules { retry, admission, recorder, .. } = rules;
+        let retry = retry.map(|retry| (retry, chunk.clone()));
+        Self { submitted, deadline, retry, admission, recorder, waiting: None }
     }
 }
 
@@ -160,6 +164,13 @@ impl PendingState {
     /// Whether each task has its outcome.
     pub(super) fn is_empty(&self) -> bool {
         self.pending.is_empty()
+    }
+
+    /// Records an execution of a task, if it is recorded.
+    pub(super) fn record(&self, done: &mut CompletedTasks) {
+        if let Some(recorder) = self.pending.get(&done.first_index).and_then(|task| task.recorder.as_ref()) {
+            recorder.record(done);
+        }
     }
 
     /// Takes a task out that has its outcome.

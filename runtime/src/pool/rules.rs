@@ -8,6 +8,7 @@ use super::retry_policy::RetryRules;
 use crate::child::{EntryPoint, Start};
 use crate::functions::EncodedCall;
 use crate::in_process::InProcess;
+use crate::recording::CallRecorder;
 use crate::sys::SurroundingsChanges;
 use crate::task::{Limits, TaskRules};
 
@@ -83,6 +84,8 @@ pub(crate) struct SubmissionRules {
     /// Which failures of it are executed again, and when.
     pub(crate) retry: Option<RetryRules>,
     pub(crate) admission: Admission,
+    /// What records its executions, if they are.
+    pub(crate) recorder: Option<CallRecorder>,
 }
 
 /// Whether a call may be refused because others wait.

@@ -39,7 +39,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use super::chunk_size::{ChunkSize, Revocation, TARGET, TARGET_FOLDED};
+use super::chunk_size::Revocation;
 use crate::task::Limits;
 use crate::transport::{Chunk, ResultBatch};
 use crate::transport::{CompletedTasks, Outcomes};
@@ -160,18 +160,7 @@ impl Scheduler {
         self.placed += usize::from(rules.placement == Placement::OneForEach);
         let id = CallId(self.next_call);
         self.next_call += 1;
-        let call = OpenCall {
-            rules,
-            failure: None,
-            backlog: VecDeque::new(),
-            done: Vec::new(),
-            chunk_size: ChunkSize::new(chunk_size, if rules.is_folded { TARGET_FOLDED } else { TARGET }),
-            workers: Vec::new(),
-            left: None,
-            is_remote: false,
-            is_ramped_up: false,
-            served: 0,
-        };
+        let call = OpenCall::new(rules, chunk_size);
         self.calls.insert(id, call);
         id
     }

@@ -315,7 +315,9 @@ impl PoolShared {
                 .worker
                 .as_ref()
                 .and_then(|worker| worker.channel.last_words(functions::function_name));
+            let span = state.slots[slot].worker.as_ref().and_then(WorkerProcess::span);
             state.scheduler.printed(slot, words.and_then(|words| words.printed));
+            state.scheduler.ran(slot, span);
         }
         let held = state.scheduler.expire(call, error, on_cancel, |slot| begun.get(&slot).copied().unwrap_or(0));
         state.end_held(held, on_cancel);
@@ -385,6 +387,7 @@ impl PoolState {
                 self.starts.succeeded();
             }
             self.log.note(TraceEvent::Ready { worker: slot, pid });
+            self.note_ready_for_calls(slot, pid);
         }
     }
 

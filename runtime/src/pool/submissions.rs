@@ -161,9 +161,10 @@ impl PoolShared {
                 end(&mut self.lock(), call, index, sent)
             }
         };
-        let Some(done) = done else {
+        let Some(mut done) = done else {
             return false;
         };
+        state.record(&mut done);
         let finished = state.remove(index);
         self.finish(state, finished.map(|submitted| (submitted, Ok(done))).into_iter().collect());
         true
@@ -191,7 +192,8 @@ impl PoolShared {
             Ok(step) if step.done.is_empty() => return,
             Ok(step) => {
                 let mut finished = Vec::new();
-                for done in step.done {
+                for mut done in step.done {
+                    state.record(&mut done);
                     if let Some(done) = self.try_again(&mut state, done)
                         && let Some(submitted) = state.remove(done.first_index)
                     {
@@ -395,11 +397,12 @@ impl PoolState {
         }
         let has_begun = place == 0 && worker.channel.has_begun();
         let words = worker.channel.last_words(functions::function_name).filter(|_| has_begun);
+        let span = worker.span().filter(|_| has_begun);
         let done = self.scheduler.abort((slot, place), has_begun, error)?;
         // It begins nothing more until it is killed. Where it is out of service, it has another cause.
         self.on_channel(slot, |worker, _| worker.channel.revoke());
         self.begin_ending(slot, Cause::CallEnded);
-        Some(CompletedTasks { printed: words.and_then(|words| words.printed), ..done })
+        Some(CompletedTasks { printed: words.and_then(|words| words.printed), ..done.spanning(span) })
     }
 
     /// Ends a task that another machine has.

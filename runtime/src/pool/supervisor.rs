@@ -411,6 +411,8 @@ impl PoolState {
         let has_started = worker.result_clock.any || (begun > 0 && !is_initializing);
         let mut verdict = Verdict::new(cause, end, pid, &worker.channel, begun, has_started);
         self.log.note(TraceEvent::ended(slot, pid, verdict.is_in_order, &verdict.cause, &end));
+        self.note_end_for_calls(slot, pid, &verdict);
+        self.scheduler.ran(slot, worker.span());
         self.slots[slot].not_before = Instant::now();
         self.lost += u64::from(!verdict.is_in_order);
         // Before the caller learns of the death; what nobody reads at the moment waits.

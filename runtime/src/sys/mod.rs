@@ -6,6 +6,7 @@ mod bare_thread;
 mod beside;
 mod binding;
 mod build_id;
+mod clocks;
 mod copied_thread;
 mod crash;
 mod environment;
@@ -58,6 +59,7 @@ pub(crate) use bare_thread::start_bare_thread;
 pub(crate) use beside::{Beside, CAN_COPY_BESIDE, CopySetup, NoMoreThreads, become_copied_worker, copy_beside};
 pub(crate) use binding::undo_binding;
 pub(crate) use build_id::{build_id, build_id_of_file};
+pub(crate) use clocks::{monotonic_nanos, peak_bytes, thread_cpu_nanos};
 pub(crate) use copied_thread::{TASK_THREAD_NAME, go_on_in_thread};
 pub(crate) use crash::{
     CRASH_WORDS, Crash, CrashSlot, Reason, TaskLimits, install_crash_handlers, watch_crashes, watch_crashes_again,

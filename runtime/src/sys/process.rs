@@ -424,6 +424,13 @@ pub(crate) fn resident_bytes(pid: u32) -> Option<u64> {
     Some(all?.saturating_sub(shared.unwrap_or(0)))
 }
 
+/// The most resident memory that a process has had; none where the system does not report, or the process is gone.
+#[cfg(poolmap_linux)]
+pub(super) fn peak_resident_bytes(pid: u32) -> Option<u64> {
+    let [peak] = status_bytes(pid, ["VmHWM:"])?;
+    peak
+}
+
 /// What some lines of proc_pid_status(5) say, which give kilobytes, in bytes; none for a line that is not there.
 #[cfg(poolmap_linux)]
 fn status_bytes<const LINES: usize>(pid: u32, names: [&str; LINES]) -> Option<[Option<u64>; LINES]> {

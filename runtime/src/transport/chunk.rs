@@ -124,6 +124,11 @@ impl Chunk {
         Self { sharing, ..self }
     }
 
+    /// The chunk, whose function's number says this too.
+    pub(crate) fn flagged(self, flags: u32) -> Self {
+        Self { function: self.function | flags, ..self }
+    }
+
     /// The chunk, with what the seeds of its call's tasks are made from.
     pub(crate) fn seeded(self, seed: u64) -> Self {
         Self { seed, ..self }
@@ -252,6 +257,7 @@ impl Chunk {
             argument_bytes: self.weight,
             printed: None,
             is_late: false,
+            ran: None,
         }
     }
 

@@ -1,5 +1,7 @@
 //! Tasks that have their outcomes, from the channel that brings them to the engine that decodes them.
 
+use std::sync::Arc;
+
 use crate::error::{Printed, TaskErrorKind};
 use crate::task::WorkerIdentity;
 use crate::wire::{Records, Status};
@@ -21,6 +23,24 @@ pub(crate) struct CompletedTasks {
     pub(crate) printed: Option<Box<Printed>>,
     /// Whether the deadline of their call ended them.
     pub(crate) is_late: bool,
+    /// What else is known of where and when they ran.
+    pub(crate) ran: Option<Box<Ran>>,
+}
+
+/// Where and when tasks ran, as far as their results do not say it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ran {
+    /// When the one task whose worker has ended began, and when it was ended, where that is measured.
+    pub(crate) span: Option<Span>,
+    /// The machine, if it is another one.
+    pub(crate) machine: Option<Arc<str>>,
+}
+
+/// When a task began and when it was ended, in nanoseconds of the clock that the processes of its machine share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) begun_nanos: u64,
+    pub(crate) ended_nanos: u64,
 }
 
 /// The outcomes of some tasks.
@@ -58,12 +78,30 @@ impl CompletedTasks {
             argument_bytes: 0,
             printed: None,
             is_late: false,
+            ran: None,
         }
     }
 
     /// The same, where this error is that of a deadline if it is one of time.
     pub(crate) fn of_deadline(self, error: &TaskErrorKind) -> Self {
         Self { is_late: matches!(error, TaskErrorKind::TimedOut { .. }), ..self }
+    }
+
+    /// The same of the one task that was running from and to these moments, if they are known.
+    pub(crate) fn spanning(self, span: Option<Span>) -> Self {
+        let machine = self.machine().cloned();
+        let ran = (span.is_some() || machine.is_some()).then(|| Box::new(Ran { span, machine }));
+        Self { ran, ..self }
+    }
+
+    /// When the one task whose worker has ended began, and when it was ended.
+    pub(crate) fn span(&self) -> Option<Span> {
+        self.ran.as_ref()?.span
+    }
+
+    /// The machine that ran them, if it is another one.
+    pub(crate) fn machine(&self) -> Option<&Arc<str>> {
+        self.ran.as_ref()?.machine.as_ref()
     }
 
     /// The bytes of the results: they count against the window until they are yielded, as those of the arguments do.

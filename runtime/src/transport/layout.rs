@@ -16,6 +16,8 @@ pub(super) const BUSY_NANOS: usize = 144;
 pub(super) const HEEDS_FENCES: usize = 152;
 /// Written by the worker: how many descriptors of outputs it has sent.
 pub(super) const OUTPUTS_SENT: usize = 160;
+/// Written by the worker: when the task begun last began, where tasks are measured, in nanoseconds of the clock that processes share.
+pub(super) const BEGUN_NANOS: usize = 168;
 /// The word of `parking` for the worker, which both write.
 pub(super) const WORKER_PARKED: usize = 256;
 /// Written by the parent: up to where in the ring the results were taken.

@@ -25,7 +25,7 @@ pub(crate) use channel_error::ChannelError;
 pub(crate) use chunk::{Chunk, ChunkHead, Sharing, take_tasks};
 #[cfg(test)]
 pub(crate) use chunk::{SOLITARY_DEATHS_MAX, SOLITARY_KILLS_MAX};
-pub(crate) use completed::{CompletedTasks, Outcomes};
+pub(crate) use completed::{CompletedTasks, Outcomes, Ran, Span};
 pub(crate) use event::{ChannelEvent, Note};
 pub(crate) use handshake::any_said_hello;
 pub(crate) use output_sender::OutputSender;

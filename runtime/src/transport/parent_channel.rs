@@ -314,6 +314,15 @@ impl ParentChannel {
         }
     }
 
+    /// When the task began that the worker is at, in nanoseconds of the clock that processes share: as the worker has written it, where the
+    /// task is measured, or as its message came. It says nothing where no task has begun.
+    pub(crate) fn begun_nanos(&self) -> u64 {
+        match &self.ring {
+            Some(ring) => ring.begun_nanos(),
+            None => self.socket.begun_nanos(),
+        }
+    }
+
     /// Returns what the worker has recorded about its running task, should it have ended in it.
     pub(crate) fn note(&self) -> Note {
         match &self.ring {

@@ -332,6 +332,11 @@ impl ParentRing {
         if begun <= most { self.kept_of(begun) } else { 0 }
     }
 
+    /// When the task begun last began, where it is measured.
+    pub(super) fn begun_nanos(&self) -> u64 {
+        self.words.word(layout::BEGUN_NANOS).load(Ordering::Relaxed)
+    }
+
     /// The number behind that of the task that is running, if that is this one.
     fn is_running(&self, task: u64) -> bool {
         let begun = self.begun();

@@ -91,6 +91,8 @@ pub(super) struct ParentSocket {
     last_id: u64,
     /// The bytes that have come.
     received: u64,
+    /// When the worker began the task begun last.
+    begun_nanos: u64,
     /// The last note of the worker. The reply of the task that it is about clears it.
     note: Note,
 }
@@ -110,6 +112,7 @@ impl ParentSocket {
             sent: VecDeque::new(),
             last_id: 0,
             received: 0,
+            begun_nanos: 0,
             note: Note::default(),
         };
         Ok((parent_ring, theirs.into()))
@@ -252,7 +255,10 @@ impl ParentSocket {
                 let event = match message {
                     ToParent::Hello(_) => Some(ChannelEvent::Hello),
                     ToParent::Table(_) => None,
-                    ToParent::Begun(chunk) => begun(&mut self.sent, chunk).map(|()| None)?,
+                    ToParent::Begun(chunk) => {
+                        self.begun_nanos = sys::monotonic_nanos();
+                        begun(&mut self.sent, chunk).map(|()| None)?
+                    }
                     ToParent::Decoded(chunk) => decoded(&self.sent, chunk).map(|()| Some(ChannelEvent::Decoded))?,
                     ToParent::Note(note) => {
                         self.note.panic = Some(note);
@@ -321,6 +327,11 @@ impl ParentSocket {
     /// Whether the worker has begun the first task that has no reply.
     pub(super) fn has_begun(&self) -> bool {
         self.sent.front().is_some_and(|sent| sent.begun)
+    }
+
+    /// When the message came that the worker has begun its task.
+    pub(super) fn begun_nanos(&self) -> u64 {
+        self.begun_nanos
     }
 
     /// How many tasks have no reply.

@@ -218,6 +218,7 @@ impl WorkerRing {
             begun: self.words.word(layout::BEGUN),
             finished: self.words.word(layout::FINISHED),
             revoked: self.words.word(layout::REVOKED),
+            begun_nanos: self.words.word(layout::BEGUN_NANOS),
             count: self.finished,
         };
         let run = run(ClaimedTasks { tasks: TaskFrames::of(tasks), room, progress })?;

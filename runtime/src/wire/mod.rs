@@ -34,6 +34,7 @@ mod chunk;
 mod fields;
 #[cfg(any(fuzzing, test))]
 mod fuzzing;
+mod measures;
 mod message;
 mod progress;
 mod record;
@@ -43,6 +44,7 @@ pub(crate) use chunk::{ChunkHeader, LENGTH_BYTES, TaskFrames, are_tasks, around_
 pub(crate) use fields::Violation;
 #[cfg(fuzzing)]
 pub(crate) use fuzzing::fuzz;
+pub(crate) use measures::Measures;
 pub(crate) use message::{
     CopyRequest, Greeting, PanicNote, ToParent, ToWorker, Welcome, around_crash, begun, bell, copied, copy, decoded,
     forget, grants, hello, note, preloaded, reply, returned, revoke, segment, table, welcome,
@@ -53,7 +55,7 @@ pub(crate) use record::{
 };
 
 /// Changes with every change of the frames.
-pub(crate) const PROTOCOL_VERSION: u32 = 11;
+pub(crate) const PROTOCOL_VERSION: u32 = 12;
 
 /// The length, the check and the kind.
 pub(crate) const HEADER_BYTES: usize = 9;
@@ -61,7 +63,7 @@ pub(crate) const HEADER_BYTES: usize = 9;
 /// The check again, behind the payload.
 pub(crate) const TRAILER_BYTES: usize = 4;
 
-/// The bytes that a chunk's payload needs beside the arguments of its tasks, when it has one; also more than a reply's needs.
+/// The bytes that a chunk's payload needs beside the arguments of its tasks, when it has one; also what a reply's needs, with what was measured of its task.
 pub(crate) const OVERHEAD_BYTES: usize = 64;
 
 /// The least limit for a frame: what an error with its texts takes.

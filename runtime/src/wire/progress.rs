@@ -10,6 +10,8 @@ pub(crate) struct TaskProgress<'a> {
     pub(crate) finished: &'a AtomicU64,
     /// Written by others: whether tasks are not to be begun any more.
     pub(crate) revoked: &'a AtomicU64,
+    /// When the running task began, where that is measured.
+    pub(crate) begun_nanos: &'a AtomicU64,
     pub(crate) count: Finished,
 }
 

@@ -4,6 +4,8 @@
 //! large for the memory between the two processes comes in parts: its payload is that of all parts and of the record behind
 //! them, which says what it is.
 
+mod measured;
+
 use std::fmt;
 use std::sync::Arc;
 

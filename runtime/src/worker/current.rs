@@ -76,6 +76,11 @@ pub(super) fn set_worker(index: usize, parent_pid: u32) {
     let _ = WORKER.set((index, parent_pid));
 }
 
+/// The worker's place in its pool; 0 in process.
+pub(super) fn worker_index() -> usize {
+    WORKER.get().filter(|_| own_task().is_none()).map_or(0, |(index, _)| *index)
+}
+
 /// Sets the attempt of the task that begins; 0 when it has ended.
 pub(super) fn set_attempt(attempt: u32) {
     ATTEMPT.store(attempt, Ordering::Relaxed);

@@ -18,8 +18,9 @@ pub(crate) fn run_in_process(chunk: &Chunk, bytes_max: usize) -> Result<Records,
     let head = chunk.head();
     let _task = enter_own_task(OwnTask { attempt: head.attempt, index: head.first_index, call_seed: chunk.seed() });
     // Nobody else sees how far the task has come.
-    let [begun, finished, revoked] = [const { AtomicU64::new(0) }; 3];
-    let progress = TaskProgress { begun: &begun, finished: &finished, revoked: &revoked, count: Finished::default() };
+    let [begun, begun_nanos, finished, revoked] = [const { AtomicU64::new(0) }; 4];
+    let (begun, begun_nanos, finished, revoked) = (&begun, &begun_nanos, &finished, &revoked);
+    let progress = TaskProgress { begun, begun_nanos, finished, revoked, count: Finished::default() };
     // Without room, the result is given back.
     let mut result = Vec::new();
     let results = Encoder::new(Sink::behind(&mut result), bytes_max);

@@ -1,7 +1,7 @@
 //! The tasks of a call, run until none is left, whatever they panic with. It knows nothing of where they come from.
 
 use super::{current, panic};
-use crate::functions::{self, DROPS_OUTPUT, FUNCTION_FLAGS, Merge, Registration, TaskCall};
+use crate::functions::{self, DROPS_OUTPUT, FUNCTION_FLAGS, MEASURED, Merge, OUTPUT_BY_VALUE, Registration, TaskCall};
 use crate::output;
 use crate::shared;
 use crate::sys;
@@ -18,9 +18,12 @@ pub(super) fn note_task(function: u32, index: u64) {
 pub(super) fn run_tasks(function: u32, attempt: u32, call: &mut TaskCall<'_>) -> Result<(), Violation> {
     let drops_output = function & DROPS_OUTPUT != 0;
     // What is dropped here is not sent, nor is the memory of what a journal keeps.
-    let _by_value = (function & FUNCTION_FLAGS != 0).then(shared::by_value);
+    let _by_value = (function & (DROPS_OUTPUT | OUTPUT_BY_VALUE) != 0).then(shared::by_value);
     if drops_output {
         call.drop_output();
+    }
+    if function & MEASURED != 0 {
+        call.measure(current::worker_index());
     }
     let function = functions::function(function & !FUNCTION_FLAGS).ok_or_else(no_function)?;
     sys::watch_crashes_again();
@@ -48,6 +51,9 @@ pub(super) fn run_in_process(function: u32, merge: Option<u32>, call: &mut TaskC
     }
     if function & DROPS_OUTPUT != 0 {
         call.drop_output();
+    }
+    if function & MEASURED != 0 {
+        call.measure(current::worker_index());
     }
     run_each(functions::function(function & !FUNCTION_FLAGS).ok_or_else(no_function)?, call);
     Ok(())

@@ -233,9 +233,9 @@ impl SocketServer {
         on_decoded: Option<&dyn Fn()>,
     ) -> Result<(usize, Status), ChannelError> {
         // How far a task has come is reported by messages here.
-        let [begun, finished, revoked] = [const { AtomicU64::new(0) }; 3];
-        let progress =
-            TaskProgress { begun: &begun, finished: &finished, revoked: &revoked, count: Finished::default() };
+        let [begun, begun_nanos, finished, revoked] = [const { AtomicU64::new(0) }; 4];
+        let (begun, begun_nanos, finished, revoked) = (&begun, &begun_nanos, &finished, &revoked);
+        let progress = TaskProgress { begun, begun_nanos, finished, revoked, count: Finished::default() };
         let started = Instant::now();
         // Without room, the result is given back.
         let mut result = Vec::new();

@@ -113,7 +113,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         let drops_output = if F::__SENDS_OUTPUT { 0 } else { DROPS_OUTPUT };
         let by_value = if self.journal.is_some() { OUTPUT_BY_VALUE } else { 0 };
         let head = ChunkHead {
-            function: F::__registration().index() | drops_output | by_value,
+            function: F::__registration().index() | drops_output | by_value | self.measured(),
             attempt: FIRST_ATTEMPT,
             first_index: self.rows.pulled() as u64,
         };

@@ -61,8 +61,14 @@ impl<F: WorkerFn, A> Engine<F, A> {
         self.again.is_some()
     }
 
-    /// Takes in tasks that have an outcome.
-    pub(super) fn arrived(&mut self, done: CompletedTasks) {
+    /// Records tasks that have an outcome, of no worker, and takes them in.
+    pub(super) fn arrived(&mut self, mut done: CompletedTasks) {
+        self.record(std::slice::from_mut(&mut done));
+        self.recorded(done);
+    }
+
+    /// Takes in tasks that have an outcome, which is recorded.
+    pub(super) fn recorded(&mut self, done: CompletedTasks) {
         let chunk = self.again.as_mut().and_then(|again| again.arrived(&done));
         let known = chunk.as_ref().map_or(0, |chunk| chunk.earlier().len());
         self.executed_again(done.earlier.len().saturating_sub(known));

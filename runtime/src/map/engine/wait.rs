@@ -47,7 +47,11 @@ impl Blocks {
 impl WaitMode for Blocks {
     fn wait<F: WorkerFn, A: Columns>(&mut self, engine: &mut Engine<F, A>) -> Poll<()> {
         let (reads, until) = (engine.reads(), engine.next_moment());
+        let since = engine.recorder.as_ref().and_then(|recorder| recorder.begin_wait());
         let step = engine.shared.step(engine.call, reads, engine.rows.left(), until);
+        if let (Some(recorder), Some(since)) = (&mut engine.recorder, since) {
+            recorder.end_wait(since);
+        }
         engine.apply_step(step);
         Poll::Ready(())
     }

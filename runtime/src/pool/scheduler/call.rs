@@ -1,10 +1,12 @@
 //! A call, as the scheduler sees it, and what it asks for.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::{CallId, POOL, Scheduler, Slot, Worker};
 use crate::error::{Error, Kind, StartFailure};
-use crate::pool::chunk_size::ChunkSize;
+use crate::pool::chunk_size::{ChunkSize, TARGET, TARGET_FOLDED};
+use crate::recording::CallEvents;
 use crate::task::Limits;
 use crate::transport::Chunk;
 use crate::transport::CompletedTasks;
@@ -94,9 +96,28 @@ pub(super) struct OpenCall {
     pub(super) is_ramped_up: bool,
     /// The number of the last time that it was given a free worker.
     pub(super) served: u64,
+    /// Where what happens to its workers is noted, if it is.
+    pub(super) events: Option<Arc<CallEvents>>,
 }
 
 impl OpenCall {
+    /// A call without tasks, whose chunks are so large.
+    pub(super) fn new(rules: CallRules, chunk_size: Option<usize>) -> Self {
+        Self {
+            rules,
+            failure: None,
+            backlog: VecDeque::new(),
+            done: Vec::new(),
+            chunk_size: ChunkSize::new(chunk_size, if rules.is_folded { TARGET_FOLDED } else { TARGET }),
+            workers: Vec::new(),
+            left: None,
+            is_remote: false,
+            is_ramped_up: false,
+            served: 0,
+            events: None,
+        }
+    }
+
     /// The limits of each task of a chunk.
     pub(super) fn limits_of(&self, chunk: &Chunk) -> Limits {
         chunk.rules().map_or(self.rules.limits, |rules| rules.limits)
@@ -137,6 +158,18 @@ impl Scheduler {
     /// Whether a call has results that nobody has taken, has failed, or is closed.
     pub(in crate::pool) fn has_news(&self, id: CallId) -> bool {
         self.calls.get(&id).is_none_or(|call| !call.done.is_empty() || call.failure.is_some())
+    }
+
+    /// Has what happens to workers noted for a call.
+    pub(in crate::pool) fn observe_call(&mut self, id: CallId, events: Arc<CallEvents>) {
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.events = Some(events);
+        }
+    }
+
+    /// Where what happens to workers is noted: for each call that asks for it.
+    pub(in crate::pool) fn observers(&self) -> impl Iterator<Item = &Arc<CallEvents>> {
+        self.calls.values().filter_map(|call| call.events.as_ref())
     }
 
     /// Changes how many workers there are to be. Those beyond it are to be exhausted.

@@ -5,7 +5,7 @@ use crate::error::{Printed, TaskErrorKind};
 use crate::pool::chunk_size::Revocation;
 use crate::task::Origin;
 use crate::transport::Chunk;
-use crate::transport::{CompletedTasks, Outcomes};
+use crate::transport::{CompletedTasks, Outcomes, Span};
 
 impl Scheduler {
     /// Closes a call: its chunks that wait are dropped. The workers that still hold some of its chunks are given back; they are
@@ -43,7 +43,7 @@ impl Scheduler {
                     let outcomes = || Outcomes::Error(error.clone());
                     let (before, mut done) = rest.ended(std::mem::take(&mut begun), outcomes, worker.identity(slot));
                     done.printed.clone_from(&worker.printed);
-                    call.done.push(done.of_deadline(error));
+                    call.done.push(done.spanning(worker.span).of_deadline(error));
                     call.done.extend(before.map(|before| before.of_deadline(error)));
                 }
                 call.done.extend(rest.into_rest().map(|chunk| chunk.not_begun(error.clone()).of_deadline(error)));
@@ -126,6 +126,11 @@ impl Scheduler {
         self.workers[slot].printed = printed;
     }
 
+    /// The same with when that task began and when it was ended, where it is known.
+    pub(in crate::pool) fn ran(&mut self, slot: Slot, span: Option<Span>) {
+        self.workers[slot].span = span;
+    }
+
     /// Records that workers hold chunks of a call no more; returns those that are to be killed for them, or to begin nothing more of
     /// them. A worker that has yet to tell that it does not run what was recalled has none, and is left alone.
     fn detach_from_call(&mut self, mut held: Vec<Slot>, on_cancel: OnCancel) -> Vec<Slot> {
@@ -174,6 +179,10 @@ impl Scheduler {
                 Some(error) if may_run_again && is_death(&error) => {
                     if let Some(mut rest) = chunks.pop_front().and_then(InFlight::into_rest) {
                         chunks.push_front(InFlight::behind(rest.split(1)));
+                        if let Some(events) = &call.events {
+                            let span = worker.span.filter(|_| has_begun);
+                            events.lost(rest.index(0), rest.attempt(), identity, &error, span);
+                        }
                         suspect = Some(rest.again(error));
                     }
                 }
@@ -181,7 +190,7 @@ impl Scheduler {
                     let outcomes = || Outcomes::Error(error.clone());
                     let (before, mut done) = first.ended(begun, outcomes, identity);
                     done.printed = worker.printed.filter(|_| has_begun);
-                    call.done.push(done);
+                    call.done.push(done.spanning(worker.span.filter(|_| has_begun)));
                     call.done.extend(before);
                 }
                 None => first.next += (begun as usize).min(first.left()),

@@ -8,7 +8,7 @@ use super::{CallId, Slot};
 use crate::error::Printed;
 use crate::task::WorkerIdentity;
 use crate::transport::Chunk;
-use crate::transport::{CompletedTasks, Outcomes};
+use crate::transport::{CompletedTasks, Outcomes, Span};
 
 /// When in a worker's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub(super) struct Worker {
     pub(super) lent: Vec<Chunk>,
     /// The output that its running task printed, once it is known that the task has no result.
     pub(super) printed: Option<Box<Printed>>,
+    /// When that task began and when it was ended, where it is known.
+    pub(super) span: Option<Span>,
 }
 
 impl Worker {
@@ -127,6 +129,7 @@ impl InFlight {
             argument_bytes,
             printed: None,
             is_late: false,
+            ran: None,
         }
     }
 
