@@ -16,6 +16,7 @@ const ROWS: [&[&str]; 25] = [
     &["task"],
     &["digest"],
     &["sys"],
+    &["native"],
     &["progress"],
     &["failpoints"],
     &["codec"],
@@ -38,11 +39,13 @@ const ROWS: [&[&str]; 25] = [
 /// They never meet but in the rows above both.
 const STRANGERS: [(&str, &str); 2] = [("worker", "pool"), ("pool", "worker")];
 /// Each foreign crate has one owner, and stands in no other module.
-const OWNERS: [(&str, &str); 14] = [
+const OWNERS: [(&str, &str); 16] = [
     ("nix", "sys"),
     ("libc", "sys"),
     ("typeid", "sys"),
     ("bytemuck", "sys"),
+    ("addr2line", "native"),
+    ("object", "native"),
     ("bincode", "codec"),
     ("futures_core", "map"),
     ("serde_json", "codec"),

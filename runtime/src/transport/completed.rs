@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::error::{Printed, TaskErrorKind};
+use crate::error::{NativeBacktrace, Printed, TaskErrorKind};
 use crate::task::WorkerIdentity;
 use crate::wire::{Records, Status};
 
@@ -21,6 +21,8 @@ pub(crate) struct CompletedTasks {
     pub(crate) argument_bytes: usize,
     /// The output of the one task whose worker has ended.
     pub(crate) printed: Option<Box<Printed>>,
+    /// The calls that this worker was at.
+    pub(crate) native: Option<NativeBacktrace>,
     /// Whether the deadline of their call ended them.
     pub(crate) is_late: bool,
     /// What else is known of where and when they ran.
@@ -77,6 +79,7 @@ impl CompletedTasks {
             worker: None,
             argument_bytes: 0,
             printed: None,
+            native: None,
             is_late: false,
             ran: None,
         }

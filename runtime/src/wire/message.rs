@@ -5,7 +5,7 @@ use super::fields::{CHUNK, FieldReader, Violation, begin, finish};
 use super::{FRAME_BYTES_MAX, FRAME_BYTES_MIN, HEADER_BYTES, PROTOCOL_VERSION, TRAILER_BYTES};
 use crate::codec::{decode, encode};
 use crate::shared::{GRANT_BYTES, Grant, SegmentHead, SegmentKind};
-use crate::sys::{CRASH_WORDS, Crash};
+use crate::sys::{AroundWords, CRASH_WORDS, Crash, NativeStack, STACK_WORDS};
 use crate::task::Output;
 
 const WELCOME: u8 = 1;
@@ -25,6 +25,7 @@ const DECODED: u8 = 23;
 const PRELOADED: u8 = 24;
 const COPIED: u8 = 25;
 const TABLE: u8 = 26;
+const STACK: u8 = 27;
 
 /// The identity that each side sends first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +118,8 @@ pub(crate) enum ToParent<'a> {
     Preloaded(Option<String>),
     /// A fork server has made a worker with this process id; or the number of the system's error.
     Copied(Result<u32, i32>),
+    /// The stack of a worker that a signal is about to end; none where it is not to be understood.
+    Stack(Option<NativeStack>),
 }
 
 /// The record of a panic.
@@ -203,6 +206,7 @@ impl<'a> ToParent<'a> {
                 let (pid, error) = (fields.u32()?, fields.u32()?.cast_signed());
                 Ok(Self::Copied(if error == 0 { Ok(pid) } else { Err(error) }))
             }
+            STACK => stack(payload).map(Self::Stack),
             other => Err(Violation::new(format!("a frame of unknown kind {other}"))),
         }
     }
@@ -221,6 +225,18 @@ fn segment_head(fields: &mut FieldReader<'_>) -> Result<SegmentHead, Violation> 
 fn crash(fields: &mut FieldReader<'_>) -> Result<Crash, Violation> {
     let words = [fields.u64()?, fields.u64()?, fields.u64()?];
     Crash::from_words(words).ok_or_else(|| Violation::new("invalid crash record"))
+}
+
+fn stack(payload: &[u8]) -> Result<Option<NativeStack>, Violation> {
+    let (words, []) = payload.as_chunks::<8>() else {
+        return Err(Violation::new("invalid record of a stack"));
+    };
+    let word = |at: usize| words.get(at).map_or(0, |word| u64::from_le_bytes(*word));
+    if words.len() == STACK_WORDS {
+        Ok(NativeStack::from_words(word))
+    } else {
+        Err(Violation::new("invalid record of a stack"))
+    }
 }
 
 const OUTPUTS: [Output; 3] = [Output::Inherited, Output::Tagged, Output::Captured];
@@ -289,11 +305,20 @@ pub(crate) fn note(note: &PanicNote, frame_bytes_max: usize) -> Vec<u8> {
 }
 
 /// The bytes around the words of a crash: a handler can make no frame.
-pub(crate) fn around_crash() -> (Vec<u8>, Vec<u8>) {
-    let mut head = frame(CRASH, |frame| frame.extend_from_slice(&[0; 8 * CRASH_WORDS]));
+pub(crate) fn around_crash() -> AroundWords {
+    around_words(CRASH, CRASH_WORDS)
+}
+
+/// The bytes around the words of a stack, if a frame may be so large.
+pub(crate) fn around_stack(frame_bytes_max: usize) -> Option<AroundWords> {
+    (8 * STACK_WORDS <= frame_bytes_max).then(|| around_words(STACK, STACK_WORDS))
+}
+
+fn around_words(kind: u8, words: usize) -> AroundWords {
+    let mut head = frame(kind, |frame| frame.resize(frame.len() + 8 * words, 0));
     let tail = head.split_off(head.len() - TRAILER_BYTES);
     head.truncate(HEADER_BYTES);
-    (head, tail)
+    AroundWords { head, tail }
 }
 
 /// The request to begin no more tasks.
@@ -464,7 +489,7 @@ mod tests {
     fn a_crash_between_its_head_and_its_tail_is_a_frame() {
         use crate::wire::FrameBuffer;
 
-        let (mut frame, tail) = around_crash();
+        let AroundWords { head: mut frame, tail } = around_crash();
         for word in [11u64, 4, 8] {
             frame.extend_from_slice(&word.to_le_bytes());
         }
@@ -478,6 +503,20 @@ mod tests {
         };
         assert_eq!(crash, Crash { signal: 11, reason: crate::sys::Reason::NotMapped(8) });
         assert!(ToParent::parse((CRASH, &[0; 24])).is_err());
+    }
+
+    #[test]
+    fn a_stack_is_a_frame_of_one_size() {
+        let around = around_stack(8 * STACK_WORDS).unwrap();
+        assert_eq!(around.head.len() + around.tail.len(), HEADER_BYTES + TRAILER_BYTES);
+        assert!(around_stack(8 * STACK_WORDS - 1).is_none(), "no frame may be so large");
+        let mut words = vec![0; 8 * STACK_WORDS];
+        assert!(matches!(ToParent::parse((STACK, &words)), Ok(ToParent::Stack(None))), "no files");
+        words[8] = 1;
+        assert!(matches!(ToParent::parse((STACK, &words)), Ok(ToParent::Stack(Some(_)))));
+        for length in [0, 7, words.len() - 8, words.len() - 1] {
+            assert!(ToParent::parse((STACK, &words[..length])).is_err());
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::chunk_size::{DEEP_TASKS_MIN, Revocation};
 use super::{CallId, Slot};
-use crate::error::Printed;
+use crate::error::{NativeBacktrace, Printed};
 use crate::task::WorkerIdentity;
 use crate::transport::Chunk;
 use crate::transport::{CompletedTasks, Outcomes, Span};
@@ -46,6 +46,8 @@ pub(super) struct Worker {
     pub(super) printed: Option<Box<Printed>>,
     /// When that task began and when it was ended, where it is known.
     pub(super) span: Option<Span>,
+    /// The calls that it was at when it ended.
+    pub(super) native: Option<NativeBacktrace>,
 }
 
 impl Worker {
@@ -128,6 +130,7 @@ impl InFlight {
             worker: Some(worker),
             argument_bytes,
             printed: None,
+            native: None,
             is_late: false,
             ran: None,
         }
