@@ -148,7 +148,9 @@ pub(crate) fn run(chunk: &Chunk, states: &States, bytes_max: usize) -> (Complete
         argument_bytes: chunk.weight,
         printed: None,
         is_late: false,
-    };
+        arguments: None,
+    }
+    .with_arguments(|| chunk.arguments(0));
     (done, memory)
 }
 

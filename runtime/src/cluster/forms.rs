@@ -220,6 +220,8 @@ impl OutcomeForm {
             argument_bytes: 0,
             printed: self.printed.map(|(stdout, stderr)| Box::new(Printed { stdout, stderr })),
             is_late: self.is_late,
+            // The call that they are of has them.
+            arguments: None,
         })
     }
 }

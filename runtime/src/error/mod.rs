@@ -1,5 +1,6 @@
 //! The errors, as plain data: nothing here knows how a worker is started or how bytes travel.
 
+mod arguments;
 mod call;
 mod chain;
 mod codec;
@@ -8,6 +9,7 @@ mod signal;
 mod sync;
 mod task;
 
+pub(crate) use arguments::{FailedArguments, ShowArguments};
 pub use call::Error;
 pub(crate) use call::{Kind, LengthMismatch, Place, StartFailure};
 pub use codec::CodecError;

@@ -4,12 +4,17 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use super::arguments::FailedArguments;
 use super::signal::Signal;
 use super::{CodecError, RemoteError, chain};
 
 /// Reports the failure of one task.
 ///
-/// `{error}` is one line that names the task and the kind of its failure. The error that the worker function returned, or the cause
+/// `{error}` is one line that names the task, its arguments and the kind of its failure: ``task 17 of `jobs::resize` (path:
+/// "in/050.jpg", width: 64) timed out after 2s``. An argument is shown if it is [`Debug`], up to 80 characters; its `Deserialize` and
+/// `Debug` run here, and an argument whose `Debug` panics is left out (under `panic = "abort"` the panic ends the program). An argument
+/// that is [`shared`](crate::shared()) is `<shared>`, one that is redacted ([`worker`](macro@crate::worker)) is `<redacted>`, and `…`
+/// stands for a handle and what is behind it. [`call`](Self::call) returns the arguments themselves. The error that the worker function returned, or the cause
 /// why a value could not be encoded or decoded, is the [`source`](std::error::Error::source). `{error:#}` adds the chain of sources to
 /// the line.
 ///
@@ -37,6 +42,7 @@ struct TaskErrorInner {
     printed: Option<Box<Printed>>,
     /// Whether the deadline of its call ended it.
     is_late: bool,
+    arguments: Option<FailedArguments>,
 }
 
 /// The output that a task has printed.
@@ -129,6 +135,7 @@ impl TaskError {
                 process: None,
                 printed: None,
                 is_late: false,
+                arguments: None,
             }),
         }
     }
@@ -165,6 +172,17 @@ impl TaskError {
     /// Whether the deadline of its call ended it.
     pub(super) fn is_late(&self) -> bool {
         self.inner.is_late
+    }
+
+    /// The same, with the arguments of the task.
+    pub(crate) fn with_arguments(mut self, arguments: Option<FailedArguments>) -> Self {
+        self.inner.arguments = arguments;
+        self
+    }
+
+    /// The arguments of the task, if they are there.
+    pub(crate) fn arguments(&self) -> Option<&FailedArguments> {
+        self.inner.arguments.as_ref()
     }
 
     /// Returns the standard output of the task's last execution: the last 64 KiB.
@@ -215,9 +233,13 @@ impl TaskError {
 
 impl fmt::Display for TaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.inner.process {
-            Some(name) => write!(f, "process `{name}` (`{}`) ", self.inner.function)?,
-            None => write!(f, "task {} of `{}` ", self.inner.index, self.inner.function)?,
+        let function = self.inner.function;
+        let arguments = self.inner.arguments.as_ref().map(FailedArguments::text).filter(|text| !text.is_empty());
+        match (&self.inner.process, arguments) {
+            (Some(name), Some(arguments)) => write!(f, "process `{name}` (`{function}`, {arguments}) ")?,
+            (Some(name), None) => write!(f, "process `{name}` (`{function}`) ")?,
+            (None, Some(arguments)) => write!(f, "task {} of `{function}` ({arguments}) ", self.inner.index)?,
+            (None, None) => write!(f, "task {} of `{function}` ", self.inner.index)?,
         }
         self.write_kind(f)?;
         if self.inner.attempts > 1 {

@@ -422,7 +422,7 @@ impl<T> fmt::Debug for TaskHandle<T> {
 /// The output of the one task, or why there is none, and what it has printed.
 fn decode<F: WorkerFn>(shared: &PoolShared, outcome: Outcome) -> Result<Captured<F::Output>> {
     let done = outcome?;
-    Ok(decode_captured::<F>(Some(shared), shared.output(), CompletedTasks { first_index: 0, ..done }))
+    Ok(decode_captured::<F>(Some(shared), shared.output(), done.into_first()))
 }
 
 /// The output of a task that has its outcome.

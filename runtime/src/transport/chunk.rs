@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::arena::{Arena, Block};
+use super::arguments::TaskArguments;
 use super::completed::{CompletedTasks, Outcomes};
 use crate::codec::NewDirect;
 use crate::error::TaskErrorKind;
@@ -252,7 +253,14 @@ impl Chunk {
             argument_bytes: self.weight,
             printed: None,
             is_late: false,
+            arguments: Some(Box::new(self.arguments(0))),
         }
+    }
+
+    /// The arguments of its tasks from a position on.
+    pub(crate) fn arguments(&self, position: usize) -> TaskArguments {
+        let start = if position == 0 { self.start } else { self.start + wire::bytes_of(self.tasks(), position) };
+        TaskArguments::new(Arc::clone(&self.block), (start, self.end), self.index(position), self.sharing.parameters)
     }
 
     /// The same of tasks that may have begun: this execution counts.

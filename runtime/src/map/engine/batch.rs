@@ -41,6 +41,7 @@ pub(super) fn taken(first_index: usize, count: usize, records: Vec<u8>) -> Compl
         argument_bytes: 0,
         printed: None,
         is_late: false,
+        arguments: None,
     }
 }
 
@@ -56,5 +57,6 @@ pub(super) fn never_begun(first_index: usize, count: usize, error: TaskErrorKind
         argument_bytes: 0,
         printed: None,
         is_late: false,
+        arguments: None,
     }
 }
