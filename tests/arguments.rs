@@ -176,6 +176,7 @@ impl fmt::Debug for Explodes {
 }
 
 #[worker]
+#[allow(clippy::too_many_arguments, reason = "it has one of each form")]
 fn forms(
     numbers: &[f64],
     name: Cow<'_, str>,
@@ -235,7 +236,7 @@ fn with_memory(before: u8, memory: &SharedSlice<u32>, after: u8) {
 }
 
 #[worker]
-fn with_shared(before: u8, table: &Vec<u32>, after: u8) {
+fn with_shared(before: u8, table: &[u32], after: u8) {
     panic!("{} {before} {after}", table.len());
 }
 

@@ -37,7 +37,7 @@ enum Takes {
 }
 
 /// The options, each a method of `Map` of the same name, and what it takes.
-const OPTIONS: [(&str, Takes); 18] = [
+const OPTIONS: [(&str, Takes); 19] = [
     ("chunk_size", Takes::Value),
     ("window", Takes::Value),
     ("timeout", Takes::Value),
@@ -56,6 +56,7 @@ const OPTIONS: [(&str, Takes); 18] = [
     ("progress", Takes::Condition),
     ("with", Takes::Value),
     ("identity", Takes::Value),
+    ("save_failed", Takes::Value),
 ];
 
 /// Options that one macro alone takes.

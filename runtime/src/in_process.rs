@@ -150,7 +150,7 @@ pub(crate) fn run(chunk: &Chunk, states: &States, bytes_max: usize) -> (Complete
         is_late: false,
         arguments: None,
     }
-    .with_arguments(|| chunk.arguments(0));
+    .with_arguments(|| chunk.arguments());
     (done, memory)
 }
 

@@ -292,6 +292,7 @@ mod output;
 mod pool;
 mod process;
 mod progress;
+mod replay;
 mod shared;
 mod sync;
 #[allow(unsafe_code, reason = "the one module of system calls")]

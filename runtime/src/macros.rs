@@ -16,8 +16,8 @@
 ///   whatever its size.
 /// - `*tuples` in place of all iterators, as Python's starmap: one iterator of tuples, each with an element for each parameter.
 /// - *Options*: `chunk_size = n`, `window = n`, `timeout = d`, `cpu_limit = d`, `deadline = d`, `attempts = n`, `retry_errors = n`,
-///   `retry_backoff = d`, `retry_if = |error| …`, `priority = n`, `seed = n`, `shortest`, `finish_running`, `progress`, and for this
-///   macro alone `on_error = …`. Each is a method of [`Map`](crate::Map), and described there.
+///   `retry_backoff = d`, `retry_if = |error| …`, `priority = n`, `seed = n`, `save_failed = folder`, `shortest`, `finish_running`,
+///   `progress`, and for this macro alone `on_error = …`. Each is a method of [`Map`](crate::Map), and described there.
 ///
 /// # Errors
 ///

@@ -29,6 +29,11 @@ pub(super) fn arguments(function: &Function, krate: &TokenStream) -> TokenStream
     }
 }
 
+/// Whether some argument of a function must be in no text.
+pub(super) fn has_redacted(function: &Function) -> bool {
+    function.parameters.iter().any(|parameter| parameter.redacted)
+}
+
 /// The function that takes the argument for a parameter out of the bytes that are left.
 fn method(parameter: &Parameter, krate: &TokenStream) -> TokenStream {
     let method = Bound::argument(parameter, krate).associated("take_kept");

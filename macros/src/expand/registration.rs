@@ -7,7 +7,7 @@ use proc_macro2::{Ident, Literal, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 
-use super::arguments::arguments;
+use super::arguments::{arguments, has_redacted};
 use super::bound::Bound;
 use super::owned::{borrowed, owned};
 use super::place::{self, Place};
@@ -26,6 +26,7 @@ pub(super) fn registration(function: &Function, krate: &TokenStream) -> TokenStr
     let owned = function.parameters.iter().map(owned);
     let parameters = parameters(function, krate);
     let merging = merging(function);
+    let redacted = has_redacted(function).then(|| quote!(.redacted()));
     quote! {
         #(#conditions)*
         #(#lints)*
@@ -45,7 +46,7 @@ pub(super) fn registration(function: &Function, krate: &TokenStream) -> TokenStr
                 #krate::__private::run_tasks::<#name>,
                 #krate::__private::fold_tasks::<#name>,
                 #krate::__private::show_arguments::<#name>,
-            )#merging;
+            )#merging #redacted;
             #krate::__private::inventory::submit! { #krate::__private::Entry(&__POOLMAP_REGISTRATION) }
             #implementation
             #parameters

@@ -2,9 +2,11 @@
 
 use std::error::Error;
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use super::arguments::FailedArguments;
+use super::saved::SavedNote;
 use super::signal::Signal;
 use super::{CodecError, RemoteError, chain};
 
@@ -43,6 +45,8 @@ struct TaskErrorInner {
     /// Whether the deadline of its call ended it.
     is_late: bool,
     arguments: Option<FailedArguments>,
+    /// What became of them where they were to be saved.
+    saved: Option<Box<SavedNote>>,
 }
 
 /// The output that a task has printed.
@@ -136,6 +140,7 @@ impl TaskError {
                 printed: None,
                 is_late: false,
                 arguments: None,
+                saved: None,
             }),
         }
     }
@@ -178,6 +183,21 @@ impl TaskError {
     pub(crate) fn with_arguments(mut self, arguments: Option<FailedArguments>) -> Self {
         self.inner.arguments = arguments;
         self
+    }
+
+    /// The same, of a task that was to be saved.
+    pub(crate) fn saved(mut self, saved: Option<SavedNote>) -> Self {
+        self.inner.saved = saved.map(Box::new);
+        self
+    }
+
+    /// Returns the file that the task is saved in, to be replayed. `None` without [`save_failed`](crate::Map::save_failed), and where the
+    /// task could not be saved.
+    pub fn saved_as(&self) -> Option<&Path> {
+        match self.inner.saved.as_deref()? {
+            SavedNote::Saved(path) => Some(path),
+            SavedNote::NotSaved(_) => None,
+        }
     }
 
     /// The arguments of the task, if they are there.
@@ -244,6 +264,9 @@ impl fmt::Display for TaskError {
         self.write_kind(f)?;
         if self.inner.attempts > 1 {
             write!(f, " (it was executed {} times)", self.inner.attempts)?;
+        }
+        if let Some(saved) = &self.inner.saved {
+            write!(f, " ({saved})")?;
         }
         if f.alternate() { chain::write_sources(self, f) } else { Ok(()) }
     }

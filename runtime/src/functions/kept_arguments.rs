@@ -205,7 +205,9 @@ mod tests {
         struct Deaf;
         impl Debug for Deaf {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                (0..1000).for_each(|_| drop(f.write_str("xy")));
+                for _ in 0..1000 {
+                    let _ = f.write_str("xy");
+                }
                 Ok(())
             }
         }

@@ -29,7 +29,9 @@ pub(crate) use encoded_call::EncodedCall;
 pub(crate) use failed_call::{failed_arguments, kept_arguments};
 pub use failed_call::{redacted_argument, redacted_encoding, show_arguments};
 pub use fallible::{ErrorProbe, Fallible, Typed, Untyped};
-pub(crate) use fingerprint::{ambiguous_function, fingerprint, function_text, table_difference, table_text};
+pub(crate) use fingerprint::{
+    ambiguous_function, fingerprint, function_of_text, function_text, table_difference, table_text,
+};
 pub use fold::fold_tasks;
 pub(crate) use fold::{Folded, MergeOf};
 pub use function::{

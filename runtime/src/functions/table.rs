@@ -48,6 +48,8 @@ pub struct Registration {
     merge: Option<Merge>,
     parameters: &'static [&'static str],
     show_arguments: ShowArguments,
+    /// Some argument must be in no text and no file.
+    is_redacted: bool,
     index: AtomicU32,
 }
 
@@ -65,12 +67,22 @@ impl Registration {
         show_arguments: ShowArguments,
     ) -> Self {
         let index = AtomicU32::new(UNKNOWN);
-        Self { identity, type_names, run, fold, merge: None, parameters, show_arguments, index }
+        Self { identity, type_names, run, fold, merge: None, parameters, show_arguments, is_redacted: false, index }
     }
 
     /// The registration of the same function, which outputs are folded by.
     pub const fn merging(self, merge: Merge) -> Self {
         Self { merge: Some(merge), ..self }
+    }
+
+    /// The registration of the same function, of which some argument must be in no text and no file.
+    pub const fn redacted(self) -> Self {
+        Self { is_redacted: true, ..self }
+    }
+
+    /// Whether some argument must be in no text and no file.
+    pub(crate) fn is_redacted(&self) -> bool {
+        self.is_redacted
     }
 
     /// Makes the text of a task's arguments.

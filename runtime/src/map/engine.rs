@@ -20,6 +20,7 @@ use self::retry::Retries;
 pub(super) use self::wait::Polls;
 pub(super) use self::wait::{Blocks, PollNext, WaitMode};
 use super::columns::{Columns, Length};
+use super::failed_tasks::failed_tasks;
 use super::options::Options;
 use super::results::{Indexed, ResultDecoder};
 use super::zip::Rows;
@@ -28,6 +29,7 @@ use crate::error::{Error, Kind, Result, TaskErrorKind};
 use crate::functions::{WorkerFn, new_direct};
 use crate::pool::{CallFailure, CallId, CallRules, Consumer, Pool, PoolShared, Step};
 use crate::progress::{CountNodes, Ended, Shown};
+use crate::replay::FailedTasks;
 use crate::task::Output;
 use crate::trace;
 use crate::transport::{Chunk, Sharing};
@@ -71,6 +73,8 @@ pub(super) struct Engine<F: WorkerFn, A> {
     again: Option<Retries>,
     /// Outputs of an earlier run of the program, if there is a file for them.
     journal: Option<Box<Journaled>>,
+    /// Where tasks that fail are saved.
+    save: Option<Arc<FailedTasks>>,
     /// Tasks read, and not yet yielded.
     outstanding: usize,
     /// The bytes of their arguments and results.
@@ -109,6 +113,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             _ => None,
         };
         let journal = Journaled::open::<F>(&options, &shared, length)?;
+        let save = failed_tasks(options.save_failed.as_deref(), F::__registration(), &shared)?;
         let Options { chunk_size, attempts, limits, progress, priority, .. } = options;
         let attempts = attempts.unwrap_or(FIRST_ATTEMPT);
         let is_folded = options.merge.is_some();
@@ -127,6 +132,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             window: options.window.unwrap_or(WINDOW),
             again: options.retry.executions.map(|_| Retries::default()),
             journal,
+            save,
             options,
             deadline,
             consumer,
@@ -407,6 +413,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         let direct = if self.journal.is_some() { None } else { new_direct::<F>(self.shared.output()) };
         let seed = self.options.seed.unwrap_or_default();
         let chunk = chunk.sharing(sharing).seeded(seed).folded(self.options.merge).direct(direct);
+        let chunk = chunk.saving(self.save.clone());
         if self.journal.is_some() { self.send_unknown(chunk) } else { self.send(chunk) }
     }
 
@@ -428,12 +435,14 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             let replies = self.ready.front_mut()?;
             match replies.next::<F>() {
                 Some(((_, Err(error)), bytes)) if self.again.is_some() && self.try_again(&error, bytes) => continue,
-                Some(next) => {
+                Some(((index, outcome), bytes)) => {
+                    let mut outcome = outcome;
                     if self.again.is_some() {
+                        outcome = outcome.map_err(|error| self.save_last(error));
                         self.has_outcome(1);
-                        self.forget_key(next.0.0);
+                        self.forget_key(index);
                     }
-                    return Some(next);
+                    return Some(((index, outcome), bytes));
                 }
                 None => {}
             }

@@ -13,6 +13,7 @@ use crate::error::{CodecError, Error, Kind, Result, TaskError, TaskErrorKind};
 use crate::foreign;
 use crate::functions::{EncodedCall, WorkerFn, new_direct};
 use crate::pool::{Outcome, Pool, PoolShared, SubmissionRules, Submitted, single_chunk};
+use crate::replay::FailedTasks;
 use crate::task::{Captured, Output, TaskRules, WorkerInfo};
 use crate::transport::CompletedTasks;
 use crate::wire::OVERHEAD_BYTES;
@@ -51,7 +52,7 @@ impl Pool {
     /// # Ok::<(), poolmap::Error>(())
     /// ```
     pub fn submit<F: WorkerFn>(&self, call: F) -> Result<TaskHandle<F::Output>> {
-        self.submit_with(call, None, SubmissionRules::default())
+        self.submit_with(call, None, SubmissionRules::default(), None)
     }
 
     /// Submits a call for which these rules hold, if there are some.
@@ -60,6 +61,7 @@ impl Pool {
         call: F,
         rules: Option<TaskRules>,
         submission: SubmissionRules,
+        save: Option<Arc<FailedTasks>>,
     ) -> Result<TaskHandle<F::Output>> {
         let shared = self.unstarted_shared()?;
         let submitted = shared.submit(submission, |index| {
@@ -69,7 +71,7 @@ impl Pool {
             let chunk = single_chunk(shared.arena(), encoded, index)
                 .map_err(|error| not_encoded::<F>(CodecError::no_memory(bytes, &error)))?;
             self.shared()?;
-            Ok(chunk.direct(new_direct::<F>(shared.output())).ruled(rules))
+            Ok(chunk.direct(new_direct::<F>(shared.output())).ruled(rules).saving(save))
         })?;
         Ok(TaskHandle { shared, submitted, decode: decode::<F>, on_drop: OnDrop::Cancel })
     }

@@ -220,6 +220,8 @@ impl ResultDecoder {
                 .printed(self.printed.clone())
                 .late(self.is_late)
                 .with_arguments(self.arguments_of::<F>(index));
+            // One that may be executed again has not died yet.
+            let error = if self.chunk.is_none() { self.save(error) } else { error };
             trace::task_failed(&error);
             error
         });
@@ -229,6 +231,18 @@ impl ResultDecoder {
             bytes += records.drop_rest();
         }
         Some(((index, outcome), bytes))
+    }
+
+    /// Saves a task that failed, where it is to be saved.
+    #[cold]
+    pub(super) fn save(&mut self, error: TaskError) -> TaskError {
+        let (index, attempts) = (error.index(), error.attempts());
+        // The program has ended it, or it never began: there is nothing to look for in it.
+        if attempts == 0 || matches!(error.kind(), TaskErrorKind::Cancelled) {
+            return error;
+        }
+        let saved = self.arguments.as_mut().and_then(|tasks| tasks.save(index, attempts, format_args!("{error:#}")));
+        error.saved(saved)
     }
 
     /// The arguments of a task that failed.

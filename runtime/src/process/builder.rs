@@ -348,7 +348,7 @@ impl<F: WorkerFn> Process<F> {
             Error::from(TaskError::new(0, function.path(), 0, None, kind).of_process(&name))
         })?;
         let arguments =
-            chunk.arguments(0).of_task(0).and_then(|bytes| kept_arguments(function, bytes, chunk.shared_parameters()));
+            chunk.arguments().of_task(0).and_then(|bytes| kept_arguments(function, bytes, chunk.shared_parameters()));
         let child = reaper::start(&entry, options, &self.surroundings, name, chunk)?;
         child.wait_until_sent();
         Ok(ProcessHandle::new(child, function.path(), arguments, take_printed::<F>))

@@ -114,8 +114,8 @@ impl InFlight {
     /// The next `count` tasks, with their outcomes.
     pub(super) fn done(&mut self, count: usize, outcomes: Outcomes, worker: WorkerIdentity) -> CompletedTasks {
         let argument_bytes = self.take_weight(count);
-        let (chunk, position) = (&self.chunk, self.next);
-        let first_index = chunk.index(position);
+        let chunk = &self.chunk;
+        let first_index = chunk.index(self.next);
         self.next += count;
         self.is_first = false;
         CompletedTasks {
@@ -130,7 +130,7 @@ impl InFlight {
             is_late: false,
             arguments: None,
         }
-        .with_arguments(|| chunk.arguments(position))
+        .with_arguments(|| chunk.arguments())
     }
 
     /// The next `begun` tasks, or the next one, which end like this: those before the last, if there are any, and the last, which
