@@ -24,6 +24,7 @@ const ROWS: [&[&str]; 25] = [
     &["sync"],
     &["wire"],
     &["journal"],
+    &["replay"],
     &["output"],
     &["functions"],
     &["transport"],

@@ -96,5 +96,5 @@ fn errors_and_panics_too_large_for_a_frame_arrive_cut() {
         panic!("{:?}", outcomes[1]);
     };
     assert!(error.message().starts_with("eee"));
-    assert_eq!(outcomes[0].as_ref().unwrap_err().to_string(), "task 0 of `bad_options::fail_with` failed");
+    assert_eq!(outcomes[0].as_ref().unwrap_err().to_string(), "task 0 of `bad_options::fail_with` (length: 10) failed");
 }

@@ -121,7 +121,7 @@ fn the_message_names_task_function_and_end() {
     assert_eq!(
         error.to_string(),
         format!(
-            "task 0 of `crashes::die` crashed: its worker was killed by signal 11 (SIGSEGV) (pid {pid}); it \
+            "task 0 of `crashes::die` (way: \"segfault\", task: 0) crashed: its worker was killed by signal 11 (SIGSEGV) (pid {pid}); it \
              read, wrote or ran address 0x8, which is not mapped"
         ),
     );

@@ -314,7 +314,7 @@ fn an_allocation_over_the_memory_limit_is_told_as_that() {
     assert_eq!(
         error.to_string(),
         format!(
-            "task 0 of `death_notes::die` was ended by its memory limit of 67108864 bytes: its worker (pid {pid}) could not \
+            "task 0 of `death_notes::die` (way: \"huge\") was ended by its memory limit of 67108864 bytes: its worker (pid {pid}) could not \
              get more memory; raise the limit (Pool::builder().memory_limit(…)), or give a task less to do",
         ),
     );

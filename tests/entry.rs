@@ -191,6 +191,11 @@ fn a_panic_under_abort_arrives_with_its_message() {
     let output = run(program(scenario.to_str().expect("a path in UTF-8")).arg("panic"));
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
     let said = format!("{}\n{stdout}\n{stderr}", output.status);
-    assert!(stdout.starts_with("task 0 of `scenario::panic_with` panicked at tests/bin/scenario.rs:"), "{said}");
+    assert!(
+        stdout.starts_with(
+            "task 0 of `scenario::panic_with` (message: \"the message\") panicked at tests/bin/scenario.rs:"
+        ),
+        "{said}"
+    );
     assert!(stdout.ends_with(": the message\n") && output.status.success(), "{said}");
 }

@@ -86,8 +86,8 @@ fn a_returned_error_keeps_message_chain_and_debug_text() {
     assert_eq!((task.index(), task.function(), task.attempts()), (1, "errors::parse", 1));
     assert!(task.worker_pid().is_some());
     // What failed is its text, and why is its source: each is shown once, whoever prints the chain.
-    assert_eq!(task.to_string(), "task 1 of `errors::parse` failed");
-    let chain = "task 1 of `errors::parse` failed: the line is no number: invalid digit found in string";
+    assert_eq!(task.to_string(), "task 1 of `errors::parse` (line: \"x\") failed");
+    let chain = "task 1 of `errors::parse` (line: \"x\") failed: the line is no number: invalid digit found in string";
     assert_eq!(format!("{task:#}"), chain);
     assert_eq!(format!("{:#}", anyhow::Error::from(task.clone())), chain);
 }
@@ -111,13 +111,16 @@ fn anyhow_errors_keep_their_context() {
     let TaskErrorKind::Failed(remote) = error.task().unwrap().kind() else { panic!("{error}") };
     assert_eq!(remote.message(), "cannot open /nowhere/at/all");
     assert!(remote.source().unwrap().to_string().contains("No such file"));
-    let line = "task 0 of `errors::open` failed: cannot open /nowhere/at/all: No such file or directory (os error 2)";
+    let task = "task 0 of `errors::open` (path: \"/nowhere/at/all\") failed";
+    let line = format!("{task}: cannot open /nowhere/at/all: No such file or directory (os error 2)");
     assert_eq!(format!("{error:#}"), line);
     let shown = format!("{error:?}");
     assert_eq!(format!("{:#}", anyhow::Error::from(error)), line);
     assert_eq!(
         shown,
-        "task 0 of `errors::open` failed\n  caused by: cannot open /nowhere/at/all\n  caused by: No such file or directory (os error 2)"
+        format!(
+            "{task}\n  caused by: cannot open /nowhere/at/all\n  caused by: No such file or directory (os error 2)"
+        )
     );
 }
 

@@ -78,7 +78,7 @@ fn a_crash_half_a_line_in_loses_nothing_that_was_written() {
         assert!(stdout.contains(&format!("[crash #{task}] a line of {task}\n[crash #{task}] half a line of {task}\n")));
         assert!(stderr.contains(&format!("[crash #{task}] an error of {task}\n")), "{stderr}");
     }
-    let told = stdout.find("task 3 of `printing::crash` crashed").unwrap();
+    let told = stdout.find("task 3 of `printing::crash` (task: 3) crashed").unwrap();
     assert!(stdout[..told].contains("[crash #3] half"), "the caller was told before: {stdout}");
     assert!(stdout.ends_with("; its standard error ended with:\nan error of 3\n"), "{stdout}");
     let (stdout, _) = printed("again");

@@ -134,7 +134,12 @@ fn a_panic_in_a_process_is_printed_as_that_of_a_thread_and_told() {
     let output = run(program(PROCESSES).arg("panicking process"));
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success());
-    assert!(stdout.starts_with("process `Process-1` (`processes::panic_with`) panicked at tests/bin/"), "{stdout}");
+    assert!(
+        stdout.starts_with(
+            "process `Process-1` (`processes::panic_with`, message: \"the message\") panicked at tests/bin/"
+        ),
+        "{stdout}"
+    );
     assert!(stdout.ends_with(": the message\n"), "{stdout}");
     assert!(stderr.contains("panicked at tests/bin/processes.rs:") && stderr.contains("the message"), "{stderr}");
 }

@@ -69,7 +69,7 @@ fn a_failed_call_has_its_own_error_with_index_0() {
     let after = pool.submit(double { x: 2 }).unwrap();
     let error = failed.join().unwrap_err();
     assert_eq!(error.task().unwrap().index(), 0);
-    assert!(format!("{error:#}").contains("task 0 of `submit::fail` failed: no"), "{error}");
+    assert!(format!("{error:#}").contains("task 0 of `submit::fail` (text: \"no\") failed: no"), "{error}");
     let error = crashed.join().unwrap_err();
     assert!(matches!(error.task().unwrap().kind(), TaskErrorKind::Crashed { signal: Some(6), .. }), "{error}");
     assert_eq!((before.join().unwrap(), after.join().unwrap()), (2, 4));

@@ -37,7 +37,7 @@ enum Takes {
 }
 
 /// The options, each a method of `Map` of the same name, and what it takes.
-const OPTIONS: [(&str, Takes); 20] = [
+const OPTIONS: [(&str, Takes); 21] = [
     ("chunk_size", Takes::Value),
     ("window", Takes::Value),
     ("timeout", Takes::Value),
@@ -58,6 +58,7 @@ const OPTIONS: [(&str, Takes); 20] = [
     ("identity", Takes::Value),
     ("job_log", Takes::Value),
     ("timeline", Takes::Value),
+    ("save_failed", Takes::Value),
 ];
 
 /// Options that one macro alone takes.

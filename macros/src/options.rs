@@ -13,6 +13,8 @@ pub(crate) struct Options {
     pub(crate) krate: Option<Path>,
     /// The output is what the function returns, even if it is named `Result`.
     pub(crate) plain: bool,
+    /// No text shows an argument.
+    pub(crate) redact: bool,
 }
 
 /// Which attribute the options belong to.
@@ -26,7 +28,7 @@ pub(crate) enum Attribute {
 impl Attribute {
     fn known_options(self) -> &'static str {
         match self {
-            Self::Worker => "`#[worker]` takes `plain` and `crate = path`",
+            Self::Worker => "`#[worker]` takes `plain`, `redact` and `crate = path`",
             Self::Main => "`#[poolmap::main]` takes `crate = path`",
             Self::Test => "`#[poolmap::test]` takes `crate = path`",
         }
@@ -34,9 +36,15 @@ impl Attribute {
 }
 
 impl Options {
+    /// No option at all.
+    #[cfg(test)]
+    pub(crate) fn none() -> Self {
+        Self { krate: None, plain: false, redact: false }
+    }
+
     /// Reads the options; those that are wrong are left out.
     pub(crate) fn parse(tokens: TokenStream, of: Attribute, mistakes: &mut Mistakes) -> Self {
-        let mut options = Self { krate: None, plain: false };
+        let mut options = Self { krate: None, plain: false, redact: false };
         let parser = |input: ParseStream| {
             while !input.is_empty() {
                 options.parse_one(input, of, mistakes)?;
@@ -64,12 +72,13 @@ impl Options {
             {
                 twice(mistakes);
             }
-        } else if name == "plain" && of == Attribute::Worker {
+        } else if (name == "plain" || name == "redact") && of == Attribute::Worker {
             if input.peek(Token![=]) {
                 skip_value(input)?;
-                mistakes.on(&name, "`plain` takes no value: write `#[worker(plain)]`");
+                mistakes.on(&name, format_args!("`{name}` takes no value: write `#[worker({name})]`"));
             }
-            if std::mem::replace(&mut self.plain, true) {
+            let flag = if name == "plain" { &mut self.plain } else { &mut self.redact };
+            if std::mem::replace(flag, true) {
                 twice(mistakes);
             }
         } else {
@@ -127,6 +136,18 @@ mod tests {
     fn every_mistake_is_reported() {
         let (_, mistakes) = parse(quote!(plain = true, plain, fast, crate = "x", slow(1, 2)), Attribute::Worker);
         assert_eq!(mistakes.len(), 5, "{mistakes:?}");
+    }
+
+    #[test]
+    fn redact_is_read_once_and_without_a_value() {
+        let (options, mistakes) = parse(quote!(redact, plain), Attribute::Worker);
+        assert!(options.redact && options.plain && mistakes.is_empty(), "{mistakes:?}");
+        let (options, mistakes) = parse(quote!(redact = false, redact), Attribute::Worker);
+        assert!(options.redact);
+        assert_eq!(
+            mistakes,
+            ["`redact` takes no value: write `#[worker(redact)]`", "`redact` is given twice: remove one"]
+        );
     }
 
     #[test]

@@ -40,6 +40,15 @@
 /// function passes a `&mut Model`. To run a call in each worker before its first task, use
 /// [`Builder::initializer`](crate::Builder::initializer).
 ///
+/// # Arguments in texts
+///
+/// The error of a failed task names its arguments ([`TaskError`](crate::TaskError)): those that are [`Debug`], each up to 80 characters.
+/// The attribute asks for no `Debug`. Mark a parameter that holds a secret: `#[redact] token: &str` is shown as `token: <redacted>`.
+/// `#[worker(redact)]` holds for every parameter of the function. A redacted argument is in no text that this crate makes: Display and
+/// Debug of an error, events of `tracing`, and the cause why the argument does not encode or decode. The texts of your own code, such as
+/// a panic's message and an error that the function returns, are shown as they are. [`TaskError::call`](crate::TaskError::call) returns
+/// redacted arguments to the program.
+///
 /// # Return
 ///
 /// The return type is any serde type, and no reference. If the last segment of its path is `Result` (`Result<T, E>`,
@@ -49,6 +58,7 @@
 /// # Options
 ///
 /// - `#[worker(plain)]`: a returned `Result` is the output itself, and its `Err` is not a failure.
+/// - `#[worker(redact)]`: no text of this crate shows an argument: see below.
 /// - `#[worker(crate = path)]`: the path of this crate, if it is renamed or re-exported.
 ///
 /// # Examples

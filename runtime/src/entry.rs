@@ -103,6 +103,7 @@ fn enter(entry: EntryPoint) {
     let waiting_threads = usize::from(matches!(entry, EntryPoint::Test(_)));
     child::set_entry(entry.clone(), init as fn() as usize);
     let Some(marker) = sys::take_variable(child::MARKER) else {
+        worker::replay_if_asked();
         if entry == EntryPoint::Main {
             cluster::begin();
         }

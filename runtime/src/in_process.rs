@@ -150,7 +150,9 @@ pub(crate) fn run(chunk: &Chunk, states: &States, bytes_max: usize) -> (Complete
         native: None,
         is_late: false,
         ran: None,
-    };
+        arguments: None,
+    }
+    .with_arguments(|| chunk.arguments());
     (done, memory)
 }
 

@@ -297,6 +297,7 @@ mod pool;
 mod process;
 mod progress;
 mod recording;
+mod replay;
 mod shared;
 mod sync;
 #[allow(unsafe_code, reason = "the one module of system calls")]

@@ -17,7 +17,8 @@
 /// - `*tuples` in place of all iterators, as Python's starmap: one iterator of tuples, each with an element for each parameter.
 /// - *Options*: `chunk_size = n`, `window = n`, `timeout = d`, `cpu_limit = d`, `deadline = d`, `attempts = n`, `retry_errors = n`,
 ///   `retry_backoff = d`, `retry_if = |error| …`, `priority = n`, `seed = n`, `journal = path`, `shortest`, `finish_running`, `progress`,
-///   `job_log = path`, `timeline = path`, and for this macro alone `on_error = …`. Each is a method of [`Map`](crate::Map), and described there.
+///   `job_log = path`, `timeline = path`, `save_failed = folder`, and for this macro alone `on_error = …`. Each is a method of
+///   [`Map`](crate::Map), and described there.
 ///
 /// # Errors
 ///

@@ -48,6 +48,10 @@ pub(crate) fn call_closed(function: &str, outcomes: usize) {
 /// A task has no output. A function's own error is the program's affair, the rest is not.
 #[cold]
 pub(crate) fn task_failed(error: &TaskError) {
+    // The text decodes the task's arguments, which is not done for nobody.
+    if !is_listening() {
+        return;
+    }
     let (function, index, attempts) = (error.function(), error.index(), error.attempts());
     let (pid, text) = (error.worker_pid(), format!("{error:#}"));
     match error.kind() {
@@ -85,6 +89,18 @@ pub(crate) fn task_failed(error: &TaskError) {
             );
         }
     }
+}
+
+/// Whether a subscriber takes events of some level.
+#[cfg(feature = "tracing")]
+fn is_listening() -> bool {
+    tracing::level_filters::LevelFilter::current() != tracing::level_filters::LevelFilter::OFF
+}
+
+/// Nobody does.
+#[cfg(not(feature = "tracing"))]
+fn is_listening() -> bool {
+    false
 }
 
 /// An event of a worker: its place in the pool, and its process.

@@ -129,7 +129,7 @@ fn the_panic_of_a_task_is_its_error_and_the_hook_of_the_program_gets_the_others(
     let shown = program("panic", Some("1"));
     let (hooked, error) = shown.split_once('\n').unwrap();
     assert_eq!(hooked, "hooked: not in a task");
-    assert!(error.contains("task 1 of `in_process::check` panicked at tests/bin/in_process.rs:7:5"), "{error}");
+    assert!(error.contains("task 1 of `in_process::check` (x: 2) panicked at tests/bin/in_process.rs:7:5"), "{error}");
 }
 
 #[worker]

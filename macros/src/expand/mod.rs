@@ -5,6 +5,7 @@
 //! macro's own expansion, located where an error about it should stand: lints then take it for foreign code and leave it
 //! alone, with no `allow` that a `forbid` of the user's would refuse.
 
+mod arguments;
 mod bound;
 mod call;
 mod entry;

@@ -7,6 +7,7 @@ use proc_macro2::{Ident, Literal, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 
+use super::arguments::{arguments, has_redacted};
 use super::bound::Bound;
 use super::owned::{borrowed, owned};
 use super::place::{self, Place};
@@ -25,6 +26,7 @@ pub(super) fn registration(function: &Function, krate: &TokenStream) -> TokenStr
     let owned = function.parameters.iter().map(owned);
     let parameters = parameters(function, krate);
     let merging = merging(function);
+    let redacted = has_redacted(function).then(|| quote!(.redacted()));
     quote! {
         #(#conditions)*
         #(#lints)*
@@ -43,7 +45,8 @@ pub(super) fn registration(function: &Function, krate: &TokenStream) -> TokenStr
                 #krate::__private::type_names::<#name, fn(#(#owned),*)>,
                 #krate::__private::run_tasks::<#name>,
                 #krate::__private::fold_tasks::<#name>,
-            )#merging;
+                #krate::__private::show_arguments::<#name>,
+            )#merging #redacted;
             #krate::__private::inventory::submit! { #krate::__private::Entry(&__POOLMAP_REGISTRATION) }
             #implementation
             #parameters
@@ -79,6 +82,7 @@ fn implementation(function: &Function, krate: &TokenStream) -> TokenStream {
         quote!(#krate::__private::encode_argument::<Self, #position>(&self.#field, __poolmap_encoder)?;)
     });
     let (run, run_numbers) = (run(function, krate), run_numbers(function, krate));
+    let arguments = arguments(function, krate);
     quote! {
         #[doc(hidden)]
         impl #krate::__private::Itself for #name {
@@ -108,6 +112,7 @@ fn implementation(function: &Function, krate: &TokenStream) -> TokenStream {
             #run_numbers
             #encode_output
             #decode_output
+            #arguments
         }
     }
 }
@@ -195,19 +200,20 @@ fn run(function: &Function, krate: &TokenStream) -> TokenStream {
         let bound = Bound::argument(parameter, krate);
         let text = parameter.field.unraw().to_string();
         let (owned, borrowed) = (owned(parameter), borrowed(parameter));
+        let redact = (parameter.redacted).then(|| quote!(.map_err(|_| #krate::__private::redacted_argument(#text))));
         match parameter.passing {
             Passing::Value => {
                 let method = bound.associated("decode");
-                quote!(let #argument = #method(__poolmap_call, #text)?;)
+                quote!(let #argument = #method(__poolmap_call, #text)#redact?;)
             }
             Passing::Reference => {
                 let method = bound.associated("borrow");
-                quote!(let #argument = #method::<#borrowed>(__poolmap_call, #text)?;)
+                quote!(let #argument = #method::<#borrowed>(__poolmap_call, #text)#redact?;)
             }
             Passing::Cow => quote! {
                 let mut #argument = {
                     use #krate::__private::NamedCow as _;
-                    #krate::__private::CowParameter::<#owned, #borrowed>::HERE.take(__poolmap_call, #text)?
+                    #krate::__private::CowParameter::<#owned, #borrowed>::HERE.take(__poolmap_call, #text)#redact?
                 };
             },
         }
@@ -273,6 +279,7 @@ fn parameters(function: &Function, krate: &TokenStream) -> TokenStream {
         let (owned, borrowed) = (owned(parameter), borrowed(parameter));
         let written = &parameter.shown;
         let encode = Bound::argument(parameter, krate).associated("encode");
+        let redact = (parameter.redacted).then(|| quote!(.map_err(|_| #krate::__private::redacted_encoding())));
         quote! {
             #[doc(hidden)]
             impl #krate::__private::Parameter<#position> for #name {
@@ -285,7 +292,7 @@ fn parameters(function: &Function, krate: &TokenStream) -> TokenStream {
                     __poolmap_argument: &#owned,
                     __poolmap_encoder: &mut #krate::__private::Encoder<'_>,
                 ) -> ::core::result::Result<(), #krate::__private::CodecError> {
-                    #encode(__poolmap_argument, __poolmap_encoder)
+                    #encode(__poolmap_argument, __poolmap_encoder) #redact
                 }
             }
         }

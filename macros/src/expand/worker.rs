@@ -13,7 +13,7 @@ pub(crate) fn worker(options: TokenStream, item: TokenStream) -> TokenStream {
     let mut mistakes = Mistakes::default();
     let options = Options::parse(options, Attribute::Worker, &mut mistakes);
     let parsed = function::parse(&item, mistakes)
-        .and_then(|(declaration, mistakes)| function::check(declaration, options.plain, mistakes));
+        .and_then(|(declaration, mistakes)| function::check(declaration, &options, mistakes));
     let item = function::without_marks(item);
     match parsed {
         Ok(function) => {

@@ -8,22 +8,23 @@ use syn::{FnArg, GenericParam, Generics, Ident, Lifetime, PatType, Safety, Signa
 use super::model::{Function, Parameter};
 use super::parse::{Declaration, Refused, StandIn};
 use super::state::State;
-use super::{attributes, enclosing, names, owned, returned, state, types};
+use super::{attributes, enclosing, names, owned, redaction, returned, state, types};
 use crate::mistakes::Mistakes;
+use crate::options::Options;
 
 /// A worker function has a struct with a field for each parameter, and a table entry that names each. More than this is a
 /// call that no one can read: such a function takes a struct of its own.
 const PARAMETERS_MAX: usize = 12;
 
 /// Checks the function, and makes the model of one that keeps all the rules.
-pub(crate) fn check(declaration: Declaration, plain: bool, mut mistakes: Mistakes) -> Result<Function, Refused> {
+pub(crate) fn check(declaration: Declaration, options: &Options, mut mistakes: Mistakes) -> Result<Function, Refused> {
     let Declaration { attributes, visibility, signature } = declaration;
     let place = check_place(&signature, &mut mistakes);
     let copied = attributes::sort(&attributes, &mut mistakes);
     check_qualifiers(&signature, &mut mistakes);
     check_generics(&signature.generics, &mut mistakes);
-    let (state, parameters) = parameters(&signature, &mut mistakes);
-    let output = returned::output(&signature.output, plain, &mut mistakes);
+    let (state, parameters) = parameters(&signature, options.redact, &mut mistakes);
+    let output = returned::output(&signature.output, options.plain, &mut mistakes);
     if mistakes.is_empty() {
         return Ok(Function { name: signature.ident, visibility, attributes: copied, state, parameters, output });
     }
@@ -136,7 +137,7 @@ fn check_generics(generics: &Generics, mistakes: &mut Mistakes) {
     }
 }
 
-fn parameters(signature: &Signature, mistakes: &mut Mistakes) -> (Option<State>, Vec<Parameter>) {
+fn parameters(signature: &Signature, redact: bool, mistakes: &mut Mistakes) -> (Option<State>, Vec<Parameter>) {
     let typed: Vec<&PatType> = (signature.inputs.iter())
         .filter_map(|input| match input {
             FnArg::Typed(parameter) => Some(parameter),
@@ -163,6 +164,7 @@ fn parameters(signature: &Signature, mistakes: &mut Mistakes) -> (Option<State>,
             Parameter {
                 field,
                 lints: attributes::sort_of_parameter(&parameter.attrs, mistakes),
+                redacted: redaction::is_redacted(parameter, redact, mistakes),
                 owned,
                 passing,
                 written: parameter.ty.to_token_stream(),
@@ -194,7 +196,7 @@ mod tests {
 
     fn checked(function: TokenStream) -> Result<Function, Refused> {
         let (declaration, mistakes) = parse(&function, Mistakes::default())?;
-        check(declaration, false, mistakes)
+        check(declaration, &Options::none(), mistakes)
     }
 
     fn mistakes(function: TokenStream) -> usize {

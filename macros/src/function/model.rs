@@ -34,6 +34,8 @@ pub(crate) struct Parameter {
     pub(crate) field: Ident,
     /// Lint attributes of the parameter.
     pub(crate) lints: Vec<Attribute>,
+    /// No text shows its arguments.
+    pub(crate) redacted: bool,
     pub(crate) owned: OwnedForm,
     pub(crate) passing: Passing,
     /// The type as the user wrote it: errors about it stand here.

@@ -1,11 +1,12 @@
 //! `#[state]`: a first parameter that is no argument, but what the worker keeps from task to task.
 
-use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
+use proc_macro2::TokenStream;
 use quote::ToTokens;
 use syn::parse::Parse;
 use syn::{Attribute, Meta, PatType, Path, Token, Type};
 
 use super::groups::ungrouped;
+use super::redaction;
 use crate::mistakes::Mistakes;
 
 /// The state of a worker function.
@@ -33,6 +34,7 @@ pub(super) fn part<'a>(parameters: Vec<&'a PatType>, mistakes: &mut Mistakes) ->
                 "the state of a worker function is its first parameter, and it has one state: move this to the front",
             );
         } else {
+            redaction::check_state(parameter, mistakes);
             state = read(parameter, mistakes);
         }
     }
@@ -88,61 +90,5 @@ impl Parse for Init {
         }
         input.parse::<Token![=]>()?;
         Ok(Self { path: input.parse()? })
-    }
-}
-
-/// The function without `#[state]`, which the compiler does not know.
-pub(crate) fn without_marks(item: TokenStream) -> TokenStream {
-    let mut is_behind_fn = false;
-    let mut is_done = false;
-    let strip = |token| match token {
-        TokenTree::Ident(word) if word == "fn" => {
-            is_behind_fn = true;
-            TokenTree::Ident(word)
-        }
-        TokenTree::Group(group) if is_behind_fn && !is_done && group.delimiter() == Delimiter::Parenthesis => {
-            is_done = true;
-            let mut stripped = Group::new(Delimiter::Parenthesis, strip_parameters(group.stream()));
-            stripped.set_span(group.span());
-            TokenTree::Group(stripped)
-        }
-        token => token,
-    };
-    item.into_iter().map(strip).collect()
-}
-
-fn strip_parameters(parameters: TokenStream) -> TokenStream {
-    let mut kept = Vec::new();
-    for token in parameters {
-        let is_mark = matches!(&token, TokenTree::Group(group) if is_state_in_brackets(group));
-        if is_mark && matches!(kept.last(), Some(TokenTree::Punct(punct)) if punct.as_char() == '#') {
-            kept.pop();
-        } else {
-            kept.push(token);
-        }
-    }
-    kept.into_iter().collect()
-}
-
-fn is_state_in_brackets(group: &Group) -> bool {
-    let first = group.stream().into_iter().next();
-    group.delimiter() == Delimiter::Bracket && matches!(first, Some(TokenTree::Ident(word)) if word == "state")
-}
-
-#[cfg(test)]
-mod tests {
-    use quote::quote;
-
-    use super::*;
-
-    #[test]
-    fn marks_are_taken_off_and_nothing_else() {
-        let marked = quote! {
-            #[state] pub(crate) fn f(#[state(init = load)] a: &mut A, #[allow(x)] b: [state; 2]) { #[state] let x = 1; }
-        };
-        let stripped = quote! {
-            #[state] pub(crate) fn f(a: &mut A, #[allow(x)] b: [state; 2]) { #[state] let x = 1; }
-        };
-        assert_eq!(without_marks(marked).to_string(), stripped.to_string());
     }
 }

@@ -246,6 +246,8 @@ impl OutcomeForm {
                 span: self.span.map(|(begun_nanos, ended_nanos)| Span { begun_nanos, ended_nanos }),
                 machine: self.machine.map(Arc::from),
             })),
+            // The call that they are of has them.
+            arguments: None,
         })
     }
 }

@@ -2,14 +2,21 @@
 
 use std::error::Error;
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
+use super::arguments::FailedArguments;
+use super::saved::SavedNote;
 use super::signal::Signal;
 use super::{CodecError, NativeBacktrace, RemoteError, chain};
 
 /// Reports the failure of one task.
 ///
-/// `{error}` is one line that names the task and the kind of its failure. The error that the worker function returned, or the cause
+/// `{error}` is one line that names the task, its arguments and the kind of its failure: ``task 17 of `jobs::resize` (path:
+/// "in/050.jpg", width: 64) timed out after 2s``. An argument is shown if it is [`Debug`], up to 80 characters; its `Deserialize` and
+/// `Debug` run here, and an argument whose `Debug` panics is left out (under `panic = "abort"` the panic ends the program). An argument
+/// that is [`shared`](crate::shared()) is `<shared>`, one that is redacted ([`worker`](macro@crate::worker)) is `<redacted>`, and `…`
+/// stands for a handle and what is behind it. [`call`](Self::call) returns the arguments themselves. The error that the worker function returned, or the cause
 /// why a value could not be encoded or decoded, is the [`source`](std::error::Error::source). `{error:#}` adds the chain of sources to
 /// the line.
 ///
@@ -38,6 +45,9 @@ struct TaskErrorInner {
     native: Option<NativeBacktrace>,
     /// Whether the deadline of its call ended it.
     is_late: bool,
+    arguments: Option<FailedArguments>,
+    /// What became of them where they were to be saved.
+    saved: Option<Box<SavedNote>>,
 }
 
 /// The output that a task has printed.
@@ -131,6 +141,8 @@ impl TaskError {
                 printed: None,
                 native: None,
                 is_late: false,
+                arguments: None,
+                saved: None,
             }),
         }
     }
@@ -173,6 +185,32 @@ impl TaskError {
     /// Whether the deadline of its call ended it.
     pub(super) fn is_late(&self) -> bool {
         self.inner.is_late
+    }
+
+    /// The same, with the arguments of the task.
+    pub(crate) fn with_arguments(mut self, arguments: Option<FailedArguments>) -> Self {
+        self.inner.arguments = arguments;
+        self
+    }
+
+    /// The same, of a task that was to be saved.
+    pub(crate) fn saved(mut self, saved: Option<SavedNote>) -> Self {
+        self.inner.saved = saved.map(Box::new);
+        self
+    }
+
+    /// Returns the file that the task is saved in, to be replayed. `None` without [`save_failed`](crate::Map::save_failed), and where the
+    /// task could not be saved.
+    pub fn saved_as(&self) -> Option<&Path> {
+        match self.inner.saved.as_deref()? {
+            SavedNote::Saved(path) => Some(path),
+            SavedNote::NotSaved(_) => None,
+        }
+    }
+
+    /// The arguments of the task, if they are there.
+    pub(crate) fn arguments(&self) -> Option<&FailedArguments> {
+        self.inner.arguments.as_ref()
     }
 
     /// Returns the standard output of the task's last execution: the last 64 KiB.
@@ -255,13 +293,20 @@ impl TaskError {
 
 impl fmt::Display for TaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.inner.process {
-            Some(name) => write!(f, "process `{name}` (`{}`) ", self.inner.function)?,
-            None => write!(f, "task {} of `{}` ", self.inner.index, self.inner.function)?,
+        let function = self.inner.function;
+        let arguments = self.inner.arguments.as_ref().map(FailedArguments::text).filter(|text| !text.is_empty());
+        match (&self.inner.process, arguments) {
+            (Some(name), Some(arguments)) => write!(f, "process `{name}` (`{function}`, {arguments}) ")?,
+            (Some(name), None) => write!(f, "process `{name}` (`{function}`) ")?,
+            (None, Some(arguments)) => write!(f, "task {} of `{function}` ({arguments}) ", self.inner.index)?,
+            (None, None) => write!(f, "task {} of `{function}` ", self.inner.index)?,
         }
         self.write_kind(f)?;
         if self.inner.attempts > 1 {
             write!(f, " (it was executed {} times)", self.inner.attempts)?;
+        }
+        if let Some(saved) = &self.inner.saved {
+            write!(f, " ({saved})")?;
         }
         if f.alternate() { chain::write_sources(self, f) } else { Ok(()) }
     }

@@ -68,6 +68,11 @@ pub(crate) fn function_text(registration: &'static Registration) -> String {
     text
 }
 
+/// The worker function whose line this is.
+pub(crate) fn function_of_text(text: &str) -> Option<&'static Registration> {
+    table().iter().copied().find(|registration| function_text(registration) == text)
+}
+
 fn difference(ours: &str, theirs: &str) -> String {
     let (our_build, our_functions) = ours.split_once('\n').unwrap_or((ours, ""));
     let (their_build, their_functions) = theirs.split_once('\n').unwrap_or((theirs, ""));

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::borrowed_argument::BorrowedArgument;
+use super::kept_arguments::{ArgumentTexts, KeptArguments};
 use super::table::Registration;
 use super::task_run::{TaskAbort, TaskCall};
 use crate::codec::{Decoder, Encoder};
@@ -60,6 +61,14 @@ pub trait WorkerFn: Itself<Type = Self> + Sized + 'static {
 
     #[doc(hidden)]
     fn __decode_output(decoder: &mut Decoder<'_>) -> Result<Self::Output, CodecError>;
+
+    #[doc(hidden)]
+    fn __take_arguments(_arguments: &mut KeptArguments<'_>) -> Option<Self> {
+        None
+    }
+
+    #[doc(hidden)]
+    fn __show_arguments(_texts: &mut ArgumentTexts<'_>) {}
 }
 
 /// A call, as it is in what is made of it. There, what is no call is of a type unknown to the compiler, which then finds no further
@@ -160,6 +169,8 @@ pub trait Argument: Sized {
         call: &mut TaskCall<'a>,
         name: &str,
     ) -> Result<BorrowedArgument<'a, B, Self>, TaskAbort>;
+    /// Takes it again, after its task has failed; none where it is not among the bytes.
+    fn take_kept<B: ?Sized + 'static>(arguments: &mut KeptArguments<'_>) -> Option<Self>;
 }
 
 #[diagnostic::do_not_recommend]
@@ -180,6 +191,10 @@ impl<T: Serialize + DeserializeOwned + 'static> Argument for T {
         name: &str,
     ) -> Result<BorrowedArgument<'a, B, Self>, TaskAbort> {
         call.borrowed(name)
+    }
+
+    fn take_kept<B: ?Sized + 'static>(arguments: &mut KeptArguments<'_>) -> Option<Self> {
+        arguments.take::<B, T>()
     }
 }
 

@@ -4,12 +4,14 @@ mod arguments;
 mod borrowed_argument;
 mod cow_parameter;
 mod encoded_call;
+mod failed_call;
 mod failure_texts;
 mod fallible;
 mod fingerprint;
 mod fold;
 mod folding;
 mod function;
+mod kept_arguments;
 mod meter;
 mod number_run;
 mod outcome;
@@ -25,14 +27,19 @@ pub use arguments::{EncodeAs, EncodeOwned, Given, Item, ParameterOf, encode_argu
 pub use borrowed_argument::BorrowedArgument;
 pub use cow_parameter::{CowParameter, DecodedArgument, NamedCow};
 pub(crate) use encoded_call::EncodedCall;
+pub(crate) use failed_call::{failed_arguments, kept_arguments};
+pub use failed_call::{redacted_argument, redacted_encoding, show_arguments};
 pub use fallible::{ErrorProbe, Fallible, Typed, Untyped};
-pub(crate) use fingerprint::{ambiguous_function, fingerprint, function_text, table_difference, table_text};
+pub(crate) use fingerprint::{
+    ambiguous_function, fingerprint, function_of_text, function_text, table_difference, table_text,
+};
 pub use fold::fold_tasks;
 pub(crate) use fold::{Folded, MergeOf};
 pub use function::{
     Argument, Folding, Itself, Named, Output, Parameter, Parameters, WorkerFailure, WorkerFn, not_a_merger,
     not_a_worker_function,
 };
+pub use kept_arguments::{ArgumentTexts, DebugProbe, HasDebug, HasNoDebug, KeptArguments};
 pub(crate) use outcome::{
     NoOutput, decode_output, deserialize_panicked, failure, new_direct, serialize_panicked, take_captured, take_direct,
     take_outcome, take_printed,

@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::task_run::TaskCall;
+use crate::error::ShowArguments;
 
 /// Distinguishes one worker function from all others of a program. The name alone would not: two functions may each hold a
 /// nested one of the same name, in one module.
@@ -46,6 +47,9 @@ pub struct Registration {
     /// The function itself, where it makes one value of two of its type.
     merge: Option<Merge>,
     parameters: &'static [&'static str],
+    show_arguments: ShowArguments,
+    /// Some argument must be in no text and no file.
+    is_redacted: bool,
     index: AtomicU32,
 }
 
@@ -60,13 +64,35 @@ impl Registration {
         type_names: TypeNames,
         run: Run,
         fold: Fold,
+        show_arguments: ShowArguments,
     ) -> Self {
-        Self { identity, type_names, run, fold, merge: None, parameters, index: AtomicU32::new(UNKNOWN) }
+        let index = AtomicU32::new(UNKNOWN);
+        Self { identity, type_names, run, fold, merge: None, parameters, show_arguments, is_redacted: false, index }
     }
 
     /// The registration of the same function, which outputs are folded by.
     pub const fn merging(self, merge: Merge) -> Self {
         Self { merge: Some(merge), ..self }
+    }
+
+    /// The registration of the same function, of which some argument must be in no text and no file.
+    pub const fn redacted(self) -> Self {
+        Self { is_redacted: true, ..self }
+    }
+
+    /// Whether some argument must be in no text and no file.
+    pub(crate) fn is_redacted(&self) -> bool {
+        self.is_redacted
+    }
+
+    /// Makes the text of a task's arguments.
+    pub(crate) fn show_arguments(&self) -> ShowArguments {
+        self.show_arguments
+    }
+
+    /// By what this process knows it.
+    pub(crate) fn address(&'static self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     /// The function as `module::name`.

@@ -22,6 +22,7 @@ use self::retry::Retries;
 pub(super) use self::wait::Polls;
 pub(super) use self::wait::{Blocks, PollNext, WaitMode};
 use super::columns::{Columns, Length};
+use super::failed_tasks::failed_tasks;
 use super::options::Options;
 use super::results::{Indexed, ResultDecoder};
 use super::zip::Rows;
@@ -31,6 +32,7 @@ use crate::functions::{WorkerFn, new_direct};
 use crate::pool::{CallFailure, CallId, CallRules, Consumer, Pool, PoolShared, Step};
 use crate::progress::{CountNodes, Ended, Shown};
 use crate::recording::Recorder;
+use crate::replay::FailedTasks;
 use crate::task::Output;
 use crate::trace;
 use crate::transport::{Chunk, Sharing};
@@ -76,6 +78,8 @@ pub(super) struct Engine<F: WorkerFn, A> {
     journal: Option<Box<Journaled>>,
     /// What its tasks are recorded by, if they are.
     recorder: Option<Box<Recorder>>,
+    /// Where tasks that fail are saved.
+    save: Option<Arc<FailedTasks>>,
     /// Tasks read, and not yet yielded.
     outstanding: usize,
     /// The bytes of their arguments and results.
@@ -116,6 +120,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         let journal = Journaled::open::<F>(&options, &shared, length)?;
         let function = F::__registration().path();
         let recorder = Recorder::open(options.recorded(), function, shared.output())?;
+        let save = failed_tasks(options.save_failed.as_deref(), F::__registration(), &shared)?;
         let Options { chunk_size, attempts, limits, progress, priority, .. } = options;
         let attempts = attempts.unwrap_or(FIRST_ATTEMPT);
         let is_folded = options.merge.is_some();
@@ -135,6 +140,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             again: options.retry.executions.map(|_| Retries::default()),
             journal,
             recorder,
+            save,
             options,
             deadline,
             consumer,
@@ -419,6 +425,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         let direct = if is_plain { None } else { new_direct::<F>(self.shared.output()) };
         let seed = self.options.seed.unwrap_or_default();
         let chunk = chunk.sharing(sharing).seeded(seed).folded(self.options.merge).direct(direct);
+        let chunk = chunk.saving(self.save.clone());
         if self.journal.is_some() { self.send_unknown(chunk) } else { self.send(chunk) }
     }
 
@@ -440,12 +447,14 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             let replies = self.ready.front_mut()?;
             match replies.next::<F>() {
                 Some(((_, Err(error)), bytes)) if self.again.is_some() && self.try_again(&error, bytes) => continue,
-                Some(next) => {
+                Some(((index, outcome), bytes)) => {
+                    let mut outcome = outcome;
                     if self.again.is_some() {
-                        self.has_outcome(next.0.1.is_err());
-                        self.forget_key(next.0.0);
+                        outcome = outcome.map_err(|error| self.save_last(error));
+                        self.has_outcome(outcome.is_err());
+                        self.forget_key(index);
                     }
-                    return Some(next);
+                    return Some(((index, outcome), bytes));
                 }
                 None => {}
             }

@@ -14,6 +14,7 @@ use crate::foreign;
 use crate::functions::{EncodedCall, MEASURED, WorkerFn, new_direct};
 use crate::pool::{Outcome, Pool, PoolShared, SubmissionRules, Submitted, single_chunk};
 use crate::recording::CallRecorder;
+use crate::replay::FailedTasks;
 use crate::task::{Captured, Output, TaskRules, WorkerInfo};
 use crate::transport::CompletedTasks;
 use crate::wire::OVERHEAD_BYTES;
@@ -52,7 +53,7 @@ impl Pool {
     /// # Ok::<(), poolmap::Error>(())
     /// ```
     pub fn submit<F: WorkerFn>(&self, call: F) -> Result<TaskHandle<F::Output>> {
-        self.submit_with(call, None, SubmissionRules::default())
+        self.submit_with(call, None, SubmissionRules::default(), None)
     }
 
     /// Submits a call for which these rules hold, if there are some.
@@ -61,6 +62,7 @@ impl Pool {
         call: F,
         rules: Option<TaskRules>,
         submission: SubmissionRules,
+        save: Option<Arc<FailedTasks>>,
     ) -> Result<TaskHandle<F::Output>> {
         let shared = self.unstarted_shared()?;
         let recorder = submission.recorder.clone();
@@ -74,7 +76,7 @@ impl Pool {
             // Behind the output stands what was measured.
             let (direct, flags) =
                 if recorder.is_some() { (None, MEASURED) } else { (new_direct::<F>(shared.output()), 0) };
-            Ok(chunk.direct(direct).ruled(rules).flagged(flags))
+            Ok(chunk.direct(direct).ruled(rules).flagged(flags).saving(save))
         })?;
         Ok(TaskHandle { shared, submitted, decode: decode::<F>, on_drop: OnDrop::Cancel, recorder })
     }
@@ -430,7 +432,7 @@ impl<T> fmt::Debug for TaskHandle<T> {
 /// The output of the one task, or why there is none, and what it has printed.
 fn decode<F: WorkerFn>(shared: &PoolShared, outcome: Outcome) -> Result<Captured<F::Output>> {
     let done = outcome?;
-    Ok(decode_captured::<F>(Some(shared), shared.output(), CompletedTasks { first_index: 0, ..done }))
+    Ok(decode_captured::<F>(Some(shared), shared.output(), done.into_first()))
 }
 
 /// The output of a task that has its outcome.

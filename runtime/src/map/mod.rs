@@ -7,6 +7,7 @@ mod builder;
 mod captured;
 mod columns;
 mod engine;
+mod failed_tasks;
 mod handle;
 mod iter;
 mod job_log;
@@ -17,6 +18,7 @@ mod options;
 mod priority;
 mod reduce;
 mod results;
+mod save_failed;
 mod single_call;
 #[cfg(feature = "stream")]
 mod stream;

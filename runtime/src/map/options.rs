@@ -30,6 +30,8 @@ pub(super) struct Options {
     pub(super) shortest: bool,
     pub(super) finish_running: bool,
     pub(super) progress: bool,
+    /// The folder for tasks that fail.
+    pub(super) save_failed: Option<PathBuf>,
     /// The index of the function by which workers fold outputs, where they do.
     pub(super) merge: Option<u32>,
 }

@@ -6,17 +6,17 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::codec::{Decoder, number_bytes};
-use crate::error::{NativeBacktrace, Printed, TaskError, TaskErrorKind};
+use crate::error::{FailedArguments, NativeBacktrace, Printed, TaskError, TaskErrorKind};
 use crate::foreign::Panic;
 use crate::functions::{
-    NoOutput, WorkerFn, decode_output, deserialize_panicked, take_captured, take_direct, take_outcome,
+    NoOutput, WorkerFn, decode_output, deserialize_panicked, failed_arguments, take_captured, take_direct, take_outcome,
 };
 use crate::shared::open_outputs;
 use crate::sys;
 use crate::task::{Output, WorkerIdentity};
 use crate::trace;
 use crate::transport::Chunk;
-use crate::transport::{CompletedTasks, Outcomes};
+use crate::transport::{CompletedTasks, Outcomes, TaskArguments};
 use crate::wire::Violation;
 
 /// The outcome of one task, and its index.
@@ -45,6 +45,8 @@ pub(super) struct ResultDecoder {
     chunk: Option<Chunk>,
     /// The deadline of the call ended the tasks.
     is_late: bool,
+    /// The arguments of the tasks, where one may have failed.
+    arguments: Option<Box<TaskArguments>>,
 }
 
 impl ResultDecoder {
@@ -66,6 +68,7 @@ impl ResultDecoder {
             native: done.native,
             chunk: None,
             is_late: done.is_late,
+            arguments: done.arguments,
         }
     }
 
@@ -74,10 +77,14 @@ impl ResultDecoder {
         Self { chunk, ..self }
     }
 
-    /// The same for results that wait for their turn: a buffer that is larger than they are is given back.
+    /// The same for results that wait for their turn: a buffer that is larger than they are is given back, and so are the arguments if
+    /// all tasks have outputs.
     pub(super) fn waiting(mut self) -> (Self, Option<Vec<u8>>) {
         let buffer = match &mut self.outcomes {
-            Outcomes::Records(records) => records.compact(),
+            Outcomes::Records(records) => {
+                self.arguments.take_if(|_| records.are_outputs());
+                records.compact()
+            }
             Outcomes::Error(_) => None,
         };
         (self, buffer)
@@ -214,7 +221,10 @@ impl ResultDecoder {
                 .after(std::mem::take(&mut self.earlier))
                 .printed(self.printed.clone())
                 .at(self.native.clone())
-                .late(self.is_late);
+                .late(self.is_late)
+                .with_arguments(self.arguments_of::<F>(index));
+            // One that may be executed again has not died yet.
+            let error = if self.chunk.is_none() { self.save(error) } else { error };
             trace::task_failed(&error);
             error
         });
@@ -224,6 +234,26 @@ impl ResultDecoder {
             bytes += records.drop_rest();
         }
         Some(((index, outcome), bytes))
+    }
+
+    /// Saves a task that failed, where it is to be saved.
+    #[cold]
+    pub(super) fn save(&mut self, error: TaskError) -> TaskError {
+        let (index, attempts) = (error.index(), error.attempts());
+        // The program has ended it, or it never began: there is nothing to look for in it.
+        if attempts == 0 || matches!(error.kind(), TaskErrorKind::Cancelled) {
+            return error;
+        }
+        let saved = self.arguments.as_mut().and_then(|tasks| tasks.save(index, attempts, format_args!("{error:#}")));
+        error.saved(saved)
+    }
+
+    /// The arguments of a task that failed.
+    #[cold]
+    fn arguments_of<F: WorkerFn>(&mut self, index: usize) -> Option<FailedArguments> {
+        let arguments = self.arguments.as_mut()?;
+        let shared = arguments.shared();
+        arguments.of_task(index).map(|bytes| failed_arguments(F::__registration(), bytes, shared))
     }
 
     /// The output that the last task printed, where output is captured.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::failed_tasks::failed_tasks;
 use super::handle::TaskHandle;
 use super::options::Options;
 use crate::error::Result;
@@ -226,6 +227,15 @@ impl<F: WorkerFn> SingleCall<'_, F> {
         self
     }
 
+    /// Saves the call as a file in the folder at `path` if it fails, after its last execution, to run it once more under a debugger.
+    ///
+    /// [`Map::save_failed`](crate::Map::save_failed) has the details. The file is written when the outcome is taken from the handle: a call
+    /// whose handle is dropped is not saved.
+    pub fn save_failed(mut self, path: impl Into<PathBuf>) -> Self {
+        self.options.save_failed = Some(path.into());
+        self
+    }
+
     /// Submits the call to a worker, and returns a handle without waiting.
     ///
     /// # Errors
@@ -241,10 +251,14 @@ impl<F: WorkerFn> SingleCall<'_, F> {
         let function = F::__registration().path();
         let recorder = Recorder::open(options.recorded(), function, pool.unstarted_shared()?.output())?;
         let recorder = recorder.map(CallRecorder::new);
-        let Options { limits, attempts, priority, deadline, retry, .. } = options;
+        let Options { limits, attempts, priority, deadline, retry, save_failed, .. } = options;
         let rules = TaskRules { limits, attempts: attempts.unwrap_or(1), priority };
         let retry = retry.executions.is_some().then_some(retry);
-        pool.submit_with(call, Some(rules), SubmissionRules { deadline, retry, admission, recorder })
+        let save = match &save_failed {
+            Some(folder) => failed_tasks(Some(folder), F::__registration(), &*pool.unstarted_shared()?)?,
+            None => None,
+        };
+        pool.submit_with(call, Some(rules), SubmissionRules { deadline, retry, admission, recorder }, save)
     }
 
     /// Runs the call in a worker, and returns its output. It waits for a worker, also where `submit` would be refused
@@ -268,6 +282,7 @@ impl<F: WorkerFn> fmt::Debug for SingleCall<'_, F> {
             .field("attempts", &self.options.attempts)
             .field("retry_errors", &self.options.retry.executions)
             .field("priority", &self.options.priority)
+            .field("save_failed", &self.options.save_failed)
             .finish_non_exhaustive()
     }
 }

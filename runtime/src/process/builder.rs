@@ -11,7 +11,7 @@ use super::reaper;
 use super::started::ProcessOptions;
 use crate::child::{self, STACK_BYTES, Start};
 use crate::error::{CodecError, Error, Result, TaskError, TaskErrorKind};
-use crate::functions::{EncodedCall, Itself, WorkerFn, take_printed};
+use crate::functions::{EncodedCall, Itself, WorkerFn, kept_arguments, take_printed};
 use crate::in_process;
 use crate::sys::SurroundingsChanges;
 use crate::task::{Limits, Output, Role};
@@ -347,9 +347,11 @@ impl<F: WorkerFn> Process<F> {
             let kind = TaskErrorKind::Encode(error);
             Error::from(TaskError::new(0, function.path(), 0, None, kind).of_process(&name))
         })?;
+        let arguments =
+            chunk.arguments().of_task(0).and_then(|bytes| kept_arguments(function, bytes, chunk.shared_parameters()));
         let child = reaper::start(&entry, options, &self.surroundings, name, chunk)?;
         child.wait_until_sent();
-        Ok(ProcessHandle::new(child, function.path(), take_printed::<F>))
+        Ok(ProcessHandle::new(child, function.path(), arguments, take_printed::<F>))
     }
 
     /// Checks the options, and returns those that are not its surroundings.

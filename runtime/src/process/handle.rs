@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::end::{ProcessDeath, ProcessEnd};
 use super::reaper;
 use super::started::StartedProcess;
-use crate::error::{Error, Kind, Printed, Result, StartFailure, TaskError, TaskErrorKind};
+use crate::error::{Error, FailedArguments, Kind, Printed, Result, StartFailure, TaskError, TaskErrorKind};
 use crate::functions::NoOutput;
 use crate::sys::ForkMark;
 use crate::task::{Captured, Output};
@@ -56,14 +56,21 @@ pub struct ProcessHandle<T> {
     child: Arc<StartedProcess>,
     function: &'static str,
     decode: Decode<T>,
+    /// Those of the call, for its error.
+    arguments: Option<FailedArguments>,
     is_joined: bool,
     /// The process that started it.
     owner: ForkMark,
 }
 
 impl<T> ProcessHandle<T> {
-    pub(super) fn new(child: Arc<StartedProcess>, function: &'static str, decode: Decode<T>) -> Self {
-        Self { child, function, decode, is_joined: false, owner: ForkMark::here() }
+    pub(super) fn new(
+        child: Arc<StartedProcess>,
+        function: &'static str,
+        arguments: Option<FailedArguments>,
+        decode: Decode<T>,
+    ) -> Self {
+        Self { child, function, arguments, decode, is_joined: false, owner: ForkMark::here() }
     }
 
     /// Returns the process id. After the end of the process, the system may assign the number to another process.
@@ -202,7 +209,11 @@ impl<T> ProcessHandle<T> {
             Some(ProcessEnd::Taken) | None => return Err(Error::new(Kind::Joined(self.child.name.clone()))),
         };
         let error = TaskError::new(0, self.function, u32::from(has_begun), Some(self.child.pid), kind);
-        let error = error.of_process(&self.child.name).printed(printed.clone()).at(native);
+        let error = error
+            .of_process(&self.child.name)
+            .printed(printed.clone())
+            .at(native)
+            .with_arguments(self.arguments.take());
         Ok(Captured::new(Err(error), printed))
     }
 }

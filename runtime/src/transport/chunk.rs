@@ -4,9 +4,11 @@
 use std::sync::Arc;
 
 use super::arena::{Arena, Block};
+use super::arguments::{OfCall, TaskArguments};
 use super::completed::{CompletedTasks, Outcomes};
 use crate::codec::NewDirect;
 use crate::error::TaskErrorKind;
+use crate::replay::FailedTasks;
 use crate::shared::{self, Collected, GRANT_BYTES, Grant, Segment};
 use crate::task::{Origin, TaskRules};
 use crate::wire;
@@ -36,6 +38,8 @@ pub(crate) struct Chunk {
     suspicion: Option<Suspicion>,
     /// The errors of the executions before this one; such a chunk has one task.
     earlier: Option<Arc<[TaskErrorKind]>>,
+    /// Where its tasks that fail are saved.
+    save: Option<Arc<FailedTasks>>,
 }
 
 /// How often workers that held a task alone died before they began it.
@@ -116,7 +120,13 @@ impl Chunk {
             weight: bytes,
             suspicion: None,
             earlier: None,
+            save: None,
         }
+    }
+
+    /// The chunk, whose tasks are saved there if they fail.
+    pub(crate) fn saving(self, save: Option<Arc<FailedTasks>>) -> Self {
+        Self { save, ..self }
     }
 
     /// The chunk, with what its tasks share.
@@ -259,7 +269,19 @@ impl Chunk {
             native: None,
             is_late: false,
             ran: None,
+            arguments: Some(Box::new(self.arguments())),
         }
+    }
+
+    /// The arguments of its tasks. Nothing is looked for here: most tasks have outputs.
+    pub(crate) fn arguments(&self) -> TaskArguments {
+        let of_call = OfCall {
+            shared: self.sharing.parameters,
+            seed: self.seed,
+            has_names: self.sharing.named.is_some(),
+            save: self.save.as_ref(),
+        };
+        TaskArguments::new(Arc::clone(&self.block), (self.start, self.end), self.index(0), of_call)
     }
 
     /// The same of tasks that may have begun: this execution counts.
@@ -326,6 +348,7 @@ impl Chunk {
             sharing: self.sharing.clone(),
             earlier: self.earlier.clone(),
             rules: self.rules.clone(),
+            save: self.save.clone(),
             weight: 0,
             suspicion: self.suspicion.filter(|_| position == 0),
             ..*self

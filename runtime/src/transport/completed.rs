@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::arguments::TaskArguments;
 use crate::error::{NativeBacktrace, Printed, TaskErrorKind};
 use crate::task::WorkerIdentity;
 use crate::wire::{Records, Status};
@@ -25,6 +26,8 @@ pub(crate) struct CompletedTasks {
     pub(crate) native: Option<NativeBacktrace>,
     /// Whether the deadline of their call ended them.
     pub(crate) is_late: bool,
+    /// The arguments of the tasks, where one may have failed.
+    pub(crate) arguments: Option<Box<TaskArguments>>,
     /// What else is known of where and when they ran.
     pub(crate) ran: Option<Box<Ran>>,
 }
@@ -82,7 +85,23 @@ impl CompletedTasks {
             native: None,
             is_late: false,
             ran: None,
+            arguments: None,
         }
+    }
+
+    /// The same of one task that stands by itself: its index is 0.
+    pub(crate) fn into_first(self) -> Self {
+        let arguments = self.arguments.map(|arguments| Box::new(arguments.into_first()));
+        Self { first_index: 0, arguments, ..self }
+    }
+
+    /// The same with the arguments, which are kept where one of the tasks may have failed. Of many it is not looked at here.
+    pub(crate) fn with_arguments(self, arguments: impl FnOnce() -> TaskArguments) -> Self {
+        let has_output = match &self.outcomes {
+            Outcomes::Records(records) => self.count <= 1 && records.begins_with_output(),
+            Outcomes::Error(_) => false,
+        };
+        Self { arguments: (!has_output).then(|| Box::new(arguments())), ..self }
     }
 
     /// The same, where this error is that of a deadline if it is one of time.

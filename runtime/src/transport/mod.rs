@@ -2,6 +2,7 @@
 //! `WorkerSocket` and `WorkerRing`). `wire` defines the messages; this module does not know what they mean.
 
 mod arena;
+mod arguments;
 mod channel_error;
 mod chunk;
 mod claims;
@@ -21,6 +22,7 @@ mod worker_ring;
 mod worker_socket;
 
 pub(crate) use arena::{Arena, Block};
+pub(crate) use arguments::TaskArguments;
 pub(crate) use channel_error::ChannelError;
 pub(crate) use chunk::{Chunk, ChunkHead, Sharing, take_tasks};
 #[cfg(test)]

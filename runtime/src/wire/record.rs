@@ -231,18 +231,35 @@ impl Records {
         }
     }
 
-    /// A copy of the results that are left, if the next is an error that the function returned, or a panic.
-    pub(crate) fn copy_of_failure(&self) -> Option<Self> {
-        if self.is_direct() {
-            return None;
-        }
+    /// Whether the next result is an output.
+    pub(crate) fn begins_with_output(&self) -> bool {
+        self.is_direct() || self.next_kind() == Some(Status::Output as u32)
+    }
+
+    /// Whether each result that is left is an output.
+    pub(crate) fn are_outputs(&self) -> bool {
+        let mut are_outputs = true;
+        self.visit(|status, _| are_outputs &= status == Status::Output);
+        are_outputs
+    }
+
+    /// What the next result is, behind its parts.
+    fn next_kind(&self) -> Option<u32> {
         let (mut at, mut kind) = (self.at, PART);
         while kind == PART {
             let head = u32::from_le_bytes(*self.bytes.get(at..)?.first_chunk()?);
             kind = head & ((1 << STATUS_BITS) - 1);
             at = at.checked_add(HEAD_BYTES + (head >> STATUS_BITS) as usize)?;
         }
-        let is_failure = matches!(status(kind), Ok(Status::Failure | Status::Panic));
+        Some(kind)
+    }
+
+    /// A copy of the results that are left, if the next is an error that the function returned, or a panic.
+    pub(crate) fn copy_of_failure(&self) -> Option<Self> {
+        if self.is_direct() {
+            return None;
+        }
+        let is_failure = matches!(status(self.next_kind()?), Ok(Status::Failure | Status::Panic));
         is_failure.then(|| Self::new(self.bytes[self.at..].to_vec()))
     }
 

@@ -5,6 +5,7 @@ mod current;
 mod fork_server;
 mod in_process;
 mod panic;
+mod replay;
 mod ring_server;
 mod run;
 mod seed;
@@ -15,5 +16,6 @@ mod welcome;
 
 pub use current::current_worker;
 pub(crate) use in_process::run_in_process;
+pub(crate) use replay::replay_if_asked;
 pub use seed::task_seed;
 pub(crate) use start::run;

@@ -43,6 +43,7 @@ pub(super) fn taken(first_index: usize, count: usize, records: Vec<u8>) -> Compl
         native: None,
         is_late: false,
         ran: None,
+        arguments: None,
     }
 }
 
@@ -60,5 +61,6 @@ pub(super) fn never_begun(first_index: usize, count: usize, error: TaskErrorKind
         native: None,
         is_late: false,
         ran: None,
+        arguments: None,
     }
 }

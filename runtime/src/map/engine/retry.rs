@@ -100,6 +100,16 @@ impl<F: WorkerFn, A> Engine<F, A> {
         true
     }
 
+    /// Saves a task that is not executed again, where it is to be saved.
+    #[cold]
+    pub(super) fn save_last(&mut self, error: TaskError) -> TaskError {
+        match self.ready.front_mut() {
+            // A row that did not encode is of no chunk, and is done with.
+            Some(batch) if batch.chunk().is_some() => batch.save(error),
+            _ => error,
+        }
+    }
+
     /// Sends the tasks again whose time has come.
     pub(super) fn send_again(&mut self, now: Instant) {
         let Some(again) = &mut self.again else {

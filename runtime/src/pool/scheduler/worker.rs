@@ -118,22 +118,25 @@ impl InFlight {
     /// The next `count` tasks, with their outcomes.
     pub(super) fn done(&mut self, count: usize, outcomes: Outcomes, worker: WorkerIdentity) -> CompletedTasks {
         let argument_bytes = self.take_weight(count);
-        let first_index = self.chunk.index(self.next);
+        let chunk = &self.chunk;
+        let first_index = chunk.index(self.next);
         self.next += count;
         self.is_first = false;
         CompletedTasks {
             first_index,
             count,
             outcomes,
-            attempts: self.chunk.attempt(),
-            earlier: self.chunk.earlier().to_vec(),
+            attempts: chunk.attempt(),
+            earlier: chunk.earlier().to_vec(),
             worker: Some(worker),
             argument_bytes,
             printed: None,
             native: None,
             is_late: false,
             ran: None,
+            arguments: None,
         }
+        .with_arguments(|| chunk.arguments())
     }
 
     /// The next `begun` tasks, or the next one, which end like this: those before the last, if there are any, and the last, which
