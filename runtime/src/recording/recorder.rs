@@ -1,6 +1,7 @@
 //! What a call holds to record its tasks: makes facts of outcomes, and gives them to the files.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -105,7 +106,9 @@ impl Recorder {
                     self.add_unmeasured(&Execution { index, attempt: 0, worker, machine }, &ending, None);
                 }
             }
-            Outcomes::Records(records) => self.record_results(records, (first_index, attempt), worker, machine),
+            Outcomes::Records(records) => {
+                self.record_results(records, (first_index..first_index + count, attempt), worker, machine);
+            }
             Outcomes::Error(kind) => {
                 let ending = ExecutionEnd::of_kind(kind);
                 for index in first_index..first_index + count {
@@ -140,14 +143,18 @@ impl Recorder {
     fn record_results(
         &mut self,
         records: &mut Records,
-        (first_index, attempt): (usize, u32),
+        (indices, attempt): (Range<usize>, u32),
         worker: Option<WorkerIdentity>,
         machine: Option<&Arc<str>>,
     ) {
-        let now = machine.map(|_| sys::monotonic_nanos());
+        let now = sys::monotonic_nanos();
         let Self { sinks, clocks, host, output, recorded, .. } = self;
-        let mut index = first_index;
+        let mut indices = indices;
         records.take_measures(|status, payload, measures| {
+            // What is more than was asked for is refused by whoever takes the results.
+            let Some(index) = indices.next() else {
+                return;
+            };
             let failed;
             let ending = match status {
                 Status::Output => &ExecutionEnd::OK,
@@ -157,10 +164,10 @@ impl Recorder {
                     &failed
                 }
             };
-            if let Some((machine, now, measures)) = machine.zip(now).zip(measures).map(|((a, b), c)| (a, b, c)) {
+            if let Some((machine, measures)) = machine.zip(measures) {
                 clocks.heard(machine, measures.begun_nanos.saturating_add(measures.duration_nanos), now);
             }
-            let times = measures.map_or_else(Times::default, |measures| times_of(clocks, machine, &measures));
+            let times = measures.and_then(|measures| times_of(clocks, machine, &measures, now)).unwrap_or_default();
             sinks.add(&Facts {
                 index,
                 attempt,
@@ -173,7 +180,6 @@ impl Recorder {
                 result_bytes: Some(payload.len() as u64),
                 ending,
             });
-            index += 1;
         });
     }
 
@@ -255,11 +261,16 @@ impl Sinks {
     }
 }
 
-fn times_of(clocks: &Clocks, machine: Option<&Arc<str>>, measures: &Measures) -> Times {
+/// When a task was; none where the worker says what cannot be: that it has not ended by now, or took longer than its call so far.
+fn times_of(clocks: &Clocks, machine: Option<&Arc<str>>, measures: &Measures, now_nanos: u64) -> Option<Times> {
     let Measures { begun_nanos, duration_nanos, cpu_nanos, .. } = *measures;
-    let ended_nanos = begun_nanos.saturating_add(duration_nanos);
+    let ended_nanos = begun_nanos.checked_add(duration_nanos)?;
+    if duration_nanos > clocks.here(now_nanos) || (machine.is_none() && ended_nanos > now_nanos) {
+        return None;
+    }
     let (start, duration) = clocks.since_start(machine, Span { begun_nanos, ended_nanos });
-    Times { start: Some(start), duration: Some(duration), cpu: cpu_nanos }
+    let cpu = cpu_nanos.filter(|&cpu| cpu <= duration_nanos);
+    Some(Times { start: Some(start), duration: Some(duration), cpu })
 }
 
 /// How a task ended that has a result and no output.
