@@ -105,6 +105,10 @@ impl NamedFile {
 
     fn names(&self, offset: u64) -> Vec<CallName> {
         let mut names = Vec::new();
+        // No table has the last address, and addr2line counts on that.
+        if offset == u64::MAX {
+            return names;
+        }
         if let Ok(mut frames) = self.loader.find_frames(offset) {
             while names.len() < INLINED_MAX
                 && let Ok(Some(frame)) = frames.next()

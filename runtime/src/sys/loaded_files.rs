@@ -90,7 +90,7 @@ mod linux {
     }
 
     fn push(first: &First, path: &[u8]) -> Option<u8> {
-        let bytes = usize::try_from(first.end - first.start).ok()?.min(HEADER_BYTES_MAX);
+        let bytes = usize::try_from(first.end.checked_sub(first.start)?).ok()?.min(HEADER_BYTES_MAX);
         let byte = |at: usize| {
             let address: *const u8 = std::ptr::with_exposed_provenance(first.start as usize + at);
             // SAFETY: the kernel has just listed these bytes as mapped and readable, and it is less than `bytes`. Should another
@@ -127,7 +127,8 @@ mod linux {
             let device = line.iter().position(|&byte| byte == b' ')?;
             let line = &line[device + 1..];
             let digits = line.iter().take_while(|byte| byte.is_ascii_digit()).count();
-            let inode = line[..digits].iter().fold(0u64, |all, byte| all.wrapping_mul(10) + u64::from(byte - b'0'));
+            let inode =
+                line[..digits].iter().fold(0u64, |all, byte| all.wrapping_mul(10).wrapping_add(u64::from(byte - b'0')));
             let path = line[digits..].trim_ascii_start();
             (end > start).then_some(Self { start, end, is_readable: rights[0] == b'r', offset, inode, path })
         }

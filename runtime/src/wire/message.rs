@@ -1,11 +1,12 @@
 //! The messages of both directions, and their payloads.
 
 use super::chunk::{ChunkHeader, TaskFrames};
+use super::crash::{CRASH, STACK, crash, stack};
 use super::fields::{CHUNK, FieldReader, Violation, begin, finish};
-use super::{FRAME_BYTES_MAX, FRAME_BYTES_MIN, HEADER_BYTES, PROTOCOL_VERSION, TRAILER_BYTES};
+use super::{FRAME_BYTES_MAX, FRAME_BYTES_MIN, PROTOCOL_VERSION};
 use crate::codec::{decode, encode};
 use crate::shared::{GRANT_BYTES, Grant, SegmentHead, SegmentKind};
-use crate::sys::{AroundWords, CRASH_WORDS, Crash, NativeStack, STACK_WORDS};
+use crate::sys::{Crash, NativeStack};
 use crate::task::Output;
 
 const WELCOME: u8 = 1;
@@ -20,12 +21,10 @@ const REPLY: u8 = 18;
 const NOTE: u8 = 19;
 const RETURNED: u8 = 20;
 const BEGUN: u8 = 21;
-const CRASH: u8 = 22;
 const DECODED: u8 = 23;
 const PRELOADED: u8 = 24;
 const COPIED: u8 = 25;
 const TABLE: u8 = 26;
-const STACK: u8 = 27;
 
 /// The identity that each side sends first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,23 +221,6 @@ fn segment_head(fields: &mut FieldReader<'_>) -> Result<SegmentHead, Violation> 
     Ok(SegmentHead { id, bytes, kind, runs })
 }
 
-fn crash(fields: &mut FieldReader<'_>) -> Result<Crash, Violation> {
-    let words = [fields.u64()?, fields.u64()?, fields.u64()?];
-    Crash::from_words(words).ok_or_else(|| Violation::new("invalid crash record"))
-}
-
-fn stack(payload: &[u8]) -> Result<Option<NativeStack>, Violation> {
-    let (words, []) = payload.as_chunks::<8>() else {
-        return Err(Violation::new("invalid record of a stack"));
-    };
-    let word = |at: usize| words.get(at).map_or(0, |word| u64::from_le_bytes(*word));
-    if words.len() == STACK_WORDS {
-        Ok(NativeStack::from_words(word))
-    } else {
-        Err(Violation::new("invalid record of a stack"))
-    }
-}
-
 const OUTPUTS: [Output; 3] = [Output::Inherited, Output::Tagged, Output::Captured];
 
 fn output(place: u8) -> Result<Output, Violation> {
@@ -302,23 +284,6 @@ pub(crate) fn table(text: &str) -> impl Iterator<Item = Vec<u8>> {
 /// A panic's note.
 pub(crate) fn note(note: &PanicNote, frame_bytes_max: usize) -> Vec<u8> {
     frame(NOTE, |frame| frame.extend(note.encode(frame_bytes_max)))
-}
-
-/// The bytes around the words of a crash: a handler can make no frame.
-pub(crate) fn around_crash() -> AroundWords {
-    around_words(CRASH, CRASH_WORDS)
-}
-
-/// The bytes around the words of a stack, if a frame may be so large.
-pub(crate) fn around_stack(frame_bytes_max: usize) -> Option<AroundWords> {
-    (8 * STACK_WORDS <= frame_bytes_max).then(|| around_words(STACK, STACK_WORDS))
-}
-
-fn around_words(kind: u8, words: usize) -> AroundWords {
-    let mut head = frame(kind, |frame| frame.resize(frame.len() + 8 * words, 0));
-    let tail = head.split_off(head.len() - TRAILER_BYTES);
-    head.truncate(HEADER_BYTES);
-    AroundWords { head, tail }
 }
 
 /// The request to begin no more tasks.
@@ -408,7 +373,9 @@ mod tests {
     use super::*;
 
     fn payload(frame: &[u8]) -> (u8, &[u8]) {
-        (frame[HEADER_BYTES - 1], &frame[HEADER_BYTES..frame.len() - crate::wire::TRAILER_BYTES])
+        use crate::wire::{HEADER_BYTES, TRAILER_BYTES};
+
+        (frame[HEADER_BYTES - 1], &frame[HEADER_BYTES..frame.len() - TRAILER_BYTES])
     }
 
     #[test]
@@ -483,40 +450,6 @@ mod tests {
         }
         assert!(ToParent::parse((99, &[])).is_err());
         assert!(ToWorker::parse((99, &[])).is_err());
-    }
-
-    #[test]
-    fn a_crash_between_its_head_and_its_tail_is_a_frame() {
-        use crate::wire::FrameBuffer;
-
-        let AroundWords { head: mut frame, tail } = around_crash();
-        for word in [11u64, 4, 8] {
-            frame.extend_from_slice(&word.to_le_bytes());
-        }
-        frame.extend_from_slice(&tail);
-        let mut inbox = FrameBuffer::new(4096);
-        inbox.room()[..frame.len()].copy_from_slice(&frame);
-        inbox.filled(frame.len());
-        let parsed = ToParent::parse(inbox.next().unwrap().unwrap());
-        let Ok(ToParent::Crash(crash)) = parsed else {
-            panic!("{parsed:?}");
-        };
-        assert_eq!(crash, Crash { signal: 11, reason: crate::sys::Reason::NotMapped(8) });
-        assert!(ToParent::parse((CRASH, &[0; 24])).is_err());
-    }
-
-    #[test]
-    fn a_stack_is_a_frame_of_one_size() {
-        let around = around_stack(8 * STACK_WORDS).unwrap();
-        assert_eq!(around.head.len() + around.tail.len(), HEADER_BYTES + TRAILER_BYTES);
-        assert!(around_stack(8 * STACK_WORDS - 1).is_none(), "no frame may be so large");
-        let mut words = vec![0; 8 * STACK_WORDS];
-        assert!(matches!(ToParent::parse((STACK, &words)), Ok(ToParent::Stack(None))), "no files");
-        words[8] = 1;
-        assert!(matches!(ToParent::parse((STACK, &words)), Ok(ToParent::Stack(Some(_)))));
-        for length in [0, 7, words.len() - 8, words.len() - 1] {
-            assert!(ToParent::parse((STACK, &words[..length])).is_err());
-        }
     }
 
     #[test]

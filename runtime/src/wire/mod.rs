@@ -32,6 +32,7 @@
 
 mod buffer;
 mod chunk;
+mod crash;
 mod fields;
 #[cfg(any(fuzzing, test))]
 mod fuzzing;
@@ -42,13 +43,14 @@ mod record;
 
 pub(crate) use buffer::FrameBuffer;
 pub(crate) use chunk::{ChunkHeader, LENGTH_BYTES, TaskFrames, are_tasks, around_chunk, bytes_of, chunk};
+pub(crate) use crash::{around_crash, around_stack};
 pub(crate) use fields::Violation;
 #[cfg(fuzzing)]
 pub(crate) use fuzzing::fuzz;
 pub(crate) use measures::Measures;
 pub(crate) use message::{
-    CopyRequest, Greeting, PanicNote, ToParent, ToWorker, Welcome, around_crash, around_stack, begun, bell, copied,
-    copy, decoded, forget, grants, hello, note, preloaded, reply, returned, revoke, segment, table, welcome,
+    CopyRequest, Greeting, PanicNote, ToParent, ToWorker, Welcome, begun, bell, copied, copy, decoded, forget, grants,
+    hello, note, preloaded, reply, returned, revoke, segment, table, welcome,
 };
 pub(crate) use progress::{Finished, OversizedResult, TaskProgress, TasksRun};
 pub(crate) use record::{
