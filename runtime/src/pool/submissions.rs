@@ -216,7 +216,7 @@ impl PoolShared {
             match submitted.finish(outcome) {
                 AfterFinish::Nothing => {}
                 AfterFinish::Wake(of_task) => wakers.extend(of_task),
-                AfterFinish::CallBack(callback, outcome) => state.add_callback(callback, outcome),
+                AfterFinish::CallBack(callback, outcome) => state.add_callback(callback, *outcome),
             }
         }
         if state.is_empty()

@@ -55,7 +55,7 @@ impl SubmittedState {
 pub(super) enum AfterFinish {
     Nothing,
     Wake(Vec<Waker>),
-    CallBack(Callback, Outcome),
+    CallBack(Callback, Box<Outcome>),
 }
 
 impl Submitted {
@@ -156,7 +156,7 @@ impl Submitted {
     pub(super) fn finish(&self, outcome: Outcome) -> AfterFinish {
         let mut progress = self.lock();
         let then = match std::mem::replace(&mut *progress, SubmittedState::Taken) {
-            SubmittedState::Callback(callback) => AfterFinish::CallBack(callback, outcome),
+            SubmittedState::Callback(callback) => AfterFinish::CallBack(callback, Box::new(outcome)),
             SubmittedState::Taken => AfterFinish::Nothing,
             before => {
                 *progress = SubmittedState::Finished(outcome);
