@@ -32,11 +32,12 @@ fn main() -> poolmap::Result<()> {
     let outcomes = pool_try_map!(parse, 12..=14u32; timeout = Duration::from_millis(200))?;
     for error in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
         println!("{error}");
-        assert!(matches!(error.kind(), TaskErrorKind::Crashed { .. } | TaskErrorKind::TimedOut { .. }));
-        // Linux says where it was: in this program, or by name in its function.
-        let calls = error.native_backtrace().unwrap_or("(this system does not say where)\n");
-        println!("{calls}");
-        assert_eq!(calls.contains("native_backtrace"), cfg!(target_os = "linux"));
+        let calls = error.native_backtrace();
+        println!("{}", calls.unwrap_or("(where it was is not known)\n"));
+        // Linux says where it crashed: in this program, or by name in its function. A worker over its limit has 50 ms to say so.
+        if matches!(error.kind(), TaskErrorKind::Crashed { .. }) {
+            assert_eq!(calls.is_some_and(|calls| calls.contains("native_backtrace")), cfg!(target_os = "linux"));
+        }
     }
     println!("the others have their results: {:?}", outcomes[0].as_ref().ok());
     Ok(())

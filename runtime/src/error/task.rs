@@ -234,7 +234,8 @@ impl TaskError {
     /// the names are known.
     ///
     /// A task that `timeout` or `cpu_limit` ended has the backtrace of the thread that ran it. The worker records it when the parent ends
-    /// it, by a `SIGSTKFLT`, and has 50 ms for that; then it is killed. A deadline of a call ends its tasks at once, without one.
+    /// it, by a `SIGSTKFLT`, and has 50 ms for that; then it is killed, with a
+    /// backtrace or, on a machine that is short of processors, without. A deadline of a call ends its tasks at once, without one.
     ///
     /// With the feature `backtrace` the lines are `   0: function`, each with its `file:line:column` below; inlined functions are
     /// lines of their own. Without the feature, and where a file has no names, a line is the file and an offset in it, as
