@@ -158,6 +158,9 @@ fn told(pool: &Pool, way: &str) -> String {
     let outcome = pool_try_map!(in pool, die, [way]).unwrap().remove(0);
     match outcome.unwrap_err().kind() {
         TaskErrorKind::Crashed { signal, exit_code, note, .. } => {
+            // Where the system dumps cores, it is told, too.
+            let note = note.as_deref().map(|note| note.split("; its core dump is ").next().unwrap());
+            let note = note.filter(|note| !note.starts_with("its core dump is "));
             let end =
                 signal.map_or_else(|| format!("exit {}", exit_code.unwrap()), |signal| format!("signal {signal}"));
             note.as_ref().map_or(end.clone(), |note| format!("{end}: {note}"))

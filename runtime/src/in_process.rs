@@ -147,6 +147,7 @@ pub(crate) fn run(chunk: &Chunk, states: &States, bytes_max: usize) -> (Complete
         worker: Some(WorkerIdentity { slot: 0, pid: std::process::id() }),
         argument_bytes: chunk.weight,
         printed: None,
+        native: None,
         is_late: false,
     };
     (done, memory)

@@ -257,6 +257,8 @@
 //!
 //! - `stream`, on by default: [`pool_stream!`] and [`pool_stream_unordered!`]. It needs the crate futures-core, which has the trait
 //!   `Stream`, alone.
+//! - `backtrace`, off by default: [`TaskError::native_backtrace`] has the names of functions, with files and lines. Without it that says
+//!   files and offsets.
 //! - `bytemuck`, off by default: [`SharedSlice`] and [`SharedSliceMut`] hold structs that implement `bytemuck::Pod`.
 //! - `json`, off by default: `Json(value)` carries a value of a type that describes itself.
 //! - `nats`, off by default: a NATS server with JetStream connects the nodes of a cluster (`POOLMAP_ENGINE=nats://HOST:PORT`).
@@ -288,6 +290,7 @@ mod journal;
 mod locks;
 mod macros;
 mod map;
+mod native;
 mod output;
 mod pool;
 mod process;

@@ -58,6 +58,9 @@ pub(crate) enum Rank {
     JournalFile,
     /// The records that wait to be written there.
     JournalQueue,
+    /// The files whose names were read.
+    #[cfg(feature = "backtrace")]
+    NativeNames,
 }
 
 /// A value behind a lock of a rank.

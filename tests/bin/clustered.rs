@@ -82,7 +82,12 @@ fn add(a: u64, b: u64) -> u64 {
 fn outcome<T: std::fmt::Debug>(outcome: &Result<T, poolmap::TaskError>) -> String {
     match outcome {
         Ok(output) => format!("{output:?}"),
-        Err(error) => format!("{} after {} attempts: {:?}", error.index(), error.attempts(), kind(error.kind())),
+        Err(error) => {
+            let places = error.native_backtrace().filter(|_| matches!(error.kind(), TaskErrorKind::Crashed { .. }));
+            let place = places.and_then(|places| places.lines().find(|line| line.contains("clustered::")));
+            let place = place.and_then(|line| line.split(": ").nth(1)).unwrap_or_default();
+            format!("{} after {} attempts: {:?} {place}", error.index(), error.attempts(), kind(error.kind()))
+        }
     }
 }
 

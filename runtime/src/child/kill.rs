@@ -9,6 +9,14 @@ use crate::transport::ParentChannel;
 const REAP_INTERVAL: Duration = Duration::from_millis(10);
 const REAP_ROUNDS_MAX: u32 = 20;
 
+/// A process that is asked where it is before its end has so long for that: a thousand times of what it takes.
+const STACK_TIME_MAX: Duration = Duration::from_millis(50);
+
+/// Ends a process that is over a limit, which records first where it is; returns how long it has for that, and is to be killed then.
+pub(crate) fn end_with_its_stack(process: &mut ChildProcess) -> Duration {
+    if process.end_with_its_stack() { STACK_TIME_MAX } else { Duration::ZERO }
+}
+
 /// Kills the process. Where the system refuses that, asks it to end, by the end of its channel: a process that ends with its parent
 /// does so.
 pub(crate) fn kill(process: &mut ChildProcess, channel: &mut ParentChannel) {

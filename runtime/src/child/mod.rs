@@ -7,6 +7,7 @@
 //! - *origin*: whether the cause of a death lies in the process or outside of it.
 //! - *verdict*: what an end means for the task that the process was running, and for its start.
 
+mod core_dump;
 mod kill;
 mod program;
 mod server_process;
@@ -14,7 +15,7 @@ mod spawn;
 mod timers;
 mod verdict;
 
-pub(crate) use kill::{await_killed, kill};
+pub(crate) use kill::{await_killed, end_with_its_stack, kill};
 pub(crate) use program::{DEPTH_MAX, EntryPoint, MARKER, Marker, depth, entry, set_depth, set_entry};
 pub(crate) use server_process::{ForkServer, Moment, ServerEnd, ServerOptions, ServerTimes};
 pub(crate) use spawn::{Particulars, STACK_BYTES, Start, StartError, check_memory_limit, start};

@@ -350,7 +350,7 @@ impl ForkServer {
             format!("the fork server of the pool could not preload: {}", error.without_index())
         };
         let died = |message, origin| ServerEnd::Died { message, origin, moment: Moment::Otherwise };
-        let verdict = |cause| Verdict::new(cause, end, pid, &self.channel, self.channel.begun(), was_ready);
+        let verdict = |cause| Verdict::new(cause, end, &self.process, &self.channel, self.channel.begun(), was_ready);
         match stage {
             Stage::Ending(Ending::Unneeded) => ServerEnd::InOrder,
             Stage::Ending(Ending::Failed(kind)) => ServerEnd::Failed(of_preload(kind)),

@@ -5,11 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::core_dump::{core_dump, with_core};
 use super::program::own_name;
-use crate::error::{Printed, TaskErrorKind};
+use crate::error::{NativeBacktrace, Printed, TaskErrorKind};
 use crate::functions;
+use crate::native;
 use crate::output::{FinalOutput, PendingOutput};
-use crate::sys::{Crash, End, Reason};
+use crate::sys::{ChildProcess, Crash, End, Reason};
 use crate::task::{EXIT_FAILED, Origin};
 use crate::transport::{self, ChannelError, Note, ParentChannel};
 use crate::wire::PanicNote;
@@ -99,6 +101,8 @@ pub(crate) struct Verdict {
     pub(crate) start: StartOutcome,
     /// The output that this task printed, where output is captured.
     pub(crate) printed: Option<Box<Printed>>,
+    /// The calls that it was at, if it has recorded them.
+    pub(crate) native: Option<NativeBacktrace>,
     /// Output that is still to be written, where it is tagged.
     pub(crate) unwritten: Option<PendingOutput>,
     /// The program of the process, if it is not this program.
@@ -108,30 +112,33 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
-    /// Judges an end. All that the process has sent was received before, and so many tasks had begun without a result; `has_started`
+    /// Judges the end of a process that is there no more. All that the process has sent was received before, and so many tasks had begun without a result; `has_started`
     /// says whether it had done what its parent needs of a start.
     pub(crate) fn new(
         cause: Cause,
         end: End,
-        pid: u32,
+        process: &ChildProcess,
         channel: &ParentChannel,
         begun: u32,
         has_started: bool,
     ) -> Self {
-        let verdict = Self::by_note(cause, end, pid, channel.note(), begun, has_started);
+        let (pid, note) = (process.pid(), channel.note());
+        let folder = note.stack.as_ref().and_then(|stack| stack.folder.as_deref());
+        let core = core_dump(process.status(), pid, folder);
+        let verdict = Self::by_note(cause, end, pid, note, begun, has_started);
         let (tail, printed, unwritten) =
             channel.last_words(functions::function_name).map_or_else(Default::default, |words| {
                 let FinalOutput { tail, printed, rest } = words;
                 (tail, printed, rest)
             });
-        let error = verdict.error.map(|error| with_tail(error, &tail));
+        let error = verdict.error.map(|error| with_tail(with_core(error, core.as_deref()), &tail));
         let program = channel.program().cloned();
         let difference =
             channel.stranger_table().map(|table| functions::table_difference(&String::from_utf8_lossy(table)));
         Self { error, printed, unwritten, program, difference, ..verdict }
     }
 
-    fn by_note(cause: Cause, end: End, pid: u32, note: Note, begun: u32, has_started: bool) -> Self {
+    fn by_note(cause: Cause, end: End, pid: u32, mut note: Note, begun: u32, has_started: bool) -> Self {
         let is_in_order = cause.is_in_order();
         let origin = origin(&cause, end, &note, pid);
         let start = match origin {
@@ -141,10 +148,16 @@ impl Verdict {
             Origin::Itself => StartOutcome::Failed,
             Origin::Outside => StartOutcome::Killed,
         };
+        let native = note.stack.take().filter(|_| has_stack(&cause, end)).map(native::backtrace);
         let error = task_error(&cause, end, note);
         let (printed, unwritten, program, difference) = Default::default();
-        Self { cause, end, is_in_order, origin, begun, error, start, printed, unwritten, program, difference }
+        Self { cause, end, is_in_order, origin, begun, error, start, printed, native, unwritten, program, difference }
     }
+}
+
+/// Whether the stack that a process has recorded is that of its end: of a signal, or of a limit.
+fn has_stack(cause: &Cause, end: End) -> bool {
+    matches!((cause, end), (Cause::Closed, End::Signaled(_)) | (Cause::TimedOut(_) | Cause::CpuLimit(_), _))
 }
 
 /// The number of SIGABRT, which is equal on all Unix systems: what a panic ends in that cannot unwind.
@@ -376,7 +389,7 @@ mod tests {
 
     fn told(end: End, panic: Option<PanicNote>, crash: Option<(i32, Reason)>) -> String {
         let crash = crash.map(|(signal, reason)| Crash { signal, reason });
-        match of(Cause::Closed, end, Note { panic, crash }).error.unwrap() {
+        match of(Cause::Closed, end, Note { panic, crash, stack: None }).error.unwrap() {
             TaskErrorKind::Crashed { signal, exit_code, note } => {
                 let end = signal.or(exit_code).unwrap();
                 note.map_or(end.to_string(), |note| format!("{end}: {note}"))

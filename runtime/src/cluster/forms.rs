@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::codec::{message_enum, message_struct};
-use crate::error::{Printed, TaskErrorKind};
+use crate::error::{NativeBacktrace, Printed, TaskErrorKind};
 use crate::pool::{CallRules, Consumer, deaths};
 use crate::shared::write_grants;
 use crate::task::{Limits, TaskRules, WorkerIdentity};
@@ -139,6 +139,8 @@ message_struct! {
         /// The process of the worker.
         worker: Option<u32>,
         printed: Option<(String, String)>,
+        /// The calls that the worker was at, with the names that its machine knows.
+        native: Option<String>,
         is_late: bool,
     }
 }
@@ -182,6 +184,7 @@ impl From<CompletedTasks> for OutcomeForm {
             earlier: done.earlier.iter().map(ErrorForm::from).collect(),
             worker: done.worker.map(|worker| worker.pid),
             printed: done.printed.map(|printed| (printed.stdout, printed.stderr)),
+            native: done.native.map(|native| native.text().to_owned()),
             is_late: done.is_late,
         }
     }
@@ -200,6 +203,7 @@ impl OutcomeForm {
             earlier: Vec::new(),
             worker: None,
             printed: None,
+            native: None,
             is_late: false,
         }
     }
@@ -219,6 +223,7 @@ impl OutcomeForm {
             worker: self.worker.map(WorkerIdentity::remote),
             argument_bytes: 0,
             printed: self.printed.map(|(stdout, stderr)| Box::new(Printed { stdout, stderr })),
+            native: self.native.map(|text| NativeBacktrace::new(|| text)),
             is_late: self.is_late,
         })
     }

@@ -3,6 +3,7 @@
 mod call;
 mod chain;
 mod codec;
+mod native;
 mod remote;
 mod signal;
 mod sync;
@@ -11,6 +12,7 @@ mod task;
 pub use call::Error;
 pub(crate) use call::{Kind, LengthMismatch, Place, StartFailure};
 pub use codec::CodecError;
+pub(crate) use native::NativeBacktrace;
 pub use remote::RemoteError;
 pub(crate) use remote::TypedValue;
 pub(crate) use sync::{SyncError, SyncErrorKind};

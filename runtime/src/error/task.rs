@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::signal::Signal;
-use super::{CodecError, RemoteError, chain};
+use super::{CodecError, NativeBacktrace, RemoteError, chain};
 
 /// Reports the failure of one task.
 ///
@@ -35,6 +35,7 @@ struct TaskErrorInner {
     /// The name of the [`Process`](crate::Process) that ran it, if one did.
     process: Option<String>,
     printed: Option<Box<Printed>>,
+    native: Option<NativeBacktrace>,
     /// Whether the deadline of its call ended it.
     is_late: bool,
 }
@@ -71,7 +72,7 @@ pub enum TaskErrorKind {
         /// The exit code with which the worker ended, 0 included.
         exit_code: Option<i32>,
         /// Further known causes of the death, as a fragment: a stack overflow, the address of a fault, an allocation that failed,
-        /// the kernel's out-of-memory killer, an exit in the task. If the pool tags or captures output
+        /// the kernel's out-of-memory killer, an exit in the task, the path of the core dump where the system wrote one to a file. If the pool tags or captures output
         /// ([`Output`](crate::Output)), the end of the task's standard error follows on lines of its own: up to 2 KiB.
         note: Option<String>,
     },
@@ -128,6 +129,7 @@ impl TaskError {
                 earlier: Vec::new(),
                 process: None,
                 printed: None,
+                native: None,
                 is_late: false,
             }),
         }
@@ -156,6 +158,12 @@ impl TaskError {
         self
     }
 
+    /// The same, of a worker that ended at these calls.
+    pub(crate) fn at(mut self, native: Option<NativeBacktrace>) -> Self {
+        self.inner.native = native;
+        self
+    }
+
     /// The same, of a task that the deadline of its call ended, if this says so.
     pub(crate) fn late(mut self, is_late: bool) -> Self {
         self.inner.is_late = is_late;
@@ -178,6 +186,39 @@ impl TaskError {
     /// Returns the standard error of the task's last execution, as [`stdout`](Self::stdout) does.
     pub fn stderr(&self) -> Option<&str> {
         self.inner.printed.as_ref().map(|printed| &*printed.stderr)
+    }
+
+    /// Returns the calls that the worker was in when it ended, the innermost first, through Rust, C and C++.
+    ///
+    /// There is a backtrace of `SIGSEGV`, `SIGBUS`, `SIGFPE`, `SIGILL` and `SIGABRT`, which are also the ends of a stack overflow, of
+    /// `std::process::abort`, of C++'s `std::terminate` and of the heap checks of the C library. It is that of the thread that the
+    /// signal met with. The function of the fault is the first line, and the worker function the last: what runs it is left out where
+    /// the names are known.
+    ///
+    /// A task that `timeout` or `cpu_limit` ended has the backtrace of the thread that ran it. The worker records it when the parent ends
+    /// it, by a `SIGSTKFLT`, and has 50 ms for that; then it is killed, with a
+    /// backtrace or, on a machine that is short of processors, without. A deadline of a call ends its tasks at once, without one.
+    ///
+    /// With the feature `backtrace` the lines are `   0: function`, each with its `file:line:column` below; inlined functions are
+    /// lines of their own. Without the feature, and where a file has no names, a line is the file and an offset in it, as
+    /// `addr2line -e file offset` takes it. At most 128 calls are recorded, and the text has at most 16 KiB.
+    ///
+    /// The first call of this method looks the names up, in the files that the worker had loaded; later calls return the same text. It
+    /// takes milliseconds, and seconds for the first error of a program with gigabytes of debug information. A file that has changed
+    /// since, that is larger than 4 GiB, or that everybody or a user other than root, this one and the owner of the program may
+    /// write to, gives no names. On a cluster the node looks them up.
+    ///
+    /// `None` if the worker ended otherwise, if the task has set a handler of its own for that signal or has blocked it, on systems other than Linux,
+    /// and in process. Over the socket alone (`POOLMAP_TRANSPORT=socket`) it is also `None` if
+    /// [`frame_bytes_max`](crate::Builder::frame_bytes_max) is below 8 KiB. With musl there is the function of the fault alone.
+    /// `{:?}` of an error does not look the names up; `{:#?}` does, and shows the text.
+    ///
+    /// # Worker death
+    ///
+    /// The worker records the calls before it dies. A fault that a broken stack makes while it records ends the worker by the first
+    /// signal, with the calls recorded up to there.
+    pub fn native_backtrace(&self) -> Option<&str> {
+        self.inner.native.as_ref().map(NativeBacktrace::text)
     }
 
     /// Returns the task's index in the map, from 0.

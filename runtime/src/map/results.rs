@@ -6,7 +6,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::codec::{Decoder, number_bytes};
-use crate::error::{Printed, TaskError, TaskErrorKind};
+use crate::error::{NativeBacktrace, Printed, TaskError, TaskErrorKind};
 use crate::foreign::Panic;
 use crate::functions::{
     NoOutput, WorkerFn, decode_output, deserialize_panicked, take_captured, take_direct, take_outcome,
@@ -40,6 +40,7 @@ pub(super) struct ResultDecoder {
     panic: Option<Panic>,
     /// The output that the last task printed, where output is captured.
     printed: Option<Box<Printed>>,
+    native: Option<NativeBacktrace>,
     /// The chunk of the tasks, while those that fail may be executed again.
     chunk: Option<Chunk>,
     /// The deadline of the call ended the tasks.
@@ -62,6 +63,7 @@ impl ResultDecoder {
             fault: None,
             panic: None,
             printed: done.printed,
+            native: done.native,
             chunk: None,
             is_late: done.is_late,
         }
@@ -211,6 +213,7 @@ impl ResultDecoder {
             let error = TaskError::new(index, F::__registration().path(), self.attempts, pid, kind)
                 .after(std::mem::take(&mut self.earlier))
                 .printed(self.printed.clone())
+                .at(self.native.clone())
                 .late(self.is_late);
             trace::task_failed(&error);
             error

@@ -26,6 +26,7 @@ use super::turn::{Turn, Wakes};
 use super::waiting_streams::{StreamsThread, WaitingStreams};
 use super::wakers::PoolWakers;
 use super::worker_slot::{Cause, Life, WorkerProcess, WorkerSlot};
+use crate::child;
 use crate::error::{Error, Kind, StartFailure, TaskErrorKind};
 use crate::functions;
 use crate::in_process::States;
@@ -436,7 +437,12 @@ impl PoolState {
 
     /// Takes a worker out of service; the supervisor does the rest, once it is awake.
     pub(super) fn begin_ending(&mut self, slot: Slot, cause: Cause) {
-        let grace = if cause == Cause::Closed { END_GRACE } else { Duration::ZERO };
+        let worker = self.slots[slot].worker.as_mut().filter(|worker| matches!(worker.life, Life::Ready));
+        let grace = match (&cause, worker) {
+            (Cause::Closed, _) => END_GRACE,
+            (Cause::TimedOut(_) | Cause::CpuLimit(_), Some(worker)) => child::end_with_its_stack(&mut worker.process),
+            _ => Duration::ZERO,
+        };
         self.doom_within(slot, cause, grace);
     }
 

@@ -409,13 +409,14 @@ impl PoolState {
         let begun = worker.channel.begun();
         let is_initializing = begun > 0 && self.scheduler.is_initializing(slot);
         let has_started = worker.result_clock.any || (begun > 0 && !is_initializing);
-        let mut verdict = Verdict::new(cause, end, pid, &worker.channel, begun, has_started);
+        let mut verdict = Verdict::new(cause, end, &worker.process, &worker.channel, begun, has_started);
         self.log.note(TraceEvent::ended(slot, pid, verdict.is_in_order, &verdict.cause, &end));
         self.slots[slot].not_before = Instant::now();
         self.lost += u64::from(!verdict.is_in_order);
         // Before the caller learns of the death; what nobody reads at the moment waits.
         self.unwritten.extend(verdict.unwritten.take().and_then(PendingOutput::write_now));
         self.scheduler.printed(slot, verdict.printed.take());
+        self.scheduler.ended_at(slot, verdict.native.take());
         let death = verdict.error.clone().map(|error| (error, verdict.origin));
         self.scheduler.lost(slot, verdict.begun, death);
         self.attend_hooks();

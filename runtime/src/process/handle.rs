@@ -6,8 +6,9 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::end::{ProcessDeath, ProcessEnd};
 use super::reaper;
-use super::started::{ProcessEnd, StartedProcess};
+use super::started::StartedProcess;
 use crate::error::{Error, Kind, Printed, Result, StartFailure, TaskError, TaskErrorKind};
 use crate::functions::NoOutput;
 use crate::sys::ForkMark;
@@ -186,21 +187,22 @@ impl<T> ProcessHandle<T> {
     /// Takes the outcome of the call, which has ended.
     fn take(&mut self) -> Result<Captured<T>> {
         self.is_joined = true;
-        let (kind, has_begun, printed) = match self.child.take() {
+        let ProcessDeath { kind, has_begun, printed, native } = match self.child.take() {
             Some(ProcessEnd::Result(mut result)) => match (self.decode)(&mut result, self.child.output) {
                 (Ok(output), printed) => return Ok(Captured::new(Ok(output), printed)),
-                (Err(NoOutput::Task(kind)), printed) => (kind, true, printed),
+                (Err(NoOutput::Task(kind)), printed) => ProcessDeath { kind, has_begun: true, printed, native: None },
                 (Err(NoOutput::Violation(violation)), printed) => {
                     let note = Some(format!("it broke the protocol: {}", violation.0));
-                    (TaskErrorKind::Crashed { signal: None, exit_code: None, note }, true, printed)
+                    let kind = TaskErrorKind::Crashed { signal: None, exit_code: None, note };
+                    ProcessDeath { kind, has_begun: true, printed, native: None }
                 }
             },
-            Some(ProcessEnd::Died(kind, has_begun, printed)) => (kind, has_begun, printed),
+            Some(ProcessEnd::Died(death)) => death,
             Some(ProcessEnd::NotStarted(message)) => return Err(Error::new(Kind::Start(StartFailure { message }))),
             Some(ProcessEnd::Taken) | None => return Err(Error::new(Kind::Joined(self.child.name.clone()))),
         };
         let error = TaskError::new(0, self.function, u32::from(has_begun), Some(self.child.pid), kind);
-        let error = error.of_process(&self.child.name).printed(printed.clone());
+        let error = error.of_process(&self.child.name).printed(printed.clone()).at(native);
         Ok(Captured::new(Err(error), printed))
     }
 }

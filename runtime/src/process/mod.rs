@@ -2,6 +2,7 @@
 
 mod active;
 mod builder;
+mod end;
 mod handle;
 mod reaper;
 mod started;

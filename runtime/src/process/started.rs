@@ -18,10 +18,10 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::end::ProcessEnd;
 use crate::child::{
     self, Cause, EntryPoint, Observation, Particulars, Start, StartError, StartOutcome, TaskTimer, Verdict, interval,
 };
-use crate::error::{Printed, TaskErrorKind};
 use crate::locks::{Condition, Lock, Locked, Rank, Ranked};
 use crate::output::PendingOutput;
 use crate::shared::Segment;
@@ -71,6 +71,8 @@ struct ProcessState {
     is_open: bool,
     start_deadline: Instant,
     limits: Limits,
+    /// It is over its limit, and is killed then if it has not ended.
+    kill_at: Option<Instant>,
     /// How long the process is at its call, where that has a limit (rule 6).
     timer: Option<TaskTimer>,
     /// Its last output, where that is tagged: it is written without the lock.
@@ -82,18 +84,6 @@ struct ProcessState {
     is_wanted: bool,
     result: Option<Records>,
     end: Option<ProcessEnd>,
-}
-
-/// The outcome of the call.
-pub(super) enum ProcessEnd {
-    /// The records that the process has written.
-    Result(Records),
-    /// Why there is nothing, whether the call had begun, and what it has printed where that is captured.
-    Died(TaskErrorKind, bool, Option<Box<Printed>>),
-    /// Why it never became a worker.
-    NotStarted(String),
-    /// It was asked for before.
-    Taken,
 }
 
 /// The events of one process that the reaper waits for. It holds the descriptors, so that their numbers stay in use meanwhile.
@@ -115,13 +105,6 @@ impl WatchedProcess {
     /// Whether the end of the process can only be asked for, again and again.
     pub(super) fn is_blind(&self) -> bool {
         self.process.is_none()
-    }
-}
-
-impl ProcessEnd {
-    fn died(verdict: Verdict) -> Self {
-        let kind = verdict.error.expect("the causes without an error are those of pools");
-        Self::Died(kind, verdict.begun > 0, verdict.printed)
     }
 }
 
@@ -162,6 +145,7 @@ impl StartedProcess {
             is_open,
             start_deadline: Instant::now() + STARTUP_TIME_MAX,
             limits,
+            kill_at: None,
             timer: None,
             unwritten: None,
             cause,
@@ -277,6 +261,7 @@ impl StartedProcess {
                 .into_iter()
                 .chain(state.reach_deadline())
                 .chain(state.next_look())
+                .chain(state.kill_at.filter(|_| state.end.is_none()))
                 .min(),
         }
     }
@@ -300,6 +285,9 @@ impl StartedProcess {
             state.kill();
         } else if let Some(over) = state.limit_over(now) {
             state.cause = over;
+            state.kill_at = Some(now + child::end_with_its_stack(&mut state.process));
+        } else if state.kill_at.is_some_and(|kill_at| kill_at <= now) {
+            state.kill_at = None;
             state.kill();
         } else if let Some(why) = state.process.out_of_reach() {
             // It is reaped when it ends.
@@ -400,7 +388,7 @@ impl ProcessState {
     fn give_up(&mut self, cause: Cause) {
         self.is_open = false;
         if let Some(channel) = self.channel.take() {
-            let verdict = Verdict::new(cause, End::Unknown, self.process.pid(), &channel, channel.begun(), true);
+            let verdict = Verdict::new(cause, End::Unknown, &self.process, &channel, channel.begun(), true);
             self.end.get_or_insert(ProcessEnd::died(verdict));
         }
     }
@@ -450,8 +438,7 @@ impl ProcessState {
         }
         // One that somebody ends is no failed start, whoever that is.
         let has_started = channel.said_hello() || self.is_signalled;
-        let mut verdict =
-            Verdict::new(self.cause.clone(), end, self.process.pid(), channel, channel.begun(), has_started);
+        let mut verdict = Verdict::new(self.cause.clone(), end, &self.process, channel, channel.begun(), has_started);
         self.channel = None;
         self.unwritten = verdict.unwritten.take().and_then(PendingOutput::write_now);
         self.end = Some(match self.result.take() {

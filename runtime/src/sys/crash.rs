@@ -14,141 +14,23 @@
 //!    program, does not.
 //! 5. A program that sets handlers of its own in a task has its way: ours are gone then, and there is no word. Nothing else takes
 //!    them away while the worker lives.
+//! 6. The calls that the signal has met with are recorded behind the reason of a fault, as the walk to them may not come back
+//!    (`stack_walk`), and before that of an abort, which is found among them. While it walks, SIGALRM is the walk's.
 
 use std::ops::Range;
-use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 use nix::libc::{self, c_int, c_void};
 
-use super::memory::Words;
+use super::crash_record::{Crash, Reason};
+use super::crash_slot::{CrashSlot, forget_word};
 use super::rlimit::MemoryLimit;
-use super::{backtrace, stack};
-
-/// The record of the signal that ended a worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Crash {
-    pub(crate) signal: i32,
-    pub(crate) reason: Reason,
-}
-
-/// The reason of the signal. Addresses are those that were read, written or run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reason {
-    /// The stack of the thread that runs the tasks, of so many bytes, was at its end.
-    StackOverflow(u64),
-    /// There was no memory for an allocation.
-    AllocationFailed,
-    /// There was no memory left of so many bytes, which is the worker's limit.
-    MemoryLimit(u64),
-    NotMapped(u64),
-    Protected(u64),
-    /// The processor refused an instruction, or an address that no memory can have.
-    Refused,
-    Bus(u64),
-    Arithmetic(u64),
-    Instruction(u64),
-    /// Another process sent it; 0 is one that this process cannot see.
-    SentBy(u64),
-    /// The process sent it to itself, and not by an abort.
-    Raised,
-}
-
-/// How many words a crash takes.
-pub(crate) const CRASH_WORDS: usize = 3;
-
-impl Crash {
-    fn to_words(self) -> [u64; CRASH_WORDS] {
-        let (kind, value) = match self.reason {
-            Reason::StackOverflow(bytes) => (1, bytes),
-            Reason::AllocationFailed => (2, 0),
-            Reason::MemoryLimit(bytes) => (3, bytes),
-            Reason::NotMapped(address) => (4, address),
-            Reason::Protected(address) => (5, address),
-            Reason::Refused => (6, 0),
-            Reason::Bus(address) => (7, address),
-            Reason::Arithmetic(address) => (8, address),
-            Reason::Instruction(address) => (9, address),
-            Reason::SentBy(pid) => (10, pid),
-            Reason::Raised => (11, 0),
-        };
-        [u64::from(self.signal.cast_unsigned()), kind, value]
-    }
-
-    /// The crash that a worker has written; none if it is none.
-    pub(crate) fn from_words([signal, kind, value]: [u64; CRASH_WORDS]) -> Option<Self> {
-        let reason = match kind {
-            1 => Reason::StackOverflow(value),
-            2 => Reason::AllocationFailed,
-            3 => Reason::MemoryLimit(value),
-            4 => Reason::NotMapped(value),
-            5 => Reason::Protected(value),
-            6 => Reason::Refused,
-            7 => Reason::Bus(value),
-            8 => Reason::Arithmetic(value),
-            9 => Reason::Instruction(value),
-            10 => Reason::SentBy(value),
-            11 => Reason::Raised,
-            _ => return None,
-        };
-        Some(Self { signal: i32::try_from(signal).ok()?, reason })
-    }
-}
-
-/// Where a worker leaves word of its crash.
-pub(crate) enum CrashSlot {
-    /// In memory: the number of the running task stands at `running`, and goes to `place`, in front of the word.
-    Memory { words: Arc<Words>, running: usize, place: usize },
-    /// In a frame of its own, between `head` and `tail`, while `running` is not 0: then no other frame is being sent.
-    Socket { stream: UnixStream, running: Arc<AtomicU64>, head: Vec<u8>, tail: Vec<u8> },
-}
-
-/// More than a frame with a crash has.
-const FRAME_BYTES_MAX: usize = 64;
-/// The task of which there was word last.
-static NOTED: AtomicU64 = AtomicU64::new(u64::MAX);
-
-impl CrashSlot {
-    /// The number of the running task.
-    fn running(&self) -> u64 {
-        match self {
-            Self::Memory { words, running, .. } => words.word(*running).load(Ordering::Relaxed),
-            Self::Socket { running, .. } => running.load(Ordering::SeqCst),
-        }
-    }
-
-    /// Whether word of the running task was left: what comes first is the cause of what comes next.
-    fn has_word(&self) -> bool {
-        NOTED.load(Ordering::Relaxed) == self.running()
-    }
-
-    /// Leaves word, if there is none of the running task.
-    fn leave(&self, crash: Crash) {
-        let running = self.running();
-        if NOTED.swap(running, Ordering::Relaxed) == running {
-            return;
-        }
-        match self {
-            Self::Memory { words, place, .. } => {
-                for (word, value) in crash.to_words().into_iter().enumerate() {
-                    words.word(place + 8 * (word + 1)).store(value, Ordering::Relaxed);
-                }
-                words.word(*place).store(running, Ordering::Release);
-            }
-            Self::Socket { .. } if running == 0 => {}
-            Self::Socket { stream, head, tail, .. } => {
-                let payload = crash.to_words().map(u64::to_le_bytes);
-                let mut frame = [0; FRAME_BYTES_MAX];
-                let bytes = head.iter().chain(payload.iter().flatten()).chain(tail);
-                let count = frame.iter_mut().zip(bytes).map(|(to, from)| *to = *from).count();
-                // So few bytes go as a whole, or not at all where the socket is full: then there is no word.
-                let _ = super::send(stream, &frame[..count], super::Wait::No);
-            }
-        }
-    }
-}
+use super::signal_action::{action_of, end_at_once_by, end_by, exchange};
+use super::stack;
+use super::stack_request::{AskedThread, STACK_REQUEST};
+use super::stack_walk::{self, Sought, StackWalk};
 
 /// The limits of a worker's tasks.
 #[derive(Clone, Copy, Debug)]
@@ -175,13 +57,12 @@ struct Post {
     limits: TaskLimits,
     /// Where what overflows the stack of the thread that runs the tasks ends up.
     guard: Range<usize>,
+    /// The thread that runs the tasks.
+    thread: AskedThread,
 }
 
 static WATCH: OnceLock<CrashWatch> = OnceLock::new();
 static POST: OnceLock<Post> = OnceLock::new();
-/// The handler of an abort is walking up the stack, which may be broken.
-static WALKING: AtomicBool = AtomicBool::new(false);
-
 /// Handlers that were there before were put back.
 static IS_PUT_BACK: AtomicBool = AtomicBool::new(false);
 
@@ -205,9 +86,7 @@ pub(crate) fn watch_crashes_again() {
 fn set_handlers() {
     let previous = WATCH.get().map(|watch| watch.previous).into_iter().flatten();
     for (signal, previous) in SIGNALS.iter().zip(previous) {
-        let mut ours = default_action();
-        ours.sa_sigaction = on_signal as extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) as *const () as usize;
-        ours.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+        let mut ours = action_of(on_signal);
         ours.sa_mask = previous.sa_mask;
         exchange(*signal, Some(&ours));
     }
@@ -217,23 +96,63 @@ fn set_handlers() {
 /// system refuses something, there is no word.
 pub(crate) fn install_crash_handlers(pad: CrashSlot, limits: TaskLimits) {
     if stack::use_alternate_stack().is_ok() {
-        let _ = POST.set(Post { pad, limits, guard: stack::guard().unwrap_or_default() });
+        let (guard, thread) = (stack::guard().unwrap_or_default(), AskedThread::this());
+        if POST.set(Post { pad, limits, guard, thread }).is_ok() {
+            answer_requests();
+        }
     }
 }
 
-fn default_action() -> libc::sigaction {
-    // SAFETY: all zeros is a valid value of this C structure: the default action, no flags, an empty mask.
-    unsafe { std::mem::zeroed() }
+/// Sets the handler of the parent's question where this process is, if the program has not taken its signal.
+fn answer_requests() {
+    if let Some(signal) = STACK_REQUEST {
+        let previous = exchange(signal, Some(&action_of(on_request)));
+        if previous.sa_sigaction != libc::SIG_DFL {
+            exchange(signal, Some(&previous));
+        }
+    }
 }
 
-/// Sets what a signal does, if that is given, and returns what it did before.
-fn exchange(signal: c_int, action: Option<&libc::sigaction>) -> libc::sigaction {
-    let action = action.map_or(std::ptr::null(), std::ptr::from_ref);
-    let mut previous = default_action();
-    // SAFETY: both pointers are to structures that live through the call, or null, which is allowed. An action is the default, or
-    // our own handler, which does nothing but what is allowed in one. It fails for numbers that are no signals only.
-    unsafe { libc::sigaction(signal, action, &raw mut previous) };
-    previous
+/// The parent ends this process, and asks where it is.
+extern "C" fn on_request(signal: c_int, details: *mut libc::siginfo_t, context: *mut c_void) {
+    let errno = Errno::last_raw();
+    // SAFETY: the handler was set with SA_SIGINFO, so the system gives details that live through the call; a signal of this number
+    // is sent, and has a sender, or says that it has none.
+    let sender = unsafe { (*details).si_pid() };
+    let own = nix::unistd::getpid();
+    let is_asked = sender == nix::unistd::getppid().as_raw() || sender == own.as_raw();
+    let post = POST.get().filter(|_| is_asked && WATCH.get().is_some_and(|watch| watch.pid == own.as_raw()));
+    match post {
+        None => end_at_once_by(signal),
+        Some(post) if !post.thread.is_this() => post.thread.pass_on(signal),
+        Some(post) => {
+            if post.pad.claim() {
+                record_stack(post, signal, context);
+            } else {
+                stack_walk::await_other_thread(|| post.pad.is_closed());
+            }
+            end_at_once_by(libc::SIGKILL);
+        }
+    }
+    Errno::set_raw(errno);
+}
+
+/// Records the calls of this thread, and leaves word of them.
+fn record_stack(post: &Post, signal: c_int, context: *mut c_void) {
+    if let Some(mut walk) = StackWalk::begin(signal, on_alarm) {
+        // SAFETY: it is the context of the handler that this is called in.
+        unsafe { walk.record(context, Sought::Nothing) };
+        finish_walk(post);
+    }
+}
+
+/// Leaves word of the calls that were recorded, if nobody else does.
+fn finish_walk(post: &Post) {
+    if stack_walk::begin_to_finish() {
+        stack_walk::record_files();
+        post.pad.leave_stack();
+        post.pad.close();
+    }
 }
 
 extern "C" fn on_signal(signal: c_int, details: *mut libc::siginfo_t, context: *mut c_void) {
@@ -241,33 +160,59 @@ extern "C" fn on_signal(signal: c_int, details: *mut libc::siginfo_t, context: *
     let Some(watch) = WATCH.get() else {
         return;
     };
-    if WALKING.load(Ordering::Relaxed) && signal != libc::SIGABRT {
-        go_on_aborting(signal);
+    if let Some(walked_for) = stack_walk::own_walk() {
+        give_up_walk(walked_for);
         return;
     }
     // SAFETY: the handler was set with SA_SIGINFO, so the system gives details that live through the call.
     let seen = unsafe { &*details };
-    // Asked of the system: no memory tells a process from one that shares it for a moment.
-    let post = POST.get().filter(|post| nix::unistd::getpid().as_raw() == watch.pid && !post.pad.has_word());
-    if let Some(post) = post
-        && let Some(reason) = watch.reason(post, signal, seen, errno)
-    {
-        post.pad.leave(Crash { signal, reason });
+    // Sought of the system: no memory tells a process from one that shares it for a moment.
+    if let Some(post) = POST.get().filter(|_| nix::unistd::getpid().as_raw() == watch.pid) {
+        if post.pad.claim() {
+            watch.leave_word(post, signal, seen, context, errno);
+        } else {
+            stack_walk::await_other_thread(|| post.pad.is_closed());
+        }
     }
     watch.pass_on(signal, details, context);
     Errno::set_raw(errno);
 }
 
-/// Ends the process by the abort whose handler has met with another signal.
-fn go_on_aborting(signal: c_int) {
-    exchange(signal, Some(&default_action()));
-    let abort = nix::sys::signal::SigSet::from(nix::sys::signal::Signal::SIGABRT);
-    exchange(libc::SIGABRT, Some(&default_action()));
-    let _ = abort.thread_unblock();
-    raise(libc::SIGABRT);
+/// The walk hangs.
+extern "C" fn on_alarm(_signal: c_int, _details: *mut libc::siginfo_t, _context: *mut c_void) {
+    if let Some(walked_for) = stack_walk::any_walk() {
+        give_up_walk(walked_for);
+    }
+}
+
+/// Ends the process by the signal for which a walk was made that goes no further, with the calls that it has come to.
+fn give_up_walk(signal: c_int) {
+    POST.get().into_iter().for_each(finish_walk);
+    end_at_once_by(signal);
 }
 
 impl CrashWatch {
+    /// Leaves word of a signal, and of the stack that it has met with.
+    fn leave_word(&self, post: &Post, signal: c_int, details: &libc::siginfo_t, context: *mut c_void, errno: c_int) {
+        let is_abort = signal == libc::SIGABRT;
+        let leave =
+            |reason: Option<Reason>| reason.into_iter().for_each(|reason| post.pad.leave(Crash { signal, reason }));
+        if !is_abort {
+            leave(self.reason(post, signal, details, errno, false));
+        }
+        let asked = if is_abort { Sought::FailedAllocation } else { Sought::Nothing };
+        let mut walk = StackWalk::begin(signal, on_alarm);
+        // SAFETY: it is the context of this handler.
+        let has_failed = walk.as_mut().is_some_and(|walk| unsafe { walk.record(context, asked) });
+        if is_abort {
+            leave(self.reason(post, signal, details, errno, has_failed));
+        }
+        if walk.is_some() {
+            finish_walk(post);
+        }
+        post.pad.close();
+    }
+
     /// Gives a signal to the handler that was there before, and ends the process where that one would have it ended (rule 2).
     fn pass_on(&self, signal: c_int, details: *mut libc::siginfo_t, context: *mut c_void) {
         let Some((_, previous)) = SIGNALS.iter().zip(&self.previous).find(|(ours, _)| **ours == signal) else {
@@ -304,7 +249,15 @@ impl CrashWatch {
         }
     }
 
-    fn reason(&self, post: &Post, signal: c_int, details: &libc::siginfo_t, errno: c_int) -> Option<Reason> {
+    /// The reason of a signal; `has_failed` says whether an allocation has, up the stack.
+    fn reason(
+        &self,
+        post: &Post,
+        signal: c_int,
+        details: &libc::siginfo_t,
+        errno: c_int,
+        has_failed: bool,
+    ) -> Option<Reason> {
         match sender(details) {
             Some(sender) if sender != self.pid => return Some(Reason::SentBy(u64::try_from(sender).ok()?)),
             // An abort is raised, too.
@@ -312,7 +265,7 @@ impl CrashWatch {
             _ => {}
         }
         if signal == libc::SIGABRT {
-            return post.reason_of_abort(errno);
+            return post.reason_of_abort(errno, has_failed);
         }
         if is_sent(details) {
             return None;
@@ -335,27 +288,10 @@ impl CrashWatch {
     }
 }
 
-/// Ends the process by a signal that is being handled, once its handler returns: by the default action. A fault comes again by
-/// itself.
-fn end_by(signal: c_int, is_sent: bool) {
-    exchange(signal, Some(&default_action()));
-    if is_sent {
-        raise(signal);
-    }
-}
-
-/// The process survives its signal: what is left of that is no word of a later one.
-fn forget_word() {
-    NOTED.store(u64::MAX, Ordering::Relaxed);
-}
-
 impl Post {
     /// Rust ends a process in which an allocation fails by an abort, and C++ so does.
-    fn reason_of_abort(&self, errno: c_int) -> Option<Reason> {
-        WALKING.store(true, Ordering::Relaxed);
-        let failed = backtrace::is_in_allocation_error();
-        WALKING.store(false, Ordering::Relaxed);
-        if failed || self.is_out_of_memory(errno) { self.out_of_memory() } else { None }
+    fn reason_of_abort(&self, errno: c_int, has_failed: bool) -> Option<Reason> {
+        if has_failed || self.is_out_of_memory(errno) { self.out_of_memory() } else { None }
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "it is what its callers return")]
@@ -390,46 +326,4 @@ fn is_sent(details: &libc::siginfo_t) -> bool {
 fn sender(details: &libc::siginfo_t) -> Option<libc::pid_t> {
     // SAFETY: a signal of these codes has a sender.
     WITH_SENDER.contains(&details.si_code).then(|| unsafe { details.si_pid() })
-}
-
-/// Sends a signal to this thread; where the system refuses that, to this process; and ends it where that is refused too.
-fn raise(signal: c_int) {
-    // SAFETY: both send a signal to this process, whose default action was set, and touch no memory of ours; the third takes a
-    // number, and does not return. All three are allowed in a handler.
-    unsafe {
-        if libc::raise(signal) != 0 && libc::kill(libc::getpid(), signal) != 0 {
-            libc::_exit(SHELL_SIGNALED + signal);
-        }
-    }
-}
-
-/// A shell adds this to the number of a signal that ended a program.
-const SHELL_SIGNALED: c_int = 128;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_crash_comes_back_from_its_words() {
-        let reasons = [
-            Reason::StackOverflow(8 << 20),
-            Reason::AllocationFailed,
-            Reason::MemoryLimit(1 << 30),
-            Reason::NotMapped(0),
-            Reason::Protected(0x1000),
-            Reason::Refused,
-            Reason::Bus(u64::MAX),
-            Reason::Arithmetic(1),
-            Reason::Instruction(2),
-            Reason::SentBy(42),
-            Reason::Raised,
-        ];
-        for reason in reasons {
-            let crash = Crash { signal: libc::SIGSEGV, reason };
-            assert_eq!(Crash::from_words(crash.to_words()), Some(crash));
-        }
-        assert_eq!(Crash::from_words([12, 0, 0]), None);
-        assert_eq!(Crash::from_words([u64::MAX, 1, 0]), None);
-    }
 }

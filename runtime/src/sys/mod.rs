@@ -8,15 +8,21 @@ mod binding;
 mod build_id;
 mod copied_thread;
 mod crash;
+mod crash_record;
+mod crash_slot;
 mod environment;
 mod fences;
 mod filling;
+#[cfg(feature = "backtrace")]
+mod foreign_file;
 mod forks;
 mod held;
 mod host_name;
+mod interrupted;
 mod launcher_variables;
 mod lease;
 mod liveness_lock;
+mod loaded_files;
 mod memory;
 mod message;
 mod mpi;
@@ -40,11 +46,15 @@ mod seals;
 mod self_signal;
 mod seqpacket;
 mod shared_memory;
+mod signal_action;
 mod socket;
 mod spawn;
 mod spawn_symbols;
 mod stack;
+mod stack_record;
+mod stack_request;
 mod stack_room;
+mod stack_walk;
 mod surroundings;
 mod terminal;
 mod termination;
@@ -59,12 +69,14 @@ pub(crate) use beside::{Beside, CAN_COPY_BESIDE, CopySetup, NoMoreThreads, becom
 pub(crate) use binding::undo_binding;
 pub(crate) use build_id::{build_id, build_id_of_file};
 pub(crate) use copied_thread::{TASK_THREAD_NAME, go_on_in_thread};
-pub(crate) use crash::{
-    CRASH_WORDS, Crash, CrashSlot, Reason, TaskLimits, install_crash_handlers, watch_crashes, watch_crashes_again,
-};
+pub(crate) use crash::{TaskLimits, install_crash_handlers, watch_crashes, watch_crashes_again};
+pub(crate) use crash_record::{CRASH_WORDS, Crash, Reason};
+pub(crate) use crash_slot::{AroundWords, CrashSlot};
 pub(crate) use environment::{WORKER_VARIABLE, is_secure, take_variable, variable};
 pub(crate) use fences::{fence_registered, register_for_fences};
 pub(crate) use filling::Filling;
+#[cfg(feature = "backtrace")]
+pub(crate) use foreign_file::{open_foreign_file, user};
 pub(crate) use forks::{ForkMark, PerProcess, exit_fork, is_fork};
 pub(crate) use held::Held;
 pub(crate) use host_name::host_name;
@@ -111,6 +123,9 @@ pub(crate) use socket::{
     FromParent, SocketToParent, Wait, is_hung_up, pair, receive, receive_with_descriptors, send, send_with_descriptors,
 };
 pub(crate) use spawn::{Group, Spawn, Stdout, open_null};
+#[cfg(feature = "backtrace")]
+pub(crate) use stack_record::header_hash;
+pub(crate) use stack_record::{LoadedFile, NativeFrame, NativeStack, STACK_WORDS};
 pub(crate) use stack_room::{StackRoom, stack_room};
 pub(crate) use surroundings::{
     Surroundings, SurroundingsChanges, assignment, given_default, set_umask, variable_mistake,

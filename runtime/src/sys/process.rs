@@ -19,6 +19,7 @@ use nix::unistd::Pid;
 use super::oom_kills::OomKills;
 use super::poll::{Watch, poll};
 use super::spawn::{Group, Spawn};
+use super::stack_request::STACK_REQUEST;
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +113,17 @@ impl ChildProcess {
             self.kill_group();
         }
         Ok(())
+    }
+
+    /// Kills the process as [`kill`](Self::kill) does, but lets it record first where it is: returns whether it was asked to do so. It
+    /// may not heed that, so it must be killed a little later.
+    pub(crate) fn end_with_its_stack(&mut self) -> bool {
+        let signal = STACK_REQUEST.and_then(|signal| Signal::try_from(signal).ok());
+        let is_asked = signal.is_some_and(|signal| self.signal(signal) == Ok(true));
+        if is_asked {
+            self.killed.get_or_insert((Instant::now(), None));
+        }
+        is_asked
     }
 
     /// Asks the process to end, by a SIGTERM.

@@ -37,6 +37,19 @@ pub(super) fn has_room_for_handlers() -> bool {
     result == 0 && (stack.ss_flags & libc::SS_ONSTACK == 0 || stack.ss_size >= ALTERNATE_BYTES)
 }
 
+/// Whether the handler that calls this may walk up the stack: on the small stack that std gives a thread for handlers, its registers may
+/// have left too little.
+pub(super) fn has_room_for_walk() -> bool {
+    let mut stack = libc::stack_t { ss_sp: std::ptr::null_mut(), ss_flags: 0, ss_size: 0 };
+    // SAFETY: as above.
+    let result = unsafe { libc::sigaltstack(std::ptr::null(), &raw mut stack) };
+    let here = (&raw const stack).addr();
+    result == 0 && (stack.ss_flags & libc::SS_ONSTACK == 0 || here.saturating_sub(stack.ss_sp.addr()) >= WALK_BYTES)
+}
+
+/// A walk takes some 2 KiB (measured with libgcc of GCC 12 on x86-64).
+const WALK_BYTES: usize = 3 << 10;
+
 /// Where what overflows this thread's stack ends up: the pages around its lower end, of which those that belong to the stack
 /// make no fault.
 #[cfg(any(target_os = "linux", target_os = "android"))]

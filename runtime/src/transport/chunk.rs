@@ -251,6 +251,7 @@ impl Chunk {
             worker: None,
             argument_bytes: self.weight,
             printed: None,
+            native: None,
             is_late: false,
         }
     }

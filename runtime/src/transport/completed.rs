@@ -1,6 +1,6 @@
 //! Tasks that have their outcomes, from the channel that brings them to the engine that decodes them.
 
-use crate::error::{Printed, TaskErrorKind};
+use crate::error::{NativeBacktrace, Printed, TaskErrorKind};
 use crate::task::WorkerIdentity;
 use crate::wire::Records;
 
@@ -19,6 +19,8 @@ pub(crate) struct CompletedTasks {
     pub(crate) argument_bytes: usize,
     /// The output of the one task whose worker has ended.
     pub(crate) printed: Option<Box<Printed>>,
+    /// The calls that this worker was at.
+    pub(crate) native: Option<NativeBacktrace>,
     /// Whether the deadline of their call ended them.
     pub(crate) is_late: bool,
 }
@@ -45,6 +47,7 @@ impl CompletedTasks {
             worker: None,
             argument_bytes: 0,
             printed: None,
+            native: None,
             is_late: false,
         }
     }

@@ -1,7 +1,7 @@
 //! The messages of a worker, as plain data.
 
 use super::parent_ring::ResultBatch;
-use crate::sys::Crash;
+use crate::sys::{Crash, NativeStack};
 use crate::wire::PanicNote;
 
 /// A message of a worker.
@@ -25,4 +25,6 @@ pub(crate) enum ChannelEvent {
 pub(crate) struct Note {
     pub(crate) panic: Option<PanicNote>,
     pub(crate) crash: Option<Crash>,
+    /// The calls that the signal has met with.
+    pub(crate) stack: Option<NativeStack>,
 }

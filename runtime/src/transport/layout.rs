@@ -1,6 +1,8 @@
 //! Where things are in the memory that a parent shares with its workers. Offsets in bytes; what two sides write at once stands
 //! in different cache lines.
 
+use crate::sys::STACK_WORDS;
+
 /// In the arena's first page, which the parent writes and all workers read: the word of `parking` for the parent.
 pub(super) const PARENT_PARKED: usize = 0;
 
@@ -40,9 +42,12 @@ pub(super) const NOTE_BYTES_MAX: usize = 16 * 1024;
 
 /// Written by the worker when a signal is about to end it: the number behind that of the task begun last, and `sys::Crash`.
 pub(super) const CRASH: usize = 24 * 1024;
+/// Written by the worker behind that: the same number, and `sys::NativeStack`.
+pub(super) const STACK: usize = CRASH + 128;
 
 /// The entries: what the parent tells of chunks, one behind the other, round and round.
 pub(super) const ENTRIES: usize = 32 * 1024;
+const _: () = assert!(STACK + 8 * (1 + STACK_WORDS) <= ENTRIES);
 /// Two cache lines: thirteen words do not fit into one.
 pub(super) const ENTRY_BYTES: usize = 128;
 /// A worker is given far fewer chunks at once.

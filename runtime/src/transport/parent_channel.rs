@@ -317,7 +317,7 @@ impl ParentChannel {
     /// Returns what the worker has recorded about its running task, should it have ended in it.
     pub(crate) fn note(&self) -> Note {
         match &self.ring {
-            Some(ring) => Note { panic: ring.note(), crash: ring.crash() },
+            Some(ring) => Note { panic: ring.note(), crash: ring.crash(), stack: ring.stack() },
             None => self.socket.note(),
         }
     }

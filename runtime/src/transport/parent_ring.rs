@@ -15,7 +15,7 @@ use super::layout::part_bytes_max;
 use super::{Chunk, layout, parking};
 use crate::codec::{DirectOutput, NewDirect};
 use crate::failpoints::{self, Point};
-use crate::sys::{self, CRASH_WORDS, Crash, Ring, Words};
+use crate::sys::{self, CRASH_WORDS, Crash, NativeStack, Ring, Words};
 use crate::wire::{self, Finished, PanicNote, Records, Violation};
 
 /// A worker's queue and results, as the parent sees them.
@@ -346,6 +346,13 @@ impl ParentRing {
         }
         let places: [usize; CRASH_WORDS] = std::array::from_fn(|word| layout::CRASH + 8 * (word + 1));
         Crash::from_words(places.map(|place| self.words.word(place).load(Ordering::Relaxed)))
+    }
+
+    /// Returns the stack of the worker's thread when a signal ended it in its running task, if the worker has recorded it.
+    pub(super) fn stack(&self) -> Option<NativeStack> {
+        let task = self.words.word(layout::STACK).load(Ordering::Acquire);
+        let word = |word: usize| self.words.word(layout::STACK + 8 * (word + 1)).load(Ordering::Relaxed);
+        if self.is_running(task) { NativeStack::from_words(word) } else { None }
     }
 
     /// Returns the panic of the running task, if the worker has recorded one.

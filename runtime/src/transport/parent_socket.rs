@@ -262,6 +262,10 @@ impl ParentSocket {
                         self.note.crash = Some(crash);
                         None
                     }
+                    ToParent::Stack(stack) => {
+                        self.note.stack = stack;
+                        None
+                    }
                     ToParent::Reply { chunk, position, elapsed_nanos, record } => {
                         self.note = Note::default();
                         replied(&mut self.sent, chunk, position)?;

@@ -394,7 +394,8 @@ impl WorkerRing {
 
     /// Where a signal that ends this process is recorded.
     pub(crate) fn crash_slot(&self) -> CrashSlot {
-        CrashSlot::Memory { words: Arc::clone(&self.words), running: layout::BEGUN, place: layout::CRASH }
+        let (running, crash, stack) = (layout::BEGUN, layout::CRASH, layout::STACK);
+        CrashSlot::Memory { words: Arc::clone(&self.words), running, crash, stack }
     }
 
     /// Whether the parent sleeps, was not rung for, and asked to be notified of this (rule 6 of `parking`).

@@ -53,10 +53,10 @@ impl WorkerSocket {
     }
 
     /// Where a signal that ends this process is recorded while `running` holds the number of a task, and not 0: no frame is sent
-    /// then, but that of a panic.
-    pub(crate) fn crash_slot(&self, running: &Arc<AtomicU64>) -> io::Result<CrashSlot> {
-        let (head, tail) = wire::around_crash();
-        Ok(CrashSlot::Socket { stream: self.stream()?, running: Arc::clone(running), head, tail })
+    /// then, but that of a panic. No stack is sent where a frame may not be as large as that.
+    pub(crate) fn crash_slot(&self, running: &Arc<AtomicU64>, frame_bytes_max: usize) -> io::Result<CrashSlot> {
+        let (crash, stack) = (wire::around_crash(), wire::around_stack(frame_bytes_max));
+        Ok(CrashSlot::Socket { stream: self.stream()?, running: Arc::clone(running), crash, stack })
     }
 
     /// Rings the parent's bell. A full socket means that it has been rung.

@@ -1,11 +1,12 @@
 //! The messages of both directions, and their payloads.
 
 use super::chunk::{ChunkHeader, TaskFrames};
+use super::crash::{CRASH, STACK, crash, stack};
 use super::fields::{CHUNK, FieldReader, Violation, begin, finish};
-use super::{FRAME_BYTES_MAX, FRAME_BYTES_MIN, HEADER_BYTES, PROTOCOL_VERSION, TRAILER_BYTES};
+use super::{FRAME_BYTES_MAX, FRAME_BYTES_MIN, PROTOCOL_VERSION};
 use crate::codec::{decode, encode};
 use crate::shared::{GRANT_BYTES, Grant, SegmentHead, SegmentKind};
-use crate::sys::{CRASH_WORDS, Crash};
+use crate::sys::{Crash, NativeStack};
 use crate::task::Output;
 
 const WELCOME: u8 = 1;
@@ -20,7 +21,6 @@ const REPLY: u8 = 18;
 const NOTE: u8 = 19;
 const RETURNED: u8 = 20;
 const BEGUN: u8 = 21;
-const CRASH: u8 = 22;
 const DECODED: u8 = 23;
 const PRELOADED: u8 = 24;
 const COPIED: u8 = 25;
@@ -117,6 +117,8 @@ pub(crate) enum ToParent<'a> {
     Preloaded(Option<String>),
     /// A fork server has made a worker with this process id; or the number of the system's error.
     Copied(Result<u32, i32>),
+    /// The stack of a worker that a signal is about to end; none where it is not to be understood.
+    Stack(Option<NativeStack>),
 }
 
 /// The record of a panic.
@@ -203,6 +205,7 @@ impl<'a> ToParent<'a> {
                 let (pid, error) = (fields.u32()?, fields.u32()?.cast_signed());
                 Ok(Self::Copied(if error == 0 { Ok(pid) } else { Err(error) }))
             }
+            STACK => stack(payload).map(Self::Stack),
             other => Err(Violation::new(format!("a frame of unknown kind {other}"))),
         }
     }
@@ -216,11 +219,6 @@ fn segment_head(fields: &mut FieldReader<'_>) -> Result<SegmentHead, Violation> 
         runs.push((fields.u64()?, fields.u64()?));
     }
     Ok(SegmentHead { id, bytes, kind, runs })
-}
-
-fn crash(fields: &mut FieldReader<'_>) -> Result<Crash, Violation> {
-    let words = [fields.u64()?, fields.u64()?, fields.u64()?];
-    Crash::from_words(words).ok_or_else(|| Violation::new("invalid crash record"))
 }
 
 const OUTPUTS: [Output; 3] = [Output::Inherited, Output::Tagged, Output::Captured];
@@ -286,14 +284,6 @@ pub(crate) fn table(text: &str) -> impl Iterator<Item = Vec<u8>> {
 /// A panic's note.
 pub(crate) fn note(note: &PanicNote, frame_bytes_max: usize) -> Vec<u8> {
     frame(NOTE, |frame| frame.extend(note.encode(frame_bytes_max)))
-}
-
-/// The bytes around the words of a crash: a handler can make no frame.
-pub(crate) fn around_crash() -> (Vec<u8>, Vec<u8>) {
-    let mut head = frame(CRASH, |frame| frame.extend_from_slice(&[0; 8 * CRASH_WORDS]));
-    let tail = head.split_off(head.len() - TRAILER_BYTES);
-    head.truncate(HEADER_BYTES);
-    (head, tail)
 }
 
 /// The request to begin no more tasks.
@@ -383,7 +373,9 @@ mod tests {
     use super::*;
 
     fn payload(frame: &[u8]) -> (u8, &[u8]) {
-        (frame[HEADER_BYTES - 1], &frame[HEADER_BYTES..frame.len() - crate::wire::TRAILER_BYTES])
+        use crate::wire::{HEADER_BYTES, TRAILER_BYTES};
+
+        (frame[HEADER_BYTES - 1], &frame[HEADER_BYTES..frame.len() - TRAILER_BYTES])
     }
 
     #[test]
@@ -458,26 +450,6 @@ mod tests {
         }
         assert!(ToParent::parse((99, &[])).is_err());
         assert!(ToWorker::parse((99, &[])).is_err());
-    }
-
-    #[test]
-    fn a_crash_between_its_head_and_its_tail_is_a_frame() {
-        use crate::wire::FrameBuffer;
-
-        let (mut frame, tail) = around_crash();
-        for word in [11u64, 4, 8] {
-            frame.extend_from_slice(&word.to_le_bytes());
-        }
-        frame.extend_from_slice(&tail);
-        let mut inbox = FrameBuffer::new(4096);
-        inbox.room()[..frame.len()].copy_from_slice(&frame);
-        inbox.filled(frame.len());
-        let parsed = ToParent::parse(inbox.next().unwrap().unwrap());
-        let Ok(ToParent::Crash(crash)) = parsed else {
-            panic!("{parsed:?}");
-        };
-        assert_eq!(crash, Crash { signal: 11, reason: crate::sys::Reason::NotMapped(8) });
-        assert!(ToParent::parse((CRASH, &[0; 24])).is_err());
     }
 
     #[test]

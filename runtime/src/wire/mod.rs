@@ -12,7 +12,8 @@
 //!    first task without a reply was running if it was begun, and otherwise none was.
 //! 3. A task's panic is a `Note` at the moment of the panic. It says nothing of the task's outcome: the process may
 //!    survive it, and then a `Reply` follows. A signal that is about to end the worker in a task is a `Crash`, sent from the
-//!    signal's handler, in one piece or not at all, and never inside of another frame.
+//!    signal's handler, in one piece or not at all, and never inside of another frame. The `Stack` that the signal has met with
+//!    follows it, or stands for itself.
 //! 4. `Revoke` asks the worker to begin no more tasks of the chunks sent so far. It answers with one `Returned` once the
 //!    task that it was running has its `Reply`; everything without a reply has not begun, and never will there.
 //! 5. Memory that tasks name, or are in, goes to the worker as a `Segment` before the first chunk that needs it, and stays
@@ -31,6 +32,7 @@
 
 mod buffer;
 mod chunk;
+mod crash;
 mod fields;
 #[cfg(any(fuzzing, test))]
 mod fuzzing;
@@ -40,12 +42,13 @@ mod record;
 
 pub(crate) use buffer::FrameBuffer;
 pub(crate) use chunk::{ChunkHeader, LENGTH_BYTES, TaskFrames, are_tasks, around_chunk, bytes_of, chunk};
+pub(crate) use crash::{around_crash, around_stack};
 pub(crate) use fields::Violation;
 #[cfg(fuzzing)]
 pub(crate) use fuzzing::fuzz;
 pub(crate) use message::{
-    CopyRequest, Greeting, PanicNote, ToParent, ToWorker, Welcome, around_crash, begun, bell, copied, copy, decoded,
-    forget, grants, hello, note, preloaded, reply, returned, revoke, segment, table, welcome,
+    CopyRequest, Greeting, PanicNote, ToParent, ToWorker, Welcome, begun, bell, copied, copy, decoded, forget, grants,
+    hello, note, preloaded, reply, returned, revoke, segment, table, welcome,
 };
 pub(crate) use progress::{Finished, OversizedResult, TaskProgress, TasksRun};
 pub(crate) use record::{
@@ -53,7 +56,7 @@ pub(crate) use record::{
 };
 
 /// Changes with every change of the frames.
-pub(crate) const PROTOCOL_VERSION: u32 = 11;
+pub(crate) const PROTOCOL_VERSION: u32 = 12;
 
 /// The length, the check and the kind.
 pub(crate) const HEADER_BYTES: usize = 9;

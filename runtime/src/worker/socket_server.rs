@@ -122,7 +122,7 @@ impl SocketServer {
     ) -> Self {
         panic::install_hook(PanicReporter::Socket(Arc::clone(&sender), bytes_max), printed);
         let server = Self::without_notes(end, sender, bytes_max);
-        if let Ok(pad) = server.end.crash_slot(&server.running) {
+        if let Ok(pad) = server.end.crash_slot(&server.running, bytes_max) {
             sys::install_crash_handlers(pad, limits);
         }
         server

@@ -40,6 +40,7 @@ pub(super) fn taken(first_index: usize, count: usize, records: Vec<u8>) -> Compl
         worker: None,
         argument_bytes: 0,
         printed: None,
+        native: None,
         is_late: false,
     }
 }
@@ -55,6 +56,7 @@ pub(super) fn never_begun(first_index: usize, count: usize, error: TaskErrorKind
         worker: None,
         argument_bytes: 0,
         printed: None,
+        native: None,
         is_late: false,
     }
 }

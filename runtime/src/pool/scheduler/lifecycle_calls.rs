@@ -99,6 +99,7 @@ impl Scheduler {
         if let (Some((hook, mut held)), Some(error)) = (running, error) {
             let mut done = held.done(1, Outcomes::Error(error), worker.identity(slot));
             done.printed = worker.printed.take();
+            done.native = worker.native.take();
             self.hooks.done.push_back((slot, hook, done));
         }
     }

@@ -1,7 +1,7 @@
 //! Ends, as the scheduler sees them: of a worker, and of a call.
 
 use super::{CallFailure, CallId, InFlight, OnCancel, Scheduler, Slot};
-use crate::error::{Printed, TaskErrorKind};
+use crate::error::{NativeBacktrace, Printed, TaskErrorKind};
 use crate::pool::chunk_size::Revocation;
 use crate::task::Origin;
 use crate::transport::Chunk;
@@ -120,6 +120,11 @@ impl Scheduler {
         self.workers[slot].printed = printed;
     }
 
+    /// Handles the calls that a worker was at when it ended.
+    pub(in crate::pool) fn ended_at(&mut self, slot: Slot, native: Option<NativeBacktrace>) {
+        self.workers[slot].native = native;
+    }
+
     /// Records that workers hold chunks of a call no more; returns those that are to be killed for them, or to begin nothing more of
     /// them. A worker that has yet to tell that it does not run what was recalled has none, and is left alone.
     fn detach_from_call(&mut self, mut held: Vec<Slot>, on_cancel: OnCancel) -> Vec<Slot> {
@@ -175,6 +180,7 @@ impl Scheduler {
                     let outcomes = || Outcomes::Error(error.clone());
                     let (before, mut done) = first.ended(begun, outcomes, identity);
                     done.printed = worker.printed.filter(|_| has_begun);
+                    done.native = worker.native.filter(|_| has_begun);
                     call.done.push(done);
                     call.done.extend(before);
                 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::chunk_size::{DEEP_TASKS_MIN, Revocation};
 use super::{CallId, Slot};
-use crate::error::Printed;
+use crate::error::{NativeBacktrace, Printed};
 use crate::task::WorkerIdentity;
 use crate::transport::Chunk;
 use crate::transport::{CompletedTasks, Outcomes};
@@ -44,6 +44,8 @@ pub(super) struct Worker {
     pub(super) lent: Vec<Chunk>,
     /// The output that its running task printed, once it is known that the task has no result.
     pub(super) printed: Option<Box<Printed>>,
+    /// The calls that it was at when it ended.
+    pub(super) native: Option<NativeBacktrace>,
 }
 
 impl Worker {
@@ -126,6 +128,7 @@ impl InFlight {
             worker: Some(worker),
             argument_bytes,
             printed: None,
+            native: None,
             is_late: false,
         }
     }

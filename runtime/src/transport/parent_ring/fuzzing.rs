@@ -113,6 +113,7 @@ fn look(parent_ring: &mut ParentRing) {
         parent_ring.begun(),
         parent_ring.has_results(),
         parent_ring.crash(),
+        parent_ring.stack(),
         parent_ring.progress_stamp(),
         parent_ring.load(),
         parent_ring.notify_at_half(),

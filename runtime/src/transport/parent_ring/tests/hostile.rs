@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::{arguments, chunk};
 use crate::codec::LENGTH_BYTES;
-use crate::sys::{Crash, FromParent, RingWriter, Words};
+use crate::sys::{Crash, FromParent, RingWriter, STACK_WORDS, Words};
 use crate::transport::parent_ring::ParentRing;
 use crate::transport::parent_ring::fuzzing::PLACES;
 use crate::transport::{Arena, layout};
@@ -303,6 +303,7 @@ proptest! {
         real in any::<bool>(),
         garbage in vec((0..20usize, any::<u64>()), 0..10),
         crash in (any::<u64>(), 0..20u64, any::<u64>()).prop_map(<[u64; 3]>::from),
+        stack in vec((0..STACK_WORDS, prop_oneof![0..140u64, any::<u64>()]), 0..20),
     ) {
         let arena = Arc::new(Arena::shared().unwrap());
         let pair = Pair::new(&arena);
@@ -321,6 +322,13 @@ proptest! {
             pair.set(layout::CRASH + 8 * place, word);
         }
         prop_assert_eq!(pair.parent_ring.crash(), Crash::from_words(crash));
+        pair.set(layout::STACK, 1);
+        for (place, word) in stack {
+            pair.set(layout::STACK + 8 * (place + 1), word);
+        }
+        if let Some(stack) = pair.parent_ring.stack() {
+            prop_assert!(stack.frames.iter().all(|frame| frame.file.is_none_or(|file| file < stack.files.len())));
+        }
         if let Some(note) = pair.parent_ring.note() {
             let texts = [Some(note.message), note.location, note.backtrace];
             let together: usize = texts.iter().flatten().map(String::len).sum();
