@@ -161,6 +161,10 @@ impl Writer {
         if self.output.lock().dirty_since.is_some_and(|since| since.elapsed() >= SYNC_INTERVAL) {
             self.sync();
         }
+        if self.kept == FileKind::Log {
+            // A process that is being started has the file too, up to its exec: the next call must not wait for that.
+            let _ = self.file.unlock();
+        }
         let Output { growing, is_own, dirty_since, is_reported, .. } = *self.output.lock();
         WrittenFile { end: growing.end, is_own, dirty_since, is_reported }
     }

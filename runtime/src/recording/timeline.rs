@@ -180,6 +180,8 @@ impl Timeline {
             // There may be no standard error.
             let _ = io::stderr().write_all(text.as_bytes());
         }
+        // A process that is being started has the file too, up to its exec: the next call must not wait for that.
+        let _ = self.file.unlock();
     }
 
     /// The track of a worker. One of another machine whose place is not known is found by its process.
