@@ -29,6 +29,13 @@ fn end(x: u64) -> Result<u64, String> {
     Ok(x)
 }
 
+/// Takes long for one number. The key is nobody's business.
+#[worker]
+fn slow(x: u64, name: String, #[redact] key: String) -> usize {
+    std::thread::sleep(Duration::from_millis(if x == 70 { 60 } else { 1 }));
+    name.len() + key.len()
+}
+
 /// The events of a trace of one kind.
 fn events<'a>(trace: &'a Value, phase: &str, category: &str) -> Vec<&'a Value> {
     let all = trace["traceEvents"].as_array().unwrap().iter();
@@ -128,6 +135,35 @@ fn no_text_breaks_a_page() {
         let track = |at: usize| tasks["track"][at].as_u64().unwrap();
         assert!(track(at - 1) <= track(at));
         assert!(track(at - 1) < track(at) || tasks["start"][at].as_u64().unwrap() + 1 >= end(at - 1));
+    }
+}
+
+#[poolmap::test]
+fn the_slowest_tasks_have_their_arguments_and_no_secret() {
+    let (_guard, folder) = (guard(), tempdir().unwrap());
+    let paths = ["timeline.html", "trace.json"].map(|name| folder.path().join(name));
+    let pool = pool(2);
+    let names = || (0..200).map(|x| format!("</script>{x}"));
+    for (chunk_size, path) in [(1, &paths[0]), (7, &paths[0]), (7, &paths[1])] {
+        let keys = std::iter::repeat_n("a secret".to_owned(), 200);
+        pool_map!(in &pool, slow, 0..200, names(), keys; chunk_size = chunk_size, timeline = path).unwrap();
+        let is_slow = "x: 70, name: \"</script>70\", key: <redacted>";
+        assert!(!std::fs::read_to_string(path).unwrap().contains("a secret"));
+        if path == &paths[0] {
+            let data = page(path);
+            let arguments = data["arguments"].as_array().unwrap();
+            assert_eq!(arguments.len(), 25);
+            let of_slow = arguments.iter().find(|arguments| arguments[1] == is_slow).unwrap();
+            let at = usize::try_from(of_slow[0].as_u64().unwrap()).unwrap();
+            assert_eq!(data["tasks"]["index"][at], 70);
+            assert!(data["tasks"]["duration"][at].as_u64().unwrap() >= 600_000);
+        } else {
+            let trace = trace(path);
+            let with: Vec<_> =
+                events(&trace, "X", "task").into_iter().filter(|task| task["args"]["arguments"] == is_slow).collect();
+            assert_eq!(with.len(), 1);
+            assert_eq!(with[0]["args"]["index"], 70);
+        }
     }
 }
 

@@ -119,7 +119,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         };
         let journal = Journaled::open::<F>(&options, &shared, length)?;
         let function = F::__registration().path();
-        let recorder = Recorder::open(options.recorded(), function, shared.output())?;
+        let recorder = Recorder::open(options.recorded(), F::__registration(), shared.output())?;
         let save = failed_tasks(options.save_failed.as_deref(), F::__registration(), &shared)?;
         let Options { chunk_size, attempts, limits, progress, priority, .. } = options;
         let attempts = attempts.unwrap_or(FIRST_ATTEMPT);

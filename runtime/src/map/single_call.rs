@@ -248,8 +248,7 @@ impl<F: WorkerFn> SingleCall<'_, F> {
     fn submit_as(self, admission: Admission) -> Result<TaskHandle<F::Output>> {
         let Self { pool, call, options } = self;
         options.check()?;
-        let function = F::__registration().path();
-        let recorder = Recorder::open(options.recorded(), function, pool.unstarted_shared()?.output())?;
+        let recorder = Recorder::open(options.recorded(), F::__registration(), pool.unstarted_shared()?.output())?;
         let recorder = recorder.map(CallRecorder::new);
         let Options { limits, attempts, priority, deadline, retry, save_failed, .. } = options;
         let rules = TaskRules { limits, attempts: attempts.unwrap_or(1), priority };

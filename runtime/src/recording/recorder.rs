@@ -12,10 +12,10 @@ use super::facts::{ExecutionEnd, Facts, Times};
 use super::job_log::JobLog;
 use super::timeline::Timeline;
 use crate::error::{Result, TaskErrorKind};
-use crate::functions;
+use crate::functions::{self, Registration, failed_arguments};
 use crate::sys::{self, ForkMark};
 use crate::task::{Output, WorkerIdentity};
-use crate::transport::{CompletedTasks, Outcomes, Span};
+use crate::transport::{CompletedTasks, Outcomes, Span, TaskArguments};
 use crate::wire::{self, Measures, Records, Status};
 
 /// The files of a call.
@@ -35,6 +35,7 @@ impl Paths<'_> {
 /// Records the tasks of one call.
 pub(crate) struct Recorder {
     made_by: ForkMark,
+    function: &'static Registration,
     events: Arc<CallEvents>,
     sinks: Sinks,
     clocks: Clocks,
@@ -57,6 +58,7 @@ struct Execution<'a> {
     attempt: u32,
     worker: Option<WorkerIdentity>,
     machine: Option<&'a Arc<str>>,
+    arguments: Option<&'a TaskArguments>,
 }
 
 impl Recorder {
@@ -65,7 +67,7 @@ impl Recorder {
     /// # Errors
     ///
     /// One cannot be made.
-    pub(crate) fn open(paths: Paths<'_>, function: &'static str, output: Output) -> Result<Option<Box<Self>>> {
+    pub(crate) fn open(paths: Paths<'_>, function: &'static Registration, output: Output) -> Result<Option<Box<Self>>> {
         if !paths.is_some() {
             return Ok(None);
         }
@@ -73,10 +75,11 @@ impl Recorder {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let started_at = u64::try_from(since_1970.as_nanos()).unwrap_or(0);
         let host = sys::host_name();
-        let log = job_log.map(|path| JobLog::create(path, function, started_at)).transpose()?;
-        let timeline = timeline.map(|path| Timeline::create(path, function, started_at, &host)).transpose()?;
+        let log = job_log.map(|path| JobLog::create(path, function.path(), started_at)).transpose()?;
+        let timeline = timeline.map(|path| Timeline::create(path, function.path(), started_at, &host)).transpose()?;
         Ok(Some(Box::new(Self {
             made_by: ForkMark::here(),
+            function,
             events: Arc::default(),
             sinks: Sinks { log, timeline },
             clocks: Clocks::new(sys::monotonic_nanos()),
@@ -98,23 +101,25 @@ impl Recorder {
         let (first_index, count, attempt) = (done.first_index, done.count, done.attempts);
         let (worker, machine) = (done.worker, done.machine().cloned());
         let (machine, span) = (machine.as_ref(), done.span());
+        let arguments = done.arguments.as_deref();
         match &mut done.outcomes {
             // Only what a worker wrote has measures: these are from a journal.
             Outcomes::Records(_) if worker.is_none() => {
                 let ending = ExecutionEnd::of_journal();
                 for index in first_index..first_index + count {
-                    self.add_unmeasured(&Execution { index, attempt: 0, worker, machine }, &ending, None);
+                    self.add_unmeasured(&Execution { index, attempt: 0, worker, machine, arguments }, &ending, None);
                 }
             }
             Outcomes::Records(records) => {
-                self.record_results(records, (first_index..first_index + count, attempt), worker, machine);
+                let of = Execution { index: first_index, attempt, worker, machine, arguments };
+                self.record_results(records, first_index..first_index + count, &of);
             }
             Outcomes::Error(kind) => {
                 let ending = ExecutionEnd::of_kind(kind);
                 for index in first_index..first_index + count {
                     // No more than one of several was running.
                     let span = span.filter(|_| count == 1);
-                    self.add_unmeasured(&Execution { index, attempt, worker, machine }, &ending, span);
+                    self.add_unmeasured(&Execution { index, attempt, worker, machine, arguments }, &ending, span);
                     self.recorded.insert(index, attempt);
                 }
             }
@@ -143,12 +148,11 @@ impl Recorder {
     fn record_results(
         &mut self,
         records: &mut Records,
-        (indices, attempt): (Range<usize>, u32),
-        worker: Option<WorkerIdentity>,
-        machine: Option<&Arc<str>>,
+        indices: Range<usize>,
+        &Execution { attempt, worker, machine, arguments, .. }: &Execution<'_>,
     ) {
         let now = sys::monotonic_nanos();
-        let Self { sinks, clocks, host, output, recorded, .. } = self;
+        let Self { sinks, clocks, host, output, recorded, function, .. } = self;
         let mut indices = indices;
         records.take_measures(|status, payload, measures| {
             // What is more than was asked for is refused by whoever takes the results.
@@ -168,7 +172,7 @@ impl Recorder {
                 clocks.heard(machine, measures.begun_nanos.saturating_add(measures.duration_nanos), now);
             }
             let times = measures.and_then(|measures| times_of(clocks, machine, &measures, now)).unwrap_or_default();
-            sinks.add(&Facts {
+            let facts = Facts {
                 index,
                 attempt,
                 worker: measures.map(|measures| measures.worker),
@@ -179,7 +183,8 @@ impl Recorder {
                 argument_bytes: measures.map(|measures| u64::from(measures.argument_bytes)),
                 result_bytes: Some(payload.len() as u64),
                 ending,
-            });
+            };
+            sinks.add(&facts, || text_of(function, arguments?, index));
         });
     }
 
@@ -191,7 +196,7 @@ impl Recorder {
         let index = done.first_index;
         let recorded = self.recorded.remove(&index).unwrap_or(0);
         for (attempt, kind) in (1..done.attempts).zip(&done.earlier).filter(|(attempt, _)| *attempt > recorded) {
-            let execution = Execution { index, attempt, worker: None, machine: done.machine() };
+            let execution = Execution { index, attempt, worker: None, machine: done.machine(), arguments: None };
             self.add_unmeasured(&execution, &ExecutionEnd::of_kind(kind), None);
         }
     }
@@ -199,7 +204,7 @@ impl Recorder {
     fn record_events(&mut self) {
         let noted = self.events.take();
         for LostExecution { index, attempt, worker, kind, span } in noted.lost {
-            let execution = Execution { index, attempt, worker: Some(worker), machine: None };
+            let execution = Execution { index, attempt, worker: Some(worker), machine: None, arguments: None };
             self.add_unmeasured(&execution, &ExecutionEnd::of_kind(&kind), span);
             self.recorded.insert(index, attempt);
         }
@@ -213,14 +218,14 @@ impl Recorder {
 
     /// Adds an execution of which the worker has measured nothing.
     fn add_unmeasured(&mut self, execution: &Execution<'_>, ending: &ExecutionEnd, span: Option<Span>) {
-        let Execution { index, attempt, worker, machine } = *execution;
+        let Execution { index, attempt, worker, machine, arguments } = *execution;
         if let Some((machine, span)) = machine.zip(span) {
             self.clocks.heard(machine, span.ended_nanos, sys::monotonic_nanos());
         }
         // Where the task is not measured, there is none.
         let span = span.filter(|span| span.begun_nanos > 0).map(|span| self.clocks.since_start(machine, span));
         let times = Times { start: span.map(|span| span.0), duration: span.map(|span| span.1), cpu: None };
-        self.sinks.add(&Facts {
+        let facts = Facts {
             index,
             attempt,
             worker: worker.and_then(|worker| u32::try_from(worker.slot).ok()),
@@ -231,7 +236,8 @@ impl Recorder {
             argument_bytes: None,
             result_bytes: None,
             ending,
-        });
+        };
+        self.sinks.add(&facts, || text_of(self.function, arguments?, index));
     }
 }
 
@@ -251,14 +257,20 @@ impl Drop for Recorder {
 }
 
 impl Sinks {
-    fn add(&mut self, facts: &Facts<'_>) {
+    /// `text` makes a text of the task's arguments, if they are known.
+    fn add(&mut self, facts: &Facts<'_>, text: impl FnOnce() -> Option<String>) {
         if let Some(log) = &mut self.log {
             log.add(facts);
         }
         if let Some(timeline) = &mut self.timeline {
-            timeline.add(facts);
+            timeline.add(facts, text);
         }
     }
+}
+
+/// The arguments of a task, as its error would show them.
+fn text_of(function: &'static Registration, arguments: &TaskArguments, index: usize) -> Option<String> {
+    Some(failed_arguments(function, arguments.peek(index)?, arguments.shared()).text().into_owned())
 }
 
 /// When a task was; none where the worker says what cannot be: that it has not ended by now, or took longer than its call so far.

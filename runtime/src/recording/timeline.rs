@@ -4,7 +4,7 @@
 mod page;
 mod trace;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -37,6 +37,9 @@ pub(super) struct Timeline {
     bars: Vec<ExecutionBar>,
     /// The texts of failures, by the bar.
     details: BTreeMap<usize, String>,
+    /// The bars that took longest, by their duration, and the arguments of their tasks, by the bar.
+    slowest: BTreeSet<(u64, usize)>,
+    arguments: BTreeMap<usize, String>,
     starts: Vec<WorkerStart>,
     deaths: Vec<WorkerDeath>,
     /// When the caller waited, from and to.
@@ -87,6 +90,8 @@ struct WorkerDeath {
 const WAIT_MIN: u64 = 20_000;
 /// Waits with less than this between them are shown as one.
 const WAIT_GAP: u64 = 20_000;
+/// So many of the slowest executions are shown with their arguments.
+const SLOWEST_MAX: usize = 25;
 
 impl Timeline {
     /// Opens the file of a call of a function on this machine, and empties it.
@@ -111,6 +116,8 @@ impl Timeline {
             of_process: BTreeMap::new(),
             bars: Vec::new(),
             details: BTreeMap::new(),
+            slowest: BTreeSet::new(),
+            arguments: BTreeMap::new(),
             starts: Vec::new(),
             deaths: Vec::new(),
             waits: Vec::new(),
@@ -119,8 +126,8 @@ impl Timeline {
         })
     }
 
-    /// Adds an execution.
-    pub(super) fn add(&mut self, facts: &Facts<'_>) {
+    /// Adds an execution. `text` makes a text of the task's arguments, if they are known.
+    pub(super) fn add(&mut self, facts: &Facts<'_>, text: impl FnOnce() -> Option<String>) {
         let is_failure = facts.ending.outcome != OutcomeName::Ok;
         let (Some(pid), Some(start), Some(duration)) = (facts.pid, facts.times.start, facts.times.duration) else {
             self.unplaced += 1;
@@ -131,6 +138,7 @@ impl Timeline {
         if is_failure {
             self.details.insert(self.bars.len(), facts.ending.detail.clone());
         }
+        self.add_slow(duration, text);
         self.bars.push(ExecutionBar {
             track,
             index: facts.index,
@@ -142,6 +150,23 @@ impl Timeline {
             sent: facts.argument_bytes.unwrap_or(0),
             received: facts.result_bytes.unwrap_or(0),
         });
+    }
+
+    /// Notes the arguments of the execution that is added next, if it is among the slowest so far.
+    fn add_slow(&mut self, duration: u64, text: impl FnOnce() -> Option<String>) {
+        if self.slowest.len() == SLOWEST_MAX {
+            if self.slowest.first().is_some_and(|&(shortest, _)| duration <= shortest) {
+                return;
+            }
+            if let Some((_, bar)) = self.slowest.pop_first() {
+                self.arguments.remove(&bar);
+            }
+        }
+        let bar = self.bars.len();
+        self.slowest.insert((duration, bar));
+        if let Some(text) = text().filter(|text| !text.is_empty()) {
+            self.arguments.insert(bar, text);
+        }
     }
 
     /// Adds what has happened to a worker of this machine, at this time.

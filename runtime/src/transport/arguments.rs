@@ -58,6 +58,15 @@ impl TaskArguments {
         save.save(&task, died_of)
     }
 
+    /// The arguments of a task; none if it is not among the tasks. It asks for nothing: any may be asked for behind it.
+    pub(crate) fn peek(&self, index: usize) -> Option<&[u8]> {
+        let mut tasks = TaskFrames::of(&self.block[self.start..self.end]);
+        for _ in 0..index.checked_sub(self.index)? {
+            tasks.next().ok()?;
+        }
+        tasks.next().ok()
+    }
+
     /// Of which parameters the arguments are shared.
     pub(crate) fn shared(&self) -> u16 {
         self.shared

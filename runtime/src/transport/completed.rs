@@ -95,13 +95,15 @@ impl CompletedTasks {
         Self { first_index: 0, arguments, ..self }
     }
 
-    /// The same with the arguments, which are kept where one of the tasks may have failed. Of many it is not looked at here.
-    pub(crate) fn with_arguments(self, arguments: impl FnOnce() -> TaskArguments) -> Self {
+    /// The same with the arguments, which are kept where one of the tasks may have failed, or each is measured. Of many it is not looked
+    /// at here.
+    pub(crate) fn with_arguments(self, is_measured: bool, arguments: impl FnOnce() -> TaskArguments) -> Self {
         let has_output = match &self.outcomes {
             Outcomes::Records(records) => self.count <= 1 && records.begins_with_output(),
             Outcomes::Error(_) => false,
         };
-        Self { arguments: (!has_output).then(|| Box::new(arguments())), ..self }
+        let is_kept = !has_output || is_measured;
+        Self { arguments: is_kept.then(|| Box::new(arguments())), ..self }
     }
 
     /// The same, where this error is that of a deadline if it is one of time.

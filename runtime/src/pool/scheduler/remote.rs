@@ -182,7 +182,7 @@ impl Scheduler {
         let held = self.remote.held.get_mut(&parcel)?;
         let chunk = take_tasks(&mut held.left, done.first_index, done.count)?;
         done.argument_bytes = chunk.weight;
-        let mut done = done.with_arguments(|| chunk.arguments());
+        let mut done = done.with_arguments(chunk.is_measured(), || chunk.arguments());
         // The other machine knows the executions there alone.
         done.earlier.splice(..0, chunk.earlier().iter().cloned());
         let left = held.left.iter().map(Chunk::len).sum();

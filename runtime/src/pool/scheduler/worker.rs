@@ -136,7 +136,7 @@ impl InFlight {
             ran: None,
             arguments: None,
         }
-        .with_arguments(|| chunk.arguments())
+        .with_arguments(chunk.is_measured(), || chunk.arguments())
     }
 
     /// The next `begun` tasks, or the next one, which end like this: those before the last, if there are any, and the last, which

@@ -109,16 +109,18 @@ fn push_bars(timeline: &Timeline, order: &[usize], place: &[u64], out: &mut Vec<
         push_list(out, &sorted, |out, &bar| push_number(out, column(&timeline.bars[bar])));
     }
     out.push(b'}');
-    push_name(out, "details");
-    let details: Vec<(usize, &String)> =
-        sorted.iter().enumerate().filter_map(|(at, bar)| Some((at, timeline.details.get(bar)?))).collect();
-    push_list(out, &details, |out, (at, detail)| {
-        out.push(b'[');
-        push_number(out, *at as u64);
-        out.push(b',');
-        push_string(out, detail);
-        out.push(b']');
-    });
+    for (name, texts) in [("details", &timeline.details), ("arguments", &timeline.arguments)] {
+        push_name(out, name);
+        let texts: Vec<(usize, &String)> =
+            sorted.iter().enumerate().filter_map(|(at, bar)| Some((at, texts.get(bar)?))).collect();
+        push_list(out, &texts, |out, (at, text)| {
+            out.push(b'[');
+            push_number(out, *at as u64);
+            out.push(b',');
+            push_string(out, text);
+            out.push(b']');
+        });
+    }
 }
 
 fn tenths(nanos: u64) -> u64 {

@@ -95,6 +95,10 @@ fn push_bar(timeline: &Timeline, at: usize, out: &mut Vec<u8>) {
     }
     push_argument(out, b",\"sent_bytes\":", sent);
     push_argument(out, b",\"received_bytes\":", received);
+    if let Some(arguments) = timeline.arguments.get(&at) {
+        out.extend_from_slice(b",\"arguments\":");
+        push_string(out, arguments);
+    }
     if let Some(detail) = timeline.details.get(&at) {
         out.extend_from_slice(b",\"detail\":");
         push_string(out, detail);
