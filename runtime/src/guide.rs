@@ -6,6 +6,7 @@
 //! - [`in_practice`]: logging, errors, async code, programs that are interrupted, tests, debuggers, Miri, benchmarks, and programs that
 //!   are not yours.
 //! - [`on_a_cluster`]: the same program on many machines, under `mpirun` and `srun`.
+//! - [`when_a_task_fails`]: from the error of one task, by its arguments and backtrace, to the debugger.
 //! - [`other_mains`]: pools where `main` is not yours: Python, C, debuggers, loaders.
 
 // The text of a page is a file of `docs/`, or two where it is long. `runtime/docs/` has a link to each, which is packaged.
@@ -28,6 +29,9 @@ pub mod other_mains {}
 
 #[doc = include_str!("../docs/threads_or_processes.md")]
 pub mod threads_or_processes {}
+
+#[doc = include_str!("../docs/when_a_task_fails.md")]
+pub mod when_a_task_fails {}
 
 /// The examples of the README run with the others.
 #[cfg(doctest)]

@@ -60,6 +60,7 @@
 //!
 //! The [`guide`] has longer pages: [coming from Python](guide::coming_from_python),
 //! [threads or processes](guide::threads_or_processes), [C libraries](guide::ffi),
+//! [when a task fails at night](guide::when_a_task_fails),
 //! [logging, async code, tests and benchmarks](guide::in_practice) and
 //! [Python, Node and whatever else has a `main` of its own](guide::other_mains).
 //!
