@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use poolmap::{Affinity, Builder, Pool, Process, WorkerFn, cpu_count, current_worker, pool_map, pool_try_map, worker};
+use poolmap::{Builder, Pool, Process, WorkerFn, cpu_count, current_worker, pool_map, pool_try_map, worker};
 
 #[worker]
 fn variable(name: &str) -> Option<String> {
@@ -238,6 +238,8 @@ fn a_process_has_its_environment_and_its_folder() {
 
 #[cfg(target_os = "linux")]
 mod linux {
+    use poolmap::Affinity;
+
     use super::*;
 
     /// A line of the status of the thread that calls it.

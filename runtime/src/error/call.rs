@@ -54,8 +54,8 @@ use super::{SyncError, TaskError, TaskErrorKind};
 ///
 /// poolmap::init();
 /// let error = pool_map!(parse, ["1", "two"]).unwrap_err();
-/// assert!(error.to_string().ends_with("parse` failed"));
-/// assert!(format!("{error:#}").ends_with("parse` failed: invalid digit found in string"));
+/// assert!(error.to_string().ends_with("parse` (text: \"two\") failed"));
+/// assert!(format!("{error:#}").ends_with("failed: invalid digit found in string"));
 /// ```
 pub struct Error {
     kind: Box<Kind>,

@@ -52,6 +52,10 @@ mod socket;
 mod spawn;
 mod spawn_symbols;
 mod stack;
+#[cfg_attr(
+    not(any(target_os = "linux", target_os = "android")),
+    allow(dead_code, reason = "there is no list of loaded files")
+)]
 mod stack_record;
 mod stack_request;
 mod stack_room;
