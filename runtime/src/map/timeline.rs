@@ -20,14 +20,16 @@ impl<F, A, P> Map<'_, F, A, P> {
     ///
     /// Workers measure the tasks, as for [`job_log`](Self::job_log), which has the details. A worker's start is shown if it became ready
     /// during the map, and a death if it was not the pool's will. A wait is shown if this thread waited for 20 µs or more. A task that no
-    /// worker began is counted, and not shown. On a cluster, starts and deaths are those of this machine's workers.
+    /// worker began is counted, and not shown. The 25 slowest executions have their arguments, as errors show them
+    /// ([`TaskError`](crate::TaskError)); an execution that was lost with its worker and followed by another has none. On a cluster, starts and deaths are those of this machine's workers.
     ///
     /// # Limits
     ///
-    /// The program holds about 90 bytes for each task up to the end of the map. A task takes about 0.4 µs more
-    /// of this process and 0.2 µs of its worker. [`pool_reduce!`](crate::pool_reduce) folds the outputs here and not in the workers, and an output of more than 4 MiB is copied once
-    /// more. A page of 100,000 tasks has 4 MB and opens in less than a second. A killed program leaves an empty file. If the file
-    /// cannot be written at the end (the disk is full), a line on standard error says so.
+    /// The program holds about 90 bytes for each task up to the end of the map. A task takes about 0.6 µs more of processor time, of which
+    /// this process takes 0.3 µs: tasks of 10 µs that keep two CPUs busy took 6 % longer, the writing of the file included (`cargo bench
+    /// --bench job_log`). [`pool_reduce!`](crate::pool_reduce) folds the outputs here and not in the workers, and an output of more than
+    /// 4 MiB is copied once more. A page of 100,000 tasks has 4 MB and opens in less than a second. A killed program leaves an empty file.
+    /// If the file cannot be written at the end (the disk is full), a line on standard error says so.
     ///
     /// # Errors
     ///
