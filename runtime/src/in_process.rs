@@ -152,7 +152,7 @@ pub(crate) fn run(chunk: &Chunk, states: &States, bytes_max: usize) -> (Complete
         ran: None,
         arguments: None,
     }
-    .with_arguments(chunk.is_measured(), || chunk.arguments());
+    .with_arguments(functions::is_measured(chunk.head().function), || chunk.arguments());
     (done, memory)
 }
 

@@ -49,7 +49,8 @@ pub(crate) use shared_argument::SharedName;
 pub use state::with_state;
 pub(crate) use state::{enter_states, forget_states, forget_states_of};
 pub(crate) use table::{
-    DROPS_OUTPUT, FUNCTION_FLAGS, MEASURED, OUTPUT_BY_VALUE, first_test, function, function_name, test_name,
+    DROPS_OUTPUT, FUNCTION_FLAGS, MEASURED, OUTPUT_BY_VALUE, first_test, function, function_name, is_measured,
+    test_name,
 };
 pub use table::{Entry, Identity, Merge, Registration, Test};
 pub(crate) use task_run::Flush;

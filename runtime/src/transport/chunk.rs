@@ -8,7 +8,6 @@ use super::arguments::{OfCall, TaskArguments};
 use super::completed::{CompletedTasks, Outcomes};
 use crate::codec::NewDirect;
 use crate::error::TaskErrorKind;
-use crate::functions::MEASURED;
 use crate::replay::FailedTasks;
 use crate::shared::{self, Collected, GRANT_BYTES, Grant, Segment};
 use crate::task::{Origin, TaskRules};
@@ -138,11 +137,6 @@ impl Chunk {
     /// The chunk, whose function's number says this too.
     pub(crate) fn flagged(self, flags: u32) -> Self {
         Self { function: self.function | flags, ..self }
-    }
-
-    /// Whether each of its tasks is measured.
-    pub(crate) fn is_measured(&self) -> bool {
-        self.function & MEASURED != 0
     }
 
     /// The chunk, with what the seeds of its call's tasks are made from.

@@ -58,8 +58,8 @@ fn an_idle_fabric_polls_rarely() {
 #[test]
 fn what_a_peer_may_not_send_makes_it_lost_and_the_others_go_on() {
     each("hostile", |launched| {
-        assert!(launched.said.contains("the driver has seen the end"), "{}", launched.said);
-        assert_eq!(launched.code, Some(0), "{}", launched.said);
+        // Of a job that is aborted, a launcher may lose what was printed last: the code says how the driver came to its end.
+        assert_eq!(launched.code, Some(scenarios::SEEN_THE_END), "{}", launched.said);
     });
 }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::{CallId, CallRules, OnCancel, OpenCall, Scheduler};
 use crate::error::TaskErrorKind;
+use crate::functions;
 use crate::transport::{Chunk, CompletedTasks, take_tasks};
 
 /// A parcel that was taken and not ended.
@@ -182,7 +183,7 @@ impl Scheduler {
         let held = self.remote.held.get_mut(&parcel)?;
         let chunk = take_tasks(&mut held.left, done.first_index, done.count)?;
         done.argument_bytes = chunk.weight;
-        let mut done = done.with_arguments(chunk.is_measured(), || chunk.arguments());
+        let mut done = done.with_arguments(functions::is_measured(chunk.head().function), || chunk.arguments());
         // The other machine knows the executions there alone.
         done.earlier.splice(..0, chunk.earlier().iter().cloned());
         let left = held.left.iter().map(Chunk::len).sum();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::super::chunk_size::{DEEP_TASKS_MIN, Revocation};
 use super::{CallId, Slot};
 use crate::error::{NativeBacktrace, Printed};
+use crate::functions;
 use crate::task::WorkerIdentity;
 use crate::transport::Chunk;
 use crate::transport::{CompletedTasks, Outcomes, Span};
@@ -136,7 +137,7 @@ impl InFlight {
             ran: None,
             arguments: None,
         }
-        .with_arguments(chunk.is_measured(), || chunk.arguments())
+        .with_arguments(functions::is_measured(chunk.head().function), || chunk.arguments())
     }
 
     /// The next `begun` tasks, or the next one, which end like this: those before the last, if there are any, and the last, which
