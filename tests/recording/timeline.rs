@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use poolmap::{Pool, current_worker, pool_iter, pool_map, pool_try_map, worker};
@@ -212,6 +214,45 @@ fn calls_and_pools_in_process_have_timelines_and_both_files_at_once() {
     assert_eq!(events(&trace(&path), "X", "task").len(), 10);
     assert_eq!(in_process.call(square { x: 3 }).timeline(&path).apply().unwrap(), 9);
     assert_eq!(events(&trace(&path), "X", "task").len(), 1);
+}
+
+/// Its Debug uses the pool that the call is of.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct UsesPool;
+
+static USED: OnceLock<Pool> = OnceLock::new();
+/// How often one was shown.
+static SHOWN: AtomicUsize = AtomicUsize::new(0);
+
+impl std::fmt::Debug for UsesPool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        SHOWN.fetch_add(1, Ordering::Relaxed);
+        let pool = USED.get().map(|pool| pool.submit(square { x: 3 }).unwrap().join().unwrap());
+        write!(f, "{pool:?}")
+    }
+}
+
+#[worker]
+fn take(_given: UsesPool) {
+    std::thread::sleep(Duration::from_millis(1));
+}
+
+#[poolmap::test]
+fn arguments_that_use_the_pool_are_shown_under_no_lock() {
+    let (_guard, folder) = (guard(), tempdir().unwrap());
+    let path = folder.path().join("trace.json");
+    let pool = USED.get_or_init(|| pool(2));
+    for _ in 0..3 {
+        pool.call(take { _given: UsesPool }).timeline(&path).apply().unwrap();
+        assert_eq!(events(&trace(&path), "X", "task").len(), 1);
+    }
+    // Those of single calls are recorded under a lock, and so not shown.
+    assert_eq!(SHOWN.load(Ordering::Relaxed), 0);
+    pool_map!(in pool, take, (0..3).map(|_| UsesPool); timeline = &path).unwrap();
+    let trace = trace(&path);
+    let tasks = events(&trace, "X", "task");
+    assert!(tasks.iter().all(|task| task["args"]["arguments"] == "_given: Some(9)"), "{tasks:?}");
+    pool.join().unwrap();
 }
 
 #[poolmap::test]

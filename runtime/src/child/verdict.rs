@@ -112,7 +112,8 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
-    /// Judges the end of a process that is there no more. All that the process has sent was received before, and so many tasks had begun without a result; `has_started`
+    /// Judges the end of a process that is there no more. All that the process has sent was received before, and so many tasks had begun
+    /// without a result; `has_started`
     /// says whether it had done what its parent needs of a start.
     pub(crate) fn new(
         cause: Cause,

@@ -248,8 +248,9 @@ impl<'p, F: WorkerFn, A: Columns, P> Map<'p, F, A, P> {
     ///
     /// The time begins when a worker begins to decode the task's arguments. The end comes up to an eighth of the limit late: at
     /// most 20 ms under a limit of up to 2 s, and at most 100 ms under any. On a machine that is short of processors it comes later.
-    /// The worker then has up to 50 ms to record where it was ([`native_backtrace`](crate::TaskError::native_backtrace)). Time in which the parent is stopped (Ctrl-Z) does not count. Under a limit, workers claim tasks one by one. That costs about 50 ns
-    /// a task with shared memory, and a message a task over a socket.
+    /// The worker then has up to 50 ms to record where it was ([`native_backtrace`](crate::TaskError::native_backtrace)). Time in which
+    /// the parent is stopped (Ctrl-Z) does not count. Under a limit, workers claim tasks one by one. That costs about 50 ns a task with
+    /// shared memory, and a message a task over a socket.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.options.limits.timeout = Some(limit);
         self

@@ -447,8 +447,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             let replies = self.ready.front_mut()?;
             match replies.next::<F>() {
                 Some(((_, Err(error)), bytes)) if self.again.is_some() && self.try_again(&error, bytes) => continue,
-                Some(((index, outcome), bytes)) => {
-                    let mut outcome = outcome;
+                Some(((index, mut outcome), bytes)) => {
                     if self.again.is_some() {
                         outcome = outcome.map_err(|error| self.save_last(error));
                         self.has_outcome(outcome.is_err());

@@ -216,7 +216,7 @@ impl<F: WorkerFn> SingleCall<'_, F> {
     /// Writes a picture of the call's executions into the file at `path`, as [`Map::timeline`](crate::Map::timeline) does. Default: none.
     ///
     /// The file is made, or emptied, by [`submit`](Self::submit), and written once the call has ended and its handle is dropped. Starts and
-    /// deaths of workers, and waits, are not in it.
+    /// deaths of workers, waits, and the call's arguments are not in it.
     ///
     /// # Errors
     ///

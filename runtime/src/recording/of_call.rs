@@ -22,11 +22,13 @@ impl CallRecorder {
 
     /// Records an execution, and takes what was measured of it away from behind its result.
     pub(crate) fn record(&self, done: &mut CompletedTasks) {
+        // To show an argument is to run code of the program's, which runs under no lock.
+        let arguments = done.arguments.take();
         let mut recorder = self.0.lock();
         // The call is the only one, whatever its number among the submitted ones.
         let number = std::mem::take(&mut done.first_index);
         recorder.record(done);
-        done.first_index = number;
+        (done.first_index, done.arguments) = (number, arguments);
         recorder.flush();
     }
 }

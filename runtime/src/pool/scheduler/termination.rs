@@ -126,12 +126,12 @@ impl Scheduler {
         self.workers[slot].printed = printed;
     }
 
-    /// The same with when that task began and when it was ended, where it is known.
+    /// Notes when the task began that a worker was at, and when it was ended, where it is known.
     pub(in crate::pool) fn ran(&mut self, slot: Slot, span: Option<Span>) {
         self.workers[slot].span = span;
     }
 
-    /// Handles the calls that a worker was at when it ended.
+    /// Notes which functions a worker was in when it ended.
     pub(in crate::pool) fn ended_at(&mut self, slot: Slot, native: Option<NativeBacktrace>) {
         self.workers[slot].native = native;
     }
