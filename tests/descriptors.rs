@@ -252,6 +252,7 @@ fn a_call_that_ends_early_leaves_no_descriptor() {
 
 #[test]
 fn a_descriptor_turns_into_what_it_was() {
+    let _guard = common::guard();
     let fd = Fd::from(file("text"));
     let other = fd.try_clone().unwrap();
     let mut text = String::new();
