@@ -42,6 +42,8 @@ pub(super) struct ParentRing {
     untimed: u32,
     /// The messages about memory that the worker must have taken in to have finished what it has.
     messages_had: u64,
+    /// Those that it must have taken in to begin the entry assigned last, also if that was taken back.
+    messages_assigned: u64,
     /// The worker was revoked, and what it has claimed and not begun was recalled.
     recall: Option<recall::Recall>,
 }
@@ -108,6 +110,7 @@ impl ParentRing {
             only_skipped: false,
             untimed: 0,
             messages_had: 0,
+            messages_assigned: 0,
             recall: None,
         };
         Ok((parent_ring, memory))
@@ -146,6 +149,7 @@ impl ParentRing {
             new_direct: chunk.new_direct(),
         });
         self.next_entry += 1;
+        self.messages_assigned = messages;
         self.words.word(layout::REVOKED).store(0, Ordering::Relaxed);
         failpoints::reached(Point::ParentEntry);
         self.ledger.add(self.words.word(layout::CLAIMS), chunk.count());
@@ -156,10 +160,9 @@ impl ParentRing {
     /// Takes back the last tasks that the worker has not claimed, `most` at most; returns how many.
     pub(super) fn take_back(&mut self, most: u32) -> Result<u32, Violation> {
         failpoints::reached(Point::ParentTakeBack);
-        // Before it is taken back: a worker that sees no task sees this.
-        if let Some(last) = self.entries.back() {
-            self.words.word(layout::LEASES_ENDED).store(last.messages, Ordering::Release);
-        }
+        // Before it is taken back: a worker that sees no task sees this. It never decreases: the worker may look only after several
+        // entries were taken back, the last first.
+        self.words.word(layout::LEASES_ENDED).store(self.messages_assigned, Ordering::Release);
         let count = self.ledger.take_back(self.words.word(layout::CLAIMS), most)?;
         let mut left = count;
         while let Some(last) = self.entries.back_mut().filter(|_| left > 0) {
