@@ -14,6 +14,7 @@ use std::time::Duration;
 use nix::libc;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use poolmap::{Pool, Process, TaskError, TaskErrorKind, pool_try_map, worker};
+use poolmap_suite_jobs::write_through_null;
 
 /// Dies in the way named. The path is that of the library of tests/native, which is loaded here.
 #[worker]
@@ -57,13 +58,6 @@ fn die(way: &str, library: &Path) -> i32 {
         "panic" => panic!("it panics"),
         way => in_library(way, library),
     }
-}
-
-#[inline(never)]
-fn write_through_null(address: *mut i32) -> i32 {
-    // SAFETY: there is none: it is a crash.
-    unsafe { address.write_volatile(1) };
-    1
 }
 
 #[inline(never)]
@@ -322,7 +316,7 @@ fn a_line_has_its_file() {
     let error = error(&pool(), "null", Path::new(""));
     let text = error.native_backtrace().unwrap();
     let line = text.lines().nth(text.lines().position(|line| line.contains("write_through_null")).unwrap() + 1);
-    assert!(line.unwrap().contains("native_backtraces.rs:"), "{text}");
+    assert!(line.unwrap().contains("jobs/src/lib.rs:"), "{text}");
     assert!(!error.to_string().contains('\n') && !format!("{error:#}").contains('\n'), "{error:#}");
     assert!(
         format!("{error:#?}").contains("write_through_null") && !format!("{error:?}").contains("write_through_null")

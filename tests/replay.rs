@@ -135,7 +135,7 @@ fn a_debugger_shows_the_place_of_the_crash() {
         eprintln!("SKIPPED: no process may be traced here");
         return;
     }
-    assert!(said.contains("SIGSEGV") && said.contains("tests/bin/replayed.rs:"), "{said}");
+    assert!(said.contains("SIGSEGV") && said.contains("jobs/src/lib.rs:"), "{said}");
 }
 
 #[test]

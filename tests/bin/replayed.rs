@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use poolmap::{Pool, current_worker, pool_try_map, task_seed, worker};
+use poolmap_suite_jobs::write_through_null;
 
 #[worker]
 fn end(how: &str, number: u64) -> Result<u64, String> {
@@ -12,7 +13,9 @@ fn end(how: &str, number: u64) -> Result<u64, String> {
     let line = format!("runs {how} with {number}, {:x?}\n", task_seed());
     std::io::stderr().write_all(line.as_bytes()).unwrap();
     match how {
-        "segfault" => segfault(),
+        "segfault" => {
+            write_through_null(std::ptr::without_provenance_mut(8));
+        }
         "abort" => std::process::abort(),
         "panic" => panic!("as asked"),
         "error" => return Err(format!("no {number}")),
@@ -28,12 +31,6 @@ fn end(how: &str, number: u64) -> Result<u64, String> {
 #[worker]
 fn secret(#[redact] token: &str) {
     panic!("{} letters", token.len());
-}
-
-#[allow(unsafe_code, reason = "the death is what the program is about")]
-fn segfault() {
-    // SAFETY: nothing is mapped there: the kernel ends the process.
-    unsafe { std::ptr::without_provenance_mut::<u8>(8).write_volatile(1) }
 }
 
 fn main() {

@@ -57,3 +57,13 @@ pub fn inner_program() -> poolmap::Result<(Vec<String>, String)> {
 pub fn program_of(_task: u32) -> (Vec<String>, String) {
     program()
 }
+
+/// Writes where nothing is mapped, as a rule: the kernel ends the process. The tests themselves are built without the lines of their
+/// code, and this is built with them.
+#[allow(unsafe_code, reason = "the death is what the tests are about")]
+#[inline(never)]
+pub fn write_through_null(address: *mut i32) -> i32 {
+    // SAFETY: there is none: it is a crash.
+    unsafe { address.write_volatile(1) };
+    1
+}
