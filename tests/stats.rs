@@ -224,7 +224,10 @@ fn a_task_that_dies_counts_with_its_time_and_again() {
     let stats = pool.stats();
     check(&stats);
     assert_eq!((stats.tasks_done(), stats.tasks_failed(), stats.tasks_retried()), (2, 2, 2));
-    assert_eq!(from_millis(stats.running(), 60), 2, "{stats:?}");
+    // Over the socket, an execution has begun when the parent has read of it.
+    if common::shares_memory() {
+        assert_eq!(from_millis(stats.running(), 60), 2, "{stats:?}");
+    }
     assert_eq!(stats.deaths().of(DeathCause::Crashed { signal: 6 }), 2);
     assert_eq!(stats.deaths().iter().map(|(cause, _)| cause.to_string()).collect::<Vec<_>>(), ["crashed (SIGABRT)"]);
 }

@@ -168,7 +168,8 @@ impl Stats {
     ///
     /// # Worker death
     ///
-    /// An execution that ends with its worker (a crash, a limit, an abort) counts with the time until then.
+    /// An execution that ends with its worker (a crash, a limit, an abort) counts with the time until then. Where there is no memory to
+    /// share, that time is from when the parent has read that the task began, which may be later.
     pub fn running(&self) -> &Histogram {
         &self.running
     }
