@@ -320,3 +320,35 @@ fn memory_that_a_hostile_worker_sends_is_whole_and_constant_or_refused() {
     assert!(outputs.iter().all(|claim| !matches!(claim, Claim::Memory(bytes) if bytes.iter().any(|&byte| byte != 7))));
     assert_eq!(pool.stats().workers_started(), 2);
 }
+
+/// Writes a word wherever a worker counts how long its tasks wait and take.
+#[worker]
+fn claim_times(value: u64) -> u64 {
+    for (start, bytes) in shared_memory() {
+        (20 << 10..(24 << 10).min(bytes))
+            .step_by(8)
+            .for_each(|place| word(start + place).store(value, Ordering::SeqCst));
+    }
+    value
+}
+
+#[poolmap::test]
+fn the_times_that_a_hostile_worker_claims_bend_nothing_but_their_distribution() {
+    let _guard = common::guard();
+    let start = Instant::now();
+    let pool = common::ready_pool(1);
+    let mut tasks = 0;
+    for value in [u64::MAX, 1 << 63, 0, i64::MAX as u64, 12_345, 1 << 40] {
+        assert_eq!(pool.apply(claim_times { value }).unwrap(), value);
+        pool_map!(in &pool, square, 0..1000).unwrap();
+        tasks += 1001;
+        let stats = pool.stats();
+        assert_eq!(stats.tasks_done() + stats.tasks_failed(), tasks);
+        for times in [stats.running(), stats.waiting()] {
+            assert_eq!(times.count(), tasks);
+            assert!(times.sum() <= start.elapsed() * tasks as u32, "{times:?}");
+            let longest = times.buckets().filter(|(_, count)| *count > 0).last().unwrap().0;
+            assert!(longest <= 2 * start.elapsed(), "{times:?}");
+        }
+    }
+}

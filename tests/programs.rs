@@ -61,6 +61,21 @@ fn a_crash_in_another_program_costs_its_task() {
 }
 
 #[test]
+fn a_process_that_the_system_does_not_start_is_counted_and_is_no_worker() {
+    let _guard = common::guard();
+    let folder = tempfile::tempdir_in(Path::new(WORKER).parent().unwrap()).unwrap();
+    let program = folder.path().join("worker");
+    std::fs::hard_link(WORKER, &program).unwrap();
+    let pool = Pool::builder().workers(1).program(&program).build().unwrap();
+    assert_eq!(pool.apply(double { x: 1 }).unwrap(), 2);
+    std::fs::remove_file(&program).unwrap();
+    common::kill(pool.workers()[0].pid(), "KILL");
+    common::wait_until("no other can be started", || pool.stats().starts_refused() > 0);
+    let stats = pool.stats();
+    assert_eq!((stats.workers_started(), stats.workers_lost(), stats.tasks_failed()), (1, 1, 0));
+}
+
+#[test]
 fn without_a_program_this_one_has_no_workers_and_is_told_of_the_option() {
     let _guard = common::guard();
     let error = Pool::new().unwrap_err();

@@ -332,7 +332,9 @@ pub use map::{
 };
 #[cfg(feature = "stream")]
 pub use map::{PoolStream, PoolStreamUnordered, StreamInput, stream};
-pub use pool::{Affinity, Builder, Pool, StartMethod, Stats, cpu_count, global_pool, shutdown_global};
+pub use pool::{
+    Affinity, Builder, DeathCause, Deaths, Histogram, Pool, StartMethod, Stats, cpu_count, global_pool, shutdown_global,
+};
 pub use process::{Process, ProcessHandle, ProcessInfo, active_children};
 pub use shared::{
     Element, Fd, Number, Shared, SharedChunks, SharedChunksMut, SharedPart, SharedSlice, SharedSliceMut, shared,

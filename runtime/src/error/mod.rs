@@ -19,6 +19,7 @@ pub(crate) use native::NativeBacktrace;
 pub use remote::RemoteError;
 pub(crate) use remote::TypedValue;
 pub(crate) use saved::SavedNote;
+pub(crate) use signal::signal_name;
 pub(crate) use sync::{SyncError, SyncErrorKind};
 pub(crate) use task::{Printed, kind_text};
 pub use task::{TaskError, TaskErrorKind};

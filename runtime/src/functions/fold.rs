@@ -88,6 +88,7 @@ impl TaskCall<'_> {
         self.forget_written();
         Self::leave_task();
         self.progress.count.tasks = self.progress.count.tasks.wrapping_add(1);
+        self.clock_end();
         let Some(folding) = &mut self.folding else {
             return Next::Close;
         };
@@ -119,6 +120,11 @@ impl TaskCall<'_> {
         let bytes = self.written().to_vec();
         self.forget_written();
         let not_begun = self.skip_rest();
+        self.not_run(not_begun);
+        // The output of all is written behind the end of the last, which was counted.
+        if status != Status::NotRun && self.folding.as_ref().is_some_and(|folding| !folding.is_closing) {
+            self.clock_end();
+        }
         let Some(folding) = &mut self.folding else {
             return;
         };

@@ -20,6 +20,8 @@ mod run;
 mod shared_argument;
 mod state;
 mod table;
+mod task_clock;
+mod task_failure;
 mod task_run;
 
 pub(crate) use arguments::encode_item;
@@ -53,5 +55,6 @@ pub(crate) use table::{
     test_name,
 };
 pub use table::{Entry, Identity, Merge, Registration, Test};
+pub(crate) use task_clock::TaskClock;
 pub(crate) use task_run::Flush;
 pub use task_run::{TaskAbort, TaskCall};

@@ -17,10 +17,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::borrowed_argument::BorrowedArgument;
-use super::failure_texts::{TEXT_PART, cut};
 use super::folding::FoldState;
 use super::meter::Meter;
 use super::shared_argument;
+use super::task_clock::TaskClock;
 use crate::codec::{Decoder, Encoder};
 use crate::error::CodecError;
 use crate::failpoints::{self, Point};
@@ -28,8 +28,7 @@ use crate::output;
 use crate::shared;
 use crate::sys;
 use crate::wire::{
-    self, HEAD_BYTES, OversizedResult, PanicNote, RECORD_BYTES_MAX, Status, TaskFrames, TaskProgress, TasksRun,
-    Violation,
+    self, HEAD_BYTES, OversizedResult, RECORD_BYTES_MAX, Status, TaskFrames, TaskProgress, TasksRun, Violation,
 };
 
 /// Calls of a worker function, as its expansion sees them.
@@ -53,14 +52,16 @@ pub struct TaskCall<'a> {
     violation: Option<Violation>,
     pub(super) flush: Flush,
     /// No output goes into the sink; `flush` is then not later, so that a task of any other call looks at one thing.
-    drops_output: bool,
-    stage: RunningCode,
+    pub(super) drops_output: bool,
+    pub(super) stage: RunningCode,
     /// Called when the arguments of a task are decoded, and its function is not called.
     pub(super) on_decoded: Option<&'a dyn Fn()>,
     /// Arguments name what the tasks are granted.
     pub(super) has_grants: bool,
     /// What measures the tasks, if they are measured; `flush` is then not later.
     meter: Option<Box<Meter>>,
+    /// What counts how long tasks take, if they are counted.
+    pub(super) clock: Option<&'a mut TaskClock>,
 }
 
 /// Whose code of the program's is running, should it panic.
@@ -128,6 +129,7 @@ impl<'a> TaskCall<'a> {
             on_decoded: None,
             has_grants: false,
             meter: None,
+            clock: None,
         }
     }
 
@@ -140,6 +142,12 @@ impl<'a> TaskCall<'a> {
     /// Arguments name what the tasks are granted, in the table that was set.
     pub(crate) fn with_grants(mut self) -> Self {
         self.has_grants = true;
+        self
+    }
+
+    /// Counts how long the tasks take. Where their output is written out later, whoever runs them does so when it reads the clock next.
+    pub(crate) fn clocked(mut self, clock: &'a mut TaskClock) -> Self {
+        self.clock = Some(clock);
         self
     }
 
@@ -211,6 +219,7 @@ impl<'a> TaskCall<'a> {
                 self.left += 1;
                 return false;
             }
+            self.not_run(1);
             self.finish(Status::NotRun);
         }
     }
@@ -234,52 +243,13 @@ impl<'a> TaskCall<'a> {
         self.finish(status);
     }
 
-    #[cold]
-    fn stopped(&mut self, stop: TaskAbort) -> Status {
-        shared::close_table();
-        let (status, error) = match stop {
-            TaskAbort::Failed => return Status::Failure,
-            TaskAbort::Encode(error) => (Status::Encode, error),
-            TaskAbort::Decode(error) => (Status::Decode, error),
-        };
-        self.replace(error.message().as_bytes());
-        status
-    }
-
-    /// Ends the task that is running with its panic: of the function, or of what encodes and decodes for it.
-    pub(crate) fn panicked(&mut self, note: &PanicNote) {
-        shared::close_table();
-        let (status, whose) = match std::mem::replace(&mut self.stage, RunningCode::Function) {
-            RunningCode::Function => {
-                self.replace(&note.encode(self.results.bytes_max()));
-                return self.finish(Status::Panic);
-            }
-            // It stays here, as an output does that does not encode.
-            RunningCode::Output if self.drops_output => return self.finish(Status::Output),
-            RunningCode::Output => (Status::Encode, "the result: its Serialize"),
-            RunningCode::Folded => (Status::Decode, "the result: its Deserialize"),
-            RunningCode::Arguments => (Status::Decode, "the arguments: the Deserialize of one"),
-        };
-        let place = note.location.as_ref().map_or(String::new(), |location| format!(" at {location}"));
-        let text = format!("{whose} panicked{place}: {}", note.message);
-        self.replace(cut(&text, self.results.bytes_max() / TEXT_PART).as_bytes());
-        self.finish(status);
-    }
-
     /// Sets whose code of the program's runs from now on.
     pub(super) fn enter(&mut self, stage: RunningCode) {
         self.stage = stage;
     }
 
-    /// Puts other bytes in the place of the result so far.
-    fn replace(&mut self, bytes: &[u8]) {
-        let sink = self.results.sink();
-        sink.truncate(self.record + HEAD_BYTES);
-        sink.write(bytes);
-    }
-
     #[inline(always)]
-    fn finish(&mut self, status: Status) {
+    pub(super) fn finish(&mut self, status: Status) {
         Self::leave_task();
         if self.flush != Flush::Later {
             if self.drops_output && status == Status::Output {
@@ -293,8 +263,8 @@ impl<'a> TaskCall<'a> {
             if self.folding.is_some() {
                 return self.stop_fold(status);
             }
-            if let Some(meter) = self.meter.as_mut().filter(|_| status != Status::NotRun) {
-                self.results.sink().write(&meter.end().encode());
+            if status != Status::NotRun {
+                self.clock_end();
             }
         }
         // Of a task that is not run, nothing is at stake.
@@ -318,6 +288,19 @@ impl<'a> TaskCall<'a> {
         reached(Point::Uncounted);
         self.progress.finished.store(count.pack(), Ordering::Release);
         failpoints::reached(Point::Finished);
+    }
+
+    /// Reads the clock at the end of a task, where something counts or measures its time.
+    #[inline]
+    pub(super) fn clock_end(&mut self) {
+        let measured = self.meter.as_mut().map(|meter| meter.end());
+        if let Some(measures) = &measured {
+            self.results.sink().write(&measures.encode());
+        }
+        if let Some(clock) = &mut self.clock {
+            let ended = measured.map(|measures| measures.begun_nanos.saturating_add(measures.duration_nanos));
+            clock.ended(ended.unwrap_or_else(sys::monotonic_nanos), self.progress.begun_nanos, self.progress.times);
+        }
     }
 
     /// Holds what is to hold behind every task: this is the process that it began in, and it has no part of an array left.

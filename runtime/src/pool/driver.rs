@@ -127,13 +127,14 @@ impl PoolShared {
             std::mem::forget(chunk);
             return;
         }
+        let handed_nanos = sys::monotonic_nanos();
         let mut state = self.lock();
         if self.wakers().has_remote() && !travels(&chunk) {
             state.scheduler.ended(call, chunk.not_begun(stays_here()));
             state.turn.concerns(Wakes::CALLERS);
             return;
         }
-        state.scheduler.push(call, chunk);
+        state.scheduler.push(call, chunk.handed(handed_nanos));
         state.dispatch();
         if state.scheduler.has_remote_room() {
             state.turn.concerns(Wakes::REMOTE);

@@ -13,6 +13,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::counters::OwnExecution;
 use super::driver::Step;
 use super::lifecycle_results::initializer_failure;
 use super::own_tasks::InitializerState;
@@ -25,6 +26,7 @@ use super::turn::Wakes;
 use crate::error::{Error, Kind, Result, StartFailure, TaskErrorKind};
 use crate::functions;
 use crate::in_process::{self, InProcess};
+use crate::sys;
 use crate::task::Limits;
 use crate::transport::{Chunk, CompletedTasks, Outcomes};
 use crate::wire::OVERHEAD_BYTES;
@@ -79,7 +81,8 @@ impl PoolShared {
 
     /// Runs a task of a call.
     fn run_of_call(&self, call: CallId, chunk: Chunk) -> std::result::Result<(), CallFailure> {
-        let (done, memory) = in_process::run(&chunk, &self.states, self.result_bytes_max());
+        let run = || in_process::run(&chunk, &self.states, self.result_bytes_max());
+        let ((done, memory), execution) = OwnExecution::of(&chunk, run);
         if !self.is_here() {
             // The task has forked, and this is the copy: what the chunk holds is the parent's.
             std::mem::forget((done, memory, chunk));
@@ -88,6 +91,7 @@ impl PoolShared {
         let mut state = self.lock();
         state.own.end_task();
         state.turn.concerns(Wakes::WAITERS);
+        state.counters.ended_here(&done, execution);
         state.scheduler.finish_own(call, done);
         let mut kept = state.own.kept.remove(&call).unwrap_or_default();
         drop(state);
@@ -99,9 +103,10 @@ impl PoolShared {
     }
 
     /// Runs a task that is of no call.
-    fn run_alone(&self, chunk: Chunk) -> std::result::Result<CompletedTasks, CallFailure> {
+    fn run_alone(&self, chunk: Chunk) -> std::result::Result<(CompletedTasks, OwnExecution), CallFailure> {
         self.lock().own.begin_task();
-        let (done, memory) = in_process::run(&chunk, &self.states, self.result_bytes_max());
+        let run = || in_process::run(&chunk, &self.states, self.result_bytes_max());
+        let ((done, memory), execution) = OwnExecution::of(&chunk, run);
         if !self.is_here() {
             std::mem::forget((done, memory, chunk));
             return Err(CallFailure::Forked);
@@ -110,6 +115,16 @@ impl PoolShared {
         let mut state = self.lock();
         state.own.end_task();
         state.turn.concerns(Wakes::WAITERS);
+        Ok((done, execution))
+    }
+
+    /// Runs a submitted task once, which counts.
+    fn run_submitted(&self, chunk: Chunk) -> std::result::Result<CompletedTasks, CallFailure> {
+        let attempt = chunk.attempt();
+        let (done, execution) = self.run_alone(chunk)?;
+        let mut state = self.lock();
+        state.counters.ended_here(&done, execution);
+        state.scheduler.count_own(&done, attempt);
         Ok(done)
     }
 
@@ -135,10 +150,10 @@ impl PoolShared {
             return Ok(record(late(&chunk, limit)));
         }
         let Some(retry) = &rules.retry else {
-            return self.run_alone(chunk).map(record);
+            return self.run_submitted(chunk).map(record);
         };
         loop {
-            let done = self.run_alone(chunk.clone()).map(record)?;
+            let done = self.run_submitted(chunk.clone()).map(record)?;
             let Some((wait, again)) = self.next_execution(retry, &chunk, &done) else {
                 return Ok(done);
             };
@@ -149,7 +164,7 @@ impl PoolShared {
                 return Ok(record(late(&again, limit)));
             }
             self.wait_for_execution(Instant::now().checked_add(wait))?;
-            chunk = again;
+            chunk = again.handed(sys::monotonic_nanos());
         }
     }
 
@@ -193,12 +208,11 @@ impl PoolShared {
             state.next_index
         };
         in_process::check_depth()?;
-        let chunk = chunk(index as u64)?;
+        let chunk = chunk(index as u64)?.handed(sys::monotonic_nanos());
         check_limits(reason, chunk.rules().map_or_else(Limits::default, |rules| rules.limits))?;
         let _inside = self.enter_in_process()?;
         let outcome = self.run_until_done(chunk, rules, until);
         self.check_process()?;
-        self.lock().scheduler.count_own();
         let submitted = Submitted::new(index);
         submitted.finish(outcome);
         Ok(Arc::new(submitted))
@@ -234,7 +248,7 @@ impl PoolShared {
         }
         drop(state);
         let failure = match single_chunk(&self.arena, call.clone(), 0) {
-            Ok(chunk) => self.failure_of_initializer(self.run_alone(chunk)?),
+            Ok(chunk) => self.failure_of_initializer(self.run_alone(chunk)?.0),
             Err(error) => Some(format!("there is no memory for the arguments of the initializer: {error}")),
         };
         let mut state = self.lock();
@@ -285,7 +299,7 @@ impl PoolShared {
         };
         if self.initialize_fully().is_ok()
             && let Ok(chunk) = single_chunk(&self.arena, call.clone(), 0)
-            && let Ok(done) = self.run_alone(chunk)
+            && let Ok((done, _)) = self.run_alone(chunk)
         {
             self.finalized.lock().push(done);
         }

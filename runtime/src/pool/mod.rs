@@ -8,11 +8,14 @@ mod builder_program;
 mod builder_surroundings;
 mod call_events;
 mod chunk_size;
+mod counters;
+mod deaths;
 mod driver;
 mod failed_starts;
 mod foundation;
 mod global;
 mod handle;
+mod histogram;
 mod in_process;
 mod launcher;
 mod lifecycle_results;
@@ -34,6 +37,7 @@ mod single_task;
 mod standby;
 mod starts;
 mod state;
+mod stats;
 #[cfg_attr(not(feature = "stream"), allow(dead_code, reason = "streams alone poll a call"))]
 mod streams;
 mod submission_times;
@@ -42,11 +46,13 @@ mod submitted;
 mod supervisor;
 mod surroundings;
 mod time_limits;
+mod times_intake;
 mod turn;
 mod unkillable;
 #[cfg_attr(not(feature = "stream"), allow(dead_code, reason = "streams alone poll a call"))]
 mod waiting_streams;
 mod wakers;
+mod worker_ends;
 mod worker_slot;
 
 pub(crate) use self::driver::Step;
@@ -56,6 +62,7 @@ pub(crate) use self::scheduler::{
 };
 pub(crate) use self::state::PoolShared;
 pub use builder::Builder;
+pub use deaths::{DeathCause, Deaths};
 #[cfg(feature = "stream")]
 pub(crate) use global::begin_global;
 pub(crate) use global::{
@@ -63,13 +70,14 @@ pub(crate) use global::{
 };
 pub use global::{global_pool, shutdown_global};
 pub use handle::{Pool, cpu_count};
+pub use histogram::Histogram;
 pub(crate) use node_builder::of_node;
 pub use per_worker::Affinity;
-pub use resize::Stats;
 pub(crate) use retry_policy::RetryRules;
 pub use rules::StartMethod;
 pub(crate) use rules::{Admission, SubmissionRules};
 pub(crate) use single_task::single_chunk;
+pub use stats::Stats;
 pub(crate) use submitted::{Outcome, Submitted};
 #[cfg(feature = "stream")]
 pub(crate) use waiting_streams::StreamWaker;

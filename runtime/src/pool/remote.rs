@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::counters::nanos_of;
 use super::scheduler::{CallFailure, CallId, Parcel, ParcelId, RemoteEnded};
 use super::state::PoolShared;
 use super::turn::Wakes;
 use super::wakers::WakeRemote;
 use crate::error::{StartFailure, TaskErrorKind};
+use crate::sys;
 use crate::transport::CompletedTasks;
 
 impl PoolShared {
@@ -42,6 +44,7 @@ impl PoolShared {
         }
         let mut state = self.lock();
         let parcel = state.scheduler.take_parcel()?;
+        state.scheduler.parcel_leaves(parcel.id, sys::monotonic_nanos());
         state.turn.concerns(Wakes::CALLERS);
         Some(parcel)
     }
@@ -58,7 +61,14 @@ impl PoolShared {
             return None;
         }
         let mut state = self.lock();
+        let waited = state.scheduler.waited_here(parcel, done.first_index);
+        let (count, failed) = (done.count, done.failed());
+        // What no worker has begun is no execution.
+        let is_begun = done.worker.is_some();
         let left = state.scheduler.remote_done(parcel, done, per_task)?;
+        if is_begun {
+            state.counters.ended_elsewhere((count, failed), waited, per_task.map_or(0, nanos_of));
+        }
         state.turn.concerns(Wakes::CALLERS);
         Some(left)
     }

@@ -1,9 +1,10 @@
-//! More workers or fewer while the pool runs, and what it is doing.
+//! More workers or fewer while the pool runs.
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::builder::check_workers;
+use super::counters::RetiredFor;
 use super::handle::Pool;
 use super::scheduler::Slot;
 use super::state::PoolState;
@@ -52,67 +53,6 @@ impl Pool {
         shared.workers.store(workers, Ordering::Relaxed);
         Ok(())
     }
-
-    /// Returns counts of the pool's workers and tasks. All are 0 once the pool is shut down, and in a fork of the process.
-    pub fn stats(&self) -> Stats {
-        let Some(shared) = self.lock_here().and_then(|inner| inner.shared.clone()) else {
-            return Stats::default();
-        };
-        let state = shared.lock();
-        let (waiting, at_workers, finished, busy) = state.scheduler.counts();
-        // Those in process have no worker.
-        let (at_workers, busy) = (at_workers + state.own.running, busy + state.own.running);
-        Stats { workers: state.size, busy, waiting, at_workers, finished, started: state.started, lost: state.lost }
-    }
-}
-
-/// Counts the workers and tasks of a pool at one moment ([`Pool::stats`]).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    workers: usize,
-    busy: usize,
-    waiting: usize,
-    at_workers: usize,
-    finished: u64,
-    started: u64,
-    lost: u64,
-}
-
-impl Stats {
-    /// Returns the number of workers that the pool should have. Some may be starting.
-    pub fn workers(&self) -> usize {
-        self.workers
-    }
-
-    /// Returns the number of workers that have tasks.
-    pub fn busy_workers(&self) -> usize {
-        self.busy
-    }
-
-    /// Returns the number of tasks not yet assigned to a worker.
-    pub fn tasks_waiting(&self) -> usize {
-        self.waiting
-    }
-
-    /// Returns the number of tasks assigned to workers that have no result. Each worker runs one at a time.
-    pub fn tasks_at_workers(&self) -> usize {
-        self.at_workers
-    }
-
-    /// Returns the number of tasks that have a result, including failed tasks.
-    pub fn tasks_finished(&self) -> u64 {
-        self.finished
-    }
-
-    /// Returns the number of worker processes started so far.
-    pub fn workers_started(&self) -> u64 {
-        self.started
-    }
-
-    /// Returns the number of worker processes that died by themselves, or of a limit of their task.
-    pub fn workers_lost(&self) -> u64 {
-        self.lost
-    }
 }
 
 impl PoolState {
@@ -132,6 +72,7 @@ impl PoolState {
 
     /// Has a worker end, once it has finished the task that it runs.
     fn withdraw(&mut self, slot: Slot) {
+        self.retire_for(slot, RetiredFor::Size);
         match self.slots[slot].worker.as_ref().map(|worker| &worker.life) {
             Some(Life::Starting { .. }) => self.begin_ending(slot, Cause::Retired),
             Some(Life::Ready) => self.on_channel(slot, |worker, scheduler| {

@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use super::counters::RetiredFor;
 use super::scheduler::Slot;
 use super::state::PoolState;
 use super::turn::Wakes;
@@ -13,7 +14,7 @@ impl PoolState {
     /// Asks the drained workers to exit.
     pub(super) fn retire_spent(&mut self) {
         for slot in self.scheduler.take_drained() {
-            if self.scheduler.finalize(slot) {
+            if self.finalize(slot) {
                 // Nobody else may take what it gives.
                 self.turn.concerns(Wakes::SUPERVISOR);
             } else {
@@ -47,9 +48,23 @@ impl PoolState {
             if self.retirement.is_idle_for_long(self.idle_since(slot), now) {
                 self.scheduler.assign_no_more(slot);
                 self.slots[slot].is_dormant = true;
+                self.retire_for(slot, RetiredFor::Idleness);
             }
         }
         self.retire_spent();
+    }
+
+    /// Notes why a worker ends that is asked to.
+    pub(super) fn retire_for(&mut self, slot: Slot, why: RetiredFor) {
+        if let Some(worker) = &mut self.slots[slot].worker {
+            worker.retired_for = why;
+        }
+    }
+
+    /// Has a worker that has nothing to do end with the finalizer; false if there is none, or it has run it. Its tasks are counted before.
+    pub(super) fn finalize(&mut self, slot: Slot) -> bool {
+        self.count_tasks_of(slot);
+        self.scheduler.finalize(slot)
     }
 
     /// Lets a worker end after the task that it runs.

@@ -33,6 +33,7 @@ mod pinned;
 mod recall;
 mod remote;
 mod termination;
+mod totals;
 mod worker;
 
 use std::cmp::Reverse;
@@ -51,6 +52,7 @@ use remote::Remote;
 pub(super) use remote::travels;
 pub(crate) use remote::{Parcel, ParcelId, RemoteAbort, RemoteEnd, RemoteEnded};
 pub(crate) use termination::deaths;
+use totals::Totals;
 pub(super) use worker::Hook;
 use worker::{InFlight, Worker};
 
@@ -105,8 +107,7 @@ pub(super) struct Scheduler {
     workers: Vec<Worker>,
     /// How many of them there are to be: the first ones.
     size: usize,
-    /// Tasks that have a result.
-    finished: u64,
+    totals: Totals,
     /// Ready workers without chunks, the longest idle first.
     idle: VecDeque<Slot>,
     /// Workers that hold chunks, be it of a call that has ended.
@@ -134,7 +135,7 @@ impl Scheduler {
             calls: BTreeMap::new(),
             workers: (0..slots).map(|_| Worker::default()).collect(),
             size: slots,
-            finished: 0,
+            totals: Totals::default(),
             idle: VecDeque::new(),
             busy: BTreeSet::new(),
             placed: 0,
@@ -241,6 +242,7 @@ impl Scheduler {
     pub(super) fn push(&mut self, id: CallId, chunk: Chunk) {
         if let Some(call) = self.calls.get_mut(&id) {
             self.has_priorities |= call.priority_of(&chunk) != 0;
+            self.totals.retried += u64::from(chunk.attempt() > 1);
             call.line_up(chunk);
         }
     }
@@ -377,7 +379,7 @@ impl Scheduler {
             worker.is_stalled = false;
         }
         let mut left = taken.count as usize;
-        self.finished += u64::from(taken.count);
+        self.totals.arrived(&taken);
         let identity = worker.identity(slot);
         let mut records = taken.records;
         while left > 0 {
@@ -388,6 +390,7 @@ impl Scheduler {
             let is_aborted = first.is_aborted;
             let done = first.done(count, Outcomes::Records(of_chunk), identity);
             worker.tasks -= count;
+            self.totals.argument_bytes += done.argument_bytes as u64;
             // One that was aborted has its outcome.
             if let Some(call) = call.as_mut().filter(|_| !is_aborted) {
                 call.done.push(done);

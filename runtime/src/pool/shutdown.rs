@@ -170,14 +170,19 @@ impl PoolState {
                 continue;
             }
             match &self.slots[slot].worker {
-                Some(worker) if is_ready(&worker.life) && !self.scheduler.finalize(slot) => {
-                    self.ask_to_exit(slot, Cause::PoolClosed);
-                }
+                Some(worker) if is_ready(&worker.life) => self.finalize_or_exit(slot),
                 Some(worker) if matches!(worker.life, Life::Starting { .. }) => {
                     self.begin_ending(slot, Cause::PoolClosed);
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// Has an idle worker run the finalizer, if there is one, and end.
+    fn finalize_or_exit(&mut self, slot: usize) {
+        if !self.finalize(slot) {
+            self.ask_to_exit(slot, Cause::PoolClosed);
         }
     }
 

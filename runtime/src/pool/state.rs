@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::chunk_size::Revocation;
+use super::counters::Counters;
 use super::locked::{Awaited, AwaitedLock, Guard};
 use super::own_tasks::OwnTasks;
 use super::pending::Submissions;
@@ -111,9 +112,7 @@ pub(super) struct PoolState {
     pub(super) output: Output,
     /// The results of the finalizers, until they are taken.
     pub(super) finalized: Arc<Lock<Vec<CompletedTasks>>>,
-    /// Processes that were started, and those that died by themselves.
-    pub(super) started: u64,
-    pub(super) lost: u64,
+    pub(super) counters: Counters,
     pub(super) phase: Phase,
     /// The pool takes no more calls, and goes on with those it has.
     pub(super) refuses_calls: bool,
@@ -192,8 +191,7 @@ impl PoolShared {
                     initializer: settings.initializer.call.as_ref().map_or("", |call| call.function.path()),
                     finalized: Arc::clone(&finalized),
                     output: settings.start.output,
-                    started: 0,
-                    lost: 0,
+                    counters: Counters::default(),
                     retirement: settings.retirement,
                     measured: now,
                     last_closed: now,

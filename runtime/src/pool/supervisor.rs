@@ -1,4 +1,4 @@
-//! The pool's own thread: it starts the workers, watches them, ends and reaps them, and applies the verdict of `child` on each end.
+//! The pool's own thread: it starts the workers, watches them, ends and reaps them.
 //! It is not on the way of tasks and results.
 //!
 //! The kernel ends a worker when the thread that started it ends, so this thread lives as long as the pool.
@@ -8,18 +8,16 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::counters::RetiredFor;
 use super::launcher::Launcher;
-use super::lifecycle_results::initializer_failure;
 use super::scheduler::{CallFailure, Slot};
-use super::starts::KILLED_INITIALIZER;
 use super::state::{Phase, PoolShared, PoolState};
 use super::turn::Wakes;
 use super::worker_slot::{Cause, Life, Standby, WorkerProcess, WorkerSlot};
-use crate::child::{StartOutcome, Verdict};
 use crate::error::StartFailure;
 use crate::failpoints::{self, Point};
 use crate::output::PendingOutput;
-use crate::sys::{self, ChildProcess, End, Surroundings, Watch};
+use crate::sys::{self, ChildProcess, Surroundings, Watch};
 use crate::trace::{self, TraceEvent};
 use crate::transport::ParentChannel;
 
@@ -126,6 +124,7 @@ fn start_vacant(shared: &PoolShared, surroundings: &Surroundings, launcher: &mut
                 state.occupy(slot, process, channel, shared.settings.startup_timeout);
                 // The pool was made smaller meanwhile.
                 if slot >= state.size {
+                    state.retire_for(slot, RetiredFor::Size);
                     state.begin_ending(slot, Cause::Retired);
                 }
             }
@@ -140,6 +139,7 @@ fn start_vacant(shared: &PoolShared, surroundings: &Surroundings, launcher: &mut
             }
             Err(_) if vacant.is_none() => state.slots[slot].standby = Standby::Refused,
             Err(error) => {
+                state.counters.starts_refused += 1;
                 let message = format!("worker {slot} of {} could not be started: {error}", shared.workers());
                 if state.first_round.is_none() {
                     first_failure = Some(StartFailure { message: message.clone() });
@@ -226,7 +226,7 @@ impl PoolState {
         channel: ParentChannel,
         startup_timeout: Duration,
     ) {
-        self.started += 1;
+        self.counters.started += 1;
         let pid = process.pid();
         let worker_slot = &mut self.slots[slot];
         let replaces = worker_slot.pid_before.replace(pid);
@@ -391,65 +391,6 @@ impl PoolState {
             }
             None => {}
         }
-    }
-
-    /// Applies the verdict on a worker's end, now that it is reaped, or given up; returns what is left of it.
-    pub(super) fn on_exit(&mut self, slot: Slot, end: End, startup_timeout: Duration) -> Option<WorkerProcess> {
-        let mut worker = self.slots[slot].worker.take()?;
-        let Life::Doomed { cause, .. } = std::mem::replace(&mut worker.life, Life::Ready) else {
-            return None;
-        };
-        // The results that it had sent before are kept.
-        if cause.may_have_sent_more() {
-            worker.drain(slot, &mut self.scheduler);
-        }
-        let pid = worker.process.pid();
-        let said_hello = worker.channel.said_hello();
-        // A worker that has given no result has had a proper start if it ended in a task, and not in its initializer.
-        let begun = worker.channel.begun();
-        let is_initializing = begun > 0 && self.scheduler.is_initializing(slot);
-        let has_started = worker.result_clock.any || (begun > 0 && !is_initializing);
-        let mut verdict = Verdict::new(cause, end, &worker.process, &worker.channel, begun, has_started);
-        self.log.note(TraceEvent::ended(slot, pid, verdict.is_in_order, &verdict.cause, &end));
-        self.note_end_for_calls(slot, pid, &verdict);
-        self.scheduler.ran(slot, worker.span());
-        self.slots[slot].not_before = Instant::now();
-        self.lost += u64::from(!verdict.is_in_order);
-        // Before the caller learns of the death; what nobody reads at the moment waits.
-        self.unwritten.extend(verdict.unwritten.take().and_then(PendingOutput::write_now));
-        self.scheduler.printed(slot, verdict.printed.take());
-        self.scheduler.ended_at(slot, verdict.native.take());
-        let death = verdict.error.clone().map(|error| (error, verdict.origin));
-        self.scheduler.lost(slot, verdict.begun, death);
-        self.attend_hooks();
-        let start = verdict.start;
-        if start == StartOutcome::Succeeded {
-            self.slots[slot].killed = 0;
-            return Some(worker);
-        }
-        let message = self.start_failure(slot, pid, verdict, is_initializing, startup_timeout);
-        if start == StartOutcome::Killed {
-            let weight = if is_initializing { KILLED_INITIALIZER } else { u32::from(!said_hello) };
-            self.start_killed(slot, &message, weight);
-        } else {
-            self.start_failed(slot, message);
-        }
-        Some(worker)
-    }
-
-    /// Returns why a worker never became ready.
-    fn start_failure(
-        &self,
-        slot: Slot,
-        pid: u32,
-        verdict: Verdict,
-        is_initializing: bool,
-        startup_timeout: Duration,
-    ) -> String {
-        let longer = ", or give it more time with Pool::builder().startup_timeout(…)";
-        let by_itself = verdict.start_failure(&format!("worker {slot}"), startup_timeout, longer);
-        let in_initializer = verdict.error.filter(|_| is_initializing);
-        in_initializer.map_or(by_itself, |kind| initializer_failure(slot, pid, self.initializer, kind))
     }
 
     /// Ends every worker: the idle ones by the end of their channel, the others at once.

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use super::counters::RetiredFor;
 use super::scheduler::{Scheduler, Slot};
+use super::times_intake::TimesIntake;
 pub(super) use crate::child::Cause;
 use crate::child::TaskTimer;
 use crate::error::StartFailure;
@@ -49,6 +51,8 @@ pub(super) struct WorkerProcess {
     pub(super) given: Instant,
     /// How long it is at the task that it runs, where that has a limit.
     pub(super) timer: Option<TaskTimer>,
+    /// Why it is to end, should it end in order.
+    pub(super) retired_for: RetiredFor,
 }
 
 /// A worker that could not be ended.
@@ -79,6 +83,10 @@ pub(super) struct ResultClock {
     pub(super) any: bool,
     /// When the last came; before the first, when the process was started.
     pub(super) last: Instant,
+    /// How long its tasks have waited and taken.
+    pub(super) times: TimesIntake,
+    /// The last was that of an initializer or a finalizer, whose times are to be left out.
+    is_of_hook: bool,
 }
 
 /// How far a worker's life has come.
@@ -123,31 +131,42 @@ impl WorkerProcess {
             process,
             channel,
             life: Life::Starting { deadline: now + startup_timeout },
-            result_clock: ResultClock { any: false, last: now },
+            result_clock: ResultClock::new(now),
             started: now,
             given: now,
             timer: None,
+            retired_for: RetiredFor::default(),
         }
     }
 
     /// Handles what the worker has sent.
     pub(super) fn receive(&mut self, slot: Slot, scheduler: &mut Scheduler) -> Result<(), ChannelError> {
         let Self { process, channel, life, result_clock, .. } = self;
-        channel.receive(|event| apply(event, slot, process.pid(), life, result_clock, scheduler))?;
-        Ok(())
+        let received = channel.receive(|event| apply(event, slot, process.pid(), life, result_clock, scheduler));
+        self.leave_out_hook();
+        received.map(|_| ())
     }
 
     /// Handles what a worker that has ended had sent before.
     pub(super) fn drain(&mut self, slot: Slot, scheduler: &mut Scheduler) {
         let Self { process, channel, life, result_clock, .. } = self;
         channel.drain(|event| apply(event, slot, process.pid(), life, result_clock, scheduler));
+        self.leave_out_hook();
     }
 
     /// Takes the results that are in shared memory.
     pub(super) fn take(&mut self, slot: Slot, scheduler: &mut Scheduler) -> Result<(), ChannelError> {
         let Self { channel, result_clock, .. } = self;
-        channel.take(|taken| result_clock.on_results(slot, scheduler, taken))?;
-        Ok(())
+        let taken = channel.take(|taken| result_clock.on_results(slot, scheduler, taken));
+        self.leave_out_hook();
+        taken.map(|_| ())
+    }
+
+    /// Leaves out what the worker has counted of an initializer or a finalizer, if it has just ended one.
+    fn leave_out_hook(&mut self) {
+        if std::mem::take(&mut self.result_clock.is_of_hook) {
+            self.result_clock.times.skip(&self.channel.times());
+        }
     }
 
     /// Takes back the last tasks that the worker has not claimed, `most` at most: they wait for another.
@@ -198,6 +217,10 @@ fn apply(
 }
 
 impl ResultClock {
+    fn new(last: Instant) -> Self {
+        Self { any: false, last, times: TimesIntake::default(), is_of_hook: false }
+    }
+
     /// How long it is, at `now`, since the worker gave its last result, or was `given` something when it had nothing. What came after
     /// `now` counts as no time: so a caller that acts on one look at all workers is not misled by how long the acting takes.
     pub(super) fn silence(&self, given: Instant, now: Instant) -> Duration {
@@ -206,8 +229,11 @@ impl ResultClock {
 
     fn on_results(&mut self, slot: Slot, scheduler: &mut Scheduler, taken: ResultBatch) -> Result<(), ChannelError> {
         let is_task = !scheduler.is_hooked(slot);
-        *self = Self { any: self.any || is_task, last: Instant::now() };
-        Ok(scheduler.on_results(slot, taken)?)
+        let tasks = if is_task { u64::from(taken.count) } else { 0 };
+        (self.any, self.last, self.is_of_hook) = (self.any || is_task, Instant::now(), !is_task);
+        scheduler.on_results(slot, taken)?;
+        self.times.ended(tasks);
+        Ok(())
     }
 }
 
@@ -218,12 +244,12 @@ mod tests {
     #[test]
     fn a_worker_that_was_given_a_task_after_a_look_is_not_silent_in_it() {
         let last = Instant::now();
-        let clock = ResultClock { any: true, last };
+        let clock = ResultClock { any: true, ..ResultClock::new(last) };
         let at = |millis| last + Duration::from_millis(millis);
         assert_eq!(clock.silence(last, at(5)), Duration::from_millis(5));
         assert_eq!(clock.silence(at(2), at(5)), Duration::from_millis(3), "it had nothing before");
         // However late the acting ends: two dead workers would be given one task in turn for ever.
         assert_eq!(clock.silence(at(100), at(5)), Duration::ZERO);
-        assert_eq!(ResultClock { any: false, last: at(100) }.silence(last, at(5)), Duration::ZERO);
+        assert_eq!(ResultClock::new(at(100)).silence(last, at(5)), Duration::ZERO);
     }
 }

@@ -40,6 +40,8 @@ pub(crate) struct Chunk {
     earlier: Option<Arc<[TaskErrorKind]>>,
     /// Where its tasks that fail are saved.
     save: Option<Arc<FailedTasks>>,
+    /// When its tasks were handed to the pool, in nanoseconds of the clock that processes share.
+    handed_nanos: u64,
 }
 
 /// How often workers that held a task alone died before they began it.
@@ -121,12 +123,23 @@ impl Chunk {
             suspicion: None,
             earlier: None,
             save: None,
+            handed_nanos: 0,
         }
     }
 
     /// The chunk, whose tasks are saved there if they fail.
     pub(crate) fn saving(self, save: Option<Arc<FailedTasks>>) -> Self {
         Self { save, ..self }
+    }
+
+    /// The chunk, whose tasks are handed to the pool at this moment.
+    pub(crate) fn handed(self, handed_nanos: u64) -> Self {
+        Self { handed_nanos, ..self }
+    }
+
+    /// When its tasks were handed to the pool.
+    pub(crate) fn handed_nanos(&self) -> u64 {
+        self.handed_nanos
     }
 
     /// The chunk, with what its tasks share.

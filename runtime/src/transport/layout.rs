@@ -2,6 +2,7 @@
 //! in different cache lines.
 
 use crate::sys::STACK_WORDS;
+use crate::wire::TIMES_BYTES;
 
 /// In the arena's first page, which the parent writes and all workers read: the word of `parking` for the parent.
 pub(super) const PARENT_PARKED: usize = 0;
@@ -18,7 +19,8 @@ pub(super) const BUSY_NANOS: usize = 144;
 pub(super) const HEEDS_FENCES: usize = 152;
 /// Written by the worker: how many descriptors of outputs it has sent.
 pub(super) const OUTPUTS_SENT: usize = 160;
-/// Written by the worker: when the task begun last began, where tasks are measured, in nanoseconds of the clock that processes share.
+/// Written by the worker: when the task begun last began, in nanoseconds of the clock that processes share; of tasks of a few
+/// microseconds that are not measured, up to 50 µs before it began.
 pub(super) const BEGUN_NANOS: usize = 168;
 /// The word of `parking` for the worker, which both write.
 pub(super) const WORKER_PARKED: usize = 256;
@@ -42,6 +44,10 @@ pub(super) const NOTE_LENGTH: usize = 520;
 pub(super) const NOTE: usize = 528;
 pub(super) const NOTE_BYTES_MAX: usize = 16 * 1024;
 
+/// Written by the worker: how long tasks have waited and have taken (`wire::TimesWords`).
+pub(super) const TIMES: usize = 20 * 1024;
+const _: () = assert!(NOTE + NOTE_BYTES_MAX <= TIMES && TIMES + TIMES_BYTES <= CRASH);
+
 /// Written by the worker when a signal is about to end it: the number behind that of the task begun last, and `sys::Crash`.
 pub(super) const CRASH: usize = 24 * 1024;
 /// Written by the worker behind that: the same number, and `sys::NativeStack`.
@@ -50,7 +56,7 @@ pub(super) const STACK: usize = CRASH + 128;
 /// The entries: what the parent tells of chunks, one behind the other, round and round.
 pub(super) const ENTRIES: usize = 32 * 1024;
 const _: () = assert!(STACK + 8 * (1 + STACK_WORDS) <= ENTRIES);
-/// Two cache lines: thirteen words do not fit into one.
+/// Two cache lines: fourteen words do not fit into one.
 pub(super) const ENTRY_BYTES: usize = 128;
 /// A worker is given far fewer chunks at once.
 pub(super) const ENTRIES_MAX: u64 = 512;

@@ -13,7 +13,7 @@ use super::parent_socket::ParentSocket;
 use super::sent_segments::SentMemory;
 use super::{Arena, ChannelError, Chunk};
 use crate::output::{Files, FinalOutput};
-use crate::wire::{self, CopyRequest, Greeting, Violation, Welcome};
+use crate::wire::{self, CopyRequest, Greeting, Violation, Welcome, WorkerTimes};
 
 /// A dead worker's channel holds no more than a socket's buffer, some hundred kilobytes. A channel that another process still writes to
 /// is given up after so many rounds.
@@ -314,8 +314,16 @@ impl ParentChannel {
         }
     }
 
-    /// When the task began that the worker is at, in nanoseconds of the clock that processes share: as the worker has written it, where the
-    /// task is measured, or as its message came. It says nothing where no task has begun.
+    /// What is counted of the worker's tasks: how long they have waited and taken, as the worker has written it or as it has come.
+    pub(crate) fn times(&self) -> WorkerTimes {
+        match &self.ring {
+            Some(ring) => ring.times(),
+            None => *self.socket.times(),
+        }
+    }
+
+    /// When the task began that the worker is at, in nanoseconds of the clock that processes share: as the worker has written it, or as its
+    /// message came. It says nothing where no task has begun.
     pub(crate) fn begun_nanos(&self) -> u64 {
         match &self.ring {
             Some(ring) => ring.begun_nanos(),

@@ -16,7 +16,7 @@ use super::{Chunk, layout, parking};
 use crate::codec::{DirectOutput, NewDirect};
 use crate::failpoints::{self, Point};
 use crate::sys::{self, CRASH_WORDS, Crash, NativeStack, Ring, Words};
-use crate::wire::{self, Finished, PanicNote, Records, Violation};
+use crate::wire::{self, Finished, PanicNote, Records, TimesWords, Violation, WorkerTimes};
 
 /// A worker's queue and results, as the parent sees them.
 pub(super) struct ParentRing {
@@ -140,6 +140,7 @@ impl ParentRing {
             table_bytes,
             table_segment: table_segment.map_or(0, |segment| segment.id),
             table_offset,
+            handed_nanos: chunk.handed_nanos(),
         });
         self.entries.push_back(Assigned {
             count: chunk.count(),
@@ -335,7 +336,12 @@ impl ParentRing {
         if begun <= most { self.kept_of(begun) } else { 0 }
     }
 
-    /// When the task begun last began, where it is measured.
+    /// What the worker has counted.
+    pub(super) fn times(&self) -> WorkerTimes {
+        TimesWords::at(&self.words, layout::TIMES).read()
+    }
+
+    /// When the task begun last began.
     pub(super) fn begun_nanos(&self) -> u64 {
         self.words.word(layout::BEGUN_NANOS).load(Ordering::Relaxed)
     }

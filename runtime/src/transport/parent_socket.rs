@@ -14,7 +14,7 @@ use super::{ChannelError, ChannelEvent, Chunk, Note, ResultBatch};
 use crate::failpoints::{self, Point};
 use crate::shared::{Segment, SegmentHead};
 use crate::sys::{self, Wait};
-use crate::wire::{self, ChunkHeader, FrameBuffer, Greeting, Records, ToParent, Violation};
+use crate::wire::{self, ChunkHeader, FrameBuffer, Greeting, Records, ToParent, Violation, WorkerTimes};
 
 /// One call of [`ParentSocket::receive`] takes about so much, so that no worker keeps the parent from the others.
 const RECEIVE_BYTES_MAX: usize = 1 << 20;
@@ -71,6 +71,8 @@ struct Sent {
     next: u32,
     begun: bool,
     count: u32,
+    /// When its tasks were handed to the pool.
+    handed_nanos: u64,
 }
 
 pub(super) struct ParentSocket {
@@ -93,6 +95,8 @@ pub(super) struct ParentSocket {
     received: u64,
     /// When the worker began the task begun last.
     begun_nanos: u64,
+    /// How long its tasks have waited and taken.
+    times: WorkerTimes,
     /// The last note of the worker. The reply of the task that it is about clears it.
     note: Note,
 }
@@ -113,6 +117,7 @@ impl ParentSocket {
             last_id: 0,
             received: 0,
             begun_nanos: 0,
+            times: WorkerTimes::default(),
             note: Note::default(),
         };
         Ok((parent_ring, theirs.into()))
@@ -192,7 +197,13 @@ impl ParentSocket {
             shared: chunk.shared_parameters(),
             seed: chunk.seed(),
         };
-        self.sent.push_back(Sent { id: header.id, next: 0, begun: false, count: header.count });
+        self.sent.push_back(Sent {
+            id: header.id,
+            next: 0,
+            begun: false,
+            count: header.count,
+            handed_nanos: chunk.handed_nanos(),
+        });
         let tasks = chunk.tasks();
         if tasks.len() <= COPIED_BYTES_MAX {
             return self.send(wire::chunk(&header, tasks));
@@ -257,7 +268,9 @@ impl ParentSocket {
                     ToParent::Table(_) => None,
                     ToParent::Begun(chunk) => {
                         self.begun_nanos = sys::monotonic_nanos();
-                        begun(&mut self.sent, chunk).map(|()| None)?
+                        let handed_nanos = begun(&mut self.sent, chunk)?;
+                        self.times.waiting.add(self.begun_nanos.saturating_sub(handed_nanos), 1);
+                        None
                     }
                     ToParent::Decoded(chunk) => decoded(&self.sent, chunk).map(|()| Some(ChannelEvent::Decoded))?,
                     ToParent::Note(note) => {
@@ -276,7 +289,10 @@ impl ParentSocket {
                         self.note = Note::default();
                         replied(&mut self.sent, chunk, position)?;
                         let timed = Some((1, Duration::from_nanos(elapsed_nanos)));
-                        Some(ChannelEvent::Results(ResultBatch::new(1, Records::new(record.to_vec()), timed)))
+                        let records = Records::new(record.to_vec());
+                        self.times.running.add(elapsed_nanos, 1);
+                        self.times.failed += u64::from(!records.begins_with_output());
+                        Some(ChannelEvent::Results(ResultBatch::new(1, records, timed)))
                     }
                     ToParent::Preloaded(threads) => Some(ChannelEvent::Preloaded(threads)),
                     ToParent::Copied(made) => Some(ChannelEvent::Copied(made)),
@@ -338,6 +354,11 @@ impl ParentSocket {
         self.begun_nanos
     }
 
+    /// How long the worker's tasks have waited and taken.
+    pub(super) fn times(&self) -> &WorkerTimes {
+        &self.times
+    }
+
     /// How many tasks have no reply.
     pub(super) fn running(&self) -> u32 {
         self.sent.iter().map(|sent| sent.count - sent.next).sum()
@@ -375,11 +396,12 @@ fn arrived(read: io::Result<usize>) -> Result<Option<usize>, ChannelError> {
     }
 }
 
-/// Records that the worker has begun the next task of a chunk.
-fn begun(sent: &mut VecDeque<Sent>, chunk: u64) -> Result<(), Violation> {
+/// Records that the worker has begun the next task of a chunk; returns when that was handed to the pool.
+fn begun(sent: &mut VecDeque<Sent>, chunk: u64) -> Result<u64, Violation> {
     let first = sent.front_mut().filter(|first| first.id == chunk && !first.begun);
-    first.ok_or_else(|| Violation::new("it began a task that was not its next"))?.begun = true;
-    Ok(())
+    let first = first.ok_or_else(|| Violation::new("it began a task that was not its next"))?;
+    first.begun = true;
+    Ok(first.handed_nanos)
 }
 
 /// Checks that the arguments are those of the chunk that the worker has begun.

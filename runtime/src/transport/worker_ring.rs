@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::Duration;
 
 use super::entry::EntryWords;
 use super::layout::part_bytes_max;
@@ -13,7 +13,8 @@ use crate::failpoints::{self, Point};
 use crate::shared;
 use crate::sys::{self, CrashSlot, FromParent, RingWriter, View, Words};
 use crate::wire::{
-    self, Finished, HEAD_BYTES, OversizedResult, PanicNote, Status, TaskFrames, TaskProgress, TasksRun, Violation,
+    self, Finished, HEAD_BYTES, OversizedResult, PanicNote, Status, TaskFrames, TaskProgress, TasksRun, TimesWords,
+    Violation,
 };
 
 /// A worker's queue and results, as the worker sees them.
@@ -39,7 +40,7 @@ pub(crate) struct WorkerRing {
     last_bytes: usize,
     /// The number of the parent's sleep for which the bell was rung.
     rung: u64,
-    told: Instant,
+    told_nanos: u64,
 }
 
 /// The arguments of claimed tasks, room for their results, and the words that tell how far they have come.
@@ -73,6 +74,8 @@ pub(crate) struct Claimed {
     bytes: usize,
     /// The bytes of what they are granted.
     pub(crate) table_bytes: usize,
+    /// When they were handed to the pool.
+    pub(crate) handed_nanos: u64,
 }
 
 /// When the ring is empty, results go on at its start, if this much of it was used: few pages are touched, and stay in the
@@ -109,7 +112,7 @@ impl WorkerRing {
             finished: Finished::default(),
             last_bytes: 0,
             rung: 0,
-            told: Instant::now(),
+            told_nanos: sys::monotonic_nanos(),
         })
     }
 
@@ -177,6 +180,7 @@ impl WorkerRing {
             offset: offset + self.cursor,
             bytes: bytes - self.cursor,
             table_bytes: entry.table_bytes(),
+            handed_nanos: entry.handed_nanos(),
         })
     }
 
@@ -219,6 +223,7 @@ impl WorkerRing {
             finished: self.words.word(layout::FINISHED),
             revoked: self.words.word(layout::REVOKED),
             begun_nanos: self.words.word(layout::BEGUN_NANOS),
+            times: TimesWords::at(&self.words, layout::TIMES),
             count: self.finished,
         };
         let run = run(ClaimedTasks { tasks: TaskFrames::of(tasks), room, progress })?;
@@ -373,6 +378,11 @@ impl WorkerRing {
         }
     }
 
+    /// Where it is counted how long tasks wait and take.
+    pub(crate) fn times(&self) -> TimesWords<'_> {
+        TimesWords::at(&self.words, layout::TIMES)
+    }
+
     /// Publishes how long tasks have run, in all.
     pub(crate) fn set_busy_nanos(&self, nanos: u64) {
         self.words.word(layout::BUSY_NANOS).store(nanos, Ordering::Relaxed);
@@ -407,9 +417,10 @@ impl WorkerRing {
     }
 
     /// Whether the parent sleeps, was not rung for, and has not been notified of results for long.
-    pub(crate) fn is_to_tell_at(&mut self, now: Instant) -> bool {
-        now.duration_since(self.told) >= parking::TELL_AFTER && self.must_wake_parent() && {
-            self.told = now;
+    pub(crate) fn is_to_tell_at(&mut self, now_nanos: u64) -> bool {
+        let since = Duration::from_nanos(now_nanos.saturating_sub(self.told_nanos));
+        since >= parking::TELL_AFTER && self.must_wake_parent() && {
+            self.told_nanos = now_nanos;
             true
         }
     }

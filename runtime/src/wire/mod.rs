@@ -40,6 +40,7 @@ mod measures;
 mod message;
 mod progress;
 mod record;
+mod task_times;
 
 pub(crate) use buffer::FrameBuffer;
 pub(crate) use chunk::{ChunkHeader, LENGTH_BYTES, TaskFrames, are_tasks, around_chunk, bytes_of, chunk};
@@ -57,8 +58,12 @@ pub(crate) use record::{
     HEAD_BYTES, RECORD_BYTES_MAX, Records, Status, front, head, part_head, push_parts, record, skip_head, skipped,
 };
 
+pub(crate) use task_times::{
+    BUCKETS, TIMES_BYTES, TaskTimes, TimesWords, WorkerTimes, bucket_of, longest_of, shortest_of,
+};
+
 /// Changes with every change of the frames.
-pub(crate) const PROTOCOL_VERSION: u32 = 12;
+pub(crate) const PROTOCOL_VERSION: u32 = 13;
 
 /// The length, the check and the kind.
 pub(crate) const HEADER_BYTES: usize = 9;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicU64;
 
-use super::Status;
+use super::{Status, TimesWords};
 
 /// How far the tasks have come, for others to see.
 pub(crate) struct TaskProgress<'a> {
@@ -10,8 +10,10 @@ pub(crate) struct TaskProgress<'a> {
     pub(crate) finished: &'a AtomicU64,
     /// Written by others: whether tasks are not to be begun any more.
     pub(crate) revoked: &'a AtomicU64,
-    /// When the running task began, where that is measured.
+    /// When the running task began, or one of short tasks shortly before it.
     pub(crate) begun_nanos: &'a AtomicU64,
+    /// Where it is counted how long tasks wait and take, and how many fail.
+    pub(crate) times: TimesWords<'a>,
     pub(crate) count: Finished,
 }
 

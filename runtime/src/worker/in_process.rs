@@ -9,7 +9,7 @@ use crate::codec::{Encoder, Sink};
 use crate::functions::{Flush, TaskCall};
 use crate::shared;
 use crate::transport::Chunk;
-use crate::wire::{self, Finished, OversizedResult, Records, TaskFrames, TaskProgress, Violation};
+use crate::wire::{self, Finished, OversizedResult, Records, TaskFrames, TaskProgress, TimesWords, Violation};
 
 /// Runs the first task of a chunk, whose result takes up to so many bytes; returns its record.
 pub(crate) fn run_in_process(chunk: &Chunk, bytes_max: usize) -> Result<Records, Violation> {
@@ -20,7 +20,8 @@ pub(crate) fn run_in_process(chunk: &Chunk, bytes_max: usize) -> Result<Records,
     // Nobody else sees how far the task has come.
     let [begun, begun_nanos, finished, revoked] = [const { AtomicU64::new(0) }; 4];
     let (begun, begun_nanos, finished, revoked) = (&begun, &begun_nanos, &finished, &revoked);
-    let progress = TaskProgress { begun, begun_nanos, finished, revoked, count: Finished::default() };
+    let progress =
+        TaskProgress { begun, begun_nanos, finished, revoked, times: TimesWords::NONE, count: Finished::default() };
     // Without room, the result is given back.
     let mut result = Vec::new();
     let results = Encoder::new(Sink::behind(&mut result), bytes_max);

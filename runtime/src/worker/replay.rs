@@ -17,7 +17,7 @@ use crate::replay::{SavedTask, VARIABLE};
 use crate::shared;
 use crate::sys;
 use crate::task::Output;
-use crate::wire::{self, Finished, OversizedResult, Records, TaskFrames, TaskProgress};
+use crate::wire::{self, Finished, OversizedResult, Records, TaskFrames, TaskProgress, TimesWords};
 
 /// The exit code of a task that has an output, of one that returned an error, of a file that is refused, and of a panic, as of `main`.
 const EXIT_WELL: i32 = 0;
@@ -83,7 +83,8 @@ fn run(function: &'static Registration, task: &SavedTask) -> i32 {
     let _task = enter_own_task(OwnTask { attempt: task.attempt, index: task.index, call_seed: task.seed });
     let [begun, begun_nanos, finished, revoked] = [const { AtomicU64::new(0) }; 4];
     let (begun, begun_nanos, finished, revoked) = (&begun, &begun_nanos, &finished, &revoked);
-    let progress = TaskProgress { begun, begun_nanos, finished, revoked, count: Finished::default() };
+    let progress =
+        TaskProgress { begun, begun_nanos, finished, revoked, times: TimesWords::NONE, count: Finished::default() };
     let mut result = Vec::new();
     let results = Encoder::new(Sink::behind(&mut result), RESULT_BYTES_MAX);
     let Ok(length) = u32::try_from(task.arguments.len()) else {

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::panic::{self, PanicReporter, PrintedPanics};
 use super::run::{fold_tasks, note_task, run_tasks};
@@ -10,7 +10,7 @@ use super::seed;
 use super::segments;
 use crate::codec::{Encoder, Sink};
 use crate::failpoints::{self, Point};
-use crate::functions::{Flush, TaskCall};
+use crate::functions::{Flush, TaskCall, TaskClock};
 use crate::output;
 use crate::shared;
 use crate::sys::{self, TaskLimits};
@@ -44,10 +44,9 @@ pub(super) fn serve(
     if !copies_outputs {
         shared::write_outputs(Rc::new(move |memory| outputs.send(memory)));
     }
-    let now = Instant::now();
     let is_kept = output::is_kept();
-    let mut server =
-        RingServer { end, ring, bytes_max, is_kept, pace: ClockPace::default(), busy: Duration::ZERO, looked: now };
+    let (pace, clock) = (ClockPace::default(), TaskClock::default());
+    let mut server = RingServer { end, ring, bytes_max, is_kept, pace, clock, busy_nanos: 0, looked_nanos: 0 };
     loop {
         server.run_all()?;
         if !server.wait()? {
@@ -65,9 +64,11 @@ struct RingServer {
     /// The output that tasks print is kept, for each task.
     is_kept: bool,
     pace: ClockPace,
+    /// It counts how long each task takes.
+    clock: TaskClock,
     /// How long tasks have run, up to when the clock was looked at last.
-    busy: Duration,
-    looked: Instant,
+    busy_nanos: u64,
+    looked_nanos: u64,
 }
 
 /// How many tasks are run between two looks at the clock.
@@ -85,9 +86,9 @@ impl Default for ClockPace {
 
 impl ClockPace {
     /// Records how long the tasks since the last look took.
-    fn looked(&mut self, elapsed: Duration) {
-        let per_task = elapsed.as_nanos() / u128::from(self.since.max(1));
-        let fitting = LOOK_AFTER.as_nanos() / per_task.max(1);
+    fn looked(&mut self, elapsed_nanos: u64) {
+        let per_task = elapsed_nanos / u64::from(self.since.max(1));
+        let fitting = LOOK_AFTER.as_nanos() as u64 / per_task.max(1);
         let fitting = u32::try_from(fitting).unwrap_or(LOOK_TASKS_MAX);
         // At most doubling: a few short tasks say little of the next.
         self.tasks = fitting.clamp(1, LOOK_TASKS_MAX).min(self.tasks * 2);
@@ -103,7 +104,8 @@ impl ClockPace {
 impl RingServer {
     /// Runs tasks until there are none.
     fn run_all(&mut self) -> Result<(), ChannelError> {
-        self.looked = Instant::now();
+        self.looked_nanos = sys::monotonic_nanos();
+        self.clock.wake(self.looked_nanos);
         // It is used where it is made: a copy of it would wait for what was just written.
         while let Some(claimed) = &mut self.ring.next(self.pace.tasks) {
             if self.is_kept {
@@ -126,15 +128,16 @@ impl RingServer {
         if self.pace.flush() == Flush::Later {
             let _ = io::stdout().flush();
         }
-        let now = Instant::now();
-        let elapsed = now - self.looked;
-        self.looked = now;
-        self.busy += elapsed;
-        self.ring.set_busy_nanos(u64::try_from(self.busy.as_nanos()).unwrap_or(u64::MAX));
+        let now_nanos = sys::monotonic_nanos();
+        let elapsed_nanos = now_nanos.saturating_sub(self.looked_nanos);
+        self.looked_nanos = now_nanos;
+        self.busy_nanos = self.busy_nanos.saturating_add(elapsed_nanos);
+        self.ring.set_busy_nanos(self.busy_nanos);
+        self.clock.looked(now_nanos, elapsed_nanos, self.pace.since, self.ring.times());
         if self.pace.since > 0 {
-            self.pace.looked(elapsed);
+            self.pace.looked(elapsed_nanos);
         }
-        if self.ring.should_notify() || self.ring.is_to_tell_at(now) {
+        if self.ring.should_notify() || self.ring.is_to_tell_at(now_nanos) {
             self.end.ring_bell()?;
         }
         Ok(())
@@ -151,12 +154,15 @@ impl RingServer {
             seed::set_tasks(claimed.seed, claimed.index, claimed.number);
         }
         let flush = if self.is_kept { Flush::Kept } else { self.pace.flush() };
-        let bytes_max = self.bytes_max;
+        let (bytes_max, clock) = (self.bytes_max, &mut self.clock);
         let oversized = self.ring.run(claimed, |ClaimedTasks { tasks, room, progress }| {
             let tasks_bytes = tasks.rest().len();
+            clock.claimed((claimed.number, claimed.count), claimed.handed_nanos, progress.begun_nanos, progress.times);
             let mut spill = Vec::new();
             let results = Encoder::new(Sink::new(room, &mut spill), bytes_max);
-            let mut call = TaskCall::new(tasks, claimed.count, results, progress, flush).with_shared(claimed.shared);
+            let mut call = TaskCall::new(tasks, claimed.count, results, progress, flush)
+                .with_shared(claimed.shared)
+                .clocked(clock);
             if claimed.table_bytes > 0 {
                 call = call.with_grants();
             }

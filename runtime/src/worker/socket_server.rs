@@ -18,7 +18,8 @@ use crate::shared::{self, SegmentHead};
 use crate::sys::{self, FromParent, TaskLimits};
 use crate::transport::{ChannelError, FrameSender, WorkerSocket};
 use crate::wire::{
-    self, ChunkHeader, CopyRequest, Finished, OversizedResult, Status, TaskFrames, TaskProgress, ToWorker, Violation,
+    self, ChunkHeader, CopyRequest, Finished, OversizedResult, Status, TaskFrames, TaskProgress, TimesWords, ToWorker,
+    Violation,
 };
 
 /// Between tasks that are shorter than this it is not looked after each whether something has come: that takes a system call.
@@ -235,7 +236,8 @@ impl SocketServer {
         // How far a task has come is reported by messages here.
         let [begun, begun_nanos, finished, revoked] = [const { AtomicU64::new(0) }; 4];
         let (begun, begun_nanos, finished, revoked) = (&begun, &begun_nanos, &finished, &revoked);
-        let progress = TaskProgress { begun, begun_nanos, finished, revoked, count: Finished::default() };
+        let progress =
+            TaskProgress { begun, begun_nanos, finished, revoked, times: TimesWords::NONE, count: Finished::default() };
         let started = Instant::now();
         // Without room, the result is given back.
         let mut result = Vec::new();

@@ -180,11 +180,4 @@ impl Scheduler {
         }
         self.cancel_placed_beyond(size);
     }
-
-    /// Tasks that wait, tasks that workers have, tasks that have a result, and workers that have some.
-    pub(in crate::pool) fn counts(&self) -> (usize, usize, u64, usize) {
-        let waiting = self.calls.values().flat_map(|call| &call.backlog).map(Chunk::len).sum();
-        let held = self.workers.iter().map(|worker| worker.tasks).sum::<usize>() + self.remote_tasks();
-        (waiting, held, self.finished, self.busy.len())
-    }
 }

@@ -21,14 +21,16 @@ impl Scheduler {
 
     /// Handles the result of a task that was taken.
     pub(in crate::pool) fn finish_own(&mut self, id: CallId, done: CompletedTasks) {
-        self.count_own();
+        // Another execution of it was counted when it was pushed.
+        self.count_own(&done, 1);
         if let Some(call) = self.calls.get_mut(&id) {
             call.done.push(done);
         }
     }
 
-    /// Counts a task that has its result and is of no call.
-    pub(in crate::pool) fn count_own(&mut self) {
-        self.finished += 1;
+    /// Counts a task that has its result, and is of no call if that is not its first execution.
+    pub(in crate::pool) fn count_own(&mut self, done: &CompletedTasks, attempt: u32) {
+        self.totals.retried += u64::from(attempt > 1);
+        self.totals.ended_elsewhere(done);
     }
 }

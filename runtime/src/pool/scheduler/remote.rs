@@ -72,6 +72,8 @@ struct HeldParcel {
     call: CallId,
     /// The tasks without an outcome.
     left: Vec<Chunk>,
+    /// When it left this machine.
+    left_nanos: u64,
 }
 
 impl Remote {
@@ -168,8 +170,26 @@ impl Scheduler {
         self.remote.room -= 1;
         let parcel = ParcelId(self.remote.next);
         self.remote.next += 1;
-        self.remote.held.insert(parcel, HeldParcel { call: id, left: chunks.clone() });
+        self.remote.held.insert(parcel, HeldParcel { call: id, left: chunks.clone(), left_nanos: 0 });
         Some(Parcel { id: parcel, call: id, rules: call.rules, chunks })
+    }
+
+    /// Notes when a parcel leaves this machine.
+    pub(in crate::pool) fn parcel_leaves(&mut self, parcel: ParcelId, now_nanos: u64) {
+        if let Some(held) = self.remote.held.get_mut(&parcel) {
+            held.left_nanos = now_nanos;
+        }
+    }
+
+    /// How long a task of a parcel has waited before it left this machine.
+    pub(in crate::pool) fn waited_here(&self, parcel: ParcelId, index: usize) -> u64 {
+        let held = self.remote.held.get(&parcel);
+        let has_task = |chunk: &&Chunk| chunk.index(0) <= index && index < chunk.index(chunk.len());
+        let waited = held.and_then(|held| {
+            let chunk = held.left.iter().find(has_task)?;
+            Some(held.left_nanos.saturating_sub(chunk.handed_nanos()))
+        });
+        waited.unwrap_or(0)
     }
 
     /// Gives a call outcomes of tasks of a parcel, and notes how long one takes there; returns how many tasks of it have none yet. None
@@ -187,7 +207,7 @@ impl Scheduler {
         // The other machine knows the executions there alone.
         done.earlier.splice(..0, chunk.earlier().iter().cloned());
         let left = held.left.iter().map(Chunk::len).sum();
-        self.finished += done.count as u64;
+        self.totals.ended_elsewhere(&done);
         if let Some(call) = self.calls.get_mut(&held.call) {
             if let Some(per_task) = per_task {
                 let tasks = u32::try_from(done.count).unwrap_or(u32::MAX);
@@ -211,7 +231,7 @@ impl Scheduler {
         let mut of_call = self.remote.held.values_mut().filter(|held| held.call == id);
         let chunk = of_call.find_map(|held| take_tasks(&mut held.left, index, 1))?;
         self.remote.held.retain(|_, held| !held.left.is_empty());
-        self.finished += 1;
+        self.totals.finished += 1;
         self.remote.ended.tasks.push(RemoteAbort { call: id, index });
         Some(chunk.begun(error.clone()))
     }

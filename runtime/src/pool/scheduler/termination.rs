@@ -188,7 +188,9 @@ impl Scheduler {
                             let span = worker.span.filter(|_| has_begun);
                             events.lost(rest.index(0), rest.attempt(), identity, &error, span);
                         }
-                        suspect = Some(rest.again(error));
+                        let again_nanos = worker.span.map_or(rest.handed_nanos(), |span| span.ended_nanos);
+                        self.totals.retried += 1;
+                        suspect = Some(rest.again(error).handed(again_nanos));
                     }
                 }
                 Some(error) => {

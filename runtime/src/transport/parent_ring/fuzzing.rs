@@ -18,7 +18,7 @@ thread_local! {
     static ARENA: Arc<Arena> = Arc::new(Arena::shared().expect("the system has memory to share"));
 }
 
-pub(in crate::transport::parent_ring) const PLACES: [usize; 10] = [
+pub(in crate::transport::parent_ring) const PLACES: [usize; 11] = [
     layout::CLAIMS,
     layout::FINISHED,
     layout::BEGUN,
@@ -29,6 +29,7 @@ pub(in crate::transport::parent_ring) const PLACES: [usize; 10] = [
     layout::NOTE_LENGTH,
     layout::NOTE,
     layout::CRASH,
+    layout::TIMES,
 ];
 
 /// Does one step after another: each is ten bytes, of which the first says what is done.
@@ -113,6 +114,7 @@ fn look(parent_ring: &mut ParentRing) {
         parent_ring.begun(),
         parent_ring.has_results(),
         parent_ring.crash(),
+        parent_ring.times(),
         parent_ring.stack(),
         parent_ring.progress_stamp(),
         parent_ring.load(),
@@ -146,7 +148,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_parent_survives_any_steps(steps in vec((0..6u8, 0..12u8, value()), 0..60)) {
+        fn the_parent_survives_any_steps(steps in vec((0..6u8, 0..13u8, value()), 0..60)) {
             let bytes = steps.into_iter().flat_map(|(act, place, value)| {
                 [act, place].into_iter().chain(value.to_le_bytes())
             });

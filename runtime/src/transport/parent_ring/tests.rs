@@ -155,11 +155,11 @@ impl Worker {
                     return;
                 }
                 self.random.delay();
-                let now = Instant::now();
                 if self.random.one_in(4) {
                     self.end.set_busy_nanos(started.elapsed().as_nanos() as u64);
                 }
-                if self.end.should_notify() || (self.random.one_in(4) && self.end.is_to_tell_at(now)) {
+                if self.end.should_notify() || (self.random.one_in(4) && self.end.is_to_tell_at(sys::monotonic_nanos()))
+                {
                     let _ = self.bell.send(());
                 }
             }
