@@ -20,6 +20,7 @@ mod run;
 mod shared_argument;
 mod state;
 mod table;
+mod task_phase;
 mod task_run;
 
 pub(crate) use arguments::encode_item;
@@ -53,5 +54,6 @@ pub(crate) use table::{
     test_name,
 };
 pub use table::{Entry, Identity, Merge, Registration, Test};
-pub(crate) use task_run::Flush;
-pub use task_run::{TaskAbort, TaskCall};
+pub(crate) use task_phase::Flush;
+pub use task_phase::TaskAbort;
+pub use task_run::TaskCall;

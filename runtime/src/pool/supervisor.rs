@@ -223,11 +223,12 @@ impl PoolState {
         &mut self,
         slot: Slot,
         process: ChildProcess,
-        channel: ParentChannel,
+        mut channel: ParentChannel,
         startup_timeout: Duration,
     ) {
         self.started += 1;
         let pid = process.pid();
+        channel.set_worker(slot, pid);
         let worker_slot = &mut self.slots[slot];
         let replaces = worker_slot.pid_before.replace(pid);
         worker_slot.worker = Some(WorkerProcess::new(process, channel, startup_timeout));
@@ -403,6 +404,7 @@ impl PoolState {
         if cause.may_have_sent_more() {
             worker.drain(slot, &mut self.scheduler);
         }
+        worker.channel.end_log();
         let pid = worker.process.pid();
         let said_hello = worker.channel.said_hello();
         // A worker that has given no result has had a proper start if it ended in a task, and not in its initializer.

@@ -11,6 +11,7 @@ use crate::error::TaskErrorKind;
 use crate::replay::FailedTasks;
 use crate::shared::{self, Collected, GRANT_BYTES, Grant, Segment};
 use crate::task::{Origin, TaskRules};
+use crate::trace::CallLog;
 use crate::wire;
 
 /// Tasks whose arguments stand one behind the other in a block.
@@ -40,6 +41,8 @@ pub(crate) struct Chunk {
     earlier: Option<Arc<[TaskErrorKind]>>,
     /// Where its tasks that fail are saved.
     save: Option<Arc<FailedTasks>>,
+    /// Who listens to what its tasks log.
+    log: CallLog,
 }
 
 /// How often workers that held a task alone died before they began it.
@@ -121,12 +124,23 @@ impl Chunk {
             suspicion: None,
             earlier: None,
             save: None,
+            log: CallLog::default(),
         }
     }
 
     /// The chunk, whose tasks are saved there if they fail.
     pub(crate) fn saving(self, save: Option<Arc<FailedTasks>>) -> Self {
         Self { save, ..self }
+    }
+
+    /// The chunk, to whose tasks somebody listens, or nobody.
+    pub(crate) fn logged(self, log: CallLog) -> Self {
+        Self { log, ..self }
+    }
+
+    /// Who listens to what its tasks log.
+    pub(crate) fn log(&self) -> &CallLog {
+        &self.log
     }
 
     /// The chunk, with what its tasks share.
@@ -349,6 +363,7 @@ impl Chunk {
             earlier: self.earlier.clone(),
             rules: self.rules.clone(),
             save: self.save.clone(),
+            log: self.log.clone(),
             weight: 0,
             suspicion: self.suspicion.filter(|_| position == 0),
             ..*self

@@ -31,6 +31,8 @@ pub(super) struct QueueEntry {
     pub(super) table_bytes: usize,
     pub(super) table_segment: u64,
     pub(super) table_offset: usize,
+    /// Whether somebody listens to its tasks, and who (`trace`).
+    pub(super) log: u64,
 }
 
 /// The words of one entry.
@@ -57,7 +59,8 @@ const MERGE: usize = 9;
 const TABLE_BYTES: usize = 10;
 const TABLE_SEGMENT: usize = 11;
 const TABLE_OFFSET: usize = 12;
-const FIELDS: usize = 13;
+const LOG: usize = 13;
+const FIELDS: usize = 14;
 
 const _: () = assert!(FIELDS * 8 <= layout::ENTRY_BYTES);
 
@@ -88,6 +91,7 @@ impl<'a> EntryWords<'a> {
         fields[TABLE_BYTES] = entry.table_bytes as u64;
         fields[TABLE_SEGMENT] = entry.table_segment;
         fields[TABLE_OFFSET] = entry.table_offset as u64;
+        fields[LOG] = entry.log;
         for (field, value) in fields.into_iter().enumerate() {
             self.store(field, value);
         }
@@ -156,6 +160,12 @@ impl<'a> EntryWords<'a> {
         (self.load(TABLE_SEGMENT), self.load(TABLE_OFFSET) as usize)
     }
 
+    /// Who listens to its tasks.
+    #[inline]
+    pub(super) fn log(self) -> u64 {
+        self.load(LOG)
+    }
+
     #[inline]
     fn load(self, field: usize) -> u64 {
         self.words.word(self.start + 8 * field).load(Ordering::Relaxed)
@@ -193,6 +203,7 @@ mod tests {
             table_bytes: 13,
             table_segment: 14,
             table_offset: 15,
+            log: 16,
         };
         let number = layout::ENTRIES_MAX + 3;
         EntryWords::of(&words, number).write(&entry);
@@ -202,6 +213,7 @@ mod tests {
         assert_eq!((read.first_and_grain(), read.count(), read.merge()), ((8, 7), 9, Some(0)));
         assert_eq!(read.shared_and_messages(), (10, 11));
         assert_eq!((read.table_bytes(), read.table_place()), (13, (14, 15)));
+        assert_eq!(read.log(), 16);
         read.set_count(1);
         assert_eq!(EntryWords::of(&words, number).count(), 1);
         for other in [2, 4] {

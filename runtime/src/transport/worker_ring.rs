@@ -73,6 +73,8 @@ pub(crate) struct Claimed {
     bytes: usize,
     /// The bytes of what they are granted.
     pub(crate) table_bytes: usize,
+    /// Who listens to them.
+    pub(crate) log: u64,
 }
 
 /// When the ring is empty, results go on at its start, if this much of it was used: few pages are touched, and stay in the
@@ -177,6 +179,7 @@ impl WorkerRing {
             offset: offset + self.cursor,
             bytes: bytes - self.cursor,
             table_bytes: entry.table_bytes(),
+            log: entry.log(),
         })
     }
 
