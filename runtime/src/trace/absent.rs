@@ -1,4 +1,4 @@
-//! What stands in the place of all that without the feature `tracing`: nothing.
+//! The stand-in for all that without the feature `tracing`: nothing.
 
 use std::os::fd::OwnedFd;
 

@@ -15,6 +15,7 @@ use tracing::{Dispatch, Level, Span, dispatcher};
 
 use crate::foreign;
 use crate::locks::{Lock, Rank, Ranked};
+use crate::sys::PerProcess;
 
 /// The call log of a call; none where nobody listens.
 #[derive(Clone, Default)]
@@ -64,14 +65,28 @@ pub(super) fn is_reader() -> bool {
     IS_READER.get()
 }
 
-/// What is to be dropped.
-static GRAVES: Lock<Graves> = Lock::new(Graves(Vec::new()));
-static GRAVES_COUNT: AtomicUsize = AtomicUsize::new(0);
+/// The subscribers and spans that are to be dropped. A fork has none of its parent's.
+static GRAVES: PerProcess<Graveyard> = PerProcess::new();
 
+#[derive(Default)]
+struct Graveyard {
+    graves: Lock<Graves>,
+    count: AtomicUsize,
+}
+
+#[derive(Default)]
 struct Graves(Vec<(Option<Dispatch>, Option<Arc<Span>>)>);
 
 impl Ranked for Graves {
     const RANK: Rank = Rank::LogGraves;
+}
+
+/// The ticket of the call that was listened to last.
+static LAST_TICKET: AtomicU64 = AtomicU64::new(0);
+
+/// Whether some call of this process has, or had, this ticket.
+pub(super) fn was_issued(ticket: u64) -> bool {
+    (1..=LAST_TICKET.load(Ordering::Relaxed)).contains(&ticket)
 }
 
 impl CallLog {
@@ -91,8 +106,6 @@ impl CallLog {
     }
 
     fn here(function: &'static str, kind: CallKind) -> Self {
-        static LAST: AtomicU64 = AtomicU64::new(0);
-
         // A subscriber that makes calls itself would wait for itself.
         if LevelFilter::current() == LevelFilter::OFF || is_reader() {
             return Self(None);
@@ -109,7 +122,7 @@ impl CallLog {
         if heard.dispatch.is_none() {
             return Self(None);
         }
-        let ticket = LAST.fetch_add(1, Ordering::Relaxed) + 1;
+        let ticket = LAST_TICKET.fetch_add(1, Ordering::Relaxed) + 1;
         Self(Some(Arc::new(ListenedCall { ticket, function, kind, heard: Lock::new(heard) })))
     }
 
@@ -152,9 +165,10 @@ impl ListenedCall {
 impl Drop for ListenedCall {
     fn drop(&mut self) {
         let heard = self.heard.get_mut();
-        let mut graves = GRAVES.lock();
+        let yard = GRAVES.get();
+        let mut graves = yard.graves.lock();
         graves.0.push((heard.dispatch.take(), heard.span.take()));
-        GRAVES_COUNT.store(graves.0.len(), Ordering::Relaxed);
+        yard.count.store(graves.0.len(), Ordering::Relaxed);
     }
 }
 
@@ -166,10 +180,11 @@ impl fmt::Debug for CallLog {
 
 /// Drops what ended call logs held. It runs code of the program's, without a lock.
 pub(super) fn bury() {
-    if GRAVES_COUNT.load(Ordering::Relaxed) > 0 {
+    let yard = GRAVES.get();
+    if yard.count.load(Ordering::Relaxed) > 0 {
         let graves = {
-            let mut graves = GRAVES.lock();
-            GRAVES_COUNT.store(0, Ordering::Relaxed);
+            let mut graves = yard.graves.lock();
+            yard.count.store(0, Ordering::Relaxed);
             std::mem::take(&mut graves.0)
         };
         graves.into_iter().for_each(foreign::dispose);

@@ -12,13 +12,15 @@ use tracing::{Level, Metadata};
 
 use super::record::Site;
 use crate::locks::{Lock, Rank, Ranked};
+use crate::sys::PerProcess;
 
 /// So many are kept for this process, of some hundred bytes each: more than large programs have.
 pub(super) const SITES_MAX: usize = 16 * 1024;
 
 /// Those that are kept.
-static KEPT: Lock<CallSites> = Lock::new(CallSites(BTreeMap::new()));
+static KEPT: PerProcess<Lock<CallSites>> = PerProcess::new();
 
+#[derive(Default)]
 struct CallSites(BTreeMap<Site, &'static Metadata<'static>>);
 
 impl Ranked for CallSites {
@@ -41,7 +43,7 @@ impl Callsite for WorkerCallSite {
 
 /// Returns the metadata of a call site; none if there are too many. It runs code of subscribers.
 pub(super) fn metadata(site: &Site) -> Option<&'static Metadata<'static>> {
-    let mut kept = KEPT.lock();
+    let mut kept = KEPT.get().lock();
     if let Some(metadata) = kept.0.get(site) {
         return Some(metadata);
     }

@@ -15,6 +15,7 @@ use tracing_core::span::Current;
 use super::call_sites::level_number;
 use super::link;
 use super::record::{PacketWriter, ValueWriter};
+use crate::sys;
 
 /// Writes what this worker's tasks make.
 pub(super) struct Forwarder;
@@ -32,8 +33,9 @@ thread_local! {
     static ENTERED: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
 }
 
-fn open() -> MutexGuard<'static, HashMap<u64, OpenSpan>> {
-    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
+/// The open spans; none in a fork, which another thread's lock may have been copied into.
+fn open() -> Option<MutexGuard<'static, HashMap<u64, OpenSpan>>> {
+    (!sys::is_fork()).then(|| OPEN.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// The innermost span that this thread has entered; 0 if there is none.
@@ -79,7 +81,7 @@ impl Subscriber for Forwarder {
         let values = values.into_bytes();
         let parent = parent(span.parent(), span.is_contextual());
         let metadata = span.metadata();
-        open().insert(number.get(), OpenSpan { metadata, holders: 1 });
+        open().map(|mut open| open.insert(number.get(), OpenSpan { metadata, holders: 1 }));
         link::write(|link, packet| {
             let site = link.site(metadata, packet);
             packet.span(number.get(), parent, site);
@@ -132,7 +134,9 @@ impl Subscriber for Forwarder {
     }
 
     fn clone_span(&self, span: &Id) -> Id {
-        if let Some(open) = open().get_mut(&span.into_u64()) {
+        if let Some(mut open) = open()
+            && let Some(open) = open.get_mut(&span.into_u64())
+        {
             open.holders += 1;
         }
         span.clone()
@@ -141,7 +145,9 @@ impl Subscriber for Forwarder {
     fn try_close(&self, span: Id) -> bool {
         let number = span.into_u64();
         {
-            let mut open = open();
+            let Some(mut open) = open() else {
+                return false;
+            };
             let Some(found) = open.get_mut(&number) else {
                 return false;
             };
@@ -157,8 +163,9 @@ impl Subscriber for Forwarder {
 
     fn current_span(&self) -> Current {
         let number = current();
-        match (NonZeroU64::new(number), open().get(&number)) {
-            (Some(id), Some(open)) => Current::new(Id::from_non_zero_u64(id), open.metadata),
+        let metadata = open().and_then(|open| Some(open.get(&number)?.metadata));
+        match (NonZeroU64::new(number), metadata) {
+            (Some(id), Some(metadata)) => Current::new(Id::from_non_zero_u64(id), metadata),
             _ => Current::none(),
         }
     }

@@ -32,7 +32,7 @@ static ENDED: AtomicU64 = AtomicU64::new(0);
 /// Something of a task is written, and not its end.
 static IS_TASK_OPEN: AtomicBool = AtomicBool::new(false);
 
-/// What packets are written to.
+/// The place that packets are written to.
 pub(super) struct LogLink {
     socket: OwnedFd,
     /// A task may close the descriptor, and open something else in its place.
@@ -45,7 +45,7 @@ pub(super) struct LogLink {
     is_broken: bool,
 }
 
-/// What something is of.
+/// The task that something is of, or none.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Of {
     Task { ticket: u64, index: u64 },
@@ -139,7 +139,7 @@ fn with_link(then: impl FnOnce(&mut LogLink)) {
     }
 }
 
-/// What is of the task that runs now, if one does.
+/// The task that runs now, if one does.
 fn running() -> Of {
     let word = word();
     let index = TASK_INDEX.get().and_then(|index| index());

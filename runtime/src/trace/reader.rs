@@ -3,9 +3,9 @@
 //!
 //! 1. It reads in passes: as many packets of one worker as were there when the pass began, and some more at most. So no worker keeps it
 //!    from the others.
-//! 2. Who takes results of a worker counts them first (`results`), with the lock of the pool. The packets before them are in the socket by
+//! 2. A thread that takes results of a worker counts them first (`results`), with the lock of the pool. The packets before them are in the socket by
 //!    then. A pass looks at the count before it reads, so when it ends it has replayed all that stood before these results (`settled`).
-//! 3. Who hands results out waits until what was counted is settled. It is settled too where no pass is under way and the socket is empty,
+//! 3. A thread that hands results out waits until what was counted is settled. It is settled too where no pass is under way and the socket is empty,
 //!    which the waiting thread finds out itself: so workers that write nothing cost one look, and no wake-up.
 //! 4. A worker that has ended is read to the end, its spans are exited and closed, and only then it is settled for good.
 //! 5. On this thread nothing waits for it, and calls that begin here are not listened to: a subscriber may use pools.

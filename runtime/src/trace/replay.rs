@@ -1,4 +1,4 @@
-//! What one worker writes, as spans and events of the program's subscriber. Nothing of it is trusted.
+//! The packets of one worker, as spans and events of the program's subscriber. Nothing of it is trusted.
 //!
 //! Each span and event has an explicit parent: the span that the worker names, or that of the task, or, where the subscriber does not take
 //! that one, the caller's. Whether it is made at all the subscriber decides, by its own filter. A span is replayed by the
@@ -13,7 +13,7 @@ use tracing::field::{Field, Value as FieldValue, ValueSet};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Dispatch, Event, Level, Metadata, Span, dispatcher};
 
-use super::call_log::{CallKind, ListenedCall};
+use super::call_log::{CallKind, ListenedCall, was_issued};
 use super::call_sites;
 use super::record::{FIELDS_MAX, LogPart, LoggedValue, LoggedValues, PACKET_BYTES_MAX, PacketReader};
 use crate::foreign;
@@ -23,7 +23,7 @@ const SPANS_MAX: usize = 4096;
 /// And so many call sites.
 const SITES_MAX: usize = 4096;
 
-/// What is known of one worker.
+/// All that is known of one worker.
 pub(super) struct Replay {
     worker: usize,
     pub(super) pid: u32,
@@ -61,7 +61,7 @@ struct WorkerSpan {
     ticket: u64,
 }
 
-/// What is around a span or an event.
+/// The surroundings of a span or an event.
 struct Around {
     dispatch: Dispatch,
     id: Option<Id>,
@@ -203,7 +203,9 @@ impl Replay {
         self.end_task();
         self.place = TaskPlace::Nowhere;
         let Some(call) = call_of(ticket) else {
-            return Err("it names a call that it has no task of");
+            self.call = None;
+            // A call may have been ended while a worker was at a task of it.
+            return if was_issued(ticket) { Ok(()) } else { Err("it names a call that there is not") };
         };
         if call.kind == CallKind::Lifecycle {
             self.place = TaskPlace::Worker;
@@ -294,7 +296,7 @@ impl Replay {
         }
     }
 
-    /// What is around a span or an event whose parent has this number; none where there is no subscriber.
+    /// The surroundings of a span or an event whose parent has this number; none where there is no subscriber.
     fn around(&mut self, span: u64) -> Option<Around> {
         if let Some(WorkerSpan { id: Some(id), dispatch, .. }) = self.taken(span).and_then(|span| self.spans.get(&span))
         {
