@@ -4,19 +4,19 @@ use std::os::fd::OwnedFd;
 
 /// Nobody listens.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct CallLog;
+pub(crate) struct CallLog(());
 
 impl CallLog {
     pub(crate) fn of_map(_function: &'static str) -> Self {
-        Self
+        Self(())
     }
 
     pub(crate) fn of_single(_function: &'static str) -> Self {
-        Self
+        Self(())
     }
 
     pub(crate) fn of_lifecycle(_function: &'static str) -> Self {
-        Self
+        Self(())
     }
 
     pub(crate) fn end(&self) {}
@@ -24,7 +24,7 @@ impl CallLog {
 
 /// No worker is listened to.
 #[derive(Default)]
-pub(crate) struct WorkerLog;
+pub(crate) struct WorkerLog(());
 
 impl WorkerLog {
     pub(crate) fn set_worker(&mut self, _worker: usize, _pid: u32) {}
