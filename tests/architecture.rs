@@ -12,7 +12,6 @@ const ROWS: [&[&str]; 27] = [
     &["foreign"],
     &["locks"],
     &["error"],
-    &["trace"],
     &["task"],
     &["digest"],
     &["sys"],
@@ -26,6 +25,7 @@ const ROWS: [&[&str]; 27] = [
     &["journal"],
     &["replay"],
     &["output"],
+    &["trace"],
     &["functions"],
     &["transport"],
     &["recording"],
@@ -40,7 +40,7 @@ const ROWS: [&[&str]; 27] = [
 /// They never meet but in the rows above both.
 const STRANGERS: [(&str, &str); 2] = [("worker", "pool"), ("pool", "worker")];
 /// Each foreign crate has one owner, and stands in no other module.
-const OWNERS: [(&str, &str); 16] = [
+const OWNERS: [(&str, &str); 18] = [
     ("nix", "sys"),
     ("libc", "sys"),
     ("typeid", "sys"),
@@ -53,6 +53,8 @@ const OWNERS: [(&str, &str); 16] = [
     ("inventory", "functions"),
     ("indicatif", "progress"),
     ("tracing", "trace"),
+    ("tracing_core", "trace"),
+    ("log", "trace"),
     ("async_nats", "cluster"),
     ("bytes", "cluster"),
     ("futures_util", "cluster"),
@@ -250,7 +252,7 @@ fn functions_are_short() {
 }
 
 /// Names that two types may have: the two forms of one type, of which a feature chooses; and a trait that only the macros name.
-const NAMED_TWICE: [&str; 2] = ["Shown", "Output"];
+const NAMED_TWICE: [&str; 4] = ["CallLog", "Output", "Shown", "WorkerLog"];
 
 /// The name of the type that a line defines at the top of a module, if it does.
 fn defined_type(line: &str) -> Option<&str> {

@@ -116,8 +116,11 @@
 //!
 //! # Logging from workers
 //!
-//! A worker never runs the statements of `main` after [`init()`], so a logger that `main` sets up does not exist in a worker. Set
-//! the logger up in an [`initializer`](Builder::initializer), which each worker runs before its first task.
+//! With the feature `tracing`, what tasks log with the crates tracing and log arrives at the subscriber that `main` sets, in the span of the
+//! caller and of the task, up to the last line before a crash. [In practice](guide::in_practice#logging-from-workers) has the details.
+//!
+//! Without it, note that a worker never runs the statements of `main` after [`init()`], so a logger that `main` sets up does not exist in a
+//! worker. Set the logger up in an [`initializer`](Builder::initializer), which each worker runs before its first task.
 //!
 //! ```
 //! use poolmap::{Pool, pool_map, worker};
@@ -139,8 +142,7 @@
 //! # Ok::<(), poolmap::Error>(())
 //! ```
 //!
-//! [`Output::Tagged`] puts the task before each line that a task prints, without a logger. With the feature `tracing` the pool
-//! reports workers, calls and failed tasks as events, in the parent.
+//! [`Output::Tagged`] puts the task before each line that a task prints, without a logger.
 //!
 //! # Async code and web services
 //!
@@ -265,7 +267,7 @@
 //! - `json`, off by default: `Json(value)` carries a value of a type that describes itself.
 //! - `nats`, off by default: a NATS server with JetStream connects the nodes of a cluster (`POOLMAP_ENGINE=nats://HOST:PORT`).
 //! - `progress`, off by default: the option [`progress`](Map::progress).
-//! - `tracing`, off by default: events for a subscriber of the crate tracing.
+//! - `tracing`, off by default: events of pools, workers, calls and failed tasks, and what tasks log, for a subscriber of the crate tracing.
 //!
 //! # Limits
 //!

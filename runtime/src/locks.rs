@@ -65,6 +65,18 @@ pub(crate) enum Rank {
     /// The files whose names were read.
     #[cfg(feature = "backtrace")]
     NativeNames,
+    /// The workers that are listened to.
+    #[cfg(feature = "tracing")]
+    LogReader,
+    /// The call sites of workers.
+    #[cfg(feature = "tracing")]
+    LogSites,
+    /// A call that is listened to.
+    #[cfg(feature = "tracing")]
+    LogCall,
+    /// What such calls held.
+    #[cfg(feature = "tracing")]
+    LogGraves,
 }
 
 /// A value behind a lock of a rank.
@@ -75,7 +87,7 @@ pub(crate) trait Ranked {
 thread_local! {
     /// The ranks of the locks that this thread holds, as bits, in debug builds. It has no destructor, so it is there to the thread's
     /// end.
-    static RANKS_HELD: Cell<u32> = const { Cell::new(0) };
+    static RANKS_HELD: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Says that this thread holds a lock of a rank.

@@ -71,8 +71,11 @@ impl Drop for Guard {
         if std::thread::panicking() {
             return;
         }
-        // It ends with the last process that was started, whoever waits for that.
-        wait_until("the processes' reaper has ended", || !threads().contains("poolmap-reaper"));
+        // They end with the last process that was started, or listened to, whoever waits for that.
+        let of_processes = ["poolmap-reaper", "poolmap-logs"];
+        wait_until("the threads for processes have ended", || {
+            !of_processes.iter().any(|name| threads().contains(*name))
+        });
         assert_eq!(children(std::process::id()), Vec::<u32>::new(), "child processes are left");
         assert_eq!(descriptors(), self.descriptors, "descriptors are left");
         assert_eq!(shared_memory(), self.shared_memory, "shared memory is left");

@@ -6,7 +6,8 @@ use std::marker::PhantomData;
 
 use super::borrowed_argument::BorrowedArgument;
 use super::function::Argument;
-use super::task_run::{TaskAbort, TaskCall};
+use super::task_phase::TaskAbort;
+use super::task_run::TaskCall;
 
 /// A parameter that is called a `Cow` of a `B`, and whose owned type is `T`. The compiler takes the method of its own if it is std's.
 pub struct CowParameter<T, B: ?Sized>(PhantomData<(T, *const B)>);

@@ -3,7 +3,7 @@
 use super::function::WorkerFn;
 use super::kept_arguments::{ArgumentTexts, KeptArguments};
 use super::table::Registration;
-use super::task_run::TaskAbort;
+use super::task_phase::TaskAbort;
 use crate::error::{CodecError, FailedArguments, TaskError};
 use crate::foreign;
 

@@ -13,10 +13,12 @@ use std::marker::PhantomData;
 use super::folding::{BYTES_MAX, FoldState};
 use super::function::{Itself, WorkerFn};
 use super::table::{Merge, Registration};
-use super::task_run::{RunningCode, TaskAbort, TaskCall};
+use super::task_phase::{RunningCode, TaskAbort};
+use super::task_run::TaskCall;
 use crate::codec::{Decoder, Encoder};
 use crate::error::CodecError;
 use crate::failpoints::{self, Point};
+use crate::trace;
 use crate::wire::{Status, Violation};
 
 /// That of two outputs of `F`.
@@ -87,6 +89,7 @@ impl TaskCall<'_> {
         let bytes = self.written().len();
         self.forget_written();
         Self::leave_task();
+        trace::end_task();
         self.progress.count.tasks = self.progress.count.tasks.wrapping_add(1);
         self.clock_end();
         let Some(folding) = &mut self.folding else {

@@ -8,7 +8,8 @@ use serde::de::DeserializeOwned;
 use super::borrowed_argument::BorrowedArgument;
 use super::kept_arguments::{ArgumentTexts, KeptArguments};
 use super::table::Registration;
-use super::task_run::{TaskAbort, TaskCall};
+use super::task_phase::TaskAbort;
+use super::task_run::TaskCall;
 use crate::codec::{Decoder, Encoder};
 use crate::error::CodecError;
 

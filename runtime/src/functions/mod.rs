@@ -22,6 +22,7 @@ mod state;
 mod table;
 mod task_clock;
 mod task_failure;
+mod task_phase;
 mod task_run;
 
 pub(crate) use arguments::encode_item;
@@ -56,5 +57,6 @@ pub(crate) use table::{
 };
 pub use table::{Entry, Identity, Merge, Registration, Test};
 pub(crate) use task_clock::TaskClock;
-pub(crate) use task_run::Flush;
-pub use task_run::{TaskAbort, TaskCall};
+pub(crate) use task_phase::Flush;
+pub use task_phase::TaskAbort;
+pub use task_run::TaskCall;

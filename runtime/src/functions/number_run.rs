@@ -3,7 +3,8 @@
 
 use std::sync::atomic::{Ordering, compiler_fence};
 
-use super::task_run::{Flush, RunningCode, TaskCall};
+use super::task_phase::{Flush, RunningCode};
+use super::task_run::TaskCall;
 use crate::codec::number_bytes;
 use crate::failpoints::{self, Point};
 use crate::sys;

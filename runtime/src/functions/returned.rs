@@ -3,7 +3,8 @@
 use std::error::Error;
 
 use super::failure_texts::{TEXT_PART, cut};
-use super::task_run::{TaskAbort, TaskCall};
+use super::task_phase::TaskAbort;
+use super::task_run::TaskCall;
 use crate::codec;
 use crate::error::{CodecError, RemoteError, TypedValue};
 

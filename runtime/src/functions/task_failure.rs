@@ -2,7 +2,8 @@
 //! any other, in `task_run`.
 
 use super::failure_texts::{TEXT_PART, cut};
-use super::task_run::{RunningCode, TaskAbort, TaskCall};
+use super::task_phase::{RunningCode, TaskAbort};
+use super::task_run::TaskCall;
 use crate::shared;
 use crate::wire::{HEAD_BYTES, PanicNote, Status};
 

@@ -21,12 +21,14 @@ use super::folding::FoldState;
 use super::meter::Meter;
 use super::shared_argument;
 use super::task_clock::TaskClock;
+use super::task_phase::{Flush, RunningCode, TaskAbort};
 use crate::codec::{Decoder, Encoder};
 use crate::error::CodecError;
 use crate::failpoints::{self, Point};
 use crate::output;
 use crate::shared;
 use crate::sys;
+use crate::trace;
 use crate::wire::{
     self, HEAD_BYTES, OversizedResult, RECORD_BYTES_MAX, Status, TaskFrames, TaskProgress, TasksRun, Violation,
 };
@@ -62,42 +64,6 @@ pub struct TaskCall<'a> {
     meter: Option<Box<Meter>>,
     /// What counts how long tasks take, if they are counted.
     pub(super) clock: Option<&'a mut TaskClock>,
-}
-
-/// Whose code of the program's is running, should it panic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RunningCode {
-    /// The Deserialize of an argument.
-    Arguments,
-    /// The function, or whatever is none of the others.
-    Function,
-    /// The Serialize of the output.
-    Output,
-    /// The Deserialize of the output, where outputs are folded.
-    Folded,
-}
-
-/// When the output that the tasks printed is written out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flush {
-    /// It is done before each result, so that what a task printed stands before it.
-    EachTask,
-    /// The worker does it soon after: it would take longer than the tasks do.
-    Later,
-    /// The same, and the tasks are measured.
-    LaterMeasured,
-    /// It is done at the end of each, and what a task printed is kept (see `output`).
-    Kept,
-}
-
-/// Why a call gave no output. The bytes of a failure are in the sink.
-pub enum TaskAbort {
-    /// An argument did not decode.
-    Decode(CodecError),
-    /// The output did not encode.
-    Encode(CodecError),
-    /// The function returned an `Err`.
-    Failed,
 }
 
 impl<'a> TaskCall<'a> {
@@ -165,10 +131,15 @@ impl<'a> TaskCall<'a> {
 
     /// What is measured of each task is written behind its result. `worker` is the place of this one.
     pub(crate) fn measure(&mut self, worker: usize) {
-        if self.flush == Flush::Later {
-            self.flush = Flush::LaterMeasured;
-        }
+        self.report_each_end();
         self.meter = Some(Box::new(Meter::new(u32::try_from(worker).unwrap_or(u32::MAX))));
+    }
+
+    /// The end of each task is reported to those that listen to it.
+    pub(crate) fn report_each_end(&mut self) {
+        if self.flush == Flush::Later {
+            self.flush = Flush::LaterNoted;
+        }
     }
 
     /// Lets the end of a task be more than its result; returns whether it was that before.
@@ -257,9 +228,10 @@ impl<'a> TaskCall<'a> {
             }
             match self.flush {
                 Flush::Kept => self.keep_output(status),
-                Flush::LaterMeasured => {}
+                Flush::LaterNoted => {}
                 _ => drop(std::io::stdout().flush()),
             }
+            trace::end_task();
             if self.folding.is_some() {
                 return self.stop_fold(status);
             }

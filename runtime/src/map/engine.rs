@@ -2,6 +2,7 @@
 //! results, all on the calling thread.
 
 mod batch;
+mod expiry;
 mod input;
 mod journal;
 mod recorded;
@@ -34,10 +35,10 @@ use crate::progress::{CountNodes, Ended, Shown};
 use crate::recording::Recorder;
 use crate::replay::FailedTasks;
 use crate::task::Output;
-use crate::trace;
+use crate::trace::{self, CallLog};
 use crate::transport::{Chunk, Sharing};
 use crate::transport::{CompletedTasks, Outcomes};
-use batch::{FIRST_ATTEMPT, never_begun};
+use batch::FIRST_ATTEMPT;
 
 /// The default window, in tasks.
 const WINDOW: usize = 1 << 16;
@@ -80,6 +81,8 @@ pub(super) struct Engine<F: WorkerFn, A> {
     recorder: Option<Box<Recorder>>,
     /// Where tasks that fail are saved.
     save: Option<Arc<FailedTasks>>,
+    /// Who listens to what its tasks log.
+    log: CallLog,
     /// Tasks read, and not yet yielded.
     outstanding: usize,
     /// The bytes of their arguments and results.
@@ -126,6 +129,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         let is_folded = options.merge.is_some();
         let pace = consumer;
         let rules = CallRules { chunk_size, attempts, limits, pace, is_folded, priority, ..CallRules::default() };
+        let log = CallLog::of_map(function);
         let call = shared.open(rules)?;
         recorder.iter().for_each(|recorder| shared.observe_call(call, recorder.events()));
         trace::call_opened(function, length);
@@ -141,6 +145,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             journal,
             recorder,
             save,
+            log,
             options,
             deadline,
             consumer,
@@ -380,38 +385,10 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         if std::mem::replace(&mut self.has_failed, true) { Ok(()) } else { self.shared.check_process() }
     }
 
-    /// Ends the call, whose time is over or which has no workers: every task without a result ends with this error, and what was
-    /// not read, where that is lazy, with this failure.
-    fn expire(&mut self, error: &TaskErrorKind, failure: Error) {
-        self.shared.expire(self.call, error, self.options.on_cancel());
-        if let Ok(step) = self.shared.try_step(self.call, false, None) {
-            self.all_arrived(step.done);
-        }
-        self.expire_waiting(error);
-        // An input whose length is known need not have been asked once more.
-        if self.rows.is_at_end() || self.rows.left() == Some(0) {
-            return self.rows.end();
-        }
-        match self.consumer {
-            // The call ends before the rows that were not read.
-            Consumer::Pulled | Consumer::Polled => self.failure = Some(failure),
-            // Each of them is a task that has timed out.
-            Consumer::Waited => {
-                let first_index = self.rows.pulled();
-                match self.rows.skip() {
-                    Ok(0) => {}
-                    Ok(count) => {
-                        self.outstanding += count;
-                        self.arrived(never_begun(first_index, count, error.clone()).of_deadline(error));
-                    }
-                    Err(mismatch) => self.failure = Some(mismatch),
-                }
-            }
-        }
-        self.rows.end();
-    }
-
     fn all_arrived(&mut self, mut done: Vec<CompletedTasks>) {
+        if !done.is_empty() {
+            trace::settle();
+        }
         self.record(&mut done);
         self.keep_outputs(&done);
         self.outstanding_bytes += done.iter().map(CompletedTasks::result_bytes).sum::<usize>();
@@ -425,7 +402,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         let direct = if is_plain { None } else { new_direct::<F>(self.shared.output()) };
         let seed = self.options.seed.unwrap_or_default();
         let chunk = chunk.sharing(sharing).seeded(seed).folded(self.options.merge).direct(direct);
-        let chunk = chunk.saving(self.save.clone());
+        let chunk = chunk.saving(self.save.clone()).logged(self.log.clone());
         if self.journal.is_some() { self.send_unknown(chunk) } else { self.send(chunk) }
     }
 
@@ -489,6 +466,7 @@ impl<F: WorkerFn, A> Drop for Engine<F, A> {
             return;
         }
         self.shared.close(self.call, self.options.on_cancel());
+        self.log.end();
         trace::call_closed(F::__registration().path(), self.outcomes);
         if let Some(shown) = &mut self.shown {
             shown.end(Ended::Early);

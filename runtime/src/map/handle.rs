@@ -16,6 +16,7 @@ use crate::pool::{Outcome, Pool, PoolShared, SubmissionRules, Submitted, single_
 use crate::recording::CallRecorder;
 use crate::replay::FailedTasks;
 use crate::task::{Captured, Output, TaskRules, WorkerInfo};
+use crate::trace::CallLog;
 use crate::transport::CompletedTasks;
 use crate::wire::OVERHEAD_BYTES;
 
@@ -66,6 +67,7 @@ impl Pool {
     ) -> Result<TaskHandle<F::Output>> {
         let shared = self.unstarted_shared()?;
         let recorder = submission.recorder.clone();
+        let log = CallLog::of_single(F::__registration().path());
         let submitted = shared.submit(submission, |index| {
             // A call that cannot be encoded starts no worker.
             let encoded = encode(&shared, &call)?;
@@ -76,7 +78,7 @@ impl Pool {
             // Behind the output stands what was measured.
             let (direct, flags) =
                 if recorder.is_some() { (None, MEASURED) } else { (new_direct::<F>(shared.output()), 0) };
-            Ok(chunk.direct(direct).ruled(rules).flagged(flags).saving(save))
+            Ok(chunk.direct(direct).ruled(rules).flagged(flags).saving(save).logged(log))
         })?;
         Ok(TaskHandle { shared, submitted, decode: decode::<F>, on_drop: OnDrop::Cancel, recorder })
     }

@@ -15,6 +15,7 @@ use crate::locks::{Lock, Locked, Rank, Ranked};
 use crate::shared::Poller;
 use crate::sys::{self, ForkMark, Surroundings};
 use crate::task::{Output, WorkerInfo};
+use crate::trace;
 use crate::transport::CompletedTasks;
 
 /// Owns workers, and runs tasks in them.
@@ -186,18 +187,20 @@ impl Pool {
             return shared.ready_in_process();
         }
         shared.lock().resume()?;
-        shared.wait(|state| {
-            if let Some(failure) = state.starts.take_failure() {
-                return Some(Err(Error::new(Kind::Start(failure))));
-            }
-            if matches!(state.phase, Phase::Closing | Phase::Closed) {
-                return Some(Err(Error::new(Kind::Closed)));
-            }
-            if let Some(failure) = state.unended_any() {
-                return Some(Err(Error::new(Kind::Start(failure))));
-            }
-            state.are_all_ready().then_some(Ok(()))
-        })
+        shared
+            .wait(|state| {
+                if let Some(failure) = state.starts.take_failure() {
+                    return Some(Err(Error::new(Kind::Start(failure))));
+                }
+                if matches!(state.phase, Phase::Closing | Phase::Closed) {
+                    return Some(Err(Error::new(Kind::Closed)));
+                }
+                if let Some(failure) = state.unended_any() {
+                    return Some(Err(Error::new(Kind::Start(failure))));
+                }
+                state.are_all_ready().then_some(Ok(()))
+            })
+            .inspect(|()| trace::settle())
     }
 
     /// Returns the present workers, including workers that are starting. Empty in a fork of the process.

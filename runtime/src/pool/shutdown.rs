@@ -12,6 +12,7 @@ use super::worker_slot::Life;
 use crate::child::Cause;
 use crate::error::{Error, Kind, Result};
 use crate::foreign;
+use crate::trace;
 
 impl Pool {
     /// Refuses further calls, which fail with [`Error::is_closed`](crate::Error::is_closed).
@@ -114,6 +115,8 @@ impl Pool {
             if supervisor.thread().id() != std::thread::current().id() {
                 end_of(supervisor);
                 shared.leave_unended();
+                // What finalizers log is there when the pool has ended.
+                trace::settle();
             }
             shared.end_submissions();
         }

@@ -19,9 +19,9 @@ use super::own_tasks::OwnTasks;
 use super::pending::Submissions;
 use super::per_worker::Environments;
 use super::recycling::Retirement;
-use super::rules::{LifecycleCall, Settings, Transport};
+use super::rules::{Settings, Transport};
 use super::scheduler::{CallId, CallRules, OnCancel, Scheduler, Slot};
-use super::single_task::single_chunk;
+use super::single_task::{lifecycle_chunk, single_chunk};
 use super::starts::StartPolicy;
 use super::turn::{Turn, Wakes};
 use super::waiting_streams::{StreamsThread, WaitingStreams};
@@ -159,11 +159,7 @@ impl PoolShared {
         let revocation = if arena.memory().is_some() { Revocation::Supported } else { Revocation::Unsupported };
         let slots = (0..settings.workers).map(|_| WorkerSlot::vacant(now)).collect();
         let arena = Arc::new(arena);
-        let hook = |hook: &LifecycleCall| {
-            let chunk = hook.call.as_ref().map(|call| single_chunk(&arena, call.clone(), 0)).transpose();
-            chunk.map(|chunk| chunk.map(|chunk| chunk.ruled(hook.rules())))
-        };
-        let hooks = (hook(&settings.initializer)?, hook(&settings.finalizer)?);
+        let hooks = (lifecycle_chunk(&arena, &settings.initializer)?, lifecycle_chunk(&arena, &settings.finalizer)?);
         let preload = settings
             .preload
             .call

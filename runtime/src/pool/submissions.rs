@@ -31,6 +31,7 @@ use crate::foreign;
 use crate::functions;
 use crate::sys;
 use crate::task::WorkerInfo;
+use crate::trace;
 use crate::transport::Chunk;
 use crate::transport::CompletedTasks;
 
@@ -187,6 +188,9 @@ impl PoolShared {
 
     /// Hands tasks that are done to their handles.
     fn deliver(&self, call: CallId, step: std::result::Result<Step, CallFailure>) {
+        if step.as_ref().is_ok_and(|step| !step.done.is_empty()) {
+            trace::settle();
+        }
         let mut state = self.submissions.lock();
         let finished = match step {
             Ok(step) if step.done.is_empty() => return,

@@ -223,11 +223,12 @@ impl PoolState {
         &mut self,
         slot: Slot,
         process: ChildProcess,
-        channel: ParentChannel,
+        mut channel: ParentChannel,
         startup_timeout: Duration,
     ) {
         self.counters.started += 1;
         let pid = process.pid();
+        channel.set_worker(slot, pid);
         let worker_slot = &mut self.slots[slot];
         let replaces = worker_slot.pid_before.replace(pid);
         worker_slot.worker = Some(WorkerProcess::new(process, channel, startup_timeout));

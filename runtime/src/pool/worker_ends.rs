@@ -25,6 +25,7 @@ impl PoolState {
         if cause.may_have_sent_more() {
             worker.drain(slot, &mut self.scheduler);
         }
+        worker.channel.end_log();
         let pid = worker.process.pid();
         let said_hello = worker.channel.said_hello();
         // A worker that has given no result has had a proper start if it ended in a task, and not in its initializer.

@@ -15,6 +15,7 @@ use crate::functions::{EncodedCall, Itself, WorkerFn, kept_arguments, take_print
 use crate::in_process;
 use crate::sys::SurroundingsChanges;
 use crate::task::{Limits, Output, Role};
+use crate::trace::CallLog;
 use crate::transport::{Block, Chunk, ChunkHead, Sharing};
 use crate::wire::{FRAME_BYTES_MAX, OVERHEAD_BYTES};
 
@@ -392,5 +393,6 @@ fn encode<F: WorkerFn>(call: &F) -> std::result::Result<Chunk, CodecError> {
     let bytes = task.len();
     let block = Block::private(task).map_err(|error| CodecError::no_memory(bytes, &error))?;
     let head = ChunkHead { function: function.index(), attempt: 1, first_index: 0 };
-    Ok(Chunk::new(head, 1, block, bytes).sharing(Sharing::over_socket(collected)))
+    let log = CallLog::of_single(function.path());
+    Ok(Chunk::new(head, 1, block, bytes).sharing(Sharing::over_socket(collected)).logged(log))
 }

@@ -194,6 +194,7 @@ impl<T> ProcessHandle<T> {
     /// Takes the outcome of the call, which has ended.
     fn take(&mut self) -> Result<Captured<T>> {
         self.is_joined = true;
+        self.child.end_log();
         let ProcessDeath { kind, has_begun, printed, native } = match self.child.take() {
             Some(ProcessEnd::Result(mut result)) => match (self.decode)(&mut result, self.child.output) {
                 (Ok(output), printed) => return Ok(Captured::new(Ok(output), printed)),
@@ -229,6 +230,9 @@ impl<T> Drop for ProcessHandle<T> {
     fn drop(&mut self) {
         if self.owner.is_here() {
             self.child.detach();
+            if self.child.has_ended() {
+                self.child.end_log();
+            }
         } else {
             // One more reference that is never dropped keeps the parent's process from being released here.
             std::mem::forget(Arc::clone(&self.child));

@@ -27,6 +27,7 @@ use crate::output::PendingOutput;
 use crate::shared::Segment;
 use crate::sys::{self, ChildProcess, End, Surroundings, Watch};
 use crate::task::{Limits, Output, Role};
+use crate::trace::{self, CallLog};
 use crate::transport::{ChannelError, ChannelEvent, Chunk, ParentChannel};
 use crate::wire::{Records, Violation};
 
@@ -47,6 +48,8 @@ pub(super) struct StartedProcess {
     role: Role,
     /// Where it prints to.
     pub(super) output: Output,
+    /// Who listens to what its call logs.
+    log: CallLog,
     /// Readable once the process has ended.
     descriptor: Arc<OwnedFd>,
     state: Lock<ProcessState>,
@@ -121,6 +124,7 @@ impl StartedProcess {
         // Made before the process: from its start on, nothing may fail.
         let (ours, theirs) = sys::pair()?;
         let (mut process, mut channel) = child::start(entry, &start, surroundings, None, &Particulars::default())?;
+        channel.set_worker(0, process.pid());
         let (descriptor, end_teller) = match process.descriptor() {
             Some(pidfd) => (pidfd, None),
             None => (Arc::new(OwnedFd::from(ours)), Some(theirs)),
@@ -134,7 +138,7 @@ impl StartedProcess {
                 false
             }
         };
-        let pid = process.pid();
+        let (pid, log) = (process.pid(), chunk.log().clone());
         let state = ProcessState {
             process,
             channel: Some(channel),
@@ -155,7 +159,8 @@ impl StartedProcess {
             end: None,
         };
         let Start { role, output, .. } = start;
-        Ok(Self { name, pid, role, output, descriptor, state: Lock::new(state), changed: Condition::new() })
+        let (state, changed) = (Lock::new(state), Condition::new());
+        Ok(Self { name, pid, role, output, log, descriptor, state, changed })
     }
 
     pub(super) fn is_daemon(&self) -> bool {
@@ -195,6 +200,12 @@ impl StartedProcess {
         state.is_signalled = true;
         // An error is one of a filter of system calls: it cannot be reported to anyone here, and a join has a time limit.
         let _ = state.process.terminate();
+    }
+
+    /// What the call has logged is with those that listen, once this returns; the caller's span is held no more.
+    pub(super) fn end_log(&self) {
+        trace::settle();
+        self.log.end();
     }
 
     /// Nobody will ask for the output any more.
@@ -439,6 +450,7 @@ impl ProcessState {
         // One that somebody ends is no failed start, whoever that is.
         let has_started = channel.said_hello() || self.is_signalled;
         let mut verdict = Verdict::new(self.cause.clone(), end, &self.process, channel, channel.begun(), has_started);
+        channel.end_log();
         self.channel = None;
         self.unwritten = verdict.unwritten.take().and_then(PendingOutput::write_now);
         self.end = Some(match self.result.take() {

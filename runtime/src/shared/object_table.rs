@@ -87,6 +87,8 @@ pub(crate) fn add(head: &SegmentHead, descriptor: FromParent, message: u64) -> i
         SegmentKind::Sealed => Received::Memory(Arc::new(Memory::received(&descriptor, bytes, false)?)),
         SegmentKind::Promised => Received::Memory(Arc::new(Memory::received(&descriptor, bytes, true)?)),
         SegmentKind::Parts => return lease(head, &descriptor, message),
+        // The worker takes it before it comes here.
+        SegmentKind::Log => return Err(io::ErrorKind::InvalidInput.into()),
         SegmentKind::Once => {
             lend(Leased { segment: head.id, message, lent: Lent::Descriptor(descriptor.into_descriptor()) });
             return Ok(());

@@ -29,6 +29,8 @@ pub(crate) enum SegmentKind {
     Open = 4,
     /// A descriptor that one task gets. It comes anew with each chunk, and is closed with it.
     Once = 5,
+    /// What the worker writes of what its tasks log to. It comes once.
+    Log = 6,
 }
 
 impl fmt::Debug for Segment {
@@ -40,7 +42,7 @@ impl fmt::Debug for Segment {
 impl SegmentKind {
     /// The kind of this number.
     pub(crate) fn of(number: u8) -> Option<Self> {
-        [Self::Sealed, Self::Promised, Self::Parts, Self::Open, Self::Once]
+        [Self::Sealed, Self::Promised, Self::Parts, Self::Open, Self::Once, Self::Log]
             .into_iter()
             .find(|kind| *kind as u8 == number)
     }
@@ -91,6 +93,11 @@ impl Segment {
     /// Gives a descriptor a number that one task gets.
     pub(super) fn once(descriptor: OwnedFd) -> Arc<Self> {
         Self::numbered(Arc::new(descriptor), 0, SegmentKind::Once, None)
+    }
+
+    /// Gives the descriptor a number that a worker writes to what its tasks log.
+    pub(crate) fn log(descriptor: OwnedFd) -> Arc<Self> {
+        Self::numbered(Arc::new(descriptor), 0, SegmentKind::Log, None)
     }
 
     fn numbered(memory: Arc<OwnedFd>, bytes: usize, kind: SegmentKind, kept: Option<Arc<Anchor>>) -> Arc<Self> {
@@ -236,7 +243,9 @@ impl Memory {
         let pages = match segment.kind {
             SegmentKind::Sealed => Pages::filled(&memory, segment.bytes),
             SegmentKind::Promised => Pages::promised(&memory, segment.bytes),
-            SegmentKind::Parts | SegmentKind::Open | SegmentKind::Once => Err(io::ErrorKind::PermissionDenied.into()),
+            SegmentKind::Parts | SegmentKind::Open | SegmentKind::Once | SegmentKind::Log => {
+                Err(io::ErrorKind::PermissionDenied.into())
+            }
         }?;
         Ok(Self::of(pages, Sendable::Itself(Some(Arc::clone(segment)))))
     }

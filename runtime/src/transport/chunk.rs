@@ -11,6 +11,7 @@ use crate::error::TaskErrorKind;
 use crate::replay::FailedTasks;
 use crate::shared::{self, Collected, GRANT_BYTES, Grant, Segment};
 use crate::task::{Origin, TaskRules};
+use crate::trace::CallLog;
 use crate::wire;
 
 /// Tasks whose arguments stand one behind the other in a block.
@@ -42,6 +43,8 @@ pub(crate) struct Chunk {
     save: Option<Arc<FailedTasks>>,
     /// When its tasks were handed to the pool, in nanoseconds of the clock that processes share.
     handed_nanos: u64,
+    /// Who listens to what its tasks log.
+    log: CallLog,
 }
 
 /// How often workers that held a task alone died before they began it.
@@ -124,6 +127,7 @@ impl Chunk {
             earlier: None,
             save: None,
             handed_nanos: 0,
+            log: CallLog::default(),
         }
     }
 
@@ -140,6 +144,16 @@ impl Chunk {
     /// When its tasks were handed to the pool.
     pub(crate) fn handed_nanos(&self) -> u64 {
         self.handed_nanos
+    }
+
+    /// The chunk, to whose tasks somebody listens, or nobody.
+    pub(crate) fn logged(self, log: CallLog) -> Self {
+        Self { log, ..self }
+    }
+
+    /// Who listens to what its tasks log.
+    pub(crate) fn log(&self) -> &CallLog {
+        &self.log
     }
 
     /// The chunk, with what its tasks share.
@@ -362,6 +376,7 @@ impl Chunk {
             earlier: self.earlier.clone(),
             rules: self.rules.clone(),
             save: self.save.clone(),
+            log: self.log.clone(),
             weight: 0,
             suspicion: self.suspicion.filter(|_| position == 0),
             ..*self

@@ -33,6 +33,8 @@ pub(super) struct QueueEntry {
     pub(super) table_offset: usize,
     /// When the tasks were handed to the pool.
     pub(super) handed_nanos: u64,
+    /// Whether somebody listens to its tasks, and who (`trace`).
+    pub(super) log: u64,
 }
 
 /// The words of one entry.
@@ -60,7 +62,8 @@ const TABLE_BYTES: usize = 10;
 const TABLE_SEGMENT: usize = 11;
 const TABLE_OFFSET: usize = 12;
 const HANDED_NANOS: usize = 13;
-const FIELDS: usize = 14;
+const LOG: usize = 14;
+const FIELDS: usize = 15;
 
 const _: () = assert!(FIELDS * 8 <= layout::ENTRY_BYTES);
 
@@ -92,6 +95,7 @@ impl<'a> EntryWords<'a> {
         fields[TABLE_SEGMENT] = entry.table_segment;
         fields[TABLE_OFFSET] = entry.table_offset as u64;
         fields[HANDED_NANOS] = entry.handed_nanos;
+        fields[LOG] = entry.log;
         for (field, value) in fields.into_iter().enumerate() {
             self.store(field, value);
         }
@@ -166,6 +170,12 @@ impl<'a> EntryWords<'a> {
         self.load(HANDED_NANOS)
     }
 
+    /// Who listens to its tasks.
+    #[inline]
+    pub(super) fn log(self) -> u64 {
+        self.load(LOG)
+    }
+
     #[inline]
     fn load(self, field: usize) -> u64 {
         self.words.word(self.start + 8 * field).load(Ordering::Relaxed)
@@ -204,6 +214,7 @@ mod tests {
             table_segment: 14,
             table_offset: 15,
             handed_nanos: 16,
+            log: 17,
         };
         let number = layout::ENTRIES_MAX + 3;
         EntryWords::of(&words, number).write(&entry);
@@ -213,6 +224,7 @@ mod tests {
         assert_eq!((read.first_and_grain(), read.count(), read.merge()), ((8, 7), 9, Some(0)));
         assert_eq!(read.shared_and_messages(), (10, 11));
         assert_eq!((read.table_bytes(), read.table_place(), read.handed_nanos()), (13, (14, 15), 16));
+        assert_eq!(read.log(), 17);
         read.set_count(1);
         assert_eq!(EntryWords::of(&words, number).count(), 1);
         for other in [2, 4] {

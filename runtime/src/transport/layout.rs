@@ -56,7 +56,7 @@ pub(super) const STACK: usize = CRASH + 128;
 /// The entries: what the parent tells of chunks, one behind the other, round and round.
 pub(super) const ENTRIES: usize = 32 * 1024;
 const _: () = assert!(STACK + 8 * (1 + STACK_WORDS) <= ENTRIES);
-/// Two cache lines: fourteen words do not fit into one.
+/// Two cache lines: fifteen words do not fit into one.
 pub(super) const ENTRY_BYTES: usize = 128;
 /// A worker is given far fewer chunks at once.
 pub(super) const ENTRIES_MAX: u64 = 512;

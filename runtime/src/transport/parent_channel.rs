@@ -13,6 +13,8 @@ use super::parent_socket::ParentSocket;
 use super::sent_segments::SentMemory;
 use super::{Arena, ChannelError, Chunk};
 use crate::output::{Files, FinalOutput};
+use crate::shared::Segment;
+use crate::trace::WorkerLog;
 use crate::wire::{self, CopyRequest, Greeting, Violation, Welcome, WorkerTimes};
 
 /// A dead worker's channel holds no more than a socket's buffer, some hundred kilobytes. A channel that another process still writes to
@@ -31,6 +33,8 @@ pub(crate) struct ParentChannel {
     printed: Option<Files>,
     /// The program of the worker, if that is not this program started again.
     program: Option<Arc<Path>>,
+    /// How somebody listens to the worker.
+    log: WorkerLog,
 }
 
 /// How many tasks a worker has.
@@ -59,7 +63,8 @@ impl ParentChannel {
         };
         let outputs = ring.as_ref().map(|ring| OutputIntake::new(ring.words()));
         let memory_sent = SentMemory::default();
-        let channel = Self { socket, ring, outputs, memory: memory_sent, printed: None, program: None };
+        let (printed, program, log) = (None, None, WorkerLog::default());
+        let channel = Self { socket, ring, outputs, memory: memory_sent, printed, program, log };
         Ok((channel, worker_end, memory))
     }
 
@@ -76,6 +81,16 @@ impl ParentChannel {
     /// The text of the worker's table of functions, if it has others than this program: it was refused for that.
     pub(crate) fn stranger_table(&self) -> Option<&[u8]> {
         self.socket.stranger_table()
+    }
+
+    /// Notes the worker's place in its pool, and its process, for those that listen to it.
+    pub(crate) fn set_worker(&mut self, worker: usize, pid: u32) {
+        self.log.set_worker(worker, pid);
+    }
+
+    /// The worker has ended, or is given up: nobody listens to it any more once what it has written is read.
+    pub(crate) fn end_log(&mut self) {
+        self.log.end();
     }
 
     /// The socket, to wait for.
@@ -122,13 +137,19 @@ impl ParentChannel {
         for (segment, runs) in self.memory.missing(chunk) {
             self.socket.send_segment(segment, runs)?;
         }
+        let (log, new) = self.log.word(chunk.log());
+        if let Some(descriptor) = new {
+            self.memory.count_message();
+            self.socket.send_segment(Segment::log(descriptor), Vec::new())?;
+        }
         let Some(ring) = &mut self.ring else {
             for grants in wire::grants(chunk.grants()) {
                 self.socket.send(grants)?;
             }
-            return self.socket.assign(chunk);
+            return self.socket.assign(chunk, log);
         };
-        if ring.assign(chunk, claim_batch, self.memory.messages()) { self.socket.ring_bell() } else { Ok(()) }
+        let is_asleep = ring.assign(chunk, claim_batch, (self.memory.messages(), log));
+        if is_asleep { self.socket.ring_bell() } else { Ok(()) }
     }
 
     /// Lets the worker let go of the memory that nobody holds any more.
@@ -195,7 +216,9 @@ impl ParentChannel {
         mut on_event: impl FnMut(ChannelEvent) -> Result<(), ChannelError>,
     ) -> Result<usize, ChannelError> {
         if self.ring.is_none() {
-            return self.socket.receive(&mut on_event);
+            let arrived = self.socket.receive(&mut on_event);
+            self.log.note_results();
+            return arrived;
         }
         // Results that stand there are taken also if the socket is closed.
         let arrived = if self.said_hello() {
@@ -272,6 +295,7 @@ impl ParentChannel {
             // A large output comes by itself, and what was finished behind it comes next.
             let goes_on = taken.records.is_direct();
             if !taken.is_empty() {
+                self.log.note_results();
                 on_results(taken)?;
             }
             self.forget_unused()?;

@@ -118,7 +118,7 @@ impl ParentRing {
 
     /// Gives the worker a chunk, of which it claims `claim_batch` tasks at a time (0: by its clock), once it has got so many
     /// messages about memory. True if the bell must be rung for it.
-    pub(super) fn assign(&mut self, chunk: &Chunk, claim_batch: u32, messages: u64) -> bool {
+    pub(super) fn assign(&mut self, chunk: &Chunk, claim_batch: u32, (messages, log): (u64, u64)) -> bool {
         assert!((self.entries.len() as u64) < layout::ENTRIES_MAX, "a worker is given fewer chunks at once");
         let (segment, offset) = chunk.place();
         let (table_bytes, table_segment, table_offset) = chunk.table();
@@ -141,6 +141,7 @@ impl ParentRing {
             table_segment: table_segment.map_or(0, |segment| segment.id),
             table_offset,
             handed_nanos: chunk.handed_nanos(),
+            log,
         });
         self.entries.push_back(Assigned {
             count: chunk.count(),

@@ -185,7 +185,7 @@ impl ParentSocket {
     }
 
     /// Sends a chunk.
-    pub(super) fn assign(&mut self, chunk: &Chunk) -> Result<(), ChannelError> {
+    pub(super) fn assign(&mut self, chunk: &Chunk, log: u64) -> Result<(), ChannelError> {
         self.last_id += 1;
         let head = chunk.head();
         let header = ChunkHeader {
@@ -196,6 +196,7 @@ impl ParentSocket {
             count: chunk.count(),
             shared: chunk.shared_parameters(),
             seed: chunk.seed(),
+            log,
         };
         self.sent.push_back(Sent {
             id: header.id,

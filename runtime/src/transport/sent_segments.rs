@@ -37,6 +37,11 @@ impl SentMemory {
         missing
     }
 
+    /// The caller sends one message more.
+    pub(super) fn count_message(&mut self) {
+        self.messages += 1;
+    }
+
     /// How many messages about memory were sent so far.
     pub(super) fn messages(&self) -> u64 {
         self.messages

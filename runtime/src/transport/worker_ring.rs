@@ -76,6 +76,8 @@ pub(crate) struct Claimed {
     pub(crate) table_bytes: usize,
     /// When they were handed to the pool.
     pub(crate) handed_nanos: u64,
+    /// Who listens to them.
+    pub(crate) log: u64,
 }
 
 /// When the ring is empty, results go on at its start, if this much of it was used: few pages are touched, and stay in the
@@ -181,6 +183,7 @@ impl WorkerRing {
             bytes: bytes - self.cursor,
             table_bytes: entry.table_bytes(),
             handed_nanos: entry.handed_nanos(),
+            log: entry.log(),
         })
     }
 

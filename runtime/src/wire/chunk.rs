@@ -2,8 +2,8 @@
 //!
 //! The tasks are, each, the length of its arguments (`u32`, little-endian) and the arguments. A frame has before them: chunk id
 //! `u64`, function `u32`, attempt `u32`, index of the first task `u64`, number of tasks `u32`, and a bit for
-//! each parameter whose arguments are shared (`u16`), the first the lowest; and what the seeds of its call's tasks are made from
-//! (`u64`). The indices of a chunk's tasks follow one another.
+//! each parameter whose arguments are shared (`u16`), the first the lowest; what the seeds of its call's tasks are made from
+//! (`u64`); and who listens to them (`u64`). The indices of a chunk's tasks follow one another.
 
 use super::fields::{CHUNK, FieldReader, Violation, begin, finish, finish_around};
 
@@ -53,6 +53,7 @@ fn begun(header: &ChunkHeader) -> Vec<u8> {
     frame.extend_from_slice(&header.count.to_le_bytes());
     frame.extend_from_slice(&header.shared.to_le_bytes());
     frame.extend_from_slice(&header.seed.to_le_bytes());
+    frame.extend_from_slice(&header.log.to_le_bytes());
     frame
 }
 
@@ -68,6 +69,8 @@ pub(crate) struct ChunkHeader {
     pub(crate) shared: u16,
     /// The seed of its call.
     pub(crate) seed: u64,
+    /// Who listens to its tasks (`trace`).
+    pub(crate) log: u64,
 }
 
 /// The tasks of a received chunk, one after another.
@@ -86,6 +89,7 @@ impl<'a> TaskFrames<'a> {
             count: fields.u32()?,
             shared: fields.u16()?,
             seed: fields.u64()?,
+            log: fields.u64()?,
         };
         Ok((header, Self(fields)))
     }
@@ -117,7 +121,8 @@ mod tests {
 
     #[test]
     fn a_chunk_comes_back_as_it_went() {
-        let header = ChunkHeader { id: 9, function: 3, attempt: 1, first_index: 100, count: 3, shared: 0b101, seed: 7 };
+        let header =
+            ChunkHeader { id: 9, function: 3, attempt: 1, first_index: 100, count: 3, shared: 0b101, seed: 7, log: 8 };
         let mut tasks = Vec::new();
         for task in [&b"a"[..], b"", b"ccc"] {
             tasks.extend(u32::try_from(task.len()).unwrap().to_le_bytes());

@@ -8,6 +8,7 @@ use super::{panic, run};
 use crate::codec::{Encoder, Sink};
 use crate::functions::{Flush, TaskCall};
 use crate::shared;
+use crate::trace;
 use crate::transport::Chunk;
 use crate::wire::{self, Finished, OversizedResult, Records, TaskFrames, TaskProgress, TimesWords, Violation};
 
@@ -17,6 +18,7 @@ pub(crate) fn run_in_process(chunk: &Chunk, bytes_max: usize) -> Result<Records,
     let _granted = shared::enter_own_task(chunk.grants());
     let head = chunk.head();
     let _task = enter_own_task(OwnTask { attempt: head.attempt, index: head.first_index, call_seed: chunk.seed() });
+    let _span = trace::enter_task(chunk.log(), head.first_index);
     // Nobody else sees how far the task has come.
     let [begun, begun_nanos, finished, revoked] = [const { AtomicU64::new(0) }; 4];
     let (begun, begun_nanos, finished, revoked) = (&begun, &begun_nanos, &finished, &revoked);

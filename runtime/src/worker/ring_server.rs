@@ -14,6 +14,7 @@ use crate::functions::{Flush, TaskCall, TaskClock};
 use crate::output;
 use crate::shared;
 use crate::sys::{self, TaskLimits};
+use crate::trace;
 use crate::transport::{ChannelError, Claimed, ClaimedTasks, WorkerRing, WorkerSocket};
 use crate::wire::{ToWorker, Violation};
 
@@ -153,6 +154,7 @@ impl RingServer {
         if claimed.is_first {
             seed::set_tasks(claimed.seed, claimed.index, claimed.number);
         }
+        trace::set_tasks(claimed.log);
         let flush = if self.is_kept { Flush::Kept } else { self.pace.flush() };
         let (bytes_max, clock) = (self.bytes_max, &mut self.clock);
         let oversized = self.ring.run(claimed, |ClaimedTasks { tasks, room, progress }| {

@@ -5,6 +5,7 @@ use crate::functions::{self, DROPS_OUTPUT, FUNCTION_FLAGS, MEASURED, Merge, OUTP
 use crate::output;
 use crate::shared;
 use crate::sys;
+use crate::trace;
 use crate::wire::Violation;
 
 /// Notes which task is about to begin, where what it prints is kept.
@@ -25,9 +26,13 @@ pub(super) fn run_tasks(function: u32, attempt: u32, call: &mut TaskCall<'_>) ->
     if function & MEASURED != 0 {
         call.measure(current::worker_index());
     }
+    if trace::is_forwarding() {
+        call.report_each_end();
+    }
     let function = functions::function(function & !FUNCTION_FLAGS).ok_or_else(no_function)?;
     sys::watch_crashes_again();
     current::set_attempt(attempt);
+    let _listened = trace::enter_lifecycle_call();
     run_each(function, call);
     current::set_attempt(0);
     Ok(())

@@ -53,14 +53,18 @@ pub fn task_seed() -> Option<u64> {
     if let Some(OwnTask { index, call_seed, .. }) = own_task() {
         return Some(seed_of(call_seed, index));
     }
+    Some(seed_of(CALL.load(Ordering::Relaxed), task_index()?))
+}
+
+/// The index of the task that this worker runs; none outside of a task, and in a fork.
+pub(super) fn task_index() -> Option<u64> {
     // A fork has not got the memory that the counter is in.
     if current_worker()?.attempt() == 0 || sys::is_fork() {
         return None;
     }
     let number = NUMBER.load(Ordering::Relaxed);
     let behind = COUNTER.get().map_or(0, |counter| counter.number().wrapping_sub(number));
-    let index = INDEX.load(Ordering::Relaxed).wrapping_add(u64::from(behind));
-    Some(seed_of(CALL.load(Ordering::Relaxed), index))
+    Some(INDEX.load(Ordering::Relaxed).wrapping_add(u64::from(behind)))
 }
 
 /// Notes what the next tasks are: those of the call with this seed, from an index on, which is that of the task with this number.

@@ -1,7 +1,9 @@
 //! Memory that the parent sends, or wants back, over the socket.
 
+use super::seed;
 use crate::failpoints::{self, Point};
-use crate::shared::{self, SegmentHead};
+use crate::shared::{self, SegmentHead, SegmentKind};
+use crate::trace;
 use crate::transport::{ChannelError, WorkerSocket};
 use crate::wire::Violation;
 
@@ -9,6 +11,10 @@ use crate::wire::Violation;
 pub(super) fn add(end: &mut WorkerSocket, head: &SegmentHead, message: u64) -> Result<(), ChannelError> {
     failpoints::reached(Point::MemoryCome);
     let memory = end.descriptor().ok_or_else(|| Violation::new("memory came without its descriptor"))?;
+    if head.kind == SegmentKind::Log {
+        trace::connect(memory.into_descriptor(), seed::task_index);
+        return Ok(());
+    }
     shared::add(head, memory, message)
         .map_err(|error| ChannelError::Broken(format!("memory of {} bytes could not be mapped: {error}", head.bytes)))
 }

@@ -16,6 +16,7 @@ use crate::functions::{Flush, TaskCall};
 use crate::output;
 use crate::shared::{self, SegmentHead};
 use crate::sys::{self, FromParent, TaskLimits};
+use crate::trace;
 use crate::transport::{ChannelError, FrameSender, WorkerSocket};
 use crate::wire::{
     self, ChunkHeader, CopyRequest, Finished, OversizedResult, Status, TaskFrames, TaskProgress, TimesWords, ToWorker,
@@ -249,6 +250,7 @@ impl SocketServer {
             call = call.with_grants();
         }
         seed::set_tasks(chunk.seed, chunk.first_index + u64::from(position), 0);
+        trace::set_tasks(chunk.log);
         self.tasks += 1;
         self.running.store(self.tasks, Ordering::SeqCst);
         if self.flush == Flush::Kept {

@@ -276,7 +276,7 @@ impl Parent {
             self.send(Message::Segment(segment));
         }
         let claim_batch = if self.random.one_in(3) { self.random.below(8) as u32 } else { 0 };
-        let must_wake = self.parent_ring.assign(&next, claim_batch, self.memory.messages());
+        let must_wake = self.parent_ring.assign(&next, claim_batch, (self.memory.messages(), 0));
         self.held.push_back(next);
         if must_wake {
             self.send(Message::Bell);
@@ -431,7 +431,7 @@ fn every_result_comes_whole_and_once_whatever_the_two_sides_do_meanwhile() {
 fn parts_behind_a_finished_result_are_kept_for_the_one_they_are_of() {
     let (arena, parent_ring, mut end) = ends();
     let parent_ring = RefCell::new(parent_ring);
-    parent_ring.borrow_mut().assign(&chunk(&arena, &[0, 1], false), 2, 0);
+    parent_ring.borrow_mut().assign(&chunk(&arena, &[0, 1], false), 2, (0, 0));
     let large: Vec<u8> = (0..10 << 20).map(|at: usize| (at % 251) as u8).collect();
     let results = RefCell::new(Vec::new());
     let take = || {
@@ -474,14 +474,14 @@ fn what_was_lent_for_entries_that_are_taken_back_one_after_another_ends() {
 fn a_worker_claims_no_more_of_a_chunk_than_its_grain_after_tasks_were_taken_back() {
     let (arena, mut parent_ring, mut end) = ends();
     let mut given = vec![chunk(&arena, &[0; 10], false)];
-    parent_ring.assign(&given[0], 0, 0);
+    parent_ring.assign(&given[0], 0, (0, 0));
     let claimed = end.next(1).unwrap();
     assert_eq!(claimed.count, 1);
     assert_eq!(parent_ring.take_back(u32::MAX).unwrap(), 9);
     run_claimed(&mut end, &claimed, |_, sink| sink.write(b"done")).unwrap();
     assert!(end.next(1000).is_none());
     given.push(chunk(&arena, &[0; 5], false));
-    parent_ring.assign(&given[1], 1, 0);
+    parent_ring.assign(&given[1], 1, (0, 0));
     assert_eq!(end.next(1000).unwrap().count, 1);
     assert_eq!(parent_ring.load().unwrap(), (2, 4), "what is claimed cannot be taken back");
 }

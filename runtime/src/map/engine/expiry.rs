@@ -1,0 +1,41 @@
+//! The end of a call whose time is over, or which has no workers.
+
+use super::super::columns::Columns;
+use super::Engine;
+use super::batch::never_begun;
+use crate::error::{Error, TaskErrorKind};
+use crate::functions::WorkerFn;
+use crate::pool::Consumer;
+
+impl<F: WorkerFn, A: Columns> Engine<F, A> {
+    /// Ends the call, whose time is over or which has no workers: every task without a result ends with this error, and what was
+    /// not read, where that is lazy, with this failure.
+    pub(super) fn expire(&mut self, error: &TaskErrorKind, failure: Error) {
+        self.shared.expire(self.call, error, self.options.on_cancel());
+        if let Ok(step) = self.shared.try_step(self.call, false, None) {
+            self.all_arrived(step.done);
+        }
+        self.expire_waiting(error);
+        // An input whose length is known need not have been asked once more.
+        if self.rows.is_at_end() || self.rows.left() == Some(0) {
+            return self.rows.end();
+        }
+        match self.consumer {
+            // The call ends before the rows that were not read.
+            Consumer::Pulled | Consumer::Polled => self.failure = Some(failure),
+            // Each of them is a task that has timed out.
+            Consumer::Waited => {
+                let first_index = self.rows.pulled();
+                match self.rows.skip() {
+                    Ok(0) => {}
+                    Ok(count) => {
+                        self.outstanding += count;
+                        self.arrived(never_begun(first_index, count, error.clone()).of_deadline(error));
+                    }
+                    Err(mismatch) => self.failure = Some(mismatch),
+                }
+            }
+        }
+        self.rows.end();
+    }
+}
