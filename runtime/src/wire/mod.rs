@@ -58,7 +58,7 @@ pub(crate) use record::{
 };
 
 /// Changes with every change of the frames.
-pub(crate) const PROTOCOL_VERSION: u32 = 12;
+pub(crate) const PROTOCOL_VERSION: u32 = 13;
 
 /// The length, the check and the kind.
 pub(crate) const HEADER_BYTES: usize = 9;
