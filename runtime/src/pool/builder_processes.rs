@@ -21,12 +21,11 @@ impl Builder {
     /// - Each worker has memory of its own for its arguments and results, which no other process maps but this one. It is new for each
     ///   worker. Captured output is in files that one worker has. Values that you share ([`shared`](crate::shared),
     ///   [`SharedSlice`](crate::SharedSlice), channels, locks) are shared as ever.
-    /// - The arguments of a task are copied once more, into that memory. A task with a single argument of more than 32 MiB is not
-    ///   copied.
+    /// - The arguments of a task are copied once more, into that memory, unless they take more than 32 MiB.
     /// - The [`initializer`](Self::initializer) runs before each task, and the [`finalizer`](Self::finalizer) behind it. Put into
     ///   `preload` what all tasks can use.
     ///
-    /// A task takes 0.3 to 0.6 ms of processor time more, for the start and the end of its process; with `StartMethod::Spawn`, 3 to 5 ms.
+    /// A task takes about 1 ms of processor time more, for the start and the end of its process; with `StartMethod::Spawn`, 3 to 4 times that.
     /// Tasks of one map still run on all workers at a time. [`max_tasks_per_worker`](Self::max_tasks_per_worker) is 1 or left out.
     ///
     /// It is no sandbox: a task can still do what its user can (open files, send signals). Two processes of one user can read each
