@@ -132,6 +132,7 @@ pub(super) fn greeted(
         // A fork server loads what it likes; its workers have the limit.
         memory_bytes: start.memory_limit.filter(|_| start.role != Role::Server).unwrap_or(0),
         arena_bytes: 0,
+        has_own_arguments: false,
         has_stdout: false,
         output: start.output,
         copies_outputs: start.copies_outputs,
@@ -144,7 +145,7 @@ pub(super) fn greeted(
         EntryPoint::Main | EntryPoint::Test(_) => None,
     });
     // Its memory is sent, and let go of here: each descriptor counts where they are few.
-    channel.greet(welcome, arena, memory.as_ref(), stdout, Files::new(start.output)?)?;
+    channel.greet(welcome, arena, &memory, stdout, Files::new(start.output)?)?;
     Ok((channel, worker_end))
 }
 

@@ -69,6 +69,9 @@ pub struct Builder {
     /// The program of the workers, if it is not this one.
     pub(super) program: Option<PathBuf>,
     pub(super) in_process: bool,
+    pub(super) fresh_process: bool,
+    /// Whether no worker can read the arguments of another.
+    pub(super) private_memory: bool,
     /// Its outputs travel on to another machine.
     pub(super) is_of_node: bool,
 }
@@ -92,6 +95,8 @@ impl Builder {
             surroundings: SurroundingsOptions::default(),
             program: None,
             in_process: false,
+            fresh_process: false,
+            private_memory: false,
             is_of_node: false,
         }
     }
@@ -378,15 +383,14 @@ impl Builder {
                 self.startup_timeout,
             )));
         }
-        check_retirement(&self.retirement)?;
+        let retirement = self.settled_retirement()?;
         if self.waiting_max == Some(0) {
             return Err(Error::zero_option("max_waiting"));
         }
         for (option, call) in [("initializer_timeout", &self.initializer), ("finalizer_timeout", &self.finalizer)] {
             greater_than_zero(option, call.timeout)?;
         }
-        let start_method = self.start_method.map_or_else(start_method_from_environment, Ok)?;
-        check_start_method(start_method, &self.preload)?;
+        let start_method = self.settled_start_method()?;
         if let Some(bytes) = self.memory_limit {
             child::check_memory_limit(bytes, self.stack_bytes)?;
         }
@@ -400,7 +404,8 @@ impl Builder {
             workers: if in_process.is_some() { 1 } else { workers },
             transport: transport_from_environment()?,
             startup_timeout: self.startup_timeout,
-            retirement: self.retirement,
+            retirement,
+            private_memory: self.private_memory || self.fresh_process,
             waiting_max: self.waiting_max,
             start: Start {
                 role: Role::Worker,
@@ -436,25 +441,11 @@ fn transport_from_environment() -> Result<Transport> {
     }
 }
 
-/// Says how the processes of workers are made where the program does not.
-const START_METHOD_VARIABLE: &str = "POOLMAP_START_METHOD";
-
-fn start_method_from_environment() -> Result<StartMethod> {
-    match sys::variable(START_METHOD_VARIABLE) {
-        None => Ok(StartMethod::Spawn),
-        Some(value) if value == "spawn" => Ok(StartMethod::Spawn),
-        Some(value) if value == "fork_server" => Ok(StartMethod::ForkServer),
-        Some(value) => Err(Error::invalid_option(format!(
-            "the environment variable {START_METHOD_VARIABLE} must be \"spawn\" (the default) or \"fork_server\", got {value:?}",
-        ))),
-    }
-}
-
 pub(super) fn check_workers(workers: usize) -> Result<()> {
     in_range("workers", workers, 1, WORKERS_MAX, "1 to 4096")
 }
 
-fn check_retirement(retirement: &Retirement) -> Result<()> {
+pub(super) fn check_retirement(retirement: &Retirement) -> Result<()> {
     let Retirement { tasks_max, memory_max, idle_timeout, age_max } = retirement;
     if *tasks_max == Some(0) {
         return Err(Error::zero_option("max_tasks_per_worker"));
@@ -471,20 +462,7 @@ fn check_retirement(retirement: &Retirement) -> Result<()> {
     greater_than_zero("max_age_per_worker", *age_max)
 }
 
-fn check_start_method(method: StartMethod, preload: &Preload) -> Result<()> {
-    greater_than_zero("preload_timeout", Some(preload.timeout))?;
-    match method {
-        StartMethod::ForkServer if !sys::CAN_COPY_BESIDE => Err(Error::invalid_option(
-            "`start_method` must be `StartMethod::Spawn` on this platform: a fork server needs Linux with glibc on a 64-bit processor",
-        )),
-        StartMethod::Spawn if preload.call.is_some() => Err(Error::invalid_option(
-            "`preload` needs `start_method(StartMethod::ForkServer)`: without a fork server, use `initializer`",
-        )),
-        StartMethod::Spawn | StartMethod::ForkServer => Ok(()),
-    }
-}
-
-fn greater_than_zero(option: &str, time: Option<Duration>) -> Result<()> {
+pub(super) fn greater_than_zero(option: &str, time: Option<Duration>) -> Result<()> {
     match time {
         Some(Duration::ZERO) => Err(Error::zero_option(option)),
         _ => Ok(()),

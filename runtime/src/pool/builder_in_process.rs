@@ -47,7 +47,7 @@ impl Builder {
     /// # Errors
     ///
     /// [`build`](Self::build) returns an error that names the option ([`Error::is_invalid_option`](crate::Error::is_invalid_option)) if
-    /// one needs a process: `memory_limit`, `stack_bytes`, `output`, `start_method`, `preload`, `program`, `initializer_timeout`, `finalizer_timeout`, `nice`, `name`,
+    /// one needs a process: `memory_limit`, `stack_bytes`, `output`, `fresh_process`, `start_method`, `preload`, `program`, `initializer_timeout`, `finalizer_timeout`, `nice`, `name`,
     /// `affinity`, and the environment and the folder of workers. A call returns it for `timeout` and
     /// `cpu_limit`. With the variable, so does [`Process::start`](crate::Process::start).
     ///
@@ -103,6 +103,9 @@ impl Builder {
             output,
             surroundings: SurroundingsOptions { changes, threads_per_worker, nice, per_worker },
             in_process: _,
+            fresh_process,
+            // There is no other worker.
+            private_memory: _,
             start_method,
             preload,
             // A call that is submitted runs at once, and never waits.
@@ -115,6 +118,7 @@ impl Builder {
             ("memory_limit", memory_limit.is_some()),
             ("initializer_timeout", initializer.timeout.is_some()),
             ("finalizer_timeout", finalizer.timeout.is_some()),
+            ("fresh_process", *fresh_process),
             ("start_method", *start_method == Some(StartMethod::ForkServer)),
             ("preload", preload.call.is_some()),
             ("program", program.is_some()),

@@ -1,9 +1,11 @@
 //! The pool: the workers that a parent owns, and the bytes that move between it and them. It knows no types of values.
 
 mod admission;
+mod arguments_memory;
 mod balance;
 mod builder;
 mod builder_in_process;
+mod builder_processes;
 mod builder_program;
 mod builder_surroundings;
 mod call_events;

@@ -41,6 +41,8 @@ message_struct! {
         retirement: (Option<u64>, Option<u64>, Option<Duration>, Option<Duration>),
         initializer: (Option<CallForm>, Option<Duration>),
         finalizer: (Option<CallForm>, Option<Duration>),
+        /// Whether each task has a process of its own, and each worker memory of its own.
+        isolation: (bool, bool),
         /// Whether there is a fork server, and what it begins with.
         start: (Option<bool>, Option<CallForm>, Duration),
         output: u8,
@@ -82,6 +84,7 @@ impl Builder {
             retirement: (tasks_max.map(|tasks| tasks as u64), memory_max, idle_timeout, age_max),
             initializer: (call_form("initializer", self.initializer.call.as_ref())?, self.initializer.timeout),
             finalizer: (call_form("finalizer", self.finalizer.call.as_ref())?, self.finalizer.timeout),
+            isolation: (self.fresh_process, self.private_memory),
             start: (
                 self.start_method.map(|method| method == StartMethod::ForkServer),
                 call_form("preload", self.preload.call.as_ref())?,
@@ -164,6 +167,7 @@ fn builder(form: OptionsForm, workers: usize) -> Result<Builder> {
     builder.retirement = Retirement { tasks_max: tasks_max.map(size), memory_max, idle_timeout, age_max };
     builder.initializer = LifecycleCall { call: call(form.initializer.0)?, timeout: form.initializer.1 };
     builder.finalizer = LifecycleCall { call: call(form.finalizer.0)?, timeout: form.finalizer.1 };
+    (builder.fresh_process, builder.private_memory) = form.isolation;
     let (is_fork_server, preload, timeout) = form.start;
     builder.start_method =
         is_fork_server.map(|is_server| if is_server { StartMethod::ForkServer } else { StartMethod::Spawn });
@@ -221,7 +225,8 @@ mod tests {
     fn options_come_out_as_they_went_in() {
         let before = Builder::new()
             .workers(7)
-            .max_tasks_per_worker(3)
+            .max_tasks_per_worker(1)
+            .fresh_process()
             .memory_limit(1 << 30)
             .env("A", "1")
             .env_remove("B")

@@ -21,6 +21,8 @@ pub(crate) struct Settings {
     pub(crate) transport: Transport,
     pub(crate) startup_timeout: Duration,
     pub(crate) retirement: Retirement,
+    /// Whether no worker can read the arguments of another, which then are copied for each.
+    pub(crate) private_memory: bool,
     /// How many submitted calls may wait.
     pub(crate) waiting_max: Option<usize>,
     pub(crate) start: Start,

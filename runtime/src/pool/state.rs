@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use super::arguments_memory::arguments_memory;
 use super::chunk_size::Revocation;
 use super::counters::Counters;
 use super::locked::{Awaited, AwaitedLock, Guard};
@@ -19,7 +20,7 @@ use super::own_tasks::OwnTasks;
 use super::pending::Submissions;
 use super::per_worker::Environments;
 use super::recycling::Retirement;
-use super::rules::{Settings, Transport};
+use super::rules::Settings;
 use super::scheduler::{CallId, CallRules, OnCancel, Scheduler, Slot};
 use super::single_task::{lifecycle_chunk, single_chunk};
 use super::starts::StartPolicy;
@@ -33,7 +34,7 @@ use crate::functions;
 use crate::in_process::States;
 use crate::locks::{Condition, Lock, Rank, Ranked};
 use crate::output::PendingOutput;
-use crate::sys::{self, ChildProcess, ForkMark};
+use crate::sys::{ChildProcess, ForkMark};
 use crate::task::{Output, WorkerIdentity};
 use crate::trace::{Log, TraceEvent};
 use crate::transport::CompletedTasks;
@@ -147,15 +148,7 @@ const END_GRACE: Duration = Duration::from_millis(500);
 impl PoolShared {
     pub(super) fn new(settings: Settings) -> std::io::Result<Arc<Self>> {
         let now = Instant::now();
-        let shared = match settings.transport {
-            Transport::SharedMemory if settings.in_process.is_none() => Arena::shared(),
-            Transport::SharedMemory | Transport::Socket => Err(std::io::ErrorKind::Unsupported.into()),
-        };
-        let arena = match shared {
-            // Where the system has no such memory, or gives none, the socket serves by itself; without descriptors nothing does.
-            Err(error) if !sys::is_short_of_descriptors(&error) => Arena::private(),
-            shared => shared,
-        }?;
+        let arena = arguments_memory(&settings)?;
         let revocation = if arena.memory().is_some() { Revocation::Supported } else { Revocation::Unsupported };
         let slots = (0..settings.workers).map(|_| WorkerSlot::vacant(now)).collect();
         let arena = Arc::new(arena);

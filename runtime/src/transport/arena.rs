@@ -5,6 +5,9 @@
 //! as large as what is wanted: as large as all before it together, or smaller where the system gives less. Workers get it with the
 //! first chunk that is in it, as they get any memory, and it stays as long as the pool: its pages are touched once.
 //!
+//! Where workers must not read one another's arguments, the pieces are the parent's alone, the workers share the page with the words, and
+//! each has an arena of its own, into which the parent copies what it gives to that worker (`private_arguments`).
+//!
 //! The memory is sealed before any worker has it, so that none can change another's arguments. The lowest free bytes are
 //! given out first: what is used soon after one another stays in few pages, and in the caches.
 
@@ -24,6 +27,8 @@ use crate::sys::{self, ForkMark, Region, Words};
 const ARENA_BYTES: usize = 256 << 20;
 /// The first piece: room for the arguments of short tasks. A program that locks its memory has all of it at once.
 const FIRST_BYTES: usize = 4 << 20;
+/// The first piece of an arena of one worker: what is given to it ahead finds room there.
+const FIRST_BYTES_OF_WORKER: usize = 1 << 20;
 /// With less there is no arena.
 const FIRST_BYTES_MIN: usize = 256 << 10;
 /// A piece takes no larger share of the address space than this, where that is limited: each worker maps it too.
@@ -41,7 +46,7 @@ const MOVE_STEPS: usize = 8;
 /// Less is moved at once.
 const MOVE_BYTES_MIN: usize = 1 << 20;
 /// Blocks begin at cache lines.
-const ALIGN: usize = 64;
+pub(super) const ALIGN: usize = 64;
 
 /// The arguments' memory of a pool.
 pub(crate) struct Arena {
@@ -54,7 +59,18 @@ pub(crate) struct Arena {
     largest: AtomicUsize,
     /// None where the workers cannot share it.
     shared: Option<SharedArena>,
+    /// Who reads the pieces.
+    readers: Readers,
     buffers: Arc<Buffers>,
+}
+
+/// Who can read the pieces of an arena.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Readers {
+    /// The parent, and the workers that it is sent to.
+    Workers,
+    /// The parent alone.
+    Parent,
 }
 
 /// The bytes of all pieces.
@@ -141,17 +157,34 @@ impl Arena {
         sys::check_file_bytes(ROOM_BYTES_MAX as u64)?;
         let (blocks, head, memory) = first(|bytes| Region::behind_words(HEAD_BYTES, bytes))?;
         let bytes = HEAD_BYTES + blocks.len();
-        Ok(Self::of(blocks, bytes, Some(SharedArena { memory, bytes, head })))
+        Ok(Self::of(blocks, bytes, Some(SharedArena { memory, bytes, head }), Readers::Workers))
+    }
+
+    /// An arena of which workers can read the words alone, where each has an arena of its own for its arguments.
+    pub(crate) fn for_copies() -> io::Result<Self> {
+        sys::check_file_bytes(ROOM_BYTES_MAX as u64)?;
+        let (_, head, memory) = Region::behind_words(HEAD_BYTES, HEAD_BYTES)?;
+        let blocks = first(Region::private)?;
+        let bytes = blocks.len();
+        let shared = SharedArena { memory, bytes: HEAD_BYTES, head };
+        Ok(Self::of(blocks, bytes, Some(shared), Readers::Parent))
+    }
+
+    /// An arena that one worker reads, and the memory of its first piece for that worker.
+    pub(super) fn of_worker() -> io::Result<(Self, OwnedFd)> {
+        let (blocks, memory) = Region::shared(FIRST_BYTES_OF_WORKER)?;
+        let bytes = blocks.len();
+        Ok((Self::of(blocks, bytes, None, Readers::Workers), memory))
     }
 
     /// An arena of this process alone.
     pub(crate) fn private() -> io::Result<Self> {
         let region = first(Region::private)?;
         let bytes = region.len();
-        Ok(Self::of(region, bytes, None))
+        Ok(Self::of(region, bytes, None, Readers::Parent))
     }
 
-    fn of(blocks: Region, bytes: usize, shared: Option<SharedArena>) -> Self {
+    fn of(blocks: Region, bytes: usize, shared: Option<SharedArena>, readers: Readers) -> Self {
         let parts = FreeParts { free: vec![PiecePart { piece: 0, region: blocks }], segments: vec![None] };
         Self {
             owner: ForkMark::here(),
@@ -159,6 +192,7 @@ impl Arena {
             bytes: Lock::new(PieceBytes(bytes)),
             largest: AtomicUsize::new(0),
             shared,
+            readers,
             buffers: Arc::default(),
         }
     }
@@ -166,6 +200,11 @@ impl Arena {
     /// The memory that every worker has of it, to read, and its bytes.
     pub(crate) fn memory(&self) -> Option<(&OwnedFd, usize)> {
         self.shared.as_ref().map(|shared| (&shared.memory, shared.bytes))
+    }
+
+    /// Whether each worker has an arena of its own, into which its arguments are copied.
+    pub(super) fn is_for_copies(&self) -> bool {
+        self.shared.is_some() && self.readers == Readers::Parent
     }
 
     /// The buffers for results.
@@ -255,7 +294,7 @@ impl Arena {
 
     /// New memory, and what workers get of it.
     fn new_piece(&self, bytes: usize) -> io::Result<(Region, Option<Arc<Segment>>)> {
-        if self.shared.is_none() {
+        if self.readers == Readers::Parent {
             return Ok((Region::private(bytes)?, None));
         }
         let (region, memory) = Region::shared(bytes)?;
@@ -274,6 +313,21 @@ impl Arena {
         }
     }
 
+    /// A block with a copy of these bytes behind so many others, if there is memory for it.
+    pub(super) fn copy(self: &Arc<Self>, before: usize, bytes: &[u8]) -> Option<Block> {
+        let length = before + bytes.len();
+        let copied = |to: &mut [u8]| to[before..length].copy_from_slice(bytes);
+        if let Some(mut room) = (length <= ROOM_BYTES_MAX).then(|| self.room(length)).flatten()
+            && room.len() >= length
+        {
+            copied(&mut room);
+            return Some(room.into_block(length));
+        }
+        let (mut region, memory) = Region::shared(length).ok()?;
+        copied(&mut region);
+        Some(Block::of(region, memory, length))
+    }
+
     /// The same, for a row that was written elsewhere for want of room: the next is to find some.
     pub(crate) fn block_of_row(self: &Arc<Self>, bytes: Vec<u8>) -> io::Result<Block> {
         if bytes.len() <= ROOM_BYTES_MAX {
@@ -290,8 +344,7 @@ impl Arena {
         let (mut region, memory) = Region::shared(bytes.len())?;
         let length = bytes.len();
         move_into(bytes, &mut region);
-        let segment = Segment::new(memory, length);
-        Ok(Block { part: Some(PiecePart { piece: 0, region }), segment: Some(segment), arena: None })
+        Ok(Block::of(region, memory, length))
     }
 
     fn give_back(&self, mut part: PiecePart) {
@@ -408,6 +461,12 @@ impl Block {
         let mut region = Region::private(bytes.len())?;
         move_into(bytes, &mut region);
         Ok(Self { part: Some(PiecePart { piece: 0, region }), segment: None, arena: None })
+    }
+
+    /// A block in memory of its own.
+    fn of(region: Region, memory: OwnedFd, bytes: usize) -> Self {
+        let segment = Segment::new(memory, bytes);
+        Self { part: Some(PiecePart { piece: 0, region }), segment: Some(segment), arena: None }
     }
 
     /// The memory that it is in, if that is not the arena's first piece, and where it begins there.

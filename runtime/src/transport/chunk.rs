@@ -234,6 +234,17 @@ impl Chunk {
         }
     }
 
+    /// The bytes of the table, if there is one.
+    pub(super) fn table_bytes(&self) -> Option<&[u8]> {
+        let table = self.sharing.named.as_deref().and_then(|named| named.table.as_ref())?;
+        Some(&table[..self.grants().len() * GRANT_BYTES])
+    }
+
+    /// Whether the arguments have memory in which there is nothing else.
+    pub(super) fn has_memory_for_itself(&self) -> bool {
+        self.block.place().0.is_some() && self.start == 0 && self.end == self.block.len()
+    }
+
     /// The part of that memory that a worker maps: it may be written there until the worker has ended. The rest stands for
     /// handles, which the worker holds itself once it has decoded them.
     pub(crate) fn mapped_memory(&self) -> Vec<Arc<Segment>> {

@@ -17,6 +17,7 @@ mod parent_channel;
 mod parent_ring;
 mod parent_socket;
 mod parking;
+mod private_arguments;
 mod sent_segments;
 mod worker_ring;
 mod worker_socket;

@@ -10,6 +10,7 @@ use super::event::{ChannelEvent, Note};
 use super::output_intake::OutputIntake;
 use super::parent_ring::{ParentRing, ResultBatch};
 use super::parent_socket::ParentSocket;
+use super::private_arguments::PrivateArguments;
 use super::sent_segments::SentMemory;
 use super::{Arena, ChannelError, Chunk};
 use crate::output::{Files, FinalOutput};
@@ -25,6 +26,8 @@ const DRAIN_ROUNDS_MAX: usize = 64;
 pub(crate) struct ParentChannel {
     socket: ParentSocket,
     ring: Option<ParentRing>,
+    /// The memory for its arguments, where it shares that with no other worker.
+    private: Option<PrivateArguments>,
     /// The memory of outputs that the worker has sent, where there is a ring.
     outputs: Option<OutputIntake>,
     /// The memory beside the arena that the worker has.
@@ -35,6 +38,14 @@ pub(crate) struct ParentChannel {
     program: Option<Arc<Path>>,
     /// How somebody listens to the worker.
     log: WorkerLog,
+}
+
+/// The memory that a worker gets with its welcome, which the parent does not keep the descriptors of.
+pub(crate) struct WorkerMemory {
+    /// Its queue and its results.
+    ring: Option<OwnedFd>,
+    /// Its arguments, where it shares these with no other worker.
+    arguments: Option<OwnedFd>,
 }
 
 /// How many tasks a worker has.
@@ -53,19 +64,24 @@ impl ParentChannel {
         arena: Option<&Arena>,
         greeting: Greeting,
         frame_bytes_max: usize,
-    ) -> io::Result<(Self, OwnedFd, Option<OwnedFd>)> {
+    ) -> io::Result<(Self, OwnedFd, WorkerMemory)> {
         let (socket, worker_end) = ParentSocket::new(greeting, frame_bytes_max)?;
-        let (ring, memory) = match arena.filter(|arena| arena.memory().is_some()) {
+        let arena = arena.filter(|arena| arena.memory().is_some());
+        let (ring, memory) = match arena {
             Some(arena) => {
                 ParentRing::new(arena.buffers(), frame_bytes_max).map(|(ring, memory)| (Some(ring), Some(memory)))?
             }
             None => (None, None),
         };
+        let (private, arguments) = match arena.filter(|arena| arena.is_for_copies()) {
+            Some(_) => PrivateArguments::new().map(|(private, memory)| (Some(private), Some(memory)))?,
+            None => (None, None),
+        };
         let outputs = ring.as_ref().map(|ring| OutputIntake::new(ring.words()));
         let memory_sent = SentMemory::default();
         let (printed, program, log) = (None, None, WorkerLog::default());
-        let channel = Self { socket, ring, outputs, memory: memory_sent, printed, program, log };
-        Ok((channel, worker_end, memory))
+        let channel = Self { socket, ring, private, outputs, memory: memory_sent, printed, program, log };
+        Ok((channel, worker_end, WorkerMemory { ring: memory, arguments }))
     }
 
     /// Notes the program that the worker is started from, if that is not this program.
@@ -103,14 +119,16 @@ impl ParentChannel {
         &mut self,
         mut welcome: Welcome,
         arena: Option<&Arena>,
-        memory: Option<&OwnedFd>,
+        memory: &WorkerMemory,
         stdout: Option<BorrowedFd<'_>>,
         printed: Option<Files>,
     ) -> io::Result<()> {
         let mut descriptors = Vec::new();
-        if let (Some((arena, bytes)), Some(memory)) = (arena.and_then(Arena::memory), memory) {
-            descriptors.extend([arena.as_fd(), memory.as_fd()]);
+        if let (Some((arena, bytes)), Some(ring)) = (arena.and_then(Arena::memory), &memory.ring) {
+            descriptors.extend([arena.as_fd(), ring.as_fd()]);
             welcome.arena_bytes = bytes as u64;
+            welcome.has_own_arguments = memory.arguments.is_some();
+            descriptors.extend(memory.arguments.iter().map(AsFd::as_fd));
         }
         welcome.has_stdout = stdout.is_some();
         descriptors.extend(stdout);
@@ -134,7 +152,8 @@ impl ParentChannel {
     /// Gives the worker a chunk, of which it claims `claim_batch` tasks at a time (0: by its clock).
     pub(crate) fn assign(&mut self, chunk: &Chunk, claim_batch: u32) -> Result<(), ChannelError> {
         self.forget_unused()?;
-        for (segment, runs) in self.memory.missing(chunk) {
+        let copies = self.private.as_ref().map(|private| private.copies(chunk)).transpose()?;
+        for (segment, runs) in self.memory.missing(chunk, copies.as_deref()) {
             self.socket.send_segment(segment, runs)?;
         }
         let (log, new) = self.log.word(chunk.log());
@@ -148,7 +167,7 @@ impl ParentChannel {
             }
             return self.socket.assign(chunk, log);
         };
-        let is_asleep = ring.assign(chunk, claim_batch, (self.memory.messages(), log));
+        let is_asleep = ring.assign(chunk, copies, claim_batch, (self.memory.messages(), log));
         if is_asleep { self.socket.ring_bell() } else { Ok(()) }
     }
 

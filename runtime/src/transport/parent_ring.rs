@@ -12,6 +12,7 @@ use super::arena::Buffers;
 use super::claims::Ledger;
 use super::entry::{EntryWords, QueueEntry};
 use super::layout::part_bytes_max;
+use super::private_arguments::Copies;
 use super::{Chunk, layout, parking};
 use crate::codec::{DirectOutput, NewDirect};
 use crate::failpoints::{self, Point};
@@ -63,6 +64,8 @@ struct Assigned {
     messages: u64,
     /// How room is made for a large output that is copied into its own memory.
     new_direct: Option<NewDirect>,
+    /// Where the worker reads its arguments, if that is memory which no other has.
+    _copies: Option<Box<Copies>>,
 }
 
 /// Results that were taken.
@@ -118,10 +121,17 @@ impl ParentRing {
 
     /// Gives the worker a chunk, of which it claims `claim_batch` tasks at a time (0: by its clock), once it has got so many
     /// messages about memory. True if the bell must be rung for it.
-    pub(super) fn assign(&mut self, chunk: &Chunk, claim_batch: u32, (messages, log): (u64, u64)) -> bool {
+    pub(super) fn assign(
+        &mut self,
+        chunk: &Chunk,
+        copies: Option<Box<Copies>>,
+        claim_batch: u32,
+        (messages, log): (u64, u64),
+    ) -> bool {
         assert!((self.entries.len() as u64) < layout::ENTRIES_MAX, "a worker is given fewer chunks at once");
-        let (segment, offset) = chunk.place();
-        let (table_bytes, table_segment, table_offset) = chunk.table();
+        let (segment, offset) = copies.as_ref().map_or_else(|| chunk.place(), |copies| copies.place(chunk));
+        let (table_bytes, table_segment, table_offset) =
+            copies.as_ref().map_or_else(|| chunk.table(), |copies| copies.table(chunk));
         let head = chunk.head();
         EntryWords::of(&self.words, self.next_entry).write(&QueueEntry {
             segment: segment.map_or(0, |segment| segment.id),
@@ -149,6 +159,7 @@ impl ParentRing {
             is_folded: chunk.merge().is_some(),
             messages,
             new_direct: chunk.new_direct(),
+            _copies: copies,
         });
         self.next_entry += 1;
         self.messages_assigned = messages;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 use super::Chunk;
+use super::private_arguments::Copies;
 use crate::shared::{self, Segment, SegmentKind};
 
 /// Memory, and the ranges of it (offset and length, in bytes) that are lent.
@@ -19,10 +20,20 @@ pub(super) struct SentMemory {
 
 impl SentMemory {
     /// The memory that the worker must be sent before this chunk, each of which the caller does send, with the ranges that are lent
-    /// of it.
-    pub(super) fn missing(&mut self, chunk: &Chunk) -> Vec<Missing> {
+    /// of it. Where there are copies, the worker gets these.
+    pub(super) fn missing(&mut self, chunk: &Chunk, copies: Option<&Copies>) -> Vec<Missing> {
+        match copies {
+            None => self.missing_of(chunk, chunk.memory()),
+            Some(copies) => {
+                let itself = if chunk.has_memory_for_itself() { chunk.place().0 } else { None };
+                self.missing_of(chunk, copies.memory().chain(itself).chain(chunk.named_memory()))
+            }
+        }
+    }
+
+    fn missing_of<'a>(&mut self, chunk: &Chunk, memory: impl Iterator<Item = &'a Arc<Segment>>) -> Vec<Missing> {
         let mut missing = Vec::new();
-        for segment in chunk.memory() {
+        for segment in memory {
             if matches!(segment.kind, SegmentKind::Parts | SegmentKind::Once) {
                 // The worker keeps nothing of it behind the chunk.
                 missing.push((Arc::clone(segment), shared::runs(chunk.grants(), segment.id)));

@@ -22,6 +22,8 @@ pub(crate) struct WorkerRing {
     words: Arc<Words>,
     results: RingWriter,
     arena: View,
+    /// The memory of its arguments, where that is not the arena.
+    arguments: Option<View>,
     /// How many messages about memory have come.
     messages: u64,
     /// The messages that had come before the entry whose tasks are granted something, while they are.
@@ -90,7 +92,12 @@ const FOLDED_TASKS_MAX: u32 = 4096;
 
 impl WorkerRing {
     /// Opens the memory whose descriptors came with the greeting.
-    pub(crate) fn new(arena: &FromParent, arena_bytes: usize, own: FromParent) -> io::Result<Self> {
+    pub(crate) fn new(
+        arena: &FromParent,
+        arena_bytes: usize,
+        own: FromParent,
+        arguments: Option<&FromParent>,
+    ) -> io::Result<Self> {
         let mut words = Words::new(own.descriptor(), layout::WORDS_BYTES)?;
         let bytes =
             sys::memory_bytes(own.descriptor())?.checked_sub(layout::RESULTS).filter(|bytes| bytes.is_power_of_two());
@@ -104,6 +111,10 @@ impl WorkerRing {
             words: Arc::new(words),
             results,
             arena: View::new(arena, arena_bytes)?,
+            arguments: match arguments {
+                Some(memory) => Some(View::new(memory, sys::memory_bytes(memory.descriptor())?)?),
+                None => None,
+            },
             messages: 0,
             granted: None,
             entry: 0,
@@ -214,7 +225,7 @@ impl WorkerRing {
         }
         let own = (claimed.segment != 0).then(|| shared::find(claimed.segment));
         let tasks = match &own {
-            None => self.arena.bytes(claimed.offset, claimed.bytes),
+            None => self.arguments.as_ref().unwrap_or(&self.arena).bytes(claimed.offset, claimed.bytes),
             Some(Some(memory)) => memory.pages().numbers(claimed.offset, claimed.bytes),
             Some(None) => return Err(Violation::new("a chunk stands in memory that was not sent").into()),
         };
@@ -254,7 +265,7 @@ impl WorkerRing {
         let (segment, offset) = self.entry_words().table_place();
         let memory = if segment == 0 { None } else { shared::find(segment) };
         let table = match (segment, &memory) {
-            (0, _) => self.arena.bytes(offset, claimed.table_bytes),
+            (0, _) => self.arguments.as_ref().unwrap_or(&self.arena).bytes(offset, claimed.table_bytes),
             (_, Some(memory)) => memory.pages().numbers(offset, claimed.table_bytes),
             (_, None) => None,
         };

@@ -53,6 +53,8 @@ pub(crate) struct Welcome {
     /// The bytes of the memory that all workers read, whose descriptor comes with this, as does that of the worker's own; 0
     /// where chunks and results go over the socket.
     pub(crate) arena_bytes: u64,
+    /// Whether the descriptor of memory for its arguments alone comes with this, behind those: no other worker reads that.
+    pub(crate) has_own_arguments: bool,
     /// Whether the standard output's descriptor comes with this, as the last.
     pub(crate) has_stdout: bool,
     /// Where its printed output goes; where that is not inherited, the descriptors of three files come behind that.
@@ -159,6 +161,7 @@ impl<'a> ToWorker<'a> {
                 stack_bytes: fields.u64()?,
                 memory_bytes: fields.u64()?,
                 arena_bytes: fields.u64()?,
+                has_own_arguments: fields.u8()? != 0,
                 has_stdout: fields.u8()? != 0,
                 output: output(fields.u8()?)?,
                 copies_outputs: fields.u8()? != 0,
@@ -263,6 +266,7 @@ pub(crate) fn welcome(welcome: &Welcome) -> Vec<u8> {
         frame.extend_from_slice(&welcome.stack_bytes.to_le_bytes());
         frame.extend_from_slice(&welcome.memory_bytes.to_le_bytes());
         frame.extend_from_slice(&welcome.arena_bytes.to_le_bytes());
+        frame.push(u8::from(welcome.has_own_arguments));
         frame.push(u8::from(welcome.has_stdout));
         frame.push(OUTPUTS.iter().position(|&output| output == welcome.output).map_or(0, |place| place as u8));
         frame.push(u8::from(welcome.copies_outputs));
@@ -387,6 +391,7 @@ mod tests {
             stack_bytes: 8 << 20,
             memory_bytes: 1 << 30,
             arena_bytes: 1 << 28,
+            has_own_arguments: true,
             has_stdout: true,
             output: Output::Captured,
             copies_outputs: true,

@@ -108,6 +108,7 @@ fn prepare(channel: SocketToParent, parent: u32, making: Making, role: Role) -> 
     let welcome = be_welcomed(&mut end)?;
     let mut descriptor = || end.descriptor().ok_or_else(|| io::Error::other("the parent sent no descriptor"));
     let shared = if welcome.arena_bytes > 0 { Some((descriptor()?, descriptor()?)) } else { None };
+    let arguments = if welcome.has_own_arguments { Some(descriptor()?) } else { None };
     if welcome.has_stdout {
         sys::replace_stdout(&descriptor()?.into_descriptor())?;
     }
@@ -122,7 +123,7 @@ fn prepare(channel: SocketToParent, parent: u32, making: Making, role: Role) -> 
     end.set_frame_bytes_max(limit(welcome.frame_bytes_max));
     // The memory stays mapped; without a descriptor no task can write to it by mistake.
     let ring = match shared {
-        Some((arena, own)) => Some(WorkerRing::new(&arena, limit(welcome.arena_bytes), own)?),
+        Some((arena, own)) => Some(WorkerRing::new(&arena, limit(welcome.arena_bytes), own, arguments.as_ref())?),
         None => None,
     };
     let socket = end.stream()?;

@@ -53,7 +53,7 @@ pub(crate) fn fuzz(bytes: &[u8]) {
         match act % 7 {
             0 if parent_ring.entries.len() < 8 && !is_recalled => {
                 let count = u32::from(place % 20) + 1;
-                let _ = parent_ring.assign(&chunk(&arena, count), 0, (0, 0));
+                let _ = parent_ring.assign(&chunk(&arena, count), None, 0, (0, 0));
                 given += count;
             }
             1 => {

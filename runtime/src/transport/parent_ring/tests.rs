@@ -12,6 +12,7 @@ use crate::codec::{self, DirectOutput, Encoder, Sink, direct_output};
 use crate::functions::{Flush, TaskCall};
 use crate::shared::{self, Segment, SegmentHead};
 use crate::sys::FromParent;
+use crate::transport::private_arguments::PrivateArguments;
 use crate::transport::sent_segments::SentMemory;
 use crate::transport::{Arena, ChannelError, ChunkHead, Claimed, ClaimedTasks, LOOK_AFTER, WorkerRing};
 use crate::wire::{OversizedResult, Status};
@@ -31,8 +32,19 @@ fn ends() -> (Arc<Arena>, ParentRing, WorkerRing) {
     let (parent_ring, memory) = ParentRing::new(&Arc::default(), BYTES_MAX).unwrap();
     let (arena_memory, bytes) = arena.memory().unwrap();
     let arena_memory = FromParent::in_test(arena_memory.try_clone().unwrap());
-    let end = WorkerRing::new(&arena_memory, bytes, FromParent::in_test(memory)).unwrap();
+    let end = WorkerRing::new(&arena_memory, bytes, FromParent::in_test(memory), None).unwrap();
     (arena, parent_ring, end)
+}
+
+/// The same of a worker that has memory of its own for its arguments.
+fn private_ends() -> (Arc<Arena>, ParentRing, WorkerRing, Option<PrivateArguments>) {
+    let arena = Arc::new(Arena::for_copies().unwrap());
+    let (parent_ring, memory) = ParentRing::new(&Arc::default(), BYTES_MAX).unwrap();
+    let (private, arguments) = PrivateArguments::new().unwrap();
+    let (words, bytes) = arena.memory().unwrap();
+    let [words, own, arguments] = [words.try_clone().unwrap(), memory, arguments].map(FromParent::in_test);
+    let end = WorkerRing::new(&words, bytes, own, Some(&arguments)).unwrap();
+    (arena, parent_ring, end, Some(private))
 }
 
 /// A chunk of tasks with these arguments, in memory of its own or in the arena.
@@ -237,6 +249,7 @@ struct Parent {
     is_recalled: bool,
     done: BTreeSet<u64>,
     memory: SentMemory,
+    private: Option<PrivateArguments>,
 }
 
 impl Parent {
@@ -272,11 +285,12 @@ impl Parent {
         let Some(next) = next else {
             return;
         };
-        for (segment, _) in self.memory.missing(&next) {
+        let copies = self.private.as_ref().map(|private| private.copies(&next).unwrap());
+        for (segment, _) in self.memory.missing(&next, copies.as_deref()) {
             self.send(Message::Segment(segment));
         }
         let claim_batch = if self.random.one_in(3) { self.random.below(8) as u32 } else { 0 };
-        let must_wake = self.parent_ring.assign(&next, claim_batch, (self.memory.messages(), 0));
+        let must_wake = self.parent_ring.assign(&next, copies, claim_batch, (self.memory.messages(), 0));
         self.held.push_back(next);
         if must_wake {
             self.send(Message::Bell);
@@ -392,7 +406,13 @@ impl Parent {
 }
 
 fn drive(tasks: u64, seed: u64) {
-    let (arena, parent_ring, end) = ends();
+    // Half of the workers share no memory with others.
+    let (arena, parent_ring, end, private) = if seed.is_multiple_of(2) {
+        let (arena, parent_ring, end) = ends();
+        (arena, parent_ring, end, None)
+    } else {
+        private_ends()
+    };
     let (to_worker, inbox) = channel();
     let (ring, bell) = channel();
     let worker = Worker { end, inbox, bell: ring, random: Random(seed * 77 + 5) };
@@ -411,6 +431,7 @@ fn drive(tasks: u64, seed: u64) {
         is_recalled: false,
         done: BTreeSet::new(),
         memory: SentMemory::default(),
+        private,
     };
     parent.drive(tasks as usize);
     assert!(parent.held.is_empty() && parent.waiting.is_empty());
@@ -431,7 +452,7 @@ fn every_result_comes_whole_and_once_whatever_the_two_sides_do_meanwhile() {
 fn parts_behind_a_finished_result_are_kept_for_the_one_they_are_of() {
     let (arena, parent_ring, mut end) = ends();
     let parent_ring = RefCell::new(parent_ring);
-    parent_ring.borrow_mut().assign(&chunk(&arena, &[0, 1], false), 2, (0, 0));
+    parent_ring.borrow_mut().assign(&chunk(&arena, &[0, 1], false), None, 2, (0, 0));
     let large: Vec<u8> = (0..10 << 20).map(|at: usize| (at % 251) as u8).collect();
     let results = RefCell::new(Vec::new());
     let take = || {
@@ -461,7 +482,7 @@ fn parts_behind_a_finished_result_are_kept_for_the_one_they_are_of() {
 fn what_was_lent_for_entries_that_are_taken_back_one_after_another_ends() {
     let (arena, mut parent_ring, _end) = ends();
     for message in 1..=3 {
-        parent_ring.assign(&chunk(&arena, &[message], false), 1, message);
+        parent_ring.assign(&chunk(&arena, &[message], false), None, 1, (message, 0));
     }
     for _ in 0..3 {
         assert_eq!(parent_ring.take_back(1).unwrap(), 1);
@@ -474,14 +495,14 @@ fn what_was_lent_for_entries_that_are_taken_back_one_after_another_ends() {
 fn a_worker_claims_no_more_of_a_chunk_than_its_grain_after_tasks_were_taken_back() {
     let (arena, mut parent_ring, mut end) = ends();
     let mut given = vec![chunk(&arena, &[0; 10], false)];
-    parent_ring.assign(&given[0], 0, (0, 0));
+    parent_ring.assign(&given[0], None, 0, (0, 0));
     let claimed = end.next(1).unwrap();
     assert_eq!(claimed.count, 1);
     assert_eq!(parent_ring.take_back(u32::MAX).unwrap(), 9);
     run_claimed(&mut end, &claimed, |_, sink| sink.write(b"done")).unwrap();
     assert!(end.next(1000).is_none());
     given.push(chunk(&arena, &[0; 5], false));
-    parent_ring.assign(&given[1], 1, (0, 0));
+    parent_ring.assign(&given[1], None, 1, (0, 0));
     assert_eq!(end.next(1000).unwrap().count, 1);
     assert_eq!(parent_ring.load().unwrap(), (2, 4), "what is claimed cannot be taken back");
 }

@@ -9,7 +9,7 @@ fn taken_of(new_direct: Option<NewDirect>, results: &[(Status, Vec<u8>)]) -> Vec
     let (arena, parent_ring, mut end) = ends();
     let parent_ring = RefCell::new(parent_ring);
     let tasks: Vec<u64> = (0..results.len() as u64).collect();
-    parent_ring.borrow_mut().assign(&chunk(&arena, &tasks, false).direct(new_direct), 1, (0, 0));
+    parent_ring.borrow_mut().assign(&chunk(&arena, &tasks, false).direct(new_direct), None, 1, (0, 0));
     let taken = RefCell::new(Vec::new());
     let take = || {
         while let Some((batch, _)) = parent_ring.borrow_mut().take().unwrap() {
@@ -85,7 +85,7 @@ fn outputs_of_other_types_are_copied_as_before() {
 fn a_part_of_another_type_of_output_is_none_of_this() {
     let (arena, mut parent_ring, mut end) = ends();
     parent_ring.direct_bytes_min = 1 << 10;
-    parent_ring.assign(&chunk(&arena, &[0], false), 1, (0, 0));
+    parent_ring.assign(&chunk(&arena, &[0], false), None, 1, (0, 0));
     end.next(1).unwrap();
     let output = bytes_output(6 << 20);
     let mut taken = Vec::new();

@@ -163,7 +163,7 @@ impl Pair {
             Step::Assign { tasks } if self.parent_ring.entries.len() < 8 && !self.is_recalled => {
                 let chunk = chunk(&self.arena, &vec![7; tasks], false);
                 assert_eq!(arguments(&chunk), vec![7; tasks]);
-                let _ = self.parent_ring.assign(&chunk, 0, (0, 0));
+                let _ = self.parent_ring.assign(&chunk, None, 0, (0, 0));
                 self.given += tasks;
             }
             Step::Assign { .. } => {}

@@ -8,7 +8,7 @@ fn what_a_worker_has_claimed_and_not_begun_is_recalled() {
     for is_counted in [false, true] {
         let (arena, parent_ring, mut end) = ends();
         let parent_ring = RefCell::new(parent_ring);
-        parent_ring.borrow_mut().assign(&chunk(&arena, &[0; 5], false), 5, (0, 0));
+        parent_ring.borrow_mut().assign(&chunk(&arena, &[0; 5], false), None, 5, (0, 0));
         let mut ran = 0;
         let mut recalled = None;
         while let Some(claimed) = end.next(5) {
@@ -30,7 +30,7 @@ fn what_a_worker_has_claimed_and_not_begun_is_recalled() {
         assert_eq!((taken.count, taken.not_run, taken.ends_recall), (2, u32::from(is_counted), true));
         assert_eq!(parent_ring.borrow_mut().load().unwrap(), (0, 0));
         let another = chunk(&arena, &[0], false);
-        parent_ring.borrow_mut().assign(&another, 0, (0, 0));
+        parent_ring.borrow_mut().assign(&another, None, 0, (0, 0));
         assert!(end.next(1).is_some(), "the worker takes part again");
     }
 }
@@ -38,7 +38,7 @@ fn what_a_worker_has_claimed_and_not_begun_is_recalled() {
 #[test]
 fn a_worker_that_runs_what_was_recalled_breaks_the_protocol() {
     let (arena, mut parent_ring, mut end) = ends();
-    parent_ring.assign(&chunk(&arena, &[0; 4], false), 4, (0, 0));
+    parent_ring.assign(&chunk(&arena, &[0; 4], false), None, 4, (0, 0));
     let claimed = end.next(4).unwrap();
     assert_eq!(parent_ring.recall().unwrap(), Some(4));
     // As a worker does that does not look.
@@ -51,7 +51,7 @@ fn a_worker_that_runs_what_was_recalled_breaks_the_protocol() {
 fn what_a_worker_does_not_run_behind_a_hang_up_is_told_apart_from_its_results() {
     let (arena, parent_ring, mut end) = ends();
     let parent_ring = RefCell::new(parent_ring);
-    parent_ring.borrow_mut().assign(&chunk(&arena, &[0; 5], false), 3, (0, 0));
+    parent_ring.borrow_mut().assign(&chunk(&arena, &[0; 5], false), None, 3, (0, 0));
     let mut ran = 0;
     while let Some(claimed) = end.next(3) {
         run_claimed(&mut end, &claimed, |_, sink| {
