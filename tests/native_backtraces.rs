@@ -20,14 +20,14 @@ use poolmap_suite_jobs::write_through_null;
 #[worker]
 fn die(way: &str, library: &Path) -> i32 {
     match way {
-        "null" => write_through_null(black_box(std::ptr::null_mut())),
+        "null" => write_through_null(0),
         "abort" => end_by_abort(),
         "overflow" => overflow(0),
         "allocation" => allocate_too_much(),
         "divide" => divide_by_zero(),
         "illegal" => illegal_instruction(),
         "bus" => read_behind_a_file(),
-        "thread" => std::thread::spawn(|| write_through_null(std::ptr::null_mut())).join().unwrap(),
+        "thread" => std::thread::spawn(|| write_through_null(0)).join().unwrap(),
         "two threads" => crash_twice(),
         "malloc's lock" => crash_while_malloc_is_locked(),
         "smashed" => smash_the_stack(),
@@ -115,14 +115,14 @@ fn crash_twice() -> i32 {
     static BARRIER: std::sync::Barrier = std::sync::Barrier::new(2);
     let crash = || {
         BARRIER.wait();
-        write_through_null(std::ptr::null_mut())
+        write_through_null(0)
     };
     let other = std::thread::spawn(crash);
     crash() + other.join().unwrap()
 }
 
 extern "C" fn crash_in_a_handler(_signal: c_int) {
-    write_through_null(std::ptr::null_mut());
+    write_through_null(0);
 }
 
 /// Crashes again and again while other threads are in malloc, also in its handler: one of them holds the lock.
@@ -198,7 +198,7 @@ fn wait_with_signals_blocked() -> i32 {
 }
 
 extern "C" fn called_back(_value: c_int) -> c_int {
-    write_through_null(std::ptr::null_mut())
+    write_through_null(0)
 }
 
 fn in_library(way: &str, library: &Path) -> i32 {

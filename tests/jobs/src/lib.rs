@@ -58,12 +58,17 @@ pub fn program_of(_task: u32) -> (Vec<String>, String) {
     program()
 }
 
-/// Writes where nothing is mapped, as a rule: the kernel ends the process. The tests themselves are built without the lines of their
-/// code, and this is built with them.
+/// Writes to an address of the first page, where nothing is mapped: the kernel ends the process. The tests themselves are built without
+/// the lines of their code, and this is built with them.
+///
+/// # Panics
+///
+/// Where the address is behind that page.
 #[allow(unsafe_code, reason = "the death is what the tests are about")]
 #[inline(never)]
-pub fn write_through_null(address: *mut i32) -> i32 {
-    // SAFETY: there is none: it is a crash.
-    unsafe { address.write_volatile(1) };
+pub fn write_through_null(address: usize) -> i32 {
+    assert!(address < 4096, "something may be mapped there");
+    // SAFETY: the kernel maps nothing there, so nothing is written: it ends the process.
+    unsafe { std::ptr::without_provenance_mut::<i32>(address).write_volatile(1) };
     1
 }

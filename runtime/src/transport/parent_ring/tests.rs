@@ -479,19 +479,6 @@ fn parts_behind_a_finished_result_are_kept_for_the_one_they_are_of() {
 }
 
 #[test]
-fn what_was_lent_for_entries_that_are_taken_back_one_after_another_ends() {
-    let (arena, mut parent_ring, _end) = ends();
-    for message in 1..=3 {
-        parent_ring.assign(&chunk(&arena, &[message], false), None, 1, (message, 0));
-    }
-    for _ in 0..3 {
-        assert_eq!(parent_ring.take_back(1).unwrap(), 1);
-        let ended = parent_ring.words.word(layout::LEASES_ENDED).load(Ordering::Relaxed);
-        assert_eq!(ended, 3);
-    }
-}
-
-#[test]
 fn a_worker_claims_no_more_of_a_chunk_than_its_grain_after_tasks_were_taken_back() {
     let (arena, mut parent_ring, mut end) = ends();
     let mut given = vec![chunk(&arena, &[0; 10], false)];

@@ -65,3 +65,16 @@ fn what_a_worker_does_not_run_behind_a_hang_up_is_told_apart_from_its_results() 
     let (taken, _) = parent_ring.borrow_mut().take().unwrap().unwrap();
     assert_eq!((taken.count, taken.not_run, taken.ends_recall), (1, 4, false));
 }
+
+#[test]
+fn what_was_lent_for_entries_that_are_taken_back_one_after_another_ends() {
+    let (arena, mut parent_ring, _end) = ends();
+    for message in 1..=3 {
+        parent_ring.assign(&chunk(&arena, &[message], false), None, 1, (message, 0));
+    }
+    for _ in 0..3 {
+        assert_eq!(parent_ring.take_back(1).unwrap(), 1);
+        let ended = parent_ring.words.word(layout::LEASES_ENDED).load(Ordering::Relaxed);
+        assert_eq!(ended, 3);
+    }
+}
