@@ -47,6 +47,10 @@ pub(crate) struct Particulars {
     pub(crate) variables: Arc<[CString]>,
     /// The CPUs that it may use; all that this process may where there are none here.
     pub(crate) cpus: Vec<usize>,
+    /// The sandbox that it enters; empty where it enters none.
+    pub(crate) sandbox: Arc<[u8]>,
+    /// Whether it enters that behind its first call.
+    pub(crate) is_initialized: bool,
 }
 
 /// Why a process was not started: what failed, and how.
@@ -137,6 +141,8 @@ pub(super) fn greeted(
         copies_outputs: start.copies_outputs,
         nice: start.nice,
         name: particulars.name.clone(),
+        sandbox: Arc::clone(&particulars.sandbox),
+        is_initialized: particulars.is_initialized,
     };
     let stdout = matches!(entry, EntryPoint::Test(_)).then(sys::stdout);
     channel.set_program(match entry {

@@ -3,13 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::builder_environment::{start_method_from_environment, transport_from_environment};
 use super::handle::{Pool, cpu_count};
 use super::recycling::Retirement;
-use super::rules::{LifecycleCall, Preload, Settings, StartMethod, Transport};
+use super::rules::{LifecycleCall, Preload, Settings, StartMethod};
 use super::surroundings::SurroundingsOptions;
 use crate::child::{self, Start};
 use crate::error::{Error, Result};
 use crate::in_process::InProcess;
+#[cfg(feature = "sandbox")]
+use crate::sandbox::{Sandbox, Settled, settle};
 use crate::sys;
 use crate::task::{Output, Role};
 use crate::wire;
@@ -71,6 +74,9 @@ pub struct Builder {
     pub(super) in_process: bool,
     /// Its outputs travel on to another machine.
     pub(super) is_of_node: bool,
+    /// What its workers may do, if they are not trusted.
+    #[cfg(feature = "sandbox")]
+    pub(super) sandbox: Option<Sandbox>,
 }
 
 impl Builder {
@@ -93,6 +99,8 @@ impl Builder {
             program: None,
             in_process: false,
             is_of_node: false,
+            #[cfg(feature = "sandbox")]
+            sandbox: None,
         }
     }
 
@@ -418,35 +426,9 @@ impl Builder {
             finalizer: self.finalizer,
             start_method,
             preload: self.preload,
+            #[cfg(feature = "sandbox")]
+            sandbox: self.sandbox.as_ref().map_or_else(|| Ok(Settled::default()), settle)?,
         })
-    }
-}
-
-/// Says how chunks and results travel.
-const TRANSPORT_VARIABLE: &str = "POOLMAP_TRANSPORT";
-
-fn transport_from_environment() -> Result<Transport> {
-    match sys::variable(TRANSPORT_VARIABLE) {
-        None => Ok(Transport::SharedMemory),
-        Some(value) if value == "socket" => Ok(Transport::Socket),
-        Some(value) if value == "memory" => Ok(Transport::SharedMemory),
-        Some(value) => Err(Error::invalid_option(format!(
-            "the environment variable {TRANSPORT_VARIABLE} must be \"memory\" (the default) or \"socket\", got {value:?}",
-        ))),
-    }
-}
-
-/// Says how the processes of workers are made where the program does not.
-const START_METHOD_VARIABLE: &str = "POOLMAP_START_METHOD";
-
-fn start_method_from_environment() -> Result<StartMethod> {
-    match sys::variable(START_METHOD_VARIABLE) {
-        None => Ok(StartMethod::Spawn),
-        Some(value) if value == "spawn" => Ok(StartMethod::Spawn),
-        Some(value) if value == "fork_server" => Ok(StartMethod::ForkServer),
-        Some(value) => Err(Error::invalid_option(format!(
-            "the environment variable {START_METHOD_VARIABLE} must be \"spawn\" (the default) or \"fork_server\", got {value:?}",
-        ))),
     }
 }
 

@@ -3,8 +3,11 @@
 mod admission;
 mod balance;
 mod builder;
+mod builder_environment;
 mod builder_in_process;
 mod builder_program;
+#[cfg(feature = "sandbox")]
+mod builder_sandbox;
 mod builder_surroundings;
 mod call_events;
 mod chunk_size;

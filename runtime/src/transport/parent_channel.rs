@@ -31,6 +31,8 @@ pub(crate) struct ParentChannel {
     printed: Option<Files>,
     /// The program of the worker, if that is not this program started again.
     program: Option<Arc<Path>>,
+    /// Whether the worker is to enter a sandbox.
+    is_in_sandbox: bool,
 }
 
 /// How many tasks a worker has.
@@ -59,7 +61,8 @@ impl ParentChannel {
         };
         let outputs = ring.as_ref().map(|ring| OutputIntake::new(ring.words()));
         let memory_sent = SentMemory::default();
-        let channel = Self { socket, ring, outputs, memory: memory_sent, printed: None, program: None };
+        let channel =
+            Self { socket, ring, outputs, memory: memory_sent, printed: None, program: None, is_in_sandbox: false };
         Ok((channel, worker_end, memory))
     }
 
@@ -100,6 +103,7 @@ impl ParentChannel {
         welcome.has_stdout = stdout.is_some();
         descriptors.extend(stdout);
         descriptors.extend(printed.iter().flat_map(Files::descriptors));
+        self.is_in_sandbox = !welcome.sandbox.is_empty();
         self.socket.send_whole(&wire::welcome(&welcome), &descriptors)?;
         self.printed = printed;
         Ok(())
@@ -325,10 +329,14 @@ impl ParentChannel {
 
     /// Returns what the worker has recorded about its running task, should it have ended in it.
     pub(crate) fn note(&self) -> Note {
-        match &self.ring {
-            Some(ring) => Note { panic: ring.note(), crash: ring.crash(), stack: ring.stack() },
+        let note = match &self.ring {
+            Some(ring) => {
+                let (panic, crash, stack, denied_path) = (ring.note(), ring.crash(), ring.stack(), ring.denied_path());
+                Note { panic, crash, stack, denied_path, is_in_sandbox: false }
+            }
             None => self.socket.note(),
-        }
+        };
+        Note { is_in_sandbox: self.is_in_sandbox, ..note }
     }
 
     /// Informs the worker that nothing more will come, so that it exits once it has nothing to run.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::panic::{self, PanicReporter, PrintedPanics};
 use super::run::{fold_tasks, note_task, run_tasks};
+use super::sandbox::Entrance;
 use super::seed;
 use super::segments;
 use crate::codec::{Encoder, Sink};
@@ -35,19 +36,20 @@ pub(super) fn serve(
     ring: WorkerRing,
     bytes_max: usize,
     limits: TaskLimits,
-    copies_outputs: bool,
+    memory: OutputMemory,
+    entrance: Option<Entrance>,
 ) -> Result<(), ChannelError> {
     panic::install_hook(PanicReporter::Memory(ring.panic_slot()), PrintedPanics::OfOtherThreads);
     sys::install_crash_handlers(ring.crash_slot(), limits);
     seed::set_counter(ring.task_counter());
     let outputs = ring.output_sender(&end);
-    if !copies_outputs {
+    if memory == OutputMemory::Sent {
         shared::write_outputs(Rc::new(move |memory| outputs.send(memory)));
     }
     let now = Instant::now();
     let is_kept = output::is_kept();
-    let mut server =
-        RingServer { end, ring, bytes_max, is_kept, pace: ClockPace::default(), busy: Duration::ZERO, looked: now };
+    let pace = ClockPace::default();
+    let mut server = RingServer { end, ring, bytes_max, is_kept, entrance, pace, busy: Duration::ZERO, looked: now };
     loop {
         server.run_all()?;
         if !server.wait()? {
@@ -58,12 +60,23 @@ pub(super) fn serve(
     }
 }
 
+/// What becomes of outputs that are in memory of their own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum OutputMemory {
+    /// The parent gets the memory.
+    Sent,
+    /// It gets what is in it.
+    Copied,
+}
+
 struct RingServer {
     end: WorkerSocket,
     ring: WorkerRing,
     bytes_max: usize,
     /// The output that tasks print is kept, for each task.
     is_kept: bool,
+    /// The sandbox that is entered behind the first call.
+    entrance: Option<Entrance>,
     pace: ClockPace,
     /// How long tasks have run, up to when the clock was looked at last.
     busy: Duration,
@@ -111,6 +124,9 @@ impl RingServer {
                 note_task(claimed.function, claimed.index);
             }
             self.run(claimed)?;
+            if let Some(entrance) = self.entrance.take() {
+                entrance.enter()?;
+            }
             self.pace.since += self.ring.number().wrapping_sub(claimed.number);
             if self.pace.since >= self.pace.tasks {
                 self.look()?;

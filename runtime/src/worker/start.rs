@@ -10,6 +10,8 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::parent_id;
 use std::time::Duration;
 
+use super::ring_server::OutputMemory;
+use super::sandbox::Entrance;
 use super::welcome::{be_welcomed, say_hello};
 use super::{current, fork_server, ring_server, socket_server};
 use crate::failpoints::{self, Point};
@@ -178,6 +180,12 @@ impl GreetedWorker {
         let Self { mut end, ring, welcome, limits, role } = self;
         let sender = end.sender(role)?;
         failpoints::reached(Point::BeforeHello);
+        let mut unwatched = unwatched;
+        if let Some((channel, parent)) = unwatched.take_if(|_| !welcome.sandbox.is_empty()) {
+            // In a sandbox no thread can be started.
+            channel.watch_in_thread(parent)?;
+        }
+        let entrance = Entrance::of(&welcome)?;
         if !say_hello(&mut end, &sender, &welcome)? {
             return Ok(EXIT_FAILED);
         }
@@ -187,11 +195,16 @@ impl GreetedWorker {
         }
         shared::write_by_value();
         let bytes_max = usize::try_from(welcome.frame_bytes_max).unwrap_or(usize::MAX) - OVERHEAD_BYTES;
+        let outputs = if welcome.copies_outputs || !welcome.sandbox.is_empty() {
+            OutputMemory::Copied
+        } else {
+            OutputMemory::Sent
+        };
         match (role, ring) {
             (Role::Worker, Some(ring)) => {
-                ring_server::serve(end, ring, bytes_max, limits, welcome.copies_outputs).map(|()| 0)
+                ring_server::serve(end, ring, bytes_max, limits, outputs, entrance).map(|()| 0)
             }
-            (Role::Worker, None) => socket_server::serve(end, sender, bytes_max, limits).map(|()| 0),
+            (Role::Worker, None) => socket_server::serve(end, sender, bytes_max, limits, entrance).map(|()| 0),
             (Role::Daemon | Role::Plain | Role::Server, _) => {
                 socket_server::serve_one(end, sender, bytes_max, limits).map(exit_code)
             }
@@ -211,7 +224,11 @@ fn exit_code(status: Status) -> i32 {
 impl Channel {
     /// Watches in a thread of its own: see [`watch`](Self::watch).
     fn watch_in_thread(self, parent: u32) -> Result<(), ChannelError> {
-        sys::start_bare_thread(move || self.watch(parent)).map_err(|error| ChannelError::Broken(sys::explained(&error)))
+        let watch = move || {
+            sys::answer_confinement();
+            self.watch(parent)
+        };
+        sys::start_bare_thread(watch).map_err(|error| ChannelError::Broken(sys::explained(&error)))
     }
 
     /// Waits until the parent has closed the channel, and then ends this process and what its task started. Where the kernel ends
