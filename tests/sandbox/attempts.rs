@@ -23,6 +23,8 @@ pub(crate) enum Ends {
     Crashed,
     /// At a limit of the call.
     AtLimit,
+    /// By the worker's death or at a limit, as the channel is.
+    Ended,
     /// It was a call that everybody may make.
     Harmless,
 }

@@ -6,5 +6,6 @@ mod attempts;
 #[path = "../common/mod.rs"]
 mod common;
 mod honest;
+mod learning;
 mod openers;
 mod works;

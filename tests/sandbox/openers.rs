@@ -60,6 +60,21 @@ fn a_folder_that_may_be_read() {
 }
 
 #[poolmap::test]
+fn processes_stay_closed_where_something_may_be_read() {
+    let _guard = common::guard();
+    let folder = tempfile::tempdir().unwrap();
+    let pool = pool(Sandbox::strict().read(folder.path()));
+    let parent = std::process::id();
+    for file in ["environ", "maps", "mem", "fd/0", "root/etc/passwd", "task"] {
+        for process in [parent.to_string(), "1".to_owned(), "self".to_owned()] {
+            let path = PathBuf::from(format!("/proc/{process}/{file}"));
+            refused(pool.apply(read { path: path.clone().into() }));
+            refused(pool.apply(list { path: path.into() }));
+        }
+    }
+}
+
+#[poolmap::test]
 fn a_file_that_may_be_read_and_no_other() {
     let _guard = common::guard();
     let folder = tempfile::tempdir().unwrap();

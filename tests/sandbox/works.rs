@@ -47,7 +47,7 @@ fn every_form_of_a_map_works() {
     assert_eq!(pool_map!(in &pool, square, 0..2000).unwrap(), squares);
     let lazy: Vec<u64> = pool_iter!(in &pool, square, 0..2000).unwrap().map(Result::unwrap).collect();
     assert_eq!(lazy, squares);
-    assert_eq!(pool_reduce!(in &pool, square, 0..2000; with = add, identity = 0).unwrap(), squares.iter().sum());
+    assert_eq!(pool_reduce!(in &pool, square, 0..2000; with = add, identity = 0).unwrap(), squares.iter().sum::<u64>());
     pool_for_each!(in &pool, square, 0..10).unwrap();
     assert_eq!(pool.apply(square { x: 5 }).unwrap(), 25);
     assert_eq!(pool.submit(square { x: 6 }).unwrap().join().unwrap(), 36);

@@ -2,8 +2,9 @@
 
 use std::ffi::CString;
 use std::fmt;
+use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 
@@ -51,6 +52,8 @@ pub(crate) struct Particulars {
     pub(crate) sandbox: Arc<[u8]>,
     /// Whether it enters that behind its first call.
     pub(crate) is_initialized: bool,
+    /// Where it notes system calls, if its sandbox only does that.
+    pub(crate) notes: Option<Arc<File>>,
 }
 
 /// Why a process was not started: what failed, and how.
@@ -143,6 +146,7 @@ pub(super) fn greeted(
         name: particulars.name.clone(),
         sandbox: Arc::clone(&particulars.sandbox),
         is_initialized: particulars.is_initialized,
+        has_notes: false,
     };
     let stdout = matches!(entry, EntryPoint::Test(_)).then(sys::stdout);
     channel.set_program(match entry {
@@ -150,7 +154,8 @@ pub(super) fn greeted(
         EntryPoint::Main | EntryPoint::Test(_) => None,
     });
     // Its memory is sent, and let go of here: each descriptor counts where they are few.
-    channel.greet(welcome, arena, memory.as_ref(), stdout, Files::new(start.output)?)?;
+    let notes = particulars.notes.as_deref().map(File::as_fd);
+    channel.greet(welcome, arena, memory.as_ref(), [stdout, notes], Files::new(start.output)?)?;
     Ok((channel, worker_end))
 }
 

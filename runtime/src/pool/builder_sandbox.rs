@@ -1,5 +1,7 @@
 //! The sandbox of a pool's workers: the option, how it travels to other nodes, and which walls hold.
 
+use std::io::Write;
+
 use super::builder::Builder;
 use super::handle::Pool;
 use crate::error::Result;
@@ -36,7 +38,18 @@ impl Pool {
     ///
     /// On a cluster it is that of this machine.
     pub fn sandbox_status(&self) -> SandboxStatus {
-        self.walls().clone()
+        self.walls()
+    }
+}
+
+impl Pool {
+    /// Prints what tasks have needed, where the sandbox only notes that.
+    pub(super) fn print_suggestion(&self) {
+        if let Some(suggestion) = self.walls().suggestion() {
+            let text = format!("poolmap: the tasks of this pool have needed {suggestion}\n");
+            // There may be no standard error, which is no reason to panic.
+            let _ = std::io::stderr().write_all(text.as_bytes());
+        }
     }
 }
 

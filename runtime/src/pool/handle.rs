@@ -13,7 +13,7 @@ use super::worker_slot::Life;
 use crate::error::{Error, Kind, Result};
 use crate::locks::{Lock, Locked, Rank, Ranked};
 #[cfg(feature = "sandbox")]
-use crate::sandbox::SandboxStatus;
+use crate::sandbox::{SandboxStatus, Settled};
 use crate::shared::Poller;
 use crate::sys::{self, ForkMark, Surroundings};
 use crate::task::{Output, WorkerInfo};
@@ -60,7 +60,7 @@ pub struct Pool {
     output: Output,
     /// What holds its workers.
     #[cfg(feature = "sandbox")]
-    sandbox_status: SandboxStatus,
+    sandbox: Settled,
     /// The process that made it.
     owner: ForkMark,
 }
@@ -97,7 +97,7 @@ impl Pool {
         let output = settings.start.output;
         let finalizer = settings.finalizer.call.as_ref().map(|call| call.function.index());
         #[cfg(feature = "sandbox")]
-        let sandbox_status = settings.sandbox.status.clone();
+        let sandbox = settings.sandbox.clone();
         let shared = PoolShared::new(settings).map_err(|error| Error::start(sys::start_error("a pool", &error)))?;
         crate::shared::poll_while_waiting(&shared);
         let finalized = Arc::clone(&shared.finalized);
@@ -108,7 +108,7 @@ impl Pool {
             finalizer,
             output,
             #[cfg(feature = "sandbox")]
-            sandbox_status,
+            sandbox,
             owner: ForkMark::here(),
         })
     }
@@ -161,8 +161,8 @@ impl Pool {
 
     /// Which walls hold its workers.
     #[cfg(feature = "sandbox")]
-    pub(super) fn walls(&self) -> &SandboxStatus {
-        &self.sandbox_status
+    pub(super) fn walls(&self) -> SandboxStatus {
+        self.sandbox.status()
     }
 
     /// Where its workers' printed output goes.
@@ -247,6 +247,8 @@ impl Drop for Pool {
     fn drop(&mut self) {
         if self.owner.is_here() {
             self.shut_down();
+            #[cfg(feature = "sandbox")]
+            self.print_suggestion();
         } else {
             let copied = PoolInner { shared: None, supervisor: None };
             std::mem::forget(std::mem::replace(self.inner.get_mut(), copied));

@@ -61,6 +61,7 @@ impl Launcher {
         let settings = &shared.settings;
         let particulars = Particulars {
             sandbox: settings.sandbox(),
+            notes: settings.notes(),
             is_initialized: settings.initializer.call.is_some(),
             ..settings.per_worker.of(slot, settings.workers, &shared.environments)
         };

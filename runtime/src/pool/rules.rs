@@ -1,5 +1,6 @@
 //! The settings of a pool, as plain data.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +41,14 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// Where each worker notes system calls, if its sandbox only does that.
+    pub(super) fn notes(&self) -> Option<Arc<File>> {
+        #[cfg(feature = "sandbox")]
+        return self.sandbox.notes.clone();
+        #[cfg(not(feature = "sandbox"))]
+        None
+    }
+
     /// The sandbox as each worker is sent it; empty where there is none.
     pub(super) fn sandbox(&self) -> Arc<[u8]> {
         #[cfg(feature = "sandbox")]

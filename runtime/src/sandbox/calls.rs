@@ -148,7 +148,7 @@ const CHECKED: &[Allowed] = &[
 ];
 
 /// With a path that may be read: Landlock closes the others to what opens them.
-const READING: &[&str] = &[
+pub(super) const READING: &[&str] = &[
     "open",
     "openat",
     "readlink",
@@ -165,7 +165,7 @@ const READING: &[&str] = &[
     "getcwd",
 ];
 /// With one that may be written. Not what changes modes, owners and times: Landlock does not know these.
-const WRITING: &[&str] = &[
+pub(super) const WRITING: &[&str] = &[
     "creat",
     "mkdir",
     "mkdirat",
@@ -191,7 +191,7 @@ const SOL_SOCKET: u64 = 1;
 const FIONBIO: u64 = 0x5421;
 
 /// With a port. TCP alone: Landlock does not know of other protocols, MPTCP included.
-const CONNECTING: &[Allowed] = &[
+pub(super) const CONNECTING: &[Allowed] = &[
     ("socket", &[Is(0, AF_INET), Bits(1, TYPE_BITS, SOCK_STREAM), Is(2, 0)]),
     ("socket", &[Is(0, AF_INET), Bits(1, TYPE_BITS, SOCK_STREAM), Is(2, IPPROTO_TCP)]),
     ("socket", &[Is(0, AF_INET6), Bits(1, TYPE_BITS, SOCK_STREAM), Is(2, 0)]),

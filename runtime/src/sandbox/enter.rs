@@ -1,11 +1,13 @@
 //! How a worker enters its sandbox, and what its parent sends it for that.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use super::calls;
 use super::filter;
+use super::learn::learn;
 use super::policy::{OnDenial, PathAccess, Sandbox};
 use super::ruleset::ruleset;
 use super::status::SandboxStatus;
@@ -24,6 +26,8 @@ message_struct! {
         ports: Vec<u16>,
         threads: u64,
         is_quiet: bool,
+        /// Denied calls are made, and noted.
+        is_learning: bool,
         /// The version of Landlock; none where that is missing.
         landlock: Option<u32>,
         /// The filter of system calls; nothing where that is missing.
@@ -33,7 +37,7 @@ message_struct! {
 
 impl SandboxForm {
     pub(super) fn new(policy: &Sandbox, status: &SandboxStatus) -> Result<Self> {
-        let compiled = match status.filters_calls {
+        let compiled = match status.filters_calls || policy.on_denial == OnDenial::IsNoted {
             true => filter::compile(calls::allowed(policy, status.landlock)),
             false => Ok(Vec::new()),
         };
@@ -47,6 +51,7 @@ impl SandboxForm {
             ports: policy.ports.clone(),
             threads: policy.threads as u64,
             is_quiet: policy.on_denial == OnDenial::ReturnsError,
+            is_learning: policy.on_denial == OnDenial::IsNoted,
             landlock: status.landlock,
             program,
         })
@@ -60,14 +65,18 @@ impl SandboxForm {
     }
 }
 
-/// Puts this worker behind the walls that its parent sent. There is no way back.
+/// Puts this worker behind the walls that its parent sent, or has its calls noted. There is no way back.
 ///
 /// # Errors
 ///
 /// A wall could not be raised. Then the process is to run no task: some of the others may be.
-pub(crate) fn enter(form: &[u8]) -> io::Result<()> {
+pub(crate) fn enter(form: &[u8], notes: Option<OwnedFd>) -> io::Result<()> {
     let form: SandboxForm =
         codec::decode(form).map_err(|error| io::Error::other(format!("its sandbox is not understood: {error}")))?;
+    if form.is_learning {
+        let notes = notes.ok_or_else(|| io::Error::other("the parent sent nothing to note calls in"))?;
+        return learn(&form.program, notes);
+    }
     let paths: Vec<(PathBuf, PathAccess)> = form.paths.into_iter().map(opened).collect();
     let rules = match form.landlock {
         Some(version) => {

@@ -12,7 +12,7 @@ use seccompiler::{
 };
 
 use super::calls::ArgumentCheck;
-use crate::sys;
+use crate::sys::{self, FilterInstruction};
 
 /// Stands for the number of the worker's process. No other number in a filter is it: flags and numbers of calls are small, and no process
 /// has this one, which is above the kernel's most (2^22).
@@ -79,6 +79,28 @@ fn unpacked(instruction: u64) -> sock_filter {
 pub(super) fn apply(program: &[u64]) -> io::Result<()> {
     let program: BpfProgram = program.iter().map(|instruction| unpacked(*instruction)).collect();
     apply_filter_all_threads(&program).map_err(io::Error::other)
+}
+
+/// The same filter, where a denied call is asked about instead, and a call of another table is made.
+pub(super) fn noting(program: &[u64]) -> Vec<FilterInstruction> {
+    /// BPF_RET with a constant.
+    const RETURN: u16 = 0x06;
+    /// What the kernel takes for the actions (seccomp(2)).
+    const TRAP: u32 = 0x0003_0000;
+    const KILL: u32 = 0x8000_0000;
+    const ALLOW: u32 = 0x7fff_0000;
+    const ASK: u32 = 0x7fc0_0000;
+
+    let noting = |instruction: &u64| {
+        let sock_filter { code, jt, jf, k } = unpacked(*instruction);
+        let action = match (code, k) {
+            (RETURN, TRAP) => ASK,
+            (RETURN, KILL) => ALLOW,
+            _ => k,
+        };
+        (code, jt, jf, action)
+    };
+    program.iter().map(noting).collect()
 }
 
 #[cfg(test)]

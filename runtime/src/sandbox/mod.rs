@@ -17,12 +17,15 @@ mod calls;
 mod enter;
 #[cfg(poolmap_sandbox)]
 mod filter;
+#[cfg(poolmap_sandbox)]
+mod learn;
 mod policy;
 mod policy_form;
 #[cfg(poolmap_sandbox)]
 mod ruleset;
 mod settled;
 mod status;
+mod suggestion;
 
 #[cfg(poolmap_sandbox)]
 pub(crate) use enter::enter;

@@ -75,6 +75,8 @@ pub(super) enum PathAccess {
 pub(super) enum OnDenial {
     EndsTask,
     ReturnsError,
+    /// It is made, and noted.
+    IsNoted,
 }
 
 /// Whether each wall must be there.
@@ -153,6 +155,42 @@ impl Sandbox {
     /// ends the task all the same.
     pub fn deny_quietly(mut self) -> Self {
         self.on_denial = OnDenial::ReturnsError;
+        self
+    }
+
+    /// Allows every call, and notes those that the sandbox would deny: to find out what a program needs. It protects from nothing.
+    ///
+    /// [`SandboxStatus::suggestion`](crate::SandboxStatus::suggestion) is the line of a builder that opens just what the tasks have needed so
+    /// far. The pool prints it on standard error when it is dropped.
+    ///
+    /// Calls of the thread that runs the tasks are noted, and of what it starts; threads of the initializer are not. A noted call takes some
+    /// 20 µs. It does not combine with [`deny_quietly`](Self::deny_quietly): the later of the two counts.
+    ///
+    /// # Errors
+    ///
+    /// [`Builder::build`](crate::Builder::build) returns an error where the kernel cannot ask about calls (seccomp_unotify(2), Linux 5.5), also
+    /// with [`best_effort`](Self::best_effort).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use poolmap::{Pool, Sandbox, pool_map, worker};
+    ///
+    /// #[worker]
+    /// fn folder(_task: u32) -> bool {
+    ///     std::env::current_dir().is_ok()
+    /// }
+    ///
+    /// poolmap::init();
+    /// # if cfg!(target_os = "linux") && option_env!("POOLMAP_PORTABLE").is_none() {
+    /// let pool = Pool::builder().workers(1).sandbox(Sandbox::strict().log_only()).build()?;
+    /// pool_map!(in &pool, folder, 0..3)?;
+    /// assert_eq!(pool.sandbox_status().suggestion(), Some("Sandbox::strict().allow(\"getcwd\")"));
+    /// # }
+    /// # Ok::<(), poolmap::Error>(())
+    /// ```
+    pub fn log_only(mut self) -> Self {
+        self.on_denial = OnDenial::IsNoted;
         self
     }
 

@@ -11,6 +11,8 @@ use crate::error::{Error, Result};
 /// More than a worker can be sent.
 const FORM_BYTES_MAX: usize = 1 << 20;
 
+const DENIALS: [OnDenial; 3] = [OnDenial::EndsTask, OnDenial::ReturnsError, OnDenial::IsNoted];
+
 message_struct! {
     struct PolicyForm {
         /// The paths, and whether they may be written.
@@ -18,7 +20,8 @@ message_struct! {
         ports: Vec<u16>,
         threads: u64,
         calls: Vec<String>,
-        is_quiet: bool,
+        /// The place of what a denied call does.
+        on_denial: u8,
         accepts_missing: bool,
     }
 }
@@ -33,7 +36,7 @@ impl Sandbox {
             ports: self.ports.clone(),
             threads: self.threads as u64,
             calls: self.calls.clone(),
-            is_quiet: self.on_denial == OnDenial::ReturnsError,
+            on_denial: DENIALS.iter().position(|denial| *denial == self.on_denial).unwrap_or(0) as u8,
             accepts_missing: self.requirement == Requirement::WhatIsThere,
         };
         let mut bytes = Vec::new();
@@ -54,7 +57,7 @@ impl Sandbox {
             ports: form.ports,
             threads: usize::try_from(form.threads).unwrap_or(usize::MAX),
             calls: form.calls,
-            on_denial: if form.is_quiet { OnDenial::ReturnsError } else { OnDenial::EndsTask },
+            on_denial: DENIALS.get(usize::from(form.on_denial)).copied().unwrap_or(OnDenial::EndsTask),
             requirement: if form.accepts_missing { Requirement::WhatIsThere } else { Requirement::Every },
         })
     }

@@ -1,9 +1,11 @@
 //! A policy that was checked, against the walls that the system has: as the bytes that workers are sent, and as the status.
 
+use std::fs::File;
 use std::sync::Arc;
 
-use super::policy::{Requirement, Sandbox};
+use super::policy::{OnDenial, Requirement, Sandbox};
 use super::status::SandboxStatus;
+use super::suggestion::suggestion;
 use crate::error::{Error, Result};
 use crate::sys;
 
@@ -13,6 +15,16 @@ pub(crate) struct Settled {
     /// What each worker is sent; nothing where no wall is to be raised.
     pub(crate) bytes: Arc<[u8]>,
     pub(crate) status: SandboxStatus,
+    /// Where workers note the calls that would be denied, if they only do that.
+    pub(crate) notes: Option<Arc<File>>,
+}
+
+impl Settled {
+    /// The status at this moment.
+    pub(crate) fn status(&self) -> SandboxStatus {
+        let suggestion = self.notes.as_ref().map(|notes| suggestion(notes).unwrap_or_else(|error| error.to_string()));
+        SandboxStatus { suggestion, ..self.status.clone() }
+    }
 }
 
 /// The kernel's name of the versions of landlock(7), and what comes with them.
@@ -26,6 +38,9 @@ const TCP: u32 = 4;
 /// The policy has a value that is not allowed, or a wall is missing.
 pub(crate) fn settle(policy: &Sandbox) -> Result<Settled> {
     policy.check()?;
+    if policy.on_denial == OnDenial::IsNoted {
+        return settle_noting(policy);
+    }
     let filters_calls = sys::can_filter_calls();
     let landlock = sys::landlock_version();
     let missing = missing(policy, filters_calls, landlock);
@@ -34,8 +49,21 @@ pub(crate) fn settle(policy: &Sandbox) -> Result<Settled> {
             "`sandbox` cannot hold on this system: {first}; `Sandbox::best_effort()` accepts that"
         )));
     }
-    let status = SandboxStatus { is_set: true, filters_calls, landlock, missing };
-    Ok(Settled { bytes: bytes(policy, &status)?, status })
+    let status = SandboxStatus { is_set: true, filters_calls, landlock, missing, suggestion: None };
+    Ok(Settled { bytes: bytes(policy, &status)?, status, notes: None })
+}
+
+/// The same for a policy that raises no wall.
+fn settle_noting(policy: &Sandbox) -> Result<Settled> {
+    if !sys::can_ask_about_calls() {
+        let why =
+            "`Sandbox::log_only` needs a kernel that asks about system calls (seccomp_unotify(2), Linux 5.5 or newer)";
+        return Err(Error::invalid_option(why));
+    }
+    let notes = sys::appended_file().map_err(|error| Error::start(sys::start_error("a pool", &error)))?;
+    let missing = vec!["every wall, as calls are only noted (`Sandbox::log_only`)".to_owned()];
+    let status = SandboxStatus { is_set: true, missing, ..SandboxStatus::default() };
+    Ok(Settled { bytes: bytes(policy, &status)?, status, notes: Some(Arc::new(notes)) })
 }
 
 /// The walls that the policy needs, and the system has not got.

@@ -24,6 +24,7 @@ pub struct SandboxStatus {
     pub(super) filters_calls: bool,
     pub(super) landlock: Option<u32>,
     pub(super) missing: Vec<String>,
+    pub(super) suggestion: Option<String>,
 }
 
 impl SandboxStatus {
@@ -44,6 +45,12 @@ impl SandboxStatus {
         self.landlock
     }
 
+    /// Returns the line of a builder that opens just what tasks have needed so far, as `Sandbox::strict().read("/etc/models")`: with
+    /// [`log_only`](crate::Sandbox::log_only) only.
+    pub fn suggestion(&self) -> Option<&str> {
+        self.suggestion.as_deref()
+    }
+
     /// Returns the walls that are missing, a sentence for each: with [`best_effort`](crate::Sandbox::best_effort) only, and empty for a pool
     /// without a sandbox.
     pub fn missing(&self) -> &[String] {
@@ -55,6 +62,9 @@ impl fmt::Display for SandboxStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.is_set {
             return f.write_str("no sandbox");
+        }
+        if let Some(suggestion) = &self.suggestion {
+            return write!(f, "no wall: calls are noted\nwhat tasks have needed: {suggestion}");
         }
         let calls = if self.filters_calls { "filtered (seccomp)" } else { "not filtered" };
         writeln!(f, "system calls: {calls}")?;

@@ -46,6 +46,8 @@ mod sandbox_calls;
 #[cfg(poolmap_sandbox)]
 mod sandbox_file_facts;
 #[cfg(poolmap_sandbox)]
+mod sandbox_notes;
+#[cfg(poolmap_sandbox)]
 mod sandbox_opened;
 #[cfg(poolmap_sandbox)]
 mod sandbox_setup;
@@ -131,13 +133,15 @@ pub(crate) use sandbox_calls::call_name;
 #[cfg(feature = "sandbox")]
 pub(crate) use sandbox_calls::call_number;
 #[cfg(poolmap_sandbox)]
+pub(crate) use sandbox_notes::{FilterInstruction, NotedCall, note_calls};
+#[cfg(poolmap_sandbox)]
 pub(crate) use sandbox_setup::{clear_environment, forbid_dumps};
 #[cfg(poolmap_sandbox)]
 pub(crate) use sandbox_threads::{answer_confinement, confine_threads};
 #[cfg(poolmap_sandbox)]
 pub(crate) use sandbox_trap::{DeniedCalls, excused, prepare_for_sandbox};
 #[cfg(feature = "sandbox")]
-pub(crate) use sandbox_walls::{HAS_SANDBOX, can_filter_calls, landlock_version};
+pub(crate) use sandbox_walls::{HAS_SANDBOX, can_ask_about_calls, can_filter_calls, landlock_version};
 #[cfg(not(poolmap_sandbox))]
 pub(crate) use sandbox_walls::{answer_confinement, excused};
 #[cfg(test)]

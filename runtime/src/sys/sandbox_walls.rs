@@ -19,9 +19,19 @@ pub(crate) fn landlock_version() -> Option<u32> {
 /// Whether this process may have its system calls filtered, with the answers that a sandbox needs.
 #[cfg(poolmap_sandbox)]
 pub(crate) fn can_filter_calls() -> bool {
+    has_action(nix::libc::SECCOMP_RET_TRAP)
+}
+
+/// Whether the kernel asks a process about the calls of another.
+#[cfg(poolmap_sandbox)]
+pub(crate) fn can_ask_about_calls() -> bool {
+    has_action(nix::libc::SECCOMP_RET_USER_NOTIF)
+}
+
+#[cfg(poolmap_sandbox)]
+fn has_action(action: u32) -> bool {
     use nix::libc;
 
-    let action: u32 = libc::SECCOMP_RET_TRAP;
     // SAFETY: the call reads the number that the pointer is to, which lives through it, and changes nothing.
     let found = unsafe {
         libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0 as libc::c_uint, &raw const action)
@@ -36,6 +46,11 @@ pub(crate) fn landlock_version() -> Option<u32> {
 
 #[cfg(all(feature = "sandbox", not(poolmap_sandbox)))]
 pub(crate) fn can_filter_calls() -> bool {
+    false
+}
+
+#[cfg(all(feature = "sandbox", not(poolmap_sandbox)))]
+pub(crate) fn can_ask_about_calls() -> bool {
     false
 }
 

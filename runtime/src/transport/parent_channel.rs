@@ -86,13 +86,14 @@ impl ParentChannel {
         self.socket.stream()
     }
 
-    /// Greets the worker: with the arena, its own memory, the standard output that it is to have, and the files that it prints to.
+    /// Greets the worker: with the arena, its own memory, the standard output that it is to have, the file in which it notes
+    /// system calls, and the files that it prints to.
     pub(crate) fn greet(
         &mut self,
         mut welcome: Welcome,
         arena: Option<&Arena>,
         memory: Option<&OwnedFd>,
-        stdout: Option<BorrowedFd<'_>>,
+        [stdout, notes]: [Option<BorrowedFd<'_>>; 2],
         printed: Option<Files>,
     ) -> io::Result<()> {
         let mut descriptors = Vec::new();
@@ -103,6 +104,8 @@ impl ParentChannel {
         welcome.has_stdout = stdout.is_some();
         descriptors.extend(stdout);
         descriptors.extend(printed.iter().flat_map(Files::descriptors));
+        welcome.has_notes = notes.is_some();
+        descriptors.extend(notes);
         self.is_in_sandbox = !welcome.sandbox.is_empty();
         self.socket.send_whole(&wire::welcome(&welcome), &descriptors)?;
         self.printed = printed;

@@ -69,6 +69,8 @@ pub(crate) struct Welcome {
     pub(crate) sandbox: Arc<[u8]>,
     /// Whether it enters that behind its first call, which initializes it.
     pub(crate) is_initialized: bool,
+    /// Whether the descriptor of the file comes with this, as the last, in which it notes system calls.
+    pub(crate) has_notes: bool,
 }
 
 /// A message of the parent.
@@ -172,6 +174,7 @@ impl<'a> ToWorker<'a> {
                 copies_outputs: fields.u8()? != 0,
                 nice: fields.u32()?.cast_signed(),
                 is_initialized: fields.u8()? != 0,
+                has_notes: fields.u8()? != 0,
                 sandbox: sandbox(&mut fields)?.into(),
                 name: Some(String::from_utf8_lossy(fields.0).into_owned()).filter(|name| !name.is_empty()),
             })),
@@ -284,6 +287,7 @@ pub(crate) fn welcome(welcome: &Welcome) -> Vec<u8> {
         frame.push(u8::from(welcome.copies_outputs));
         frame.extend_from_slice(&welcome.nice.to_le_bytes());
         frame.push(u8::from(welcome.is_initialized));
+        frame.push(u8::from(welcome.has_notes));
         frame.extend_from_slice(&(welcome.sandbox.len() as u64).to_le_bytes());
         frame.extend_from_slice(&welcome.sandbox);
         frame.extend_from_slice(welcome.name.as_deref().unwrap_or_default().as_bytes());
@@ -413,6 +417,7 @@ mod tests {
             name: Some("thumbs 3".to_owned()),
             sandbox: Arc::from([1, 2, 3]),
             is_initialized: true,
+            has_notes: true,
         };
         let frame = welcome(&sent);
         let Ok(ToWorker::Welcome(received)) = ToWorker::parse(payload(&frame)) else {

@@ -5,7 +5,7 @@
 //! the first thread is the one for tasks, as it was in the server, and another is made once the worker has said hello.
 
 use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::parent_id;
 use std::time::Duration;
@@ -102,6 +102,8 @@ struct GreetedWorker {
     welcome: Welcome,
     limits: TaskLimits,
     role: Role,
+    /// Where its sandbox notes system calls.
+    notes: Option<OwnedFd>,
 }
 
 /// Makes this process the worker that its parent wants; the channel is to be watched.
@@ -120,6 +122,7 @@ fn prepare(channel: SocketToParent, parent: u32, making: Making, role: Role) -> 
         let files = [descriptor()?, descriptor()?, descriptor()?].map(FromParent::into_descriptor);
         output::start(Files::from_descriptors(welcome.output, files))?;
     }
+    let notes = if welcome.has_notes { Some(descriptor()?.into_descriptor()) } else { None };
     let limit = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
     end.set_frame_bytes_max(limit(welcome.frame_bytes_max));
     // The memory stays mapped; without a descriptor no task can write to it by mistake.
@@ -143,7 +146,7 @@ fn prepare(channel: SocketToParent, parent: u32, making: Making, role: Role) -> 
         }
     };
     let limits = TaskLimits { stack_bytes: welcome.stack_bytes, memory };
-    Ok((GreetedWorker { end, ring, welcome, limits, role }, channel))
+    Ok((GreetedWorker { end, ring, welcome, limits, role, notes }, channel))
 }
 
 impl GreetedWorker {
@@ -177,7 +180,7 @@ impl GreetedWorker {
 
     /// Says hello and serves; returns the exit code.
     fn serve(self, unwatched: Option<(Channel, u32)>) -> Result<i32, ChannelError> {
-        let Self { mut end, ring, welcome, limits, role } = self;
+        let Self { mut end, ring, welcome, limits, role, notes } = self;
         let sender = end.sender(role)?;
         failpoints::reached(Point::BeforeHello);
         let mut unwatched = unwatched;
@@ -185,7 +188,7 @@ impl GreetedWorker {
             // In a sandbox no thread can be started.
             channel.watch_in_thread(parent)?;
         }
-        let entrance = Entrance::of(&welcome)?;
+        let entrance = Entrance::of(&welcome, notes)?;
         if !say_hello(&mut end, &sender, &welcome)? {
             return Ok(EXIT_FAILED);
         }

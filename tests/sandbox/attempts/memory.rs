@@ -2,7 +2,7 @@
 
 use nix::libc::*;
 
-use super::Ends::{AtLimit, Crashed, Denied};
+use super::Ends::{AtLimit, Crashed, Denied, Ended};
 use super::{Attempt, attempt, call, text};
 
 const PAGE: usize = 4096;
@@ -67,7 +67,7 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
     }),
     attempt("a sleep without end", AtLimit, || call(SYS_pause, [0_usize; 0])),
     attempt("a stack without end", Crashed, || deeper(1)),
-    attempt("nonsense to the parent", AtLimit, || {
+    attempt("nonsense to the parent", Ended, || {
         let nonsense = [0xff_u8; 4096];
         call(SYS_write, [3, nonsense.as_ptr().addr(), nonsense.len()]);
         call(SYS_pause, [0_usize; 0])
