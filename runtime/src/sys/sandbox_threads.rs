@@ -132,9 +132,12 @@ fn drop_capabilities() -> Result<(), c_int> {
         if libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 {
             return Err(nix::errno::Errno::last_raw());
         }
-        // It fails for numbers that are no capabilities, and where this thread may not: then it has none to drop.
+        // It fails behind the last capability, and where this thread may not: then no program gives it one that it does not have, as the
+        // line above says.
         for capability in 0..CAPABILITIES {
-            libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0);
+            if libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 {
+                break;
+            }
         }
         libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
         if libc::syscall(libc::SYS_capset, &raw const header, nothing.as_ptr()) != 0 {
