@@ -7,6 +7,7 @@
 //!   are not yours.
 //! - [`on_a_cluster`]: the same program on many machines, under `mpirun` and `srun`.
 //! - [`when_a_task_fails`]: from the error of one task, by its arguments and backtrace, to the debugger.
+//! - [`untrusted_input`]: workers that run an attacker's code: what holds it, by which wall, and what does not.
 //! - [`other_mains`]: pools where `main` is not yours: Python, C, debuggers, loaders.
 
 // The text of a page is a file of `docs/`, or two where it is long. `runtime/docs/` has a link to each, which is packaged.
@@ -29,6 +30,10 @@ pub mod other_mains {}
 
 #[doc = include_str!("../docs/threads_or_processes.md")]
 pub mod threads_or_processes {}
+
+#[cfg(feature = "sandbox")]
+#[doc = include_str!("../docs/untrusted_input.md")]
+pub mod untrusted_input {}
 
 #[doc = include_str!("../docs/when_a_task_fails.md")]
 pub mod when_a_task_fails {}

@@ -22,7 +22,7 @@
 //! Use it for work that is unsafe to run in threads: C libraries that crash, leak or are not thread-safe, input that makes them do
 //! so, and work that must be ended from outside. For everything else threads are simpler
 //! ([threads or processes](guide::threads_or_processes)). poolmap guards against faults, not against attackers: a worker runs with
-//! your rights.
+//! your rights, but for one in a sandbox (the feature `sandbox`).
 //!
 //! # Three steps
 //!
@@ -56,6 +56,7 @@
 //! | synchronization between processes | [`channel()`], [`Mutex`], [`Semaphore`], [`Event`], [`Barrier`], [`Counter`] |
 //! | facts inside a task | [`current_worker()`], [`task_seed()`] |
 //! | the cause of a failure | [`Error`], [`TaskError`], [`TaskErrorKind`], [`RemoteError`] |
+//! | workers for input that is not trusted | `Builder::sandbox`, `Sandbox`, `Pool::sandbox_status`, with the feature `sandbox` |
 //! | where printed lines go | [`Builder::output`], [`Output`] |
 //!
 //! The [`guide`] has longer pages: [coming from Python](guide::coming_from_python),
@@ -267,6 +268,7 @@
 //! - `json`, off by default: `Json(value)` carries a value of a type that describes itself.
 //! - `nats`, off by default: a NATS server with JetStream connects the nodes of a cluster (`POOLMAP_ENGINE=nats://HOST:PORT`).
 //! - `progress`, off by default: the option [`progress`](Map::progress).
+//! - `sandbox`, off by default: `Builder::sandbox`, for input that is not trusted. Its walls are Linux's (x86-64 and aarch64).
 //! - `tracing`, off by default: events of pools, workers, calls and failed tasks, and what tasks log, for a subscriber of the crate tracing.
 //!
 //! # Limits
@@ -301,6 +303,8 @@ mod process;
 mod progress;
 mod recording;
 mod replay;
+#[cfg(feature = "sandbox")]
+mod sandbox;
 mod shared;
 mod sync;
 #[allow(unsafe_code, reason = "the one module of system calls")]
@@ -338,6 +342,8 @@ pub use pool::{
     Affinity, Builder, DeathCause, Deaths, Histogram, Pool, StartMethod, Stats, cpu_count, global_pool, shutdown_global,
 };
 pub use process::{Process, ProcessHandle, ProcessInfo, active_children};
+#[cfg(feature = "sandbox")]
+pub use sandbox::{Sandbox, SandboxStatus};
 pub use shared::{
     Element, Fd, Number, Shared, SharedChunks, SharedChunksMut, SharedPart, SharedSlice, SharedSliceMut, shared,
 };

@@ -8,6 +8,7 @@
 //! - *verdict*: what an end means for the task that the process was running, and for its start.
 
 mod core_dump;
+mod crash_kind;
 mod kill;
 mod program;
 mod server_process;

@@ -2,8 +2,9 @@
 
 use std::ffi::CString;
 use std::fmt;
+use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 
@@ -47,6 +48,12 @@ pub(crate) struct Particulars {
     pub(crate) variables: Arc<[CString]>,
     /// The CPUs that it may use; all that this process may where there are none here.
     pub(crate) cpus: Vec<usize>,
+    /// The sandbox that it enters; empty where it enters none.
+    pub(crate) sandbox: Arc<[u8]>,
+    /// Whether it enters that behind its first call.
+    pub(crate) is_initialized: bool,
+    /// Where it notes system calls, if its sandbox only does that.
+    pub(crate) notes: Option<Arc<File>>,
 }
 
 /// Why a process was not started: what failed, and how.
@@ -138,6 +145,9 @@ pub(super) fn greeted(
         copies_outputs: start.copies_outputs,
         nice: start.nice,
         name: particulars.name.clone(),
+        sandbox: Arc::clone(&particulars.sandbox),
+        is_initialized: particulars.is_initialized,
+        has_notes: false,
     };
     let stdout = matches!(entry, EntryPoint::Test(_)).then(sys::stdout);
     channel.set_program(match entry {
@@ -145,7 +155,8 @@ pub(super) fn greeted(
         EntryPoint::Main | EntryPoint::Test(_) => None,
     });
     // Its memory is sent, and let go of here: each descriptor counts where they are few.
-    channel.greet(welcome, arena, &memory, stdout, Files::new(start.output)?)?;
+    let notes = particulars.notes.as_deref().map(File::as_fd);
+    channel.greet(welcome, arena, &memory, [stdout, notes], Files::new(start.output)?)?;
     Ok((channel, worker_end))
 }
 

@@ -1,11 +1,11 @@
 //! The verdict on the end of a process. This is the one place that decides what an end means, for pools and for `Process`.
 
-use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::core_dump::{core_dump, with_core};
+use super::crash_kind::{by_signal, crashed};
 use super::program::own_name;
 use crate::error::{NativeBacktrace, Printed, TaskErrorKind};
 use crate::functions;
@@ -165,6 +165,8 @@ fn has_stack(cause: &Cause, end: End) -> bool {
 const SIGABRT: i32 = 6;
 /// So is that of SIGKILL.
 const SIGKILL: i32 = 9;
+/// The signal of denied system calls, on Linux.
+const SIGSYS: i32 = 31;
 
 /// The error of the task that a worker was running when it ended, or was ended; none where the whole call ends with it.
 fn task_error(cause: &Cause, end: End, note: Note) -> Option<TaskErrorKind> {
@@ -172,7 +174,11 @@ fn task_error(cause: &Cause, end: End, note: Note) -> Option<TaskErrorKind> {
         && let End::Signaled(signal) = end
         && let Some(Crash { reason, .. }) = note.crash.filter(|crash| belongs(crash.signal, signal))
     {
-        return Some(by_signal(signal, reason));
+        return Some(by_signal(signal, reason, note.denied_path));
+    }
+    // The filter ends a process whose handler of denied calls is not asked.
+    if note.is_in_sandbox && *cause == Cause::Closed && end == End::Signaled(SIGSYS) {
+        return Some(TaskErrorKind::Denied { call: None, path: None });
     }
     let panicked = |note: PanicNote| TaskErrorKind::Panicked {
         message: note.message,
@@ -228,51 +234,9 @@ const COULD_NOT_GO_ON: &str =
     "it could not go on as a worker and printed why on its standard error, or a task ended it with that code";
 
 /// Whether word of one signal is word of the end by another. A handler that was there before (std's, of a stack overflow) may
-/// answer a signal by an abort.
+/// answer a signal by an abort. Ours answers a denied system call by a kill.
 fn belongs(told: i32, ended_by: i32) -> bool {
-    told == ended_by || ended_by == SIGABRT
-}
-
-/// Returns the error of a task that ended by a signal, as the signal's handler has recorded it.
-fn by_signal(signal: i32, reason: Reason) -> TaskErrorKind {
-    let note = match reason {
-        Reason::MemoryLimit(limit) => return TaskErrorKind::MemoryLimit { limit },
-        Reason::StackOverflow(bytes) => {
-            format!("stack overflow (the stack of a task is {}: Pool::builder().stack_bytes(…))", ByteSize(bytes))
-        }
-        Reason::AllocationFailed => "an allocation failed".to_owned(),
-        Reason::NotMapped(address) => format!("it read, wrote or ran address {address:#x}, which is not mapped"),
-        Reason::Protected(address) => format!("it read, wrote or ran address {address:#x}, which is protected"),
-        Reason::Refused => "the processor refused an instruction, or an address that no memory can have".to_owned(),
-        Reason::Bus(address) => format!("bus error at address {address:#x}"),
-        Reason::Arithmetic(address) => format!("division by zero or another arithmetic fault at {address:#x}"),
-        Reason::Instruction(address) => format!("illegal instruction at {address:#x}"),
-        Reason::SentBy(0) => {
-            "the signal was sent by a process that it cannot see (of another PID namespace)".to_owned()
-        }
-        Reason::SentBy(pid) => format!("the signal was sent by process {pid}"),
-        Reason::Raised => "it raised the signal itself".to_owned(),
-    };
-    crashed(Some(signal), None, Some(&note))
-}
-
-/// Displays a number of bytes in the largest unit that divides it.
-struct ByteSize(u64);
-
-impl fmt::Display for ByteSize {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (bits, unit) in [(30, "GiB"), (20, "MiB"), (10, "KiB")] {
-            let count = self.0 >> bits;
-            if count > 0 && count << bits == self.0 {
-                return write!(f, "{count} {unit}");
-            }
-        }
-        write!(f, "{} bytes", self.0)
-    }
-}
-
-fn crashed(signal: Option<i32>, exit_code: Option<i32>, note: Option<&str>) -> TaskErrorKind {
-    TaskErrorKind::Crashed { signal, exit_code, note: note.map(str::to_owned) }
+    told == ended_by || ended_by == SIGABRT || (told, ended_by) == (SIGSYS, SIGKILL)
 }
 
 /// Signals that a process gets for what it does itself, where nothing says that another process sent it: SIGILL, SIGTRAP, SIGABRT,
@@ -390,7 +354,7 @@ mod tests {
 
     fn told(end: End, panic: Option<PanicNote>, crash: Option<(i32, Reason)>) -> String {
         let crash = crash.map(|(signal, reason)| Crash { signal, reason });
-        match of(Cause::Closed, end, Note { panic, crash, stack: None }).error.unwrap() {
+        match of(Cause::Closed, end, Note { panic, crash, ..Note::default() }).error.unwrap() {
             TaskErrorKind::Crashed { signal, exit_code, note } => {
                 let end = signal.or(exit_code).unwrap();
                 note.map_or(end.to_string(), |note| format!("{end}: {note}"))
@@ -484,8 +448,22 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_shown_as_they_are_written() {
-        let shown = [8 << 20, 64 << 10, 3 << 30, 1000, 0, (1 << 20) + 1024].map(|bytes| ByteSize(bytes).to_string());
-        assert_eq!(shown, ["8 MiB", "64 KiB", "3 GiB", "1000 bytes", "0 bytes", "1025 KiB"]);
+    fn a_denied_call_is_told_by_its_record_or_by_its_signal() {
+        let kind = |end, note: Note| by_note(Cause::Closed, end, note);
+        let crash = Some(Crash { signal: SIGSYS, reason: Reason::Denied(u64::MAX) });
+        let recorded = Note { crash, denied_path: Some(b"/a".to_vec()), is_in_sandbox: true, ..Note::default() };
+        for signal in [SIGKILL, SIGSYS] {
+            let told = format!("{:?}", kind(End::Signaled(signal), recorded.clone()));
+            assert!(told.starts_with("Denied { call: Some(\"") && told.ends_with("path: Some(\"/a\") }"), "{told}");
+        }
+        let unnamed = Note { is_in_sandbox: true, ..Note::default() };
+        assert_eq!(format!("{:?}", kind(End::Signaled(SIGSYS), unnamed.clone())), "Denied { call: None, path: None }");
+        for (end, note) in [(End::Signaled(SIGSYS), Note::default()), (End::Signaled(SIGKILL), unnamed)] {
+            assert!(matches!(kind(end, note), TaskErrorKind::Crashed { .. }));
+        }
+    }
+
+    fn by_note(cause: Cause, end: End, note: Note) -> TaskErrorKind {
+        Verdict::by_note(cause, end, 1, note, 1, true).error.unwrap()
     }
 }

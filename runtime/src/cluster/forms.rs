@@ -1,5 +1,8 @@
 //! The rules of calls and the outcomes of tasks, in the form in which they travel between nodes.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -173,6 +176,8 @@ message_enum! {
         5 => Cancelled(()),
         6 => NotStarted(String),
         7 => Other(String),
+        /// The call and the path.
+        8 => Denied((Option<String>, Option<Vec<u8>>)),
     }
 }
 
@@ -260,6 +265,9 @@ impl From<&TaskErrorKind> for ErrorForm {
             TaskErrorKind::TimedOut { limit } => Self::TimedOut(limit),
             TaskErrorKind::CpuLimit { limit } => Self::CpuLimit(limit),
             TaskErrorKind::MemoryLimit { limit } => Self::MemoryLimit(limit),
+            TaskErrorKind::Denied { call, path } => {
+                Self::Denied((call, path.map(|path| path.into_os_string().into_vec())))
+            }
             TaskErrorKind::Cancelled => Self::Cancelled(()),
             TaskErrorKind::NotStarted { message } => Self::NotStarted(message),
             // A pool gives these as records, or not at all.
@@ -277,6 +285,9 @@ impl From<ErrorForm> for TaskErrorKind {
             ErrorForm::TimedOut(limit) => Self::TimedOut { limit },
             ErrorForm::CpuLimit(limit) => Self::CpuLimit { limit },
             ErrorForm::MemoryLimit(limit) => Self::MemoryLimit { limit },
+            ErrorForm::Denied((call, path)) => {
+                Self::Denied { call, path: path.map(|path| PathBuf::from(OsString::from_vec(path))) }
+            }
             ErrorForm::Cancelled(()) => Self::Cancelled,
             ErrorForm::NotStarted(message) => Self::NotStarted { message },
             ErrorForm::Other(note) => Self::Crashed { signal: None, exit_code: None, note: Some(note) },

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::arguments::FailedArguments;
@@ -105,6 +105,16 @@ pub enum TaskErrorKind {
     MemoryLimit {
         /// The limit that held for the worker, in bytes: the pool's, or a lower one that the program was started with.
         limit: u64,
+    },
+    /// The task made a system call that the sandbox of its pool does not allow ([`Builder::sandbox`](crate::Builder::sandbox)). The call
+    /// did not happen, and the worker was ended.
+    #[non_exhaustive]
+    Denied {
+        /// The name of the system call, as in its manual page: `openat` for most that open a file. `None` if the task kept the worker from
+        /// recording it, or the call was of another processor's table.
+        call: Option<String>,
+        /// The path that the call was for, if it was for one: up to 1,024 bytes of it.
+        path: Option<PathBuf>,
     },
     /// An argument could not be encoded in the parent, or the result in the worker.
     Encode(CodecError),
@@ -379,11 +389,22 @@ impl TaskError {
                     " could not get more memory; raise the limit ({builder}.memory_limit(…)), or give a task less to do"
                 )
             }
+            TaskErrorKind::Denied { call, path } => write_denied(f, call.as_deref(), path.as_deref()),
             TaskErrorKind::Encode(_) => f.write_str("could not be encoded"),
             TaskErrorKind::Decode(_) => f.write_str("could not be decoded"),
             TaskErrorKind::Cancelled => f.write_str("was cancelled"),
             TaskErrorKind::NotStarted { message } => write!(f, "has no worker: {message}"),
         }
+    }
+}
+
+/// What the sandbox has denied, as the end of a sentence.
+fn write_denied(f: &mut fmt::Formatter<'_>, call: Option<&str>, path: Option<&Path>) -> fmt::Result {
+    f.write_str("was ended by its sandbox: ")?;
+    match (call, path) {
+        (Some(call), Some(path)) => write!(f, "`{call}` of {path:?} is denied"),
+        (Some(call), None) => write!(f, "`{call}` is denied"),
+        (None, _) => f.write_str("a system call that it does not allow"),
     }
 }
 

@@ -3,13 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::builder_environment::transport_from_environment;
 use super::handle::{Pool, cpu_count};
 use super::recycling::Retirement;
-use super::rules::{LifecycleCall, Preload, Settings, StartMethod, Transport};
+use super::rules::{LifecycleCall, Preload, Settings, StartMethod};
 use super::surroundings::SurroundingsOptions;
 use crate::child::{self, Start};
 use crate::error::{Error, Result};
 use crate::in_process::InProcess;
+#[cfg(feature = "sandbox")]
+use crate::sandbox::{Sandbox, Settled, settle};
 use crate::sys;
 use crate::task::{Output, Role};
 use crate::wire;
@@ -74,6 +77,9 @@ pub struct Builder {
     pub(super) private_memory: bool,
     /// Its outputs travel on to another machine.
     pub(super) is_of_node: bool,
+    /// What its workers may do, if they are not trusted.
+    #[cfg(feature = "sandbox")]
+    pub(super) sandbox: Option<Sandbox>,
 }
 
 impl Builder {
@@ -98,6 +104,8 @@ impl Builder {
             fresh_process: false,
             private_memory: false,
             is_of_node: false,
+            #[cfg(feature = "sandbox")]
+            sandbox: None,
         }
     }
 
@@ -398,6 +406,10 @@ impl Builder {
             Some(_) => Default::default(),
             None => self.surroundings.settle(workers)?,
         };
+        #[cfg(feature = "sandbox")]
+        let is_in_sandbox = self.sandbox.is_some();
+        #[cfg(not(feature = "sandbox"))]
+        let is_in_sandbox = false;
         Ok(Settings {
             in_process,
             // The thread that calls is the one worker.
@@ -405,7 +417,7 @@ impl Builder {
             transport: transport_from_environment()?,
             startup_timeout: self.startup_timeout,
             retirement,
-            private_memory: self.private_memory || self.fresh_process,
+            private_memory: self.private_memory || self.fresh_process || is_in_sandbox,
             waiting_max: self.waiting_max,
             start: Start {
                 role: Role::Worker,
@@ -423,21 +435,9 @@ impl Builder {
             finalizer: self.finalizer,
             start_method,
             preload: self.preload,
+            #[cfg(feature = "sandbox")]
+            sandbox: self.sandbox.as_ref().map_or_else(|| Ok(Settled::default()), settle)?,
         })
-    }
-}
-
-/// Says how chunks and results travel.
-const TRANSPORT_VARIABLE: &str = "POOLMAP_TRANSPORT";
-
-fn transport_from_environment() -> Result<Transport> {
-    match sys::variable(TRANSPORT_VARIABLE) {
-        None => Ok(Transport::SharedMemory),
-        Some(value) if value == "socket" => Ok(Transport::Socket),
-        Some(value) if value == "memory" => Ok(Transport::SharedMemory),
-        Some(value) => Err(Error::invalid_option(format!(
-            "the environment variable {TRANSPORT_VARIABLE} must be \"memory\" (the default) or \"socket\", got {value:?}",
-        ))),
     }
 }
 

@@ -48,7 +48,7 @@ impl Builder {
     ///
     /// [`build`](Self::build) returns an error that names the option ([`Error::is_invalid_option`](crate::Error::is_invalid_option)) if
     /// one needs a process: `memory_limit`, `stack_bytes`, `output`, `fresh_process`, `start_method`, `preload`, `program`, `initializer_timeout`, `finalizer_timeout`, `nice`, `name`,
-    /// `affinity`, and the environment and the folder of workers. A call returns it for `timeout` and
+    /// `affinity`, `sandbox`, and the environment and the folder of workers. A call returns it for `timeout` and
     /// `cpu_limit`. With the variable, so does [`Process::start`](crate::Process::start).
     ///
     /// # Examples
@@ -111,6 +111,8 @@ impl Builder {
             // A call that is submitted runs at once, and never waits.
             waiting_max: _,
             program,
+            #[cfg(feature = "sandbox")]
+            sandbox,
         } = self;
         let PerWorker { each, affinity, allowed_cpus: _, name } = per_worker;
         let options = [
@@ -130,6 +132,8 @@ impl Builder {
             ("affinity", affinity.is_some()),
             ("nice", *nice != 0),
             ("name", name.is_some()),
+            #[cfg(feature = "sandbox")]
+            ("sandbox", sandbox.is_some()),
         ];
         options.into_iter().find_map(|(option, is_set)| is_set.then_some(option))
     }

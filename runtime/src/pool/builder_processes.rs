@@ -2,6 +2,7 @@
 //! not say it.
 
 use super::builder::{Builder, check_retirement, greater_than_zero};
+use super::builder_environment::start_method_from_environment;
 use super::recycling::Retirement;
 use super::rules::{Preload, StartMethod};
 use crate::error::{Error, Result};
@@ -98,20 +99,6 @@ impl Builder {
         let method = method.unwrap_or(by_default);
         check_start_method(method, &self.preload)?;
         Ok(method)
-    }
-}
-
-/// Says how the processes of workers are made where the program does not.
-const START_METHOD_VARIABLE: &str = "POOLMAP_START_METHOD";
-
-fn start_method_from_environment() -> Result<Option<StartMethod>> {
-    match sys::variable(START_METHOD_VARIABLE) {
-        None => Ok(None),
-        Some(value) if value == "spawn" => Ok(Some(StartMethod::Spawn)),
-        Some(value) if value == "fork_server" => Ok(Some(StartMethod::ForkServer)),
-        Some(value) => Err(Error::invalid_option(format!(
-            "the environment variable {START_METHOD_VARIABLE} must be \"spawn\" (the default) or \"fork_server\", got {value:?}",
-        ))),
     }
 }
 

@@ -12,6 +12,8 @@ use super::supervisor;
 use super::worker_slot::Life;
 use crate::error::{Error, Kind, Result};
 use crate::locks::{Lock, Locked, Rank, Ranked};
+#[cfg(feature = "sandbox")]
+use crate::sandbox::{SandboxStatus, Settled};
 use crate::shared::Poller;
 use crate::sys::{self, ForkMark, Surroundings};
 use crate::task::{Output, WorkerInfo};
@@ -57,6 +59,9 @@ pub struct Pool {
     finalized: Arc<Lock<Vec<CompletedTasks>>>,
     finalizer: Option<u32>,
     output: Output,
+    /// What holds its workers.
+    #[cfg(feature = "sandbox")]
+    sandbox: Settled,
     /// The process that made it.
     owner: ForkMark,
 }
@@ -92,11 +97,21 @@ impl Pool {
     pub(super) fn unstarted(settings: Settings) -> Result<Self> {
         let output = settings.start.output;
         let finalizer = settings.finalizer.call.as_ref().map(|call| call.function.index());
+        #[cfg(feature = "sandbox")]
+        let sandbox = settings.sandbox.clone();
         let shared = PoolShared::new(settings).map_err(|error| Error::start(sys::start_error("a pool", &error)))?;
         crate::shared::poll_while_waiting(&shared);
         let finalized = Arc::clone(&shared.finalized);
         let inner = Lock::new(PoolInner { shared: Some(shared), supervisor: None });
-        Ok(Self { inner, finalized, finalizer, output, owner: ForkMark::here() })
+        Ok(Self {
+            inner,
+            finalized,
+            finalizer,
+            output,
+            #[cfg(feature = "sandbox")]
+            sandbox,
+            owner: ForkMark::here(),
+        })
     }
 
     /// Starts the workers of a pool that was just built.
@@ -143,6 +158,12 @@ impl Pool {
     /// The place of its finalizer among the worker functions.
     pub(crate) fn finalizer(&self) -> Option<u32> {
         self.finalizer
+    }
+
+    /// Which walls hold its workers.
+    #[cfg(feature = "sandbox")]
+    pub(super) fn walls(&self) -> SandboxStatus {
+        self.sandbox.status()
     }
 
     /// Where its workers' printed output goes.
@@ -229,6 +250,8 @@ impl Drop for Pool {
     fn drop(&mut self) {
         if self.owner.is_here() {
             self.shut_down();
+            #[cfg(feature = "sandbox")]
+            self.print_suggestion();
         } else {
             let copied = PoolInner { shared: None, supervisor: None };
             std::mem::forget(std::mem::replace(self.inner.get_mut(), copied));

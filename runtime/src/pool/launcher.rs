@@ -59,7 +59,12 @@ impl Launcher {
         slot: Slot,
     ) -> Result<Option<(ChildProcess, ParentChannel)>, StartError> {
         let settings = &shared.settings;
-        let particulars = settings.per_worker.of(slot, settings.workers, &shared.environments);
+        let particulars = Particulars {
+            sandbox: settings.sandbox(),
+            notes: settings.notes(),
+            is_initialized: settings.initializer.call.is_some(),
+            ..settings.per_worker.of(slot, settings.workers, &shared.environments)
+        };
         match self {
             Self::Spawn => {
                 let arena = Some(&*shared.arena);

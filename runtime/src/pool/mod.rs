@@ -4,9 +4,12 @@ mod admission;
 mod arguments_memory;
 mod balance;
 mod builder;
+mod builder_environment;
 mod builder_in_process;
 mod builder_processes;
 mod builder_program;
+#[cfg(feature = "sandbox")]
+mod builder_sandbox;
 mod builder_surroundings;
 mod call_events;
 mod chunk_size;

@@ -47,6 +47,7 @@ message_struct! {
         start: (Option<bool>, Option<CallForm>, Duration),
         output: u8,
         surroundings: SurroundingsForm,
+        sandbox: Option<Bytes>,
     }
 }
 
@@ -92,6 +93,7 @@ impl Builder {
             ),
             output: OUTPUTS.iter().position(|output| *output == self.output).unwrap_or(0) as u8,
             surroundings: self.surroundings_form()?,
+            sandbox: self.sandbox_form()?,
         };
         let mut bytes = Vec::new();
         codec::encode(&form, &mut bytes, OPTIONS_BYTES_MAX)
@@ -126,6 +128,23 @@ impl Builder {
                 .map(|pairs| pairs.iter().map(|(name, value)| (bytes(name), bytes(value))).collect())
                 .collect(),
         })
+    }
+}
+
+/// Nobody has a sandbox.
+#[cfg(not(feature = "sandbox"))]
+impl Builder {
+    fn sandbox_form(&self) -> Result<Option<Bytes>> {
+        Ok(None)
+    }
+
+    fn set_sandbox_form(&mut self, form: Option<Bytes>) -> Result<()> {
+        match form {
+            None => Ok(()),
+            Some(_) => {
+                Err(Error::start("the driver's pool has a sandbox, and this program is built without that feature"))
+            }
+        }
     }
 }
 
@@ -205,6 +224,7 @@ fn builder(form: OptionsForm, workers: usize) -> Result<Builder> {
         })
     });
     builder.program = program.map(path);
+    builder.set_sandbox_form(form.sandbox)?;
     Ok(builder)
 }
 
@@ -235,6 +255,10 @@ mod tests {
             .nice(3)
             .name("thumbs")
             .output(Output::Tagged);
+        #[cfg(feature = "sandbox")]
+        let before = before.sandbox(
+            crate::sandbox::Sandbox::strict().read("/").connect(443).threads(3).allow("getcwd").deny_quietly(),
+        );
         let bytes = before.to_options().unwrap();
         let mut after = builder(codec::decode(&bytes).unwrap(), 2).unwrap();
         assert!(std::mem::take(&mut after.is_of_node));

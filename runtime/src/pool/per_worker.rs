@@ -93,6 +93,7 @@ impl PerWorker {
             name: self.name.as_ref().map(|name| shown_name(name, index)),
             variables: environments.of(index),
             cpus: cpus.map(<[usize]>::to_vec).unwrap_or_default(),
+            ..Particulars::default()
         }
     }
 }

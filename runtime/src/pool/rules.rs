@@ -1,5 +1,7 @@
 //! The settings of a pool, as plain data.
 
+use std::fs::File;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::per_worker::PerWorker;
@@ -9,6 +11,8 @@ use crate::child::{EntryPoint, Start};
 use crate::functions::EncodedCall;
 use crate::in_process::InProcess;
 use crate::recording::CallRecorder;
+#[cfg(feature = "sandbox")]
+use crate::sandbox::Settled;
 use crate::sys::SurroundingsChanges;
 use crate::task::{Limits, TaskRules};
 
@@ -33,6 +37,27 @@ pub(crate) struct Settings {
     pub(crate) finalizer: LifecycleCall,
     pub(crate) start_method: StartMethod,
     pub(crate) preload: Preload,
+    /// What its workers may do, where they are not trusted.
+    #[cfg(feature = "sandbox")]
+    pub(crate) sandbox: Settled,
+}
+
+impl Settings {
+    /// Where each worker notes system calls, if its sandbox only does that.
+    pub(super) fn notes(&self) -> Option<Arc<File>> {
+        #[cfg(feature = "sandbox")]
+        return self.sandbox.notes.clone();
+        #[cfg(not(feature = "sandbox"))]
+        None
+    }
+
+    /// The sandbox as each worker is sent it; empty where there is none.
+    pub(super) fn sandbox(&self) -> Arc<[u8]> {
+        #[cfg(feature = "sandbox")]
+        return Arc::clone(&self.sandbox.bytes);
+        #[cfg(not(feature = "sandbox"))]
+        Arc::default()
+    }
 }
 
 /// How chunks and results travel.

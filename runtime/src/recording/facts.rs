@@ -48,6 +48,7 @@ pub(super) enum OutcomeName {
     TimedOut,
     CpuLimit,
     MemoryLimit,
+    Denied,
     Encode,
     Decode,
     /// No worker has run it to its end, as it was cancelled, or as there is no worker.
@@ -65,6 +66,7 @@ impl OutcomeName {
             Self::TimedOut => "timed_out",
             Self::CpuLimit => "cpu_limit",
             Self::MemoryLimit => "memory_limit",
+            Self::Denied => "denied",
             Self::Encode => "encode",
             Self::Decode => "decode",
             Self::Cancelled => "cancelled",
@@ -94,6 +96,7 @@ impl ExecutionEnd {
             TaskErrorKind::TimedOut { .. } => (OutcomeName::TimedOut, None, None),
             TaskErrorKind::CpuLimit { .. } => (OutcomeName::CpuLimit, None, None),
             TaskErrorKind::MemoryLimit { .. } => (OutcomeName::MemoryLimit, None, None),
+            TaskErrorKind::Denied { .. } => (OutcomeName::Denied, None, None),
             TaskErrorKind::Encode(_) => (OutcomeName::Encode, None, None),
             TaskErrorKind::Decode(_) => (OutcomeName::Decode, None, None),
             TaskErrorKind::Cancelled | TaskErrorKind::NotStarted { .. } => (OutcomeName::Cancelled, None, None),

@@ -18,6 +18,10 @@ pub(crate) fn thread_cpu_nanos() -> Option<u64> {
 /// On Linux `ru_maxrss` is no less than that of the process that has started this one (execve(2) keeps it), so /proc tells.
 #[cfg(poolmap_linux)]
 pub(crate) fn peak_bytes() -> Option<u64> {
+    #[cfg(poolmap_sandbox)]
+    if let Some(status) = super::sandbox_opened::opened_status() {
+        return super::process::peak_of_status(&status);
+    }
     super::process::peak_resident_bytes(std::process::id())
 }
 

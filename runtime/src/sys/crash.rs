@@ -146,6 +146,24 @@ fn record_stack(post: &Post, signal: c_int, context: *mut c_void) {
     }
 }
 
+/// Leaves word of a system call that was denied, of its path if it has one, and of where it was made; the handler that calls this ends the
+/// process then.
+#[cfg(poolmap_sandbox)]
+pub(super) fn record_denial(call: u64, path: &[u8], context: *mut c_void) {
+    let is_own = WATCH.get().is_some_and(|watch| watch.pid == nix::unistd::getpid().as_raw());
+    let Some(post) = POST.get().filter(|_| is_own) else {
+        return;
+    };
+    if post.pad.claim() {
+        post.pad.leave_path(path);
+        post.pad.leave(Crash { signal: libc::SIGSYS, reason: Reason::Denied(call) });
+        record_stack(post, libc::SIGSYS, context);
+        post.pad.close();
+    } else {
+        stack_walk::await_other_thread(|| post.pad.is_closed());
+    }
+}
+
 /// Leaves word of the calls that were recorded, if nobody else does.
 fn finish_walk(post: &Post) {
     if stack_walk::begin_to_finish() {

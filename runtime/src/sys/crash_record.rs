@@ -27,6 +27,33 @@ pub(crate) enum Reason {
     SentBy(u64),
     /// The process sent it to itself, and not by an abort.
     Raised,
+    /// The filter of the sandbox does not allow the system call of this number.
+    Denied(u64),
+}
+
+/// So many bytes of a denied call's path are recorded.
+pub(crate) const DENIED_PATH_BYTES_MAX: usize = 1024;
+/// How many words a denied call's path takes: its length, and the bytes.
+pub(crate) const DENIED_PATH_WORDS: usize = 1 + DENIED_PATH_BYTES_MAX / 8;
+
+/// The path as words.
+#[cfg_attr(not(poolmap_sandbox), allow(dead_code, reason = "nothing is denied"))]
+pub(super) fn path_words(path: &[u8]) -> impl Iterator<Item = u64> {
+    let path = &path[..path.len().min(DENIED_PATH_BYTES_MAX)];
+    let word = |at: usize| {
+        let mut bytes = [0; 8];
+        path.iter().skip(8 * at).zip(&mut bytes).for_each(|(from, to)| *to = *from);
+        u64::from_le_bytes(bytes)
+    };
+    std::iter::once(path.len() as u64).chain((1..DENIED_PATH_WORDS).map(move |place| word(place - 1)))
+}
+
+/// The path that a worker has written as these words; none if it is none.
+pub(crate) fn path_from_words(word: impl Fn(usize) -> u64) -> Option<Vec<u8>> {
+    let length = usize::try_from(word(0)).ok().filter(|length| (1..=DENIED_PATH_BYTES_MAX).contains(length))?;
+    let mut path: Vec<u8> = (1..=length.div_ceil(8)).flat_map(|place| word(place).to_le_bytes()).collect();
+    path.truncate(length);
+    (!path.contains(&0)).then_some(path)
 }
 
 /// How many words a crash takes.
@@ -46,6 +73,7 @@ impl Crash {
             Reason::Instruction(address) => (9, address),
             Reason::SentBy(pid) => (10, pid),
             Reason::Raised => (11, 0),
+            Reason::Denied(call) => (12, call),
         };
         [u64::from(self.signal.cast_unsigned()), kind, value]
     }
@@ -64,6 +92,7 @@ impl Crash {
             9 => Reason::Instruction(value),
             10 => Reason::SentBy(value),
             11 => Reason::Raised,
+            12 => Reason::Denied(value),
             _ => return None,
         };
         Some(Self { signal: i32::try_from(signal).ok()?, reason })
@@ -90,12 +119,27 @@ mod tests {
             Reason::Instruction(2),
             Reason::SentBy(42),
             Reason::Raised,
+            Reason::Denied(257),
         ];
         for reason in reasons {
             let crash = Crash { signal: libc::SIGSEGV, reason };
             assert_eq!(Crash::from_words(crash.to_words()), Some(crash));
         }
-        assert_eq!(Crash::from_words([12, 0, 0]), None);
+        assert_eq!(Crash::from_words([13, 0, 0]), None);
         assert_eq!(Crash::from_words([u64::MAX, 1, 0]), None);
+    }
+
+    #[test]
+    fn a_path_comes_back_from_its_words() {
+        let long = vec![b'x'; DENIED_PATH_BYTES_MAX + 1];
+        for path in [&b"/etc/passwd"[..], b"12345678", &long[..DENIED_PATH_BYTES_MAX]] {
+            let words: Vec<u64> = path_words(path).collect();
+            assert_eq!(words.len(), DENIED_PATH_WORDS);
+            assert_eq!(path_from_words(|place| words[place]).as_deref(), Some(path));
+        }
+        assert_eq!(path_words(&long).next(), Some(DENIED_PATH_BYTES_MAX as u64));
+        for odd in [0, 9, DENIED_PATH_BYTES_MAX as u64 + 1, u64::MAX] {
+            assert_eq!(path_from_words(|place| if place == 0 { odd } else { 0x61 }), None, "{odd}");
+        }
     }
 }

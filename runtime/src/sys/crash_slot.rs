@@ -9,15 +9,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::crash_record::Crash;
+#[cfg(poolmap_sandbox)]
+use super::crash_record::{DENIED_PATH_WORDS, path_words};
 use super::memory::Words;
 use super::stack_record::{self, SCRATCH_BYTES, STACK_WORDS};
 
 /// Where a worker leaves word of its crash.
+#[cfg_attr(not(poolmap_sandbox), allow(dead_code, reason = "nothing is denied"))]
 pub(crate) enum CrashSlot {
-    /// In memory: the number of the running task stands at `running`, and goes to `crash` and `stack`, in front of the words.
-    Memory { words: Arc<Words>, running: usize, crash: usize, stack: usize },
+    /// In memory: the number of the running task stands at `running`, and goes to `crash`, `stack` and `path`, in front of the words.
+    Memory { words: Arc<Words>, running: usize, crash: usize, stack: usize, path: usize },
     /// In frames of their own, while `running` is not 0: then no other frame is being sent.
-    Socket { stream: UnixStream, running: Arc<AtomicU64>, crash: AroundWords, stack: Option<AroundWords> },
+    Socket {
+        stream: UnixStream,
+        running: Arc<AtomicU64>,
+        crash: AroundWords,
+        stack: Option<AroundWords>,
+        path: AroundWords,
+    },
 }
 
 /// The bytes of a frame before and behind its words.
@@ -83,6 +92,17 @@ impl CrashSlot {
             Self::Socket { stack: None, .. } => {}
             Self::Socket { stream, stack: Some(around), .. } => {
                 stack_record::with_scratch(|frame| self.send(stream, around, stack_record::words(), frame));
+            }
+        }
+    }
+
+    /// Leaves the path of a denied system call.
+    #[cfg(poolmap_sandbox)]
+    pub(super) fn leave_path(&self, path: &[u8]) {
+        match self {
+            Self::Memory { words, path: place, .. } => self.write(words, *place, path_words(path)),
+            Self::Socket { stream, path: around, .. } => {
+                self.send(stream, around, path_words(path), &mut [0; 8 * DENIED_PATH_WORDS + CRASH_BYTES_MAX]);
             }
         }
     }

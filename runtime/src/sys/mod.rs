@@ -42,6 +42,20 @@ mod random;
 mod refusal;
 mod ring;
 mod rlimit;
+mod sandbox_calls;
+#[cfg(poolmap_sandbox)]
+mod sandbox_file_facts;
+#[cfg(poolmap_sandbox)]
+mod sandbox_notes;
+#[cfg(poolmap_sandbox)]
+mod sandbox_opened;
+#[cfg(poolmap_sandbox)]
+mod sandbox_setup;
+#[cfg(poolmap_sandbox)]
+mod sandbox_threads;
+#[cfg(poolmap_sandbox)]
+mod sandbox_trap;
+mod sandbox_walls;
 mod seals;
 #[cfg(feature = "__failpoints")]
 mod self_signal;
@@ -76,7 +90,7 @@ pub(crate) use build_id::{build_id, build_id_of_file};
 pub(crate) use clocks::{monotonic_nanos, peak_bytes, thread_cpu_nanos};
 pub(crate) use copied_thread::{TASK_THREAD_NAME, go_on_in_thread};
 pub(crate) use crash::{TaskLimits, install_crash_handlers, watch_crashes, watch_crashes_again};
-pub(crate) use crash_record::{CRASH_WORDS, Crash, Reason};
+pub(crate) use crash_record::{CRASH_WORDS, Crash, DENIED_PATH_WORDS, Reason, path_from_words};
 pub(crate) use crash_slot::{AroundWords, CrashSlot};
 pub(crate) use environment::{WORKER_VARIABLE, is_secure, take_variable, variable};
 pub(crate) use fences::{fence_registered, register_for_fences};
@@ -115,6 +129,21 @@ pub(crate) use rlimit::{
     CAN_LIMIT_MEMORY, address_space_bytes, check_file_bytes, descriptors_max, fail_behind_file_limit, file_bytes_max,
     limit_memory, taken_bytes,
 };
+pub(crate) use sandbox_calls::call_name;
+#[cfg(feature = "sandbox")]
+pub(crate) use sandbox_calls::call_number;
+#[cfg(poolmap_sandbox)]
+pub(crate) use sandbox_notes::{FilterInstruction, NotedCall, note_calls};
+#[cfg(poolmap_sandbox)]
+pub(crate) use sandbox_setup::{clear_environment, forbid_dumps};
+#[cfg(poolmap_sandbox)]
+pub(crate) use sandbox_threads::{answer_confinement, confine_threads};
+#[cfg(poolmap_sandbox)]
+pub(crate) use sandbox_trap::{DeniedCalls, excused, prepare_for_sandbox};
+#[cfg(feature = "sandbox")]
+pub(crate) use sandbox_walls::{HAS_SANDBOX, can_ask_about_calls, can_filter_calls, landlock_version};
+#[cfg(not(poolmap_sandbox))]
+pub(crate) use sandbox_walls::{answer_confinement, excused};
 #[cfg(test)]
 #[cfg(poolmap_linux)]
 pub(crate) use seals::in_test as seals_in_test;

@@ -439,19 +439,31 @@ pub(crate) fn resident_bytes(pid: u32) -> Option<u64> {
 /// The most resident memory that a process has had; none where the system does not report, or the process is gone.
 #[cfg(poolmap_linux)]
 pub(super) fn peak_resident_bytes(pid: u32) -> Option<u64> {
-    let [peak] = status_bytes(pid, ["VmHWM:"])?;
+    let [peak] = status_bytes(pid, [PEAK])?;
     peak
 }
+
+/// The same, in such a text of a process.
+#[cfg(poolmap_sandbox)]
+pub(super) fn peak_of_status(status: &str) -> Option<u64> {
+    bytes_of_line(status, PEAK)
+}
+
+/// The line with the most memory that a process had.
+#[cfg(poolmap_linux)]
+const PEAK: &str = "VmHWM:";
 
 /// What some lines of proc_pid_status(5) say, which give kilobytes, in bytes; none for a line that is not there.
 #[cfg(poolmap_linux)]
 fn status_bytes<const LINES: usize>(pid: u32, names: [&str; LINES]) -> Option<[Option<u64>; LINES]> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let bytes = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        Some(line.trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024)
-    };
-    Some(names.map(bytes))
+    Some(names.map(|name| bytes_of_line(&status, name)))
+}
+
+#[cfg(poolmap_linux)]
+fn bytes_of_line(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(line.trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024)
 }
 
 #[cfg(not(poolmap_linux))]

@@ -106,8 +106,13 @@ fn set_signals(role: Role) {
 /// exits.
 pub(crate) fn kill_own_group() -> ! {
     let own = nix::unistd::getpid();
+    // In a sandbox it can have started nothing, and may send signals to itself alone.
+    #[cfg(poolmap_sandbox)]
+    let is_alone = super::sandbox_opened::is_in_sandbox();
+    #[cfg(not(poolmap_sandbox))]
+    let is_alone = false;
     // A worker leads its group. Where it does not, it must not kill the group of another.
-    if nix::unistd::getpgrp() == own {
+    if !is_alone && nix::unistd::getpgrp() == own {
         let _ = nix::sys::signal::killpg(own, Signal::SIGKILL);
     }
     let _ = nix::sys::signal::kill(own, Signal::SIGKILL);

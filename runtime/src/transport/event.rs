@@ -27,4 +27,8 @@ pub(crate) struct Note {
     pub(crate) crash: Option<Crash>,
     /// The calls that the signal has met with.
     pub(crate) stack: Option<NativeStack>,
+    /// The path of a system call that was denied.
+    pub(crate) denied_path: Option<Vec<u8>>,
+    /// Whether the worker was to enter a sandbox.
+    pub(crate) is_in_sandbox: bool,
 }

@@ -1,7 +1,7 @@
 //! Where things are in the memory that a parent shares with its workers. Offsets in bytes; what two sides write at once stands
 //! in different cache lines.
 
-use crate::sys::STACK_WORDS;
+use crate::sys::{DENIED_PATH_WORDS, STACK_WORDS};
 use crate::wire::TIMES_BYTES;
 
 /// In the arena's first page, which the parent writes and all workers read: the word of `parking` for the parent.
@@ -45,8 +45,10 @@ pub(super) const NOTE: usize = 528;
 pub(super) const NOTE_BYTES_MAX: usize = 16 * 1024;
 
 /// Written by the worker: how long tasks have waited and have taken (`wire::TimesWords`).
-pub(super) const TIMES: usize = 20 * 1024;
-const _: () = assert!(NOTE + NOTE_BYTES_MAX <= TIMES && TIMES + TIMES_BYTES <= CRASH);
+pub(super) const TIMES: usize = 18 * 1024;
+const _: () = assert!(NOTE + NOTE_BYTES_MAX <= TIMES && TIMES + TIMES_BYTES <= DENIED_PATH);
+/// Written by the worker when a system call is denied: the number behind that of the task begun last, and the call's path.
+pub(super) const DENIED_PATH: usize = 20 * 1024;
 
 /// Written by the worker when a signal is about to end it: the number behind that of the task begun last, and `sys::Crash`.
 pub(super) const CRASH: usize = 24 * 1024;
@@ -55,6 +57,7 @@ pub(super) const STACK: usize = CRASH + 128;
 
 /// The entries: what the parent tells of chunks, one behind the other, round and round.
 pub(super) const ENTRIES: usize = 32 * 1024;
+const _: () = assert!(DENIED_PATH + 8 * (1 + DENIED_PATH_WORDS) <= CRASH);
 const _: () = assert!(STACK + 8 * (1 + STACK_WORDS) <= ENTRIES);
 /// Two cache lines: fifteen words do not fit into one.
 pub(super) const ENTRY_BYTES: usize = 128;

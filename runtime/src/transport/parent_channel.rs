@@ -38,6 +38,8 @@ pub(crate) struct ParentChannel {
     program: Option<Arc<Path>>,
     /// How somebody listens to the worker.
     log: WorkerLog,
+    /// Whether the worker is to enter a sandbox.
+    is_in_sandbox: bool,
 }
 
 /// The memory that a worker gets with its welcome, which the parent does not keep the descriptors of.
@@ -80,7 +82,9 @@ impl ParentChannel {
         let outputs = ring.as_ref().map(|ring| OutputIntake::new(ring.words()));
         let memory_sent = SentMemory::default();
         let (printed, program, log) = (None, None, WorkerLog::default());
-        let channel = Self { socket, ring, private, outputs, memory: memory_sent, printed, program, log };
+        let is_in_sandbox = false;
+        let channel =
+            Self { socket, ring, private, outputs, memory: memory_sent, printed, program, log, is_in_sandbox };
         Ok((channel, worker_end, WorkerMemory { ring: memory, arguments }))
     }
 
@@ -114,13 +118,14 @@ impl ParentChannel {
         self.socket.stream()
     }
 
-    /// Greets the worker: with the arena, its own memory, the standard output that it is to have, and the files that it prints to.
+    /// Greets the worker: with the arena, its own memory, the standard output that it is to have, the file in which it notes
+    /// system calls, and the files that it prints to.
     pub(crate) fn greet(
         &mut self,
         mut welcome: Welcome,
         arena: Option<&Arena>,
         memory: &WorkerMemory,
-        stdout: Option<BorrowedFd<'_>>,
+        [stdout, notes]: [Option<BorrowedFd<'_>>; 2],
         printed: Option<Files>,
     ) -> io::Result<()> {
         let mut descriptors = Vec::new();
@@ -133,6 +138,9 @@ impl ParentChannel {
         welcome.has_stdout = stdout.is_some();
         descriptors.extend(stdout);
         descriptors.extend(printed.iter().flat_map(Files::descriptors));
+        welcome.has_notes = notes.is_some();
+        descriptors.extend(notes);
+        self.is_in_sandbox = !welcome.sandbox.is_empty();
         self.socket.send_whole(&wire::welcome(&welcome), &descriptors)?;
         self.printed = printed;
         Ok(())
@@ -376,10 +384,14 @@ impl ParentChannel {
 
     /// Returns what the worker has recorded about its running task, should it have ended in it.
     pub(crate) fn note(&self) -> Note {
-        match &self.ring {
-            Some(ring) => Note { panic: ring.note(), crash: ring.crash(), stack: ring.stack() },
+        let note = match &self.ring {
+            Some(ring) => {
+                let (panic, crash, stack, denied_path) = (ring.note(), ring.crash(), ring.stack(), ring.denied_path());
+                Note { panic, crash, stack, denied_path, is_in_sandbox: false }
+            }
             None => self.socket.note(),
-        }
+        };
+        Note { is_in_sandbox: self.is_in_sandbox, ..note }
     }
 
     /// Informs the worker that nothing more will come, so that it exits once it has nothing to run.

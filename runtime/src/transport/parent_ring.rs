@@ -381,6 +381,13 @@ impl ParentRing {
         if self.is_running(task) { NativeStack::from_words(word) } else { None }
     }
 
+    /// Returns the path of the system call that was denied to the running task, if the worker has recorded one.
+    pub(super) fn denied_path(&self) -> Option<Vec<u8>> {
+        let task = self.words.word(layout::DENIED_PATH).load(Ordering::Acquire);
+        let word = |word: usize| self.words.word(layout::DENIED_PATH + 8 * (word + 1)).load(Ordering::Relaxed);
+        if self.is_running(task) { sys::path_from_words(word) } else { None }
+    }
+
     /// Returns the panic of the running task, if the worker has recorded one.
     pub(super) fn note(&self) -> Option<PanicNote> {
         let task = self.words.word(layout::NOTE_TASK).load(Ordering::Acquire);

@@ -286,6 +286,10 @@ impl ParentSocket {
                         self.note.stack = stack;
                         None
                     }
+                    ToParent::DeniedPath(path) => {
+                        self.note.denied_path = path;
+                        None
+                    }
                     ToParent::Reply { chunk, position, elapsed_nanos, record } => {
                         self.note = Note::default();
                         replied(&mut self.sent, chunk, position)?;

@@ -419,8 +419,9 @@ impl WorkerRing {
 
     /// Where a signal that ends this process is recorded.
     pub(crate) fn crash_slot(&self) -> CrashSlot {
-        let (running, crash, stack) = (layout::BEGUN, layout::CRASH, layout::STACK);
-        CrashSlot::Memory { words: Arc::clone(&self.words), running, crash, stack }
+        let words = Arc::clone(&self.words);
+        let (running, crash, stack, path) = (layout::BEGUN, layout::CRASH, layout::STACK, layout::DENIED_PATH);
+        CrashSlot::Memory { words, running, crash, stack, path }
     }
 
     /// Whether the parent sleeps, was not rung for, and asked to be notified of this (rule 6 of `parking`).

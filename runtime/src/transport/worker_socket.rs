@@ -26,7 +26,7 @@ impl WorkerSocket {
     pub(crate) fn new(stream: SocketToParent) -> Self {
         Self {
             stream: Arc::new(stream),
-            inbox: FrameBuffer::new(crate::wire::FRAME_BYTES_MIN),
+            inbox: FrameBuffer::new(crate::wire::WELCOME_BYTES_MAX),
             descriptors: VecDeque::new(),
         }
     }
@@ -56,7 +56,8 @@ impl WorkerSocket {
     /// then, but that of a panic. No stack is sent where a frame may not be as large as that.
     pub(crate) fn crash_slot(&self, running: &Arc<AtomicU64>, frame_bytes_max: usize) -> io::Result<CrashSlot> {
         let (crash, stack) = (wire::around_crash(), wire::around_stack(frame_bytes_max));
-        Ok(CrashSlot::Socket { stream: self.stream()?, running: Arc::clone(running), crash, stack })
+        let path = wire::around_denied_path();
+        Ok(CrashSlot::Socket { stream: self.stream()?, running: Arc::clone(running), crash, stack, path })
     }
 
     /// Rings the parent's bell. A full socket means that it has been rung.

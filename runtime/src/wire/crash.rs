@@ -2,10 +2,11 @@
 
 use super::fields::{FieldReader, Violation, begin, finish};
 use super::{HEADER_BYTES, TRAILER_BYTES};
-use crate::sys::{AroundWords, CRASH_WORDS, Crash, NativeStack, STACK_WORDS};
+use crate::sys::{AroundWords, CRASH_WORDS, Crash, DENIED_PATH_WORDS, NativeStack, STACK_WORDS, path_from_words};
 
 pub(super) const CRASH: u8 = 22;
 pub(super) const STACK: u8 = 27;
+pub(super) const DENIED_PATH: u8 = 28;
 
 /// The bytes around the words of a crash.
 pub(crate) fn around_crash() -> AroundWords {
@@ -15,6 +16,11 @@ pub(crate) fn around_crash() -> AroundWords {
 /// The bytes around the words of a stack, if a frame may be so large.
 pub(crate) fn around_stack(frame_bytes_max: usize) -> Option<AroundWords> {
     (8 * STACK_WORDS <= frame_bytes_max).then(|| around_words(STACK, STACK_WORDS))
+}
+
+/// The bytes around the words of a denied system call's path.
+pub(crate) fn around_denied_path() -> AroundWords {
+    around_words(DENIED_PATH, DENIED_PATH_WORDS)
 }
 
 fn around_words(kind: u8, words: usize) -> AroundWords {
@@ -35,14 +41,26 @@ pub(super) fn crash(fields: &mut FieldReader<'_>) -> Result<Crash, Violation> {
 
 /// The stack that a frame carries.
 pub(super) fn stack(payload: &[u8]) -> Result<Option<NativeStack>, Violation> {
-    let (words, []) = payload.as_chunks::<8>() else {
-        return Err(Violation::new("invalid record of a stack"));
-    };
-    let word = |at: usize| words.get(at).map_or(0, |word| u64::from_le_bytes(*word));
-    if words.len() == STACK_WORDS {
-        Ok(NativeStack::from_words(word))
-    } else {
-        Err(Violation::new("invalid record of a stack"))
+    from_words(payload, STACK_WORDS, "invalid record of a stack", |word| NativeStack::from_words(word))
+}
+
+/// The path that a frame carries; none where it is to be none.
+pub(super) fn denied_path(payload: &[u8]) -> Result<Option<Vec<u8>>, Violation> {
+    from_words(payload, DENIED_PATH_WORDS, "invalid path of a denied call", |word| path_from_words(word))
+}
+
+/// Reads so many words.
+fn from_words<T>(
+    payload: &[u8],
+    count: usize,
+    invalid: &str,
+    read: impl FnOnce(&dyn Fn(usize) -> u64) -> T,
+) -> Result<T, Violation> {
+    match payload.as_chunks::<8>() {
+        (words, []) if words.len() == count => {
+            Ok(read(&|at: usize| words.get(at).map_or(0, |word| u64::from_le_bytes(*word))))
+        }
+        _ => Err(Violation::new(invalid)),
     }
 }
 

@@ -1,7 +1,9 @@
 //! The messages of both directions, and their payloads.
 
+use std::sync::Arc;
+
 use super::chunk::{ChunkHeader, TaskFrames};
-use super::crash::{CRASH, STACK, crash, stack};
+use super::crash::{CRASH, DENIED_PATH, STACK, crash, denied_path, stack};
 use super::fields::{CHUNK, FieldReader, Violation, begin, finish};
 use super::{FRAME_BYTES_MAX, FRAME_BYTES_MIN, PROTOCOL_VERSION};
 use crate::codec::{decode, encode};
@@ -65,6 +67,12 @@ pub(crate) struct Welcome {
     pub(crate) nice: i32,
     /// The name that it is shown by; none where it keeps the program's.
     pub(crate) name: Option<String>,
+    /// The sandbox that it enters, as its module reads it; empty where it enters none.
+    pub(crate) sandbox: Arc<[u8]>,
+    /// Whether it enters that behind its first call, which initializes it.
+    pub(crate) is_initialized: bool,
+    /// Whether the descriptor of the file comes with this, as the last, in which it notes system calls.
+    pub(crate) has_notes: bool,
 }
 
 /// A message of the parent.
@@ -121,6 +129,8 @@ pub(crate) enum ToParent<'a> {
     Copied(Result<u32, i32>),
     /// The stack of a worker that a signal is about to end; none where it is not to be understood.
     Stack(Option<NativeStack>),
+    /// The path of a system call that was denied; none where it is not to be understood.
+    DeniedPath(Option<Vec<u8>>),
 }
 
 /// The record of a panic.
@@ -166,6 +176,9 @@ impl<'a> ToWorker<'a> {
                 output: output(fields.u8()?)?,
                 copies_outputs: fields.u8()? != 0,
                 nice: fields.u32()?.cast_signed(),
+                is_initialized: fields.u8()? != 0,
+                has_notes: fields.u8()? != 0,
+                sandbox: sandbox(&mut fields)?.into(),
                 name: Some(String::from_utf8_lossy(fields.0).into_owned()).filter(|name| !name.is_empty()),
             })),
             CHUNK => TaskFrames::parse(payload).map(|(header, tasks)| Self::Chunk(header, tasks)),
@@ -209,6 +222,7 @@ impl<'a> ToParent<'a> {
                 Ok(Self::Copied(if error == 0 { Ok(pid) } else { Err(error) }))
             }
             STACK => stack(payload).map(Self::Stack),
+            DENIED_PATH => denied_path(payload).map(Self::DeniedPath),
             other => Err(Violation::new(format!("a frame of unknown kind {other}"))),
         }
     }
@@ -225,6 +239,11 @@ fn segment_head(fields: &mut FieldReader<'_>) -> Result<SegmentHead, Violation> 
 }
 
 const OUTPUTS: [Output; 3] = [Output::Inherited, Output::Tagged, Output::Captured];
+
+fn sandbox<'a>(fields: &mut FieldReader<'a>) -> Result<&'a [u8], Violation> {
+    let count = usize::try_from(fields.u64()?).unwrap_or(usize::MAX);
+    fields.bytes(count)
+}
 
 fn output(place: u8) -> Result<Output, Violation> {
     OUTPUTS.get(usize::from(place)).copied().ok_or_else(|| Violation::new("invalid output mode"))
@@ -271,6 +290,10 @@ pub(crate) fn welcome(welcome: &Welcome) -> Vec<u8> {
         frame.push(OUTPUTS.iter().position(|&output| output == welcome.output).map_or(0, |place| place as u8));
         frame.push(u8::from(welcome.copies_outputs));
         frame.extend_from_slice(&welcome.nice.to_le_bytes());
+        frame.push(u8::from(welcome.is_initialized));
+        frame.push(u8::from(welcome.has_notes));
+        frame.extend_from_slice(&(welcome.sandbox.len() as u64).to_le_bytes());
+        frame.extend_from_slice(&welcome.sandbox);
         frame.extend_from_slice(welcome.name.as_deref().unwrap_or_default().as_bytes());
     })
 }
@@ -397,6 +420,9 @@ mod tests {
             copies_outputs: true,
             nice: -3,
             name: Some("thumbs 3".to_owned()),
+            sandbox: Arc::from([1, 2, 3]),
+            is_initialized: true,
+            has_notes: true,
         };
         let frame = welcome(&sent);
         let Ok(ToWorker::Welcome(received)) = ToWorker::parse(payload(&frame)) else {

@@ -44,7 +44,7 @@ mod task_times;
 
 pub(crate) use buffer::FrameBuffer;
 pub(crate) use chunk::{ChunkHeader, LENGTH_BYTES, TaskFrames, are_tasks, around_chunk, bytes_of, chunk};
-pub(crate) use crash::{around_crash, around_stack};
+pub(crate) use crash::{around_crash, around_denied_path, around_stack};
 pub(crate) use fields::Violation;
 #[cfg(fuzzing)]
 pub(crate) use fuzzing::fuzz;
@@ -76,6 +76,8 @@ pub(crate) const OVERHEAD_BYTES: usize = 64;
 
 /// The least limit for a frame: what an error with its texts takes.
 pub(crate) const FRAME_BYTES_MIN: usize = 4 * 1024;
+/// The first frame to a worker has the sandbox that it enters, and is no larger than this. So it fits into any socket.
+pub(crate) const WELCOME_BYTES_MAX: usize = 64 * 1024;
 
 /// The limit for a frame where nothing else is said: 2 GiB.
 pub(crate) const FRAME_BYTES_MAX: usize = 1 << 31;

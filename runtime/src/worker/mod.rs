@@ -8,6 +8,7 @@ mod panic;
 mod replay;
 mod ring_server;
 mod run;
+mod sandbox;
 mod seed;
 mod segments;
 mod socket_server;

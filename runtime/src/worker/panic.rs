@@ -110,5 +110,12 @@ pub(super) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, PanicNote> {
 /// A backtrace where `RUST_BACKTRACE` asks for one, as for panics everywhere.
 fn backtrace() -> Option<String> {
     let asked = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
-    asked.then(|| Backtrace::force_capture().to_string())
+    // It opens files, which a sandbox may deny.
+    asked.then(|| sys::excused(|| Backtrace::force_capture().to_string()))
+}
+
+/// Reads what names are made of, before a sandbox closes the files.
+#[cfg(feature = "sandbox")]
+pub(super) fn prepare_backtraces() {
+    drop(backtrace());
 }

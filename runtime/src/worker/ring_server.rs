@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::panic::{self, PanicReporter, PrintedPanics};
 use super::run::{fold_tasks, note_task, run_tasks};
+use super::sandbox::Entrance;
 use super::seed;
 use super::segments;
 use crate::codec::{Encoder, Sink};
@@ -36,18 +37,20 @@ pub(super) fn serve(
     ring: WorkerRing,
     bytes_max: usize,
     limits: TaskLimits,
-    copies_outputs: bool,
+    memory: OutputMemory,
+    entrance: Option<Entrance>,
 ) -> Result<(), ChannelError> {
     panic::install_hook(PanicReporter::Memory(ring.panic_slot()), PrintedPanics::OfOtherThreads);
     sys::install_crash_handlers(ring.crash_slot(), limits);
     seed::set_counter(ring.task_counter());
     let outputs = ring.output_sender(&end);
-    if !copies_outputs {
+    if memory == OutputMemory::Sent {
         shared::write_outputs(Rc::new(move |memory| outputs.send(memory)));
     }
     let is_kept = output::is_kept();
     let (pace, clock) = (ClockPace::default(), TaskClock::default());
-    let mut server = RingServer { end, ring, bytes_max, is_kept, pace, clock, busy_nanos: 0, looked_nanos: 0 };
+    let mut server =
+        RingServer { end, ring, bytes_max, is_kept, entrance, pace, clock, busy_nanos: 0, looked_nanos: 0 };
     loop {
         server.run_all()?;
         if !server.wait()? {
@@ -58,12 +61,23 @@ pub(super) fn serve(
     }
 }
 
+/// What becomes of outputs that are in memory of their own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum OutputMemory {
+    /// The parent gets the memory.
+    Sent,
+    /// It gets what is in it.
+    Copied,
+}
+
 struct RingServer {
     end: WorkerSocket,
     ring: WorkerRing,
     bytes_max: usize,
     /// The output that tasks print is kept, for each task.
     is_kept: bool,
+    /// The sandbox that is entered behind the first call.
+    entrance: Option<Entrance>,
     pace: ClockPace,
     /// It counts how long each task takes.
     clock: TaskClock,
@@ -114,6 +128,9 @@ impl RingServer {
                 note_task(claimed.function, claimed.index);
             }
             self.run(claimed)?;
+            if let Some(entrance) = self.entrance.take() {
+                entrance.enter()?;
+            }
             self.pace.since += self.ring.number().wrapping_sub(claimed.number);
             if self.pace.since >= self.pace.tasks {
                 self.look()?;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::panic::{self, PanicReporter, PrintedPanics};
 use super::run::{note_task, run_tasks};
+use super::sandbox::Entrance;
 use super::seed;
 use super::segments;
 use crate::codec::{Encoder, Sink};
@@ -32,11 +33,15 @@ pub(super) fn serve(
     sender: Arc<FrameSender>,
     bytes_max: usize,
     limits: TaskLimits,
+    mut entrance: Option<Entrance>,
 ) -> Result<(), ChannelError> {
     let mut server = SocketServer::new(end, sender, bytes_max, limits, PrintedPanics::OfOtherThreads);
     while server.wait()? {
         while let Some(chunk) = server.inbox.waiting.pop_front() {
             server.run_chunk(&chunk)?;
+            if let Some(entrance) = entrance.take() {
+                entrance.enter()?;
+            }
         }
         failpoints::reached(Point::Idle);
         if server.inbox.revoked {

@@ -5,11 +5,13 @@
 //! the first thread is the one for tasks, as it was in the server, and another is made once the worker has said hello.
 
 use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::parent_id;
 use std::time::Duration;
 
+use super::ring_server::OutputMemory;
+use super::sandbox::Entrance;
 use super::welcome::{be_welcomed, say_hello};
 use super::{current, fork_server, ring_server, socket_server};
 use crate::failpoints::{self, Point};
@@ -100,6 +102,8 @@ struct GreetedWorker {
     welcome: Welcome,
     limits: TaskLimits,
     role: Role,
+    /// Where its sandbox notes system calls.
+    notes: Option<OwnedFd>,
 }
 
 /// Makes this process the worker that its parent wants; the channel is to be watched.
@@ -119,6 +123,7 @@ fn prepare(channel: SocketToParent, parent: u32, making: Making, role: Role) -> 
         let files = [descriptor()?, descriptor()?, descriptor()?].map(FromParent::into_descriptor);
         output::start(Files::from_descriptors(welcome.output, files))?;
     }
+    let notes = if welcome.has_notes { Some(descriptor()?.into_descriptor()) } else { None };
     let limit = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
     end.set_frame_bytes_max(limit(welcome.frame_bytes_max));
     // The memory stays mapped; without a descriptor no task can write to it by mistake.
@@ -142,7 +147,7 @@ fn prepare(channel: SocketToParent, parent: u32, making: Making, role: Role) -> 
         }
     };
     let limits = TaskLimits { stack_bytes: welcome.stack_bytes, memory };
-    Ok((GreetedWorker { end, ring, welcome, limits, role }, channel))
+    Ok((GreetedWorker { end, ring, welcome, limits, role, notes }, channel))
 }
 
 impl GreetedWorker {
@@ -176,9 +181,15 @@ impl GreetedWorker {
 
     /// Says hello and serves; returns the exit code.
     fn serve(self, unwatched: Option<(Channel, u32)>) -> Result<i32, ChannelError> {
-        let Self { mut end, ring, welcome, limits, role } = self;
+        let Self { mut end, ring, welcome, limits, role, notes } = self;
         let sender = end.sender(role)?;
         failpoints::reached(Point::BeforeHello);
+        let mut unwatched = unwatched;
+        if let Some((channel, parent)) = unwatched.take_if(|_| !welcome.sandbox.is_empty()) {
+            // In a sandbox no thread can be started.
+            channel.watch_in_thread(parent)?;
+        }
+        let entrance = Entrance::of(&welcome, notes)?;
         if !say_hello(&mut end, &sender, &welcome)? {
             return Ok(EXIT_FAILED);
         }
@@ -188,11 +199,16 @@ impl GreetedWorker {
         }
         shared::write_by_value();
         let bytes_max = usize::try_from(welcome.frame_bytes_max).unwrap_or(usize::MAX) - OVERHEAD_BYTES;
+        let outputs = if welcome.copies_outputs || !welcome.sandbox.is_empty() {
+            OutputMemory::Copied
+        } else {
+            OutputMemory::Sent
+        };
         match (role, ring) {
             (Role::Worker, Some(ring)) => {
-                ring_server::serve(end, ring, bytes_max, limits, welcome.copies_outputs).map(|()| 0)
+                ring_server::serve(end, ring, bytes_max, limits, outputs, entrance).map(|()| 0)
             }
-            (Role::Worker, None) => socket_server::serve(end, sender, bytes_max, limits).map(|()| 0),
+            (Role::Worker, None) => socket_server::serve(end, sender, bytes_max, limits, entrance).map(|()| 0),
             (Role::Daemon | Role::Plain | Role::Server, _) => {
                 socket_server::serve_one(end, sender, bytes_max, limits).map(exit_code)
             }
@@ -212,7 +228,11 @@ fn exit_code(status: Status) -> i32 {
 impl Channel {
     /// Watches in a thread of its own: see [`watch`](Self::watch).
     fn watch_in_thread(self, parent: u32) -> Result<(), ChannelError> {
-        sys::start_bare_thread(move || self.watch(parent)).map_err(|error| ChannelError::Broken(sys::explained(&error)))
+        let watch = move || {
+            sys::answer_confinement();
+            self.watch(parent)
+        };
+        sys::start_bare_thread(watch).map_err(|error| ChannelError::Broken(sys::explained(&error)))
     }
 
     /// Waits until the parent has closed the channel, and then ends this process and what its task started. Where the kernel ends

@@ -246,7 +246,13 @@ impl Scheduler {
 
 /// Whether a task ended because its worker died by itself, and not by a limit.
 fn is_death(error: &TaskErrorKind) -> bool {
-    matches!(error, TaskErrorKind::Crashed { .. } | TaskErrorKind::MemoryLimit { .. } | TaskErrorKind::Panicked { .. })
+    matches!(
+        error,
+        TaskErrorKind::Crashed { .. }
+            | TaskErrorKind::MemoryLimit { .. }
+            | TaskErrorKind::Denied { .. }
+            | TaskErrorKind::Panicked { .. }
+    )
 }
 
 /// How many of these executions died. Where a panic is no death, a task that panicked runs again only as one that failed.

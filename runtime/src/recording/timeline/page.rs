@@ -10,7 +10,7 @@ const PAGE: &str = include_str!("page.html");
 const MARK: &str = "@DATA@";
 
 /// The outcomes as the page knows them, by their place.
-const OUTCOMES: [OutcomeName; 10] = [
+const OUTCOMES: [OutcomeName; 11] = [
     OutcomeName::Ok,
     OutcomeName::Failed,
     OutcomeName::Panicked,
@@ -21,6 +21,7 @@ const OUTCOMES: [OutcomeName; 10] = [
     OutcomeName::Encode,
     OutcomeName::Decode,
     OutcomeName::Cancelled,
+    OutcomeName::Denied,
 ];
 
 /// A number of each bar.

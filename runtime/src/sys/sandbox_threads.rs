@@ -1,0 +1,160 @@
+//! The part of a sandbox that each thread of a process has for itself: capabilities, and the domain of landlock(7).
+//!
+//! 1. The kernel changes them for the calling thread alone, and a thread that stays outside of the walls is a way out of them: it has the
+//!    same memory. So each thread does it, in the handler of a signal that is sent to it, as libpsx does for capabilities.
+//! 2. Threads are listed and asked until a list has none that is new: a thread that was made meanwhile is made by one that has been asked,
+//!    and inherits, or is in the next list.
+//! 3. A thread that does not answer within a second has blocked the signal. Then the worker does not enter the sandbox.
+//! 4. The handler makes system calls alone, by numbers that are there before it runs.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::libc::{self, c_int, c_void};
+
+use super::signal_action::{action_of, exchange, unblock};
+
+/// So long a thread may take to answer: it may be short of a processor.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// More capabilities than the kernel knows.
+const CAPABILITIES: libc::c_ulong = 64;
+
+/// The rules, as a descriptor; below 0 where there are none.
+static RULES: AtomicI32 = AtomicI32::new(-1);
+/// How many threads have done it.
+static ANSWERS: AtomicU32 = AtomicU32::new(0);
+/// The first error.
+static ERROR: AtomicI32 = AtomicI32::new(0);
+
+/// The signal that threads are asked by. Those in front of it the C library may have for itself.
+fn question() -> c_int {
+    libc::SIGRTMAX() - 3
+}
+
+/// Lets a thread that blocks all signals answer, and make calls that the filter has answered by a handler.
+pub(crate) fn answer_confinement() {
+    unblock(&[question(), libc::SIGSYS]);
+}
+
+/// Takes all capabilities from each thread of this process, and puts it behind the rules, if there are some.
+pub(crate) fn confine_threads(rules: Option<OwnedFd>) -> io::Result<()> {
+    RULES.store(rules.as_ref().map_or(-1, AsRawFd::as_raw_fd), Ordering::SeqCst);
+    let before = exchange(question(), Some(&action_of(on_question)));
+    let confined = confine_all();
+    exchange(question(), Some(&before));
+    RULES.store(-1, Ordering::SeqCst);
+    confined
+}
+
+fn confine_all() -> io::Result<()> {
+    let own = nix::unistd::gettid().as_raw();
+    let mut known = vec![own];
+    loop {
+        let new: Vec<c_int> = threads()?.into_iter().filter(|thread| !known.contains(thread)).collect();
+        if new.is_empty() {
+            break;
+        }
+        for thread in new {
+            ask(thread)?;
+            known.push(thread);
+        }
+    }
+    // The last, as it has to read the list.
+    confine_this_thread();
+    match ERROR.load(Ordering::SeqCst) {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
+/// The threads of this process.
+fn threads() -> io::Result<Vec<c_int>> {
+    let mut threads = Vec::new();
+    for entry in std::fs::read_dir("/proc/self/task")? {
+        threads.extend(entry?.file_name().to_str().and_then(|name| name.parse::<c_int>().ok()));
+    }
+    Ok(threads)
+}
+
+/// Has a thread do it, unless it has ended.
+fn ask(thread: c_int) -> io::Result<()> {
+    let before = ANSWERS.load(Ordering::SeqCst);
+    // SAFETY: the calls take numbers; the handler of the signal is ours.
+    let sent = unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, question()) };
+    if sent != 0 {
+        return Ok(());
+    }
+    let begun = Instant::now();
+    while ANSWERS.load(Ordering::SeqCst) == before {
+        if begun.elapsed() > ANSWER_TIMEOUT {
+            let name = std::fs::read_to_string(format!("/proc/self/task/{thread}/comm")).unwrap_or_default();
+            if name.is_empty() {
+                return Ok(());
+            }
+            return Err(io::Error::other(format!(
+                "its thread `{}` blocks all signals, and so cannot enter the sandbox: start it without that",
+                name.trim_end()
+            )));
+        }
+        std::thread::yield_now();
+    }
+    Ok(())
+}
+
+extern "C" fn on_question(_signal: c_int, _details: *mut libc::siginfo_t, _context: *mut c_void) {
+    let errno = nix::errno::Errno::last_raw();
+    confine_this_thread();
+    ANSWERS.fetch_add(1, Ordering::SeqCst);
+    nix::errno::Errno::set_raw(errno);
+}
+
+/// It does nothing that is not allowed in a handler.
+fn confine_this_thread() {
+    if let Err(error) = drop_capabilities().and_then(|()| enter_domain()) {
+        let _ = ERROR.compare_exchange(0, error, Ordering::SeqCst, Ordering::Relaxed);
+    }
+}
+
+/// The header and the data of capset(2), in its third version.
+#[repr(C)]
+struct Header {
+    version: u32,
+    pid: c_int,
+}
+
+fn drop_capabilities() -> Result<(), c_int> {
+    const VERSION_3: u32 = 0x2008_0522;
+    let (header, nothing) = (Header { version: VERSION_3, pid: 0 }, [0_u32; 6]);
+    // SAFETY: the first calls take numbers. What the last reads lives through it, and has the form of its version.
+    unsafe {
+        if libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 {
+            return Err(nix::errno::Errno::last_raw());
+        }
+        // It fails behind the last capability, and where this thread may not: then no program gives it one that it does not have, as the
+        // line above says.
+        for capability in 0..CAPABILITIES {
+            if libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 {
+                break;
+            }
+        }
+        libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+        if libc::syscall(libc::SYS_capset, &raw const header, nothing.as_ptr()) != 0 {
+            return Err(nix::errno::Errno::last_raw());
+        }
+    }
+    Ok(())
+}
+
+fn enter_domain() -> Result<(), c_int> {
+    let rules = RULES.load(Ordering::SeqCst);
+    if rules < 0 {
+        return Ok(());
+    }
+    // SAFETY: it takes numbers; the descriptor is open until all threads have answered.
+    match unsafe { libc::syscall(libc::SYS_landlock_restrict_self, rules, 0 as libc::c_uint) } {
+        0 => Ok(()),
+        _ => Err(nix::errno::Errno::last_raw()),
+    }
+}

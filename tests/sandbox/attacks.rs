@@ -1,0 +1,104 @@
+//! Every attempt ends as it must, and its parent and the tasks beside it notice nothing.
+
+use std::time::Duration;
+
+use poolmap::{Output, Pool, Sandbox, StartMethod, TaskError, TaskErrorKind, pool_try_map, worker};
+
+use crate::attempts::{self, Attempt, Ends};
+use crate::common;
+
+/// Tries one of the attempts; or, without a name, computes.
+#[worker]
+fn attack(name: &str) -> i64 {
+    if name.is_empty() {
+        return (1..=1000).sum();
+    }
+    let attempt = attempts::all().find(|attempt| attempt.name == name).unwrap();
+    (attempt.run)()
+}
+
+const COMPUTED: i64 = 500_500;
+const MEMORY_LIMIT: u64 = 256 << 20;
+
+/// Makes all attempts, and checks how each ends.
+fn attack_all(pool: &Pool) {
+    let (limited, others): (Vec<&Attempt>, Vec<&Attempt>) =
+        attempts::all().partition(|attempt| matches!(attempt.ends, Ends::AtLimit | Ends::Ended));
+    make(pool, &others, common::SOON);
+    make(pool, &limited, Duration::from_secs(1));
+}
+
+/// Makes attempts, each between tasks that compute.
+fn make(pool: &Pool, attempts: &[&Attempt], limit: Duration) {
+    let names = attempts.iter().flat_map(|attempt| [attempt.name, ""]);
+    let outcomes = pool_try_map!(in pool, attack, names; timeout = limit, chunk_size = 1).unwrap();
+    let mut wrong = Vec::new();
+    for (attempt, outcomes) in attempts.iter().zip(outcomes.chunks(2)) {
+        if !ends_so(attempt.ends, &outcomes[0]) {
+            wrong.push(format!("{}: {:?} wanted, got {:?}", attempt.name, attempt.ends, shown(&outcomes[0])));
+        }
+        assert_eq!(outcomes[1].as_ref().ok(), Some(&COMPUTED), "beside {}", attempt.name);
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), attempts.len(), wrong.join("\n"));
+}
+
+fn shown(outcome: &Result<i64, TaskError>) -> String {
+    match outcome {
+        Ok(value) => format!("Ok({value})"),
+        Err(error) => format!("{:?}", error.kind()),
+    }
+}
+
+fn ends_so(wanted: Ends, outcome: &Result<i64, TaskError>) -> bool {
+    let Err(error) = outcome else {
+        return wanted == Ends::Harmless;
+    };
+    match (wanted, error.kind()) {
+        (Ends::Denied(name), TaskErrorKind::Denied { call: Some(call), .. }) => call == name,
+        (Ends::DeniedPath(name, at), TaskErrorKind::Denied { call: Some(call), path: Some(path), .. }) => {
+            call == name && path.to_str() == Some(at)
+        }
+        (Ends::DeniedSomehow, TaskErrorKind::Denied { call: Some(_), .. }) => true,
+        (Ends::DeniedUnnamed, TaskErrorKind::Denied { call: None, path: None, .. }) => true,
+        (Ends::Crashed, TaskErrorKind::Crashed { .. }) => true,
+        (Ends::Ended, TaskErrorKind::TimedOut { .. } | TaskErrorKind::Crashed { .. }) => true,
+        (Ends::AtLimit, TaskErrorKind::TimedOut { .. } | TaskErrorKind::MemoryLimit { .. }) => true,
+        _ => false,
+    }
+}
+
+#[test]
+fn there_are_enough_attempts_and_no_name_stands_twice() {
+    let mut names: Vec<&str> = attempts::all().map(|attempt| attempt.name).collect();
+    assert!(names.len() >= 150, "{}", names.len());
+    names.sort_unstable();
+    let count = names.len();
+    names.dedup();
+    assert_eq!(names.len(), count);
+}
+
+#[poolmap::test]
+fn every_attempt_ends_as_it_must() {
+    let _guard = common::guard();
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(secret.path(), "secret").unwrap();
+    let pool = Pool::builder().workers(2).memory_limit(MEMORY_LIMIT).sandbox(Sandbox::strict()).build().unwrap();
+    assert!(pool.sandbox_status().is_complete(), "{}", pool.sandbox_status());
+    attack_all(&pool);
+    assert_eq!(std::fs::read(secret.path()).unwrap(), b"secret");
+    assert!(!std::path::Path::new("/tmp/poolmap-attack").exists());
+}
+
+#[poolmap::test]
+fn every_attempt_ends_as_it_must_in_a_copy_of_a_fork_server() {
+    let _guard = common::guard();
+    let pool = Pool::builder()
+        .workers(2)
+        .start_method(StartMethod::ForkServer)
+        .memory_limit(MEMORY_LIMIT)
+        .output(Output::Captured)
+        .sandbox(Sandbox::strict())
+        .build()
+        .unwrap();
+    attack_all(&pool);
+}

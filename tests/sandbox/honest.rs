@@ -1,0 +1,189 @@
+//! Where a wall is missing, the pool says so.
+
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use nix::libc;
+use poolmap::{Pool, Sandbox, TaskErrorKind, pool_try_map, worker};
+
+use crate::common;
+
+/// Names the call that a container refuses, for the program that is run in it.
+const REFUSED: &str = "POOLMAP_TEST_REFUSED";
+
+#[worker]
+fn open(path: &str) -> bool {
+    path.is_empty() || std::fs::read(path).is_ok()
+}
+
+/// Runs a test of this program again, as another would be: with calls refused, or as another user.
+fn run_again(test: &str, change: impl FnOnce(&mut Command)) {
+    let program = tempfile::tempdir().unwrap();
+    // Where another user may execute it.
+    let path = program.path().join("sandbox");
+    std::fs::copy("/proc/self/exe", &path).unwrap();
+    for (path, mode) in [(program.path(), 0o755), (&path, 0o755)] {
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    }
+    let mut command = Command::new(&path);
+    command.args([test, "--exact", "--include-ignored", "--nocapture", "--test-threads=1"]).current_dir("/");
+    change(&mut command);
+    let output = command.output().unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && printed.contains("1 passed"), "{test}: {}\n{printed}", output.status);
+}
+
+/// Makes the kernel answer calls with an error, as the profile of a container does.
+fn refuse(command: &mut Command, refused: &[(libc::c_long, i32)], name: &str) {
+    let instruction = |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter { code: code as u16, jt, jf, k };
+    let mut program = vec![instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0)];
+    for (number, error) in refused {
+        program.push(instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, *number as u32));
+        program.push(instruction(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | error.cast_unsigned()));
+    }
+    program.push(instruction(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW));
+    command.env(REFUSED, name);
+    let install = move || {
+        let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_ptr().cast_mut() };
+        // SAFETY: the calls take numbers, and a program that lives through them.
+        let result = unsafe {
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+            libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter)
+        };
+        if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    };
+    // SAFETY: it makes two system calls.
+    unsafe { command.pre_exec(install) };
+}
+
+fn is_root() -> bool {
+    // SAFETY: it asks for a number.
+    unsafe { libc::geteuid() == 0 }
+}
+
+const EVERY_ATTEMPT: &str = "attacks::every_attempt_ends_as_it_must";
+
+#[test]
+fn every_attempt_ends_as_it_must_for_a_user() {
+    // Others are users already.
+    if is_root() {
+        let guard = common::guard();
+        guard.allow(common::SOON);
+        run_again(EVERY_ATTEMPT, |command| {
+            command.uid(65534).gid(65534);
+        });
+    }
+}
+
+#[test]
+fn every_attempt_ends_as_it_must_in_a_container() {
+    let guard = common::guard();
+    guard.allow(common::SOON);
+    // What Docker refuses by default, as far as a worker could ask for it.
+    let refused = [
+        libc::SYS_unshare,
+        libc::SYS_setns,
+        libc::SYS_mount,
+        libc::SYS_bpf,
+        libc::SYS_keyctl,
+        libc::SYS_userfaultfd,
+        libc::SYS_perf_event_open,
+        libc::SYS_io_uring_setup,
+        libc::SYS_pidfd_getfd,
+        libc::SYS_process_vm_readv,
+        libc::SYS_kcmp,
+        libc::SYS_personality,
+    ];
+    // A refusal by an error stands before the denial by a signal, so what it refuses is no denial: each is tried without it.
+    run_again("honest::in_a_container", |command| refuse(command, &refused.map(|call| (call, libc::EPERM)), "some"));
+}
+
+#[poolmap::test]
+#[ignore = "it is run by another test, with calls refused"]
+fn in_a_container() {
+    let _guard = common::guard();
+    let pool = Pool::builder().workers(2).sandbox(Sandbox::strict()).build().unwrap();
+    assert!(pool.sandbox_status().is_complete());
+    let outcomes = pool_try_map!(in &pool, open, ["", "/etc/passwd", ""]).unwrap();
+    assert!(outcomes[0].is_ok() && outcomes[2].is_ok());
+    let error = outcomes[1].as_ref().unwrap_err();
+    assert!(matches!(error.kind(), TaskErrorKind::Denied { call: Some(call), .. } if call == "openat"), "{error}");
+}
+
+#[test]
+fn a_missing_wall_is_an_error_that_names_it() {
+    let _guard = common::guard();
+    let landlock = [(libc::SYS_landlock_create_ruleset, libc::ENOSYS)];
+    run_again("honest::without_a_wall", |command| refuse(command, &landlock, "Landlock"));
+    let seccomp = [(libc::SYS_seccomp, libc::EPERM)];
+    run_again("honest::without_a_wall", |command| refuse(command, &seccomp, "seccomp"));
+    let both = [landlock[0], seccomp[0]];
+    run_again("honest::without_a_wall", |command| refuse(command, &both, "seccomp"));
+}
+
+#[poolmap::test]
+#[ignore = "it is run by another test, with calls refused"]
+fn without_a_wall() {
+    let _guard = common::guard();
+    let missing = std::env::var(REFUSED).unwrap();
+    let builder = || Pool::builder().workers(1);
+    let error = builder().sandbox(Sandbox::strict()).build().unwrap_err();
+    assert!(error.is_invalid_option(), "{error}");
+    assert!(error.to_string().contains(&missing) && error.to_string().contains("best_effort"), "{error}");
+    let pool = builder().sandbox(Sandbox::strict().best_effort()).build().unwrap();
+    let status = pool.sandbox_status();
+    assert!(!status.is_complete() && status.missing()[0].contains(&missing), "{status}");
+    let outcome = &pool_try_map!(in &pool, open, ["/etc/passwd"]).unwrap()[0];
+    let walls = (status.filters_system_calls(), status.landlock_version().is_some());
+    match (walls, outcome.as_ref().map_err(|error| error.kind())) {
+        // The filter has the call; Landlock alone makes it an error; with neither it succeeds, as was accepted.
+        ((true, _), Err(TaskErrorKind::Denied { .. })) | ((false, true), Ok(false)) | ((false, false), Ok(true)) => {}
+        (walls, outcome) => panic!("{walls:?}: {outcome:?}"),
+    }
+}
+
+#[poolmap::test]
+fn what_a_pool_holds_it_says() {
+    let _guard = common::guard();
+    let plain = Pool::builder().workers(1).build().unwrap();
+    assert!(!plain.sandbox_status().is_complete());
+    assert_eq!(plain.sandbox_status().to_string(), "no sandbox");
+    let pool = Pool::builder().workers(1).sandbox(Sandbox::strict()).build().unwrap();
+    let status = pool.sandbox_status();
+    assert!(status.is_complete() && status.filters_system_calls() && status.landlock_version() >= Some(1), "{status}");
+    let text = status.to_string();
+    assert!(text.contains("filtered (seccomp)") && text.contains("Landlock, version"), "{text}");
+    let error = Pool::builder().in_process().sandbox(Sandbox::strict()).build().unwrap_err();
+    assert!(error.is_invalid_option() && error.to_string().contains("`sandbox`"), "{error}");
+}
+
+#[worker]
+fn block_all_signals() {
+    let (started, is_started) = std::sync::mpsc::channel();
+    std::thread::Builder::new()
+        .name("deaf".to_owned())
+        .spawn(move || {
+            nix::sys::signal::SigSet::all().thread_block().unwrap();
+            started.send(()).unwrap();
+            loop {
+                std::thread::park();
+            }
+        })
+        .unwrap();
+    is_started.recv().unwrap();
+}
+
+#[poolmap::test]
+fn a_thread_that_cannot_enter_keeps_its_worker_from_tasks() {
+    let _guard = common::guard();
+    let pool = Pool::builder()
+        .workers(1)
+        .output(poolmap::Output::Captured)
+        .initializer(block_all_signals {})
+        .sandbox(Sandbox::strict())
+        .build()
+        .unwrap();
+    let outcome = &pool_try_map!(in &pool, open, [""]).map(|outcomes| format!("{:?}", outcomes[0]));
+    let text = format!("{outcome:?}");
+    assert!(!text.contains("Ok(true)"), "{text}");
+}
