@@ -76,7 +76,7 @@ fn every_attempt_ends_as_it_must_for_a_user() {
 }
 
 #[test]
-fn every_attempt_ends_as_it_must_in_a_container() {
+fn a_container_that_refuses_calls_takes_nothing_from_the_walls() {
     let guard = common::guard();
     guard.allow(common::SOON);
     // What Docker refuses by default, as far as a worker could ask for it.

@@ -267,12 +267,7 @@ impl ParentSocket {
                 let event = match message {
                     ToParent::Hello(_) => Some(ChannelEvent::Hello),
                     ToParent::Table(_) => None,
-                    ToParent::Begun(chunk) => {
-                        self.begun_nanos = sys::monotonic_nanos();
-                        let handed_nanos = begun(&mut self.sent, chunk)?;
-                        self.times.waiting.add(self.begun_nanos.saturating_sub(handed_nanos), 1);
-                        None
-                    }
+                    ToParent::Begun(chunk) => self.begin(chunk).map(|()| None)?,
                     ToParent::Decoded(chunk) => decoded(&self.sent, chunk).map(|()| Some(ChannelEvent::Decoded))?,
                     ToParent::Note(note) => {
                         self.note.panic = Some(note);
@@ -317,6 +312,14 @@ impl ParentSocket {
             }
         }
         Ok(taken)
+    }
+
+    /// Notes that the worker has begun a chunk.
+    fn begin(&mut self, chunk: u64) -> Result<(), ChannelError> {
+        self.begun_nanos = sys::monotonic_nanos();
+        let handed_nanos = begun(&mut self.sent, chunk)?;
+        self.times.waiting.add(self.begun_nanos.saturating_sub(handed_nanos), 1);
+        Ok(())
     }
 
     /// Gives back the memory that messages arrive in, where none comes any more whose content counts.
