@@ -1,6 +1,6 @@
 //! The list of measures.
 
-use super::{break_even, cost, cpu, latency, load, memory, start, threads, warm};
+use super::{apart, break_even, cost, cpu, latency, load, memory, recorded, start, threads, warm};
 
 /// How often a measure is taken.
 #[derive(Clone, Copy, PartialEq)]
@@ -16,6 +16,8 @@ pub const ALL: &[(&str, Often)] = &[
     ("latency", Often::EachRun),
     ("start", Often::EachRun),
     ("warm", Often::Once),
+    ("recorded", Often::EachRun),
+    ("apart", Often::Once),
     ("cost", Often::EachRun),
     ("break-even", Often::EachRun),
     ("load-tasks", Often::EachRun),
@@ -37,6 +39,8 @@ pub fn run(what: &str) {
         // Only the time that the process itself takes is measured.
         start::NOTHING => {}
         "warm" => warm::run(),
+        "recorded" => recorded::run(),
+        "apart" => apart::run(),
         "cost" => cost::run(),
         "break-even" => break_even::run(),
         "load-tasks" => load::tasks(),

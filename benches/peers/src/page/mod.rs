@@ -1,5 +1,6 @@
 //! The page and its plot: what the figures mean, in words, tables and a picture.
 
+mod apart;
 mod load;
 mod machine;
 mod model;

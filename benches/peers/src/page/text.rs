@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::numbers::{cell, ratio, time};
-use super::{load, machine, model, own, plot, tables};
+use super::{apart, load, machine, model, own, plot, tables};
 use crate::figures::{Figures, Measures};
 
 /// Writes performance.md and performance.svg.
@@ -27,6 +27,8 @@ fn page(figures: &Figures, measures: &Measures, runs: usize) -> String {
         own::latency(measures),
         own::start(measures),
         own::warm(measures),
+        apart::recorded(measures),
+        apart::apart(measures),
         own::memory(measures),
         own::scaling(figures, measures),
         own::threads(measures),
