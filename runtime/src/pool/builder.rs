@@ -391,7 +391,7 @@ impl Builder {
                 self.startup_timeout,
             )));
         }
-        let retirement = self.settled_retirement()?;
+        let (retirement, private_memory) = (self.settled_retirement()?, self.has_private_memory());
         if self.waiting_max == Some(0) {
             return Err(Error::zero_option("max_waiting"));
         }
@@ -406,10 +406,6 @@ impl Builder {
             Some(_) => Default::default(),
             None => self.surroundings.settle(workers)?,
         };
-        #[cfg(feature = "sandbox")]
-        let is_in_sandbox = self.sandbox.is_some();
-        #[cfg(not(feature = "sandbox"))]
-        let is_in_sandbox = false;
         Ok(Settings {
             in_process,
             // The thread that calls is the one worker.
@@ -417,7 +413,7 @@ impl Builder {
             transport: transport_from_environment()?,
             startup_timeout: self.startup_timeout,
             retirement,
-            private_memory: self.private_memory || self.fresh_process || is_in_sandbox,
+            private_memory,
             waiting_max: self.waiting_max,
             start: Start {
                 role: Role::Worker,

@@ -89,6 +89,15 @@ impl Builder {
         }
     }
 
+    /// Whether no worker can read the arguments of another.
+    pub(super) fn has_private_memory(&self) -> bool {
+        #[cfg(feature = "sandbox")]
+        if self.sandbox.is_some() {
+            return true;
+        }
+        self.private_memory || self.fresh_process
+    }
+
     /// How the processes of workers are made, checked.
     pub(super) fn settled_start_method(&self) -> Result<StartMethod> {
         let by_default = match self.fresh_process {
