@@ -26,7 +26,7 @@ impl Builder {
     /// - The [`initializer`](Self::initializer) runs before each task, and the [`finalizer`](Self::finalizer) behind it. Put into
     ///   `preload` what all tasks can use.
     ///
-    /// A task takes about 1 ms of processor time more, for the start and the end of its process; with `StartMethod::Spawn`, 3 to 4 times that.
+    /// A task takes some 1.3 ms of processor time more, for the start and the end of its process; with `StartMethod::Spawn`, 2.5 times that.
     /// Tasks of one map still run on all workers at a time. [`max_tasks_per_worker`](Self::max_tasks_per_worker) is 1 or left out.
     ///
     /// It is no sandbox: a task can still do what its user can (open files, send signals). Two processes of one user can read each

@@ -141,10 +141,11 @@ fn robust_list() -> Option<(*mut nix::libc::c_void, usize)> {
 }
 
 /// This process is such a copy: its first thread has the stack of the thread that made it.
+#[cfg_attr(any(not(target_os = "linux"), miri), allow(dead_code, reason = "there are no copies"))]
 static IS_COPY: AtomicBool = AtomicBool::new(false);
 
 /// Whether this process is a copy that [`copy_beside`] has made.
-#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "there are no copies"))]
+#[cfg_attr(any(not(target_os = "linux"), miri), allow(dead_code, reason = "there are no copies"))]
 pub(super) fn is_copy() -> bool {
     IS_COPY.load(Ordering::Relaxed)
 }
