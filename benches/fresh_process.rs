@@ -1,10 +1,13 @@
-//! What does a process for each task cost, by a fork server and by executing the program; and memory of its own for each worker, for a round
-//! trip and for a map? The ways run in turn, and the medians are printed. `cargo bench --bench fresh_process [-- TASKS [ROUNDS]]`, in half a
+//! The cost of a process for each task, by a fork server and by executing the program; and of memory of its own for each worker, for a round
+//! trip and for a map. The ways run in turn, and the medians are printed. `cargo bench --bench fresh_process [-- TASKS [ROUNDS]]`, in half a
 //! minute.
+
+mod common;
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use common::{median, number};
 use poolmap::{Builder, Pool, StartMethod, pool_map, worker};
 
 const WORKERS: usize = 2;
@@ -22,7 +25,7 @@ fn length(text: &str) -> usize {
     black_box(text).len()
 }
 
-/// What is measured of a pool.
+/// The work that a pool is measured with.
 #[derive(Clone, Copy)]
 enum Work {
     RoundTrips,
@@ -55,15 +58,9 @@ fn builder() -> Builder {
     Pool::builder().workers(WORKERS)
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
-}
-
 #[poolmap::main]
 fn main() {
-    let given: Vec<u64> = std::env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
-    let [tasks, rounds] = [given.first().copied().unwrap_or(1000), given.get(1).copied().unwrap_or(5)];
+    let [tasks, rounds] = [number(0, 1000), number(1, 5)];
     let ways: [(&str, Builder, Work, u64); 9] = [
         ("fresh process, fork server", builder().fresh_process(), Work::Map, tasks),
         (

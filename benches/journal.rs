@@ -2,32 +2,19 @@
 //! as there are CPUs, and the ratio is printed, of the medians and of each pair; and the processor time of this process, which says the
 //! same on a machine that others use too; then what it takes to find all outputs in the journal, in a second process. `cargo bench --bench journal [-- MICROSECONDS [TASKS [ROUNDS]]]`, in a minute.
 
-use std::hint::black_box;
+mod common;
+
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeValLike;
+use common::{compute, cpu_time, median, number};
 use poolmap::{Pool, pool_map, worker};
 
 /// Takes so many microseconds of the processor.
 #[worker]
 fn work(x: u64, microseconds: u64) -> u64 {
-    let start = Instant::now();
-    let mut state = x;
-    while start.elapsed() < Duration::from_micros(microseconds) {
-        for _ in 0..50 {
-            state = black_box(state.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ state >> 29);
-        }
-    }
-    x
-}
-
-/// The processor time that this process has taken.
-fn cpu_time() -> Duration {
-    let usage = getrusage(UsageWho::RUSAGE_SELF).expect("the system knows it");
-    Duration::from_micros((usage.user_time() + usage.system_time()).num_microseconds() as u64)
+    compute(x, Duration::from_micros(microseconds))
 }
 
 /// The time that the map takes, and that of the processor in this process.
@@ -43,15 +30,8 @@ fn run(pool: &Pool, tasks: u64, microseconds: u64, journal: Option<&Path>) -> [D
     times
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
-}
-
 #[poolmap::main]
 fn main() {
-    let given: Vec<u64> = std::env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
-    let number = |at: usize, otherwise| given.get(at).copied().unwrap_or(otherwise);
     let (microseconds, tasks, rounds) = (number(0, 10), number(1, 200_000), number(2, 11));
     let pool = Pool::new().expect("workers can be started");
     pool.ready().expect("they start");

@@ -1,11 +1,13 @@
-//! What does it cost that somebody may listen to tasks, and what does an event? The same map of tasks of 10 µs runs without a subscriber, and
+//! The cost of a subscriber that may listen to tasks, and of an event. The same map of tasks of 10 µs runs without a subscriber, and
 //! with one that takes nothing of tasks; then tasks make events for a subscriber that counts them.
 //! `cargo bench --bench worker_logs [-- TASKS [ROUNDS]]`, in half a minute. Compare two builds for what the feature itself costs.
 
-use std::hint::black_box;
+mod common;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use common::{compute, median, number};
 use poolmap::{Pool, pool_map, worker};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Metadata, Subscriber, span};
@@ -13,14 +15,7 @@ use tracing::{Event, Metadata, Subscriber, span};
 /// Takes 10 µs of the processor.
 #[worker]
 fn work(x: u64) -> u64 {
-    let start = Instant::now();
-    let mut state = x;
-    while start.elapsed() < Duration::from_micros(10) {
-        for _ in 0..50 {
-            state = black_box(state.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ state >> 29);
-        }
-    }
-    x
+    compute(x, Duration::from_micros(10))
 }
 
 /// Makes so many events; returns the time that one took.
@@ -70,15 +65,9 @@ fn timed(pool: &Pool, tasks: u64) -> f64 {
     start.elapsed().as_secs_f64()
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 #[poolmap::main]
 fn main() -> poolmap::Result<()> {
-    let numbers: Vec<u64> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
-    let (tasks, rounds) = (numbers.first().copied().unwrap_or(20_000), numbers.get(1).copied().unwrap_or(9));
+    let (tasks, rounds) = (number(0, 20_000), number(1, 9));
     let pool = Pool::builder().build()?;
     timed(&pool, tasks);
     let (mut unheard, mut heard) = (Vec::new(), Vec::new());

@@ -10,6 +10,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use common::numbers::Random;
 use nix::libc;
 #[cfg(target_os = "linux")]
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
@@ -20,33 +21,6 @@ use serde::{Deserialize, Serialize, Serializer};
 const FRAME_BYTES_MAX: usize = 16 << 20;
 /// The parent may take so much more than before: twice the largest result for each of 2 workers, budgets and freed pages.
 const GROWTH_BYTES_MAX: u64 = 256 << 20;
-
-/// Random numbers of splitmix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    /// A word that is likely to mean something: small, large, a power of two, or anything.
-    fn word(&mut self) -> u64 {
-        match self.below(5) {
-            0 => self.below(8),
-            1 => u64::MAX - self.below(8),
-            2 => 1 << self.below(64),
-            3 => self.below(1 << 32) << 32 | self.below(1 << 16),
-            _ => self.next(),
-        }
-    }
-}
 
 /// The memory that this process shares and can write: where it begins, and how many bytes it has.
 fn shared_memory() -> Vec<(usize, usize)> {

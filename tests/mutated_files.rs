@@ -5,6 +5,7 @@ mod common;
 
 use std::time::Duration;
 
+use common::numbers::Random;
 use poolmap::{Pool, Sandbox, TaskErrorKind, pool_try_map, worker};
 
 /// More than any of these pictures needs, and less than what a header can ask for.
@@ -24,22 +25,6 @@ fn decode(file: &[u8]) -> Result<u64, String> {
     let mut picture = vec![0; bytes.ok_or("it is too large")?];
     reader.next_frame(&mut picture).map_err(|error| error.to_string())?;
     Ok(picture.iter().map(|&byte| u64::from(byte)).sum())
-}
-
-/// Numbers that look random, the same in each run.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-
-    fn below(&mut self, most: usize) -> usize {
-        (self.next() % most.max(1) as u64) as usize
-    }
 }
 
 /// Pictures of each kind of pixel, and with a palette, text and animation frames.
@@ -78,30 +63,35 @@ fn pictures() -> Vec<Vec<u8>> {
 /// The file with this number: one of the pictures, and all but each hundredth are changed.
 fn file(pictures: &[Vec<u8>], number: u64) -> Vec<u8> {
     let mut random = Random(number);
-    let mut file = pictures[random.below(pictures.len())].clone();
+    let mut file = pictures[place(&mut random, pictures.len())].clone();
     if is_whole(number) {
         return file;
     }
     for _ in 0..1 + random.below(4) {
-        let place = random.below(file.len());
+        let at = place(&mut random, file.len());
         let value = random.next();
         match random.below(6) {
-            0 => file[place] ^= 1 << (value % 8),
-            1 => file[place] = value as u8,
+            0 => file[at] ^= 1 << (value % 8),
+            1 => file[at] = value as u8,
             // A length, or a size of the picture.
-            2 => file[place..].iter_mut().zip((value as u32).to_be_bytes()).for_each(|(byte, new)| *byte = new),
-            3 => file.truncate(place.max(1)),
+            2 => file[at..].iter_mut().zip((value as u32).to_be_bytes()).for_each(|(byte, new)| *byte = new),
+            3 => file.truncate(at.max(1)),
             4 => {
-                let part = file[place..(place + random.below(64)).min(file.len())].to_vec();
-                file.splice(place..place, part);
+                let part = file[at..(at + random.below(64) as usize).min(file.len())].to_vec();
+                file.splice(at..at, part);
             }
             _ => {
-                let end = (place + random.below(16)).min(file.len() - 1);
-                file.drain(place..end.max(place));
+                let end = (at + random.below(16) as usize).min(file.len() - 1);
+                file.drain(at..end.max(at));
             }
         }
     }
     file
+}
+
+/// A place in so many bytes.
+fn place(random: &mut Random, length: usize) -> usize {
+    random.below(length.max(1) as u64) as usize
 }
 
 fn is_whole(number: u64) -> bool {

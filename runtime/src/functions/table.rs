@@ -162,13 +162,13 @@ pub(crate) const DROPS_OUTPUT: u32 = 1 << 31;
 pub(crate) const OUTPUT_BY_VALUE: u32 = 1 << 30;
 /// And: what is measured of each task stands behind its result.
 pub(crate) const MEASURED: u32 = 1 << 29;
+/// All that the number says beside the function.
+pub(crate) const FUNCTION_FLAGS: u32 = DROPS_OUTPUT | OUTPUT_BY_VALUE | MEASURED;
+
 /// Whether the number that travels for a function asks to measure.
 pub(crate) fn is_measured(function: u32) -> bool {
     function & MEASURED != 0
 }
-
-/// All that the number says beside the function.
-pub(crate) const FUNCTION_FLAGS: u32 = DROPS_OUTPUT | OUTPUT_BY_VALUE | MEASURED;
 
 /// The type that inventory collects.
 pub struct Entry(pub &'static Registration);

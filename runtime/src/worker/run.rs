@@ -1,7 +1,7 @@
 //! The tasks of a call, run until none is left, whatever they panic with. It knows nothing of where they come from.
 
 use super::{current, panic};
-use crate::functions::{self, DROPS_OUTPUT, FUNCTION_FLAGS, MEASURED, Merge, OUTPUT_BY_VALUE, Registration, TaskCall};
+use crate::functions::{self, DROPS_OUTPUT, FUNCTION_FLAGS, Merge, OUTPUT_BY_VALUE, Registration, TaskCall};
 use crate::output;
 use crate::shared;
 use crate::sys;
@@ -23,7 +23,7 @@ pub(super) fn run_tasks(function: u32, attempt: u32, call: &mut TaskCall<'_>) ->
     if drops_output {
         call.drop_output();
     }
-    if function & MEASURED != 0 {
+    if functions::is_measured(function) {
         call.measure(current::worker_index());
     }
     if trace::is_forwarding() {
@@ -57,7 +57,7 @@ pub(super) fn run_in_process(function: u32, merge: Option<u32>, call: &mut TaskC
     if function & DROPS_OUTPUT != 0 {
         call.drop_output();
     }
-    if function & MEASURED != 0 {
+    if functions::is_measured(function) {
         call.measure(current::worker_index());
     }
     run_each(functions::function(function & !FUNCTION_FLAGS).ok_or_else(no_function)?, call);
