@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use poolmap::{Pool, TaskErrorKind, pool_try_map, worker};
 
-/// What a careless library keeps between its calls.
+/// The state that a careless library keeps between its calls.
 static BUFFER: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
 /// The text of a message that claims its own length: too large a one reads what the message before has left.

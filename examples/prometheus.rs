@@ -1,4 +1,4 @@
-//! What a pool counts, for Prometheus, which this program plays once by itself. `cargo run --release --example prometheus`
+//! The statistics of a pool, for Prometheus, which this program plays once by itself. `cargo run --release --example prometheus`
 
 use axum::{Router, body::Body, routing::get};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};

@@ -1,4 +1,4 @@
-//! What tasks log arrives at the program's subscriber, in the span of its task and of the caller, up to the last line before a crash.
+//! Logs of tasks arrive at the program's subscriber, in the span of its task and of the caller, up to the last line before a crash.
 //! poolmap has its feature `tracing` here; the rest is a subscriber that `main` sets, as in any program.
 
 use std::io;

@@ -398,7 +398,7 @@ impl TaskError {
     }
 }
 
-/// What the sandbox has denied, as the end of a sentence.
+/// The denial by the sandbox, as the end of a sentence.
 fn write_denied(f: &mut fmt::Formatter<'_>, call: Option<&str>, path: Option<&Path>) -> fmt::Result {
     f.write_str("was ended by its sandbox: ")?;
     match (call, path) {

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::wire::TimesWords;
 
-/// What is known of the tasks since the worker has read the clock for all of them.
+/// The facts about the tasks since the worker has read the clock for all of them.
 #[derive(Debug, Default)]
 pub(crate) struct TaskClock {
     /// When it has read the clock last, or when the task clocked last has ended, in nanoseconds of the clock that processes share.

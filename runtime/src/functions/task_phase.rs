@@ -1,4 +1,4 @@
-//! What a task is at, and what is done at its end. Plain data.
+//! The phase of a task, and the work at its end. Plain data.
 
 use crate::error::CodecError;
 

@@ -62,7 +62,7 @@ pub struct TaskCall<'a> {
     pub(super) has_grants: bool,
     /// What measures the tasks, if they are measured; `flush` is then not later.
     meter: Option<Box<Meter>>,
-    /// What counts how long tasks take, if they are counted.
+    /// The clock that counts how long tasks take, if they are counted.
     pub(super) clock: Option<&'a mut TaskClock>,
 }
 

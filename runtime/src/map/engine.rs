@@ -81,7 +81,7 @@ pub(super) struct Engine<F: WorkerFn, A> {
     recorder: Option<Box<Recorder>>,
     /// Where tasks that fail are saved.
     save: Option<Arc<FailedTasks>>,
-    /// Who listens to what its tasks log.
+    /// The listener to its tasks' logs.
     log: CallLog,
     /// Tasks read, and not yet yielded.
     outstanding: usize,

@@ -77,7 +77,7 @@ pub struct Builder {
     pub(super) private_memory: bool,
     /// Its outputs travel on to another machine.
     pub(super) is_of_node: bool,
-    /// What its workers may do, if they are not trusted.
+    /// The sandbox of its workers, if they are not trusted.
     #[cfg(feature = "sandbox")]
     pub(super) sandbox: Option<Sandbox>,
 }

@@ -1,4 +1,4 @@
-//! What a pool counts for its statistics, under its lock. It decides nothing.
+//! The counters behind a pool's statistics, under its lock. They decide nothing.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::task::Origin;
 use crate::transport::{Chunk, CompletedTasks};
 use crate::wire::TaskTimes;
 
-/// What is counted, from the start of the pool on.
+/// The counters, from the start of the pool on.
 pub(super) struct Counters {
     /// When the pool was made.
     pub(super) since: Instant,

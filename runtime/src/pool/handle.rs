@@ -59,7 +59,7 @@ pub struct Pool {
     finalized: Arc<Lock<Vec<CompletedTasks>>>,
     finalizer: Option<u32>,
     output: Output,
-    /// What holds its workers.
+    /// The walls around its workers.
     #[cfg(feature = "sandbox")]
     sandbox: Settled,
     /// The process that made it.

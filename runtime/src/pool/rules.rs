@@ -37,7 +37,7 @@ pub(crate) struct Settings {
     pub(crate) finalizer: LifecycleCall,
     pub(crate) start_method: StartMethod,
     pub(crate) preload: Preload,
-    /// What its workers may do, where they are not trusted.
+    /// The sandbox of its workers, where they are not trusted.
     #[cfg(feature = "sandbox")]
     pub(crate) sandbox: Settled,
 }

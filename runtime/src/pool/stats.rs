@@ -1,4 +1,4 @@
-//! What a pool is doing, and what it has done so far, as numbers.
+//! The present and past activity of a pool, as numbers.
 
 use super::deaths::Deaths;
 use super::handle::Pool;

@@ -1,4 +1,4 @@
-//! What a worker has counted of its tasks' times, taken over by the parent, which believes none of it.
+//! The intake of a worker's counts of its tasks' times by the parent, which believes none of them.
 //!
 //! 1. The parent knows how many tasks have ended at the worker, and takes so many from what the worker has counted, no more and no fewer.
 //! 2. Where the worker has counted more, the rest is taken the next time: it counts a task before the parent knows of its end.
@@ -8,7 +8,7 @@
 
 use crate::wire::{BUCKETS, TaskTimes, WorkerTimes, bucket_of, longest_of, shortest_of};
 
-/// What was taken from a worker so far.
+/// The counts taken from a worker so far.
 #[derive(Default)]
 pub(super) struct TimesIntake {
     waiting: Taken,
@@ -18,7 +18,7 @@ pub(super) struct TimesIntake {
     ended: u64,
 }
 
-/// What was taken of one kind of times.
+/// The counts taken of one kind of times.
 #[derive(Default)]
 struct Taken {
     times: TaskTimes,

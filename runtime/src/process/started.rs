@@ -48,7 +48,7 @@ pub(super) struct StartedProcess {
     role: Role,
     /// Where it prints to.
     pub(super) output: Output,
-    /// Who listens to what its call logs.
+    /// The listener to its call's logs.
     log: CallLog,
     /// Readable once the process has ended.
     descriptor: Arc<OwnedFd>,

@@ -47,7 +47,7 @@ const CLONE_THREAD: u64 = 0x1_0000;
 /// O_WRONLY, O_RDWR, O_CREAT and O_TRUNC.
 const WRITES: u64 = 0o1 | 0o2 | 0o100 | 0o1000;
 
-/// What a call needs; none where it needs nothing, as the handler of a sandbox answers it.
+/// The need of a call; none where it needs nothing, as the handler of a sandbox answers it.
 fn need(call: &NotedCall) -> Option<Need> {
     let name = sys::call_name(call.number.cast_unsigned());
     let arguments = call.arguments;

@@ -1,4 +1,4 @@
-//! What workers may do that are not trusted: the policy that a program writes, the walls that hold it, and how a worker goes behind them.
+//! The sandbox of workers that are not trusted: the policy that a program writes, the walls that hold it, and how a worker goes behind them.
 //! The only owner of landlock and seccompiler.
 //!
 //! - *policy*: what a program opens (`policy`); checked, compiled and made bytes in the parent, once for a pool (`settled`).

@@ -70,7 +70,7 @@ pub(super) enum PathAccess {
     Write,
 }
 
-/// What a denied call does.
+/// The effect of a denied call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OnDenial {
     EndsTask,

@@ -9,10 +9,10 @@ use super::suggestion::suggestion;
 use crate::error::{Error, Result};
 use crate::sys;
 
-/// What a pool has of its sandbox.
+/// The part of its sandbox that a pool keeps.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settled {
-    /// What each worker is sent; nothing where no wall is to be raised.
+    /// The bytes that each worker is sent; none where no wall is to be raised.
     pub(crate) bytes: Arc<[u8]>,
     pub(crate) status: SandboxStatus,
     /// Where workers note the calls that would be denied, if they only do that.

@@ -1,4 +1,4 @@
-//! What holds the workers of a pool.
+//! The walls around the workers of a pool.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What the tasks of a pool needed beyond a strict sandbox, and the line of a builder that opens just that.
+//! The needs of a pool's tasks beyond a strict sandbox, and the line of a builder that opens just that.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -7,7 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// What a call needs.
+/// The need of a call.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Need {
     Write(PathBuf),

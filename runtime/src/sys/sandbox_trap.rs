@@ -25,7 +25,7 @@ use super::sandbox_opened::{copy, open_for_sandbox, thread_count};
 use super::signal_action::{action_of, exchange};
 use super::stack_walk::own_walk;
 
-/// What is to become of denied calls.
+/// The fate of denied calls.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DeniedCalls {
     /// They return an error.

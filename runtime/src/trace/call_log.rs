@@ -1,4 +1,4 @@
-//! What is kept of a call that somebody listens to: the subscriber, and the span in which the call was begun.
+//! The record of a call that somebody listens to: the subscriber, and the span in which the call was begun.
 //!
 //! A subscriber and a span are the program's: whatever drops one runs its code. A call log may be dropped with a chunk, under the lock of
 //! a pool, so what it holds is put aside then, and dropped by whoever comes by next without a lock ([`bury`]).

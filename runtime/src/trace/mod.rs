@@ -1,4 +1,4 @@
-//! What happens, for a subscriber of the program's: events of pools, workers and calls (`events`), and the spans and events that tasks
+//! Reports to a subscriber of the program's: events of pools, workers and calls (`events`), and the spans and events that tasks
 //! make in workers. The only owner of the crates tracing and log. Without the feature `tracing` nothing of it is left (`absent`).
 //!
 //! The way of a worker's event:

@@ -43,7 +43,7 @@ pub(crate) struct Chunk {
     save: Option<Arc<FailedTasks>>,
     /// When its tasks were handed to the pool, in nanoseconds of the clock that processes share.
     handed_nanos: u64,
-    /// Who listens to what its tasks log.
+    /// The listener to its tasks' logs.
     log: CallLog,
 }
 
@@ -151,7 +151,7 @@ impl Chunk {
         Self { log, ..self }
     }
 
-    /// Who listens to what its tasks log.
+    /// The listener to its tasks' logs.
     pub(crate) fn log(&self) -> &CallLog {
         &self.log
     }

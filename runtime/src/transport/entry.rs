@@ -170,7 +170,7 @@ impl<'a> EntryWords<'a> {
         self.load(HANDED_NANOS)
     }
 
-    /// Who listens to its tasks.
+    /// The listener to its tasks' logs.
     #[inline]
     pub(super) fn log(self) -> u64 {
         self.load(LOG)

@@ -78,7 +78,7 @@ pub(crate) struct Claimed {
     pub(crate) table_bytes: usize,
     /// When they were handed to the pool.
     pub(crate) handed_nanos: u64,
-    /// Who listens to them.
+    /// The listener to their logs.
     pub(crate) log: u64,
 }
 

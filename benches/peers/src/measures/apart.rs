@@ -1,4 +1,4 @@
-//! What it costs to keep tasks apart: memory of their own, a process for each, and a sandbox.
+//! The cost of keeping tasks apart: memory of their own, a process for each, and a sandbox.
 
 use poolmap::{Builder, Pool, Sandbox, StartMethod, pool_map, worker};
 

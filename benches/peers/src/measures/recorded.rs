@@ -1,4 +1,4 @@
-//! What it costs to record a map of tasks of 10 µs, beside the same map without.
+//! The cost of recording a map of tasks of 10 µs, beside the same map without.
 
 use std::path::Path;
 use std::time::Duration;

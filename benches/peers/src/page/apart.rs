@@ -1,4 +1,4 @@
-//! What it costs to record a map, and to keep tasks apart.
+//! The section about the cost of recording a map, and that about keeping tasks apart.
 
 use std::fmt::Write as _;
 

@@ -3,7 +3,7 @@
 use super::{Scheduler, Slot};
 use crate::transport::{Chunk, CompletedTasks, ResultBatch};
 
-/// What has come and gone so far. Initializers and finalizers count in nothing.
+/// The totals so far. Initializers and finalizers count in nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::pool) struct Totals {
     /// Tasks that have a result.
@@ -38,7 +38,7 @@ impl Scheduler {
         (waiting, held, self.busy.len())
     }
 
-    /// What has come and gone so far.
+    /// The totals so far.
     pub(in crate::pool) fn totals(&self) -> Totals {
         self.totals
     }
