@@ -1,7 +1,8 @@
 //! The filter of system calls, as the instructions of the kernel's machine (seccomp(2), "Seccomp BPF").
 //!
 //! 1. The parent compiles it, once for a pool. The number of the worker, which some calls must name, is put in by the worker.
-//! 2. A call that no rule allows sends SIGSYS to its thread (`sys/sandbox_trap`). One of another table (of 32 bits) ends the process.
+//! 2. seccompiler compiles the calls whose arguments are checked. The others are known by their number (`front`).
+//! 3. A call that no rule allows sends SIGSYS to its thread (`sys/sandbox_trap`). One of another table (of 32 bits) ends the process.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,43 +13,42 @@ use seccompiler::{
 };
 
 use super::calls::ArgumentCheck;
+use super::front::{Fate, actions, codes, with_front};
 use crate::sys::{self, FilterInstruction};
 
 /// Stands for the number of the worker's process. No other number in a filter is it: flags and numbers of calls are small, and no process
 /// has this one, which is above the kernel's most (2^22).
 const OWN_PID: u32 = 0x706f_6f6c;
 
+/// The processor, and the kernel's number of its table of calls (linux/audit.h).
 #[cfg(target_arch = "x86_64")]
-const PROCESSOR: TargetArch = TargetArch::x86_64;
+const PROCESSOR: (TargetArch, u32) = (TargetArch::x86_64, 0xc000_003e);
 #[cfg(target_arch = "aarch64")]
-const PROCESSOR: TargetArch = TargetArch::aarch64;
+const PROCESSOR: (TargetArch, u32) = (TargetArch::aarch64, 0xc000_00b7);
 
 /// Compiles rules; each instruction is a number.
 pub(super) fn compile<'a>(
     allowed: impl IntoIterator<Item = (&'a str, &'a [ArgumentCheck])>,
 ) -> Result<Vec<u64>, seccompiler::BackendError> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
-    let mut unchecked = Vec::new();
+    let mut fates = BTreeMap::new();
     for (call, checks) in allowed {
         // Old calls are of some processors only.
         let Some(number) = sys::call_number(call) else {
             continue;
         };
-        let rules_of_call = rules.entry(number).or_default();
+        let fate = fates.entry(number as u32).or_insert(Fate::IsChecked);
         if checks.is_empty() {
-            unchecked.push(number);
+            *fate = Fate::Allowed;
         } else {
             let conditions = checks.iter().map(condition).collect::<Result<Vec<_>, _>>()?;
-            rules_of_call.push(SeccompRule::new(conditions)?);
+            rules.entry(number).or_default().push(SeccompRule::new(conditions)?);
         }
     }
-    // A call without rules is allowed with any arguments.
-    for number in unchecked {
-        rules.insert(number, Vec::new());
-    }
-    let filter = SeccompFilter::new(rules, SeccompAction::Trap, SeccompAction::Allow, PROCESSOR)?;
+    let (processor, table) = PROCESSOR;
+    let filter = SeccompFilter::new(rules, SeccompAction::Trap, SeccompAction::Allow, processor)?;
     let program: BpfProgram = filter.try_into()?;
-    Ok(program.iter().map(packed).collect())
+    Ok(with_front(&fates, table, program).iter().map(packed).collect())
 }
 
 fn condition(check: &ArgumentCheck) -> Result<SeccompCondition, seccompiler::BackendError> {
@@ -69,10 +69,15 @@ fn packed(instruction: &sock_filter) -> u64 {
 }
 
 fn unpacked(instruction: u64) -> sock_filter {
+    let instruction = as_packed(instruction);
+    let k = if instruction.k == OWN_PID { std::process::id() } else { instruction.k };
+    sock_filter { k, ..instruction }
+}
+
+/// The instruction as it was compiled.
+fn as_packed(instruction: u64) -> sock_filter {
     let [code @ .., jt, jf, _, _, _, _] = instruction.to_le_bytes();
-    let k = (instruction >> 32) as u32;
-    let k = if k == OWN_PID { std::process::id() } else { k };
-    sock_filter { code: u16::from_le_bytes(code), jt, jf, k }
+    sock_filter { code: u16::from_le_bytes(code), jt, jf, k: (instruction >> 32) as u32 }
 }
 
 /// Raises the wall around every thread of this process.
@@ -83,19 +88,11 @@ pub(super) fn apply(program: &[u64]) -> io::Result<()> {
 
 /// The same filter, where a denied call is asked about instead, and a call of another table is made.
 pub(super) fn noting(program: &[u64]) -> Vec<FilterInstruction> {
-    /// BPF_RET with a constant.
-    const RETURN: u16 = 0x06;
-    /// What the kernel takes for the actions (seccomp(2)).
-    const TRAP: u32 = 0x0003_0000;
-    const KILL: u32 = 0x8000_0000;
-    const ALLOW: u32 = 0x7fff_0000;
-    const ASK: u32 = 0x7fc0_0000;
-
     let noting = |instruction: &u64| {
         let sock_filter { code, jt, jf, k } = unpacked(*instruction);
         let action = match (code, k) {
-            (RETURN, TRAP) => ASK,
-            (RETURN, KILL) => ALLOW,
+            (codes::RETURN, actions::TRAP) => actions::ASK,
+            (codes::RETURN, actions::KILL) => actions::ALLOW,
             _ => k,
         };
         (code, jt, jf, action)
@@ -105,6 +102,12 @@ pub(super) fn noting(program: &[u64]) -> Vec<FilterInstruction> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+
+    use super::super::calls;
+    use super::super::policy::Sandbox;
     use super::*;
 
     #[test]
@@ -114,4 +117,95 @@ mod tests {
         let own = sock_filter { code: 0x15, jt: 0, jf: 1, k: OWN_PID };
         assert_eq!(unpacked(packed(&own)).k, std::process::id());
     }
+
+    /// The end that a filter comes to, and the number of its steps: the kernel's machine, as far as filters here use it.
+    fn run(program: &[sock_filter], call: [u32; 16]) -> (u32, usize) {
+        let (mut next, mut register) = (0, 0);
+        for step in 1.. {
+            let sock_filter { code, jt, jf, k } = program[next];
+            next += 1;
+            let jump = |is_so| usize::from(if is_so { jt } else { jf });
+            match code {
+                codes::LOAD => register = call[k as usize / 4],
+                codes::JUMP => next += k as usize,
+                codes::JUMP_IF_EQUAL => next += jump(register == k),
+                codes::JUMP_IF_AT_LEAST => next += jump(register >= k),
+                // BPF_ALU | BPF_AND | BPF_K.
+                0x54 => register &= k,
+                codes::RETURN => return (k, step),
+                _ => panic!("an instruction that is not known: {code:#x}"),
+            }
+        }
+        unreachable!("a filter has no way back")
+    }
+
+    /// The filter as seccompiler alone makes it.
+    fn plain<'a>(allowed: impl IntoIterator<Item = (&'a str, &'a [ArgumentCheck])>) -> Vec<sock_filter> {
+        let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
+        for (call, checks) in allowed {
+            let Some(number) = sys::call_number(call) else { continue };
+            let conditions: Vec<_> = checks.iter().map(|check| condition(check).unwrap()).collect();
+            // A rule without conditions is not one: a condition that always holds is.
+            let always = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ge, 0).unwrap();
+            let conditions = if conditions.is_empty() { vec![always] } else { conditions };
+            rules.entry(number).or_default().push(SeccompRule::new(conditions).unwrap());
+        }
+        let filter = SeccompFilter::new(rules, SeccompAction::Trap, SeccompAction::Allow, PROCESSOR.0).unwrap();
+        filter.try_into().unwrap()
+    }
+
+    /// The filters of some policies: with a front, and without.
+    static FILTERS: LazyLock<[(Vec<sock_filter>, Vec<sock_filter>); 3]> = LazyLock::new(|| {
+        let open = Sandbox::strict().read("/").write("/tmp").connect(443).threads(4);
+        // As many spans as there can be: a jump over more than 255 instructions.
+        let names = (0..460).step_by(2).map(sys::call_name).filter(|name| sys::call_number(name).is_some());
+        let many = names.fold(Sandbox::strict(), Sandbox::allow);
+        [Sandbox::strict(), open, many].map(|policy| {
+            let allowed = || calls::allowed(&policy, Some(7));
+            // The number of the worker is in neither.
+            (compile(allowed()).unwrap().into_iter().map(as_packed).collect(), plain(allowed()))
+        })
+    });
+
+    /// Numbers of calls: all that there are, those of x32, and some more.
+    fn numbers() -> impl Iterator<Item = u32> {
+        (0..520).chain(0x4000_0000..0x4000_0008).chain([0x4000_0209, 0x8000_0000, u32::MAX - 1, u32::MAX])
+    }
+
+    #[test]
+    fn the_front_finds_the_end_of_a_call_without_checks_in_few_steps() {
+        for (program, plain) in &*FILTERS {
+            let steps =
+                |program, number| run(program, [number, PROCESSOR.1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).1;
+            let most = ["read", "exit_group", "openat2", "clone3", "getegid"].map(|name| {
+                let number = sys::call_number(name).unwrap() as u32;
+                (steps(program, number), steps(plain, number))
+            });
+            assert!(most.iter().all(|(with_front, _)| *with_front <= 14), "{most:?}");
+            assert!(most.iter().any(|(_, without)| *without > 100), "{most:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_filter_with_its_front_ends_as_one_without(
+            arguments in prop::array::uniform12(prop_oneof![
+                0..40_u32, any::<u32>(), Just(OWN_PID), Just(1030), Just(1034), Just(0x5421), Just(THREAD), Just(0x5356_4d41),
+            ]),
+        ) {
+            for table in [PROCESSOR.1, 0x4000_0003] {
+                for number in numbers() {
+                    let mut call = [0; 16];
+                    (call[0], call[1]) = (number, table);
+                    call[4..].copy_from_slice(&arguments);
+                    for (program, plain) in &*FILTERS {
+                        prop_assert_eq!(run(program, call).0, run(plain, call).0, "{}", number);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The flags that a thread is made with.
+    const THREAD: u32 = 0x1_0f00;
 }

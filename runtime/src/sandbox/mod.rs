@@ -2,7 +2,7 @@
 //! The only owner of landlock and seccompiler.
 //!
 //! - *policy*: what a program opens (`policy`); checked, compiled and made bytes in the parent, once for a pool (`settled`).
-//! - *wall*: a means of the kernel that holds it. System calls are filtered by seccomp(2) (`filter`, `calls`); files, ports, signals and
+//! - *wall*: a means of the kernel that holds it. System calls are filtered by seccomp(2) (`filter`, `front`, `calls`); files, ports, signals and
 //!   sockets by landlock(7) (`ruleset`).
 //! - *status*: which walls hold (`status`).
 //!
@@ -17,6 +17,8 @@ mod calls;
 mod enter;
 #[cfg(poolmap_sandbox)]
 mod filter;
+#[cfg(poolmap_sandbox)]
+mod front;
 #[cfg(poolmap_sandbox)]
 mod learn;
 mod policy;
