@@ -16,9 +16,6 @@ use super::identity::ProgramIdentity;
 use crate::codec::{self, message_enum, message_struct};
 use crate::error::CodecError;
 
-/// A message is no larger: what a pool's frame may have at most, and the fields around it.
-const MESSAGE_BYTES_MAX: usize = u32::MAX as usize;
-
 message_struct! {
     /// What an agent is.
     #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,11 +155,12 @@ message_enum! {
     }
 }
 
-/// A message as bytes.
-pub(super) fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, CodecError> {
+/// A message as bytes. It may be as large as memory is: an engine that cannot carry so much at once carries it in parts.
+pub(super) fn encode<T: Serialize>(message: &T) -> Vec<u8> {
     let mut bytes = Vec::new();
-    codec::encode(message, &mut bytes, MESSAGE_BYTES_MAX)?;
-    Ok(bytes)
+    codec::encode(message, &mut bytes, isize::MAX as usize)
+        .expect("the messages are forms of this crate, which have no value that is refused");
+    bytes
 }
 
 /// The message that these bytes are.
@@ -204,15 +202,15 @@ mod tests {
             Hello { build: "8f3a".into(), table: 1, host: "node17".into(), program: "./app".into(), workers: 64 };
         let messages = [FromAgent::Hello(hello), FromAgent::Returned(vec![1, 2]), FromAgent::Goodbye(())];
         for message in messages {
-            assert_eq!(decode::<FromAgent>(&encode(&message).unwrap()).unwrap(), message);
+            assert_eq!(decode::<FromAgent>(&encode(&message)).unwrap(), message);
         }
         let message = ToAgent::Work(work());
-        assert_eq!(decode::<ToAgent>(&encode(&message).unwrap()).unwrap(), message);
+        assert_eq!(decode::<ToAgent>(&encode(&message)).unwrap(), message);
     }
 
     #[test]
     fn a_message_that_is_cut_short_or_goes_on_is_refused() {
-        let whole = encode(&ToAgent::Work(work())).unwrap();
+        let whole = encode(&ToAgent::Work(work()));
         for cut in 0..whole.len() {
             assert!(decode::<ToAgent>(&whole[..cut]).is_err(), "cut at {cut}");
         }

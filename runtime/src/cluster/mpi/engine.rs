@@ -79,15 +79,14 @@ impl MpiEngine {
 
     /// Sends a message to each of some ranks. Where it is not sent, the loss of the rank is an event.
     fn send_all(&mut self, ranks: Vec<usize>, message: &ToAgent) {
-        if let Ok(body) = messages::encode(message) {
-            let Some((&last, others)) = ranks.split_last() else {
-                return;
-            };
-            for &rank in others {
-                self.fabric.send(rank, body.clone());
-            }
-            self.fabric.send(last, body);
+        let Some((&last, others)) = ranks.split_last() else {
+            return;
+        };
+        let body = messages::encode(message);
+        for &rank in others {
+            self.fabric.send(rank, body.clone());
         }
+        self.fabric.send(last, body);
     }
 
     fn agents(&self) -> impl Iterator<Item = (usize, &RankAgent)> {

@@ -55,14 +55,8 @@ impl Link for MpiLink {
     }
 
     fn send(&mut self, message: FromAgent) {
-        // Where it is not sent, the driver is lost, which is an event of its own. A message that is too large is one for a driver that
-        // cannot be told.
-        match messages::encode(&message) {
-            Ok(body) => {
-                self.fabric.send(0, body);
-            }
-            Err(error) => self.gone(format!("a message is too large to be sent: {error}")),
-        }
+        // Where it is not sent, the driver is lost, which is an event of its own.
+        self.fabric.send(0, messages::encode(&message));
     }
 
     fn waker(&self) -> Arc<dyn Fn() + Send + Sync> {

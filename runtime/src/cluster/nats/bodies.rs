@@ -28,8 +28,6 @@ const SPARE_BYTES: usize = 64 << 10;
 const PART_BYTES: usize = 512 << 10;
 /// So many parts of a body are under way at once.
 const PARTS_AT_ONCE: usize = 8;
-/// A body is no larger than a message may be.
-const BODY_BYTES_MAX: usize = u32::MAX as usize;
 const AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The stored bodies of a session.
@@ -70,7 +68,7 @@ impl Bodies {
         let first = self.part(name, 0).await?;
         let number = |header: &str| first.headers.get(header)?.as_str().parse::<usize>().ok();
         let sizes = number(BYTES_HEADER).zip(number(PART_HEADER));
-        let Some((bytes, part_bytes)) = sizes.filter(|(bytes, part)| *bytes <= BODY_BYTES_MAX && *part > 0) else {
+        let Some((bytes, part_bytes)) = sizes.filter(|(_, part)| *part > 0) else {
             return Err("a stored body does not say how large it is".to_owned());
         };
         let mut body = Vec::new();

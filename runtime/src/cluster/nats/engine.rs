@@ -164,9 +164,7 @@ impl NatsEngine {
     }
 
     fn control(&self, form: &ControlForm) {
-        if let Ok(bytes) = encode(form) {
-            self.tasks.courier.send(self.tasks.names.control(), bytes);
-        }
+        self.tasks.courier.send(self.tasks.names.control(), encode(form));
     }
 
     fn apply(&mut self, notice: DriverNotice, now: Instant) {
@@ -388,12 +386,9 @@ impl ClusterEngine for NatsEngine {
         if self.capacity().room == 0 {
             return SendOutcome::Full;
         }
-        let encoded = self.share(segments).and_then(|()| {
-            encode(&work).map_err(|error| format!("the tasks are too large to be sent to another machine: {error}"))
-        });
-        match encoded {
-            Ok(bytes) => {
-                let publication = self.works.insert(&work, Bytes::from(bytes), Instant::now());
+        match self.share(segments) {
+            Ok(()) => {
+                let publication = self.works.insert(&work, Bytes::from(encode(&work)), Instant::now());
                 self.publish(publication);
             }
             Err(why) => {

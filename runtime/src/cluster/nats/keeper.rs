@@ -100,7 +100,7 @@ impl Keeper {
 
     async fn write_entry(&self) -> Result<(), String> {
         let entry = self.entry.borrow().clone();
-        let bytes = encode(&entry).map_err(|error| error.to_string())?;
+        let bytes = encode(&entry);
         let bucket = streams::sessions(&self.context, &self.names.program, self.options.storage).await?;
         bucket.put(self.names.key(), bytes.into()).await.map(drop).map_err(|error| error.to_string())
     }
@@ -108,9 +108,7 @@ impl Keeper {
     /// Writes the entry, and has the agents read it.
     async fn announce_entry(&self) -> Result<(), String> {
         self.write_entry().await?;
-        if let Ok(changed) = encode(&ControlForm::Changed(())) {
-            self.courier.send(self.names.control(), changed);
-        }
+        self.courier.send(self.names.control(), encode(&ControlForm::Changed(())));
         Ok(())
     }
 

@@ -339,13 +339,8 @@ impl Membership {
         self.next_letter += 1;
         let letter = self.next_letter;
         let (agent, host) = (self.tasks.agent, self.tasks.options.identity.host.clone());
-        let mut written = AgentLetter { agent, host, message };
-        let body = messages::encode(&written).unwrap_or_else(|error| {
-            if let FromAgent::Done(done) = &mut written.message {
-                unsent(done, &format!("the outcomes are too large to be sent to the driver: {error}"));
-            }
-            messages::encode(&written).unwrap_or_default()
-        });
+        let written = AgentLetter { agent, host, message };
+        let body = messages::encode(&written);
         if let Some((work, is_last)) = of {
             self.held.writing(work, letter, is_last);
             if is_last {
@@ -424,9 +419,7 @@ impl Membership {
     fn beat(&self, is_leaving: bool) {
         let hello = Hello { workers: self.workers, ..self.tasks.hello.clone() };
         let beat = AgentBeat { agent: self.tasks.agent, hello, held: self.held.works(), is_leaving };
-        if let Ok(bytes) = messages::encode(&beat) {
-            self.tasks.courier.send(self.names.beats(), bytes);
-        }
+        self.tasks.courier.send(self.names.beats(), messages::encode(&beat));
     }
 
     /// Leaves in order: what it still has goes to others at once.
@@ -444,12 +437,5 @@ impl Membership {
         arrivals.extend(calls.into_iter().map(end));
         arrivals.push(Arrival::Message(ToAgent::Forget(self.segments.into_iter().collect())));
         arrivals
-    }
-}
-
-/// Has tasks fail whose outcomes are more than a message holds.
-fn unsent(done: &mut Done, note: &str) {
-    for outcome in &mut done.outcomes {
-        *outcome = OutcomeForm::failed(outcome.first_index, outcome.count, note.to_owned());
     }
 }

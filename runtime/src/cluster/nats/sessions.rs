@@ -67,13 +67,9 @@ impl SessionSearch {
                 }
                 Err(_) => bucket = None,
             }
-            if current.is_none()
-                && alone.elapsed() >= HELLO_DELAY
-                && greeted.elapsed() >= HELLO_INTERVAL
-                && let Ok(hello) = encode(&self.hello)
-            {
+            if current.is_none() && alone.elapsed() >= HELLO_DELAY && greeted.elapsed() >= HELLO_INTERVAL {
                 greeted = Instant::now();
-                self.courier.send(self.names.hello(), hello);
+                self.courier.send(self.names.hello(), encode(&self.hello));
             }
             let interval = if current.is_some() { LOOK } else { SEARCH };
             let _ = timeout(interval, self.nudge.notified()).await;
