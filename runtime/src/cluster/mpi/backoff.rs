@@ -11,7 +11,8 @@ const SHORTEST: Duration = Duration::from_micros(20);
 /// So many of the shortest waits come before longer ones: an answer that comes at once over TCP takes MPICH several polls, and 0.2 ms.
 const SHORT_WAITS: u32 = 32;
 const LONGEST: Duration = Duration::from_micros(500);
-/// After 50 ms without traffic a job is at rest, and an answer may take longer. (Agents send a sign of life each second, which is traffic.)
+/// After 50 ms without traffic a job is at rest, and an answer may take longer. (The signs of life that agents send each second are not
+/// answered: they are no traffic in this sense.)
 const AT_REST_POLLS: u32 = 100;
 const AT_REST: Duration = Duration::from_millis(5);
 
@@ -19,6 +20,8 @@ const AT_REST: Duration = Duration::from_millis(5);
 #[derive(Debug, Default)]
 pub(super) struct PollBackoff {
     idle_polls: u32,
+    /// The polls before the last traffic.
+    before_traffic: u32,
 }
 
 /// Whether something is on its way that only a poll moves on.
@@ -32,7 +35,15 @@ pub(super) enum Pending {
 impl PollBackoff {
     /// Begins anew, after traffic.
     pub(super) fn reset(&mut self) {
+        if self.idle_polls > 0 {
+            self.before_traffic = self.idle_polls;
+        }
         self.idle_polls = 0;
+    }
+
+    /// Goes on as before the last traffic, as nothing follows it.
+    pub(super) fn resume(&mut self) {
+        self.idle_polls = self.idle_polls.max(self.before_traffic);
     }
 
     /// How long to wait now; zero is a yield.
@@ -65,5 +76,22 @@ mod tests {
         backoff.idle_polls = u32::MAX;
         assert_eq!(backoff.next(Pending::Nothing), AT_REST);
         assert_eq!(backoff.next(Pending::Transfer), SHORTEST);
+    }
+
+    #[test]
+    fn it_goes_on_as_before_traffic_that_nothing_follows() {
+        let mut backoff = PollBackoff::default();
+        while backoff.next(Pending::Nothing) != AT_REST {}
+        // A message is received, and returned.
+        backoff.reset();
+        backoff.reset();
+        backoff.resume();
+        assert_eq!(backoff.next(Pending::Nothing), AT_REST);
+        // What came just before is answered soon.
+        backoff.reset();
+        assert_eq!(backoff.next(Pending::Nothing), Duration::ZERO);
+        backoff.reset();
+        backoff.resume();
+        assert_eq!(backoff.next(Pending::Nothing), Duration::ZERO);
     }
 }

@@ -152,7 +152,7 @@ impl MpiEngine {
             FromAgent::Failed(why) => self.take_out(from, why),
             FromAgent::Goodbye(()) => self.lose(from, "it was asked to end".to_owned()),
             FromAgent::Ready(workers) => self.ready(from, workers),
-            FromAgent::Beat(Beat { .. }) => {}
+            FromAgent::Beat(Beat { .. }) => self.fabric.heard_sign_of_life(),
         }
     }
 

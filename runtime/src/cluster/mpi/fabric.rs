@@ -17,6 +17,8 @@ pub(crate) struct Fabric {
     probing: Probing,
     events: VecDeque<FabricEvent>,
     backoff: PollBackoff,
+    /// Nothing is under way from here but signs of life.
+    sends_signs_alone: bool,
 }
 
 /// What has happened.
@@ -75,6 +77,7 @@ impl Fabric {
             probing: Probing::Any,
             events: VecDeque::new(),
             backoff: PollBackoff::default(),
+            sends_signs_alone: false,
         }
     }
 
@@ -105,6 +108,7 @@ impl Fabric {
             return false;
         };
         self.backoff.reset();
+        self.sends_signs_alone = false;
         match peer.outgoing.send_body(&self.session, to, body, self.limits.segment_bytes) {
             Ok(()) => true,
             Err(error) => {
@@ -112,6 +116,22 @@ impl Fabric {
                 false
             }
         }
+    }
+
+    /// Begins to send a sign of life, to which no answer is expected.
+    pub(crate) fn send_sign_of_life(&mut self, to: usize, body: Vec<u8>) -> bool {
+        let is_alone = self.sends_signs_alone || !self.is_sending();
+        let is_sent = self.send(to, body);
+        if is_alone {
+            self.backoff.resume();
+            self.sends_signs_alone = true;
+        }
+        is_sent
+    }
+
+    /// The message that was received last was a sign of life, which nothing follows.
+    pub(crate) fn heard_sign_of_life(&mut self) {
+        self.backoff.resume();
     }
 
     /// How many bytes are on their way to a rank.
@@ -136,12 +156,15 @@ impl Fabric {
         Ok(event)
     }
 
-    /// How long to wait before the next `receive`, after one that returned nothing; zero is a yield. It becomes longer, up to 500 µs,
+    /// How long to wait before the next `receive`, after one that returned nothing; zero is a yield. It becomes longer, up to 5 ms,
     /// until there is traffic.
     pub(crate) fn pause(&mut self) -> Duration {
-        let is_sending = self.peers.iter().any(|peer| !peer.outgoing.is_empty() && peer.state == PartnerState::Open);
-        let pending = if is_sending || self.receiving.is_some() { Pending::Transfer } else { Pending::Nothing };
+        let pending = if self.is_sending() || self.receiving.is_some() { Pending::Transfer } else { Pending::Nothing };
         self.backoff.next(pending)
+    }
+
+    fn is_sending(&self) -> bool {
+        self.peers.iter().any(|peer| !peer.outgoing.is_empty() && peer.state == PartnerState::Open)
     }
 
     /// Waits for that long, or yields.
@@ -170,6 +193,7 @@ impl Fabric {
             let peer = &mut self.peers[rank];
             match peer.outgoing.advance(&self.session) {
                 Ok(0) => {}
+                Ok(_) if self.sends_signs_alone => {}
                 Ok(_) => self.backoff.reset(),
                 Err(error) => self.lose(rank, format!("a message to it could not be sent: {error}")),
             }

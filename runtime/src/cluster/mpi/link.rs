@@ -56,7 +56,11 @@ impl Link for MpiLink {
 
     fn send(&mut self, message: FromAgent) {
         // Where it is not sent, the driver is lost, which is an event of its own.
-        self.fabric.send(0, messages::encode(&message));
+        let body = messages::encode(&message);
+        match message {
+            FromAgent::Beat(_) => self.fabric.send_sign_of_life(0, body),
+            _ => self.fabric.send(0, body),
+        };
     }
 
     fn waker(&self) -> Arc<dyn Fn() + Send + Sync> {
