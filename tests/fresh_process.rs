@@ -336,6 +336,29 @@ fn no_worker_finds_what_another_was_given_or_what_one_before_it_was() {
 }
 
 #[poolmap::test]
+fn a_worker_that_lost_its_task_before_it_began_runs_no_other() {
+    let _guard = common::guard();
+    let folder = tempfile::tempdir().unwrap();
+    let pool = fresh(2).build().unwrap();
+    pool.ready().unwrap();
+    let holds = pool.submit(hold { secret: secret(31), folder: folder.path().to_owned() }).unwrap();
+    wait_until("the task has begun", || folder.path().join("begun").exists());
+    wait_until("its worker is known", || holds.worker().is_some());
+    let busy = holds.worker().unwrap().pid();
+    let stopped = pool.workers().iter().map(|worker| worker.pid()).find(|&pid| pid != busy).unwrap();
+    common::kill(stopped, "STOP");
+    // It is given to the worker that is stopped, as no other is free, and taken back once another is.
+    let task = pool.submit(pid { _task: 0 }).unwrap();
+    File::create(folder.path().join("end")).unwrap();
+    holds.join().unwrap();
+    assert_ne!(task.join().unwrap(), stopped);
+    common::kill(stopped, "CONT");
+    wait_until("the worker has ended", || !common::is_alive(stopped));
+    assert!(!pool_map!(in &pool, pid, 0..4u64).unwrap().contains(&stopped));
+    assert_eq!(pool.stats().workers_lost(), 0);
+}
+
+#[poolmap::test]
 fn no_worker_finds_the_arguments_of_a_map_that_others_run() {
     let _guard = common::guard();
     // Tasks travel in chunks; only the one worker has tasks of the first map.

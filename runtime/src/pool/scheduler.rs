@@ -121,6 +121,8 @@ pub(super) struct Scheduler {
     revocation: Revocation,
     /// How many tasks a worker is given in its life.
     tasks_max: Option<usize>,
+    /// Whether a worker is given one task and no other, also where that is taken back: it may have read the arguments.
+    is_single_use: bool,
     /// Workers that are free, and are to be given nothing more.
     drained: Vec<Slot>,
     /// Whether a task ever had another priority than 0.
@@ -144,6 +146,7 @@ impl Scheduler {
             served: 0,
             revocation,
             tasks_max,
+            is_single_use: false,
             drained: Vec::new(),
             has_priorities: false,
             remote: Remote::default(),
@@ -272,6 +275,7 @@ impl Scheduler {
                 call.line_up(chunk.split(*quota));
             }
             *quota -= chunk.len();
+            worker.is_draining |= self.is_single_use;
         }
         let is_first = worker.chunks.is_empty();
         if is_first {

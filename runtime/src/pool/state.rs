@@ -161,6 +161,9 @@ impl PoolShared {
         let preload = preload.transpose()?;
         let mut scheduler = Scheduler::new(settings.workers, revocation, settings.retirement.tasks_max);
         scheduler.set_hooks(hooks.0, hooks.1);
+        if settings.private_memory && settings.retirement.tasks_max == Some(1) {
+            scheduler.use_workers_once();
+        }
         let finalized = Arc::default();
         Ok(Arc::new(Self {
             owner: ForkMark::here(),

@@ -69,6 +69,8 @@ pub(crate) struct Arena {
 enum Readers {
     /// The parent, and the workers that it is sent to.
     Workers,
+    /// The parent, and one worker, which is to find nothing of a block that is free.
+    OneWorker,
     /// The parent alone.
     Parent,
 }
@@ -174,7 +176,7 @@ impl Arena {
     pub(super) fn of_worker() -> io::Result<(Self, OwnedFd)> {
         let (blocks, memory) = Region::shared(FIRST_BYTES_OF_WORKER)?;
         let bytes = blocks.len();
-        Ok((Self::of(blocks, bytes, None, Readers::Workers), memory))
+        Ok((Self::of(blocks, bytes, None, Readers::OneWorker), memory))
     }
 
     /// An arena of this process alone.
@@ -485,7 +487,10 @@ impl Deref for Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        if let (Some(part), Some(arena)) = (self.part.take(), &self.arena) {
+        if let (Some(mut part), Some(arena)) = (self.part.take(), &self.arena) {
+            if arena.readers == Readers::OneWorker {
+                part.region.fill(0);
+            }
             arena.give_back(part);
         }
     }

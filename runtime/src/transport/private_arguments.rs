@@ -5,7 +5,9 @@
 //!    again when the worker has run its tasks, or the parent has taken them back.
 //! 2. The memory is new for each worker, and goes with it. So no worker finds what another was given, nor what an earlier one was.
 //! 3. A chunk that has memory of its own, and all of it, is not copied: that memory goes to the worker as it is.
-//! 4. A worker can read the tasks that it was given, those included that are taken back from it and run elsewhere.
+//! 4. A copy is overwritten when it is free. A worker can read the tasks that it was given for as long as it has one of their chunk, those
+//!    included that are taken back from it and run elsewhere, and memory that was not copied until it ends. So a worker that is to know
+//!    one task alone is given no other where that is taken back (`pool/scheduler/recall`).
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -119,8 +121,9 @@ mod tests {
         let view = crate::sys::View::new(&memory, bytes).unwrap();
         assert_eq!(view.bytes(offset, last.tasks().len()), Some(&tasks[12..]));
         assert_eq!(view.bytes(offset - 12, 12), Some(&[0; 12][..]), "the task before is not there");
-        // What is free is used again.
+        // What is free is overwritten, and used again.
         drop(copies);
+        assert_eq!(view.bytes(offset, last.tasks().len()), Some(&[0; 24][..]));
         assert_eq!(own.copies(&last).unwrap().place(&last).1, offset);
     }
 

@@ -5,6 +5,11 @@ use crate::pool::chunk_size::Revocation;
 use crate::wire::Violation;
 
 impl Scheduler {
+    /// Has each worker be given one task, and no other where that is taken back from it.
+    pub(in crate::pool) fn use_workers_once(&mut self) {
+        self.is_single_use = true;
+    }
+
     /// Records that the last `count` tasks of a worker were taken back from it: they wait for another.
     pub(in crate::pool) fn reclaimed(&mut self, slot: Slot, count: usize) {
         self.line_up_last(slot, count, 1);
