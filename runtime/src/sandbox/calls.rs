@@ -135,12 +135,14 @@ const CHECKED: &[Allowed] = &[
     ("prctl", &[Is(0, 15)]),
     ("prctl", &[Is(0, 16)]),
     ("prctl", &[Is(0, 0x5356_4d41)]),
-    // F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_OFD_GETLK, F_OFD_SETLK, F_DUPFD_CLOEXEC, F_GET_SEALS. Not F_SETFL: the flags of a terminal
-    // are its other users' too; nor F_SETOWN and F_SETSIG, which send signals.
+    // F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_GETLK, F_SETLK, F_OFD_GETLK, F_OFD_SETLK, F_DUPFD_CLOEXEC, F_GET_SEALS. Not F_SETFL: the flags
+    // of a terminal are its other users' too; nor F_SETOWN and F_SETSIG, which send signals.
     ("fcntl", &[Is(1, 0)]),
     ("fcntl", &[Is(1, 1)]),
     ("fcntl", &[Is(1, 2)]),
     ("fcntl", &[Is(1, 3)]),
+    ("fcntl", &[Is(1, 5)]),
+    ("fcntl", &[Is(1, 6)]),
     ("fcntl", &[Is(1, 36)]),
     ("fcntl", &[Is(1, 37)]),
     ("fcntl", &[Is(1, 1030)]),
