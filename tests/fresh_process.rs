@@ -13,6 +13,7 @@ use std::sync::Mutex as StdMutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use common::secrets::{SECRET_BYTES, SECRETS, has_secret, secret};
 use common::{has_shared_memory, shares_memory, wait_until};
 use futures_lite::StreamExt;
 use poolmap::{
@@ -148,33 +149,6 @@ fn bad_options_are_named() {
     refused(fresh(1).max_tasks_per_worker(0), "max_tasks_per_worker");
     refused(fresh(1).in_process(), "fresh_process");
     fresh(1).max_tasks_per_worker(1).build().unwrap();
-}
-
-/// The bytes of a secret, which never stand one behind the other in a process that searches for it.
-fn secret_byte(salt: u64, place: usize) -> u8 {
-    (place as u8).wrapping_mul(97) ^ (salt as u8).wrapping_mul(31) ^ 0x5a ^ (salt >> 8) as u8
-}
-
-const SECRET_BYTES: usize = 64;
-/// It is there so often: what is written over its first bytes does not hide it.
-const SECRETS: usize = 64;
-
-fn secret(salt: u64) -> Vec<u8> {
-    (0..SECRET_BYTES * SECRETS).map(|place| secret_byte(salt, place % SECRET_BYTES)).collect()
-}
-
-fn has_secret(bytes: &[u8], salt: u64) -> bool {
-    let first = secret_byte(salt, 0);
-    let mut rest = bytes;
-    while let Some(place) = rest.iter().position(|&byte| byte == first) {
-        rest = &rest[place..];
-        let is_there = |(place, &byte): (usize, &u8)| byte == secret_byte(salt, place);
-        if rest.len() >= SECRET_BYTES && rest[..SECRET_BYTES].iter().enumerate().all(is_there) {
-            return true;
-        }
-        rest = &rest[1..];
-    }
-    false
 }
 
 /// Whether a part of a file has the secret.

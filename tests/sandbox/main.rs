@@ -8,4 +8,7 @@ mod common;
 mod honest;
 mod learning;
 mod openers;
+mod printing;
+mod secrets;
+mod surroundings;
 mod works;

@@ -1,6 +1,7 @@
 //! The filter of system calls, as the instructions of the kernel's machine (seccomp(2), "Seccomp BPF").
 //!
-//! 1. The parent compiles it, once for a pool. The number of the worker, which some calls must name, is put in by the worker.
+//! 1. The parent compiles it, once for a pool. The number of the worker, which some calls must name, and the descriptors that it prints by
+//!    are put in by the worker.
 //! 2. A call that no rule allows sends SIGSYS to its thread (`sys/sandbox_trap`). One of another table (of 32 bits) ends the process.
 
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ use crate::sys::{self, FilterInstruction};
 /// Stands for the number of the worker's process. No other number in a filter is it: flags and numbers of calls are small, and no process
 /// has this one, which is above the kernel's most (2^22).
 const OWN_PID: u32 = 0x706f_6f6c;
+/// Stand for the descriptors by which a worker that keeps its output reaches its program's. Descriptors are below 2^30.
+const PROGRAM_OUTPUT: [u32; 2] = [OWN_PID + 1, OWN_PID + 2];
 
 #[cfg(target_arch = "x86_64")]
 const PROCESSOR: TargetArch = TargetArch::x86_64;
@@ -38,7 +41,7 @@ pub(super) fn compile<'a>(
         if checks.is_empty() {
             unchecked.push(number);
         } else {
-            let conditions = checks.iter().map(condition).collect::<Result<Vec<_>, _>>()?;
+            let conditions = checks.iter().flat_map(conditions).collect::<Result<Vec<_>, _>>()?;
             rules_of_call.push(SeccompRule::new(conditions)?);
         }
     }
@@ -51,16 +54,20 @@ pub(super) fn compile<'a>(
     Ok(program.iter().map(packed).collect())
 }
 
-fn condition(check: &ArgumentCheck) -> Result<SeccompCondition, seccompiler::BackendError> {
+fn conditions(check: &ArgumentCheck) -> Vec<Result<SeccompCondition, seccompiler::BackendError>> {
     use SeccompCmpArgLen::{Dword, Qword};
-    let (place, length, operator, value) = match *check {
-        ArgumentCheck::Is(place, value) => (place, Dword, SeccompCmpOp::Eq, value),
-        ArgumentCheck::IsNot(place, value) => (place, Dword, SeccompCmpOp::Ne, value),
-        ArgumentCheck::Whole(place, value) => (place, Qword, SeccompCmpOp::Eq, value),
-        ArgumentCheck::Bits(place, mask, value) => (place, Dword, SeccompCmpOp::MaskedEq(mask), value),
-        ArgumentCheck::IsOwnPid(place) => (place, Dword, SeccompCmpOp::Eq, OWN_PID.into()),
-    };
-    SeccompCondition::new(place, length, operator, value)
+    let one = |place, length, operator, value: u64| vec![SeccompCondition::new(place, length, operator, value)];
+    match *check {
+        ArgumentCheck::Is(place, value) => one(place, Dword, SeccompCmpOp::Eq, value),
+        ArgumentCheck::IsNot(place, value) => one(place, Dword, SeccompCmpOp::Ne, value),
+        ArgumentCheck::Whole(place, value) => one(place, Qword, SeccompCmpOp::Eq, value),
+        ArgumentCheck::Bits(place, mask, value) => one(place, Dword, SeccompCmpOp::MaskedEq(mask), value),
+        ArgumentCheck::IsOwnPid(place) => one(place, Dword, SeccompCmpOp::Eq, OWN_PID.into()),
+        ArgumentCheck::IsNotOutput(place) => {
+            let outputs = [1, 2].into_iter().chain(PROGRAM_OUTPUT);
+            outputs.map(|output| SeccompCondition::new(place, Dword, SeccompCmpOp::Ne, output.into())).collect()
+        }
+    }
 }
 
 fn packed(instruction: &sock_filter) -> u64 {
@@ -71,7 +78,10 @@ fn packed(instruction: &sock_filter) -> u64 {
 fn unpacked(instruction: u64) -> sock_filter {
     let [code @ .., jt, jf, _, _, _, _] = instruction.to_le_bytes();
     let k = (instruction >> 32) as u32;
-    let k = if k == OWN_PID { std::process::id() } else { k };
+    let k = match k {
+        OWN_PID => std::process::id(),
+        _ => PROGRAM_OUTPUT.iter().position(|&output| output == k).map_or(k, |place| sys::program_output()[place]),
+    };
     sock_filter { code: u16::from_le_bytes(code), jt, jf, k }
 }
 
@@ -113,5 +123,7 @@ mod tests {
         assert_eq!(unpacked(packed(&sent)), sent);
         let own = sock_filter { code: 0x15, jt: 0, jf: 1, k: OWN_PID };
         assert_eq!(unpacked(packed(&own)).k, std::process::id());
+        let output = sock_filter { code: 0x15, jt: 0, jf: 1, k: PROGRAM_OUTPUT[1] };
+        assert_eq!(unpacked(packed(&output)).k, 2);
     }
 }
