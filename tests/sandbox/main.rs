@@ -5,9 +5,11 @@ mod attacks;
 mod attempts;
 #[path = "../common/mod.rs"]
 mod common;
+mod containers;
 mod honest;
 mod learning;
 mod openers;
+mod outliving;
 mod printing;
 mod secrets;
 mod surroundings;
