@@ -55,7 +55,7 @@ fn ends_so(wanted: Ends, outcome: &Result<i64, TaskError>) -> bool {
     let error = match outcome {
         Ok(value) => {
             return match wanted {
-                Ends::Harmless => true,
+                Ends::Returns(wanted) => *value == wanted,
                 Ends::Refused(errno) => *value == -i64::from(errno),
                 Ends::Passing => *value < 0,
                 _ => false,

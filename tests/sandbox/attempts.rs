@@ -37,8 +37,8 @@ pub(crate) enum Ends {
     EndedOrDenied,
     /// As a call that everybody may make, and that returned this error.
     Refused(i32),
-    /// It was a call that everybody may make.
-    Harmless,
+    /// It was a call that everybody may make, and the attempt returned this.
+    Returns(i64),
 }
 
 pub(crate) struct Attempt {
