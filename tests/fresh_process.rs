@@ -13,6 +13,7 @@ use std::sync::Mutex as StdMutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use common::secrets::{SECRET_BYTES, SECRETS, has_secret, secret};
 use common::{has_shared_memory, shares_memory, wait_until};
 use futures_lite::StreamExt;
 use poolmap::{
@@ -148,33 +149,6 @@ fn bad_options_are_named() {
     refused(fresh(1).max_tasks_per_worker(0), "max_tasks_per_worker");
     refused(fresh(1).in_process(), "fresh_process");
     fresh(1).max_tasks_per_worker(1).build().unwrap();
-}
-
-/// The bytes of a secret, which never stand one behind the other in a process that searches for it.
-fn secret_byte(salt: u64, place: usize) -> u8 {
-    (place as u8).wrapping_mul(97) ^ (salt as u8).wrapping_mul(31) ^ 0x5a ^ (salt >> 8) as u8
-}
-
-const SECRET_BYTES: usize = 64;
-/// It is there so often: what is written over its first bytes does not hide it.
-const SECRETS: usize = 64;
-
-fn secret(salt: u64) -> Vec<u8> {
-    (0..SECRET_BYTES * SECRETS).map(|place| secret_byte(salt, place % SECRET_BYTES)).collect()
-}
-
-fn has_secret(bytes: &[u8], salt: u64) -> bool {
-    let first = secret_byte(salt, 0);
-    let mut rest = bytes;
-    while let Some(place) = rest.iter().position(|&byte| byte == first) {
-        rest = &rest[place..];
-        let is_there = |(place, &byte): (usize, &u8)| byte == secret_byte(salt, place);
-        if rest.len() >= SECRET_BYTES && rest[..SECRET_BYTES].iter().enumerate().all(is_there) {
-            return true;
-        }
-        rest = &rest[1..];
-    }
-    false
 }
 
 /// Whether a part of a file has the secret.
@@ -335,27 +309,50 @@ fn no_worker_finds_what_another_was_given_or_what_one_before_it_was() {
     }
 }
 
-#[poolmap::test]
-fn a_worker_that_lost_its_task_before_it_began_runs_no_other() {
-    let _guard = common::guard();
+/// Has a task be given to a worker that is stopped, and run by another: the process and the place of the worker that was stopped, and the
+/// output.
+fn moved<Call: poolmap::Call>(pool: &Pool, call: Call) -> (u32, usize, Call::Output)
+where
+    Call::Output: Send + 'static,
+{
     let folder = tempfile::tempdir().unwrap();
-    let pool = fresh(2).build().unwrap();
     pool.ready().unwrap();
     let holds = pool.submit(hold { secret: secret(31), folder: folder.path().to_owned() }).unwrap();
     wait_until("the task has begun", || folder.path().join("begun").exists());
     wait_until("its worker is known", || holds.worker().is_some());
     let busy = holds.worker().unwrap().pid();
-    let stopped = pool.workers().iter().map(|worker| worker.pid()).find(|&pid| pid != busy).unwrap();
-    common::kill(stopped, "STOP");
+    let stopped = *pool.workers().iter().find(|worker| worker.pid() != busy).unwrap();
+    common::kill(stopped.pid(), "STOP");
     // It is given to the worker that is stopped, as no other is free, and taken back once another is.
-    let task = pool.submit(pid { _task: 0 }).unwrap();
+    let task = pool.submit(call).unwrap();
     File::create(folder.path().join("end")).unwrap();
     holds.join().unwrap();
-    assert_ne!(task.join().unwrap(), stopped);
-    common::kill(stopped, "CONT");
+    let output = task.join().unwrap();
+    common::kill(stopped.pid(), "CONT");
+    (stopped.pid(), stopped.index(), output)
+}
+
+#[poolmap::test]
+fn a_worker_that_lost_its_task_before_it_began_runs_no_other() {
+    let _guard = common::guard();
+    let pool = fresh(2).build().unwrap();
+    let (stopped, _, runner) = moved(&pool, pid { _task: 0 });
+    assert_ne!(runner, stopped);
     wait_until("the worker has ended", || !common::is_alive(stopped));
     assert!(!pool_map!(in &pool, pid, 0..4u64).unwrap().contains(&stopped));
     assert_eq!(pool.stats().workers_lost(), 0);
+}
+
+#[poolmap::test]
+fn nothing_is_left_with_a_worker_of_a_task_that_was_taken_back_from_it() {
+    let _guard = common::guard();
+    let pool = Pool::builder().workers(2).private_memory().build().unwrap();
+    let (_, stopped, output) = moved(&pool, leave_silently { secret: secret(32) });
+    assert_eq!(output, secret(32));
+    let found = pool.run_on_all(search { salt: 32 }).unwrap();
+    assert_eq!(found[stopped], [""; 0]);
+    // The worker that has run it has it yet, in memory of its own.
+    assert!(found[1 - stopped].iter().any(|place| place.contains("rw-p")), "{found:?}");
 }
 
 #[poolmap::test]

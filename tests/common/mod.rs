@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub(crate) mod numbers;
+pub(crate) mod secrets;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

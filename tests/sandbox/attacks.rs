@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use poolmap::{Output, Pool, Sandbox, StartMethod, TaskError, TaskErrorKind, pool_try_map, worker};
+use poolmap::{Builder, Output, Pool, Sandbox, StartMethod, TaskError, TaskErrorKind, pool_try_map, worker};
 
 use crate::attempts::{self, Attempt, Ends};
 use crate::common;
@@ -21,11 +21,13 @@ const COMPUTED: i64 = 500_500;
 const MEMORY_LIMIT: u64 = 256 << 20;
 
 /// Makes all attempts, and checks how each ends.
-fn attack_all(pool: &Pool) {
+pub(crate) fn attack_all(builder: impl Fn() -> Builder) {
     let (limited, others): (Vec<&Attempt>, Vec<&Attempt>) =
-        attempts::all().partition(|attempt| matches!(attempt.ends, Ends::AtLimit | Ends::Ended));
-    make(pool, &others, common::SOON);
-    make(pool, &limited, Duration::from_secs(1));
+        attempts::all().partition(|attempt| matches!(attempt.ends, Ends::AtLimit | Ends::Ended | Ends::EndedOrDenied));
+    let pool = |workers| builder().workers(workers).memory_limit(MEMORY_LIMIT).build().unwrap();
+    make(&pool(2), &others, common::SOON);
+    // Most of these only wait for the limit.
+    make(&pool(6), &limited, Duration::from_secs(1));
 }
 
 /// Makes attempts, each between tasks that compute.
@@ -50,8 +52,16 @@ fn shown(outcome: &Result<i64, TaskError>) -> String {
 }
 
 fn ends_so(wanted: Ends, outcome: &Result<i64, TaskError>) -> bool {
-    let Err(error) = outcome else {
-        return wanted == Ends::Harmless;
+    let error = match outcome {
+        Ok(value) => {
+            return match wanted {
+                Ends::Returns(wanted) => *value == wanted,
+                Ends::Refused(errno) => *value == -i64::from(errno),
+                Ends::Passing => *value < 0,
+                _ => false,
+            };
+        }
+        Err(error) => error,
     };
     match (wanted, error.kind()) {
         (Ends::Denied(name), TaskErrorKind::Denied { call: Some(call), .. }) => call == name,
@@ -59,9 +69,11 @@ fn ends_so(wanted: Ends, outcome: &Result<i64, TaskError>) -> bool {
             call == name && path.to_str() == Some(at)
         }
         (Ends::DeniedSomehow, TaskErrorKind::Denied { call: Some(_), .. }) => true,
+        (Ends::Passing, TaskErrorKind::Denied { .. } | TaskErrorKind::Crashed { .. }) => true,
         (Ends::DeniedUnnamed, TaskErrorKind::Denied { call: None, path: None, .. }) => true,
         (Ends::Crashed, TaskErrorKind::Crashed { .. }) => true,
-        (Ends::Ended, TaskErrorKind::TimedOut { .. } | TaskErrorKind::Crashed { .. }) => true,
+        (Ends::Ended | Ends::EndedOrDenied, TaskErrorKind::TimedOut { .. } | TaskErrorKind::Crashed { .. }) => true,
+        (Ends::EndedOrDenied, TaskErrorKind::Denied { .. }) => true,
         (Ends::AtLimit, TaskErrorKind::TimedOut { .. } | TaskErrorKind::MemoryLimit { .. }) => true,
         _ => false,
     }
@@ -70,7 +82,7 @@ fn ends_so(wanted: Ends, outcome: &Result<i64, TaskError>) -> bool {
 #[test]
 fn there_are_enough_attempts_and_no_name_stands_twice() {
     let mut names: Vec<&str> = attempts::all().map(|attempt| attempt.name).collect();
-    assert!(names.len() >= 150, "{}", names.len());
+    assert!(names.len() >= 300, "{}", names.len());
     names.sort_unstable();
     let count = names.len();
     names.dedup();
@@ -79,26 +91,30 @@ fn there_are_enough_attempts_and_no_name_stands_twice() {
 
 #[poolmap::test]
 fn every_attempt_ends_as_it_must() {
+    attack_strict_pool();
+}
+
+pub(crate) fn attack_strict_pool() {
     let _guard = common::guard();
     let secret = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(secret.path(), "secret").unwrap();
-    let pool = Pool::builder().workers(2).memory_limit(MEMORY_LIMIT).sandbox(Sandbox::strict()).build().unwrap();
-    assert!(pool.sandbox_status().is_complete(), "{}", pool.sandbox_status());
-    attack_all(&pool);
+    let builder = || Pool::builder().sandbox(Sandbox::strict());
+    let status = builder().workers(1).build().unwrap().sandbox_status();
+    assert!(status.is_complete(), "{status}");
+    attack_all(builder);
     assert_eq!(std::fs::read(secret.path()).unwrap(), b"secret");
     assert!(!std::path::Path::new("/tmp/poolmap-attack").exists());
 }
 
 #[poolmap::test]
 fn every_attempt_ends_as_it_must_in_a_copy_of_a_fork_server() {
+    attack_copies();
+}
+
+pub(crate) fn attack_copies() {
     let _guard = common::guard();
-    let pool = Pool::builder()
-        .workers(2)
-        .start_method(StartMethod::ForkServer)
-        .memory_limit(MEMORY_LIMIT)
-        .output(Output::Captured)
-        .sandbox(Sandbox::strict())
-        .build()
-        .unwrap();
-    attack_all(&pool);
+    attack_all(|| {
+        let builder = Pool::builder().start_method(StartMethod::ForkServer).output(Output::Captured);
+        builder.sandbox(Sandbox::strict())
+    });
 }

@@ -7,6 +7,7 @@ use nix::libc;
 use poolmap::{Pool, Sandbox, TaskErrorKind, pool_try_map, worker};
 
 use crate::common;
+use crate::surroundings::{is_root, run_again};
 
 /// Names the call that a container refuses, for the program that is run in it.
 const REFUSED: &str = "POOLMAP_TEST_REFUSED";
@@ -14,23 +15,6 @@ const REFUSED: &str = "POOLMAP_TEST_REFUSED";
 #[worker]
 fn open(path: &str) -> bool {
     path.is_empty() || std::fs::read(path).is_ok()
-}
-
-/// Runs a test of this program again, as another would be: with calls refused, or as another user.
-fn run_again(test: &str, change: impl FnOnce(&mut Command)) {
-    let program = tempfile::tempdir().unwrap();
-    // Where another user may execute it.
-    let path = program.path().join("sandbox");
-    std::fs::copy("/proc/self/exe", &path).unwrap();
-    for (path, mode) in [(program.path(), 0o755), (&path, 0o755)] {
-        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
-    }
-    let mut command = Command::new(&path);
-    command.args([test, "--exact", "--include-ignored", "--nocapture", "--test-threads=1"]).current_dir("/");
-    change(&mut command);
-    let output = command.output().unwrap();
-    let printed = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && printed.contains("1 passed"), "{test}: {}\n{printed}", output.status);
 }
 
 /// Makes the kernel answer calls with an error, as the profile of a container does.
@@ -56,11 +40,6 @@ fn refuse(command: &mut Command, refused: &[(libc::c_long, i32)], name: &str) {
     unsafe { command.pre_exec(install) };
 }
 
-fn is_root() -> bool {
-    // SAFETY: it asks for a number.
-    unsafe { libc::geteuid() == 0 }
-}
-
 const EVERY_ATTEMPT: &str = "attacks::every_attempt_ends_as_it_must";
 
 #[test]
@@ -73,41 +52,6 @@ fn every_attempt_ends_as_it_must_for_a_user() {
             command.uid(65534).gid(65534);
         });
     }
-}
-
-#[test]
-fn a_container_that_refuses_calls_takes_nothing_from_the_walls() {
-    let guard = common::guard();
-    guard.allow(common::SOON);
-    // What Docker refuses by default, as far as a worker could ask for it.
-    let refused = [
-        libc::SYS_unshare,
-        libc::SYS_setns,
-        libc::SYS_mount,
-        libc::SYS_bpf,
-        libc::SYS_keyctl,
-        libc::SYS_userfaultfd,
-        libc::SYS_perf_event_open,
-        libc::SYS_io_uring_setup,
-        libc::SYS_pidfd_getfd,
-        libc::SYS_process_vm_readv,
-        libc::SYS_kcmp,
-        libc::SYS_personality,
-    ];
-    // A refusal by an error stands before the denial by a signal, so what it refuses is no denial: each is tried without it.
-    run_again("honest::in_a_container", |command| refuse(command, &refused.map(|call| (call, libc::EPERM)), "some"));
-}
-
-#[poolmap::test]
-#[ignore = "it is run by another test, with calls refused"]
-fn in_a_container() {
-    let _guard = common::guard();
-    let pool = Pool::builder().workers(2).sandbox(Sandbox::strict()).build().unwrap();
-    assert!(pool.sandbox_status().is_complete());
-    let outcomes = pool_try_map!(in &pool, open, ["", "/etc/passwd", ""]).unwrap();
-    assert!(outcomes[0].is_ok() && outcomes[2].is_ok());
-    let error = outcomes[1].as_ref().unwrap_err();
-    assert!(matches!(error.kind(), TaskErrorKind::Denied { call: Some(call), .. } if call == "openat"), "{error}");
 }
 
 #[test]

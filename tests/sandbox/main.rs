@@ -5,7 +5,12 @@ mod attacks;
 mod attempts;
 #[path = "../common/mod.rs"]
 mod common;
+mod containers;
 mod honest;
 mod learning;
 mod openers;
+mod outliving;
+mod printing;
+mod secrets;
+mod surroundings;
 mod works;

@@ -6,8 +6,9 @@ use std::io::Read;
 use std::time::Duration;
 
 use poolmap::{
-    Output, Pool, Sandbox, SharedSlice, SharedSliceMut, TaskErrorKind, current_worker, pool_for_each, pool_iter,
-    pool_map, pool_map_captured, pool_reduce, pool_try_map, shared, task_seed, worker,
+    Event, Mutex, Output, Pool, Sandbox, Semaphore, Sender, SharedSlice, SharedSliceMut, StartMethod, TaskErrorKind,
+    channel, current_worker, pool_for_each, pool_iter, pool_map, pool_map_captured, pool_reduce, pool_try_map, shared,
+    task_seed, worker,
 };
 
 use crate::common;
@@ -289,4 +290,42 @@ fn a_worker_has_its_identity_and_a_replaced_one_too() {
     }
     let pool = Pool::builder().workers(2).max_tasks_per_worker(3).sandbox(Sandbox::strict()).build().unwrap();
     assert!(pool_map!(in &pool, index, 0..30).unwrap().into_iter().all(|index| index < 2));
+}
+
+/// Uses what processes use together; or ends with the lock.
+#[worker]
+fn use_together(task: u64, sum: &Mutex<u64>, places: &Semaphore, begun: &Event, sent: Sender<u64>) {
+    begun.set();
+    let _place = places.acquire();
+    let mut sum = sum.lock().unwrap();
+    *sum += task;
+    sent.send(task).unwrap();
+    if task == 1000 {
+        std::process::abort();
+    }
+}
+
+#[poolmap::test]
+fn what_processes_use_together_works_and_is_released_by_a_death() {
+    let _guard = common::guard();
+    for method in [StartMethod::Spawn, StartMethod::ForkServer] {
+        let pool = Pool::builder().workers(2).start_method(method).sandbox(Sandbox::strict()).build().unwrap();
+        let (sum, places) = (Mutex::new(0).unwrap(), Semaphore::new(1).unwrap());
+        let (begun, (sent, received)) = (Event::new().unwrap(), channel().unwrap());
+        let tasks = 100;
+        let all = |tasks: std::ops::Range<u64>| {
+            let count = (tasks.end - tasks.start) as usize;
+            let (sums, places) = (std::iter::repeat_n(sum.clone(), count), std::iter::repeat_n(places.clone(), count));
+            let (begun, sent) = (std::iter::repeat_n(begun.clone(), count), std::iter::repeat_n(sent.clone(), count));
+            pool_try_map!(in &pool, use_together, tasks, sums, places, begun, sent; chunk_size = 3).unwrap()
+        };
+        assert!(all(0..tasks).iter().all(Result::is_ok));
+        assert!(begun.is_set());
+        assert_eq!(*sum.lock().unwrap(), (0..tasks).sum::<u64>());
+        let mut tasks_sent: Vec<u64> = (0..tasks).map(|_| received.recv().unwrap()).collect();
+        tasks_sent.sort_unstable();
+        assert_eq!(tasks_sent, (0..tasks).collect::<Vec<_>>());
+        assert!(all(1000..1001)[0].is_err());
+        assert!(sum.lock().unwrap().is_owner_died());
+    }
 }

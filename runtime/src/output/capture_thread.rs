@@ -28,8 +28,6 @@ struct CaptureThread {
     targets: [File; 2],
     state: Mutex<CaptureState>,
     begun: Condvar,
-    /// How large the files may become, if that is limited: then they begin anew between tasks, as their length is what counts.
-    file_bytes_max: Option<u64>,
 }
 
 #[derive(Default)]
@@ -48,10 +46,13 @@ pub(crate) fn start(files: Files) -> io::Result<()> {
     let (stdout, stderr) = sys::own_output()?;
     // A task that prints more than a file may have gets an error from its printing.
     sys::fail_behind_file_limit();
+    sys::set_program_output([&stdout, &stderr]);
+    if files.output == Output::Captured {
+        sys::set_output_kept();
+    }
     sys::replace_output(&files.stdout, &files.stderr)?;
     let state = Mutex::new(CaptureState { tag: "[worker] ".to_owned(), ..CaptureState::default() });
-    let file_bytes_max = sys::file_bytes_max();
-    let keeper = CaptureThread { files, targets: [stdout, stderr], state, begun: Condvar::new(), file_bytes_max };
+    let keeper = CaptureThread { files, targets: [stdout, stderr], state, begun: Condvar::new() };
     let keeper = KEEPER.get_or_init(|| keeper);
     let thread = std::thread::Builder::new().name("poolmap-output".to_owned()).stack_size(STACK_BYTES);
     thread.spawn(|| keeper.run())?;
@@ -161,7 +162,10 @@ impl CaptureThread {
     fn cut(&self, state: &mut CaptureState) {
         let Self { files, .. } = self;
         let is_tagged = files.output == Output::Tagged;
-        let worth = self.file_bytes_max.map_or(CUT_BYTES, |most| CUT_BYTES.min(most / 4));
+        // Where it is limited how large the files may become, they begin anew between tasks, as their length is what counts. A sandbox sets
+        // that limit later.
+        let file_bytes_max = sys::file_bytes_max();
+        let worth = file_bytes_max.map_or(CUT_BYTES, |most| CUT_BYTES.min(most / 4));
         for (stream, file) in files.both().into_iter().enumerate() {
             let end = size(file);
             let done = if is_tagged { state.marks.written[stream] } else { end };
@@ -170,7 +174,7 @@ impl CaptureThread {
             if until.saturating_sub(state.cut[stream]) < worth {
                 continue;
             }
-            if self.file_bytes_max.is_none() && sys::forget_before(file, until) {
+            if file_bytes_max.is_none() && sys::forget_before(file, until) {
                 state.cut[stream] = until;
             } else if !state.is_running && done == end && file.set_len(0).is_ok() {
                 state.cut[stream] = 0;

@@ -269,6 +269,10 @@ impl Builder {
     /// and results on their way, a [`SharedSlice`](crate::SharedSlice). A worker may keep freed memory (a few hundred MiB at most),
     /// and uses it again. Each process that a task starts has the same limit for itself.
     ///
+    /// In a sandbox (`Builder::sandbox`) a worker's addresses are limited too: to those that it has when it enters, as many bytes as this limit,
+    /// twice the system's memory and swap, and 64 GiB. Where its output is captured and nothing is opened by `write`, each file that it
+    /// writes has at most as many bytes as this limit.
+    ///
     /// Minimum: the stack of the tasks (`stack_bytes`, 8 MiB by default) and 8 MiB more. If the program takes more than the limit before
     /// [`init`](crate::init), its workers cannot start; they report that on their standard error.
     ///

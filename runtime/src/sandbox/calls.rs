@@ -21,39 +21,31 @@ pub(super) enum ArgumentCheck {
     Bits(u8, u64, u64),
     /// It is the number of this process.
     IsOwnPid(u8),
+    /// It is no descriptor by which the worker prints: these are open files that the program, its terminal's other users and the shell
+    /// have too.
+    IsNotOutput(u8),
 }
 
 /// A call, and the checks of which all must hold. A call that is listed more than once needs to pass one of them.
 pub(super) type Allowed = (&'static str, &'static [ArgumentCheck]);
 
-use ArgumentCheck::{Bits, Is, IsNot, IsOwnPid, Whole};
+use ArgumentCheck::{Bits, Is, IsNot, IsNotOutput, IsOwnPid, Whole};
 
 /// Calls that every worker may make with any arguments.
 const ANY: &[&str] = &[
     // What it has open. (A descriptor for writing does not get more than it was opened for.)
-    "read",
-    "readv",
-    "pread64",
-    "preadv",
     "write",
     "writev",
-    "pwrite64",
-    "pwritev",
-    "lseek",
     "close",
     "close_range",
     "fstat",
     "fstatfs",
     "fsync",
     "fdatasync",
-    "dup",
     "poll",
     "ppoll",
     "select",
     "pselect6",
-    "recvfrom",
-    "recvmsg",
-    "shutdown",
     // Its memory.
     "brk",
     "munmap",
@@ -62,13 +54,11 @@ const ANY: &[&str] = &[
     "mincore",
     "msync",
     // Its threads, and the locks between them.
-    "futex",
     "futex_waitv",
     "sched_yield",
     "sched_getaffinity",
     "getcpu",
     "gettid",
-    "membarrier",
     "rseq",
     "set_robust_list",
     "set_tid_address",
@@ -86,9 +76,6 @@ const ANY: &[&str] = &[
     "setitimer",
     "getitimer",
     // The time, and what everybody may know.
-    "clock_gettime",
-    "clock_getres",
-    "clock_nanosleep",
     "nanosleep",
     "gettimeofday",
     "time",
@@ -100,7 +87,6 @@ const ANY: &[&str] = &[
     "getpid",
     "getppid",
     "getpgrp",
-    "getpgid",
     "getuid",
     "geteuid",
     "getgid",
@@ -110,15 +96,45 @@ const ANY: &[&str] = &[
 const PROT_EXEC: u64 = 4;
 const MAP_SHARED: u64 = 1;
 const MAP_ANONYMOUS: u64 = 0x20;
+const MAP_GROWSDOWN: u64 = 0x100;
+const SEEK_CUR: u64 = 1;
 const SIGSYS: u64 = 31;
 const SIG_UNBLOCK: u64 = 1;
 const MSG_FASTOPEN: u64 = 0x2000_0000;
+/// The bits of a futex's operation beside FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME.
+const FUTEX_COMMAND: u64 = 0xffff_fe7f;
+/// A clock of the system is a small number. That of a process or a thread is below zero, and this bit says that it is a thread's.
+const CLOCK_OF_PROCESS_OR_THREAD: u64 = 0x8000_0000;
+const CLOCK_OF_THREAD: u64 = 4;
+/// The bits that a clock of the system has not.
+const NOT_SMALL: u64 = 0xffff_fff0;
+/// The clock of this process, of clock_getcpuclockid(3) for process 0.
+const OWN_CLOCK: u64 = 0xffff_fffa;
 
 /// Calls that every worker may make with these arguments.
 const CHECKED: &[Allowed] = &[
-    // No memory that runs; and none that is shared and of no file, as the limit of a worker's memory does not count that.
-    ("mmap", &[Bits(2, PROT_EXEC, 0), Bits(3, MAP_ANONYMOUS, 0)]),
-    ("mmap", &[Bits(2, PROT_EXEC, 0), Bits(3, MAP_SHARED, 0)]),
+    // Printing writes, and does nothing else: a terminal would be read, what is in a file overwritten, a socket shut down, and a copy of
+    // the descriptor would not be known by its number.
+    ("read", &[IsNotOutput(0)]),
+    ("readv", &[IsNotOutput(0)]),
+    ("pread64", &[IsNotOutput(0)]),
+    ("preadv", &[IsNotOutput(0)]),
+    ("pwrite64", &[IsNotOutput(0)]),
+    ("pwritev", &[IsNotOutput(0)]),
+    ("lseek", &[IsNotOutput(0)]),
+    // It asks for the place.
+    ("lseek", &[Whole(1, 0), Is(2, SEEK_CUR)]),
+    // The worker gives back the memory of output that is dealt with. PUNCH_HOLE and KEEP_SIZE; the length is 0.
+    ("fallocate", &[Is(1, 3), IsNotOutput(0)]),
+    ("ftruncate", &[Whole(1, 0), IsNotOutput(0)]),
+    ("dup", &[IsNotOutput(0)]),
+    ("recvfrom", &[IsNotOutput(0)]),
+    ("recvmsg", &[IsNotOutput(0)]),
+    ("shutdown", &[IsNotOutput(0)]),
+    // No memory that runs; and none that is shared and of no file, or that grows down, as the limit of a worker's memory does not count
+    // these.
+    ("mmap", &[Bits(2, PROT_EXEC, 0), Bits(3, MAP_ANONYMOUS | MAP_GROWSDOWN, 0), IsNotOutput(4)]),
+    ("mmap", &[Bits(2, PROT_EXEC, 0), Bits(3, MAP_SHARED | MAP_ANONYMOUS | MAP_GROWSDOWN, MAP_ANONYMOUS)]),
     ("mprotect", &[Bits(2, PROT_EXEC, 0)]),
     // The signal of a denied call stays ours. (It cannot be blocked either: see `sys/sandbox_trap`.)
     ("rt_sigaction", &[IsNot(0, SIGSYS)]),
@@ -126,24 +142,47 @@ const CHECKED: &[Allowed] = &[
     ("rt_sigprocmask", &[Whole(1, 0)]),
     ("kill", &[IsOwnPid(0)]),
     ("tgkill", &[IsOwnPid(0)]),
+    ("getpgid", &[Is(0, 0)]),
+    ("getpgid", &[IsOwnPid(0)]),
+    // Locks and the waits for them, and not those with priorities: their words name a thread, which may be of another process.
+    // FUTEX_WAIT to FUTEX_REQUEUE, FUTEX_CMP_REQUEUE and FUTEX_WAKE_OP, FUTEX_WAIT_BITSET, FUTEX_WAKE_BITSET.
+    ("futex", &[Bits(1, FUTEX_COMMAND ^ 3, 0)]),
+    ("futex", &[Bits(1, FUTEX_COMMAND ^ 1, 4)]),
+    ("futex", &[Bits(1, FUTEX_COMMAND, 9)]),
+    ("futex", &[Bits(1, FUTEX_COMMAND, 10)]),
+    // Barriers of this process. Not MEMBARRIER_CMD_GLOBAL and its kin, by which the processors of others are interrupted.
+    ("membarrier", &[Bits(0, 7, 0)]),
+    // The clocks of the system, of this process and of its threads. Not that of another process, nor that of a descriptor.
+    ("clock_gettime", &[Bits(0, NOT_SMALL, 0)]),
+    ("clock_gettime", &[Is(0, OWN_CLOCK)]),
+    (
+        "clock_gettime",
+        &[Bits(0, CLOCK_OF_PROCESS_OR_THREAD | CLOCK_OF_THREAD, CLOCK_OF_PROCESS_OR_THREAD | CLOCK_OF_THREAD)],
+    ),
+    ("clock_getres", &[Bits(0, NOT_SMALL, 0)]),
+    ("clock_getres", &[Is(0, OWN_CLOCK)]),
+    ("clock_nanosleep", &[Bits(0, NOT_SMALL, 0)]),
+    ("clock_nanosleep", &[Is(0, OWN_CLOCK)]),
     // Sending with a descriptor, or on a channel; connecting by it is another thing.
-    ("sendto", &[Bits(3, MSG_FASTOPEN, 0)]),
-    ("sendmsg", &[Bits(2, MSG_FASTOPEN, 0)]),
+    ("sendto", &[Bits(3, MSG_FASTOPEN, 0), IsNotOutput(0)]),
+    ("sendmsg", &[Bits(2, MSG_FASTOPEN, 0), IsNotOutput(0)]),
     // To be asked, and not to be set.
     ("prlimit64", &[Is(0, 0), Whole(2, 0)]),
     // PR_SET_NAME, PR_GET_NAME; PR_SET_VMA, by which glibc names its memory.
     ("prctl", &[Is(0, 15)]),
     ("prctl", &[Is(0, 16)]),
     ("prctl", &[Is(0, 0x5356_4d41)]),
-    // F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_OFD_GETLK, F_OFD_SETLK, F_DUPFD_CLOEXEC, F_GET_SEALS. Not F_SETFL: the flags of a terminal
-    // are its other users' too; nor F_SETOWN and F_SETSIG, which send signals.
-    ("fcntl", &[Is(1, 0)]),
+    // F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_GETLK, F_SETLK, F_OFD_GETLK, F_OFD_SETLK, F_DUPFD_CLOEXEC, F_GET_SEALS. Not F_SETFL: the flags
+    // of a terminal are its other users' too; nor F_SETOWN and F_SETSIG, which send signals.
+    ("fcntl", &[Is(1, 0), IsNotOutput(0)]),
     ("fcntl", &[Is(1, 1)]),
     ("fcntl", &[Is(1, 2)]),
     ("fcntl", &[Is(1, 3)]),
+    ("fcntl", &[Is(1, 5)]),
+    ("fcntl", &[Is(1, 6), IsNotOutput(0)]),
     ("fcntl", &[Is(1, 36)]),
-    ("fcntl", &[Is(1, 37)]),
-    ("fcntl", &[Is(1, 1030)]),
+    ("fcntl", &[Is(1, 37), IsNotOutput(0)]),
+    ("fcntl", &[Is(1, 1030), IsNotOutput(0)]),
     ("fcntl", &[Is(1, 1034)]),
 ];
 

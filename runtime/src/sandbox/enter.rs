@@ -90,6 +90,7 @@ pub(crate) fn enter(form: &[u8], notes: Option<OwnedFd>) -> io::Result<()> {
     sys::prepare_for_sandbox(DeniedCalls { is_quiet: form.is_quiet, threads_max: form.threads, has_filter })?;
     sys::clear_environment();
     sys::forbid_dumps()?;
+    sys::limit_uncounted_memory(paths.iter().any(|(_, access)| *access == PathAccess::Write))?;
     sys::confine_threads(rules)?;
     if has_filter {
         filter::apply(&form.program)?;

@@ -1,6 +1,7 @@
 //! The filter of system calls, as the instructions of the kernel's machine (seccomp(2), "Seccomp BPF").
 //!
-//! 1. The parent compiles it, once for a pool. The number of the worker, which some calls must name, is put in by the worker.
+//! 1. The parent compiles it, once for a pool. The number of the worker, which some calls must name, and the descriptors that it prints by
+//!    are put in by the worker.
 //! 2. seccompiler compiles the calls whose arguments are checked. The others are known by their number (`front`).
 //! 3. A call that no rule allows sends SIGSYS to its thread (`sys/sandbox_trap`). One of another table (of 32 bits) ends the process.
 
@@ -19,6 +20,8 @@ use crate::sys::{self, FilterInstruction};
 /// Stands for the number of the worker's process. No other number in a filter is it: flags and numbers of calls are small, and no process
 /// has this one, which is above the kernel's most (2^22).
 const OWN_PID: u32 = 0x706f_6f6c;
+/// Stand for the descriptors by which a worker that keeps its output reaches its program's. Descriptors are below 2^30.
+const PROGRAM_OUTPUT: [u32; 2] = [OWN_PID + 1, OWN_PID + 2];
 
 /// The processor, and the kernel's number of its table of calls (linux/audit.h).
 #[cfg(target_arch = "x86_64")]
@@ -41,7 +44,7 @@ pub(super) fn compile<'a>(
         if checks.is_empty() {
             *fate = Fate::Allowed;
         } else {
-            let conditions = checks.iter().map(condition).collect::<Result<Vec<_>, _>>()?;
+            let conditions = checks.iter().flat_map(conditions).collect::<Result<Vec<_>, _>>()?;
             rules.entry(number).or_default().push(SeccompRule::new(conditions)?);
         }
     }
@@ -51,16 +54,20 @@ pub(super) fn compile<'a>(
     Ok(with_front(&fates, table, program).iter().map(packed).collect())
 }
 
-fn condition(check: &ArgumentCheck) -> Result<SeccompCondition, seccompiler::BackendError> {
+fn conditions(check: &ArgumentCheck) -> Vec<Result<SeccompCondition, seccompiler::BackendError>> {
     use SeccompCmpArgLen::{Dword, Qword};
-    let (place, length, operator, value) = match *check {
-        ArgumentCheck::Is(place, value) => (place, Dword, SeccompCmpOp::Eq, value),
-        ArgumentCheck::IsNot(place, value) => (place, Dword, SeccompCmpOp::Ne, value),
-        ArgumentCheck::Whole(place, value) => (place, Qword, SeccompCmpOp::Eq, value),
-        ArgumentCheck::Bits(place, mask, value) => (place, Dword, SeccompCmpOp::MaskedEq(mask), value),
-        ArgumentCheck::IsOwnPid(place) => (place, Dword, SeccompCmpOp::Eq, OWN_PID.into()),
-    };
-    SeccompCondition::new(place, length, operator, value)
+    let one = |place, length, operator, value: u64| vec![SeccompCondition::new(place, length, operator, value)];
+    match *check {
+        ArgumentCheck::Is(place, value) => one(place, Dword, SeccompCmpOp::Eq, value),
+        ArgumentCheck::IsNot(place, value) => one(place, Dword, SeccompCmpOp::Ne, value),
+        ArgumentCheck::Whole(place, value) => one(place, Qword, SeccompCmpOp::Eq, value),
+        ArgumentCheck::Bits(place, mask, value) => one(place, Dword, SeccompCmpOp::MaskedEq(mask), value),
+        ArgumentCheck::IsOwnPid(place) => one(place, Dword, SeccompCmpOp::Eq, OWN_PID.into()),
+        ArgumentCheck::IsNotOutput(place) => {
+            let outputs = [1, 2].into_iter().chain(PROGRAM_OUTPUT);
+            outputs.map(|output| SeccompCondition::new(place, Dword, SeccompCmpOp::Ne, output.into())).collect()
+        }
+    }
 }
 
 fn packed(instruction: &sock_filter) -> u64 {
@@ -70,7 +77,10 @@ fn packed(instruction: &sock_filter) -> u64 {
 
 fn unpacked(instruction: u64) -> sock_filter {
     let instruction = as_packed(instruction);
-    let k = if instruction.k == OWN_PID { std::process::id() } else { instruction.k };
+    let k = match instruction.k {
+        OWN_PID => std::process::id(),
+        k => PROGRAM_OUTPUT.iter().position(|&output| output == k).map_or(k, |place| sys::program_output()[place]),
+    };
     sock_filter { k, ..instruction }
 }
 
@@ -116,6 +126,8 @@ mod tests {
         assert_eq!(unpacked(packed(&sent)), sent);
         let own = sock_filter { code: 0x15, jt: 0, jf: 1, k: OWN_PID };
         assert_eq!(unpacked(packed(&own)).k, std::process::id());
+        let output = sock_filter { code: 0x15, jt: 0, jf: 1, k: PROGRAM_OUTPUT[1] };
+        assert_eq!(unpacked(packed(&output)).k, 2);
     }
 
     /// The end that a filter comes to, and the number of its steps: the kernel's machine, as far as filters here use it.
@@ -144,7 +156,7 @@ mod tests {
         let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
         for (call, checks) in allowed {
             let Some(number) = sys::call_number(call) else { continue };
-            let conditions: Vec<_> = checks.iter().map(|check| condition(check).unwrap()).collect();
+            let conditions: Vec<_> = checks.iter().flat_map(conditions).map(Result::unwrap).collect();
             // A rule without conditions is not one: a condition that always holds is.
             let always = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ge, 0).unwrap();
             let conditions = if conditions.is_empty() { vec![always] } else { conditions };
@@ -162,7 +174,7 @@ mod tests {
         let many = names.fold(Sandbox::strict(), Sandbox::allow);
         [Sandbox::strict(), open, many].map(|policy| {
             let allowed = || calls::allowed(&policy, Some(7));
-            // The number of the worker is in neither.
+            // The numbers of the worker are in neither.
             (compile(allowed()).unwrap().into_iter().map(as_packed).collect(), plain(allowed()))
         })
     });
@@ -190,7 +202,7 @@ mod tests {
         #[test]
         fn a_filter_with_its_front_ends_as_one_without(
             arguments in prop::array::uniform12(prop_oneof![
-                0..40_u32, any::<u32>(), Just(OWN_PID), Just(1030), Just(1034), Just(0x5421), Just(THREAD), Just(0x5356_4d41),
+                0..40_u32, any::<u32>(), Just(OWN_PID), Just(PROGRAM_OUTPUT[0]), Just(1030), Just(1034), Just(0x5421), Just(THREAD), Just(0x5356_4d41),
             ]),
         ) {
             for table in [PROCESSOR.1, 0x4000_0003] {

@@ -5,7 +5,7 @@
 //! file open: so no descriptor needs to stay open, and closing one gives up nothing. Processes forked from this one do not get the
 //! mapping; only one that is forked while the lock is taken, and lives on without an exec, keeps it.
 //!
-//! Elsewhere, and where `/proc` is not mounted, it is a lock of POSIX ("Advisory record locking"). It belongs to the process, and
+//! Elsewhere, in a sandbox, and where `/proc` is not mounted, it is a lock of POSIX ("Advisory record locking"). It belongs to the process, and
 //! what is forked from it does not have it; but it is released too when the process closes *any* descriptor of that memory.
 
 use std::io;
@@ -41,7 +41,9 @@ impl LivenessLock {
     /// Locks the first of so many bytes that no living process has locked; `None` if there is none.
     pub(crate) fn take(memory: &Arc<OwnedFd>, bytes: usize) -> io::Result<Option<Self>> {
         #[cfg(poolmap_linux)]
-        if let Ok(sign) = Self::of_file(memory, bytes) {
+        if !is_in_sandbox()
+            && let Ok(sign) = Self::of_file(memory, bytes)
+        {
             return Ok(sign);
         }
         let lock = |byte| lock(memory, FcntlArg::F_SETLK(&record(kind(libc::F_WRLCK), byte)));
@@ -140,10 +142,20 @@ pub(crate) fn is_locked_by_another(memory: impl AsFd, expected: FileIdentity, by
     }
 }
 
-/// Whether there is a process of this number. It may be another one than is meant.
+/// Whether there is a process of this number. It may be another one than is meant. In a sandbox, which does not let a process ask, there is.
 pub(crate) fn process_exists(pid: u64) -> bool {
     let pid = i32::try_from(pid).ok().filter(|&pid| pid > 0);
-    pid.is_some_and(|pid| nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None) != Err(Errno::ESRCH))
+    pid.is_some_and(|pid| {
+        is_in_sandbox() || nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None) != Err(Errno::ESRCH)
+    })
+}
+
+/// Whether this process can open no file and ask for no other process, as it would end by that.
+fn is_in_sandbox() -> bool {
+    #[cfg(poolmap_sandbox)]
+    return super::sandbox_opened::is_in_sandbox();
+    #[cfg(not(poolmap_sandbox))]
+    false
 }
 
 /// A lock on one byte.

@@ -125,6 +125,8 @@ pub(crate) use refusal::{explained, start_error};
 #[cfg(poolmap_linux)]
 pub(crate) use ring::ring_in_test;
 pub(crate) use ring::{Ring, RingWriter};
+#[cfg(poolmap_sandbox)]
+pub(crate) use rlimit::limit_uncounted_memory;
 pub(crate) use rlimit::{
     CAN_LIMIT_MEMORY, address_space_bytes, check_file_bytes, descriptors_max, fail_behind_file_limit, file_bytes_max,
     limit_memory, taken_bytes,
@@ -168,9 +170,11 @@ pub(crate) use surroundings::{
 #[cfg(feature = "progress")]
 pub(crate) use terminal::terminal_columns;
 pub(crate) use termination::{is_asked_to_end, watch_termination};
+#[cfg(poolmap_sandbox)]
+pub(crate) use unnamed_file::program_output;
 pub(crate) use unnamed_file::{
-    WHOLE_BYTES_MAX, appended_file, file, flush_c_streams, forget_before, own_output, replace_output, unnamed_file,
-    write_within,
+    WHOLE_BYTES_MAX, appended_file, file, flush_c_streams, forget_before, own_output, replace_output, set_output_kept,
+    set_program_output, unnamed_file, write_within,
 };
 pub(crate) use view::{ReadWord, View};
 pub(crate) use waker::Waker;

@@ -53,6 +53,49 @@ pub(crate) fn limit_memory(bytes: u64, held: u64, more: u64) -> io::Result<Memor
     Ok(MemoryLimit { bytes: limit.saturating_sub(held), bytes_in_all: limit })
 }
 
+/// Where this process has a limit for its data, bounds memory that is no data: tables of pages, which each mapping takes, and the files that
+/// it prints to. Each file may then have as many bytes as the data. The limit is for all files, so there is none if the process
+/// `writes_files` of its program's, by a path or by printing: a log may be longer.
+///
+/// A table of 4 KiB is for 2 MiB of addresses. So the tables of a process that has no more than twice the system's memory, and 64 GiB, take
+/// less than 0.4 % of that.
+#[cfg(poolmap_sandbox)]
+pub(crate) fn limit_uncounted_memory(writes_files: bool) -> io::Result<()> {
+    use nix::sys::resource::setrlimit;
+
+    /// Libraries reserve addresses that they do not use.
+    const RESERVED_BYTES: u64 = 64 << 30;
+
+    let lower = |resource: Resource, bytes: u64| -> io::Result<()> {
+        let (now, most) = getrlimit(resource)?;
+        setrlimit(resource, now.min(bytes), most.min(bytes))?;
+        Ok(())
+    };
+    let Some(data) = limit(Resource::RLIMIT_DATA) else {
+        return Ok(());
+    };
+    let mapped = memory_pages(0).unwrap_or(0).saturating_mul(super::page_bytes() as u64);
+    let shared = system_memory_bytes().saturating_mul(2);
+    let addresses = [mapped, data, shared].into_iter().fold(RESERVED_BYTES, u64::saturating_add);
+    lower(Resource::RLIMIT_AS, addresses)?;
+    if !writes_files && super::unnamed_file::keeps_output() {
+        lower(Resource::RLIMIT_FSIZE, data)?;
+        fail_behind_file_limit();
+    }
+    Ok(())
+}
+
+/// The memory of the system, by proc_meminfo(5); half of all addresses where that cannot be read.
+#[cfg(poolmap_sandbox)]
+fn system_memory_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let field = |name: &str| -> Option<u64> {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_ascii_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
+    };
+    field("MemTotal:").map_or(u64::MAX / 2, |memory| memory.saturating_add(field("SwapTotal:").unwrap_or(0)))
+}
+
 #[cfg(not(poolmap_linux))]
 pub(crate) fn limit_memory(_bytes: u64, _held: u64, _more: u64) -> io::Result<MemoryLimit> {
     Err(io::ErrorKind::Unsupported.into())
@@ -136,13 +179,20 @@ pub(super) fn not_mapped(error: Errno, bytes: usize) -> io::Error {
 /// Returns the bytes that count against this process's memory limit. It is called in handlers too.
 #[cfg(poolmap_linux)]
 pub(crate) fn taken_bytes() -> Option<u64> {
+    // The data, and the first thread's stack.
+    Some(memory_pages(5)? * super::page_bytes() as u64)
+}
+
+/// Returns the number at a place of proc_pid_statm(5).
+#[cfg(poolmap_linux)]
+fn memory_pages(place: usize) -> Option<u64> {
     use nix::fcntl::{OFlag, open};
 
     let file = open(c"/proc/self/statm", OFlag::O_RDONLY | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty()).ok()?;
     // Seven numbers.
     let mut bytes = [0; 160];
     let count = nix::unistd::read(&file, &mut bytes).ok()?;
-    Some(data_pages(bytes.get(..count)?)? * super::page_bytes() as u64)
+    pages_at(place, bytes.get(..count)?)
 }
 
 #[cfg(not(poolmap_linux))]
@@ -150,10 +200,9 @@ pub(crate) fn taken_bytes() -> Option<u64> {
     None
 }
 
-/// The sixth number of proc_pid_statm(5): the pages of data, and of the first thread's stack.
 #[cfg_attr(not(poolmap_linux), allow(dead_code, reason = "the file is Linux's; its form is tested anywhere"))]
-fn data_pages(statm: &[u8]) -> Option<u64> {
-    let field = statm.split(|byte| byte.is_ascii_whitespace()).nth(5)?;
+fn pages_at(place: usize, statm: &[u8]) -> Option<u64> {
+    let field = statm.split(|byte| byte.is_ascii_whitespace()).nth(place)?;
     std::str::from_utf8(field).ok()?.parse().ok()
 }
 
@@ -163,8 +212,8 @@ mod tests {
 
     #[test]
     fn the_data_is_the_sixth_number() {
-        assert_eq!(data_pages(b"1361 490 424 5 0 116 0\n"), Some(116));
-        assert_eq!(data_pages(b"1361 490 424 5 0"), None);
-        assert_eq!(data_pages(b""), None);
+        assert_eq!(pages_at(5, b"1361 490 424 5 0 116 0\n"), Some(116));
+        assert_eq!(pages_at(5, b"1361 490 424 5 0"), None);
+        assert_eq!(pages_at(5, b""), None);
     }
 }

@@ -204,7 +204,8 @@ mod registers {
     pub(super) fn call(context: &libc::ucontext_t) -> DeniedCall {
         let register = |register: libc::c_int| context.uc_mcontext.gregs[register as usize];
         let arguments = ARGUMENTS.map(|argument| register(argument).cast_unsigned());
-        DeniedCall { number: register(libc::REG_RAX), arguments }
+        // The kernel reads 32 bits of the register.
+        DeniedCall { number: (register(libc::REG_RAX) as i32).into(), arguments }
     }
 
     pub(super) fn set_result(context: &mut libc::ucontext_t, result: i64) {
@@ -220,7 +221,7 @@ mod registers {
 
     pub(super) fn call(context: &libc::ucontext_t) -> DeniedCall {
         let registers = &context.uc_mcontext.regs;
-        DeniedCall { number: registers[8].cast_signed(), arguments: std::array::from_fn(|place| registers[place]) }
+        DeniedCall { number: (registers[8] as i32).into(), arguments: std::array::from_fn(|place| registers[place]) }
     }
 
     pub(super) fn set_result(context: &mut libc::ucontext_t, result: i64) {

@@ -2,7 +2,8 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use nix::libc;
@@ -85,6 +86,36 @@ pub(crate) fn replace_output(stdout: &File, stderr: &File) -> io::Result<()> {
     nix::unistd::dup2_stdout(stdout)?;
     nix::unistd::dup2_stderr(stderr)?;
     Ok(())
+}
+
+/// The descriptors of the program's standard output and standard error in this process.
+static PROGRAM_OUTPUT: [AtomicU32; 2] = [AtomicU32::new(1), AtomicU32::new(2)];
+
+/// Whether this process writes to no file of its program's when it prints.
+static KEEPS_OUTPUT: AtomicBool = AtomicBool::new(false);
+
+/// Notes that this process prints into its own files alone.
+pub(crate) fn set_output_kept() {
+    KEEPS_OUTPUT.store(true, Ordering::Relaxed);
+}
+
+/// Whether this process prints into its own files alone.
+#[cfg(poolmap_sandbox)]
+pub(super) fn keeps_output() -> bool {
+    KEEPS_OUTPUT.load(Ordering::Relaxed)
+}
+
+/// Notes by which descriptors this process reaches its program's output, where its own is another.
+pub(crate) fn set_program_output(both: [&File; 2]) {
+    for (place, file) in PROGRAM_OUTPUT.iter().zip(both) {
+        place.store(file.as_raw_fd().cast_unsigned(), Ordering::Relaxed);
+    }
+}
+
+/// The descriptors of the program's standard output and standard error in this process.
+#[cfg(poolmap_sandbox)]
+pub(crate) fn program_output() -> [u32; 2] {
+    PROGRAM_OUTPUT.each_ref().map(|place| place.load(Ordering::Relaxed))
 }
 
 /// Writes out what C code of this process has printed and not written.

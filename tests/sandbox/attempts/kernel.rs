@@ -2,8 +2,8 @@
 
 use nix::libc::*;
 
-use super::Ends::{Denied, DeniedPath, DeniedUnnamed, Harmless};
-use super::{Attempt, attempt, call, text};
+use super::Ends::{Denied, DeniedPath, DeniedUnnamed, Returns};
+use super::{Attempt, attempt, call, mappings, text};
 
 const HERE: usize = AT_FDCWD as isize as usize;
 
@@ -57,7 +57,7 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
         unsafe { std::arch::asm!("int 0x80", inlateout("eax") 20 => result, options(nostack)) };
         i64::from(result)
     }),
-    attempt("a call of the old page", Harmless, vsyscall),
+    attempt("a call of the old page", Returns(0), vsyscall),
     attempt("another handler of denials", Denied("rt_sigaction"), || {
         let action = [0_u64; 4];
         call(SYS_rt_sigaction, [SIGSYS as usize, action.as_ptr().addr(), 0, 8])
@@ -88,21 +88,14 @@ extern "C" fn open_in_handler(_signal: c_int) {
     call(SYS_openat, [HERE, text(c"/etc/passwd"), 0]);
 }
 
-/// The page at the end of the addresses has three calls, which all may make: this is the time.
+/// The page at the end of the addresses has three calls, which all may make: this is the time. Some systems do not have it.
 fn vsyscall() -> i64 {
-    let maps = MAPS.with(|maps| maps.get());
-    if !maps {
+    if !mappings().iter().any(|mapping| mapping.name == "[vsyscall]") {
         return 0;
     }
     // SAFETY: the page is mapped, and its second function takes a pointer, which may be null.
     unsafe {
         let time: extern "C" fn(*mut i64) -> i64 = std::mem::transmute(0xffff_ffff_ff60_0400_u64 as usize);
-        time(std::ptr::null_mut());
+        i64::from(time(std::ptr::null_mut()) <= 0)
     }
-    0
-}
-
-thread_local! {
-    /// Whether the system has that page: not seen from a sandbox, so the initializer says it.
-    pub(crate) static MAPS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }

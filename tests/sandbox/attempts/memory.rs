@@ -3,7 +3,7 @@
 use nix::libc::*;
 
 use super::Ends::{AtLimit, Crashed, Denied, Ended};
-use super::{Attempt, attempt, call, text};
+use super::{Attempt, attempt, call, text, wait};
 
 const PAGE: usize = 4096;
 const RWX: usize = (PROT_READ | PROT_WRITE | PROT_EXEC) as usize;
@@ -72,15 +72,8 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
         call(SYS_write, [3, nonsense.as_ptr().addr(), nonsense.len()]);
         call(SYS_pause, [0_usize; 0])
     }),
-    attempt("a broken channel", Crashed, || call(SYS_shutdown, [3, SHUT_RDWR as usize]).max(spin())),
+    attempt("a broken channel", Crashed, || call(SYS_shutdown, [3, SHUT_RDWR as usize]).max(wait())),
 ];
-
-/// Waits to be ended.
-fn spin() -> i64 {
-    loop {
-        call(SYS_sched_yield, [0_usize; 0]);
-    }
-}
 
 #[expect(unconditional_recursion, reason = "the stack is to overflow")]
 #[inline(never)]
