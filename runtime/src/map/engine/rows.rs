@@ -122,25 +122,23 @@ fn write_number_rows<A: Columns>(
     let end_wanted = limits.chunk_end.min(limits.end);
     let mut spill = Vec::new();
     loop {
-        let (mut count, mut end) = *written;
-        if count as usize == limits.most {
+        let (before, start) = *written;
+        if before as usize == limits.most {
             return Some(NextAction::GoOn);
         }
-        let look_at = limits.look_behind(count);
+        let look_at = limits.look_behind(before);
         let free = sink.free();
-        let most = (limits.most - count as usize)
-            .min((look_at - count) as usize)
-            .min(end_wanted.saturating_sub(end).div_ceil(stride).max(1))
+        let most = (limits.most - before as usize)
+            .min((look_at - before) as usize)
+            .min(end_wanted.saturating_sub(start).div_ceil(stride).max(1))
             .min(free.len() / stride);
         if most == 0 {
             return None;
         }
         let mut ended = None;
         let slots = &mut free[..most * stride];
-        let at_once = if engine.rows.write_numbers(columns, slots, stride) { most } else { 0 };
-        (count, end) = (count + at_once as u32, end + at_once * stride);
-        *written = (count, end);
-        for slot in slots.chunks_exact_mut(stride).skip(at_once) {
+        let mut rows = if engine.rows.write_numbers(columns, slots, stride) { most } else { 0 };
+        for slot in slots.chunks_exact_mut(stride).skip(rows) {
             let Some(row) = next_row(engine, columns, limits) else {
                 ended = Some(NextAction::Stop);
                 break;
@@ -151,10 +149,11 @@ fn write_number_rows<A: Columns>(
                 ended = Some(NextAction::GoOnBehind(error));
                 break;
             }
-            count += 1;
-            end += stride;
-            *written = (count, end);
+            rows += 1;
         }
+        // It is not noted after each row: only an iterator can panic here, and behind that it is not read.
+        let (count, end) = (before + rows as u32, start + rows * stride);
+        *written = (count, end);
         sink.filled(count as usize * stride - sink.len());
         let ended = ended.or_else(|| limits.reached(end, count == look_at));
         if ended.is_some() {
