@@ -76,7 +76,7 @@ impl<'a> Encoder<'a> {
     }
 
     /// Lets the limit hold anew, for what comes from now on.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn begin(&mut self) {
         self.start = self.sink.len();
         self.end_max = self.sink.room_bytes().min(self.start.saturating_add(self.bytes_max));
@@ -90,7 +90,7 @@ impl<'a> Encoder<'a> {
     }
 
     /// The sink that it writes to.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn sink(&mut self) -> &mut Sink<'a> {
         &mut self.sink
     }
@@ -112,7 +112,7 @@ impl<'a> Encoder<'a> {
     }
 
     /// Appends one value.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), CodecError> {
         let (start, bytes_max) = (self.start, self.bytes_max);
         serializer::encode(value, Writer(self)).map_err(|error| encode_error::<T>(&error, start, bytes_max))
@@ -123,7 +123,7 @@ impl<'a> Encoder<'a> {
 struct Writer<'e, 'a>(&'e mut Encoder<'a>);
 
 impl bincode::enc::write::Writer for Writer<'_, '_> {
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
         let Self(encoder) = self;
         if encoder.sink.len() + bytes.len() <= encoder.end_max {
@@ -139,7 +139,7 @@ impl bincode::enc::write::Writer for Writer<'_, '_> {
 }
 
 impl serializer::CountingWriter for Writer<'_, '_> {
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn written(&self) -> usize {
         self.0.sink.len()
     }
@@ -167,7 +167,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// Takes one value.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn value<T: DeserializeOwned>(&mut self) -> Result<T, CodecError> {
         let (value, left) = deserializer::decode(self.bytes).map_err(|error| decode_error::<T>(&error))?;
         self.bytes = left;
@@ -242,8 +242,12 @@ const SELF_DESCRIBING: &str = "bincode cannot carry types that describe themselv
 
 #[cold]
 fn encode_error<T: ?Sized>(error: &EncodeError, start: usize, bytes_max: usize) -> CodecError {
+    encode_error_of(std::any::type_name::<T>(), error, start, bytes_max)
+}
+
+#[cold]
+fn encode_error_of(name: &str, error: &EncodeError, start: usize, bytes_max: usize) -> CodecError {
     use bincode::serde::EncodeError as Serde;
-    let name = std::any::type_name::<T>();
     CodecError::new(match error {
         EncodeError::UnexpectedEnd => format!(
             "`{name}` takes more than the {bytes_max} bytes that one frame may carry (byte {start} on): send it in \
@@ -258,8 +262,12 @@ fn encode_error<T: ?Sized>(error: &EncodeError, start: usize, bytes_max: usize) 
 
 #[cold]
 fn decode_error<T>(error: &DecodeError) -> CodecError {
+    decode_error_of(std::any::type_name::<T>(), error)
+}
+
+#[cold]
+fn decode_error_of(name: &str, error: &DecodeError) -> CodecError {
     use bincode::serde::DecodeError as Serde;
-    let name = std::any::type_name::<T>();
     CodecError::new(match error {
         DecodeError::Serde(Serde::AnyNotSupported | Serde::IdentifierNotSupported | Serde::IgnoredAnyNotSupported) => {
             format!("`{name}`: {SELF_DESCRIBING}")

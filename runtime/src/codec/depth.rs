@@ -30,14 +30,14 @@ pub(super) struct Depth {
 
 impl Depth {
     /// That of a value as a whole.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn outermost() -> Self {
         let local = 0u8;
         Self { levels: 0, looked_at: (&raw const local).addr(), largest_bytes: 0 }
     }
 
     /// Goes one level deeper. The error is a text.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn deeper(self) -> Result<Self, String> {
         let deeper = Self { levels: self.levels + 1, ..self };
         if deeper.levels > GUARDED_FROM { deeper.guarded() } else { Ok(deeper) }

@@ -80,7 +80,7 @@ struct InputBytes<'de> {
 
 impl InputBytes<'_> {
     /// Compares the sum behind a value.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn check_sum(&mut self) -> Result<(), DecodeError> {
         match self.bytes.split_first_chunk::<SUM_BYTES>() {
             Some((sum, left)) if u32::from_le_bytes(*sum) == self.sum => {
@@ -91,7 +91,7 @@ impl InputBytes<'_> {
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn charge(&mut self, bytes: u64) -> Result<(), DecodeError> {
         match self.memory_left.checked_sub(bytes) {
             Some(left) => {
@@ -138,7 +138,7 @@ struct Deserializer<'a, 'de> {
 
 impl<'a, 'de> Deserializer<'a, 'de> {
     /// The same place, for a `V` that has a level of its own.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn nested<V>(self) -> Result<Self, DecodeError> {
         let depth = self.depth.deeper().map_err(DecodeError::OtherString)?;
         if size_of::<V>() > SMALL_BYTES {

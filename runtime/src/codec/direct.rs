@@ -33,19 +33,25 @@ pub(crate) type NewDirect = fn([u8; LENGTH_BYTES], usize) -> Option<Box<dyn Dire
 
 /// How room is made for an output of type `T`, if it is a `Vec` of numbers, or a `String`. With 32 bits there is none: room is made for
 /// as much as a worker claims, and addresses are few.
+#[inline]
 pub(crate) fn direct_output<T: 'static>() -> Option<NewDirect> {
+    direct_output_of(TypeId::of::<T>())
+}
+
+/// It is not generic, so that there is one copy of it.
+fn direct_output_of(output: TypeId) -> Option<NewDirect> {
     if cfg!(any(target_endian = "big", not(target_pointer_width = "64"))) {
         return None;
     }
     macro_rules! each {
         ($($number:ty)*) => {$(
-            if TypeId::of::<T>() == const { TypeId::of::<Vec<$number>>() } {
+            if output == const { TypeId::of::<Vec<$number>>() } {
                 return Some(|length, most| DirectElements::<$number>::room(length, most, |_, numbers| Ok(Box::new(numbers))));
             }
         )*};
     }
     sys::for_each_plain!(each);
-    if TypeId::of::<T>() == const { TypeId::of::<String>() } {
+    if output == const { TypeId::of::<String>() } {
         return Some(|length, most| DirectElements::room(length, most, text));
     }
     None

@@ -24,19 +24,30 @@ const LENGTH_BYTES: usize = 8;
 /// No number needs a larger alignment.
 const ALIGN_MAX: usize = 16;
 
-/// Whether a `T` is written as a `B` is: it is the type that owns one, or std's `Cow` of it. A type of the same name is neither.
-#[inline(always)]
-fn is_written_as<T, B: ?Sized + ToOwned<Owned: 'static> + 'static>() -> bool {
-    let written = sys::type_id::<T>();
+/// Whether a type is written as a `B` is: it is the type that owns one, or std's `Cow` of it. A type of the same name is neither.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn is_written_as<B: ?Sized + ToOwned<Owned: 'static> + 'static>(written: TypeId) -> bool {
     written == TypeId::of::<B::Owned>() || written == TypeId::of::<Cow<'static, B>>()
 }
 
 /// The alignment that the elements of `B` need, if it is a slice of numbers of which `T` is the owned form; 1 for anything else.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 fn alignment_of<B: ?Sized + 'static, T>() -> usize {
+    if const { may_stand::<B>() } { alignment_of_ids(TypeId::of::<B>(), sys::type_id::<T>()) } else { 1 }
+}
+
+/// Whether a `B` may be read where it stands: a reference to one that has a length. It is known where code is generated, so that none
+/// is for another.
+const fn may_stand<B: ?Sized>() -> bool {
+    size_of::<&B>() > size_of::<usize>()
+}
+
+/// It is not generic, so that there is one copy of it.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn alignment_of_ids(borrowed: TypeId, written: TypeId) -> usize {
     macro_rules! each {
         ($($number:ty)*) => {$(
-            if Same::<[$number], B>::proof().is_some() && is_written_as::<T, [$number]>() {
+            if borrowed == const { TypeId::of::<[$number]>() } && is_written_as::<[$number]>(written) {
                 return const { assert!(align_of::<$number>() <= ALIGN_MAX); align_of::<$number>() };
             }
         )*};
@@ -47,8 +58,11 @@ fn alignment_of<B: ?Sized + 'static, T>() -> usize {
 
 impl Encoder<'_> {
     /// Leaves out as many bytes as a value needs before it that is written as a `T`, and read as a `B` where it stands.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn pad_for<B: ?Sized + 'static, T>(&mut self) -> Result<(), CodecError> {
+        if const { !may_stand::<B>() } {
+            return Ok(());
+        }
         match alignment_of::<B, T>() {
             1 => Ok(()),
             align => self.pad(align).map_err(|error| encode_error::<T>(&error, self.start, self.bytes_max)),
@@ -66,9 +80,9 @@ impl Encoder<'_> {
 
 impl<'a> Decoder<'a> {
     /// Steps over what was left out before a value that is written as a `T`, and read as a `B` where it stands.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn skip_padding<B: ?Sized + 'static, T>(&mut self) -> Result<(), CodecError> {
-        if alignment_of::<B, T>() > 1 {
+        if const { may_stand::<B>() } && alignment_of::<B, T>() > 1 {
             let padded = self.bytes.split_first().and_then(|(&left_out, rest)| rest.get(usize::from(left_out)..));
             self.bytes = padded.ok_or_else(|| decode_error::<T>(&ended(1)))?;
         }
@@ -77,17 +91,21 @@ impl<'a> Decoder<'a> {
 
     /// Takes a value that was written as a `T`, by which an error names it, where it stands; none is taken if it cannot be read as a
     /// `B` there, or stands at an address that is not aligned for one.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn in_place<B: ?Sized + 'static, T>(&mut self) -> Result<Option<&'a B>, CodecError> {
-        if let Some(same) = Same::<str, B>::proof().filter(|_| is_written_as::<T, str>()) {
+        if const { !may_stand::<B>() } {
+            return Ok(None);
+        }
+        let written = sys::type_id::<T>();
+        if let Some(same) = Same::<str, B>::proof().filter(|_| is_written_as::<str>(written)) {
             return self.borrowed::<&str, T>().map(|text| Some(same.cast(text)));
         }
-        if let Some(same) = Same::<Path, B>::proof().filter(|_| is_written_as::<T, Path>()) {
+        if let Some(same) = Same::<Path, B>::proof().filter(|_| is_written_as::<Path>(written)) {
             return self.borrowed::<&Path, T>().map(|path| Some(same.cast(path)));
         }
         macro_rules! each {
             ($($number:ty)*) => {$(
-                if let Some(same) = Same::<[$number], B>::proof().filter(|_| is_written_as::<T, [$number]>()) {
+                if let Some(same) = Same::<[$number], B>::proof().filter(|_| is_written_as::<[$number]>(written)) {
                     let (bytes, rest) = self.sequence(size_of::<$number>()).map_err(|error| decode_error::<T>(&error))?;
                     let numbers = sys::numbers_of::<$number>(bytes);
                     self.bytes = if numbers.is_some() { rest } else { self.bytes };
@@ -101,7 +119,7 @@ impl<'a> Decoder<'a> {
         Ok(None)
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn borrowed<V: Deserialize<'a>, T>(&mut self) -> Result<V, CodecError> {
         let (value, left) = deserializer::decode(self.bytes).map_err(|error| decode_error::<T>(&error))?;
         self.bytes = left;
@@ -109,7 +127,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// The bytes of a sequence of elements of this size, and what stands behind it.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn sequence(&self, element_bytes: usize) -> Result<(&'a [u8], &'a [u8]), DecodeError> {
         let (length, rest) = self.bytes.split_first_chunk::<LENGTH_BYTES>().ok_or_else(|| ended(LENGTH_BYTES))?;
         let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);

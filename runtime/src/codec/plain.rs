@@ -9,7 +9,6 @@
 //!    `deserialize_with` may check or change the elements. serde's visitor is private, and shows itself when `Vec<T>` is
 //!    asked to deserialize from [`Probe`].
 
-use std::any::TypeId;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -52,17 +51,9 @@ pub(super) fn visit<'de, V: Visitor<'de>, E>(
 }
 
 /// The bytes of a `T`, if it is a number: each has as many.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn number_bytes<T>() -> Option<usize> {
-    macro_rules! each {
-        ($($number:ty)*) => {$(
-            if sys::type_id::<T>() == const { TypeId::of::<$number>() } {
-                return Some(size_of::<$number>());
-            }
-        )*};
-    }
-    sys::for_each_plain!(each);
-    None
+    if sys::is_number::<T>() { Some(size_of::<T>()) } else { None }
 }
 
 /// Whether `V` is the visitor with which serde reads a `Vec<T>`.
@@ -113,7 +104,7 @@ impl fmt::Display for Answer {
 }
 
 /// Returns how many elements the bytes claim, or `usize::MAX` where a machine of 32 bits cannot count as many.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 pub(super) fn claimed_length<D: Decoder<Context = ()>>(decoder: &mut D) -> Result<usize, DecodeError> {
     u64::decode(decoder).map(|length| usize::try_from(length).unwrap_or(usize::MAX))
 }

@@ -66,19 +66,19 @@ impl<'a, W: CountingWriter> Serializer<'a, W> {
     }
 
     /// The same place, for what has a level of its own.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn nested(self) -> Result<Self, EncodeError> {
         let depth = self.depth.deeper().map_err(EncodeError::OtherString)?;
         Ok(Self { depth, ..self })
     }
 
     /// Bytes as they stand. It is how bincode encodes numbers of fixed width, too, but by calls that are not inlined.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn bytes(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
         self.state.encoder.writer().write(bytes)
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn length(&mut self, length: usize) -> Result<(), EncodeError> {
         self.bytes(&(length as u64).to_le_bytes())
     }
@@ -106,13 +106,13 @@ impl<'a, W: CountingWriter> Serializer<'a, W> {
         Ok(FieldWriter { serializer: self.nested()?, name, fields, left: fields })
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn variant(&mut self, index: u32, fields: usize, name: &'static str) -> Result<(), EncodeError> {
         let Tag(tag) = Tag::new(index, fields, name).ok_or(EncodeError::Other("it has more than 65536 variants"))?;
         self.bytes(&tag.to_le_bytes())
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn written(&mut self) -> usize {
         self.state.encoder.writer().written()
     }
@@ -121,7 +121,7 @@ impl<'a, W: CountingWriter> Serializer<'a, W> {
 /// Numbers of fixed width.
 macro_rules! numbers {
     ($($method:ident: $number:ty,)*) => {$(
-        #[inline(always)]
+        #[cfg_attr(not(debug_assertions), inline(always))]
         fn $method(mut self, value: $number) -> Result<(), EncodeError> {
             self.bytes(&value.to_le_bytes())
         }
@@ -304,7 +304,7 @@ struct Elements<'a, W: Writer> {
 }
 
 impl<W: CountingWriter> Elements<'_, W> {
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn next<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
         if self.left == self.second && self.serializer.written() == self.begun_at {
             self.count_empty()?;
@@ -324,7 +324,7 @@ impl<W: CountingWriter> Elements<'_, W> {
         Ok(())
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn end_parts(self) -> Result<(), EncodeError> {
         if self.left == 0 { Ok(()) } else { Err(wrong_length(self.length)) }
     }
@@ -349,7 +349,7 @@ struct FieldWriter<'a, W: Writer> {
 }
 
 impl<W: CountingWriter> FieldWriter<'_, W> {
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn next<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
         self.left = self.left.checked_sub(1).ok_or_else(|| wrong_fields(self.name, self.fields))?;
         self.serializer.part(value)
@@ -364,7 +364,7 @@ impl<W: CountingWriter> FieldWriter<'_, W> {
         ))
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn end_parts(self) -> Result<(), EncodeError> {
         if self.left == 0 { Ok(()) } else { Err(wrong_fields(self.name, self.fields)) }
     }
@@ -381,7 +381,7 @@ fn wrong_fields(name: &str, fields: usize) -> EncodeError {
 struct Struct<'a, W: Writer>(FieldWriter<'a, W>);
 
 impl<W: CountingWriter> Struct<'_, W> {
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn next<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
         self.0.next(value)
     }
@@ -391,7 +391,7 @@ impl<W: CountingWriter> Struct<'_, W> {
         self.0.left_out(field)
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn end_parts(self) -> Result<(), EncodeError> {
         let Self(fields) = self;
         let sum = &mut fields.serializer.state.sum;

@@ -19,7 +19,7 @@ const INDEX_MASK: u32 = (1 << INDEX_BITS) - 1;
 const FIELDS_MASK: u32 = (1 << FIELDS_BITS) - 1;
 
 /// Returns the summand of a struct of so many fields. Sums of different structs are different, as good as always.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 pub(super) const fn of_fields(fields: usize) -> u32 {
     let mut mixed = (fields as u32 + 1).wrapping_mul(0x9e37_79b1);
     mixed ^= mixed >> 15;
@@ -33,26 +33,26 @@ pub(super) struct Tag(pub(super) u32);
 
 impl Tag {
     /// None if there is no room for the index.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn new(index: u32, fields: usize, name: &str) -> Option<Self> {
         let fields = fields as u32 & FIELDS_MASK;
         (index <= INDEX_MASK).then(|| Self(mark(name) << (INDEX_BITS + FIELDS_BITS) | fields << INDEX_BITS | index))
     }
 
     /// The variant's index, as it was written.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn index(self) -> u32 {
         self.0 & INDEX_MASK
     }
 
     /// Whether the variant was written with so many fields.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn has_fields(self, fields: usize) -> bool {
         self.0 >> INDEX_BITS & FIELDS_MASK == fields as u32 & FIELDS_MASK
     }
 
     /// Which of these variants it is.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn find<'n>(self, names: &'n [&'n str]) -> FoundVariant<'n> {
         match names.get(self.index() as usize) {
             Some(name) if self.is_mark_of(name) => FoundVariant::AtIndex,
@@ -60,7 +60,7 @@ impl Tag {
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn is_mark_of(self, name: &str) -> bool {
         self.0 >> (INDEX_BITS + FIELDS_BITS) == mark(name)
     }
@@ -90,7 +90,7 @@ pub(super) enum FoundVariant<'n> {
 
 /// A number of 12 bits out of a name's length and its bytes, of a long name the first, the middle and the last 8. It is inlined:
 /// names are constants where a value is written, and so is this.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 fn mark(name: &str) -> u32 {
     const FIRST: u64 = 0x9e37_79b9_7f4a_7c15;
     const MIDDLE: u64 = 0xc2b2_ae3d_27d4_eb4f;

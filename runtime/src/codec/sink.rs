@@ -47,7 +47,7 @@ impl<'a> Sink<'a> {
     }
 
     /// Adds bytes.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn write(&mut self, bytes: &[u8]) {
         if self.bytes + bytes.len() <= self.room_bytes {
             self.write_within(bytes);
@@ -57,7 +57,7 @@ impl<'a> Sink<'a> {
     }
 
     /// Adds bytes that the room takes.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn write_within(&mut self, bytes: &[u8]) {
         let end = self.bytes + bytes.len();
         self.room[self.bytes..end].copy_from_slice(bytes);
@@ -65,7 +65,7 @@ impl<'a> Sink<'a> {
     }
 
     /// Adds bytes that the room does not take.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn write_behind(&mut self, bytes: &[u8]) {
         let outgrown = if self.has_spilled { &[] } else { &self.room[..self.bytes] };
         append(self.spill, outgrown, bytes);
@@ -75,19 +75,19 @@ impl<'a> Sink<'a> {
     }
 
     /// The room that is left.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn free(&mut self) -> &mut [u8] {
         self.free_and_count().0
     }
 
     /// The room that is left, and how many bytes are written, for one that counts them itself.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn free_and_count(&mut self) -> (&mut [u8], &mut usize) {
         (&mut self.room[self.bytes.min(self.room_bytes)..self.room_bytes], &mut self.bytes)
     }
 
     /// Counts bytes that were written at the front of [`free`](Self::free).
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn filled(&mut self, bytes: usize) {
         debug_assert!(bytes <= self.room_bytes - self.bytes);
         self.bytes += bytes;

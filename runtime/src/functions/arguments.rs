@@ -70,14 +70,14 @@ pub struct ParameterOf<F, const N: usize>(PhantomData<F>);
 impl<F: Parameter<N>, const N: usize> EncodeOwned<F::Owned> for ParameterOf<F, N> {
     type Borrowed = F::Borrowed;
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn encode(argument: &F::Owned, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
         F::encode(argument, encoder)
     }
 }
 
 /// Appends the bytes of an item that stands for an argument, placed as the function is to read it.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn encode_item<T, E: EncodeOwned<T>>(
     item: &impl EncodeAs<T>,
     encoder: &mut Encoder<'_>,
@@ -87,7 +87,7 @@ pub(crate) fn encode_item<T, E: EncodeOwned<T>>(
 }
 
 /// Appends the bytes of the argument for the parameter at place `N` of `F`, placed as the function is to read it.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 pub fn encode_argument<F: Parameter<N>, const N: usize>(
     argument: &F::Owned,
     encoder: &mut Encoder<'_>,
@@ -126,7 +126,7 @@ impl<T> EncodeAs<T> for T {
     type Parameter = T;
     type EncodedBy<E> = E;
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn encode_as<E: EncodeOwned<T>>(&self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
         E::encode(self, encoder)
     }
@@ -141,7 +141,7 @@ macro_rules! encode_pointers {
                 type Parameter = T;
                 type EncodedBy<E> = E;
 
-                #[inline(always)]
+                #[cfg_attr(not(debug_assertions), inline(always))]
                 fn encode_as<E: EncodeOwned<T>>(&self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
                     let argument: &T = self;
                     E::encode(argument, encoder)
@@ -202,7 +202,7 @@ macro_rules! encode_items {
             type Parameter = $owned;
             type EncodedBy<E> = E;
 
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn encode_as<E: EncodeOwned<$owned>>(&self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
                 let target: &$target = self;
                 let borrowed: &$borrowed = target;

@@ -52,7 +52,7 @@ impl<B: ?Sized + 'static, T: Borrow<B>> KeptArgument<B, T> {
 
 impl<'a, B: ?Sized + 'static, T: DeserializeOwned> BorrowedArgument<'a, B, T> {
     /// Takes an argument that is the task's alone.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn take(arguments: &mut Decoder<'a>) -> Result<Self, CodecError> {
         arguments.skip_padding::<B, T>()?;
         Ok(match arguments.in_place::<B, T>()? {
@@ -77,7 +77,7 @@ impl<B: ?Sized + 'static, T: Borrow<B>> Deref for BorrowedArgument<'_, B, T> {
 
 impl<B: ?Sized + ToOwned<Owned: Default> + 'static> BorrowedArgument<'_, B, Cow<'static, B>> {
     /// The argument, which is moved only if it is the task's own.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn lend(&mut self) -> Cow<'_, B> {
         match self {
             Self::InPlace(value) => Cow::Borrowed(value),

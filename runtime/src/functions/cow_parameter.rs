@@ -23,7 +23,7 @@ where
     Cow<'static, B>: Argument,
 {
     /// Takes the argument, to be lent.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn take<'a>(
         self,
         call: &mut TaskCall<'a>,
@@ -40,7 +40,7 @@ pub trait NamedCow<T> {
 }
 
 impl<T: Argument, B: ?Sized> NamedCow<T> for CowParameter<T, B> {
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn take(self, call: &mut TaskCall<'_>, name: &str) -> Result<DecodedArgument<T>, TaskAbort> {
         T::decode(call, name).map(|argument| DecodedArgument(Some(argument)))
     }
@@ -55,7 +55,7 @@ impl<T> DecodedArgument<T> {
     /// # Panics
     ///
     /// It was handed over before.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn lend(&mut self) -> T {
         self.0.take().expect("an expansion asks for each argument once")
     }

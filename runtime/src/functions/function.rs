@@ -54,7 +54,7 @@ pub trait WorkerFn: Itself<Type = Self> + Sized + 'static {
     fn __run(call: &mut TaskCall<'_>) -> Result<(), TaskAbort>;
 
     #[doc(hidden)]
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn __run_numbers(_call: &mut TaskCall<'_>) {}
 
     #[doc(hidden)]
@@ -176,17 +176,17 @@ pub trait Argument: Sized {
 
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned + 'static> Argument for T {
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
         encoder.value(self)
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn decode(call: &mut TaskCall<'_>, name: &str) -> Result<Self, TaskAbort> {
         call.argument(name)
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn borrow<'a, B: ?Sized + 'static>(
         call: &mut TaskCall<'a>,
         name: &str,
@@ -215,12 +215,12 @@ pub trait Output: Sized {
 
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned> Output for T {
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn encode(&self, call: &mut TaskCall<'_>) -> Result<(), TaskAbort> {
         call.output(self)
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn decode(decoder: &mut Decoder<'_>) -> Result<Self, CodecError> {
         decoder.value()
     }

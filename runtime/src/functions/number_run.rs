@@ -21,12 +21,12 @@ pub trait Arguments: Sized {
 macro_rules! arguments {
     ($($argument:ident)*) => {
         impl<$($argument),*> Arguments for ($($argument,)*) {
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn bytes() -> Option<usize> {
                 Some(0 $(+ number_bytes::<$argument>()?)*)
             }
 
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn read(bytes: &[u8]) -> Option<Self> {
                 let rest = bytes;
                 $(
@@ -58,7 +58,7 @@ arguments!(A B C D E F G H I J K L);
 impl TaskCall<'_> {
     /// Runs the tasks that are next, as long as all is numbers and nothing is to be done for one but to run it. Before a task's
     /// function is called, all is noted as [`begin`](Self::begin) does: it may panic.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn run_numbers<A: Arguments, O>(&mut self, function: impl Fn(A) -> O) {
         let (Some(row_bytes), Some(output_bytes)) = (A::bytes(), number_bytes::<O>()) else {
             return;

@@ -105,10 +105,15 @@ impl Found {
         })
     }
 
+    /// What the value names is found while this is there.
+    fn inner_table(&self) -> Result<impl Sized, CodecError> {
+        let table = self.memory.pages().numbers::<u8>(0, self.offset).ok_or_else(missing)?;
+        shared::inner_table(table).ok_or_else(missing)
+    }
+
     /// Decodes the value, for a function that has it as a `B`.
     fn decode<B: ?Sized + 'static, T: DeserializeOwned>(&self) -> Result<T, CodecError> {
-        let table = self.memory.pages().numbers::<u8>(0, self.offset).ok_or_else(missing)?;
-        let _table = shared::inner_table(table).ok_or_else(missing)?;
+        let _table = self.inner_table()?;
         let mut decoder = decoder::<B, T>(&self.memory, self.offset, self.bytes)?;
         let value = decoder.value()?;
         decoder.end()?;

@@ -152,7 +152,7 @@ impl<'a> TaskCall<'a> {
     }
 
     /// Begins the next task, if there is one and it can have a result.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn begin(&mut self) -> bool {
         loop {
             if self.left == 0 || self.outgrown.is_some() {
@@ -196,7 +196,7 @@ impl<'a> TaskCall<'a> {
     }
 
     /// Makes room for the head of a result, behind which it is written.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn begin_result(&mut self) {
         let sink = self.results.sink();
         self.record = sink.len();
@@ -205,7 +205,7 @@ impl<'a> TaskCall<'a> {
     }
 
     /// Ends the task with what it gave.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn end(&mut self, result: Result<(), TaskAbort>) {
         let status = match result {
             Ok(()) => Status::Output,
@@ -219,7 +219,7 @@ impl<'a> TaskCall<'a> {
         self.stage = stage;
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn finish(&mut self, status: Status) {
         Self::leave_task();
         if self.flush != Flush::Later {
@@ -276,7 +276,7 @@ impl<'a> TaskCall<'a> {
     }
 
     /// Holds what is to hold behind every task: this is the process that it began in, and it has no part of an array left.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn leave_task() {
         if sys::is_fork() {
             sys::exit_fork();
@@ -370,7 +370,7 @@ impl<'a> TaskCall<'a> {
     }
 
     /// Takes the next argument.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn argument<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, TaskAbort> {
         let taken =
             if self.is_next_shared() { shared_argument::take(&mut self.arguments) } else { self.arguments.value() };
@@ -378,7 +378,7 @@ impl<'a> TaskCall<'a> {
     }
 
     /// Takes the next argument, to be borrowed.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn borrowed<B: ?Sized + 'static, T: DeserializeOwned + 'static>(
         &mut self,
         name: &str,
@@ -391,7 +391,7 @@ impl<'a> TaskCall<'a> {
         held.map_err(|error| wrong_argument(name, &error))
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn is_next_shared(&mut self) -> bool {
         let is_shared = self.shared_left & 1 != 0;
         self.shared_left >>= 1;
@@ -399,7 +399,7 @@ impl<'a> TaskCall<'a> {
     }
 
     /// Checks that every argument was taken.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn end_of_arguments(&mut self) -> Result<(), TaskAbort> {
         failpoints::reached(Point::Decoded);
         self.stage = RunningCode::Function;
@@ -414,7 +414,7 @@ impl<'a> TaskCall<'a> {
     }
 
     /// Writes the output.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn output<T: Serialize>(&mut self, output: &T) -> Result<(), TaskAbort> {
         failpoints::reached(Point::Returned);
         self.stage = RunningCode::Output;

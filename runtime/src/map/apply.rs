@@ -1,7 +1,7 @@
 //! One call: the smallest map.
 
 use super::columns::{Columns, ColumnsRead, Length};
-use super::engine::Engine;
+use super::engine::TypedEngine;
 use super::handle::encode;
 use super::options::Options;
 use crate::codec::Encoder;
@@ -43,8 +43,8 @@ impl Pool {
             encode(&*self.unstarted_shared()?, &call)?;
         }
         let mut engine =
-            Engine::<F, _>::new(self.shared()?, OneCall { call, left: 1 }, Options::default(), Consumer::Waited)?;
-        match engine.wait_any()? {
+            TypedEngine::<F, _>::new(self.shared()?, OneCall { call, left: 1 }, Options::default(), Consumer::Waited)?;
+        match engine.running().wait_any::<F>()? {
             Some((_, outcome)) => outcome.map_err(Error::from),
             // The one row has one outcome, unless the pool is shut down.
             None => Err(Error::new(Kind::Closed)),

@@ -1,14 +1,14 @@
 //! The builder behind the map macros: a worker function, a column for each parameter, options, and the ways to run it.
 
-use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::columns::{Column, Columns, Immediate, Length, Source};
-use super::engine::Engine;
+use super::engine::TypedEngine;
+use super::gathered::gather;
 use super::iter::{PoolIter, PoolIterUnordered};
-use super::on_error::{OnError, Stop};
+use super::on_error::{Collect, OnError, Stop};
 use super::options::Options;
 use crate::error::{Error, Kind, Result, TaskError};
 use crate::functions::{Given, Item, Named, WorkerFn};
@@ -126,7 +126,7 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
     ///
     /// The errors of the call as a whole. A failed task is an `Err` in the list.
     pub fn collect_outcomes(self) -> Result<Vec<Result<F::Output, TaskError>>> {
-        self.gather(Ok, |error| Ok(Err(error)))
+        self.gather(&Collect)
     }
 
     /// Runs the map lazily, with results in order. This is [`pool_iter!`](crate::pool_iter).
@@ -151,40 +151,13 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
     }
 
     /// Runs it, and gathers what is made of each output and of each error, in order, until that fails.
-    pub(super) fn gather<T>(
-        self,
-        of_output: impl Fn(F::Output) -> T,
-        of_error: impl Fn(TaskError) -> Result<T>,
-    ) -> Result<Vec<T>> {
+    pub(super) fn gather<P: OnError<F::Output>>(self, on_error: &P) -> Result<Vec<P::Item>> {
         let mut engine = self.finite_engine()?;
-        let mut gathered = Gathered::new(engine.length());
-        if engine.executes_again() {
-            // A task that is executed again leaves a gap in its batch.
-            while let Some((index, outcome)) = engine.wait_any()? {
-                let item = outcome.map_or_else(&of_error, |output| Ok(of_output(output)))?;
-                gathered.place(index, 1).push(item);
-                gathered.join();
-            }
-            return Ok(gathered.into_vec());
-        }
-        while let Some(mut batch) = engine.wait_batch()? {
-            let place = gathered.place(batch.next_index(), batch.len());
-            let mut bytes_in_all = 0;
-            loop {
-                bytes_in_all += batch.outputs::<F>(usize::MAX, |output| place.push(of_output(output)));
-                let Some(((_, outcome), bytes)) = batch.next::<F>() else {
-                    break;
-                };
-                place.push(outcome.map_or_else(&of_error, |output| Ok(of_output(output)))?);
-                bytes_in_all += bytes;
-            }
-            engine.batch_yielded(batch, bytes_in_all);
-            gathered.join();
-        }
-        Ok(gathered.into_vec())
+        let length = engine.length();
+        gather::<F, P>(&mut engine.running(), length, on_error)
     }
 
-    pub(super) fn finite_engine(self) -> Result<Engine<F, A>> {
+    pub(super) fn finite_engine(self) -> Result<TypedEngine<F, A>> {
         let engine = self.engine(Consumer::Waited)?;
         match engine.length() {
             Length::Endless => Err(Error::new(Kind::Endless)),
@@ -192,18 +165,18 @@ impl<'p, F: WorkerFn, A: Columns> Map<'p, F, A> {
         }
     }
 
-    pub(super) fn engine(self, consumer: Consumer) -> Result<Engine<F, A>> {
+    pub(super) fn engine(self, consumer: Consumer) -> Result<TypedEngine<F, A>> {
         self.options.check()?;
-        let (shared, unstarted) = self.target()?;
-        Ok(Engine::new(shared, self.columns, self.options, consumer)?.starting(unstarted))
+        let (shared, unstarted) = target(self.pool)?;
+        Ok(TypedEngine::new(shared, self.columns, self.options, consumer)?.starting(unstarted))
     }
+}
 
-    /// The pool that it runs on, and the same again if that is to be started before the first task.
-    pub(super) fn target(&self) -> Result<(Arc<PoolShared>, Option<&'static Pool>)> {
-        match self.pool {
-            Some(pool) => Ok((pool.shared()?, None)),
-            None => pool::global_unstarted().map(|(pool, shared)| (shared, Some(pool))),
-        }
+/// The pool that a map runs on, and the same again if that is to be started before the first task.
+pub(super) fn target(pool: Option<&Pool>) -> Result<(Arc<PoolShared>, Option<&'static Pool>)> {
+    match pool {
+        Some(pool) => Ok((pool.shared()?, None)),
+        None => pool::global_unstarted().map(|(pool, shared)| (shared, Some(pool))),
     }
 }
 
@@ -366,7 +339,7 @@ impl<'p, F: WorkerFn, A: Columns, P> Map<'p, F, A, P> {
     {
         let Self { pool, columns, options, on_error, function } = self;
         let map = Map { pool, columns, options, on_error: Stop, function };
-        map.gather(|output| on_error.output(output), |error| on_error.error(error))
+        map.gather(&on_error)
     }
 }
 
@@ -435,52 +408,5 @@ impl<F, A, P> Map<'_, F, A, P> {
     pub fn retry_if(mut self, condition: impl Fn(&TaskError) -> bool + Send + Sync + 'static) -> Self {
         self.options.retry.only_if(condition);
         self
-    }
-}
-
-/// Results in order, of batches that come in any order.
-pub(super) struct Gathered<T> {
-    /// Those of the first tasks.
-    first: Vec<T>,
-    /// Those of later tasks, by the index that they begin with.
-    later: BTreeMap<usize, Vec<T>>,
-}
-
-/// A `size_hint` is a hint: room for no more than so many results is reserved on its word.
-const RESERVE_MAX: usize = 1 << 20;
-
-impl<T> Gathered<T> {
-    pub(super) fn new(length: Length) -> Self {
-        let reserve = match length {
-            Length::Known(length) => length.min(RESERVE_MAX),
-            _ => 0,
-        };
-        Self { first: Vec::with_capacity(reserve), later: BTreeMap::new() }
-    }
-
-    /// Where the results of `count` tasks from an index on belong.
-    pub(super) fn place(&mut self, index: usize, count: usize) -> &mut Vec<T> {
-        if index == self.first.len() {
-            return &mut self.first;
-        }
-        let place = self.later.entry(index).or_default();
-        assert!(index > self.first.len() && place.is_empty(), "task {index} has two outcomes");
-        place.reserve(count);
-        place
-    }
-
-    /// Moves what follows the first results behind them.
-    pub(super) fn join(&mut self) {
-        while let Some(next) = self.later.first_entry()
-            && *next.key() == self.first.len()
-        {
-            self.first.append(&mut next.remove());
-        }
-    }
-
-    pub(super) fn into_vec(self) -> Vec<T> {
-        let missing = self.first.len();
-        assert!(self.later.is_empty(), "task {missing} has no outcome");
-        self.first
     }
 }

@@ -82,11 +82,13 @@ pub trait Column {
     const IS_POLLED: bool = false;
     /// Whether its arguments are names of a value that all tasks share.
     const IS_SHARED: bool = false;
+    /// Whether its arguments may be numbers, by their size: only then code for numbers is compiled.
+    const MAY_BE_NUMBERS: bool = false;
     /// An argument that was pulled.
     type Item;
 
     /// The bytes of each argument, where they are numbers.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn argument_bytes() -> Option<usize> {
         None
     }
@@ -105,7 +107,7 @@ pub trait Column {
     /// How many there are.
     fn length(&self) -> Length;
     /// Asks for the next argument, where it may have to be waited for. [`pull`](Self::pull) returns what has come.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn poll_next(&mut self, _context: &mut Context<'_>) -> NextItem {
         NextItem::Unasked
     }
@@ -179,20 +181,24 @@ where
     I::Item: EncodeAs<T>,
     E: EncodeOwned<T>,
 {
+    const MAY_BE_NUMBERS: bool = sys::may_be_number::<T>();
     type Item = I::Item;
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn argument_bytes() -> Option<usize> {
-        number_bytes::<T>()
+        if Self::MAY_BE_NUMBERS { number_bytes::<T>() } else { None }
     }
 
     #[inline]
     fn plain_left(&self) -> usize {
-        if number_bytes::<T>().is_some() { sys::plain_left(&self.iterator) } else { 0 }
+        if Self::MAY_BE_NUMBERS && number_bytes::<T>().is_some() { sys::plain_left(&self.iterator) } else { 0 }
     }
 
     #[inline]
     fn write_numbers(&mut self, slots: &mut [u8], stride: usize, at: usize) {
+        if !Self::MAY_BE_NUMBERS {
+            return;
+        }
         let bytes = number_bytes::<T>().expect("the column is of numbers");
         let mut spill = Vec::new();
         for (slot, number) in slots.chunks_exact_mut(stride).zip(self.iterator.by_ref()) {
@@ -205,12 +211,12 @@ where
         Length::of(&self.iterator)
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn pull(&mut self) -> Option<I::Item> {
         self.iterator.next()
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn encode(&mut self, item: I::Item, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
         encode_item::<T, E>(&item, encoder)
     }
@@ -224,11 +230,13 @@ pub trait Columns {
     const SHARED: u16;
     /// Whether the items of some may have to be waited for.
     const POLLED: bool = false;
+    /// Whether all columns may be of numbers.
+    const MAY_BE_NUMBERS: bool = false;
     /// One item of each.
     type Row;
 
     /// The bytes of each row, where all columns are of numbers.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn row_bytes() -> Option<usize> {
         None
     }
@@ -246,7 +254,7 @@ pub trait Columns {
     /// Visits each column's length, in order.
     fn lengths(&self, visit: &mut dyn FnMut(Length));
     /// Asks each column for its next item, in order, and visits its place and what it says.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn poll_next(&mut self, _context: &mut Context<'_>, _visit: &mut dyn FnMut(u32, NextItem)) {}
     /// Pulls one item of each column, in order. With `shortest`, the columns behind the first that has ended are left alone.
     ///
@@ -284,9 +292,10 @@ impl ColumnsRead {
 impl Columns for () {
     const COUNT: u32 = 0;
     const SHARED: u16 = 0;
+    const MAY_BE_NUMBERS: bool = true;
     type Row = ();
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn row_bytes() -> Option<usize> {
         Some(0)
     }
@@ -298,12 +307,12 @@ impl Columns for () {
 
     fn lengths(&self, _visit: &mut dyn FnMut(Length)) {}
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn pull(&mut self, _shortest: bool) -> Result<(), ColumnsRead> {
         Ok(())
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn encode(&mut self, (): (), _encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
         Ok(())
     }
@@ -313,9 +322,10 @@ impl<A: Columns, C: Column> Columns for (A, C) {
     const COUNT: u32 = A::COUNT + 1;
     const SHARED: u16 = A::SHARED | (C::IS_SHARED as u16) << A::COUNT;
     const POLLED: bool = A::POLLED || C::IS_POLLED;
+    const MAY_BE_NUMBERS: bool = A::MAY_BE_NUMBERS && C::MAY_BE_NUMBERS;
     type Row = (A::Row, C::Item);
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn row_bytes() -> Option<usize> {
         Some(A::row_bytes()? + C::argument_bytes()?)
     }
@@ -342,7 +352,7 @@ impl<A: Columns, C: Column> Columns for (A, C) {
         visit(A::COUNT, self.1.poll_next(context));
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn pull(&mut self, shortest: bool) -> Result<Self::Row, ColumnsRead> {
         match self.0.pull(shortest) {
             Ok(row) => match self.1.pull() {
@@ -354,7 +364,7 @@ impl<A: Columns, C: Column> Columns for (A, C) {
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn encode(&mut self, (row, item): Self::Row, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
         self.0.encode(row, encoder)?;
         self.1.encode(item, encoder)

@@ -1,35 +1,43 @@
-//! The lazy engine behind every map: reads the iterators as far as the window allows, encodes rows into chunks, and decodes
+//! The lazy engine behind every map: reads the iterators as far as the window allows, encodes rows into chunks, and hands out
 //! results, all on the calling thread.
+//!
+//! A program has many maps, and what is generic is compiled for each. So the engine knows no type of a map: what it has to know of the
+//! function is a [`MapFunction`], and rows are pulled and encoded many at once behind [`Input`]. The types are those of a
+//! [`TypedEngine`], which has both.
 
 mod batch;
 mod expiry;
+mod function;
 mod input;
 mod journal;
 mod recorded;
 mod retry;
+mod rows;
 mod shown;
+mod taking;
+mod typed;
 mod wait;
 
 use std::collections::VecDeque;
-use std::marker::PhantomData;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use self::function::MapFunction;
+pub(super) use self::input::Input;
 use self::input::StagingBuffer;
 use self::journal::Journaled;
 use self::retry::Retries;
+pub(super) use self::typed::{Running, TypedEngine};
 #[cfg(feature = "stream")]
 pub(super) use self::wait::Polls;
 pub(super) use self::wait::{Blocks, PollNext, WaitMode};
-use super::columns::{Columns, Length};
+use super::columns::Length;
 use super::failed_tasks::failed_tasks;
 use super::options::Options;
 use super::results::{Indexed, ResultDecoder};
 use super::zip::Rows;
 use crate::cluster::serving_nodes;
 use crate::error::{Error, Kind, Result, TaskErrorKind};
-use crate::functions::{WorkerFn, new_direct};
 use crate::pool::{CallFailure, CallId, CallRules, Consumer, Pool, PoolShared, Step};
 use crate::progress::{CountNodes, Ended, Shown};
 use crate::recording::Recorder;
@@ -59,13 +67,14 @@ pub(super) enum ErrorTiming {
     AfterResults,
 }
 
-/// A map that is running.
-pub(super) struct Engine<F: WorkerFn, A> {
+/// A map that is running, whatever its types are.
+pub(super) struct Engine {
+    function: MapFunction,
     shared: Arc<PoolShared>,
     /// The global pool, until it is started for the first task: what has none starts nothing.
     unstarted: Option<&'static Pool>,
     call: CallId,
-    rows: Rows<A>,
+    rows: Rows,
     options: Options,
     window: usize,
     /// When the call's time is over, and what it was.
@@ -105,37 +114,44 @@ pub(super) struct Engine<F: WorkerFn, A> {
     shown: Option<Shown>,
     /// How many tasks have their outcome.
     outcomes: usize,
-    function: PhantomData<fn() -> F>,
 }
 
-impl<F: WorkerFn, A: Columns> Engine<F, A> {
+impl Engine {
     /// Checks the options and the lengths, and opens the call.
-    pub(super) fn new(shared: Arc<PoolShared>, columns: A, options: Options, consumer: Consumer) -> Result<Self> {
+    fn new(
+        shared: Arc<PoolShared>,
+        function: MapFunction,
+        input: &dyn Input,
+        options: Options,
+        consumer: Consumer,
+    ) -> Result<Self> {
         options.check()?;
         let now = Instant::now();
         // One that lies behind the end of the clock never comes.
         let deadline = options.deadline.and_then(|limit| Some((now.checked_add(limit)?, limit)));
-        let rows = Rows::new(columns, F::__registration(), options.shortest)?;
+        let registration = function.registration;
+        let rows = Rows::new(input.lengths(), registration, options.shortest)?;
         let length = match rows.length() {
             Length::Known(length) => Some(length),
             _ => None,
         };
-        let journal = Journaled::open::<F>(&options, &shared, length)?;
-        let function = F::__registration().path();
-        let recorder = Recorder::open(options.recorded(), F::__registration(), shared.output())?;
-        let save = failed_tasks(options.save_failed.as_deref(), F::__registration(), &shared)?;
+        let journal = Journaled::open(function, &options, &shared, length)?;
+        let path = registration.path();
+        let recorder = Recorder::open(options.recorded(), registration, shared.output())?;
+        let save = failed_tasks(options.save_failed.as_deref(), registration, &shared)?;
         let Options { chunk_size, attempts, limits, progress, priority, .. } = options;
         let attempts = attempts.unwrap_or(FIRST_ATTEMPT);
         let is_folded = options.merge.is_some();
         let pace = consumer;
         let rules = CallRules { chunk_size, attempts, limits, pace, is_folded, priority, ..CallRules::default() };
-        let log = CallLog::of_map(function);
+        let log = CallLog::of_map(path);
         let call = shared.open(rules)?;
         recorder.iter().for_each(|recorder| shared.observe_call(call, recorder.events()));
-        trace::call_opened(function, length);
+        trace::call_opened(path, length);
         let shown =
-            progress.then(|| Shown::new(function, length, shared.has_remote().then_some(serving_nodes as CountNodes)));
+            progress.then(|| Shown::new(path, length, shared.has_remote().then_some(serving_nodes as CountNodes)));
         Ok(Self {
+            function,
             shared,
             unstarted: None,
             call,
@@ -163,14 +179,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             since_look: 0,
             shown,
             outcomes: 0,
-            function: PhantomData,
         })
-    }
-
-    /// Has this pool started before the first task is sent.
-    pub(super) fn starting(mut self, unstarted: Option<&'static Pool>) -> Self {
-        self.unstarted = unstarted;
-        self
     }
 
     /// Where the workers' printed output goes.
@@ -183,66 +192,6 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         self.rows.length()
     }
 
-    /// The next task that has its outcome, in any order; none after the last. It counts against the window until
-    /// [`yielded`](Self::yielded) is called with its bytes.
-    pub(super) fn next(
-        &mut self,
-        timing: ErrorTiming,
-        wait: &mut impl WaitMode,
-    ) -> PollNext<(Indexed<F::Output>, usize)> {
-        self.take_ready(timing, wait, Self::next_ready)
-    }
-
-    /// The next tasks that have their outcomes, in any order; none after the last. They count against the window until each is
-    /// [`yielded`](Self::yielded) and the batch [ends](Self::end_batch), or until [`batch_yielded`](Self::batch_yielded) is called
-    /// with their bytes.
-    pub(super) fn next_batch(&mut self, timing: ErrorTiming, wait: &mut impl WaitMode) -> PollNext<ResultDecoder> {
-        self.take_ready(timing, wait, |engine| {
-            let batch = engine.ready.pop_front()?;
-            engine.in_batch = batch.len();
-            Some(batch)
-        })
-    }
-
-    /// Takes outcomes that are ready, and waits for some if there are none; `None` after the last.
-    fn take_ready<R>(
-        &mut self,
-        timing: ErrorTiming,
-        wait: &mut impl WaitMode,
-        take: impl Fn(&mut Self) -> Option<R>,
-    ) -> PollNext<R> {
-        self.check_process()?;
-        // An iterator that panics leaves its task without an outcome: the map ends there.
-        if std::mem::replace(&mut self.in_foreign_code, true) {
-            return Poll::Ready(Ok(None));
-        }
-        let next = loop {
-            if timing == ErrorTiming::Now
-                && let Some(failure) = self.failure.take()
-            {
-                break Err(failure);
-            }
-            if let Some(next) = take(self) {
-                break Ok(Some(next));
-            }
-            if self.take_found() {
-                self.look_after_workers();
-                continue;
-            }
-            match self.is_over() {
-                Ok(false) if wait.wait(self).is_pending() => {
-                    self.in_foreign_code = false;
-                    return Poll::Pending;
-                }
-                Ok(false) => {}
-                Ok(true) => break Ok(None),
-                Err(failure) => break Err(failure),
-            }
-        };
-        self.in_foreign_code = false;
-        Poll::Ready(next)
-    }
-
     /// Whether there may be more outcomes: not once an input iterator has panicked. It is an error in a fork.
     pub(super) fn is_open(&mut self) -> Result<bool> {
         self.check_process()?;
@@ -252,22 +201,22 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     /// Whether a lazy iterator may take another outcome: not in a fork, nor once an input iterator has panicked. Its caller may take
     /// long over each outcome, so the workers are looked after now and then, before the outcome is taken.
     #[inline]
-    pub(super) fn may_take(&mut self) -> bool {
+    pub(super) fn may_take(&mut self, input: &mut dyn Input) -> bool {
         if !self.is_here() || self.in_foreign_code {
             return false;
         }
         self.since_look += 1;
         // The clock takes as long as several short tasks.
         let is_clock_check = self.since_look.is_power_of_two() || self.since_look.is_multiple_of(LOOK_TASKS);
-        !is_clock_check || self.look_after_workers()
+        !is_clock_check || self.look_after_workers(input)
     }
 
     /// Returns whether this process still has the call: the input may fork.
     #[cold]
-    fn look_after_workers(&mut self) -> bool {
+    fn look_after_workers(&mut self, input: &mut dyn Input) -> bool {
         if self.last_step.elapsed() > TOP_UP_INTERVAL {
             let was_in_foreign_code = std::mem::replace(&mut self.in_foreign_code, true);
-            self.top_up();
+            self.top_up(input);
             self.in_foreign_code = was_in_foreign_code;
         }
         self.is_here()
@@ -302,16 +251,6 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         self.deadline.map(|(until, _)| until).into_iter().chain(next_again).chain(next_look).min()
     }
 
-    /// The next task that has its outcome, which is yielded at once.
-    pub(super) fn next_any(&mut self, timing: ErrorTiming, wait: &mut impl WaitMode) -> PollNext<Indexed<F::Output>> {
-        self.next(timing, wait).map_ok(|next| {
-            next.map(|(indexed, bytes)| {
-                self.yielded(bytes);
-                indexed
-            })
-        })
-    }
-
     /// A task, of so many bytes, has been yielded.
     pub(super) fn yielded(&mut self, bytes: usize) {
         self.outstanding -= 1;
@@ -327,19 +266,19 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     }
 
     /// Looks after the workers while results are at hand, so that a caller who takes long over each does not stop them.
-    fn top_up(&mut self) {
+    fn top_up(&mut self, input: &mut dyn Input) {
         let reads = self.reads() && !self.slow_input;
         let step = self.shared.try_step(self.call, reads, self.rows.left());
-        self.apply_step(step);
+        self.apply_step(input, step);
     }
 
-    fn apply_step(&mut self, step: Result<Step, CallFailure>) {
+    fn apply_step(&mut self, input: &mut dyn Input, step: Result<Step, CallFailure>) {
         self.show_running();
         let step = match step {
             Ok(step) => step,
             Err(CallFailure::Start(failure)) if std::mem::take(&mut self.has_results) => {
                 let error = TaskErrorKind::NotStarted { message: failure.message.clone() };
-                return self.expire(&error, CallFailure::Start(failure).into());
+                return self.expire(input, &error, CallFailure::Start(failure).into());
             }
             Err(failure) => return self.fail(failure.into()),
         };
@@ -347,7 +286,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         self.all_arrived(step.done);
         // Results do not wait for an input that is slow.
         if let Some(tasks) = step.wanted.filter(|_| !(at_hand && self.slow_input)) {
-            self.read_chunk(tasks);
+            self.read_chunk(input, tasks);
         }
         self.last_step = Instant::now();
         self.since_look = 0;
@@ -356,7 +295,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             && self.last_step >= until
         {
             self.deadline = None;
-            self.expire(&TaskErrorKind::TimedOut { limit }, Error::new(Kind::Deadline(limit)));
+            self.expire(input, &TaskErrorKind::TimedOut { limit }, Error::new(Kind::Deadline(limit)));
         }
     }
 
@@ -399,7 +338,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     fn push(&mut self, chunk: Chunk, sharing: Sharing) {
         // A journal gets outputs as they are encoded, and behind a recorded one stands what was measured.
         let is_plain = self.journal.is_some() || self.recorder.is_some();
-        let direct = if is_plain { None } else { new_direct::<F>(self.shared.output()) };
+        let direct = if is_plain { None } else { self.function.direct };
         let seed = self.options.seed.unwrap_or_default();
         let chunk = chunk.sharing(sharing).seeded(seed).folded(self.options.merge).direct(direct);
         let chunk = chunk.saving(self.save.clone()).logged(self.log.clone());
@@ -417,47 +356,9 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         }
         self.shared.push(self.call, chunk);
     }
-
-    /// The next task of those that have their outcome, and its bytes.
-    fn next_ready(&mut self) -> Option<(Indexed<F::Output>, usize)> {
-        loop {
-            let replies = self.ready.front_mut()?;
-            match replies.next::<F>() {
-                Some(((_, Err(error)), bytes)) if self.again.is_some() && self.try_again(&error, bytes) => continue,
-                Some(((index, mut outcome), bytes)) => {
-                    if self.again.is_some() {
-                        outcome = outcome.map_err(|error| self.save_last(error));
-                        self.has_outcome(outcome.is_err());
-                        self.forget_key(index);
-                    }
-                    return Some(((index, outcome), bytes));
-                }
-                None => {}
-            }
-            let finished = self.ready.pop_front()?;
-            self.end_batch(finished);
-        }
-    }
-
-    /// A batch as it waits for its turn: what is larger than it needs is used again meanwhile.
-    pub(super) fn waiting(&self, batch: ResultDecoder) -> ResultDecoder {
-        let (batch, buffer) = batch.waiting();
-        buffer.into_iter().for_each(|buffer| self.shared.arena().buffers().give(buffer));
-        batch
-    }
-
-    /// All outcomes of a batch have been taken.
-    pub(super) fn end_batch(&self, mut batch: ResultDecoder) {
-        if let Some((worker, what)) = batch.fault() {
-            self.shared.quarantine(worker, what);
-        }
-        if let Some(buffer) = batch.into_buffer() {
-            self.shared.arena().buffers().give(buffer);
-        }
-    }
 }
 
-impl<F: WorkerFn, A> Drop for Engine<F, A> {
+impl Drop for Engine {
     fn drop(&mut self) {
         if !self.shared.is_here() {
             // In a fork nothing of the call is let go of: not the pool, nor what of its memory is kept for tasks, nor the bar.
@@ -467,7 +368,7 @@ impl<F: WorkerFn, A> Drop for Engine<F, A> {
         }
         self.shared.close(self.call, self.options.on_cancel());
         self.log.end();
-        trace::call_closed(F::__registration().path(), self.outcomes);
+        trace::call_closed(self.function.registration.path(), self.outcomes);
         if let Some(shown) = &mut self.shown {
             shown.end(Ended::Early);
         }

@@ -61,7 +61,7 @@ pub struct Replace<T>(pub T);
 impl<T> OnError<T> for Stop {
     type Item = T;
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn output(&self, output: T) -> T {
         output
     }
@@ -74,7 +74,7 @@ impl<T> OnError<T> for Stop {
 impl<T> OnError<T> for Collect {
     type Item = Result<T, TaskError>;
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn output(&self, output: T) -> Self::Item {
         Ok(output)
     }
@@ -87,7 +87,7 @@ impl<T> OnError<T> for Collect {
 impl<T: Clone> OnError<T> for Replace<T> {
     type Item = T;
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn output(&self, output: T) -> T {
         output
     }
@@ -100,7 +100,7 @@ impl<T: Clone> OnError<T> for Replace<T> {
 impl<T, V: Fn(&TaskError) -> T> OnError<T> for V {
     type Item = T;
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn output(&self, output: T) -> T {
         output
     }

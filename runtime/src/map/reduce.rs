@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
-use super::builder::Map;
+use super::builder::{Map, target};
 use super::columns::Columns;
-use super::engine::Engine;
+use super::early::EarlyValues;
+use super::engine::Running;
 use crate::codec::{Decoder, Encoder};
 use crate::error::{CodecError, Result};
 use crate::functions::{Folded, Folding, Itself, MergeOf, Registration, TaskAbort, TaskCall, WorkerFn};
@@ -37,12 +38,12 @@ impl<F: WorkerFn, A: Columns> Map<'_, F, A> {
         C: FnMut(F::Output, F::Output) -> F::Output,
     {
         if !self.is_folded_by(with.function)? {
-            return fold(self.finite_engine()?, with.merge, identity, Some);
+            return fold::<F, _>(&mut self.finite_engine()?.running(), with.merge, identity, Some);
         }
         self.options.merge = Some(with.function.index());
         let Self { pool, columns, options, on_error, .. } = self;
         let folded: Map<'_, Folded<F>, A> = Map { pool, columns, options, on_error, function: PhantomData };
-        fold(folded.finite_engine()?, with.merge, identity, |output| output)
+        fold::<Folded<F>, _>(&mut folded.finite_engine()?.running(), with.merge, identity, std::convert::identity)
     }
 
     /// Whether the workers fold the outputs. A task that may run again must have an output of its own, as must one whose printed
@@ -51,7 +52,7 @@ impl<F: WorkerFn, A: Columns> Map<'_, F, A> {
         let is_of_outputs = function.merge().is_some_and(|merge| merge.is::<MergeOf<F>>());
         let runs_again =
             self.options.attempts.is_some_and(|attempts| attempts > 1) || self.options.retry.executions.is_some();
-        let (shared, _) = self.target()?;
+        let (shared, _) = target(self.pool)?;
         // The journal keeps the output of each, and each is recorded.
         let is_kept = self.options.journal_path()?.is_some() || self.options.recorded().is_some();
         let is_alone = shared.output() != Output::Inherited || shared.arena().memory().is_none();
@@ -66,38 +67,42 @@ impl<F: WorkerFn, A: Columns> Map<'_, F, A> {
     pub fn for_each(self) -> Result<()> {
         let Self { pool, columns, options, on_error, .. } = self;
         let silent: Map<'_, Silent<F>, A> = Map { pool, columns, options, on_error, function: PhantomData };
-        let mut engine = silent.finite_engine()?;
-        while !engine.executes_again()
-            && let Some(mut batch) = engine.wait_batch()?
-        {
-            let mut bytes_in_all = 0;
-            loop {
-                bytes_in_all += batch.outputs::<Silent<F>>(usize::MAX, |()| ());
-                let Some(((_, outcome), bytes)) = batch.next::<Silent<F>>() else {
-                    break;
-                };
-                outcome?;
-                bytes_in_all += bytes;
-            }
-            engine.batch_yielded(batch, bytes_in_all);
-        }
-        while let Some((_, outcome)) = engine.wait_any()? {
-            outcome?;
-        }
-        Ok(())
+        run_silently::<Silent<F>>(&mut silent.finite_engine()?.running())
     }
 }
 
+/// Runs a map whose outputs stay in the workers.
+fn run_silently<F: WorkerFn<Output = ()>>(running: &mut Running<'_>) -> Result<()> {
+    while !running.engine.executes_again()
+        && let Some(mut batch) = running.wait_batch()?
+    {
+        let mut bytes_in_all = 0;
+        loop {
+            bytes_in_all += batch.outputs::<F>(usize::MAX, |()| ());
+            let Some(((_, outcome), bytes)) = batch.next::<F>() else {
+                break;
+            };
+            outcome?;
+            bytes_in_all += bytes;
+        }
+        running.engine.batch_yielded(batch, bytes_in_all);
+    }
+    while let Some((_, outcome)) = running.wait_any::<F>()? {
+        outcome?;
+    }
+    Ok(())
+}
+
 /// Folds outputs in their order, those that are there.
-fn fold<F: WorkerFn, A: Columns, T>(
-    mut engine: Engine<F, A>,
+fn fold<F: WorkerFn, T>(
+    running: &mut Running<'_>,
     merge: impl FnMut(T, T) -> T,
     identity: T,
     of_output: impl Fn(F::Output) -> Option<T>,
 ) -> Result<T> {
-    let mut ranges = Ranges { merge, folded: BTreeMap::new() };
-    while !engine.executes_again()
-        && let Some(mut batch) = engine.wait_batch()?
+    let mut ranges = Ranges { merge, ends: BTreeMap::new(), folded: EarlyValues::new() };
+    while !running.engine.executes_again()
+        && let Some(mut batch) = running.wait_batch()?
     {
         let (start, count) = (batch.next_index(), batch.len());
         let (mut folded, mut bytes_in_all) = (None, 0);
@@ -109,10 +114,10 @@ fn fold<F: WorkerFn, A: Columns, T>(
             ranges.push(&mut folded, of_output(outcome?));
             bytes_in_all += bytes;
         }
-        engine.batch_yielded(batch, bytes_in_all);
+        running.engine.batch_yielded(batch, bytes_in_all);
         ranges.add(start, count, folded);
     }
-    while let Some((index, outcome)) = engine.wait_any()? {
+    while let Some((index, outcome)) = running.wait_any::<F>()? {
         ranges.add(index, 1, of_output(outcome?));
     }
     Ok(ranges.into_one(identity))
@@ -121,8 +126,10 @@ fn fold<F: WorkerFn, A: Columns, T>(
 /// Outputs of tasks that follow one another, folded; those before a gap wait for it to be closed.
 struct Ranges<T, M> {
     merge: M,
-    /// By their first index: the one behind their last, and what they are folded into, if there was anything.
-    folded: BTreeMap<usize, (usize, Option<T>)>,
+    /// The index behind their last, by their first.
+    ends: BTreeMap<usize, usize>,
+    /// Their value, if there was anything, by their first.
+    folded: EarlyValues<Option<T>>,
 }
 
 impl<T, M: FnMut(T, T) -> T> Ranges<T, M> {
@@ -138,29 +145,34 @@ impl<T, M: FnMut(T, T) -> T> Ranges<T, M> {
     }
 
     /// Adds the outputs of `count` tasks, and joins them with those that stand beside them.
-    fn add(&mut self, start: usize, count: usize, folded: Option<T>) {
-        let (mut start, mut end, mut folded) = (start, start + count, folded);
-        if let Some((&before, (before_end, _))) = self.folded.range(..start).next_back()
-            && *before_end == start
-            && let Some((_, mut joined)) = self.folded.remove(&before)
-        {
+    fn add(&mut self, start: usize, count: usize, mut folded: Option<T>) {
+        let (first, behind) = join(&mut self.ends, start, start + count);
+        if let Some(mut joined) = first.and_then(|first| self.folded.remove(first)) {
             self.push(&mut joined, folded);
-            (start, folded) = (before, joined);
+            folded = joined;
         }
-        if let Some((behind_end, behind)) = self.folded.remove(&end) {
-            self.push(&mut folded, behind);
-            end = behind_end;
+        if let Some(next) = behind.and_then(|behind| self.folded.remove(behind)) {
+            self.push(&mut folded, next);
         }
-        self.folded.insert(start, (end, folded));
+        self.folded.insert(first.unwrap_or(start), folded);
     }
 
     fn into_one(mut self, identity: T) -> T {
         let mut one = Some(identity);
-        for (_, folded) in std::mem::take(&mut self.folded).into_values() {
+        while let Some(folded) = self.folded.first().and_then(|first| self.folded.remove(first)) {
             self.push(&mut one, folded);
         }
         one.expect("it was a value before")
     }
+}
+
+/// Joins a range with those that stand beside it, by their ends; returns the first index of the one before it, and of the one behind.
+fn join(ends: &mut BTreeMap<usize, usize>, start: usize, end: usize) -> (Option<usize>, Option<usize>) {
+    let before = ends.range(..start).next_back().filter(|(_, before_end)| **before_end == start);
+    let first = before.map(|(first, _)| *first);
+    let behind_end = ends.remove(&end);
+    ends.insert(first.unwrap_or(start), behind_end.unwrap_or(end));
+    (first, behind_end.map(|_| end))
 }
 
 /// The worker function `F`, whose outputs stay in the worker.

@@ -9,7 +9,8 @@ use crate::codec::{Decoder, number_bytes};
 use crate::error::{FailedArguments, NativeBacktrace, Printed, TaskError, TaskErrorKind};
 use crate::foreign::Panic;
 use crate::functions::{
-    NoOutput, WorkerFn, decode_output, deserialize_panicked, failed_arguments, take_captured, take_direct, take_outcome,
+    NoOutput, Registration, WorkerFn, decode_output, deserialize_panicked, failed_arguments, take_captured,
+    take_direct, take_outcome,
 };
 use crate::shared::open_outputs;
 use crate::sys;
@@ -131,7 +132,9 @@ impl ResultDecoder {
         // The last is left to `next`, which also takes what should not be there.
         let stays = had.saturating_sub(most).max(1);
         let caught = catch_unwind(AssertUnwindSafe(|| {
-            if let Some(bytes) = number_bytes {
+            if const { sys::may_be_number::<F::Output>() }
+                && let Some(bytes) = number_bytes
+            {
                 let run = records.outputs_of(bytes, left.saturating_sub(stays));
                 left -= run.len();
                 run.map(|number| sys::number_from(number).expect("a number has its bytes")).for_each(&mut give);
@@ -176,13 +179,7 @@ impl ResultDecoder {
     /// The next outcome, and the bytes that it and its arguments took.
     #[inline]
     pub(super) fn next<F: WorkerFn>(&mut self) -> Option<(Indexed<F::Output>, usize)> {
-        if self.left == 0 {
-            return None;
-        }
-        self.left -= 1;
-        let index = self.next_index;
-        self.next_index += 1;
-        let mut bytes = self.argument_bytes + std::mem::take(&mut self.argument_bytes_over);
+        let (index, mut bytes) = self.begin_next()?;
         let _outputs = match &self.outcomes {
             Outcomes::Records(records) => records.outputs().map(open_outputs),
             Outcomes::Error(_) => None,
@@ -211,29 +208,48 @@ impl ResultDecoder {
             }
             Outcomes::Error(kind) => Err(NoOutput::Task(kind.clone())),
         };
-        let outcome = outcome.map_err(|reason| {
-            let kind = match reason {
-                NoOutput::Task(kind) => kind,
-                NoOutput::Violation(violation) => self.broken(violation),
-            };
-            let pid = self.worker.map(|worker| worker.pid);
-            let error = TaskError::new(index, F::__registration().path(), self.attempts, pid, kind)
-                .after(std::mem::take(&mut self.earlier))
-                .printed(self.printed.clone())
-                .at(self.native.clone())
-                .late(self.is_late)
-                .with_arguments(self.arguments_of::<F>(index));
-            // One that may be executed again has not died yet.
-            let error = if self.chunk.is_none() { self.save(error) } else { error };
-            trace::task_failed(&error);
-            error
-        });
-        if self.left == 0
-            && let Outcomes::Records(records) = &mut self.outcomes
-        {
-            bytes += records.drop_rest();
+        let outcome = outcome.map_err(|reason| self.failed(index, reason, F::__registration()));
+        if self.left == 0 {
+            bytes += self.drop_rest();
         }
         Some(((index, outcome), bytes))
+    }
+
+    /// The index of the next outcome, and the bytes that its arguments took.
+    #[inline]
+    fn begin_next(&mut self) -> Option<(usize, usize)> {
+        self.left = self.left.checked_sub(1)?;
+        let index = self.next_index;
+        self.next_index += 1;
+        Some((index, self.argument_bytes + std::mem::take(&mut self.argument_bytes_over)))
+    }
+
+    /// Drops what stands behind the last outcome; returns its bytes.
+    fn drop_rest(&mut self) -> usize {
+        match &mut self.outcomes {
+            Outcomes::Records(records) => records.drop_rest(),
+            Outcomes::Error(_) => 0,
+        }
+    }
+
+    /// The error of a task that has no output.
+    #[cold]
+    fn failed(&mut self, index: usize, reason: NoOutput, function: &'static Registration) -> TaskError {
+        let kind = match reason {
+            NoOutput::Task(kind) => kind,
+            NoOutput::Violation(violation) => self.broken(violation),
+        };
+        let pid = self.worker.map(|worker| worker.pid);
+        let error = TaskError::new(index, function.path(), self.attempts, pid, kind)
+            .after(std::mem::take(&mut self.earlier))
+            .printed(self.printed.clone())
+            .at(self.native.clone())
+            .late(self.is_late)
+            .with_arguments(self.arguments_of(index, function));
+        // One that may be executed again has not died yet.
+        let error = if self.chunk.is_none() { self.save(error) } else { error };
+        trace::task_failed(&error);
+        error
     }
 
     /// Saves a task that failed, where it is to be saved.
@@ -250,10 +266,10 @@ impl ResultDecoder {
 
     /// The arguments of a task that failed.
     #[cold]
-    fn arguments_of<F: WorkerFn>(&mut self, index: usize) -> Option<FailedArguments> {
+    fn arguments_of(&mut self, index: usize, function: &'static Registration) -> Option<FailedArguments> {
         let arguments = self.arguments.as_mut()?;
         let shared = arguments.shared();
-        arguments.of_task(index).map(|bytes| failed_arguments(F::__registration(), bytes, shared))
+        arguments.of_task(index).map(|bytes| failed_arguments(function, bytes, shared))
     }
 
     /// The output that the last task printed, where output is captured.

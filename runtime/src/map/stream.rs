@@ -68,8 +68,8 @@ macro_rules! items {
     ($iterator:ident => $item:ty) => {
         impl<F: WorkerFn, A: Columns> PolledItems<$item> for Polled<$iterator<F, A>> {
             fn poll_next(&mut self, context: &mut Context<'_>) -> PollItem<$item> {
-                if let Some(engine) = self.items.engine() {
-                    engine.begin_poll(context.waker());
+                if let Some(running) = self.items.running() {
+                    running.engine.begin_poll(running.input, context.waker());
                 }
                 self.items.poll_item(&mut Polls::new(context, &self.waker))
             }

@@ -12,6 +12,7 @@ use super::columns::{Column, Columns, Length, NextItem, Source};
 use crate::codec::{Encoder, number_bytes};
 use crate::error::CodecError;
 use crate::functions::{EncodeAs, EncodeOwned, Given, Item, WorkerFn, encode_item};
+use crate::sys;
 
 /// Makes a [`Stream`] the input of [`pool_stream!`](crate::pool_stream), in the place of an iterator.
 ///
@@ -97,10 +98,11 @@ where
     E: EncodeOwned<T>,
 {
     const IS_POLLED: bool = true;
+    const MAY_BE_NUMBERS: bool = sys::may_be_number::<T>();
     type Item = S::Item;
 
     fn argument_bytes() -> Option<usize> {
-        number_bytes::<T>()
+        if Self::MAY_BE_NUMBERS { number_bytes::<T>() } else { None }
     }
 
     fn length(&self) -> Length {

@@ -53,7 +53,7 @@ pub trait TupleOf<const TAKEN: usize> {
 impl<T: TupleOf<TAKEN>, const TAKEN: usize> TupleOf<TAKEN> for &T {
     type Tuple = T::Tuple;
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn tuple(&self) -> &T::Tuple {
         (**self).tuple()
     }
@@ -73,7 +73,7 @@ macro_rules! tuple {
         impl<$($item),+> TupleOf<$taken> for ($($item,)+) {
             type Tuple = Self;
 
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn tuple(&self) -> &Self {
                 self
             }
@@ -84,7 +84,7 @@ macro_rules! tuple {
             $(F: Parameter<$position>,)+
             $($item: Item<<F as Parameter<$position>>::Owned, <F as Parameter<$position>>::Written<'w>, ()>,)+
         {
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
                 $(encode_item::<_, ParameterOf<F, $position>>(&self.$position, encoder)?;)+
                 Ok(())
@@ -122,12 +122,12 @@ impl<I: Iterator, F> Columns for Unpacked<I, F> {
         visit(Length::of(&self.tuples));
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn pull(&mut self, _shortest: bool) -> Result<I::Item, ColumnsRead> {
         self.tuples.next().ok_or(ColumnsRead::default().and(false))
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn encode(&mut self, tuple: I::Item, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
         (self.encode)(&tuple, encoder)
     }

@@ -4,15 +4,13 @@
 use std::task::{Context, Waker};
 
 use super::columns::{Columns, ColumnsRead, Length, NextItem};
-use crate::codec::Encoder;
-use crate::error::{CodecError, Error, Kind, LengthMismatch, Place, Result};
+use crate::error::{Error, Kind, LengthMismatch, Place, Result};
 use crate::foreign;
 use crate::functions::Registration;
 use crate::wire::LENGTH_BYTES;
 
-/// The rows of a call.
-pub(super) struct Rows<A> {
-    columns: A,
+/// The rows of a call, without the columns that they are pulled of: these have a type for each map, and are handed in.
+pub(super) struct Rows {
     registration: &'static Registration,
     lengths: Vec<Length>,
     /// The call stops with the first iterator that ends.
@@ -24,13 +22,10 @@ pub(super) struct Rows<A> {
     waker: Option<Waker>,
 }
 
-impl<A: Columns> Rows<A> {
+impl Rows {
     /// Compares the lengths that are known.
-    pub(super) fn new(columns: A, registration: &'static Registration, shortest: bool) -> Result<Self> {
-        let mut lengths = Vec::new();
-        columns.lengths(&mut |length| lengths.push(length));
-        let rows =
-            Self { columns, registration, lengths, shortest, pulled: 0, at_end: false, is_pending: false, waker: None };
+    pub(super) fn new(lengths: Vec<Length>, registration: &'static Registration, shortest: bool) -> Result<Self> {
+        let rows = Self { registration, lengths, shortest, pulled: 0, at_end: false, is_pending: false, waker: None };
         if !shortest {
             rows.compare_known_lengths()?;
         }
@@ -75,11 +70,11 @@ impl<A: Columns> Rows<A> {
         self.is_pending
     }
 
-    /// From now on columns whose items are waited for wake this waker; they are asked again.
+    /// From now on columns whose items are waited for wake this waker; they are asked again. `is_polled` says whether there are such.
     #[cfg_attr(not(feature = "stream"), allow(dead_code, reason = "streams alone are waited for"))]
-    pub(super) fn wake(&mut self, waker: &Waker) {
+    pub(super) fn wake(&mut self, waker: &Waker, is_polled: bool) {
         self.is_pending = false;
-        if A::POLLED && !self.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+        if is_polled && !self.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
             foreign::dispose(self.waker.replace(waker.clone()));
         }
     }
@@ -87,12 +82,12 @@ impl<A: Columns> Rows<A> {
     /// Asks the columns for their next items; returns whether a row can be pulled, or the end be seen. A column that has ended is
     /// the end if the call stops with the shortest; else the others are waited for, to compare them, but endless ones are not.
     #[cold]
-    fn is_there(&mut self) -> bool {
+    fn is_there(&mut self, columns: &mut impl Columns) -> bool {
         // An iterator whose length is known has ended when it is pulled.
         let mut ended = self.left() == Some(0);
         let (mut pending, mut endless_pending) = (false, false);
         let (lengths, shortest) = (&self.lengths, self.shortest);
-        self.columns.poll_next(
+        columns.poll_next(
             &mut Context::from_waker(self.waker.as_ref().unwrap_or(Waker::noop())),
             &mut |column, next| match next {
                 NextItem::Unasked | NextItem::Here => {}
@@ -104,31 +99,21 @@ impl<A: Columns> Rows<A> {
         if ended { shortest || !pending } else { !pending && !endless_pending }
     }
 
-    /// Pulls the rest without encoding it; returns how many rows it was. The rest of a known length is not pulled.
-    pub(super) fn skip(&mut self) -> Result<usize> {
-        if let Some(left) = self.left() {
-            return Ok(left);
-        }
-        let before = self.pulled;
-        while self.pull()?.is_some() {}
-        Ok(self.pulled - before)
-    }
-
     /// Pulls nothing more.
     pub(super) fn end(&mut self) {
         self.at_end = true;
     }
 
     /// Pulls one item of each column; none at the end, and where some are not there yet. A panic of an iterator goes through, and nothing is pulled after it.
-    #[inline(always)]
-    pub(super) fn pull(&mut self) -> Result<Option<A::Row>> {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn pull<A: Columns>(&mut self, columns: &mut A) -> Result<Option<A::Row>> {
         // Set before, and taken back after: an iterator that panics is not asked again.
         self.at_end = true;
-        if A::POLLED && !self.is_there() {
+        if A::POLLED && !self.is_there(columns) {
             (self.at_end, self.is_pending) = (false, true);
             return Ok(None);
         }
-        match self.columns.pull(self.shortest) {
+        match columns.pull(self.shortest) {
             Ok(row) => {
                 self.pulled += 1;
                 self.at_end = false;
@@ -158,25 +143,19 @@ impl<A: Columns> Rows<A> {
         }
     }
 
-    /// Encodes a row that was pulled.
-    #[inline(always)]
-    pub(super) fn encode(&mut self, row: A::Row, encoder: &mut Encoder<'_>) -> Result<(), CodecError> {
-        self.columns.encode(row, encoder)
-    }
-
     /// Writes the next rows of numbers, one into each `stride` bytes of `slots`, a column at a time. It does nothing and returns `false`
     /// where a column is not of plain numbers, or has fewer left.
     #[inline]
-    pub(super) fn write_numbers(&mut self, slots: &mut [u8], stride: usize) -> bool {
+    pub(super) fn write_numbers(&mut self, columns: &mut impl Columns, slots: &mut [u8], stride: usize) -> bool {
         let count = slots.len() / stride;
-        if self.columns.plain_left() < count {
+        if columns.plain_left() < count {
             return false;
         }
         let length_field = ((stride - LENGTH_BYTES) as u32).to_le_bytes();
         for slot in slots.chunks_exact_mut(stride) {
             slot[..LENGTH_BYTES].copy_from_slice(&length_field);
         }
-        self.columns.write_numbers(slots, stride);
+        columns.write_numbers(slots, stride);
         self.pulled += count;
         true
     }

@@ -29,7 +29,7 @@ pub(super) const WAIT_MAX: Duration = Duration::from_secs(5);
 static PARTS: AtomicUsize = AtomicUsize::new(0);
 
 /// Whether this process has a part of another's memory that it may write.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn has_parts() -> bool {
     PARTS.load(Ordering::Acquire) > 0
 }

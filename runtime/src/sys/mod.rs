@@ -111,8 +111,8 @@ pub(crate) use page::page_bytes;
 pub(crate) use pages::{Pages, Part};
 pub(crate) use placement::{add_nice, allowed_cpus, cpu_count, set_process_name};
 pub(crate) use pod::{
-    IsVec, Plain, Same, bytes_of, for_each_plain, number_from, numbers_of, plain_bytes, plain_left, type_id,
-    write_number,
+    IsVec, Plain, Same, bytes_of, for_each_plain, is_number, may_be_number, number_from, numbers_of, plain_bytes,
+    plain_left, type_id, write_number,
 };
 pub(crate) use poll::{Watch, poll, wait_for_hang_up};
 pub(crate) use process::{

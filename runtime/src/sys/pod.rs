@@ -32,6 +32,9 @@ pub unsafe trait Plain: Copy + 'static {
     );
 }
 
+/// The bytes of the largest number.
+const NUMBER_BYTES_MAX: usize = size_of::<u128>();
+
 /// No system has smaller pages.
 const PAGE_BYTES_MIN: usize = 4096;
 
@@ -129,55 +132,79 @@ fn vec_of<T: Plain>(bytes: &[u8]) -> Vec<T> {
     numbers
 }
 
-/// The number that these bytes are, little-endian; none if `T` is no number, or they are not as many bytes.
-#[inline(always)]
-pub(crate) fn number_from<T>(bytes: &[u8]) -> Option<T> {
+/// Whether a type may be one of the numbers, as far as its size says: known where code is generated, so that none is for another.
+pub(crate) const fn may_be_number<T>() -> bool {
+    matches!(size_of::<T>(), 1 | 2 | 4 | 8 | 16) && !std::mem::needs_drop::<T>()
+}
+
+/// Whether a type is one of the numbers. The comparisons are not generic: there is one copy of them, and not one for each type.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn is_number_id(id: TypeId) -> bool {
     macro_rules! each {
-        ($($number:ty)*) => {$(
-            if type_id::<T>() == const { TypeId::of::<$number>() } {
-                let number = <$number>::from_le_bytes(bytes.try_into().ok()?);
-                // SAFETY: `T` has the identity of `$number`, which has no lifetime in it, and so is `$number`, which is `Copy`.
-                return Some(unsafe { std::mem::transmute_copy::<$number, T>(&number) });
-            }
-        )*};
+        ($($number:ty)*) => {
+            $(id == const { TypeId::of::<$number>() })||*
+        };
     }
-    for_each_plain!(each);
-    None
+    for_each_plain!(each)
+}
+
+/// Whether `T` is one of the numbers, all bytes of which are a value.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn is_number<T>() -> bool {
+    if const { may_be_number::<T>() } { is_number_id(type_id::<T>()) } else { false }
+}
+
+/// The number that these bytes are, little-endian; none if `T` is no number, or they are not as many bytes.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn number_from<T>(bytes: &[u8]) -> Option<T> {
+    if const { !may_be_number::<T>() } || bytes.len() != size_of::<T>() || !is_number::<T>() {
+        return None;
+    }
+    let mut native = [0; NUMBER_BYTES_MAX];
+    native[..bytes.len()].copy_from_slice(bytes);
+    if cfg!(target_endian = "big") {
+        native[..bytes.len()].reverse();
+    }
+    // SAFETY: `T` has the identity of a number, which has no lifetime in it, and so is that number: it is `Copy`, and any bytes are a
+    // value of it. It takes as many bytes as were copied, which are no more than there are, and the read needs no alignment.
+    Some(unsafe { native.as_ptr().cast::<T>().read_unaligned() })
 }
 
 /// Writes the bytes of a number, little-endian; returns whether it is one, and `bytes` as many as it has.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn write_number<T>(number: &T, bytes: &mut [u8]) -> bool {
-    macro_rules! each {
-        ($($number:ty)*) => {$(
-            if type_id::<T>() == const { TypeId::of::<$number>() } && bytes.len() == size_of::<$number>() {
-                // SAFETY: `T` has the identity of `$number`, which has no lifetime in it, and so is `$number`.
-                let number = unsafe { *(&raw const *number).cast::<$number>() };
-                bytes.copy_from_slice(&number.to_le_bytes());
-                return true;
-            }
-        )*};
+    if const { !may_be_number::<T>() } || bytes.len() != size_of::<T>() || !is_number::<T>() {
+        return false;
     }
-    for_each_plain!(each);
-    false
+    // SAFETY: `T` has the identity of a number, which has no lifetime in it, and so is that number: it has no padding, so all its bytes
+    // are initialised, and they are borrowed as long as `number` is.
+    let native = unsafe { std::slice::from_raw_parts((&raw const *number).cast::<u8>(), size_of::<T>()) };
+    bytes.copy_from_slice(native);
+    if cfg!(target_endian = "big") {
+        bytes.reverse();
+    }
+    true
 }
 
 /// How many more numbers an iterator has, at least, that counts them or reads them from memory; zero for any other.
 #[inline]
 pub(crate) fn plain_left<I: Iterator>(iterator: &I) -> usize {
+    if is_plain_iterator_id(type_id::<I>()) { iterator.size_hint().0 } else { 0 }
+}
+
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn is_plain_iterator_id(id: TypeId) -> bool {
     macro_rules! each {
-        ($($number:ty)*) => {$(
-            each! { @$number: Range<$number>, RangeInclusive<$number>, slice::Iter<'static, $number>,
-                Copied<slice::Iter<'static, $number>>, Cloned<slice::Iter<'static, $number>>, vec::IntoIter<$number>, Repeat<$number>, RepeatN<$number> }
-        )*};
-        (@$number:ty: $($plain:ty),*) => {
-            if $(type_id::<I>() == const { TypeId::of::<$plain>() })||* {
-                return iterator.size_hint().0;
-            }
+        ($($number:ty)*) => {
+            $(each! { @Range<$number>, RangeInclusive<$number>, slice::Iter<'static, $number>,
+                Copied<slice::Iter<'static, $number>>, Cloned<slice::Iter<'static, $number>>, vec::IntoIter<$number>, Repeat<$number>,
+                RepeatN<$number> })||*
+        };
+        (@$($plain:ty),*) => {
+            ($(id == const { TypeId::of::<$plain>() })||*)
         };
     }
-    for_each_plain!(each);
-    0
+    for_each_plain!(each)
 }
 
 /// The proof that `A` and `B` are one type.

@@ -183,7 +183,7 @@ impl Records {
     }
 
     /// Takes the next results, `most` at most, up to one that is not an output in one piece of so many bytes.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn outputs_of(&mut self, bytes: usize, most: usize) -> impl ExactSizeIterator<Item = &[u8]> {
         let rest = &self.bytes[self.at..];
         let head = head(Status::Output, bytes);

@@ -12,7 +12,7 @@ pub(super) struct EncodedRows {
 }
 
 /// The next step of the engine.
-pub(super) enum NextAction {
+pub(in crate::map) enum NextAction {
     /// More rows may be read.
     GoOn,
     /// Enough was read for now.

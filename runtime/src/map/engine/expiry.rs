@@ -1,16 +1,15 @@
 //! The end of a call whose time is over, or which has no workers.
 
-use super::super::columns::Columns;
 use super::Engine;
 use super::batch::never_begun;
-use crate::error::{Error, TaskErrorKind};
-use crate::functions::WorkerFn;
+use super::input::Input;
+use crate::error::{Error, Result, TaskErrorKind};
 use crate::pool::Consumer;
 
-impl<F: WorkerFn, A: Columns> Engine<F, A> {
+impl Engine {
     /// Ends the call, whose time is over or which has no workers: every task without a result ends with this error, and what was
     /// not read, where that is lazy, with this failure.
-    pub(super) fn expire(&mut self, error: &TaskErrorKind, failure: Error) {
+    pub(super) fn expire(&mut self, input: &mut dyn Input, error: &TaskErrorKind, failure: Error) {
         self.shared.expire(self.call, error, self.options.on_cancel());
         if let Ok(step) = self.shared.try_step(self.call, false, None) {
             self.all_arrived(step.done);
@@ -26,7 +25,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             // Each of them is a task that has timed out.
             Consumer::Waited => {
                 let first_index = self.rows.pulled();
-                match self.rows.skip() {
+                match self.skip_rows(input) {
                     Ok(0) => {}
                     Ok(count) => {
                         self.outstanding += count;
@@ -37,5 +36,15 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             }
         }
         self.rows.end();
+    }
+
+    /// Pulls the rest without encoding it; returns how many rows it was. The rest of a known length is not pulled.
+    fn skip_rows(&mut self, input: &mut dyn Input) -> Result<usize> {
+        if let Some(left) = self.rows.left() {
+            return Ok(left);
+        }
+        let before = self.rows.pulled();
+        while input.skip_row(&mut self.rows)? {}
+        Ok(self.rows.pulled() - before)
     }
 }

@@ -7,16 +7,16 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
-use super::super::columns::Columns;
+use super::super::columns::Length;
+use super::super::zip::Rows;
 use super::batch::{EncodedRows, FIRST_ATTEMPT, NextAction, not_encoded};
 use super::{Engine, WINDOW_BYTES};
-use crate::codec::{Encoder, Sink};
-use crate::error::CodecError;
+use crate::codec::Sink;
+use crate::error::{CodecError, Result};
 use crate::foreign::Panic;
-use crate::functions::{DROPS_OUTPUT, OUTPUT_BY_VALUE, WorkerFn, serialize_panicked};
+use crate::functions::{DROPS_OUTPUT, OUTPUT_BY_VALUE, serialize_panicked};
 use crate::shared;
 use crate::transport::{Chunk, ChunkHead, Sharing};
-use crate::wire::{LENGTH_BYTES, OVERHEAD_BYTES};
 
 /// A chunk is sent when it has so many bytes, whatever its number of tasks: what is written soon before it is read is still in
 /// the caches.
@@ -57,47 +57,84 @@ impl StagingBuffer {
     }
 }
 
+/// The input of a map, without the types of its columns.
+pub(in crate::map) trait Input {
+    /// The length of each column, in order.
+    fn lengths(&self) -> Vec<Length>;
+
+    /// The columns that are shared: a bit for each, the first the lowest.
+    fn shared(&self) -> u16;
+
+    /// Whether the items of some may have to be waited for.
+    fn is_polled(&self) -> bool;
+
+    /// Pulls a row and drops it; returns whether there was one.
+    fn skip_row(&mut self, rows: &mut Rows) -> Result<bool>;
+
+    /// Pulls rows, and encodes them one behind the other, until something else is to be done. After each it notes in `written` how
+    /// many they are, and where they end. The panic of an iterator or of a Serialize goes through.
+    fn write_rows(
+        &mut self,
+        engine: &mut Engine,
+        sink: Sink<'_>,
+        limits: RowLimits,
+        written: &mut (u32, usize),
+    ) -> NextAction;
+}
+
 /// When rows are no more to be written in a row.
 #[derive(Clone, Copy)]
-struct RowLimits {
+pub(in crate::map) struct RowLimits {
     /// So many tasks.
-    most: usize,
+    pub(super) most: usize,
     /// So many bytes in the chunk: it is sent then.
-    chunk_end: usize,
+    pub(super) chunk_end: usize,
     /// So many where they are written: they are copied then, if they are on the stage.
-    end: usize,
-    is_staged: bool,
+    pub(super) end: usize,
+    pub(super) is_staged: bool,
     started: Instant,
     /// So many tasks of the chunk are written already, and so many bytes.
     before: u32,
-    offset: usize,
+    pub(super) offset: usize,
 }
 
 impl RowLimits {
     /// The clock is asked when so many rows are written, behind these: at 1, 2, 4, … tasks of the chunk.
-    #[inline(always)]
-    fn look_behind(&self, count: u32) -> u32 {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn look_behind(&self, count: u32) -> u32 {
         (self.before + count + 1).next_power_of_two() - self.before
     }
 
     /// Returns the action behind a row that ends here, if it is not to write another; the clock is asked only where that is wanted.
-    #[inline(always)]
-    fn reached(&self, end: usize, is_clock_check: bool) -> Option<NextAction> {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn reached(&self, end: usize, is_clock_check: bool) -> Option<NextAction> {
         if (is_clock_check && self.started.elapsed() > READ_TIME) || end >= self.chunk_end {
             return Some(NextAction::Stop);
         }
         (end >= self.end).then_some(NextAction::GoOn)
     }
+
+    /// The same behind a row by itself, the one at `count`, which may have had a descriptor.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn behind_row(&self, count: u32, end: usize, look_at: &mut u32) -> Option<NextAction> {
+        if shared::has_descriptor() {
+            return Some(NextAction::Stop);
+        }
+        // The clock is asked at 1, 2, 4, … tasks: a late look is late by no more than what was read before.
+        let is_clock_check = count == *look_at;
+        *look_at += if is_clock_check { self.before + count } else { 0 };
+        self.reached(end, is_clock_check)
+    }
 }
 
-impl<F: WorkerFn, A: Columns> Engine<F, A> {
+impl Engine {
     /// Reads up to so many rows, and sends them.
-    pub(super) fn read_chunk(&mut self, tasks: usize) {
+    pub(super) fn read_chunk(&mut self, input: &mut dyn Input, tasks: usize) {
         let started = Instant::now();
         let mut most = tasks.min(self.window - self.outstanding);
         while most > 0 && !self.has_failed {
             let (before, taken_before) = (self.rows.pulled(), self.taken());
-            let goes_on = self.write_chunk(most, started);
+            let goes_on = self.write_chunk(input, most, started);
             // Tasks whose outputs the journal has are none for the workers.
             let taken = usize::try_from(self.taken() - taken_before).unwrap_or(0);
             most = (most + taken - (self.rows.pulled() - before)).min(self.window - self.outstanding);
@@ -109,11 +146,11 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     }
 
     /// Reads up to so many rows into one block, and sends them; returns whether more may be read now.
-    fn write_chunk(&mut self, most: usize, started: Instant) -> bool {
-        let drops_output = if F::__SENDS_OUTPUT { 0 } else { DROPS_OUTPUT };
+    fn write_chunk(&mut self, input: &mut dyn Input, most: usize, started: Instant) -> bool {
+        let drops_output = if self.function.sends_output { 0 } else { DROPS_OUTPUT };
         let by_value = if self.journal.is_some() { OUTPUT_BY_VALUE } else { 0 };
         let head = ChunkHead {
-            function: F::__registration().index() | drops_output | by_value | self.measured(),
+            function: self.function.registration.index() | drops_output | by_value | self.measured(),
             attempt: FIRST_ATTEMPT,
             first_index: self.rows.pulled() as u64,
         };
@@ -122,8 +159,8 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         let mut spill = Vec::new();
         let scope = shared::enter_encode_scope();
         let EncodedRows { count, end, then } =
-            self.write_all(room.as_deref_mut().unwrap_or_default(), &mut spill, most, started);
-        let sharing = Sharing::new(A::SHARED, scope.finish(), self.shared.arena());
+            self.write_all(input, room.as_deref_mut().unwrap_or_default(), &mut spill, most, started);
+        let sharing = Sharing::new(input.shared(), scope.finish(), self.shared.arena());
         if count > 0 {
             self.stage.note_chunk(end);
         }
@@ -146,7 +183,14 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
     }
 
     /// Reads up to so many rows, and writes them one behind the other. One that finds no room is in `spill` then.
-    fn write_all(&mut self, room: &mut [u8], spill: &mut Vec<u8>, most: usize, started: Instant) -> EncodedRows {
+    fn write_all(
+        &mut self,
+        input: &mut dyn Input,
+        room: &mut [u8],
+        spill: &mut Vec<u8>,
+        most: usize,
+        started: Instant,
+    ) -> EncodedRows {
         let chunk_end = CHUNK_BYTES.min(WINDOW_BYTES.saturating_sub(self.outstanding_bytes));
         let mut all = EncodedRows { count: 0, end: 0, then: NextAction::GoOn };
         while matches!(all.then, NextAction::GoOn) && (all.count as usize) < most {
@@ -156,7 +200,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             let is_staged = stage.is_some();
             let end = if is_staged { STAGE_BYTES - STAGED_BYTES_MAX } else { usize::MAX };
             let limits = RowLimits { most, chunk_end, end, is_staged, started, before: all.count, offset: all.end };
-            let written = self.write_rows(Sink::new(stage.as_deref_mut().unwrap_or(free), spill), limits);
+            let written = self.write_rows(input, Sink::new(stage.as_deref_mut().unwrap_or(free), spill), limits);
             if !self.shared.is_here() {
                 // The input has forked, and this is the copy: the memory is the parent's, which also has the rows.
                 all.then = NextAction::Stop;
@@ -188,10 +232,9 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
 
     /// Reads rows, and encodes them one behind the other. A Serialize that panics is the error of its row; the panic of an iterator
     /// goes through. It is caught once for many rows: to catch it takes a nanosecond or two.
-    #[inline(always)]
-    fn write_rows(&mut self, sink: Sink<'_>, limits: RowLimits) -> EncodedRows {
+    fn write_rows(&mut self, input: &mut dyn Input, sink: Sink<'_>, limits: RowLimits) -> EncodedRows {
         let mut written = (0, 0);
-        let caught = catch_unwind(AssertUnwindSafe(|| self.write_rows_until(sink, limits, &mut written)));
+        let caught = catch_unwind(AssertUnwindSafe(|| input.write_rows(self, sink, limits, &mut written)));
         let then = match caught {
             Ok(then) => then,
             // No row was given: the iterator was being asked for it.
@@ -203,130 +246,6 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
             count as usize + usize::from(matches!(then, NextAction::GoOnBehind(_) | NextAction::SendAlone));
         self.outstanding_bytes += end;
         EncodedRows { count, end, then }
-    }
-
-    /// Pulls the next row that may be written; none at the end, where the lengths differ, and where the input has forked and this is
-    /// the copy, for whose rows there is no memory but the stage.
-    #[inline(always)]
-    fn next_row(&mut self, limits: RowLimits) -> Option<A::Row> {
-        match self.rows.pull() {
-            Ok(row) => row.filter(|_| limits.is_staged || self.shared.is_here()),
-            Err(mismatch) => {
-                self.failure = Some(mismatch);
-                None
-            }
-        }
-    }
-
-    /// Returns how many rows were written, and where they end, after each.
-    #[inline(always)]
-    fn write_rows_until(&mut self, mut sink: Sink<'_>, limits: RowLimits, written: &mut (u32, usize)) -> NextAction {
-        let bytes_max = self.shared.frame_bytes_max() - OVERHEAD_BYTES;
-        if let Some(row_bytes) = A::row_bytes().filter(|&bytes| bytes <= bytes_max)
-            && let Some(then) = self.write_number_rows(&mut sink, row_bytes, limits, written)
-        {
-            return then;
-        }
-        let mut encoder = Encoder::new(sink, bytes_max).at_offset(limits.offset);
-        let is_journaled = self.journal.is_some();
-        let (mut count, mut end) = *written;
-        let mut look_at = limits.look_behind(count);
-        loop {
-            if count as usize == limits.most {
-                break NextAction::GoOn;
-            }
-            let Some(row) = self.next_row(limits) else {
-                break NextAction::Stop;
-            };
-            encoder.sink().write(&[0; LENGTH_BYTES]);
-            encoder.begin();
-            if is_journaled {
-                encoder.pad_from_here();
-            }
-            if let Err(error) = self.rows.encode(row, &mut encoder) {
-                encoder.sink().truncate(end);
-                break NextAction::GoOnBehind(error);
-            }
-            let sink = encoder.sink();
-            let row_end = sink.len();
-            let length_field =
-                u32::try_from(row_end - end - LENGTH_BYTES).expect("arguments are encoded with a limit under 4 GiB");
-            sink.write_at(end, &length_field.to_le_bytes());
-            if sink.has_spilled() {
-                self.outstanding_bytes += row_end - end;
-                break NextAction::SendAlone;
-            }
-            count += 1;
-            end = row_end;
-            *written = (count, end);
-            // The clock is asked at 1, 2, 4, … tasks: a late look is late by no more than what was read before.
-            if shared::has_descriptor() {
-                break NextAction::Stop;
-            }
-            let is_clock_check = count == look_at;
-            look_at += if is_clock_check { limits.before + count } else { 0 };
-            if let Some(then) = limits.reached(end, is_clock_check) {
-                break then;
-            }
-        }
-    }
-
-    /// The same for rows of numbers, which have one size: as many at once as find room before anything else is looked at. None once a
-    /// row finds no room.
-    #[inline(always)]
-    fn write_number_rows(
-        &mut self,
-        sink: &mut Sink<'_>,
-        row_bytes: usize,
-        limits: RowLimits,
-        written: &mut (u32, usize),
-    ) -> Option<NextAction> {
-        let stride = LENGTH_BYTES + row_bytes;
-        let length_field = u32::try_from(row_bytes).ok()?.to_le_bytes();
-        let end_wanted = limits.chunk_end.min(limits.end);
-        let mut spill = Vec::new();
-        loop {
-            let (mut count, mut end) = *written;
-            if count as usize == limits.most {
-                return Some(NextAction::GoOn);
-            }
-            let look_at = limits.look_behind(count);
-            let free = sink.free();
-            let most = (limits.most - count as usize)
-                .min((look_at - count) as usize)
-                .min(end_wanted.saturating_sub(end).div_ceil(stride).max(1))
-                .min(free.len() / stride);
-            if most == 0 {
-                return None;
-            }
-            let mut ended = None;
-            let slots = &mut free[..most * stride];
-            let at_once = if self.rows.write_numbers(slots, stride) { most } else { 0 };
-            (count, end) = (count + at_once as u32, end + at_once * stride);
-            *written = (count, end);
-            for slot in slots.chunks_exact_mut(stride).skip(at_once) {
-                let Some(row) = self.next_row(limits) else {
-                    ended = Some(NextAction::Stop);
-                    break;
-                };
-                let (length, arguments) = slot.split_at_mut(LENGTH_BYTES);
-                length.copy_from_slice(&length_field);
-                if let Err(error) =
-                    self.rows.encode(row, &mut Encoder::new(Sink::new(arguments, &mut spill), row_bytes))
-                {
-                    ended = Some(NextAction::GoOnBehind(error));
-                    break;
-                }
-                count += 1;
-                end += stride;
-                *written = (count, end);
-            }
-            sink.filled(count as usize * stride - sink.len());
-            let ended = ended.or_else(|| limits.reached(end, count == look_at));
-            if ended.is_some() {
-                return ended;
-            }
-        }
     }
 
     /// Sends one task that found no room in the arena.

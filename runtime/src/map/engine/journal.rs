@@ -10,13 +10,12 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::batch::{never_begun, taken};
+use super::function::MapFunction;
 use super::{Engine, WINDOW_BYTES};
-use crate::codec::number_bytes;
 use crate::digest::Digest;
 use crate::error::{CodecError, Error, Result, TaskErrorKind};
-use crate::functions::{EncodedCall, Registration, WorkerFn, decode_output, function_text};
+use crate::functions::{EncodedCall, function_text};
 use crate::journal::{Journal, NewRecords, OutputForm, OutputPlace, TaskKey};
-use crate::map::columns::Columns;
 use crate::map::options::{JournalPath, Options};
 use crate::output;
 use crate::pool::PoolShared;
@@ -42,8 +41,8 @@ pub(super) struct Journaled {
     /// The digest of each task begins with this.
     beginning: Digest,
     /// Of the function alone.
-    function: u64,
-    path: &'static str,
+    digest: u64,
+    function: MapFunction,
     /// The index of a task is a part of what it is: the call has a seed.
     counts_index: bool,
     /// The workers' printed output is behind each output.
@@ -65,7 +64,8 @@ pub(super) struct Journaled {
 
 impl Journaled {
     /// Opens the journal of a call, if it has one.
-    pub(super) fn open<F: WorkerFn>(
+    pub(super) fn open(
+        map_function: MapFunction,
         options: &Options,
         shared: &PoolShared,
         tasks: Option<usize>,
@@ -78,7 +78,7 @@ impl Journaled {
         let journal = Journal::open(&path)?;
         journal.reserve(tasks.unwrap_or(0).min(RESERVE_MAX));
         let mut contents = Contents::new(journal.key());
-        let function = of_function(&journal, F::__registration(), F::__SENDS_OUTPUT);
+        let function = of_function(&journal, map_function);
         let mut beginning = journal.digest();
         beginning.write(&function.to_le_bytes());
         for call in shared.first_calls() {
@@ -98,8 +98,8 @@ impl Journaled {
             journal,
             is_named,
             beginning,
-            function: function as u64,
-            path: F::__registration().path(),
+            digest: function as u64,
+            function: map_function,
             counts_index: options.seed.is_some(),
             is_captured: shared.output() == Output::Captured,
             contents,
@@ -164,7 +164,7 @@ impl Journaled {
 
     #[cold]
     fn refuse(&self, error: &ContentError) -> Error {
-        let path = self.path;
+        let path = self.function.registration.path();
         Error::invalid_option(match error {
             ContentError::NoContent => format!(
                 "`journal` cannot be used for `{path}`: an argument is an object that tasks share, an array that they write, or a \
@@ -180,7 +180,7 @@ impl Journaled {
 
     /// Keeps what is good of outcomes that have come.
     fn keep(&mut self, done: &CompletedTasks, executes_again: bool) {
-        let Self { journal, function, is_captured, sent, failed, records, .. } = self;
+        let Self { journal, digest, is_captured, sent, failed, records, .. } = self;
         let form = if *is_captured { OutputForm::Captured } else { OutputForm::Plain };
         let alone = failed.remove(&done.first_index);
         let before = sent.range_mut(..=done.first_index).next_back();
@@ -203,7 +203,7 @@ impl Journaled {
         if let Outcomes::Records(results) = &done.outcomes {
             results.visit(|status, payload| {
                 match (status, keys.get(outcomes)) {
-                    (Status::Output, Some(key)) => records.add(journal, *key, *function, form, payload),
+                    (Status::Output, Some(key)) => records.add(journal, *key, *digest, form, payload),
                     _ => fail(outcomes),
                 }
                 outcomes += 1;
@@ -215,8 +215,8 @@ impl Journaled {
         }
     }
 
-    /// Appends the output at a place as a record of a result, if it is one of `F`'s; returns whether it is.
-    fn read<F: WorkerFn>(&self, place: OutputPlace, records: &mut Vec<u8>) -> bool {
+    /// Appends the output at a place as a record of a result, if it is one of the function's; returns whether it is.
+    fn read(&self, place: OutputPlace, records: &mut Vec<u8>) -> bool {
         let mut payload = Vec::new();
         if self.journal.read(place, &mut payload).is_err() {
             return false;
@@ -228,9 +228,7 @@ impl Journaled {
                 Err(_) => return false,
             },
         };
-        // Any bytes are a number.
-        let is_number = F::__SENDS_OUTPUT && number_bytes::<F::Output>() == Some(output_bytes);
-        if !is_number && decode_output::<F>(&payload[..output_bytes]).is_err() {
+        if !(self.function.is_output)(&payload[..output_bytes]) {
             return false;
         }
         match (place.form, self.is_captured) {
@@ -244,11 +242,12 @@ impl Journaled {
 
     /// Says what was taken, once for each function that the journal had outputs of.
     fn report(&self) {
-        let Self { journal, path, taken, computed, .. } = self;
+        let Self { journal, taken, computed, .. } = self;
+        let path = self.function.registration.path();
         if self.is_passed_over {
             journal.report(&format!("tasks of `{path}` have arguments that it cannot compare, and run without it"));
         }
-        if taken + computed > 0 && journal.reports(self.function) {
+        if taken + computed > 0 && journal.reports(self.digest) {
             journal.report(&format!(
                 "{taken} tasks of `{path}` were finished before, and {computed} are computed (they were not finished, or have other \
                  arguments)",
@@ -266,10 +265,10 @@ impl Drop for Journaled {
 }
 
 /// A digest of a function by what another run of the program knows it by.
-fn of_function(journal: &Journal, registration: &'static Registration, sends_output: bool) -> u128 {
+fn of_function(journal: &Journal, function: MapFunction) -> u128 {
     let mut digest = journal.digest();
-    digest.write(&[u8::from(sends_output)]);
-    digest.write(function_text(registration).as_bytes());
+    digest.write(&[u8::from(function.sends_output)]);
+    digest.write(function_text(function.registration).as_bytes());
     digest.finish_wide()
 }
 
@@ -289,7 +288,7 @@ fn add_first_call(digest: &mut Digest, call: &EncodedCall, contents: &mut Conten
     }
 }
 
-impl<F: WorkerFn, A: Columns> Engine<F, A> {
+impl Engine {
     /// Sends the tasks of a chunk whose outputs are not there.
     pub(super) fn send_unknown(&mut self, chunk: Chunk) {
         let Some(journaled) = self.journal.as_mut().filter(|_| self.shared.is_here()) else {
@@ -328,14 +327,14 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         self.send(chunk);
     }
 
-    /// Reads the outputs at the first places; returns of how many tasks, and their records. A place where none of `F` is becomes none.
+    /// Reads the outputs at the first places; returns of how many tasks, and their records. A place where none of the function's is becomes none.
     fn read_run(&self, places: &mut [Option<OutputPlace>]) -> (usize, Vec<u8>) {
         let (mut count, mut records) = (0, Vec::new());
         while records.len() < FOUND_BYTES
             && let Some(place) = places.get_mut(count)
             && let Some(known) = *place
         {
-            if !self.journal.as_ref().is_some_and(|journaled| journaled.read::<F>(known, &mut records)) {
+            if !self.journal.as_ref().is_some_and(|journaled| journaled.read(known, &mut records)) {
                 *place = None;
                 break;
             }
@@ -380,7 +379,7 @@ impl<F: WorkerFn, A: Columns> Engine<F, A> {
         {
             journaled.found.pop_front();
             // It could be read before.
-            is_lost = !journaled.read::<F>(place, &mut records);
+            is_lost = !journaled.read(place, &mut records);
             count += usize::from(!is_lost);
         }
         self.give(first_index, count, records);

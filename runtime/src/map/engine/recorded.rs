@@ -5,10 +5,10 @@
 //!    folded where it is made.
 
 use super::Engine;
-use crate::functions::{MEASURED, WorkerFn};
+use crate::functions::MEASURED;
 use crate::transport::CompletedTasks;
 
-impl<F: WorkerFn, A> Engine<F, A> {
+impl Engine {
     /// What the number that travels for the function says of this.
     pub(super) fn measured(&self) -> u32 {
         if self.recorder.is_some() { MEASURED } else { 0 }

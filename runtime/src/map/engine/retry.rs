@@ -11,7 +11,6 @@ use std::time::Instant;
 
 use super::{Engine, ResultDecoder};
 use crate::error::{TaskError, TaskErrorKind};
-use crate::functions::WorkerFn;
 use crate::transport::Chunk;
 use crate::transport::CompletedTasks;
 
@@ -55,7 +54,7 @@ impl Retries {
     }
 }
 
-impl<F: WorkerFn, A> Engine<F, A> {
+impl Engine {
     /// Whether tasks that fail may be executed again.
     pub(in crate::map) fn executes_again(&self) -> bool {
         self.again.is_some()

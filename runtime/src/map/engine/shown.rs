@@ -3,11 +3,10 @@
 use std::time::Instant;
 
 use super::Engine;
-use crate::functions::WorkerFn;
 use crate::progress::Tally;
 use crate::transport::CompletedTasks;
 
-impl<F: WorkerFn, A> Engine<F, A> {
+impl Engine {
     /// Counts tasks that have their last outcome.
     pub(super) fn has_outcomes(&mut self, tasks: &CompletedTasks) {
         self.outcomes += tasks.count;

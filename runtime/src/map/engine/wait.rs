@@ -8,12 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Engine, ErrorTiming, Indexed, ResultDecoder};
+use super::Engine;
+use super::input::Input;
 use crate::error::Result;
 #[cfg(feature = "stream")]
 use crate::foreign;
-use crate::functions::WorkerFn;
-use crate::map::columns::Columns;
 #[cfg(feature = "stream")]
 use crate::pool::StreamWaker;
 use crate::pool::{self, Consumer, Pool};
@@ -28,7 +27,7 @@ pub(in crate::map) type PollNext<T> = Poll<Result<Option<T>>>;
 /// How an engine waits.
 pub(in crate::map) trait WaitMode {
     /// Waits until the engine has something to do, and does it; pending if it is not to wait here.
-    fn wait<F: WorkerFn, A: Columns>(&mut self, engine: &mut Engine<F, A>) -> Poll<()>;
+    fn wait(&mut self, engine: &mut Engine, input: &mut dyn Input) -> Poll<()>;
 }
 
 /// The calling thread sleeps, or moves messages.
@@ -45,27 +44,15 @@ impl Blocks {
 }
 
 impl WaitMode for Blocks {
-    fn wait<F: WorkerFn, A: Columns>(&mut self, engine: &mut Engine<F, A>) -> Poll<()> {
+    fn wait(&mut self, engine: &mut Engine, input: &mut dyn Input) -> Poll<()> {
         let (reads, until) = (engine.reads(), engine.next_moment());
         let since = engine.recorder.as_ref().and_then(|recorder| recorder.begin_wait());
         let step = engine.shared.step(engine.call, reads, engine.rows.left(), until);
         if let (Some(recorder), Some(since)) = (&mut engine.recorder, since) {
             recorder.end_wait(since);
         }
-        engine.apply_step(step);
+        engine.apply_step(input, step);
         Poll::Ready(())
-    }
-}
-
-impl<F: WorkerFn, A: Columns> Engine<F, A> {
-    /// The next task that has its outcome, which is yielded at once, or a failure of the call: for a caller that waits for all.
-    pub(in crate::map) fn wait_any(&mut self) -> Result<Option<Indexed<F::Output>>> {
-        Blocks::ready(self.next_any(ErrorTiming::Now, &mut Blocks))
-    }
-
-    /// The same for many tasks: see [`next_batch`](Self::next_batch).
-    pub(in crate::map) fn wait_batch(&mut self) -> Result<Option<ResultDecoder>> {
-        Blocks::ready(self.next_batch(ErrorTiming::Now, &mut Blocks))
     }
 }
 
@@ -88,7 +75,7 @@ impl<'c, 'w> Polls<'c, 'w> {
 
 #[cfg(feature = "stream")]
 impl WaitMode for Polls<'_, '_> {
-    fn wait<F: WorkerFn, A: Columns>(&mut self, engine: &mut Engine<F, A>) -> Poll<()> {
+    fn wait(&mut self, engine: &mut Engine, input: &mut dyn Input) -> Poll<()> {
         match self.began {
             None => {
                 self.began = Some(Instant::now());
@@ -107,19 +94,19 @@ impl WaitMode for Polls<'_, '_> {
             Ok(Poll::Ready(step)) => Ok(step),
             Err(failure) => Err(failure),
         };
-        engine.apply_step(step);
+        engine.apply_step(input, step);
         Poll::Ready(())
     }
 }
 
 #[cfg(feature = "stream")]
-impl<F: WorkerFn, A: Columns> Engine<F, A> {
+impl Engine {
     /// A poll begins: inputs that are streams are asked again, and wake this waker. The workers are looked after before outcomes that
     /// are at hand are taken, if that was long ago.
-    pub(in crate::map) fn begin_poll(&mut self, waker: &Waker) {
-        self.rows.wake(waker);
+    pub(in crate::map) fn begin_poll(&mut self, input: &mut dyn Input, waker: &Waker) {
+        self.rows.wake(waker, input.is_polled());
         if self.is_here() && !self.in_foreign_code {
-            self.look_after_workers();
+            self.look_after_workers(input);
         }
     }
 }
