@@ -90,6 +90,16 @@ fn every_attempt_ends_as_it_must() {
 }
 
 #[poolmap::test]
+fn every_attempt_ends_as_it_must_in_namespaces() {
+    let _guard = common::guard();
+    let sandbox = Sandbox::strict().namespaces();
+    let pool = Pool::builder().workers(2).memory_limit(MEMORY_LIMIT).sandbox(sandbox).build().unwrap();
+    let status = pool.sandbox_status();
+    assert!(status.is_complete() && (status.separates_network() || status.refused_namespaces().is_some()), "{status}");
+    attack_all(&pool);
+}
+
+#[poolmap::test]
 fn every_attempt_ends_as_it_must_in_a_copy_of_a_fork_server() {
     let _guard = common::guard();
     let pool = Pool::builder()

@@ -16,17 +16,23 @@ fn open(path: &str) -> bool {
     path.is_empty() || std::fs::read(path).is_ok()
 }
 
-/// Runs a test of this program again, as another would be: with calls refused, or as another user.
-fn run_again(test: &str, change: impl FnOnce(&mut Command)) {
-    let program = tempfile::tempdir().unwrap();
-    // Where another user may execute it.
-    let path = program.path().join("sandbox");
-    std::fs::copy("/proc/self/exe", &path).unwrap();
-    for (path, mode) in [(program.path(), 0o755), (&path, 0o755)] {
+/// Copies a program to where another user may execute it.
+pub(crate) fn copy_for_others(program: &str) -> (tempfile::TempDir, Command) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("program");
+    std::fs::copy(program, &path).unwrap();
+    for (path, mode) in [(folder.path(), 0o755), (&path, 0o755)] {
         std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
     }
-    let mut command = Command::new(&path);
-    command.args([test, "--exact", "--include-ignored", "--nocapture", "--test-threads=1"]).current_dir("/");
+    let mut command = Command::new(path);
+    command.current_dir("/");
+    (folder, command)
+}
+
+/// Runs a test of this program again, as another would be: with calls refused, or as another user.
+fn run_again(test: &str, change: impl FnOnce(&mut Command)) {
+    let (_folder, mut command) = copy_for_others("/proc/self/exe");
+    command.args([test, "--exact", "--include-ignored", "--nocapture", "--test-threads=1"]);
     change(&mut command);
     let output = command.output().unwrap();
     let printed = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
@@ -34,7 +40,7 @@ fn run_again(test: &str, change: impl FnOnce(&mut Command)) {
 }
 
 /// Makes the kernel answer calls with an error, as the profile of a container does.
-fn refuse(command: &mut Command, refused: &[(libc::c_long, i32)], name: &str) {
+pub(crate) fn refuse(command: &mut Command, refused: &[(libc::c_long, i32)], name: &str) {
     let instruction = |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter { code: code as u16, jt, jf, k };
     let mut program = vec![instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0)];
     for (number, error) in refused {
@@ -56,7 +62,7 @@ fn refuse(command: &mut Command, refused: &[(libc::c_long, i32)], name: &str) {
     unsafe { command.pre_exec(install) };
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     // SAFETY: it asks for a number.
     unsafe { libc::geteuid() == 0 }
 }
@@ -102,8 +108,10 @@ fn a_container_that_refuses_calls_takes_nothing_from_the_walls() {
 #[ignore = "it is run by another test, with calls refused"]
 fn in_a_container() {
     let _guard = common::guard();
-    let pool = Pool::builder().workers(2).sandbox(Sandbox::strict()).build().unwrap();
-    assert!(pool.sandbox_status().is_complete());
+    let pool = Pool::builder().workers(2).sandbox(Sandbox::strict().namespaces()).build().unwrap();
+    let status = pool.sandbox_status();
+    assert!(status.is_complete() && status.refused_namespaces().is_some(), "{status}");
+    assert!(!status.separates_network() && !status.separates_files(), "{status}");
     let outcomes = pool_try_map!(in &pool, open, ["", "/etc/passwd", ""]).unwrap();
     assert!(outcomes[0].is_ok() && outcomes[2].is_ok());
     let error = outcomes[1].as_ref().unwrap_err();

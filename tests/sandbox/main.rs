@@ -7,5 +7,6 @@ mod attempts;
 mod common;
 mod honest;
 mod learning;
+mod namespaces;
 mod openers;
 mod works;
