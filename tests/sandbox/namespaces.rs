@@ -174,3 +174,17 @@ fn several_pools_have_each_their_own() {
     drop(pools);
     assert_eq!(common::descriptors(), before);
 }
+
+#[worker]
+fn crash(_task: u32) {
+    common::segfault();
+}
+
+#[poolmap::test]
+fn a_crash_has_its_calls_where_there_are_no_files() {
+    let _guard = common::guard();
+    let pool = Pool::builder().workers(1).sandbox(Sandbox::strict().namespaces()).build().unwrap();
+    let outcome = &pool_try_map!(in &pool, crash, [1]).unwrap()[0];
+    let calls = outcome.as_ref().unwrap_err().native_backtrace().unwrap();
+    assert!(calls.contains("namespaces::crash"), "{calls}");
+}
