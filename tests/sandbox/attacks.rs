@@ -107,6 +107,15 @@ pub(crate) fn attack_strict_pool() {
 }
 
 #[poolmap::test]
+fn every_attempt_ends_as_it_must_in_namespaces() {
+    let _guard = common::guard();
+    let builder = || Pool::builder().sandbox(Sandbox::strict().namespaces());
+    let status = builder().workers(1).build().unwrap().sandbox_status();
+    assert!(status.is_complete() && (status.separates_network() || status.refused_namespaces().is_some()), "{status}");
+    attack_all(builder);
+}
+
+#[poolmap::test]
 fn every_attempt_ends_as_it_must_in_a_copy_of_a_fork_server() {
     attack_copies();
 }

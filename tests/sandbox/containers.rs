@@ -11,7 +11,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use nix::libc::{self, c_int, c_long, sock_filter};
-use poolmap::{Pool, Sandbox};
+use poolmap::{Pool, Sandbox, TaskErrorKind, pool_try_map, worker};
 
 use crate::attacks;
 use crate::common;
@@ -263,10 +263,27 @@ fn every_attempt_ends_as_it_must_without_landlock() {
     run_in(WITHOUT_LANDLOCK, "containers::without_landlock");
 }
 
+/// The second wall is missing, which is no error, and the others hold.
+fn namespaces_are_refused() {
+    let _guard = common::guard();
+    let pool = Pool::builder().workers(1).sandbox(Sandbox::strict().namespaces()).build().unwrap();
+    let status = pool.sandbox_status();
+    assert!(status.is_complete() && status.refused_namespaces().is_some(), "{status}");
+    assert!(!status.separates_network() && !status.separates_files(), "{status}");
+    let outcomes = pool_try_map!(in &pool, reads, ["/etc/passwd"]).unwrap();
+    assert!(matches!(outcomes[0].as_ref().unwrap_err().kind(), TaskErrorKind::Denied { .. }), "{outcomes:?}");
+}
+
+#[worker]
+fn reads(path: &str) -> bool {
+    std::fs::read(path).is_ok()
+}
+
 #[poolmap::test]
 #[ignore = "another test runs it in a container"]
 fn in_a_container() {
     check_surroundings();
+    namespaces_are_refused();
     attacks::attack_strict_pool();
 }
 
@@ -274,6 +291,7 @@ fn in_a_container() {
 #[ignore = "another test runs it in a container"]
 fn in_a_container_as_a_copy() {
     check_surroundings();
+    namespaces_are_refused();
     attacks::attack_copies();
 }
 

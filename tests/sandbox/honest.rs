@@ -18,7 +18,7 @@ fn open(path: &str) -> bool {
 }
 
 /// Makes the kernel answer calls with an error, as the profile of a container does.
-fn refuse(command: &mut Command, refused: &[(libc::c_long, i32)], name: &str) {
+pub(crate) fn refuse(command: &mut Command, refused: &[(libc::c_long, i32)], name: &str) {
     let instruction = |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter { code: code as u16, jt, jf, k };
     let mut program = vec![instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0)];
     for (number, error) in refused {

@@ -8,6 +8,7 @@ mod common;
 mod containers;
 mod honest;
 mod learning;
+mod namespaces;
 mod openers;
 mod outliving;
 mod printing;

@@ -4,17 +4,23 @@ use std::process::Command;
 
 use nix::libc;
 
-/// Runs a test of this program again, as another would be: with calls refused, or as another user.
-pub(crate) fn run_again(test: &str, change: impl FnOnce(&mut Command)) {
-    let program = tempfile::tempdir().unwrap();
-    // Where another user may execute it.
-    let path = program.path().join("sandbox");
-    std::fs::copy("/proc/self/exe", &path).unwrap();
-    for (path, mode) in [(program.path(), 0o755), (&path, 0o755)] {
+/// Copies a program to where another user may execute it.
+pub(crate) fn copy_for_others(program: &str) -> (tempfile::TempDir, Command) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("program");
+    std::fs::copy(program, &path).unwrap();
+    for (path, mode) in [(folder.path(), 0o755), (&path, 0o755)] {
         std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
     }
-    let mut command = Command::new(&path);
-    command.args([test, "--exact", "--include-ignored", "--nocapture", "--test-threads=1"]).current_dir("/");
+    let mut command = Command::new(path);
+    command.current_dir("/");
+    (folder, command)
+}
+
+/// Runs a test of this program again, as another would be: with calls refused, or as another user.
+pub(crate) fn run_again(test: &str, change: impl FnOnce(&mut Command)) {
+    let (_folder, mut command) = copy_for_others("/proc/self/exe");
+    command.args([test, "--exact", "--include-ignored", "--nocapture", "--test-threads=1"]);
     change(&mut command);
     let output = command.output().unwrap();
     let printed = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);

@@ -12,7 +12,7 @@ use super::program::{EntryPoint, MARKER, Marker, depth, own_program};
 use crate::error::{Error, Result};
 use crate::functions;
 use crate::output::Files;
-use crate::sys::{self, ChildProcess, Folder, Group, Spawn, Stdout, Surroundings};
+use crate::sys::{self, ChildProcess, Folder, Group, Namespaces, Spawn, Stdout, Surroundings};
 use crate::task::{Output, Role};
 use crate::transport::{Arena, ParentChannel};
 use crate::wire::{Greeting, Welcome};
@@ -54,6 +54,8 @@ pub(crate) struct Particulars {
     pub(crate) is_initialized: bool,
     /// Where it notes system calls, if its sandbox only does that.
     pub(crate) notes: Option<Arc<File>>,
+    /// The namespaces that it enters with its sandbox, if it enters some.
+    pub(crate) namespaces: Option<Arc<Namespaces>>,
 }
 
 /// Why a process was not started: what failed, and how.
@@ -148,6 +150,7 @@ pub(super) fn greeted(
         sandbox: Arc::clone(&particulars.sandbox),
         is_initialized: particulars.is_initialized,
         has_notes: false,
+        namespaces: 0,
     };
     let stdout = matches!(entry, EntryPoint::Test(_)).then(sys::stdout);
     channel.set_program(match entry {
@@ -156,12 +159,13 @@ pub(super) fn greeted(
     });
     // Its memory is sent, and let go of here: each descriptor counts where they are few.
     let notes = particulars.notes.as_deref().map(File::as_fd);
-    channel.greet(welcome, arena, &memory, [stdout, notes], Files::new(start.output)?)?;
+    let namespaces = particulars.namespaces.as_deref();
+    channel.greet(welcome, arena, &memory, namespaces, [stdout, notes], Files::new(start.output)?)?;
     Ok((channel, worker_end))
 }
 
 /// Starts this program again, or the program of the entry, with its end of the channel.
-fn spawn(
+pub(super) fn spawn(
     entry: &EntryPoint,
     start: &Start,
     surroundings: &Surroundings,

@@ -7,12 +7,14 @@ use super::builder_environment::transport_from_environment;
 use super::handle::{Pool, cpu_count};
 use super::recycling::Retirement;
 use super::rules::{LifecycleCall, Preload, Settings, StartMethod};
+#[cfg(feature = "sandbox")]
+use super::settled_sandbox::settled_sandbox;
 use super::surroundings::SurroundingsOptions;
 use crate::child::{self, Start};
 use crate::error::{Error, Result};
 use crate::in_process::InProcess;
 #[cfg(feature = "sandbox")]
-use crate::sandbox::{Sandbox, Settled, settle};
+use crate::sandbox::Sandbox;
 use crate::sys;
 use crate::task::{Output, Role};
 use crate::wire;
@@ -353,7 +355,7 @@ impl Builder {
     ///
     /// All workers, including workers that start later, have the present environment, current folder and (on Linux) umask of this
     /// process, with the changes of [`env`](Self::env), [`current_dir`](Self::current_dir) and the methods behind these. The pool holds
-    /// 6 descriptors, and 2 for each worker.
+    /// 6 descriptors, and 2 for each worker; 3 more where a sandbox has namespaces.
     ///
     /// # Errors
     ///
@@ -384,8 +386,7 @@ impl Builder {
         });
         check_workers(workers)?;
         let allowed = "4096 bytes to 4 GiB - 1 byte";
-        let frame_bytes_max = self.frame_bytes_max;
-        let most = u32::MAX as usize;
+        let (frame_bytes_max, most) = (self.frame_bytes_max, u32::MAX as usize);
         in_range("frame_bytes_max", frame_bytes_max, wire::FRAME_BYTES_MIN, most, allowed)?;
         let allowed = format!("64 KiB to {} GiB", STACK_BYTES_MAX >> 30);
         in_range("stack_bytes", self.stack_bytes, STACK_BYTES_MIN, STACK_BYTES_MAX, &allowed)?;
@@ -410,7 +411,18 @@ impl Builder {
             Some(_) => Default::default(),
             None => self.surroundings.settle(workers)?,
         };
+        let start = Start {
+            role: Role::Worker,
+            frame_bytes_max,
+            stack_bytes: self.stack_bytes,
+            memory_limit: self.memory_limit,
+            output: self.output,
+            copies_outputs: self.is_of_node,
+            nice,
+        };
         Ok(Settings {
+            #[cfg(feature = "sandbox")]
+            sandbox: settled_sandbox(self.sandbox.as_ref(), (&entry, &start, &surroundings), self.startup_timeout)?,
             in_process,
             // The thread that calls is the one worker.
             workers: if in_process.is_some() { 1 } else { workers },
@@ -419,15 +431,7 @@ impl Builder {
             retirement,
             private_memory,
             waiting_max: self.waiting_max,
-            start: Start {
-                role: Role::Worker,
-                frame_bytes_max,
-                stack_bytes: self.stack_bytes,
-                memory_limit: self.memory_limit,
-                output: self.output,
-                copies_outputs: self.is_of_node,
-                nice,
-            },
+            start,
             surroundings,
             per_worker,
             entry,
@@ -435,8 +439,6 @@ impl Builder {
             finalizer: self.finalizer,
             start_method,
             preload: self.preload,
-            #[cfg(feature = "sandbox")]
-            sandbox: self.sandbox.as_ref().map_or_else(|| Ok(Settled::default()), settle)?,
         })
     }
 }

@@ -62,6 +62,7 @@ impl Launcher {
         let particulars = Particulars {
             sandbox: settings.sandbox(),
             notes: settings.notes(),
+            namespaces: settings.namespaces(),
             is_initialized: settings.initializer.call.is_some(),
             ..settings.per_worker.of(slot, settings.workers, &shared.environments)
         };

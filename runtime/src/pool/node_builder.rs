@@ -257,7 +257,13 @@ mod tests {
             .output(Output::Tagged);
         #[cfg(feature = "sandbox")]
         let before = before.sandbox(
-            crate::sandbox::Sandbox::strict().read("/").connect(443).threads(3).allow("getcwd").deny_quietly(),
+            crate::sandbox::Sandbox::strict()
+                .read("/")
+                .connect(443)
+                .threads(3)
+                .allow("getcwd")
+                .deny_quietly()
+                .namespaces(),
         );
         let bytes = before.to_options().unwrap();
         let mut after = builder(codec::decode(&bytes).unwrap(), 2).unwrap();

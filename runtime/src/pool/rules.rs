@@ -13,7 +13,7 @@ use crate::in_process::InProcess;
 use crate::recording::CallRecorder;
 #[cfg(feature = "sandbox")]
 use crate::sandbox::Settled;
-use crate::sys::SurroundingsChanges;
+use crate::sys::{Namespaces, SurroundingsChanges};
 use crate::task::{Limits, TaskRules};
 
 /// The settings that a pool was built with.
@@ -47,6 +47,14 @@ impl Settings {
     pub(super) fn notes(&self) -> Option<Arc<File>> {
         #[cfg(feature = "sandbox")]
         return self.sandbox.notes.clone();
+        #[cfg(not(feature = "sandbox"))]
+        None
+    }
+
+    /// The namespaces that each worker enters with its sandbox, if there are some.
+    pub(super) fn namespaces(&self) -> Option<Arc<Namespaces>> {
+        #[cfg(feature = "sandbox")]
+        return self.sandbox.namespaces.clone();
         #[cfg(not(feature = "sandbox"))]
         None
     }

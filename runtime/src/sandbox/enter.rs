@@ -13,7 +13,7 @@ use super::ruleset::ruleset;
 use super::status::SandboxStatus;
 use crate::codec::{self, message_struct};
 use crate::error::{Error, Result};
-use crate::sys::{self, DeniedCalls};
+use crate::sys::{self, DeniedCalls, Namespaces};
 
 /// It goes into a worker's first frame (`wire`). A filter takes some 4 KiB, and paths the rest.
 const FORM_BYTES_MAX: usize = 60 * 1024;
@@ -70,7 +70,7 @@ impl SandboxForm {
 /// # Errors
 ///
 /// A wall could not be raised. Then the process is to run no task: some of the others may be.
-pub(crate) fn enter(form: &[u8], notes: Option<OwnedFd>) -> io::Result<()> {
+pub(crate) fn enter(form: &[u8], notes: Option<OwnedFd>, namespaces: &Namespaces) -> io::Result<()> {
     let form: SandboxForm =
         codec::decode(form).map_err(|error| io::Error::other(format!("its sandbox is not understood: {error}")))?;
     if form.is_learning {
@@ -91,7 +91,7 @@ pub(crate) fn enter(form: &[u8], notes: Option<OwnedFd>) -> io::Result<()> {
     sys::clear_environment();
     sys::forbid_dumps()?;
     sys::limit_uncounted_memory(paths.iter().any(|(_, access)| *access == PathAccess::Write))?;
-    sys::confine_threads(rules)?;
+    sys::confine_threads(rules, namespaces)?;
     if has_filter {
         filter::apply(&form.program)?;
     }

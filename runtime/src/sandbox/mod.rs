@@ -2,8 +2,8 @@
 //! The only owner of landlock and seccompiler.
 //!
 //! - *policy*: what a program opens (`policy`); checked, compiled and made bytes in the parent, once for a pool (`settled`).
-//! - *wall*: a means of the kernel that holds it. System calls are filtered by seccomp(2) (`filter`, `front`, `calls`); files, ports, signals and
-//!   sockets by landlock(7) (`ruleset`).
+//! - *wall*: a means of the kernel that holds it. System calls are filtered by seccomp(2) (`filter`, `front`, `calls`); files, ports,
+//!   signals and sockets by landlock(7) (`ruleset`). Behind both stand namespaces(7), which the system may refuse (`second_wall`).
 //! - *status*: which walls hold (`status`).
 //!
 //! 1. The parent asks the kernel for its walls, and compiles for them. The worker raises what it was sent, or ends.
@@ -25,6 +25,7 @@ mod policy;
 mod policy_form;
 #[cfg(poolmap_sandbox)]
 mod ruleset;
+mod second_wall;
 mod settled;
 mod status;
 mod suggestion;

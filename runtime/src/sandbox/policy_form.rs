@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-use super::policy::{OnDenial, PathAccess, Requirement, Sandbox};
+use super::policy::{NamespaceUse, OnDenial, PathAccess, Requirement, Sandbox};
 use crate::codec::{self, message_struct};
 use crate::error::{Error, Result};
 
@@ -23,6 +23,7 @@ message_struct! {
         /// The place of what a denied call does.
         on_denial: u8,
         accepts_missing: bool,
+        has_namespaces: bool,
     }
 }
 
@@ -38,6 +39,7 @@ impl Sandbox {
             calls: self.calls.clone(),
             on_denial: DENIALS.iter().position(|denial| *denial == self.on_denial).unwrap_or(0) as u8,
             accepts_missing: self.requirement == Requirement::WhatIsThere,
+            has_namespaces: self.namespaces == NamespaceUse::WherePossible,
         };
         let mut bytes = Vec::new();
         codec::encode(&form, &mut bytes, FORM_BYTES_MAX)
@@ -59,6 +61,7 @@ impl Sandbox {
             calls: form.calls,
             on_denial: DENIALS.get(usize::from(form.on_denial)).copied().unwrap_or(OnDenial::EndsTask),
             requirement: if form.accepts_missing { Requirement::WhatIsThere } else { Requirement::Every },
+            namespaces: if form.has_namespaces { NamespaceUse::WherePossible } else { NamespaceUse::Never },
         })
     }
 }

@@ -4,10 +4,11 @@ use std::fs::File;
 use std::sync::Arc;
 
 use super::policy::{OnDenial, Requirement, Sandbox};
+use super::second_wall::SecondWall;
 use super::status::SandboxStatus;
 use super::suggestion::suggestion;
 use crate::error::{Error, Result};
-use crate::sys;
+use crate::sys::{self, Namespaces};
 
 /// The part of its sandbox that a pool keeps.
 #[derive(Clone, Debug, Default)]
@@ -17,9 +18,23 @@ pub(crate) struct Settled {
     pub(crate) status: SandboxStatus,
     /// Where workers note the calls that would be denied, if they only do that.
     pub(crate) notes: Option<Arc<File>>,
+    /// The namespaces that workers enter, if there are some.
+    pub(crate) namespaces: Option<Arc<Namespaces>>,
+    /// The namespaces that they are to enter, where the system allows it.
+    pub(super) second_wall: SecondWall,
 }
 
 impl Settled {
+    /// Whether namespaces are to be made for workers.
+    pub(crate) fn needs_namespaces(&self) -> bool {
+        self.second_wall != SecondWall::default()
+    }
+
+    /// Has workers enter those of these that the policy leaves room for; `why_missing` says why some are missing.
+    pub(crate) fn set_namespaces(&mut self, made: Namespaces, why_missing: Option<String>) {
+        self.namespaces = self.second_wall.keep(made, why_missing, &mut self.status).map(Arc::new);
+    }
+
     /// The status at this moment.
     pub(crate) fn status(&self) -> SandboxStatus {
         let suggestion = self.notes.as_ref().map(|notes| suggestion(notes).unwrap_or_else(|error| error.to_string()));
@@ -49,8 +64,8 @@ pub(crate) fn settle(policy: &Sandbox) -> Result<Settled> {
             "`sandbox` cannot hold on this system: {first}; `Sandbox::best_effort()` accepts that"
         )));
     }
-    let status = SandboxStatus { is_set: true, filters_calls, landlock, missing, suggestion: None };
-    Ok(Settled { bytes: bytes(policy, &status)?, status, notes: None })
+    let status = SandboxStatus { is_set: true, filters_calls, landlock, missing, ..SandboxStatus::default() };
+    Ok(Settled { bytes: bytes(policy, &status)?, status, second_wall: SecondWall::of(policy), ..Settled::default() })
 }
 
 /// The same for a policy that raises no wall.
@@ -63,7 +78,7 @@ fn settle_noting(policy: &Sandbox) -> Result<Settled> {
     let notes = sys::appended_file().map_err(|error| Error::start(sys::start_error("a pool", &error)))?;
     let missing = vec!["every wall, as calls are only noted (`Sandbox::log_only`)".to_owned()];
     let status = SandboxStatus { is_set: true, missing, ..SandboxStatus::default() };
-    Ok(Settled { bytes: bytes(policy, &status)?, status, notes: Some(Arc::new(notes)) })
+    Ok(Settled { bytes: bytes(policy, &status)?, status, notes: Some(Arc::new(notes)), ..Settled::default() })
 }
 
 /// The walls that the policy needs, and the system has not got.

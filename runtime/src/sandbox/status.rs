@@ -25,10 +25,13 @@ pub struct SandboxStatus {
     pub(super) landlock: Option<u32>,
     pub(super) missing: Vec<String>,
     pub(super) suggestion: Option<String>,
+    pub(super) separates_network: bool,
+    pub(super) separates_files: bool,
+    pub(super) refused_namespaces: Option<String>,
 }
 
 impl SandboxStatus {
-    /// Returns whether the pool has a sandbox, and every wall of it holds.
+    /// Returns whether the pool has a sandbox, and every wall of it holds; namespaces, which stand behind these, do not count.
     pub fn is_complete(&self) -> bool {
         self.is_set && self.missing.is_empty()
     }
@@ -43,6 +46,30 @@ impl SandboxStatus {
     /// Version 1 holds files, 3 truncation too, 4 TCP, 6 signals and abstract sockets.
     pub fn landlock_version(&self) -> Option<u32> {
         self.landlock
+    }
+
+    /// Returns whether workers are in a network of the pool, with no interface that is up (network_namespaces(7)).
+    ///
+    /// They are with [`Sandbox::namespaces`](crate::Sandbox::namespaces), unless the sandbox opens a port or the system refuses it
+    /// ([`refused_namespaces`](Self::refused_namespaces)).
+    pub fn separates_network(&self) -> bool {
+        self.separates_network
+    }
+
+    /// Returns whether workers are in a tree of files of the pool, whose root is empty (mount_namespaces(7)).
+    ///
+    /// They are with [`Sandbox::namespaces`](crate::Sandbox::namespaces), unless the sandbox opens a path or the system refuses it
+    /// ([`refused_namespaces`](Self::refused_namespaces)).
+    pub fn separates_files(&self) -> bool {
+        self.separates_files
+    }
+
+    /// Returns why the system refuses the namespaces that were asked for, if it does. The other walls hold without them.
+    ///
+    /// Containers refuse them by their filter of system calls, and systems by `user.max_user_namespaces` or by a profile of AppArmor. A
+    /// program that is not run by root and has capabilities, or several threads before [`init`](crate::init), gets none either.
+    pub fn refused_namespaces(&self) -> Option<&str> {
+        self.refused_namespaces.as_deref()
     }
 
     /// Returns the line of a builder that opens just what tasks have needed so far, as `Sandbox::strict().read("/etc/models")`: with
@@ -71,6 +98,14 @@ impl fmt::Display for SandboxStatus {
         match self.landlock {
             Some(version) => write!(f, "files and TCP: closed (Landlock, version {version})")?,
             None => f.write_str("files and TCP: not held by Landlock")?,
+        }
+        for (name, is_separate) in [("network", self.separates_network), ("tree of files", self.separates_files)] {
+            if is_separate {
+                write!(f, "\n{name}: empty (a namespace)")?;
+            }
+        }
+        if let Some(why) = &self.refused_namespaces {
+            write!(f, "\nnamespaces: refused ({why})")?;
         }
         self.missing.iter().try_for_each(|missing| write!(f, "\nmissing: {missing}"))
     }

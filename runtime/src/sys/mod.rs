@@ -6,6 +6,8 @@ mod bare_thread;
 mod beside;
 mod binding;
 mod build_id;
+#[cfg(poolmap_sandbox)]
+mod capabilities;
 mod clocks;
 mod copied_thread;
 mod crash;
@@ -27,6 +29,7 @@ mod loaded_files;
 mod memory;
 mod message;
 mod mpi;
+mod namespaces;
 mod oom_kills;
 mod output_descriptors;
 mod page;
@@ -45,6 +48,8 @@ mod rlimit;
 mod sandbox_calls;
 #[cfg(poolmap_sandbox)]
 mod sandbox_file_facts;
+#[cfg(poolmap_sandbox)]
+mod sandbox_namespaces;
 #[cfg(poolmap_sandbox)]
 mod sandbox_notes;
 #[cfg(poolmap_sandbox)]
@@ -106,6 +111,9 @@ pub(crate) use memory::{Region, Words, is_short_of_descriptors, raced_memory};
 pub(crate) use mpi::{
     MpiArrival, MpiCandidates, MpiError, MpiLauncher, MpiLibrary, MpiReceiving, MpiSending, MpiSession, exit_now,
 };
+pub(crate) use namespaces::Namespaces;
+#[cfg(poolmap_sandbox)]
+pub(crate) use namespaces::{receive_namespaces, send_namespaces};
 pub(crate) use output_descriptors::receive_outputs;
 pub(crate) use page::page_bytes;
 pub(crate) use pages::{Pages, Part};
@@ -134,6 +142,8 @@ pub(crate) use rlimit::{
 pub(crate) use sandbox_calls::call_name;
 #[cfg(feature = "sandbox")]
 pub(crate) use sandbox_calls::call_number;
+#[cfg(poolmap_sandbox)]
+pub(crate) use sandbox_namespaces::{enter_user_namespace, make_namespaces};
 #[cfg(poolmap_sandbox)]
 pub(crate) use sandbox_notes::{FilterInstruction, NotedCall, note_calls};
 #[cfg(poolmap_sandbox)]

@@ -1,4 +1,4 @@
-//! The part of a sandbox that each thread of a process has for itself: capabilities, and the domain of landlock(7).
+//! The part of a sandbox that each thread of a process has for itself: namespaces, capabilities, and the domain of landlock(7).
 //!
 //! 1. The kernel changes them for the calling thread alone, and a thread that stays outside of the walls is a way out of them: it has the
 //!    same memory. So each thread does it, in the handler of a signal that is sent to it, as libpsx does for capabilities.
@@ -6,14 +6,19 @@
 //!    and inherits, or is in the next list.
 //! 3. A thread that does not answer within a second has blocked the signal. Then the worker does not enter the sandbox.
 //! 4. The handler makes system calls alone, by numbers that are there before it runs.
+//! 5. Namespaces are entered first, as that takes capabilities. A thread that has none may be in them already: it was made by one that had
+//!    been asked (rule 2). Where one says that it could not enter, each thread's are compared with those that it should be in.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::libc::{self, c_int, c_void};
 
+use super::capabilities::Capabilities;
+use super::namespaces::Namespaces;
 use super::signal_action::{action_of, exchange, unblock};
 
 /// So long a thread may take to answer: it may be short of a processor.
@@ -23,6 +28,11 @@ const CAPABILITIES: libc::c_ulong = 64;
 
 /// The rules, as a descriptor; below 0 where there are none.
 static RULES: AtomicI32 = AtomicI32::new(-1);
+/// The namespaces of the network and of mounts; below 0 where none is to be entered.
+static NETWORK: AtomicI32 = AtomicI32::new(-1);
+static MOUNTS: AtomicI32 = AtomicI32::new(-1);
+/// The last error of a thread that could not enter one.
+static NOT_ENTERED: AtomicI32 = AtomicI32::new(0);
 /// How many threads have done it.
 static ANSWERS: AtomicU32 = AtomicU32::new(0);
 /// The first error.
@@ -38,17 +48,22 @@ pub(crate) fn answer_confinement() {
     unblock(&[question(), libc::SIGSYS]);
 }
 
-/// Takes all capabilities from each thread of this process, and puts it behind the rules, if there are some.
-pub(crate) fn confine_threads(rules: Option<OwnedFd>) -> io::Result<()> {
-    RULES.store(rules.as_ref().map_or(-1, AsRawFd::as_raw_fd), Ordering::SeqCst);
+/// Puts each thread of this process into the namespaces, takes all capabilities from it, and puts it behind the rules, if there are some.
+pub(crate) fn confine_threads(rules: Option<OwnedFd>, namespaces: &Namespaces) -> io::Result<()> {
+    let number = |descriptor: &Option<OwnedFd>| descriptor.as_ref().map_or(-1, AsRawFd::as_raw_fd);
+    RULES.store(number(&rules), Ordering::SeqCst);
+    NETWORK.store(number(&namespaces.network), Ordering::SeqCst);
+    MOUNTS.store(number(&namespaces.mounts), Ordering::SeqCst);
     let before = exchange(question(), Some(&action_of(on_question)));
-    let confined = confine_all();
+    let confined = confine_all(namespaces);
     exchange(question(), Some(&before));
-    RULES.store(-1, Ordering::SeqCst);
+    for number in [&RULES, &NETWORK, &MOUNTS] {
+        number.store(-1, Ordering::SeqCst);
+    }
     confined
 }
 
-fn confine_all() -> io::Result<()> {
+fn confine_all(namespaces: &Namespaces) -> io::Result<()> {
     let own = nix::unistd::gettid().as_raw();
     let mut known = vec![own];
     loop {
@@ -61,8 +76,10 @@ fn confine_all() -> io::Result<()> {
             known.push(thread);
         }
     }
+    check_entered(&known[1..], namespaces)?;
     // The last, as it has to read the list.
     confine_this_thread();
+    check_entered(&[], namespaces)?;
     match ERROR.load(Ordering::SeqCst) {
         0 => Ok(()),
         error => Err(io::Error::from_raw_os_error(error)),
@@ -110,24 +127,59 @@ extern "C" fn on_question(_signal: c_int, _details: *mut libc::siginfo_t, _conte
     nix::errno::Errno::set_raw(errno);
 }
 
+/// Checks that these threads are in the namespaces, if one has said that it could not enter them (rule 5).
+fn check_entered(threads: &[c_int], namespaces: &Namespaces) -> io::Result<()> {
+    let error = match NOT_ENTERED.swap(0, Ordering::SeqCst) {
+        0 => return Ok(()),
+        error => io::Error::from_raw_os_error(error),
+    };
+    let is_in = |thread: c_int, name: &str, namespace: &Option<OwnedFd>| match namespace {
+        Some(namespace) => match std::fs::metadata(format!("/proc/self/task/{thread}/ns/{name}")) {
+            Ok(own) => nix::sys::stat::fstat(namespace.as_fd()).is_ok_and(|wanted| own.ino() == wanted.st_ino),
+            // It has ended.
+            Err(missing) => missing.kind() == io::ErrorKind::NotFound,
+        },
+        None => true,
+    };
+    let mut all = threads.iter();
+    if !threads.is_empty()
+        && all.all(|&thread| is_in(thread, "net", &namespaces.network) && is_in(thread, "mnt", &namespaces.mounts))
+    {
+        return Ok(());
+    }
+    Err(io::Error::other(format!(
+        "its namespaces could not be entered: {error}: leave out `Sandbox::namespaces()` where the initializer \
+         gives up rights of its process"
+    )))
+}
+
 /// It does nothing that is not allowed in a handler.
 fn confine_this_thread() {
+    if let Err(error) = enter_namespaces() {
+        NOT_ENTERED.store(error, Ordering::SeqCst);
+    }
     if let Err(error) = drop_capabilities().and_then(|()| enter_domain()) {
         let _ = ERROR.compare_exchange(0, error, Ordering::SeqCst, Ordering::Relaxed);
     }
 }
 
-/// The header and the data of capset(2), in its third version.
-#[repr(C)]
-struct Header {
-    version: u32,
-    pid: c_int,
+fn enter_namespaces() -> Result<(), c_int> {
+    let (network, mounts) = (NETWORK.load(Ordering::SeqCst), MOUNTS.load(Ordering::SeqCst));
+    if network < 0 && mounts < 0 {
+        return Ok(());
+    }
+    Capabilities::now()?.entering().set()?;
+    // SAFETY: the calls take numbers; the descriptors are open until all threads have answered. A folder and a root of this thread's own
+    // are what setns(2) asks for, and nothing of this library depends on that they are common to its threads.
+    let entered = unsafe {
+        (network < 0 || libc::setns(network, libc::CLONE_NEWNET) == 0)
+            && (mounts < 0 || (libc::unshare(libc::CLONE_FS) == 0 && libc::setns(mounts, libc::CLONE_NEWNS) == 0))
+    };
+    if entered { Ok(()) } else { Err(nix::errno::Errno::last_raw()) }
 }
 
 fn drop_capabilities() -> Result<(), c_int> {
-    const VERSION_3: u32 = 0x2008_0522;
-    let (header, nothing) = (Header { version: VERSION_3, pid: 0 }, [0_u32; 6]);
-    // SAFETY: the first calls take numbers. What the last reads lives through it, and has the form of its version.
+    // SAFETY: the calls take numbers.
     unsafe {
         if libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 {
             return Err(nix::errno::Errno::last_raw());
@@ -140,11 +192,8 @@ fn drop_capabilities() -> Result<(), c_int> {
             }
         }
         libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-        if libc::syscall(libc::SYS_capset, &raw const header, nothing.as_ptr()) != 0 {
-            return Err(nix::errno::Errno::last_raw());
-        }
     }
-    Ok(())
+    Capabilities::NONE.set()
 }
 
 fn enter_domain() -> Result<(), c_int> {

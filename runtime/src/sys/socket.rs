@@ -120,7 +120,7 @@ pub(super) fn is_denied(error: Errno) -> bool {
 }
 
 /// So many descriptors travel together at most.
-const DESCRIPTORS_MAX: usize = 7;
+const DESCRIPTORS_MAX: usize = 11;
 
 /// Writes some of `bytes`, and copies of descriptors with the first of them. It does not wait.
 pub(crate) fn send_with_descriptors(

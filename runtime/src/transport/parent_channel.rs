@@ -15,6 +15,7 @@ use super::sent_segments::SentMemory;
 use super::{Arena, ChannelError, Chunk};
 use crate::output::{Files, FinalOutput};
 use crate::shared::Segment;
+use crate::sys::Namespaces;
 use crate::trace::WorkerLog;
 use crate::wire::{self, CopyRequest, Greeting, Violation, Welcome, WorkerTimes};
 
@@ -118,17 +119,19 @@ impl ParentChannel {
         self.socket.stream()
     }
 
-    /// Greets the worker: with the arena, its own memory, the standard output that it is to have, the file in which it notes
-    /// system calls, and the files that it prints to.
+    /// Greets the worker: with the namespaces that it enters, the arena, its own memory, the standard output that it is to have, the file
+    /// in which it notes system calls, and the files that it prints to.
     pub(crate) fn greet(
         &mut self,
         mut welcome: Welcome,
         arena: Option<&Arena>,
         memory: &WorkerMemory,
+        namespaces: Option<&Namespaces>,
         [stdout, notes]: [Option<BorrowedFd<'_>>; 2],
         printed: Option<Files>,
     ) -> io::Result<()> {
-        let mut descriptors = Vec::new();
+        let mut descriptors: Vec<BorrowedFd<'_>> = namespaces.into_iter().flat_map(Namespaces::descriptors).collect();
+        welcome.namespaces = namespaces.map_or(0, Namespaces::bits);
         if let (Some((arena, bytes)), Some(ring)) = (arena.and_then(Arena::memory), &memory.ring) {
             descriptors.extend([arena.as_fd(), ring.as_fd()]);
             welcome.arena_bytes = bytes as u64;

@@ -73,6 +73,8 @@ pub(crate) struct Welcome {
     pub(crate) is_initialized: bool,
     /// Whether the descriptor of the file comes with this, as the last, in which it notes system calls.
     pub(crate) has_notes: bool,
+    /// Which descriptors of namespaces come with this, before all others: a bit for each, as `sys::Namespaces` has them.
+    pub(crate) namespaces: u8,
 }
 
 /// A message of the parent.
@@ -178,6 +180,7 @@ impl<'a> ToWorker<'a> {
                 nice: fields.u32()?.cast_signed(),
                 is_initialized: fields.u8()? != 0,
                 has_notes: fields.u8()? != 0,
+                namespaces: fields.u8()?,
                 sandbox: sandbox(&mut fields)?.into(),
                 name: Some(String::from_utf8_lossy(fields.0).into_owned()).filter(|name| !name.is_empty()),
             })),
@@ -292,6 +295,7 @@ pub(crate) fn welcome(welcome: &Welcome) -> Vec<u8> {
         frame.extend_from_slice(&welcome.nice.to_le_bytes());
         frame.push(u8::from(welcome.is_initialized));
         frame.push(u8::from(welcome.has_notes));
+        frame.push(welcome.namespaces);
         frame.extend_from_slice(&(welcome.sandbox.len() as u64).to_le_bytes());
         frame.extend_from_slice(&welcome.sandbox);
         frame.extend_from_slice(welcome.name.as_deref().unwrap_or_default().as_bytes());
@@ -423,6 +427,7 @@ mod tests {
             sandbox: Arc::from([1, 2, 3]),
             is_initialized: true,
             has_notes: true,
+            namespaces: 0b101,
         };
         let frame = welcome(&sent);
         let Ok(ToWorker::Welcome(received)) = ToWorker::parse(payload(&frame)) else {

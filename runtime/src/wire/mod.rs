@@ -63,7 +63,7 @@ pub(crate) use task_times::{
 };
 
 /// Changes with every change of the frames.
-pub(crate) const PROTOCOL_VERSION: u32 = 13;
+pub(crate) const PROTOCOL_VERSION: u32 = 14;
 
 /// The length, the check and the kind.
 pub(crate) const HEADER_BYTES: usize = 9;

@@ -4,6 +4,7 @@
 mod current;
 mod fork_server;
 mod in_process;
+mod namespaces;
 mod panic;
 mod replay;
 mod ring_server;

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
+use crate::sys::Namespaces;
 use crate::transport::ChannelError;
 use crate::wire::Welcome;
 #[cfg(feature = "sandbox")]
@@ -15,14 +16,31 @@ pub(super) struct Entrance {
     /// Where calls are noted.
     #[cfg(feature = "sandbox")]
     notes: Option<OwnedFd>,
+    #[cfg(feature = "sandbox")]
+    namespaces: Namespaces,
+}
+
+/// Does what a worker that is to enter these namespaces can do only while it has one thread.
+pub(super) fn prepare_to_enter(namespaces: &Namespaces) -> io::Result<()> {
+    match &namespaces.users {
+        #[cfg(poolmap_sandbox)]
+        Some(users) => crate::sys::enter_user_namespace(std::os::fd::AsFd::as_fd(users)).map_err(|error| {
+            io::Error::new(error.kind(), format!("it could not enter the user namespace of its sandbox: {error}"))
+        }),
+        _ => Ok(()),
+    }
 }
 
 impl Entrance {
     /// The entrance of a worker that was welcomed so, if it is to enter a sandbox behind its first call. One that is to enter it before
     /// any call does so now.
-    pub(super) fn of(welcome: &Welcome, notes: Option<OwnedFd>) -> Result<Option<Self>, ChannelError> {
+    pub(super) fn of(
+        welcome: &Welcome,
+        notes: Option<OwnedFd>,
+        namespaces: Namespaces,
+    ) -> Result<Option<Self>, ChannelError> {
         if welcome.sandbox.is_empty() {
-            drop(notes);
+            drop((notes, namespaces));
             return Ok(None);
         }
         let entrance = Self {
@@ -30,6 +48,8 @@ impl Entrance {
             form: Arc::clone(&welcome.sandbox),
             #[cfg(feature = "sandbox")]
             notes,
+            #[cfg(feature = "sandbox")]
+            namespaces,
         };
         if welcome.is_initialized {
             return Ok(Some(entrance));
@@ -45,7 +65,7 @@ impl Entrance {
     #[cfg(feature = "sandbox")]
     fn raise(self) -> io::Result<()> {
         panic::prepare_backtraces();
-        raise(&self.form, self.notes)
+        raise(&self.form, self.notes, &self.namespaces)
     }
 
     #[cfg(not(feature = "sandbox"))]
@@ -55,12 +75,12 @@ impl Entrance {
 }
 
 #[cfg(poolmap_sandbox)]
-fn raise(form: &[u8], notes: Option<OwnedFd>) -> io::Result<()> {
+fn raise(form: &[u8], notes: Option<OwnedFd>, namespaces: &Namespaces) -> io::Result<()> {
     // What is done here is not the task's.
-    sys::excused(|| crate::sandbox::enter(form, notes))
+    sys::excused(|| crate::sandbox::enter(form, notes, namespaces))
 }
 
 #[cfg(all(feature = "sandbox", not(poolmap_sandbox)))]
-fn raise(_form: &[u8], _notes: Option<OwnedFd>) -> io::Result<()> {
+fn raise(_form: &[u8], _notes: Option<OwnedFd>, _namespaces: &Namespaces) -> io::Result<()> {
     sys::excused(|| Err(io::Error::other("this platform has none")))
 }

@@ -13,12 +13,12 @@ use std::time::Duration;
 use super::ring_server::OutputMemory;
 use super::sandbox::Entrance;
 use super::welcome::{be_welcomed, say_hello};
-use super::{current, fork_server, ring_server, socket_server};
+use super::{current, fork_server, namespaces, ring_server, sandbox, socket_server};
 use crate::failpoints::{self, Point};
 use crate::functions;
 use crate::output::{self, Files};
 use crate::shared;
-use crate::sys::{self, FileIdentity, Folder, FromParent, SocketToParent, TaskLimits};
+use crate::sys::{self, FileIdentity, Folder, FromParent, Namespaces, SocketToParent, TaskLimits};
 use crate::task::{EXIT_FAILED, Output, Role};
 use crate::transport::{ChannelError, WorkerRing, WorkerSocket};
 use crate::wire::{OVERHEAD_BYTES, Status, Welcome};
@@ -38,6 +38,9 @@ pub(crate) fn run(parent: u32, role: Role, folder: Folder, waiting_threads: usiz
     if role == Role::Server {
         let error = fork_server::serve(parent, folder, waiting_threads, leave, run_copy);
         give_up(&error);
+    }
+    if role == Role::Namespaces {
+        give_up(&namespaces::make(parent, folder));
     }
     sys::watch_crashes();
     let entered = sys::become_worker(parent, role, folder)
@@ -104,6 +107,8 @@ struct GreetedWorker {
     role: Role,
     /// Where its sandbox notes system calls.
     notes: Option<OwnedFd>,
+    /// The namespaces that it enters with its sandbox.
+    namespaces: Namespaces,
 }
 
 /// Makes this process the worker that its parent wants; the channel is to be watched.
@@ -111,6 +116,10 @@ fn prepare(channel: SocketToParent, parent: u32, making: Making, role: Role) -> 
     let mut end = WorkerSocket::new(channel);
     let welcome = be_welcomed(&mut end)?;
     let mut descriptor = || end.descriptor().ok_or_else(|| io::Error::other("the parent sent no descriptor"));
+    let namespaces = Namespaces::take(welcome.namespaces, || descriptor().ok().map(FromParent::into_descriptor))
+        .ok_or_else(|| io::Error::other("the parent sent no descriptor"))?;
+    // Before there is another thread.
+    sandbox::prepare_to_enter(&namespaces)?;
     let shared = if welcome.arena_bytes > 0 { Some((descriptor()?, descriptor()?)) } else { None };
     let arguments = if welcome.has_own_arguments { Some(descriptor()?) } else { None };
     if welcome.has_stdout {
@@ -147,7 +156,7 @@ fn prepare(channel: SocketToParent, parent: u32, making: Making, role: Role) -> 
         }
     };
     let limits = TaskLimits { stack_bytes: welcome.stack_bytes, memory };
-    Ok((GreetedWorker { end, ring, welcome, limits, role, notes }, channel))
+    Ok((GreetedWorker { end, ring, welcome, limits, role, notes, namespaces }, channel))
 }
 
 impl GreetedWorker {
@@ -181,7 +190,7 @@ impl GreetedWorker {
 
     /// Says hello and serves; returns the exit code.
     fn serve(self, unwatched: Option<(Channel, u32)>) -> Result<i32, ChannelError> {
-        let Self { mut end, ring, welcome, limits, role, notes } = self;
+        let Self { mut end, ring, welcome, limits, role, notes, namespaces } = self;
         let sender = end.sender(role)?;
         failpoints::reached(Point::BeforeHello);
         let mut unwatched = unwatched;
@@ -189,7 +198,7 @@ impl GreetedWorker {
             // In a sandbox no thread can be started.
             channel.watch_in_thread(parent)?;
         }
-        let entrance = Entrance::of(&welcome, notes)?;
+        let entrance = Entrance::of(&welcome, notes, namespaces)?;
         if !say_hello(&mut end, &sender, &welcome)? {
             return Ok(EXIT_FAILED);
         }
@@ -209,7 +218,7 @@ impl GreetedWorker {
                 ring_server::serve(end, ring, bytes_max, limits, outputs, entrance).map(|()| 0)
             }
             (Role::Worker, None) => socket_server::serve(end, sender, bytes_max, limits, entrance).map(|()| 0),
-            (Role::Daemon | Role::Plain | Role::Server, _) => {
+            (Role::Daemon | Role::Plain | Role::Server | Role::Namespaces, _) => {
                 socket_server::serve_one(end, sender, bytes_max, limits).map(exit_code)
             }
         }
