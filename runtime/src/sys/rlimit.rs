@@ -85,15 +85,11 @@ pub(crate) fn limit_uncounted_memory(writes_files: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// The memory of the system, by proc_meminfo(5); half of all addresses where that cannot be read.
+/// The memory of the system, by sysinfo(2); half of all addresses where that is refused.
 #[cfg(poolmap_sandbox)]
 fn system_memory_bytes() -> u64 {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let field = |name: &str| -> Option<u64> {
-        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-        line.split_ascii_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
-    };
-    field("MemTotal:").map_or(u64::MAX / 2, |memory| memory.saturating_add(field("SwapTotal:").unwrap_or(0)))
+    let memory = nix::sys::sysinfo::sysinfo();
+    memory.map_or(u64::MAX / 2, |memory| memory.ram_total().saturating_add(memory.swap_total()))
 }
 
 #[cfg(not(poolmap_linux))]
