@@ -33,25 +33,38 @@ const PROCESSOR: (TargetArch, u32) = (TargetArch::aarch64, 0xc000_00b7);
 pub(super) fn compile<'a>(
     allowed: impl IntoIterator<Item = (&'a str, &'a [ArgumentCheck])>,
 ) -> Result<Vec<u64>, seccompiler::BackendError> {
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
-    let mut fates = BTreeMap::new();
+    let mut checks_of: BTreeMap<i64, Vec<&[ArgumentCheck]>> = BTreeMap::new();
     for (call, checks) in allowed {
         // Old calls are of some processors only.
-        let Some(number) = sys::call_number(call) else {
-            continue;
-        };
-        let fate = fates.entry(number as u32).or_insert(Fate::IsChecked);
-        if checks.is_empty() {
-            *fate = Fate::Allowed;
-        } else {
-            let conditions = checks.iter().flat_map(conditions).collect::<Result<Vec<_>, _>>()?;
-            rules.entry(number).or_default().push(SeccompRule::new(conditions)?);
+        if let Some(number) = sys::call_number(call) {
+            checks_of.entry(number).or_default().push(checks);
         }
+    }
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
+    let mut fates = BTreeMap::new();
+    for (number, alternatives) in checks_of {
+        let fate = if alternatives.iter().any(|checks| checks.is_empty()) {
+            Fate::Allowed
+        } else if alternatives.iter().all(|checks| matches!(checks, [ArgumentCheck::IsNotOutput(0)])) {
+            Fate::IsNotForOutput
+        } else {
+            let rule = |checks: &&[ArgumentCheck]| {
+                SeccompRule::new(checks.iter().flat_map(conditions).collect::<Result<Vec<_>, _>>()?)
+            };
+            rules.insert(number, alternatives.iter().map(rule).collect::<Result<Vec<_>, _>>()?);
+            Fate::IsChecked
+        };
+        fates.insert(number as u32, fate);
     }
     let (processor, table) = PROCESSOR;
     let filter = SeccompFilter::new(rules, SeccompAction::Trap, SeccompAction::Allow, processor)?;
     let program: BpfProgram = filter.try_into()?;
-    Ok(with_front(&fates, table, program).iter().map(packed).collect())
+    Ok(with_front(&fates, table, outputs(), program).iter().map(packed).collect())
+}
+
+/// The descriptors of the output: the worker's own, and those of its program.
+fn outputs() -> [u32; 4] {
+    [1, 2, PROGRAM_OUTPUT[0], PROGRAM_OUTPUT[1]]
 }
 
 fn conditions(check: &ArgumentCheck) -> Vec<Result<SeccompCondition, seccompiler::BackendError>> {
@@ -64,8 +77,8 @@ fn conditions(check: &ArgumentCheck) -> Vec<Result<SeccompCondition, seccompiler
         ArgumentCheck::Bits(place, mask, value) => one(place, Dword, SeccompCmpOp::MaskedEq(mask), value),
         ArgumentCheck::IsOwnPid(place) => one(place, Dword, SeccompCmpOp::Eq, OWN_PID.into()),
         ArgumentCheck::IsNotOutput(place) => {
-            let outputs = [1, 2].into_iter().chain(PROGRAM_OUTPUT);
-            outputs.map(|output| SeccompCondition::new(place, Dword, SeccompCmpOp::Ne, output.into())).collect()
+            let is_another = |output: u32| SeccompCondition::new(place, Dword, SeccompCmpOp::Ne, output.into());
+            outputs().into_iter().map(is_another).collect()
         }
     }
 }
@@ -202,7 +215,7 @@ mod tests {
         #[test]
         fn a_filter_with_its_front_ends_as_one_without(
             arguments in prop::array::uniform12(prop_oneof![
-                0..40_u32, any::<u32>(), Just(OWN_PID), Just(PROGRAM_OUTPUT[0]), Just(1030), Just(1034), Just(0x5421), Just(THREAD), Just(0x5356_4d41),
+                0..40_u32, any::<u32>(), Just(OWN_PID), Just(PROGRAM_OUTPUT[0]), Just(PROGRAM_OUTPUT[1]), Just(1030), Just(1034), Just(0x5421), Just(THREAD), Just(0x5356_4d41),
             ]),
         ) {
             for table in [PROCESSOR.1, 0x4000_0003] {

@@ -5,8 +5,10 @@
 //!    some 400 such runs of up to 100 comparisons; with the front a run has 7.
 //! 2. The numbers are cut into spans that share a fate. The front compares with the first number of a span's right half until one span is
 //!    left.
-//! 3. Calls whose arguments are checked go on to seccompiler's program, which stands behind the front, whole. It ends them all.
-//! 4. It knows nothing of which calls those are.
+//! 3. The check that most calls have, that they are not for a descriptor of the output, is there once for them all.
+//! 4. Calls whose arguments are checked in another way go on to seccompiler's program, which stands behind the front, whole. It ends them
+//!    all.
+//! 5. It knows nothing of which calls those are.
 
 use std::collections::BTreeMap;
 
@@ -16,6 +18,8 @@ use seccompiler::sock_filter;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     Allowed,
+    /// It is allowed unless its first argument is a descriptor of the output.
+    IsNotForOutput,
     /// By its arguments, in the program behind.
     IsChecked,
     /// It is trapped.
@@ -46,11 +50,18 @@ pub(super) mod actions {
 /// Where the kernel gives a filter the number of the call, and the processor whose table that is of (struct seccomp_data).
 const NUMBER: u32 = 0;
 const ARCHITECTURE: u32 = 4;
+/// The lower half of the first argument, on a little-endian processor.
+const FIRST_ARGUMENT: u32 = 16;
+
+/// Stand in jumps for their ways, as long as these are not known. No filter is as long.
+const TO_OUTPUT_CHECK: u32 = u32::MAX;
+const TO_PROGRAM: u32 = u32::MAX - 1;
 
 /// Puts a front before a program. Numbers without a fate are denied. A call of another processor's table ends the process.
 pub(super) fn with_front(
     fates: &BTreeMap<u32, Fate>,
     architecture: u32,
+    outputs: [u32; 4],
     program: Vec<sock_filter>,
 ) -> Vec<sock_filter> {
     let mut front = vec![
@@ -60,12 +71,20 @@ pub(super) fn with_front(
         instruction(codes::LOAD, NUMBER),
     ];
     front.extend(halves(&spans(fates)));
+    let output_check = front.len();
+    front.push(instruction(codes::LOAD, FIRST_ARGUMENT));
+    for (output, over) in outputs.into_iter().zip((1..=4).rev()) {
+        front.push(sock_filter { jt: over, ..instruction(codes::JUMP_IF_EQUAL, output) });
+    }
+    front.push(instruction(codes::RETURN, actions::ALLOW));
+    front.push(instruction(codes::RETURN, actions::TRAP));
     let length = front.len();
-    for (index, instruction) in front.iter_mut().enumerate() {
-        // A jump of no way is one to the program.
-        if instruction.code == codes::JUMP && instruction.k == 0 {
-            instruction.k = (length - index - 1) as u32;
-        }
+    for (index, instruction) in front[..output_check].iter_mut().enumerate() {
+        instruction.k = match (instruction.code, instruction.k) {
+            (codes::JUMP, TO_OUTPUT_CHECK) => (output_check - index - 1) as u32,
+            (codes::JUMP, TO_PROGRAM) => (length - index - 1) as u32,
+            (_, k) => k,
+        };
     }
     front.extend(program);
     front
@@ -95,7 +114,8 @@ fn halves(spans: &[(u32, Fate)]) -> Vec<sock_filter> {
     if let [(_, fate)] = spans {
         return vec![match fate {
             Fate::Allowed => instruction(codes::RETURN, actions::ALLOW),
-            Fate::IsChecked => instruction(codes::JUMP, 0),
+            Fate::IsNotForOutput => instruction(codes::JUMP, TO_OUTPUT_CHECK),
+            Fate::IsChecked => instruction(codes::JUMP, TO_PROGRAM),
             Fate::Denied => instruction(codes::RETURN, actions::TRAP),
         }];
     }

@@ -14,7 +14,7 @@ const LONGEST: Duration = Duration::from_micros(500);
 /// After 50 ms without traffic a job is at rest, and an answer may take longer. (The signs of life that agents send each second are not
 /// answered: they are no traffic in this sense.)
 const AT_REST_POLLS: u32 = 100;
-const AT_REST: Duration = Duration::from_millis(5);
+const AT_REST: Duration = Duration::from_millis(10);
 
 /// The waits between polls, which become longer while nothing happens.
 #[derive(Debug, Default)]
@@ -70,7 +70,7 @@ mod tests {
         assert!((0..32).all(|_| waits() == 20));
         assert_eq!([waits(), waits(), waits(), waits(), waits(), waits()], [20, 40, 80, 160, 320, 500]);
         assert!((0..95).all(|_| waits() == 500));
-        assert!((0..1000).all(|_| waits() == 5000));
+        assert!((0..1000).all(|_| waits() == 10_000));
         backoff.reset();
         assert_eq!(backoff.next(Pending::Nothing), Duration::ZERO);
         backoff.idle_polls = u32::MAX;

@@ -156,7 +156,7 @@ impl Fabric {
         Ok(event)
     }
 
-    /// How long to wait before the next `receive`, after one that returned nothing; zero is a yield. It becomes longer, up to 5 ms,
+    /// How long to wait before the next `receive`, after one that returned nothing; zero is a yield. It becomes longer, up to 10 ms,
     /// until there is traffic.
     pub(crate) fn pause(&mut self) -> Duration {
         let pending = if self.is_sending() || self.receiving.is_some() { Pending::Transfer } else { Pending::Nothing };
