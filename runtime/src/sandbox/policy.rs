@@ -221,7 +221,7 @@ impl Sandbox {
     /// [`SandboxStatus::refused_namespaces`](crate::SandboxStatus::refused_namespaces) says why.
     ///
     /// [`Builder::build`](crate::Builder::build) waits for a process that makes them, once for a pool, which took 2.8 ms,
-    /// and up to 30 ms on busy processors. A worker computes less than 0.1 ms more for them at its start.
+    /// and up to 30 ms on busy processors. A worker makes 5 system calls more for each thread at its start.
     ///
     /// A worker enters them behind its initializer, by a right that it has had since its start:
     ///
