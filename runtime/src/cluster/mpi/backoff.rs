@@ -1,6 +1,6 @@
 //! How long a thread that polls may wait until it polls again: MPI has no call that wakes it.
 //!
-//! Measured with 3 ranks that wait: in 5 s 2.7 s of CPU time where they only yield; with these waits 0.5 to 0.6 s in 10 s, the start of MPI
+//! Measured with 3 ranks that wait: in 5 s 2.7 s of CPU time where they only yield; with these waits 0.4 to 0.6 s in 10 s, the start of MPI
 //! included, and a task's outcome comes after 40 µs.
 
 use std::time::Duration;
