@@ -17,8 +17,8 @@ use common::secrets::{SECRET_BYTES, SECRETS, has_secret, secret};
 use common::{has_shared_memory, shares_memory, wait_until};
 use futures_lite::StreamExt;
 use poolmap::{
-    Builder, Mutex, Output, Pool, Result, SharedSlice, SharedSliceMut, TaskErrorKind, WorkerFn, pool_iter_unordered,
-    pool_map, pool_map_captured, pool_reduce, pool_stream, pool_try_map, shared, worker,
+    Builder, Mutex, Output, Pool, Result, SharedSlice, SharedSliceMut, TaskErrorKind, TaskHandle, WorkerFn,
+    pool_iter_unordered, pool_map, pool_map_captured, pool_reduce, pool_stream, pool_try_map, shared, worker,
 };
 
 fn fresh(workers: usize) -> Builder {
@@ -216,11 +216,7 @@ static LEFT: StdMutex<Vec<u8>> = StdMutex::new(Vec::new());
 /// Leaves its argument in a static, on the heap and on the stack, and returns it.
 #[worker]
 fn leave(secret: Vec<u8>) -> Vec<u8> {
-    LEFT.lock().unwrap().extend_from_slice(&secret);
-    black_box(Box::leak(secret.clone().into_boxed_slice()));
-    let mut stack = [0; SECRET_BYTES * SECRETS];
-    stack.copy_from_slice(&secret);
-    black_box(&stack);
+    let secret = leave_silently(secret);
     println!("{}", String::from_utf8_lossy(&secret));
     secret
 }
@@ -270,15 +266,33 @@ fn hold(secret: Vec<u8>, folder: PathBuf) -> Vec<u8> {
     secret
 }
 
-/// What a worker finds of the arguments of a task that another worker runs meanwhile.
+/// A task that holds a secret until it is asked for it.
+struct HeldSecret {
+    task: TaskHandle<Vec<u8>>,
+    folder: tempfile::TempDir,
+}
+
+impl HeldSecret {
+    /// Begins the task.
+    fn begin(pool: &Pool, salt: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let task = pool.submit(hold { secret: secret(salt), folder: folder.path().to_owned() }).unwrap();
+        wait_until("the task has begun", || folder.path().join("begun").exists());
+        Self { task, folder }
+    }
+
+    fn end(self) -> Vec<u8> {
+        File::create(self.folder.path().join("end")).unwrap();
+        self.task.join().unwrap()
+    }
+}
+
+/// Returns the places where a worker finds the arguments of a task that another worker runs meanwhile.
 fn found_beside(builder: Builder, salt: u64) -> Vec<String> {
-    let folder = tempfile::tempdir().unwrap();
     let pool = builder.workers(2).build().unwrap();
-    let task = pool.submit(hold { secret: secret(salt), folder: folder.path().to_owned() }).unwrap();
-    wait_until("the task has begun", || folder.path().join("begun").exists());
+    let held = HeldSecret::begin(&pool, salt);
     let found = pool.apply(search { salt }).unwrap();
-    File::create(folder.path().join("end")).unwrap();
-    assert_eq!(task.join().unwrap(), secret(salt));
+    assert_eq!(held.end(), secret(salt));
     found
 }
 
@@ -312,18 +326,15 @@ fn no_worker_finds_what_another_was_given_or_what_one_before_it_was() {
 /// Has a task be given to a worker that is stopped, and run by another: the process and the place of the worker that was stopped, and the
 /// output.
 fn moved<F: WorkerFn>(pool: &Pool, call: F) -> (u32, usize, F::Output) {
-    let folder = tempfile::tempdir().unwrap();
     pool.ready().unwrap();
-    let holds = pool.submit(hold { secret: secret(31), folder: folder.path().to_owned() }).unwrap();
-    wait_until("the task has begun", || folder.path().join("begun").exists());
-    wait_until("its worker is known", || holds.worker().is_some());
-    let busy = holds.worker().unwrap().pid();
+    let held = HeldSecret::begin(pool, 31);
+    wait_until("its worker is known", || held.task.worker().is_some());
+    let busy = held.task.worker().unwrap().pid();
     let stopped = *pool.workers().iter().find(|worker| worker.pid() != busy).unwrap();
     common::kill(stopped.pid(), "STOP");
     // It is given to the worker that is stopped, as no other is free, and taken back once another is.
     let task = pool.submit(call).unwrap();
-    File::create(folder.path().join("end")).unwrap();
-    holds.join().unwrap();
+    held.end();
     let output = task.join().unwrap();
     common::kill(stopped.pid(), "CONT");
     (stopped.pid(), stopped.index(), output)
@@ -365,14 +376,11 @@ fn no_worker_finds_the_arguments_of_a_map_that_others_run() {
     let _guard = common::guard();
     // Tasks travel in chunks; only the one worker has tasks of the first map.
     let pool = Pool::builder().workers(2).private_memory().build().unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let holds = pool.submit(hold { secret: secret(21), folder: folder.path().to_owned() }).unwrap();
-    wait_until("the task has begun", || folder.path().join("begun").exists());
+    let held = HeldSecret::begin(&pool, 21);
     let lengths = pool_map!(in &pool, length, (0..2000).map(|task| vec![task as u8; 300])).unwrap();
     assert!(lengths.iter().all(|&length| length == 300));
     assert_eq!(pool.apply(search { salt: 21 }).unwrap(), [""; 0]);
-    File::create(folder.path().join("end")).unwrap();
-    holds.join().unwrap();
+    held.end();
 }
 
 #[worker]
