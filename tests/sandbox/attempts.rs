@@ -119,7 +119,7 @@ pub(crate) fn mappings() -> Vec<Mapping> {
     list.lines().filter_map(mapping).collect()
 }
 
-/// What a descriptor has from its beginning.
+/// Reads all bytes of a descriptor, from their beginning.
 fn read_all(descriptor: usize) -> String {
     let mut all = Vec::new();
     let mut room = [0_u8; 4096];

@@ -87,12 +87,12 @@ const NAMESPACES: u32 = 0x7e02_0000;
 /// The capabilities that Docker leaves: CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP, NET_BIND_SERVICE, NET_RAW,
 /// SYS_CHROOT, MKNOD, AUDIT_WRITE and SETFCAP.
 const DOCKERS: u64 = 0xa804_25fb;
-/// What Docker covers with an empty file. (It covers folders too, with nothing in them.)
+/// The files that Docker covers with an empty one. (It covers folders too, with nothing in them.)
 const MASKED: [&std::ffi::CStr; 3] = [c"/proc/kcore", c"/proc/keys", c"/proc/timer_list"];
 /// The user of a restricted pod.
 const NOBODY: u32 = 65534;
 
-/// What a container is to be.
+/// The container to be made.
 #[derive(Clone, Copy)]
 struct Container {
     capabilities: u64,

@@ -2,7 +2,7 @@
 //!
 //! 1. When a filter is set, the kernel runs it once for each number of a call, to know those that pass whatever their arguments
 //!    (`seccomp_cache_prepare` in its source). seccompiler compares with one number behind another. So each start of a worker would pay for
-//!    some 400 such runs of up to 100 comparisons; with the front a run has 7.
+//!    some 400 such runs of up to 190 instructions; with the front the run of a call without checks has 10.
 //! 2. The numbers are cut into spans that share a fate. The front compares with the first number of a span's right half until one span is
 //!    left.
 //! 3. The check that most calls have, that they are not for a descriptor of the output, is there once for them all.
@@ -39,7 +39,7 @@ pub(super) mod codes {
     pub(crate) const RETURN: u16 = 0x06;
 }
 
-/// What the kernel takes for the ends of a filter (seccomp(2)).
+/// The kernel's numbers for the ends of a filter (seccomp(2)).
 pub(super) mod actions {
     pub(crate) const TRAP: u32 = 0x0003_0000;
     pub(crate) const KILL: u32 = 0x8000_0000;

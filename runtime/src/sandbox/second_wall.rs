@@ -18,9 +18,7 @@ impl SecondWall {
         let is_possible = sys::HAS_SANDBOX && policy.namespaces == NamespaceUse::WherePossible;
         Self { network: is_possible && policy.ports.is_empty(), mounts: is_possible && policy.paths.is_empty() }
     }
-}
 
-impl SecondWall {
     /// Keeps those of the namespaces that workers are to enter, and notes in the status which these are; `why_missing` says why some were not
     /// made.
     pub(super) fn keep(

@@ -6,7 +6,7 @@ use nix::libc::{self, c_int};
 
 const CAP_SYS_CHROOT: u32 = 18;
 const CAP_SYS_ADMIN: u32 = 21;
-/// What setns(2) asks for to enter a namespace of mounts; for another the second is enough.
+/// The capabilities that setns(2) asks for to enter a namespace of mounts; for another the second is enough.
 const ENTERING: u32 = 1 << CAP_SYS_CHROOT | 1 << CAP_SYS_ADMIN;
 
 /// One half of each set: the first has the capabilities 0 to 31.

@@ -54,7 +54,7 @@ fn set_user() -> libc::c_int {
     unsafe { libc::setuid(65534) }
 }
 
-/// What threads in a sandbox may do besides, to look around.
+/// The calls that threads in a sandbox may make besides, to look around.
 fn sandbox() -> Sandbox {
     ["socket", "sendto", "getsockopt", "statx", "stat", "newfstatat"]
         .into_iter()

@@ -11,12 +11,12 @@ use std::path::PathBuf;
 use nix::libc;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrLike, UnixAddr, socket};
 
-/// What a thread has found out about where it is.
+/// The findings of a thread about where it is.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Surroundings {
     /// The number of its network, which no other has (socket(7), SO_NETNS_COOKIE).
     pub(crate) network: u64,
-    /// What became of a datagram to a port of this machine, and to two sockets of files; 0 is success.
+    /// The outcomes of a datagram to a port of this machine, and to two sockets of files; 0 is success.
     pub(crate) udp: i32,
     pub(crate) by_path: i32,
     pub(crate) abstract_name: i32,

@@ -1,4 +1,4 @@
-//! What can be learnt of other processes, or done to them, without a signal and without their memory: their clocks, their processors,
+//! Attempts to learn of other processes, or act on them, without a signal and without their memory: their clocks, their processors,
 //! their locks.
 
 use nix::libc::*;

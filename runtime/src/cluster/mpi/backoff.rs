@@ -87,7 +87,7 @@ mod tests {
         backoff.reset();
         backoff.resume();
         assert_eq!(backoff.next(Pending::Nothing), AT_REST);
-        // What came just before is answered soon.
+        // A message that came just before is answered soon.
         backoff.reset();
         assert_eq!(backoff.next(Pending::Nothing), Duration::ZERO);
         backoff.reset();
