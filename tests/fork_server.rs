@@ -11,7 +11,7 @@ use std::process::Stdio;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use common::{Killed, children, has_fork_server, is_alive, kill, wait_until};
+use common::{Killed, children, has_fork_server, is_alive, kill, stop, wait_until};
 use poolmap::{
     Builder, Output, Pool, SharedSlice, StartMethod, TaskErrorKind, current_worker, pool_map, pool_map_captured,
     pool_try_map, worker,
@@ -404,7 +404,7 @@ fn a_server_that_does_not_answer_is_replaced() {
     }
     let pool = preloaded(1, "a");
     let first = server(&pool);
-    kill(first, "STOP");
+    stop(first);
     assert!(pool_try_map!(in &pool, risky, [3]).unwrap()[0].is_err());
     let second = server(&pool);
     assert_ne!(first, second);

@@ -331,7 +331,7 @@ fn moved<F: WorkerFn>(pool: &Pool, call: F) -> (u32, usize, F::Output) {
     wait_until("its worker is known", || held.task.worker().is_some());
     let busy = held.task.worker().unwrap().pid();
     let stopped = *pool.workers().iter().find(|worker| worker.pid() != busy).unwrap();
-    common::kill(stopped.pid(), "STOP");
+    common::stop(stopped.pid());
     // It is given to the worker that is stopped, as no other is free, and taken back once another is.
     let task = pool.submit(call).unwrap();
     held.end();

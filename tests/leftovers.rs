@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use common::{Killed, SOON, files, is_alive, kill, program, wait_until};
+use common::{Killed, SOON, files, is_alive, kill, program, stop, wait_until};
 
 /// Starts a parent, and gives its workers as soon as it tells them.
 fn parent(state: &str, workers: usize, folder: &std::path::Path) -> (Killed, Vec<u32>) {
@@ -112,7 +112,7 @@ fn a_stopped_worker_is_gone_with_its_parent() {
     let _guard = common::guard();
     let folder = tempfile::tempdir().unwrap();
     let (mut child, pids) = parent("busy", 2, folder.path());
-    kill(pids[0], "STOP");
+    stop(pids[0]);
     child.0.kill().unwrap();
     child.0.wait().unwrap();
     wait_until("the workers are gone", || !pids.iter().any(|&pid| is_alive(pid)));

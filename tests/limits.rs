@@ -161,8 +161,7 @@ fn a_worker_that_was_stopped_before_it_has_a_task_costs_none() {
         let pool = Pool::builder().workers(workers).build().unwrap();
         pool.ready().unwrap();
         for worker in &pool.workers()[..stopped] {
-            common::kill(worker.pid(), "STOP");
-            common::wait_until("it is stopped", || common::is_stopped(worker.pid()));
+            common::stop(worker.pid());
         }
         let ends = std::iter::repeat_n("end", 100);
         assert_eq!(pool_map!(in &pool, go_on, ends, 0..; timeout = LIMIT).unwrap(), (0..100).collect::<Vec<_>>());
@@ -363,8 +362,7 @@ fn a_stopped_worker_keeps_no_task_that_another_could_run() {
         let pool = common::ready_pool(2);
         // The one that was busy last gets the next task.
         let last = pool_map!(in &pool, pid, [0]).unwrap()[0];
-        common::kill(last, "STOP");
-        common::wait_until("it is stopped", || common::is_stopped(last));
+        common::stop(last);
         let begun = Instant::now();
         let ran = match limit {
             None => pool_map!(in &pool, pid, [0]).unwrap(),

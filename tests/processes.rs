@@ -163,7 +163,7 @@ fn a_killed_process_has_crashed_and_its_status_says_how() {
     let _guard = common::guard();
     for is_daemon in [false, true] {
         let process = Process::new(sleep_long {}).name("sleeper").daemon(is_daemon).start().unwrap();
-        common::kill(process.pid(), "STOP");
+        common::stop(process.pid());
         process.kill();
         let (kind, status) = failure(process);
         assert!(matches!(kind, TaskErrorKind::Crashed { signal: Some(9), .. }), "{kind:?}");

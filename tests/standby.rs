@@ -7,7 +7,7 @@ mod common;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use common::{children, has_fork_server, is_alive, kill, wait_until};
+use common::{children, has_fork_server, is_alive, kill, stop, wait_until};
 use poolmap::{Builder, Pool, StartMethod, TaskHandle, pool_map, worker};
 
 fn builder(workers: usize) -> Builder {
@@ -183,7 +183,7 @@ fn it_needs_no_server_any_more() {
     let folder = tempfile::tempdir().unwrap();
     let at_work = AtWork::start(builder(1), folder.path());
     let (server, standby) = (at_work.server, at_work.standby);
-    kill(server, "STOP");
+    stop(server);
     let (pool, _) = at_work.end_task();
     assert_eq!(pool.apply(pid { _task: 0 }).unwrap(), standby);
     kill(server, "KILL");

@@ -5,7 +5,7 @@ pub(crate) mod numbers;
 pub(crate) mod secrets;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -123,7 +123,7 @@ pub(crate) fn children(of: u32) -> Vec<u32> {
         let Some(pid) = entry.unwrap().file_name().to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
-        if status(pid).is_some_and(|(_, parent)| parent == of) {
+        if status(&process(pid)).is_some_and(|(_, parent)| parent == of) {
             children.push(pid);
         }
     }
@@ -132,17 +132,28 @@ pub(crate) fn children(of: u32) -> Vec<u32> {
 
 /// Whether a process runs: it exists, and is no zombie.
 pub(crate) fn is_alive(pid: u32) -> bool {
-    status(pid).is_some_and(|(state, _)| !matches!(state, 'Z' | 'X'))
+    status(&process(pid)).is_some_and(|(state, _)| !matches!(state, 'Z' | 'X'))
 }
 
-/// Whether a process is stopped by a signal.
+/// Whether all threads of a process are stopped by a signal.
 pub(crate) fn is_stopped(pid: u32) -> bool {
-    status(pid).is_some_and(|(state, _)| state == 'T')
+    let threads = files(format!("/proc/{pid}/task"));
+    !threads.is_empty() && threads.iter().all(|thread| status(thread).is_some_and(|(state, _)| state == 'T'))
 }
 
-/// The state and the parent of a process, from the fields behind its name, which may hold anything.
-fn status(pid: u32) -> Option<(char, u32)> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+/// Stops a process. A signal that was sent stops nothing yet: until one of its threads runs and takes it, the others go on.
+pub(crate) fn stop(pid: u32) {
+    kill(pid, "STOP");
+    wait_until("it is stopped", || is_stopped(pid));
+}
+
+fn process(pid: u32) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}"))
+}
+
+/// The state and the parent of a process or a thread, from the fields behind its name, which may hold anything.
+fn status(folder: &Path) -> Option<(char, u32)> {
+    let stat = std::fs::read_to_string(folder.join("stat")).ok()?;
     let (_, fields) = stat.rsplit_once(") ")?;
     let mut fields = fields.split(' ');
     Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
