@@ -107,12 +107,12 @@ impl ForkServer {
         options: ServerOptions<'_>,
         times: ServerTimes,
         surroundings: &Surroundings,
-        name: Option<String>,
+        particulars: Particulars,
         preload: Option<(Chunk, &'static str)>,
     ) -> Result<Self, StartError> {
         let ServerOptions { entry, start: of_workers } = options;
         let of_server = Start { role: Role::Server, output: Output::Inherited, ..*of_workers };
-        let particulars = Particulars { name, index: usize::from(preload.is_some()), ..Particulars::default() };
+        let particulars = Particulars { index: usize::from(preload.is_some()), ..particulars };
         let (mut process, mut channel) = start(entry, &of_server, surroundings, None, &particulars)?;
         let mut stage = Stage::Starting(Instant::now() + times.startup);
         if let Some((chunk, _)) = &preload

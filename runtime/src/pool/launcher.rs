@@ -137,11 +137,19 @@ impl ServerKeeper {
     ) -> Result<Option<(ChildProcess, ParentChannel)>, StartError> {
         let Some(server) = &mut self.server else {
             if self.not_before <= Instant::now() {
-                let name = shared.settings.per_worker.server_name();
                 let settings = &shared.settings;
+                // It does not enter the sandbox, and prepares what its copies need there.
+                let particulars = Particulars {
+                    name: settings.per_worker.server_name(),
+                    sandbox: settings.sandbox(),
+                    ..Particulars::default()
+                };
                 let times = ServerTimes { startup: settings.startup_timeout, preload: settings.preload.timeout };
-                let server = ForkServer::start(options(settings), times, surroundings, name, shared.preload.clone())?;
+                let server =
+                    ForkServer::start(options(settings), times, surroundings, particulars, shared.preload.clone())?;
                 self.server = Some(Box::new(server));
+                // They are made while it starts.
+                settings.namespaces();
             }
             return Ok(None);
         };

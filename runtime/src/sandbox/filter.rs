@@ -2,7 +2,8 @@
 //!
 //! 1. The parent compiles it, once for a pool. The number of the worker, which some calls must name, and the descriptors that it prints by
 //!    are put in by the worker.
-//! 2. seccompiler compiles the calls whose arguments are checked. The others are known by their number (`front`).
+//! 2. seccompiler compiles the calls whose arguments are checked. The others are known by their number, and by whether they are for the
+//!    output (`front`).
 //! 3. A call that no rule allows sends SIGSYS to its thread (`sys/sandbox_trap`). One of another table (of 32 bits) ends the process.
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use seccompiler::{
 };
 
 use super::calls::ArgumentCheck;
-use super::front::{Fate, actions, codes, with_front};
+use super::front::{Fate, Programs, actions, codes, with_front};
 use crate::sys::{self, FilterInstruction};
 
 /// Stands for the number of the worker's process. No other number in a filter is it: flags and numbers of calls are small, and no process
@@ -40,26 +41,62 @@ pub(super) fn compile<'a>(
             checks_of.entry(number).or_default().push(checks);
         }
     }
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
+    let [mut for_output, mut others] = [Rules::new(), Rules::new()];
     let mut fates = BTreeMap::new();
     for (number, alternatives) in checks_of {
-        let fate = if alternatives.iter().any(|checks| checks.is_empty()) {
-            Fate::Allowed
-        } else if alternatives.iter().all(|checks| matches!(checks, [ArgumentCheck::IsNotOutput(0)])) {
-            Fate::IsNotForOutput
-        } else {
-            let rule = |checks: &&[ArgumentCheck]| {
-                SeccompRule::new(checks.iter().flat_map(conditions).collect::<Result<Vec<_>, _>>()?)
-            };
-            rules.insert(number, alternatives.iter().map(rule).collect::<Result<Vec<_>, _>>()?);
-            Fate::IsChecked
-        };
+        let fate = fate(&alternatives);
+        if matches!(fate, Fate::IsChecked | Fate::IsCheckedByOutput) {
+            // The front has found that this check holds, or that it does not.
+            let left = alternatives.iter().map(|checks| checks.iter().filter(|check| !is_not_output(check)).collect());
+            others.insert(number, rules(left)?);
+            let of_output = || alternatives.iter().filter(|checks| !checks.iter().any(is_not_output));
+            if fate == Fate::IsCheckedByOutput && of_output().next().is_some() {
+                for_output.insert(number, rules(of_output().map(|checks| checks.iter().collect()))?);
+            }
+        }
         fates.insert(number as u32, fate);
     }
     let (processor, table) = PROCESSOR;
-    let filter = SeccompFilter::new(rules, SeccompAction::Trap, SeccompAction::Allow, processor)?;
-    let program: BpfProgram = filter.try_into()?;
-    Ok(with_front(&fates, table, outputs(), program).iter().map(packed).collect())
+    let program = |rules| -> Result<BpfProgram, seccompiler::BackendError> {
+        SeccompFilter::new(rules, SeccompAction::Trap, SeccompAction::Allow, processor)?.try_into()
+    };
+    let programs = Programs { for_output: program(for_output)?, others: program(others)? };
+    Ok(with_front(&fates, table, outputs(), programs).iter().map(packed).collect())
+}
+
+/// The rules of calls, by their numbers.
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+
+/// The fate of a call that is to pass one of these.
+fn fate(alternatives: &[&[ArgumentCheck]]) -> Fate {
+    if alternatives.iter().any(|checks| checks.is_empty()) {
+        Fate::Allowed
+    } else if alternatives.iter().all(|checks| matches!(checks, [check] if is_not_output(check))) {
+        Fate::IsNotForOutput
+    } else if alternatives.iter().any(|checks| checks.iter().any(is_not_output)) {
+        Fate::IsCheckedByOutput
+    } else {
+        Fate::IsChecked
+    }
+}
+
+/// Whether the check is the one that the front makes.
+fn is_not_output(check: &ArgumentCheck) -> bool {
+    matches!(check, ArgumentCheck::IsNotOutput(0))
+}
+
+/// The rules of one call. None is a call that always passes, as one is for which nothing is to be checked.
+fn rules<'a>(
+    alternatives: impl Iterator<Item = Vec<&'a ArgumentCheck>>,
+) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    let mut rules = Vec::new();
+    for checks in alternatives {
+        if checks.is_empty() {
+            return Ok(Vec::new());
+        }
+        rules.push(SeccompRule::new(checks.into_iter().flat_map(conditions).collect::<Result<Vec<_>, _>>()?)?);
+    }
+    Ok(rules)
 }
 
 /// The descriptors of the output: the worker's own, and those of its program.
@@ -182,7 +219,7 @@ mod tests {
     /// The filters of some policies: with a front, and without.
     static FILTERS: LazyLock<[(Vec<sock_filter>, Vec<sock_filter>); 3]> = LazyLock::new(|| {
         let open = Sandbox::strict().read("/").write("/tmp").connect(443).threads(4);
-        // As many spans as there can be: a jump over more than 255 instructions.
+        // As many spans as there can be: comparisons that are farther from the ends than they jump.
         let names = (0..460).step_by(2).map(sys::call_name).filter(|name| sys::call_number(name).is_some());
         let many = names.fold(Sandbox::strict(), Sandbox::allow);
         [Sandbox::strict(), open, many].map(|policy| {

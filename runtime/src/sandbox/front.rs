@@ -1,13 +1,14 @@
 //! The front of a filter: it finds the fate of a call by the call's number, in halves.
 //!
 //! 1. When a filter is set, the kernel runs it once for each number of a call, to know those that pass whatever their arguments
-//!    (`seccomp_cache_prepare` in its source). seccompiler compares with one number behind another. So each start of a worker would pay for
-//!    some 400 such runs of up to 190 instructions; with the front the run of a call without checks has 10.
+//!    (`seccomp_cache_prepare` in its source), and compiles it. seccompiler compares with one number behind another. So each start of a
+//!    worker would pay for some 400 such runs of up to 190 instructions; with the front the run of a call without checks has 10.
 //! 2. The numbers are cut into spans that share a fate. The front compares with the first number of a span's right half until one span is
-//!    left.
-//! 3. The check that most calls have, that they are not for a descriptor of the output, is there once for them all.
-//! 4. Calls whose arguments are checked in another way go on to seccompiler's program, which stands behind the front, whole. It ends them
-//!    all.
+//!    left. It is put together from its end, as a jump goes forward: the ends that fates have are there once for all spans.
+//! 3. The check that most calls have, that they are not for a descriptor of the output, is there once for those that have no other, and
+//!    once for those that are checked further.
+//! 4. Calls whose arguments are checked in another way go on to a program of seccompiler's, which stands behind the front, whole. It ends
+//!    them all. There are two: calls for the output have one of their own.
 //! 5. It knows nothing of which calls those are.
 
 use std::collections::BTreeMap;
@@ -20,10 +21,18 @@ pub(super) enum Fate {
     Allowed,
     /// It is allowed unless its first argument is a descriptor of the output.
     IsNotForOutput,
-    /// By its arguments, in the program behind.
+    /// By its arguments: in the program for the output if its first argument is a descriptor of that, and in the other program if not.
+    IsCheckedByOutput,
+    /// By its arguments, in the program for calls that are not for the output.
     IsChecked,
     /// It is trapped.
     Denied,
+}
+
+/// The programs of seccompiler's, which end each call that comes to them.
+pub(super) struct Programs {
+    pub(super) for_output: Vec<sock_filter>,
+    pub(super) others: Vec<sock_filter>,
 }
 
 /// The instructions of classic BPF that the front is made of (seccomp(2), linux/bpf_common.h).
@@ -53,41 +62,111 @@ const ARCHITECTURE: u32 = 4;
 /// The lower half of the first argument, on a little-endian processor.
 const FIRST_ARGUMENT: u32 = 16;
 
-/// Stand in jumps for their ways, as long as these are not known. No filter is as long.
-const TO_OUTPUT_CHECK: u32 = u32::MAX;
-const TO_PROGRAM: u32 = u32::MAX - 1;
+/// A comparison jumps over at most 255 instructions; those that go between it and its target meanwhile are a few.
+const REACH: usize = 250;
 
-/// Puts a front before a program. Numbers without a fate are denied. A call of another processor's table ends the process.
+/// Puts a front before the programs. Numbers without a fate are denied. A call of another processor's table ends the process.
 pub(super) fn with_front(
     fates: &BTreeMap<u32, Fate>,
     architecture: u32,
     outputs: [u32; 4],
-    program: Vec<sock_filter>,
+    programs: Programs,
 ) -> Vec<sock_filter> {
-    let mut front = vec![
-        instruction(codes::LOAD, ARCHITECTURE),
-        sock_filter { jt: 1, ..instruction(codes::JUMP_IF_EQUAL, architecture) },
-        instruction(codes::RETURN, actions::KILL),
-        instruction(codes::LOAD, NUMBER),
+    let mut code = FromItsEnd::default();
+    let others = code.put_program(programs.others);
+    let for_output = code.put_program(programs.for_output);
+    let by_output = code.put_output_check(outputs, for_output, others);
+    let denied = code.put(instruction(codes::RETURN, actions::TRAP));
+    let allowed = code.put(instruction(codes::RETURN, actions::ALLOW));
+    let not_for_output = code.put_output_check(outputs, denied, allowed);
+    code.ends = vec![
+        (Fate::Allowed, allowed),
+        (Fate::Denied, denied),
+        (Fate::IsNotForOutput, not_for_output),
+        (Fate::IsCheckedByOutput, by_output),
+        (Fate::IsChecked, others),
     ];
-    front.extend(halves(&spans(fates)));
-    let output_check = front.len();
-    front.push(instruction(codes::LOAD, FIRST_ARGUMENT));
-    for (output, over) in outputs.into_iter().zip((1..=4).rev()) {
-        front.push(sock_filter { jt: over, ..instruction(codes::JUMP_IF_EQUAL, output) });
+    let tree = code.put_halves(&spans(fates));
+    code.put_jump(tree);
+    code.put(instruction(codes::LOAD, NUMBER));
+    code.put(instruction(codes::RETURN, actions::KILL));
+    code.put(sock_filter { jt: 1, ..instruction(codes::JUMP_IF_EQUAL, architecture) });
+    code.put(instruction(codes::LOAD, ARCHITECTURE));
+    code.into_program()
+}
+
+/// Instructions, the last first. A place counts from the end, so it stays what it is.
+#[derive(Default)]
+struct FromItsEnd {
+    reversed: Vec<sock_filter>,
+    /// The place of each fate that is nearest to what comes next.
+    ends: Vec<(Fate, usize)>,
+}
+
+impl FromItsEnd {
+    /// Puts an instruction before the others, and returns its place.
+    fn put(&mut self, instruction: sock_filter) -> usize {
+        self.reversed.push(instruction);
+        self.reversed.len() - 1
     }
-    front.push(instruction(codes::RETURN, actions::ALLOW));
-    front.push(instruction(codes::RETURN, actions::TRAP));
-    let length = front.len();
-    for (index, instruction) in front[..output_check].iter_mut().enumerate() {
-        instruction.k = match (instruction.code, instruction.k) {
-            (codes::JUMP, TO_OUTPUT_CHECK) => (output_check - index - 1) as u32,
-            (codes::JUMP, TO_PROGRAM) => (length - index - 1) as u32,
-            (_, k) => k,
-        };
+
+    fn put_program(&mut self, program: Vec<sock_filter>) -> usize {
+        self.reversed.extend(program.into_iter().rev());
+        self.reversed.len() - 1
     }
-    front.extend(program);
-    front
+
+    /// How many instructions a jump that comes next has to pass.
+    fn distance(&self, place: usize) -> usize {
+        self.reversed.len() - place - 1
+    }
+
+    /// Puts a jump, unless what it goes to comes next.
+    fn put_jump(&mut self, place: usize) -> usize {
+        match self.distance(place) {
+            0 => place,
+            over => self.put(instruction(codes::JUMP, over as u32)),
+        }
+    }
+
+    /// The place that a comparison jumps to, to get to this one.
+    fn reachable(&mut self, place: usize) -> usize {
+        if self.distance(place) <= REACH {
+            return place;
+        }
+        let nearer = self.put_jump(place);
+        self.ends.iter_mut().filter(|(_, end)| *end == place).for_each(|(_, end)| *end = nearer);
+        nearer
+    }
+
+    /// Puts the question whether the first argument is a descriptor of the output.
+    fn put_output_check(&mut self, outputs: [u32; 4], if_so: usize, if_not: usize) -> usize {
+        let if_so = self.reachable(if_so);
+        self.put_jump(if_not);
+        for output in outputs {
+            let over = self.distance(if_so) as u8;
+            self.put(sock_filter { jt: over, ..instruction(codes::JUMP_IF_EQUAL, output) });
+        }
+        self.put(instruction(codes::LOAD, FIRST_ARGUMENT))
+    }
+
+    /// Puts the comparisons that find the fate of a number, and returns the place of the first.
+    fn put_halves(&mut self, spans: &[(u32, Fate)]) -> usize {
+        if let [(_, fate)] = spans {
+            let end = self.ends.iter().find(|(known, _)| known == fate);
+            return end.expect("each fate has an end").1;
+        }
+        let (left, right) = spans.split_at(spans.len() / 2);
+        let first_of_right = right[0].0;
+        let (right, left) = (self.put_halves(right), self.put_halves(left));
+        let (right, left) = (self.reachable(right), self.reachable(left));
+        let (jt, jf) = (self.distance(right) as u8, self.distance(left) as u8);
+        self.put(sock_filter { jt, jf, ..instruction(codes::JUMP_IF_AT_LEAST, first_of_right) })
+    }
+
+    fn into_program(mut self) -> Vec<sock_filter> {
+        self.reversed.reverse();
+        self.reversed
+    }
 }
 
 /// The first number of each span, and the span's fate.
@@ -108,26 +187,6 @@ fn spans(fates: &BTreeMap<u32, Fate>) -> Vec<(u32, Fate)> {
     }
     go_on(next, Fate::Denied);
     spans
-}
-
-fn halves(spans: &[(u32, Fate)]) -> Vec<sock_filter> {
-    if let [(_, fate)] = spans {
-        return vec![match fate {
-            Fate::Allowed => instruction(codes::RETURN, actions::ALLOW),
-            Fate::IsNotForOutput => instruction(codes::JUMP, TO_OUTPUT_CHECK),
-            Fate::IsChecked => instruction(codes::JUMP, TO_PROGRAM),
-            Fate::Denied => instruction(codes::RETURN, actions::TRAP),
-        }];
-    }
-    let (left, right) = spans.split_at(spans.len() / 2);
-    let is_right = instruction(codes::JUMP_IF_AT_LEAST, right[0].0);
-    let (left, right) = (halves(left), halves(right));
-    let choice = match u8::try_from(left.len()) {
-        Ok(over) => vec![sock_filter { jt: over, ..is_right }],
-        // A comparison jumps over at most 255.
-        Err(_) => vec![sock_filter { jf: 1, ..is_right }, instruction(codes::JUMP, left.len() as u32)],
-    };
-    [choice, left, right].concat()
 }
 
 fn instruction(code: u16, k: u32) -> sock_filter {

@@ -3,7 +3,7 @@
 /// The number of a system call, if the system has one of this name.
 #[cfg(feature = "sandbox")]
 pub(crate) fn call_number(name: &str) -> Option<i64> {
-    NAMES.iter().find(|(known, _)| bare(known) == name).map(|(_, number)| *number)
+    NAMES.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
 }
 
 /// The name of a system call; a number that has none is said as such.
@@ -12,16 +12,11 @@ pub(crate) fn call_name(number: u64) -> String {
 
     let name = i64::try_from(number).ok().and_then(|number| NAMES.iter().find(|(_, known)| *known == number));
     match name {
-        Some((name, _)) => bare(name).to_owned(),
+        Some((name, _)) => (*name).to_owned(),
         // x86-64 has a second table there, of calls with pointers of 32 bits.
         None if number & OTHER_WIDTH != 0 => format!("x32 system call {}", number & !OTHER_WIDTH),
         None => format!("system call {number}"),
     }
-}
-
-/// The name without what the headers put before it.
-fn bare(name: &str) -> &str {
-    name.strip_prefix("SYS_").unwrap_or(name)
 }
 
 /// The place of the path among a call's arguments, if it has one.
@@ -43,10 +38,15 @@ mod table {
     macro_rules! calls {
         ($name:ident: $($call:ident)* ; x86_64: $($old:ident)*) => {
             pub(super) const $name: &[(&str, i64)] = &[
-                $((stringify!($call), libc::$call),)*
-                $(#[cfg(target_arch = "x86_64")] (stringify!($old), libc::$old),)*
+                $((bare(stringify!($call)), libc::$call),)*
+                $(#[cfg(target_arch = "x86_64")] (bare(stringify!($old)), libc::$old),)*
             ];
         };
+    }
+
+    /// The name without what the headers put before it.
+    const fn bare(name: &'static str) -> &'static str {
+        name.split_at("SYS_".len()).1
     }
 
     macro_rules! paths {

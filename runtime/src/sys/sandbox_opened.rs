@@ -17,8 +17,8 @@ static STAT: AtomicI32 = AtomicI32::new(-1);
 static STATUS: AtomicI32 = AtomicI32::new(-1);
 static MAPS: AtomicI32 = AtomicI32::new(-1);
 
-/// Opens all of it.
-pub(super) fn open_for_sandbox() -> io::Result<()> {
+/// Opens all of it; what threads are counted by only where they are.
+pub(super) fn open_for_sandbox(counts_threads: bool) -> io::Result<()> {
     /// It stays as large as it is, so that nobody has more memory by it.
     const FIXED: c_int = libc::F_SEAL_GROW | libc::F_SEAL_SHRINK | libc::F_SEAL_SEAL;
 
@@ -27,7 +27,8 @@ pub(super) fn open_for_sandbox() -> io::Result<()> {
     // SAFETY: it takes numbers; the descriptor is open.
     Errno::result(unsafe { libc::fcntl(copy.as_raw_fd(), libc::F_ADD_SEALS, FIXED) })?;
     COPY.store(copy.into_raw_fd(), Ordering::Relaxed);
-    for (place, path) in [(&STAT, "/proc/self/stat"), (&STATUS, "/proc/self/status"), (&MAPS, "/proc/self/maps")] {
+    let threads = counts_threads.then_some((&STAT, "/proc/self/stat"));
+    for (place, path) in threads.into_iter().chain([(&STATUS, "/proc/self/status"), (&MAPS, "/proc/self/maps")]) {
         place.store(std::fs::File::open(path)?.into_raw_fd(), Ordering::Relaxed);
     }
     Ok(())

@@ -23,9 +23,6 @@ use super::signal_action::{action_of, exchange, unblock};
 
 /// So long a thread may take to answer: it may be short of a processor.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
-/// More capabilities than the kernel knows.
-const CAPABILITIES: libc::c_ulong = 64;
-
 /// The rules, as a descriptor; below 0 where there are none.
 static RULES: AtomicI32 = AtomicI32::new(-1);
 /// The namespaces of the network and of mounts; below 0 where none is to be entered.
@@ -148,8 +145,8 @@ fn check_entered(threads: &[c_int], namespaces: &Namespaces) -> io::Result<()> {
         return Ok(());
     }
     Err(io::Error::other(format!(
-        "its namespaces could not be entered: {error}: leave out `Sandbox::namespaces()` where the initializer \
-         gives up rights of its process"
+        "its namespaces could not be entered: {error}: the sandbox is to be \
+         `without_namespaces()` where the initializer gives up rights of its process"
     )))
 }
 
@@ -180,19 +177,11 @@ fn enter_namespaces() -> Result<(), c_int> {
 
 fn drop_capabilities() -> Result<(), c_int> {
     // SAFETY: the calls take numbers.
-    unsafe {
-        if libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 {
-            return Err(nix::errno::Errno::last_raw());
-        }
-        // It fails behind the last capability, and where this thread may not: then no program gives it one that it does not have, as the
-        // line above says.
-        for capability in 0..CAPABILITIES {
-            if libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 {
-                break;
-            }
-        }
-        libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
+        return Err(nix::errno::Errno::last_raw());
     }
+    // With this, no program that the thread could execute has more than it has itself, whoever runs it: the bounding set, of some 40
+    // capabilities that are dropped one by one, stands behind that. The ambient ones are those of the others that are inheritable.
     Capabilities::NONE.set()
 }
 

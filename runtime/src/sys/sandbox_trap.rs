@@ -47,9 +47,11 @@ const OF_FILTER: c_int = 1;
 
 /// Opens what is read in the sandbox, and sets the handler.
 pub(crate) fn prepare_for_sandbox(denied: DeniedCalls) -> io::Result<()> {
-    open_for_sandbox()?;
-    THREADS_BEFORE.store(thread_count().unwrap_or(u64::MAX), Ordering::Relaxed);
-    THREADS_MAX.store(denied.threads_max, Ordering::Relaxed);
+    open_for_sandbox(denied.threads_max > 0)?;
+    if denied.threads_max > 0 {
+        THREADS_BEFORE.store(thread_count().unwrap_or(u64::MAX), Ordering::Relaxed);
+        THREADS_MAX.store(denied.threads_max, Ordering::Relaxed);
+    }
     IS_QUIET.store(denied.is_quiet, Ordering::Relaxed);
     if denied.has_filter {
         let mut action = action_of(on_denied);

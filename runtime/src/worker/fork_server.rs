@@ -5,11 +5,13 @@
 //! 2. Then the server goes on in a thread with the stack that tasks are to have, while the first one waits. Each copy goes on in its copy
 //!    of that thread, as its task thread.
 //! 3. It sets no handlers and no hook of panics: each copy sets its own, as a worker that was executed does.
-//! 4. What is in the buffers of its standard output is written before the first copy, and so once.
+//! 4. Where copies are to enter a sandbox, the names for backtraces are read once, by the server: that takes a tenth of a second.
+//! 5. What is in the buffers of its standard output is written before the first copy, and so once.
 
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use super::sandbox;
 use super::socket_server::SocketServer;
 use super::welcome::{be_welcomed, say_hello};
 use crate::sys::{self, Beside, CopySetup, Folder, NoMoreThreads, SocketToParent};
@@ -75,6 +77,9 @@ fn prepare(
             return Ok(None);
         }
         has_run = server.run_first().map_err(broken)?;
+    }
+    if !welcome.sandbox.is_empty() {
+        sandbox::prepare_copies();
     }
     let Some(proof) = prove(waiting_threads, &sender)? else {
         // Its parent, which knows the threads now, ends it.

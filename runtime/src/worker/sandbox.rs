@@ -31,6 +31,12 @@ pub(super) fn prepare_to_enter(namespaces: &Namespaces) -> io::Result<()> {
     }
 }
 
+/// Does in a fork server what each copy of it would have to do before it enters a sandbox.
+pub(super) fn prepare_copies() {
+    #[cfg(feature = "sandbox")]
+    panic::prepare_backtraces();
+}
+
 impl Entrance {
     /// The entrance of a worker that was welcomed so, if it is to enter a sandbox behind its first call. One that is to enter it before
     /// any call does so now.
