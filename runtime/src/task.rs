@@ -102,8 +102,6 @@ pub(crate) enum Role {
     Plain,
     /// It makes the workers of a pool, as copies of itself.
     Server,
-    /// It makes the namespaces that the workers of a pool enter, and ends.
-    Namespaces,
 }
 
 impl Role {

@@ -154,7 +154,7 @@ fn an_initializer_that_gives_its_rights_up_keeps_its_worker_from_tasks() {
         let printed = run(0, "change user", |_| ());
         assert!(!printed.contains("it has run"), "{printed}");
         assert!(printed.contains("its namespaces could not be entered"), "{printed}");
-        assert!(printed.contains("leave out `Sandbox::namespaces()`"), "{printed}");
+        assert!(printed.contains("the sandbox is to be `without_namespaces()`"), "{printed}");
     }
 }
 
@@ -168,7 +168,7 @@ fn several_pools_have_each_their_own() {
     let _guard = common::guard();
     let before = common::descriptors();
     let pools: Vec<Pool> =
-        (0..3).map(|_| Pool::builder().workers(1).sandbox(Sandbox::strict().namespaces()).build().unwrap()).collect();
+        (0..3).map(|_| Pool::builder().workers(1).sandbox(Sandbox::strict()).build().unwrap()).collect();
     for pool in &pools {
         assert_eq!(pool_try_map!(in pool, square, [3]).unwrap()[0].as_ref().unwrap(), &9);
     }
@@ -184,7 +184,7 @@ fn crash(_task: u32) {
 #[poolmap::test]
 fn a_crash_has_its_calls_where_there_are_no_files() {
     let _guard = common::guard();
-    let pool = Pool::builder().workers(1).sandbox(Sandbox::strict().namespaces()).build().unwrap();
+    let pool = Pool::builder().workers(1).sandbox(Sandbox::strict()).build().unwrap();
     let outcome = &pool_try_map!(in &pool, crash, [1]).unwrap()[0];
     let calls = outcome.as_ref().unwrap_err().native_backtrace().unwrap();
     assert!(calls.contains("namespaces::crash"), "{calls}");

@@ -10,8 +10,6 @@
 mod core_dump;
 mod crash_kind;
 mod kill;
-#[cfg(feature = "sandbox")]
-mod namespaces;
 mod program;
 mod server_process;
 mod spawn;
@@ -19,8 +17,6 @@ mod timers;
 mod verdict;
 
 pub(crate) use kill::{await_killed, end_with_its_stack, kill};
-#[cfg(feature = "sandbox")]
-pub(crate) use namespaces::make_namespaces;
 pub(crate) use program::{DEPTH_MAX, EntryPoint, MARKER, Marker, depth, entry, set_depth, set_entry};
 pub(crate) use server_process::{ForkServer, Moment, ServerEnd, ServerOptions, ServerTimes};
 pub(crate) use spawn::{Particulars, STACK_BYTES, Start, StartError, check_memory_limit, start};

@@ -61,7 +61,7 @@ impl fmt::Display for Marker {
     }
 }
 
-const ROLES: [Role; 5] = [Role::Worker, Role::Daemon, Role::Plain, Role::Server, Role::Namespaces];
+const ROLES: [Role; 4] = [Role::Worker, Role::Daemon, Role::Plain, Role::Server];
 
 fn role_word(role: Role) -> &'static str {
     match role {
@@ -69,7 +69,6 @@ fn role_word(role: Role) -> &'static str {
         Role::Daemon => "daemon",
         Role::Plain => "plain",
         Role::Server => "server",
-        Role::Namespaces => "namespaces",
     }
 }
 

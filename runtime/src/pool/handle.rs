@@ -13,7 +13,7 @@ use super::worker_slot::Life;
 use crate::error::{Error, Kind, Result};
 use crate::locks::{Lock, Locked, Rank, Ranked};
 #[cfg(feature = "sandbox")]
-use crate::sandbox::{SandboxStatus, Settled};
+use crate::sandbox::Settled;
 use crate::shared::Poller;
 use crate::sys::{self, ForkMark, Surroundings};
 use crate::task::{Output, WorkerInfo};
@@ -162,8 +162,8 @@ impl Pool {
 
     /// Which walls hold its workers.
     #[cfg(feature = "sandbox")]
-    pub(super) fn walls(&self) -> SandboxStatus {
-        self.sandbox.status()
+    pub(super) fn walls(&self) -> &Settled {
+        &self.sandbox
     }
 
     /// Where its workers' printed output goes.

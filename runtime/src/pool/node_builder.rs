@@ -263,7 +263,7 @@ mod tests {
                 .threads(3)
                 .allow("getcwd")
                 .deny_quietly()
-                .namespaces(),
+                .without_namespaces(),
         );
         let bytes = before.to_options().unwrap();
         let mut after = builder(codec::decode(&bytes).unwrap(), 2).unwrap();

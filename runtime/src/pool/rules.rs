@@ -51,10 +51,10 @@ impl Settings {
         None
     }
 
-    /// The namespaces that each worker enters with its sandbox, if there are some.
+    /// The namespaces that each worker enters with its sandbox, if there are some. The first that asks waits until they are made.
     pub(super) fn namespaces(&self) -> Option<Arc<Namespaces>> {
         #[cfg(feature = "sandbox")]
-        return self.sandbox.namespaces.clone();
+        return self.sandbox.namespaces();
         #[cfg(not(feature = "sandbox"))]
         None
     }

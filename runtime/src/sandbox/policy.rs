@@ -107,7 +107,7 @@ impl Sandbox {
             calls: Vec::new(),
             on_denial: OnDenial::EndsTask,
             requirement: Requirement::Every,
-            namespaces: NamespaceUse::Never,
+            namespaces: NamespaceUse::WherePossible,
         }
     }
 
@@ -212,23 +212,23 @@ impl Sandbox {
         self
     }
 
-    /// Puts the workers into a network with no interface that is up, and a tree of files with none, where the system allows that
-    /// (namespaces(7)).
+    /// Leaves the workers the network and the tree of files of the program, which the other walls close.
     ///
-    /// They stand behind the other walls: they hide what [`allow`](Self::allow) would open otherwise, such as UDP, UNIX sockets by their
-    /// paths, and names and sizes of files. [`connect`](Self::connect) leaves a worker the network of the program, and [`read`](Self::read)
-    /// and [`write`](Self::write) leave it the files. Where the system refuses them, the other walls hold without, and
-    /// [`SandboxStatus::refused_namespaces`](crate::SandboxStatus::refused_namespaces) says why.
+    /// Without it they are in a network with no interface that is up, and in a tree of files with none, where the system allows that
+    /// (namespaces(7)). These namespaces stand behind the other walls: they hide what [`allow`](Self::allow) would open otherwise, such as
+    /// UDP, UNIX sockets by their paths, and names and sizes of files. [`connect`](Self::connect) leaves a worker the network of the program,
+    /// and [`read`](Self::read) and [`write`](Self::write) leave it the files. Where the system refuses namespaces, the other walls hold
+    /// without, and [`SandboxStatus::refused_namespaces`](crate::SandboxStatus::refused_namespaces) says why.
     ///
-    /// [`Builder::build`](crate::Builder::build) waits for a process that makes them, once for a pool, which took 2.8 ms,
-    /// and up to 30 ms on busy processors. A worker makes 5 system calls more for each thread at its start.
+    /// A worker enters them behind its initializer, by a right that it has had since its start. So they are to be left out where
     ///
-    /// A worker enters them behind its initializer, by a right that it has had since its start:
+    /// - the initializer changes the user of its process, or drops its capabilities: that keeps the worker from its tasks;
+    /// - the program does not run as root, and its initializer looks at the owners of files, or runs a program that gets rights by a
+    ///   set-user-ID bit. The workers of a user are in a namespace of users from their start: there files of other users have the owner
+    ///   65534 (`nobody`), and no program gets such rights.
     ///
-    /// - An initializer that changes the user of its process, or drops its capabilities, keeps the worker from its tasks.
-    /// - Where the program does not run as root, its workers are in a namespace of users from their start. There the initializer finds files
-    ///   of other users with the owner 65534 (`nobody`), and programs that it runs get no rights by a set-user-ID bit.
-    /// - In a task the current folder is `/`.
+    /// In a task the current folder is `/`. A process makes the namespaces once for a pool, before its first worker starts, which takes about
+    /// a millisecond; a worker makes 5 system calls for each thread to enter them.
     ///
     /// # Examples
     ///
@@ -237,17 +237,19 @@ impl Sandbox {
     ///
     /// poolmap::init();
     /// # if cfg!(target_os = "linux") && option_env!("POOLMAP_PORTABLE").is_none() {
-    /// let pool = Pool::builder().workers(1).sandbox(Sandbox::strict().namespaces()).build()?;
+    /// let pool = Pool::builder().workers(1).sandbox(Sandbox::strict()).build()?;
     /// let status = pool.sandbox_status();
     /// match status.refused_namespaces() {
     ///     Some(why) => println!("no namespaces: {why}"),
     ///     None => assert!(status.separates_network() && status.separates_files()),
     /// }
+    /// let pool = Pool::builder().workers(1).sandbox(Sandbox::strict().without_namespaces()).build()?;
+    /// assert!(!pool.sandbox_status().separates_network());
     /// # }
     /// # Ok::<(), poolmap::Error>(())
     /// ```
-    pub fn namespaces(mut self) -> Self {
-        self.namespaces = NamespaceUse::WherePossible;
+    pub fn without_namespaces(mut self) -> Self {
+        self.namespaces = NamespaceUse::Never;
         self
     }
 

@@ -4,11 +4,11 @@ use std::fs::File;
 use std::sync::Arc;
 
 use super::policy::{OnDenial, Requirement, Sandbox};
-use super::second_wall::SecondWall;
+use super::second_wall;
 use super::status::SandboxStatus;
 use super::suggestion::suggestion;
 use crate::error::{Error, Result};
-use crate::sys::{self, Namespaces};
+use crate::sys::{self, LazyNamespaces, Namespaces};
 
 /// The part of its sandbox that a pool keeps.
 #[derive(Clone, Debug, Default)]
@@ -19,26 +19,27 @@ pub(crate) struct Settled {
     /// Where workers note the calls that would be denied, if they only do that.
     pub(crate) notes: Option<Arc<File>>,
     /// The namespaces that workers enter, if there are some.
-    pub(crate) namespaces: Option<Arc<Namespaces>>,
-    /// The namespaces that they are to enter, where the system allows it.
-    pub(super) second_wall: SecondWall,
+    namespaces: Arc<LazyNamespaces>,
 }
 
 impl Settled {
-    /// Whether namespaces are to be made for workers.
-    pub(crate) fn needs_namespaces(&self) -> bool {
-        self.second_wall != SecondWall::default()
+    /// The namespaces that workers enter, if there are some. The first that asks waits until they are made.
+    pub(crate) fn namespaces(&self) -> Option<Arc<Namespaces>> {
+        let (namespaces, _) = self.namespaces.get();
+        (namespaces.bits() != 0).then(|| Arc::clone(namespaces))
     }
 
-    /// Has workers enter those of these that the policy leaves room for; `why_missing` says why some are missing.
-    pub(crate) fn set_namespaces(&mut self, made: Namespaces, why_missing: Option<String>) {
-        self.namespaces = self.second_wall.keep(made, why_missing, &mut self.status).map(Arc::new);
+    /// The line of a builder that opens what tasks have needed so far, if that is noted.
+    pub(crate) fn suggestion(&self) -> Option<String> {
+        self.notes.as_ref().map(|notes| suggestion(notes).unwrap_or_else(|error| error.to_string()))
     }
 
     /// The status at this moment.
     pub(crate) fn status(&self) -> SandboxStatus {
-        let suggestion = self.notes.as_ref().map(|notes| suggestion(notes).unwrap_or_else(|error| error.to_string()));
-        SandboxStatus { suggestion, ..self.status.clone() }
+        let mut status = SandboxStatus { suggestion: self.suggestion(), ..self.status.clone() };
+        let (namespaces, why_missing) = self.namespaces.get();
+        second_wall::note(namespaces, why_missing, &mut status);
+        status
     }
 }
 
@@ -46,12 +47,12 @@ impl Settled {
 const TRUNCATION: u32 = 3;
 const TCP: u32 = 4;
 
-/// Checks a policy, and compiles it for this system.
+/// Checks a policy, and compiles it for this system, and for workers that begin with several threads or with one.
 ///
 /// # Errors
 ///
 /// The policy has a value that is not allowed, or a wall is missing.
-pub(crate) fn settle(policy: &Sandbox) -> Result<Settled> {
+pub(crate) fn settle(policy: &Sandbox, have_threads: bool) -> Result<Settled> {
     policy.check()?;
     if policy.on_denial == OnDenial::IsNoted {
         return settle_noting(policy);
@@ -65,7 +66,8 @@ pub(crate) fn settle(policy: &Sandbox) -> Result<Settled> {
         )));
     }
     let status = SandboxStatus { is_set: true, filters_calls, landlock, missing, ..SandboxStatus::default() };
-    Ok(Settled { bytes: bytes(policy, &status)?, status, second_wall: SecondWall::of(policy), ..Settled::default() })
+    let namespaces = Arc::new(LazyNamespaces::new(second_wall::wanted(policy), have_threads));
+    Ok(Settled { bytes: bytes(policy, &status)?, status, namespaces, ..Settled::default() })
 }
 
 /// The same for a policy that raises no wall.
@@ -146,7 +148,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_meant_is_refused_by_its_name() {
-        let refused = |policy: Sandbox| settle(&policy.best_effort()).unwrap_err();
+        let refused = |policy: Sandbox| settle(&policy.best_effort(), false).unwrap_err();
         for (policy, named) in [
             (Sandbox::strict().read("etc"), "`Sandbox::read` must be an absolute path, got \"etc\""),
             (Sandbox::strict().write("/no/such/folder"), "`Sandbox::write` must be a path that is there"),

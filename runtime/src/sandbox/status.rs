@@ -50,7 +50,7 @@ impl SandboxStatus {
 
     /// Returns whether workers are in a network of the pool, with no interface that is up (network_namespaces(7)).
     ///
-    /// They are with [`Sandbox::namespaces`](crate::Sandbox::namespaces), unless the sandbox opens a port or the system refuses it
+    /// They are, unless the sandbox opens a port, is [`without_namespaces`](crate::Sandbox::without_namespaces), or the system refuses it
     /// ([`refused_namespaces`](Self::refused_namespaces)).
     pub fn separates_network(&self) -> bool {
         self.separates_network
@@ -58,13 +58,13 @@ impl SandboxStatus {
 
     /// Returns whether workers are in a tree of files of the pool, whose root is empty (mount_namespaces(7)).
     ///
-    /// They are with [`Sandbox::namespaces`](crate::Sandbox::namespaces), unless the sandbox opens a path or the system refuses it
+    /// They are, unless the sandbox opens a path, is [`without_namespaces`](crate::Sandbox::without_namespaces), or the system refuses it
     /// ([`refused_namespaces`](Self::refused_namespaces)).
     pub fn separates_files(&self) -> bool {
         self.separates_files
     }
 
-    /// Returns why the system refuses the namespaces that were asked for, if it does. The other walls hold without them.
+    /// Returns why the system refuses namespaces that the sandbox has, if it does. The other walls hold without them.
     ///
     /// Containers refuse them by their filter of system calls, and systems by `user.max_user_namespaces` or by a profile of AppArmor. A
     /// program that is not run by root and has capabilities, or several threads before [`init`](crate::init), gets none either.

@@ -23,6 +23,8 @@ mod held;
 mod host_name;
 mod interrupted;
 mod launcher_variables;
+#[cfg(feature = "sandbox")]
+mod lazy_namespaces;
 mod lease;
 mod liveness_lock;
 mod loaded_files;
@@ -105,6 +107,8 @@ pub(crate) use foreign_file::{open_foreign_file, user};
 pub(crate) use forks::{ForkMark, PerProcess, exit_fork, is_fork};
 pub(crate) use held::Held;
 pub(crate) use host_name::host_name;
+#[cfg(feature = "sandbox")]
+pub(crate) use lazy_namespaces::{LazyNamespaces, NamespaceKinds, has_threads, note_threads};
 pub(crate) use lease::Lease;
 pub(crate) use liveness_lock::{FileIdentity, LivenessLock, identity, is_locked_by_another, process_exists};
 pub(crate) use memory::{Region, Words, is_short_of_descriptors, raced_memory};
@@ -112,8 +116,6 @@ pub(crate) use mpi::{
     MpiArrival, MpiCandidates, MpiError, MpiLauncher, MpiLibrary, MpiReceiving, MpiSending, MpiSession, exit_now,
 };
 pub(crate) use namespaces::Namespaces;
-#[cfg(poolmap_sandbox)]
-pub(crate) use namespaces::{receive_namespaces, send_namespaces};
 pub(crate) use output_descriptors::receive_outputs;
 pub(crate) use page::page_bytes;
 pub(crate) use pages::{Pages, Part};
@@ -143,7 +145,7 @@ pub(crate) use sandbox_calls::call_name;
 #[cfg(feature = "sandbox")]
 pub(crate) use sandbox_calls::call_number;
 #[cfg(poolmap_sandbox)]
-pub(crate) use sandbox_namespaces::{enter_user_namespace, make_namespaces};
+pub(crate) use sandbox_namespaces::enter_user_namespace;
 #[cfg(poolmap_sandbox)]
 pub(crate) use sandbox_notes::{FilterInstruction, NotedCall, note_calls};
 #[cfg(poolmap_sandbox)]

@@ -1,6 +1,6 @@
 //! Namespaces for the workers of a pool (namespaces(7)): a network with no interface that is up, and a tree of files whose root is empty. A process
 //! of its own makes them once for a pool, and each worker enters them by their descriptors, as setns(2) takes microseconds and making a
-//! network milliseconds.
+//! network half a millisecond.
 //!
 //! 1. The right to enter them is CAP_SYS_ADMIN in the namespace of users that they belong to, and CAP_SYS_CHROOT in the worker's own. Root
 //!    has both. For a user, the process makes a namespace of users too, in which that user and its group are the only ones, as they are
@@ -9,89 +9,221 @@
 //!    the two capabilities for later, and has none in effect.
 //! 3. The others are entered behind the initializer, by each thread (`sandbox_threads`).
 //! 4. The process that makes them tries what a worker is to do, so that a refusal shows before the first worker starts.
+//! 5. That process has the memory of this one, and the thread that asks for it waits until it ends, as in posix_spawn(3): a program may be
+//!    large, and have threads, and neither may cost or matter. So the process has a stack and descriptors of its own, blocks all signals, and
+//!    makes system calls alone; it takes no memory from the allocator, whose locks it could leave locked.
 
 use std::fs::File;
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::io::{self, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::libc::{self, c_int, c_long};
+use nix::sched::CloneFlags;
+use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, socketpair};
 use nix::sys::stat::Mode;
+use nix::sys::wait::{WaitPidFlag, waitpid};
 
 use super::capabilities::Capabilities;
+use super::lazy_namespaces::NamespaceKinds;
+use super::message::receive_message;
 use super::namespaces::Namespaces;
 
-/// Makes them in this process, which is of no other use then; and says why some are missing, if some are.
-pub(crate) fn make_namespaces() -> (Namespaces, Option<String>) {
-    let mut made = Namespaces::default();
-    let why = make(&mut made).err();
-    if made.network.is_none() && made.mounts.is_none() {
-        made.users = None;
-    }
-    (made, why)
+/// More than the calls below take, in a build without optimisation too.
+const STACK_BYTES: usize = 128 << 10;
+/// An answer: the bits of the namespaces, the number of an error, and what has failed.
+const NAME_BYTES_MAX: usize = 200;
+const ANSWER_BYTES_MAX: usize = 1 + size_of::<c_int>() + NAME_BYTES_MAX;
+
+/// Why a namespace could not be made: the call or the file, and the error; 0 where the text says it all.
+struct Refusal {
+    what: &'static str,
+    error: c_int,
 }
 
-fn make(made: &mut Namespaces) -> Result<(), String> {
-    let own = Capabilities::now().map_err(|error| refused("capget", error))?;
-    // The thread's own: that of the process is its first thread's. It is opened before the root is another.
-    let listed = File::open("/proc/thread-self/ns").map_err(|error| format!("/proc/thread-self/ns: {error}"))?;
+impl Refusal {
+    /// Of the system call that has just failed.
+    fn last(what: &'static str) -> Self {
+        Self { what, error: Errno::last_raw() }
+    }
+
+    fn of(what: &'static str, error: &io::Error) -> Self {
+        Self { what, error: error.raw_os_error().unwrap_or(0) }
+    }
+}
+
+/// Makes those that are wanted, and says why some are missing, if some are.
+pub(super) fn make_namespaces(wanted: NamespaceKinds, have_threads: bool) -> (Namespaces, Option<String>) {
+    make_beside(wanted, have_threads)
+        .unwrap_or_else(|error| (Namespaces::default(), Some(format!("no process could make them: {error}"))))
+}
+
+fn make_beside(wanted: NamespaceKinds, have_threads: bool) -> io::Result<(Namespaces, Option<String>)> {
+    let (ours, its) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+    let channel = its.as_raw_fd();
+    let run = move || {
+        let mut made = Namespaces::default();
+        let refusal = make(wanted, have_threads, &mut made).err();
+        if made.network.is_none() && made.mounts.is_none() {
+            made.users = None;
+        }
+        answer(channel, &made, refusal.as_ref());
+        0
+    };
+    let mut stack = vec![0; STACK_BYTES];
+    let flags = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK;
+    let run = Box::new(run);
+    // A handler of the program's would run in the process, in the program's memory.
+    let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
+    // SAFETY: the process has the stack for itself, and this thread waits until it has ended; what it touches is its own (rule 5). It does
+    // not panic.
+    let process = unsafe { nix::sched::clone(run, &mut stack, flags, None) };
+    pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
+    let process = process?;
+    // No signal announces it, so it is none of the children that the program waits for.
+    while waitpid(process, Some(WaitPidFlag::__WALL)) == Err(Errno::EINTR) {}
+    drop(its);
+    received(ours.as_fd())
+}
+
+/// Sends what was made, without the allocator.
+fn answer(channel: RawFd, made: &Namespaces, refusal: Option<&Refusal>) {
+    const DESCRIPTORS_BYTES: usize = 3 * size_of::<RawFd>();
+    /// Aligned for the header.
+    const CONTROL_WORDS: usize = 8;
+
+    let mut text = [0; ANSWER_BYTES_MAX];
+    let (name, error) = refusal.map_or(("", 0), |refusal| (refusal.what, refusal.error));
+    let name = &name.as_bytes()[..name.len().min(NAME_BYTES_MAX)];
+    let [bits, rest @ ..] = &mut text;
+    *bits = made.bits();
+    rest[..size_of::<c_int>()].copy_from_slice(&error.to_ne_bytes());
+    rest[size_of::<c_int>()..][..name.len()].copy_from_slice(name);
+    let length = 1 + size_of::<c_int>() + name.len();
+    let mut slice = libc::iovec { iov_base: text.as_mut_ptr().cast(), iov_len: length };
+    let mut control = [0_u64; CONTROL_WORDS];
+    // SAFETY: all-zero bytes are a `msghdr`: null pointers and no lengths. The message points to a slice and to room for control messages,
+    // with their lengths, which live through the call; that room has a header, and three descriptors behind it.
+    unsafe {
+        let mut message: libc::msghdr = MaybeUninit::zeroed().assume_init();
+        message.msg_iov = &raw mut slice;
+        message.msg_iovlen = 1;
+        let bytes = made.descriptors().count() * size_of::<RawFd>();
+        if bytes > 0 {
+            const { assert!(libc::CMSG_SPACE(DESCRIPTORS_BYTES as u32) as usize <= CONTROL_WORDS * size_of::<u64>()) };
+            message.msg_control = control.as_mut_ptr().cast();
+            message.msg_controllen = libc::CMSG_SPACE(bytes as u32) as _;
+            let header = libc::CMSG_FIRSTHDR(&raw const message);
+            (*header).cmsg_level = libc::SOL_SOCKET;
+            (*header).cmsg_type = libc::SCM_RIGHTS;
+            (*header).cmsg_len = libc::CMSG_LEN(bytes as u32) as _;
+            for (place, descriptor) in made.descriptors().enumerate() {
+                libc::CMSG_DATA(header).cast::<RawFd>().add(place).write_unaligned(descriptor.as_raw_fd());
+            }
+        }
+        // Where it fails, nothing arrives, and that is known.
+        libc::sendmsg(channel, &raw const message, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
+    }
+}
+
+/// Takes the answer of the process, which has ended.
+fn received(channel: BorrowedFd<'_>) -> io::Result<(Namespaces, Option<String>)> {
+    /// A header, and a word for each two descriptors.
+    const WORDS: usize = 4;
+
+    let mut message = [0; ANSWER_BYTES_MAX];
+    let received = receive_message::<WORDS>(channel, &mut message, MsgFlags::MSG_DONTWAIT)?;
+    let no_answer = || io::Error::other("it has ended without an answer");
+    let (&bits, rest) = message[..received.bytes].split_first().ok_or_else(no_answer)?;
+    let (error, what) = rest.split_first_chunk().ok_or_else(no_answer)?;
+    let mut descriptors = received.descriptors.into_iter();
+    let namespaces = Namespaces::take(bits, || descriptors.next()).ok_or_else(no_answer)?;
+    let what = String::from_utf8_lossy(what);
+    let why_missing = match c_int::from_ne_bytes(*error) {
+        _ if what.is_empty() => None,
+        0 => Some(what.into_owned()),
+        error => Some(format!("{what}: {}", io::Error::from_raw_os_error(error))),
+    };
+    Ok((namespaces, why_missing))
+}
+
+fn make(wanted: NamespaceKinds, have_threads: bool, made: &mut Namespaces) -> Result<(), Refusal> {
+    let refusal = |what| Err(Refusal { what, error: 0 });
+    let own = Capabilities::now().map_err(|error| Refusal { what: "capget", error })?;
+    // It is opened before the root is another.
+    let listed = File::open("/proc/thread-self/ns").map_err(|error| Refusal::of("/proc/thread-self/ns", &error))?;
     if !own.may_enter() {
         if own.has_any() {
-            return Err("the program has capabilities that its initializer would lose in a user namespace".to_owned());
+            return refusal("the program has capabilities that its initializer would lose in a user namespace");
+        }
+        if have_threads {
+            return refusal(
+                "the program has several threads before `init`, and its workers can enter no user namespace then",
+            );
         }
         unshare("unshare(CLONE_NEWUSER)", libc::CLONE_NEWUSER)?;
         map_own_user()?;
         made.users = Some(open(&listed, "user")?);
     }
-    unshare("unshare(CLONE_NEWNET)", libc::CLONE_NEWNET)?;
-    let network = open(&listed, "net")?;
-    enter("setns(CLONE_NEWNET)", &network, libc::CLONE_NEWNET)?;
-    made.network = Some(network);
-    unshare("unshare(CLONE_NEWNS)", libc::CLONE_NEWNS)?;
-    empty_root()?;
-    let mounts = open(&listed, "mnt")?;
-    enter("setns(CLONE_NEWNS)", &mounts, libc::CLONE_NEWNS)?;
-    made.mounts = Some(mounts);
+    if wanted.network {
+        unshare("unshare(CLONE_NEWNET)", libc::CLONE_NEWNET)?;
+        let network = open(&listed, "net")?;
+        enter("setns(CLONE_NEWNET)", &network, libc::CLONE_NEWNET)?;
+        made.network = Some(network);
+    }
+    if wanted.mounts {
+        unshare("unshare(CLONE_NEWNS)", libc::CLONE_NEWNS)?;
+        empty_root()?;
+        let mounts = open(&listed, "mnt")?;
+        enter("setns(CLONE_NEWNS)", &mounts, libc::CLONE_NEWNS)?;
+        made.mounts = Some(mounts);
+    }
     Ok(())
 }
 
-fn refused(call: &str, error: c_int) -> String {
-    format!("{call}: {}", io::Error::from_raw_os_error(error))
-}
-
 /// The result of a system call that sets `errno`.
-fn checked(call: &str, result: c_long) -> Result<c_long, String> {
-    if result < 0 { Err(refused(call, nix::errno::Errno::last_raw())) } else { Ok(result) }
+fn checked(call: &'static str, result: c_long) -> Result<c_long, Refusal> {
+    if result < 0 { Err(Refusal::last(call)) } else { Ok(result) }
 }
 
-fn unshare(call: &str, namespace: c_int) -> Result<(), String> {
+fn unshare(call: &'static str, namespace: c_int) -> Result<(), Refusal> {
     // SAFETY: it takes a number, and touches no memory of this process.
     checked(call, c_long::from(unsafe { libc::unshare(namespace) })).map(drop)
 }
 
-fn enter(call: &str, namespace: &OwnedFd, kind: c_int) -> Result<(), String> {
+fn enter(call: &'static str, namespace: &OwnedFd, kind: c_int) -> Result<(), Refusal> {
     // SAFETY: it takes numbers; the descriptor is open.
     checked(call, c_long::from(unsafe { libc::setns(namespace.as_raw_fd(), kind) })).map(drop)
 }
 
-fn open(listed: &File, name: &str) -> Result<OwnedFd, String> {
+fn open(listed: &File, name: &'static str) -> Result<OwnedFd, Refusal> {
     let opened = openat(listed.as_fd(), name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
-    opened.map_err(|error| refused(name, error as c_int))
+    opened.map_err(|error| Refusal { what: name, error: error as c_int })
 }
 
 /// In a new namespace of users, this process's user and group are who they are outside, and there is no other.
-fn map_own_user() -> Result<(), String> {
+fn map_own_user() -> Result<(), Refusal> {
+    /// Two numbers of 32 bits, and more.
+    const LINE_BYTES: usize = 32;
+
     // SAFETY: the calls have no arguments and cannot fail.
     let (user, group) = unsafe { (libc::geteuid(), libc::getegid()) };
+    let write = |file: &'static str, line: &[u8]| -> Result<(), Refusal> {
+        std::fs::write(file, line).map_err(|error| Refusal::of(file, &error))
+    };
+    let own = |file: &'static str, number: u32| {
+        let mut line = [0; LINE_BYTES];
+        let mut rest = &mut line[..];
+        let written = write!(rest, "{number} {number} 1").map(|()| LINE_BYTES - rest.len());
+        written.map_err(|error| Refusal::of(file, &error)).and_then(|length| write(file, &line[..length]))
+    };
     // A user may map a group only once it has given up to change its groups (user_namespaces(7)).
-    for (file, text) in [
-        ("setgroups", "deny".to_owned()),
-        ("uid_map", format!("{user} {user} 1")),
-        ("gid_map", format!("{group} {group} 1")),
-    ] {
-        std::fs::write(format!("/proc/self/{file}"), text).map_err(|error| format!("/proc/self/{file}: {error}"))?;
-    }
-    Ok(())
+    write("/proc/self/setgroups", b"deny")?;
+    own("/proc/self/uid_map", user)?;
+    own("/proc/self/gid_map", group)
 }
 
 /// The commands and flags of fsconfig(2), fsmount(2) and move_mount(2).
@@ -103,7 +235,7 @@ const MOVE_MOUNT_F_EMPTY_PATH: c_int = 4;
 const CLOSE_ON_EXEC: c_int = 1;
 
 /// Makes an empty folder, which nobody can list or write to, the root of this thread's namespace of mounts, with nothing else in it.
-fn empty_root() -> Result<(), String> {
+fn empty_root() -> Result<(), Refusal> {
     let (null, root, here) = (std::ptr::null::<libc::c_char>(), c"/".as_ptr(), c".".as_ptr());
     // SAFETY: the texts are constants, and end with a zero byte; the null pointers are where the calls take one (mount(2), fsconfig(2)).
     // The descriptors are open. The threads of this process share no root with this one, which is in a new namespace of mounts.
@@ -147,7 +279,7 @@ fn descriptor(number: c_long) -> OwnedFd {
 /// There are more threads, or the system refuses it. Then this process is where it was.
 pub(crate) fn enter_user_namespace(users: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: it takes numbers; the descriptor is open.
-    nix::errno::Errno::result(unsafe { libc::setns(users.as_raw_fd(), libc::CLONE_NEWUSER) })?;
+    Errno::result(unsafe { libc::setns(users.as_raw_fd(), libc::CLONE_NEWUSER) })?;
     // It comes with every capability there. What runs before the sandbox is to have no more rights than it had.
     let kept = Capabilities::now().and_then(|all| all.only_to_enter().set());
     kept.map_err(io::Error::from_raw_os_error)

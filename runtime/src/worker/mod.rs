@@ -4,7 +4,6 @@
 mod current;
 mod fork_server;
 mod in_process;
-mod namespaces;
 mod panic;
 mod replay;
 mod ring_server;

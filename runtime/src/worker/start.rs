@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::ring_server::OutputMemory;
 use super::sandbox::Entrance;
 use super::welcome::{be_welcomed, say_hello};
-use super::{current, fork_server, namespaces, ring_server, sandbox, socket_server};
+use super::{current, fork_server, ring_server, sandbox, socket_server};
 use crate::failpoints::{self, Point};
 use crate::functions;
 use crate::output::{self, Files};
@@ -38,9 +38,6 @@ pub(crate) fn run(parent: u32, role: Role, folder: Folder, waiting_threads: usiz
     if role == Role::Server {
         let error = fork_server::serve(parent, folder, waiting_threads, leave, run_copy);
         give_up(&error);
-    }
-    if role == Role::Namespaces {
-        give_up(&namespaces::make(parent, folder));
     }
     sys::watch_crashes();
     let entered = sys::become_worker(parent, role, folder)
@@ -218,7 +215,7 @@ impl GreetedWorker {
                 ring_server::serve(end, ring, bytes_max, limits, outputs, entrance).map(|()| 0)
             }
             (Role::Worker, None) => socket_server::serve(end, sender, bytes_max, limits, entrance).map(|()| 0),
-            (Role::Daemon | Role::Plain | Role::Server | Role::Namespaces, _) => {
+            (Role::Daemon | Role::Plain | Role::Server, _) => {
                 socket_server::serve_one(end, sender, bytes_max, limits).map(exit_code)
             }
         }
