@@ -8,10 +8,11 @@
 //! 3. The check that most calls have, that they are not for a descriptor of the output, is there once for those that have no other, and
 //!    once for those that are checked further.
 //! 4. Calls whose arguments are checked in another way go on to a program of seccompiler's, which stands behind the front, whole. It ends
-//!    them all. There are two: calls for the output have one of their own.
+//!    them all. There are two: calls for the output have one of their own. They are written for one that compiles rules, and not for one that
+//!    pays for each instruction: half of theirs are jumps to jumps, ends that are there already, and loads of what is loaded.
 //! 5. It knows nothing of which calls those are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use seccompiler::sock_filter;
 
@@ -73,11 +74,10 @@ pub(super) fn with_front(
     programs: Programs,
 ) -> Vec<sock_filter> {
     let mut code = FromItsEnd::default();
-    let others = code.put_program(programs.others);
-    let for_output = code.put_program(programs.for_output);
+    let others = code.put_program(&programs.others);
+    let for_output = code.put_program(&programs.for_output);
     let by_output = code.put_output_check(outputs, for_output, others);
-    let denied = code.put(instruction(codes::RETURN, actions::TRAP));
-    let allowed = code.put(instruction(codes::RETURN, actions::ALLOW));
+    let (denied, allowed) = (code.put_end(actions::TRAP), code.put_end(actions::ALLOW));
     let not_for_output = code.put_output_check(outputs, denied, allowed);
     code.ends = vec![
         (Fate::Allowed, allowed),
@@ -110,9 +110,45 @@ impl FromItsEnd {
         self.reversed.len() - 1
     }
 
-    fn put_program(&mut self, program: Vec<sock_filter>) -> usize {
-        self.reversed.extend(program.into_iter().rev());
-        self.reversed.len() - 1
+    /// Puts a program, without its jumps to jumps, its ends that are there already, and what it loads a second time. Returns its beginning.
+    fn put_program(&mut self, program: &[sock_filter]) -> usize {
+        let targets = targets(program);
+        let mut places = vec![0; program.len()];
+        for (index, instruction) in program.iter().enumerate().rev() {
+            let behind = |over: usize| index + 1 + over;
+            places[index] = match instruction.code {
+                codes::JUMP => places[behind(instruction.k as usize)],
+                codes::RETURN => self.put_end(instruction.k),
+                code if is_comparison(code) => {
+                    // It comes there by the load alone.
+                    let before = program[..index].last().filter(|before| before.code == codes::LOAD);
+                    let loaded = before.filter(|_| !targets.contains(&index)).map(|load| load.k);
+                    let way = |over: u8| places[without_loading(program, behind(over.into()), loaded)];
+                    self.put_choice(instruction, way(instruction.jt), way(instruction.jf))
+                }
+                _ => {
+                    self.put_jump(places[behind(0)]);
+                    self.put(instruction.clone())
+                }
+            };
+        }
+        places[0]
+    }
+
+    /// Puts the end of a call, unless one is near.
+    fn put_end(&mut self, action: u32) -> usize {
+        let nearest = self.reversed.iter().rposition(|end| (end.code, end.k) == (codes::RETURN, action));
+        match nearest.filter(|&place| self.distance(place) <= REACH) {
+            Some(place) => place,
+            None => self.put(instruction(codes::RETURN, action)),
+        }
+    }
+
+    /// Puts a comparison with its two ways.
+    fn put_choice(&mut self, comparison: &sock_filter, if_so: usize, if_not: usize) -> usize {
+        let (if_so, if_not) = (self.reachable(if_so), self.reachable(if_not));
+        let (jt, jf) = (self.distance(if_so) as u8, self.distance(if_not) as u8);
+        self.put(sock_filter { jt, jf, ..comparison.clone() })
     }
 
     /// How many instructions a jump that comes next has to pass.
@@ -133,7 +169,10 @@ impl FromItsEnd {
         if self.distance(place) <= REACH {
             return place;
         }
-        let nearer = self.put_jump(place);
+        let nearer = match &self.reversed[place] {
+            &sock_filter { code: codes::RETURN, k: action, .. } => self.put_end(action),
+            _ => self.put_jump(place),
+        };
         self.ends.iter_mut().filter(|(_, end)| *end == place).for_each(|(_, end)| *end = nearer);
         nearer
     }
@@ -158,15 +197,40 @@ impl FromItsEnd {
         let (left, right) = spans.split_at(spans.len() / 2);
         let first_of_right = right[0].0;
         let (right, left) = (self.put_halves(right), self.put_halves(left));
-        let (right, left) = (self.reachable(right), self.reachable(left));
-        let (jt, jf) = (self.distance(right) as u8, self.distance(left) as u8);
-        self.put(sock_filter { jt, jf, ..instruction(codes::JUMP_IF_AT_LEAST, first_of_right) })
+        self.put_choice(&instruction(codes::JUMP_IF_AT_LEAST, first_of_right), right, left)
     }
 
     fn into_program(mut self) -> Vec<sock_filter> {
         self.reversed.reverse();
         self.reversed
     }
+}
+
+/// Whether it is of the class BPF_JMP, and no BPF_JA.
+fn is_comparison(code: u16) -> bool {
+    code & 7 == codes::JUMP && code != codes::JUMP
+}
+
+/// The instructions that jumps and comparisons of a program go to.
+fn targets(program: &[sock_filter]) -> HashSet<usize> {
+    let ways = |(index, instruction): (usize, &sock_filter)| {
+        let to = |over: u32| Some(index + 1 + over as usize);
+        match instruction.code {
+            codes::JUMP => [to(instruction.k), None],
+            code if is_comparison(code) => [to(instruction.jt.into()), to(instruction.jf.into())],
+            _ => [None, None],
+        }
+    };
+    program.iter().enumerate().flat_map(ways).flatten().collect()
+}
+
+/// The instruction that a way leads to, behind jumps, and behind a load of what is loaded.
+fn without_loading(program: &[sock_filter], mut index: usize, loaded: Option<u32>) -> usize {
+    while program[index].code == codes::JUMP {
+        index += 1 + program[index].k as usize;
+    }
+    let is_loaded = program[index].code == codes::LOAD && Some(program[index].k) == loaded;
+    index + usize::from(is_loaded)
 }
 
 /// The first number of each span, and the span's fate.
