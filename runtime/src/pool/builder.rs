@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::builder_environment::transport_from_environment;
-#[cfg(feature = "sandbox")]
-use super::builder_sandbox::settled_sandbox;
 use super::handle::{Pool, cpu_count};
 use super::recycling::Retirement;
 use super::rules::{LifecycleCall, Preload, Settings, StartMethod};
+#[cfg(feature = "sandbox")]
+use super::settled_sandbox::settled_sandbox;
 use super::surroundings::SurroundingsOptions;
 use crate::child::{self, Start};
 use crate::error::{Error, Result};
@@ -411,8 +411,6 @@ impl Builder {
             Some(_) => Default::default(),
             None => self.surroundings.settle(workers)?,
         };
-        #[cfg(feature = "sandbox")]
-        let sandbox = settled_sandbox(self.sandbox.as_ref(), &entry)?;
         let start = Start {
             role: Role::Worker,
             frame_bytes_max,
@@ -424,7 +422,7 @@ impl Builder {
         };
         Ok(Settings {
             #[cfg(feature = "sandbox")]
-            sandbox,
+            sandbox: settled_sandbox(self.sandbox.as_ref(), &entry)?,
             in_process,
             // The thread that calls is the one worker.
             workers: if in_process.is_some() { 1 } else { workers },

@@ -4,10 +4,8 @@ use std::io::Write;
 
 use super::builder::Builder;
 use super::handle::Pool;
-use crate::child::EntryPoint;
 use crate::error::Result;
-use crate::sandbox::{Sandbox, SandboxStatus, Settled, settle};
-use crate::sys;
+use crate::sandbox::{Sandbox, SandboxStatus};
 
 impl Builder {
     /// Puts each worker into a sandbox, behind its initializer and before its first task. Default: workers have the rights of this program.
@@ -67,15 +65,4 @@ impl Builder {
         self.sandbox = form.map(|form| Sandbox::from_bytes(&form)).transpose()?;
         Ok(())
     }
-}
-
-/// The sandbox for this system, and for workers that begin by this entry.
-pub(super) fn settled_sandbox(policy: Option<&Sandbox>, entry: &EntryPoint) -> Result<Settled> {
-    let have_threads = match entry {
-        EntryPoint::Main => sys::has_threads(),
-        // The first thread waits for that of the test.
-        EntryPoint::Test(_) => true,
-        EntryPoint::Program(_) => false,
-    };
-    policy.map_or_else(|| Ok(Settled::default()), |policy| settle(policy, have_threads))
 }

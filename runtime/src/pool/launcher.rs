@@ -148,8 +148,6 @@ impl ServerKeeper {
                 let server =
                     ForkServer::start(options(settings), times, surroundings, particulars, shared.preload.clone())?;
                 self.server = Some(Box::new(server));
-                // They are made while it starts.
-                settings.namespaces();
             }
             return Ok(None);
         };

@@ -37,6 +37,8 @@ mod retry_policy;
 mod rules;
 mod running_tasks;
 mod scheduler;
+#[cfg(feature = "sandbox")]
+mod settled_sandbox;
 mod shutdown;
 mod single_task;
 mod standby;

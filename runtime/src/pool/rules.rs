@@ -13,7 +13,7 @@ use crate::in_process::InProcess;
 use crate::recording::CallRecorder;
 #[cfg(feature = "sandbox")]
 use crate::sandbox::Settled;
-use crate::sys::{Namespaces, SurroundingsChanges};
+use crate::sys::{LazyNamespaces, SurroundingsChanges};
 use crate::task::{Limits, TaskRules};
 
 /// The settings that a pool was built with.
@@ -51,10 +51,10 @@ impl Settings {
         None
     }
 
-    /// The namespaces that each worker enters with its sandbox, if there are some. The first that asks waits until they are made.
-    pub(super) fn namespaces(&self) -> Option<Arc<Namespaces>> {
+    /// The namespaces that each worker enters with its sandbox, if there are some.
+    pub(super) fn namespaces(&self) -> Option<Arc<LazyNamespaces>> {
         #[cfg(feature = "sandbox")]
-        return self.sandbox.namespaces();
+        return self.sandbox.namespaces.clone();
         #[cfg(not(feature = "sandbox"))]
         None
     }

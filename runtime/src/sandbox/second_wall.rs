@@ -13,7 +13,7 @@ pub(super) fn wanted(policy: &Sandbox) -> NamespaceKinds {
 }
 
 /// Notes in the status which namespaces workers enter; and why some are missing, if some are.
-pub(super) fn note(made: &Namespaces, why_missing: Option<&str>, status: &mut SandboxStatus) {
+pub(super) fn note((made, why_missing): (&Namespaces, Option<&str>), status: &mut SandboxStatus) {
     status.separates_network = made.network.is_some();
     status.separates_files = made.mounts.is_some();
     status.refused_namespaces = why_missing.map(str::to_owned);

@@ -8,7 +8,7 @@ use super::second_wall;
 use super::status::SandboxStatus;
 use super::suggestion::suggestion;
 use crate::error::{Error, Result};
-use crate::sys::{self, LazyNamespaces, Namespaces};
+use crate::sys::{self, LazyNamespaces, NamespaceKinds};
 
 /// The part of its sandbox that a pool keeps.
 #[derive(Clone, Debug, Default)]
@@ -18,17 +18,11 @@ pub(crate) struct Settled {
     pub(crate) status: SandboxStatus,
     /// Where workers note the calls that would be denied, if they only do that.
     pub(crate) notes: Option<Arc<File>>,
-    /// The namespaces that workers enter, if there are some.
-    namespaces: Arc<LazyNamespaces>,
+    /// The namespaces that workers enter, if they are to enter some.
+    pub(crate) namespaces: Option<Arc<LazyNamespaces>>,
 }
 
 impl Settled {
-    /// The namespaces that workers enter, if there are some. The first that asks waits until they are made.
-    pub(crate) fn namespaces(&self) -> Option<Arc<Namespaces>> {
-        let (namespaces, _) = self.namespaces.get();
-        (namespaces.bits() != 0).then(|| Arc::clone(namespaces))
-    }
-
     /// The line of a builder that opens what tasks have needed so far, if that is noted.
     pub(crate) fn suggestion(&self) -> Option<String> {
         self.notes.as_ref().map(|notes| suggestion(notes).unwrap_or_else(|error| error.to_string()))
@@ -37,8 +31,9 @@ impl Settled {
     /// The status at this moment.
     pub(crate) fn status(&self) -> SandboxStatus {
         let mut status = SandboxStatus { suggestion: self.suggestion(), ..self.status.clone() };
-        let (namespaces, why_missing) = self.namespaces.get();
-        second_wall::note(namespaces, why_missing, &mut status);
+        if let Some(namespaces) = &self.namespaces {
+            second_wall::note(namespaces.get(), &mut status);
+        }
         status
     }
 }
@@ -66,8 +61,10 @@ pub(crate) fn settle(policy: &Sandbox, have_threads: bool) -> Result<Settled> {
         )));
     }
     let status = SandboxStatus { is_set: true, filters_calls, landlock, missing, ..SandboxStatus::default() };
-    let namespaces = Arc::new(LazyNamespaces::new(second_wall::wanted(policy), have_threads));
-    Ok(Settled { bytes: bytes(policy, &status)?, status, namespaces, ..Settled::default() })
+    let bytes = bytes(policy, &status)?;
+    let wanted = Some(second_wall::wanted(policy)).filter(|wanted| *wanted != NamespaceKinds::default());
+    let namespaces = wanted.map(|wanted| LazyNamespaces::begin(wanted, have_threads));
+    Ok(Settled { bytes, status, namespaces, ..Settled::default() })
 }
 
 /// The same for a policy that raises no wall.

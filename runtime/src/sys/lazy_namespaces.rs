@@ -1,43 +1,36 @@
-//! Namespaces for the workers of a pool, as its parent has them: made when they are needed first.
+//! Namespaces for the workers of a pool, as its parent has them: made while the first worker starts.
 
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use super::namespaces::Namespaces;
+use super::namespaces::{NamespaceKinds, Namespaces};
 
-/// Which namespaces are wanted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct NamespaceKinds {
-    /// A network with no interface that is up.
-    pub(crate) network: bool,
-    /// A tree of files with an empty root.
-    pub(crate) mounts: bool,
-}
-
-/// Namespaces that are made when they are asked for first, and are the same ones then.
-#[derive(Debug, Default)]
+/// Namespaces that are in the making, or made.
+#[derive(Debug)]
 pub(crate) struct LazyNamespaces {
     wanted: NamespaceKinds,
     /// Whether those that are to enter them begin with several threads.
     have_threads: bool,
-    made: OnceLock<(Arc<Namespaces>, Option<String>)>,
+    made: OnceLock<(Namespaces, Option<String>)>,
 }
 
 impl LazyNamespaces {
-    pub(crate) fn new(wanted: NamespaceKinds, have_threads: bool) -> Self {
-        Self { wanted, have_threads, made: OnceLock::new() }
+    /// Has a thread make them.
+    pub(crate) fn begin(wanted: NamespaceKinds, have_threads: bool) -> Arc<Self> {
+        let namespaces = Arc::new(Self { wanted, have_threads, made: OnceLock::new() });
+        let making = Arc::clone(&namespaces);
+        let thread = std::thread::Builder::new().name("poolmap-namespaces".to_owned());
+        // Without one, the first that asks for them makes them.
+        let _ = thread.spawn(move || {
+            making.get();
+        });
+        namespaces
     }
 
-    /// Those that could be made, and why one that is wanted is missing, if one is.
-    pub(crate) fn get(&self) -> (&Arc<Namespaces>, Option<&str>) {
-        let (namespaces, why_missing) = self.made.get_or_init(|| {
-            let (made, why_missing) = match self.wanted == NamespaceKinds::default() {
-                true => (Namespaces::default(), None),
-                false => make_namespaces(self.wanted, self.have_threads),
-            };
-            (Arc::new(made), why_missing)
-        });
+    /// Those that could be made, and why one that is wanted is missing, if one is. It waits until they are made.
+    pub(crate) fn get(&self) -> (&Namespaces, Option<&str>) {
+        let (namespaces, why_missing) = self.made.get_or_init(|| make_namespaces(self.wanted, self.have_threads));
         (namespaces, why_missing.as_deref())
     }
 }

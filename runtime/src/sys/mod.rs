@@ -23,7 +23,7 @@ mod held;
 mod host_name;
 mod interrupted;
 mod launcher_variables;
-#[cfg(feature = "sandbox")]
+#[cfg_attr(not(feature = "sandbox"), allow(dead_code, reason = "there is no sandbox that has any"))]
 mod lazy_namespaces;
 mod lease;
 mod liveness_lock;
@@ -107,14 +107,17 @@ pub(crate) use foreign_file::{open_foreign_file, user};
 pub(crate) use forks::{ForkMark, PerProcess, exit_fork, is_fork};
 pub(crate) use held::Held;
 pub(crate) use host_name::host_name;
+pub(crate) use lazy_namespaces::LazyNamespaces;
 #[cfg(feature = "sandbox")]
-pub(crate) use lazy_namespaces::{LazyNamespaces, NamespaceKinds, has_threads, note_threads};
+pub(crate) use lazy_namespaces::{has_threads, note_threads};
 pub(crate) use lease::Lease;
 pub(crate) use liveness_lock::{FileIdentity, LivenessLock, identity, is_locked_by_another, process_exists};
 pub(crate) use memory::{Region, Words, is_short_of_descriptors, raced_memory};
 pub(crate) use mpi::{
     MpiArrival, MpiCandidates, MpiError, MpiLauncher, MpiLibrary, MpiReceiving, MpiSending, MpiSession, exit_now,
 };
+#[cfg(feature = "sandbox")]
+pub(crate) use namespaces::NamespaceKinds;
 pub(crate) use namespaces::Namespaces;
 pub(crate) use output_descriptors::receive_outputs;
 pub(crate) use page::page_bytes;

@@ -2,6 +2,15 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+/// Which namespaces are wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct NamespaceKinds {
+    /// A network with no interface that is up.
+    pub(crate) network: bool,
+    /// A tree of files with an empty root.
+    pub(crate) mounts: bool,
+}
+
 /// Namespaces that are open. Each lives as long as a descriptor of it, or a process in it.
 #[derive(Debug, Default)]
 pub(crate) struct Namespaces {

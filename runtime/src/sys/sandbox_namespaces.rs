@@ -28,9 +28,8 @@ use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 
 use super::capabilities::Capabilities;
-use super::lazy_namespaces::NamespaceKinds;
 use super::message::receive_message;
-use super::namespaces::Namespaces;
+use super::namespaces::{NamespaceKinds, Namespaces};
 
 /// More than the calls below take, in a build without optimisation too.
 const STACK_BYTES: usize = 128 << 10;
@@ -39,12 +38,12 @@ const NAME_BYTES_MAX: usize = 200;
 const ANSWER_BYTES_MAX: usize = 1 + size_of::<c_int>() + NAME_BYTES_MAX;
 
 /// Why a namespace could not be made: the call or the file, and the error; 0 where the text says it all.
-struct Refusal {
+struct NamespaceRefusal {
     what: &'static str,
     error: c_int,
 }
 
-impl Refusal {
+impl NamespaceRefusal {
     /// Of the system call that has just failed.
     fn last(what: &'static str) -> Self {
         Self { what, error: Errno::last_raw() }
@@ -90,7 +89,7 @@ fn make_beside(wanted: NamespaceKinds, have_threads: bool) -> io::Result<(Namesp
 }
 
 /// Sends what was made, without the allocator.
-fn answer(channel: RawFd, made: &Namespaces, refusal: Option<&Refusal>) {
+fn answer(channel: RawFd, made: &Namespaces, refusal: Option<&NamespaceRefusal>) {
     const DESCRIPTORS_BYTES: usize = 3 * size_of::<RawFd>();
     /// Aligned for the header.
     const CONTROL_WORDS: usize = 8;
@@ -150,11 +149,12 @@ fn received(channel: BorrowedFd<'_>) -> io::Result<(Namespaces, Option<String>)>
     Ok((namespaces, why_missing))
 }
 
-fn make(wanted: NamespaceKinds, have_threads: bool, made: &mut Namespaces) -> Result<(), Refusal> {
-    let refusal = |what| Err(Refusal { what, error: 0 });
-    let own = Capabilities::now().map_err(|error| Refusal { what: "capget", error })?;
+fn make(wanted: NamespaceKinds, have_threads: bool, made: &mut Namespaces) -> Result<(), NamespaceRefusal> {
+    let refusal = |what| Err(NamespaceRefusal { what, error: 0 });
+    let own = Capabilities::now().map_err(|error| NamespaceRefusal { what: "capget", error })?;
     // It is opened before the root is another.
-    let listed = File::open("/proc/thread-self/ns").map_err(|error| Refusal::of("/proc/thread-self/ns", &error))?;
+    let listed =
+        File::open("/proc/thread-self/ns").map_err(|error| NamespaceRefusal::of("/proc/thread-self/ns", &error))?;
     if !own.may_enter() {
         if own.has_any() {
             return refusal("the program has capabilities that its initializer would lose in a user namespace");
@@ -185,40 +185,40 @@ fn make(wanted: NamespaceKinds, have_threads: bool, made: &mut Namespaces) -> Re
 }
 
 /// The result of a system call that sets `errno`.
-fn checked(call: &'static str, result: c_long) -> Result<c_long, Refusal> {
-    if result < 0 { Err(Refusal::last(call)) } else { Ok(result) }
+fn checked(call: &'static str, result: c_long) -> Result<c_long, NamespaceRefusal> {
+    if result < 0 { Err(NamespaceRefusal::last(call)) } else { Ok(result) }
 }
 
-fn unshare(call: &'static str, namespace: c_int) -> Result<(), Refusal> {
+fn unshare(call: &'static str, namespace: c_int) -> Result<(), NamespaceRefusal> {
     // SAFETY: it takes a number, and touches no memory of this process.
     checked(call, c_long::from(unsafe { libc::unshare(namespace) })).map(drop)
 }
 
-fn enter(call: &'static str, namespace: &OwnedFd, kind: c_int) -> Result<(), Refusal> {
+fn enter(call: &'static str, namespace: &OwnedFd, kind: c_int) -> Result<(), NamespaceRefusal> {
     // SAFETY: it takes numbers; the descriptor is open.
     checked(call, c_long::from(unsafe { libc::setns(namespace.as_raw_fd(), kind) })).map(drop)
 }
 
-fn open(listed: &File, name: &'static str) -> Result<OwnedFd, Refusal> {
+fn open(listed: &File, name: &'static str) -> Result<OwnedFd, NamespaceRefusal> {
     let opened = openat(listed.as_fd(), name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
-    opened.map_err(|error| Refusal { what: name, error: error as c_int })
+    opened.map_err(|error| NamespaceRefusal { what: name, error: error as c_int })
 }
 
 /// In a new namespace of users, this process's user and group are who they are outside, and there is no other.
-fn map_own_user() -> Result<(), Refusal> {
+fn map_own_user() -> Result<(), NamespaceRefusal> {
     /// Two numbers of 32 bits, and more.
     const LINE_BYTES: usize = 32;
 
     // SAFETY: the calls have no arguments and cannot fail.
     let (user, group) = unsafe { (libc::geteuid(), libc::getegid()) };
-    let write = |file: &'static str, line: &[u8]| -> Result<(), Refusal> {
-        std::fs::write(file, line).map_err(|error| Refusal::of(file, &error))
+    let write = |file: &'static str, line: &[u8]| -> Result<(), NamespaceRefusal> {
+        std::fs::write(file, line).map_err(|error| NamespaceRefusal::of(file, &error))
     };
     let own = |file: &'static str, number: u32| {
         let mut line = [0; LINE_BYTES];
         let mut rest = &mut line[..];
         let written = write!(rest, "{number} {number} 1").map(|()| LINE_BYTES - rest.len());
-        written.map_err(|error| Refusal::of(file, &error)).and_then(|length| write(file, &line[..length]))
+        written.map_err(|error| NamespaceRefusal::of(file, &error)).and_then(|length| write(file, &line[..length]))
     };
     // A user may map a group only once it has given up to change its groups (user_namespaces(7)).
     write("/proc/self/setgroups", b"deny")?;
@@ -235,7 +235,7 @@ const MOVE_MOUNT_F_EMPTY_PATH: c_int = 4;
 const CLOSE_ON_EXEC: c_int = 1;
 
 /// Makes an empty folder, which nobody can list or write to, the root of this thread's namespace of mounts, with nothing else in it.
-fn empty_root() -> Result<(), Refusal> {
+fn empty_root() -> Result<(), NamespaceRefusal> {
     let (null, root, here) = (std::ptr::null::<libc::c_char>(), c"/".as_ptr(), c".".as_ptr());
     // SAFETY: the texts are constants, and end with a zero byte; the null pointers are where the calls take one (mount(2), fsconfig(2)).
     // The descriptors are open. The threads of this process share no root with this one, which is in a new namespace of mounts.

@@ -32,7 +32,7 @@ pub(crate) use completed::{CompletedTasks, Outcomes, Ran, Span};
 pub(crate) use event::{ChannelEvent, Note};
 pub(crate) use handshake::any_said_hello;
 pub(crate) use output_sender::OutputSender;
-pub(crate) use parent_channel::{Load, ParentChannel};
+pub(crate) use parent_channel::{Load, ParentChannel, WorkerMemory};
 pub(crate) use parent_ring::ResultBatch;
 #[cfg(fuzzing)]
 pub(crate) use parent_ring::fuzz;

@@ -9,6 +9,9 @@ use crate::tasks::timed;
 /// The start methods, by the names that they have here.
 pub const STARTED: [(&str, StartMethod); 2] = [("spawn", StartMethod::Spawn), ("copy", StartMethod::ForkServer)];
 const STARTS: usize = 31;
+/// Further workers of a pool, and pools.
+const FURTHER: usize = 12;
+const POOLS: usize = 5;
 const CALLS: u32 = 20_000;
 const TASKS: u32 = 2000;
 const ROUNDS: usize = 5;
@@ -18,8 +21,9 @@ fn same(x: u32) -> u32 {
     x
 }
 
-/// Prints, in seconds: `apart start spawn plain` and `… sandbox`, from the building of a pool to its first output; `apart call plain` and
-/// `… sandbox`, a call there and back; `apart fresh spawn`, a task that has a process of its own.
+/// Prints, in seconds: `apart start spawn plain` and `… sandbox`, from the building of a pool to its first output; `apart further spawn
+/// plain` and `… sandbox`, until a pool has a worker more; `apart call plain` and `… sandbox`, a call there and back; `apart fresh spawn`,
+/// a task that has a process of its own.
 pub fn run() {
     for (name, method) in STARTED {
         let builder = || Pool::builder().workers(1).start_method(method);
@@ -30,6 +34,16 @@ pub fn run() {
         }
         println!("apart start {name} plain {}", median(plain).expect("there are some"));
         println!("apart start {name} sandbox {}", median(inside).expect("there are some"));
+        let [mut plain, mut inside] = [Vec::new(), Vec::new()];
+        for _ in 0..POOLS {
+            let pools = [builder(), builder().sandbox(Sandbox::strict())].map(started);
+            for workers in 2..2 + FURTHER {
+                plain.push(further(&pools[0], workers));
+                inside.push(further(&pools[1], workers));
+            }
+        }
+        println!("apart further {name} plain {}", median(plain).expect("there are some"));
+        println!("apart further {name} sandbox {}", median(inside).expect("there are some"));
         let pool =
             Pool::builder().workers(WORKERS).start_method(method).fresh_process().build().expect("processes start");
         pool.ready().expect("processes answer");
@@ -48,16 +62,27 @@ pub fn run() {
     }
 }
 
+/// A pool that has answered.
+fn started(builder: Builder) -> Pool {
+    let pool = builder.build().expect("this system has the walls");
+    pool.apply(same { x: 1 }).expect("no task fails");
+    pool
+}
+
 /// The seconds from the building of a pool to its first output.
 fn start(builder: Builder) -> f64 {
-    let mut started = None;
-    let time = timed(|| {
-        let pool = builder.build().expect("this system has the walls");
-        pool.apply(same { x: 1 }).expect("no task fails");
-        // It ends behind the clock.
-        started = Some(pool);
-    });
-    time.as_secs_f64()
+    let mut pool = None;
+    // It ends behind the clock.
+    timed(|| pool = Some(started(builder))).as_secs_f64()
+}
+
+/// The seconds until a pool has so many workers, which is one more than it had.
+fn further(pool: &Pool, workers: usize) -> f64 {
+    let start = || {
+        pool.resize(workers).expect("processes start");
+        pool.ready().expect("processes answer");
+    };
+    timed(start).as_secs_f64()
 }
 
 /// The seconds of one call, on a warm pool.
