@@ -10,8 +10,9 @@ use crate::sandbox::{Sandbox, SandboxStatus};
 impl Builder {
     /// Puts each worker into a sandbox, behind its initializer and before its first task. Default: workers have the rights of this program.
     ///
-    /// [`Sandbox`] says what a task can do there; [untrusted input](crate::guide::untrusted_input) says against whom it holds. It takes
-    /// some 1 ms for each worker (80 ms with `RUST_BACKTRACE` set, as names are read before), and a task takes no longer than without it.
+    /// [`Sandbox`] says what a task can do there; [untrusted input](crate::guide::untrusted_input) says against whom it holds. A worker
+    /// takes some 0.5 ms more to start, and the first of a pool 1 ms; with `RUST_BACKTRACE` set 0.1 s, as the names for backtraces are read
+    /// before, which a fork server does once for its copies. A task takes no longer than without it.
     ///
     /// With [`StartMethod::ForkServer`](crate::StartMethod::ForkServer) the fork server itself, and so [`preload`](Self::preload), runs
     /// outside of the sandbox. On a cluster each node's workers are in a sandbox of their machine, and a node that lacks a wall fails as
