@@ -131,3 +131,22 @@ fn a_thread_that_cannot_enter_keeps_its_worker_from_tasks() {
     let text = format!("{outcome:?}");
     assert!(!text.contains("Ok(true)"), "{text}");
 }
+
+#[worker]
+fn let_no_signal_wait() {
+    nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_SIGPENDING, 0, 0).unwrap();
+}
+
+/// As where another task of its user has taken all signals that may wait.
+#[poolmap::test]
+fn a_thread_that_cannot_be_asked_keeps_its_worker_from_tasks() {
+    let guard = common::guard();
+    guard.allow(common::SOON);
+    // A copy has no other thread than those that are made for it.
+    let builder = Pool::builder().workers(1).start_method(poolmap::StartMethod::Spawn);
+    let pool = builder.initializer(let_no_signal_wait {}).sandbox(Sandbox::strict()).build().unwrap();
+    // It has printed why.
+    let outcome = &pool_try_map!(in &pool, open, [""]).unwrap()[0];
+    let kind = outcome.as_ref().unwrap_err().kind();
+    assert!(matches!(kind, TaskErrorKind::Crashed { exit_code: Some(70), .. }), "{kind:?}");
+}

@@ -1,10 +1,14 @@
 //! The wall behind the others: workers are in an empty network and an empty tree of files, where the system allows it; and where it does
 //! not, the pool says so. The program tests/bin/namespaced.rs checks it from inside.
 
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use nix::libc;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::ForkResult;
 use poolmap::{Pool, Sandbox, pool_try_map, worker};
 
 use crate::common;
@@ -155,6 +159,82 @@ fn an_initializer_that_gives_its_rights_up_keeps_its_worker_from_tasks() {
         assert!(!printed.contains("it has run"), "{printed}");
         assert!(printed.contains("its namespaces could not be entered"), "{printed}");
         assert!(printed.contains("the sandbox is to be `without_namespaces()`"), "{printed}");
+    }
+}
+
+#[test]
+fn rights_that_end_where_a_worker_is_executed_are_none() {
+    let guard = common::guard();
+    guard.allow(common::SOON);
+    if is_root() && has_namespaces(0) {
+        let printed = run(0, "bounded", |_| ());
+        let refused = "strict: network false, files false, the rights to enter them end where the program is executed";
+        assert!(printed.contains(refused), "{printed}");
+    }
+}
+
+/// The root of a namespace of mounts is not that of a chroot in it.
+#[test]
+fn an_empty_tree_leads_out_of_no_chroot() {
+    let guard = common::guard();
+    guard.allow(common::SOON);
+    if !is_root() || !has_namespaces(0) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let jail = CString::new(folder.path().as_os_str().as_bytes()).unwrap();
+    let enter = move || {
+        let (root, none, null) = (c"/".as_ptr(), c"none".as_ptr(), std::ptr::null());
+        // SAFETY: the texts live through the calls, and end with a zero byte.
+        let entered = unsafe {
+            libc::unshare(libc::CLONE_NEWNS) == 0
+                && libc::mount(none, root, none, libc::MS_REC | libc::MS_PRIVATE, null) == 0
+                && libc::mount(root, jail.as_ptr(), none, libc::MS_BIND | libc::MS_REC, null) == 0
+                && libc::chroot(jail.as_ptr()) == 0
+                && libc::chdir(root) == 0
+        };
+        if entered { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    };
+    let printed = run(0, "say", |command| {
+        // SAFETY: it makes system calls alone.
+        unsafe { command.pre_exec(enter) };
+    });
+    assert!(printed.contains("strict: network true, files false, the program is in a chroot"), "{printed}");
+}
+
+#[poolmap::test]
+fn a_program_that_ends_at_once_is_named_by_its_end() {
+    let _guard = common::guard();
+    for _ in 0..20 {
+        let pool = Pool::builder().workers(1).program("/bin/false").sandbox(Sandbox::strict()).build().unwrap();
+        let error = pool.apply(square { x: 1 }).unwrap_err().to_string();
+        assert!(error.contains("exit code 1"), "{error}");
+    }
+}
+
+/// The thread that makes namespaces is not in a fork.
+#[poolmap::test]
+fn a_fork_does_not_wait_for_them() {
+    let _guard = common::guard();
+    for _ in 0..20 {
+        let builder = Pool::builder().workers(1).start_method(poolmap::StartMethod::ForkServer);
+        let pool = builder.sandbox(Sandbox::strict()).build().unwrap();
+        // SAFETY: the copy asks for the status, and ends.
+        let copy = unsafe {
+            match nix::unistd::fork().unwrap() {
+                ForkResult::Parent { child } => child,
+                ForkResult::Child => {
+                    let _ = pool.sandbox_status();
+                    libc::_exit(0)
+                }
+            }
+        };
+        let mut end = WaitStatus::StillAlive;
+        common::wait_until("the copy has ended", || {
+            end = waitpid(copy, Some(WaitPidFlag::WNOHANG)).unwrap();
+            end != WaitStatus::StillAlive
+        });
+        assert_eq!(end, WaitStatus::Exited(copy, 0));
     }
 }
 

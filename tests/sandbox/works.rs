@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::time::Duration;
 
+use nix::libc;
 use poolmap::{
     Event, Mutex, Output, Pool, Sandbox, Semaphore, Sender, SharedSlice, SharedSliceMut, StartMethod, TaskErrorKind,
     channel, current_worker, pool_for_each, pool_iter, pool_map, pool_map_captured, pool_reduce, pool_try_map, shared,
@@ -328,4 +329,27 @@ fn what_processes_use_together_works_and_is_released_by_a_death() {
         assert!(all(1000..1001)[0].is_err());
         assert!(sum.lock().unwrap().is_owner_died());
     }
+}
+
+/// How many signals of real time wait for a worker, of a hundred that it sends itself.
+#[worker]
+fn flood() -> usize {
+    let signal = libc::SIGRTMIN() + 4;
+    // SAFETY: the set is a place of ours; the other calls take numbers.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, signal);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+        let send = || libc::syscall(libc::SYS_tgkill, libc::getpid(), libc::gettid(), signal);
+        (0..100).filter(|_| send() == 0).count()
+    }
+}
+
+/// Those that wait count for all processes of a user.
+#[poolmap::test]
+fn a_task_takes_no_signal_from_other_processes() {
+    let _guard = common::guard();
+    assert!(pool().apply(flood {}).unwrap() <= 64);
+    assert_eq!(Pool::builder().workers(1).build().unwrap().apply(flood {}).unwrap(), 100);
 }

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 
-use super::kill::await_killed;
+use super::kill::{await_killed, kill};
 use super::program::{EntryPoint, MARKER, Marker, depth, own_program};
 use crate::error::{Error, Result};
 use crate::functions;
@@ -126,17 +126,19 @@ pub(crate) fn start(
         return Ok((process, channel));
     }
     // They may be in the making, which takes a millisecond: it starts meanwhile.
-    let (ungreeted, worker_end) = UngreetedChannel::new(start, arena)?;
+    let (mut channel, worker_end, memory) = ParentChannel::new(arena, greeting(), start.frame_bytes_max)?;
     let mut process = spawn(entry, start, surroundings, particulars, worker_end)?;
-    match ungreeted.greet(entry, start, arena, particulars) {
-        Ok(channel) => Ok((process, channel)),
+    match greet(&mut channel, memory, entry, start, arena, particulars) {
+        Ok(()) => {}
+        // It has ended, and its end says why.
+        Err(StartError::Channel(error)) if sys::is_hung_up(&error) => {}
         Err(error) => {
-            // Its channel has ended too.
-            let _ = process.kill();
+            kill(&mut process, &mut channel);
             await_killed(|| process.try_reap().is_some());
-            Err(error)
+            return Err(error);
         }
     }
+    Ok((process, channel))
 }
 
 /// Makes the channel to a process that is to be started, and greets it there; returns its end, too.
@@ -146,63 +148,51 @@ pub(super) fn greeted(
     arena: Option<&Arena>,
     particulars: &Particulars,
 ) -> std::result::Result<(ParentChannel, OwnedFd), StartError> {
-    let (ungreeted, worker_end) = UngreetedChannel::new(start, arena)?;
-    Ok((ungreeted.greet(entry, start, arena, particulars)?, worker_end))
+    let (mut channel, worker_end, memory) = ParentChannel::new(arena, greeting(), start.frame_bytes_max)?;
+    greet(&mut channel, memory, entry, start, arena, particulars)?;
+    Ok((channel, worker_end))
 }
 
-/// The channel to a process that was not greeted yet, and the memory that it is to have.
-struct UngreetedChannel {
-    channel: ParentChannel,
+fn greeting() -> Greeting {
+    Greeting::new(functions::fingerprint())
+}
+
+/// Its memory is sent, and let go of here: each descriptor counts where they are few.
+fn greet(
+    channel: &mut ParentChannel,
     memory: WorkerMemory,
-    greeting: Greeting,
-}
-
-impl UngreetedChannel {
-    /// Makes one; returns the other end, too.
-    fn new(start: &Start, arena: Option<&Arena>) -> std::result::Result<(Self, OwnedFd), StartError> {
-        let greeting = Greeting::new(functions::fingerprint());
-        let (channel, worker_end, memory) = ParentChannel::new(arena, greeting, start.frame_bytes_max)?;
-        Ok((Self { channel, memory, greeting }, worker_end))
-    }
-
-    /// Its memory is sent, and let go of here: each descriptor counts where they are few.
-    fn greet(
-        self,
-        entry: &EntryPoint,
-        start: &Start,
-        arena: Option<&Arena>,
-        particulars: &Particulars,
-    ) -> std::result::Result<ParentChannel, StartError> {
-        let Self { mut channel, memory, greeting } = self;
-        let welcome = Welcome {
-            greeting,
-            index: particulars.index as u64,
-            frame_bytes_max: start.frame_bytes_max as u64,
-            stack_bytes: start.stack_bytes as u64,
-            // A fork server loads what it likes; its workers have the limit.
-            memory_bytes: start.memory_limit.filter(|_| start.role != Role::Server).unwrap_or(0),
-            arena_bytes: 0,
-            has_own_arguments: false,
-            has_stdout: false,
-            output: start.output,
-            copies_outputs: start.copies_outputs,
-            nice: start.nice,
-            name: particulars.name.clone(),
-            sandbox: Arc::clone(&particulars.sandbox),
-            is_initialized: particulars.is_initialized,
-            has_notes: false,
-            namespaces: 0,
-        };
-        let stdout = matches!(entry, EntryPoint::Test(_)).then(sys::stdout);
-        channel.set_program(match entry {
-            EntryPoint::Program(program) => Some(Arc::clone(&program.path)),
-            EntryPoint::Main | EntryPoint::Test(_) => None,
-        });
-        let notes = particulars.notes.as_deref().map(File::as_fd);
-        let namespaces = particulars.namespaces.as_ref().map(|namespaces| namespaces.get().0);
-        channel.greet(welcome, arena, &memory, namespaces, [stdout, notes], Files::new(start.output)?)?;
-        Ok(channel)
-    }
+    entry: &EntryPoint,
+    start: &Start,
+    arena: Option<&Arena>,
+    particulars: &Particulars,
+) -> std::result::Result<(), StartError> {
+    let welcome = Welcome {
+        greeting: greeting(),
+        index: particulars.index as u64,
+        frame_bytes_max: start.frame_bytes_max as u64,
+        stack_bytes: start.stack_bytes as u64,
+        // A fork server loads what it likes; its workers have the limit.
+        memory_bytes: start.memory_limit.filter(|_| start.role != Role::Server).unwrap_or(0),
+        arena_bytes: 0,
+        has_own_arguments: false,
+        has_stdout: false,
+        output: start.output,
+        copies_outputs: start.copies_outputs,
+        nice: start.nice,
+        name: particulars.name.clone(),
+        sandbox: Arc::clone(&particulars.sandbox),
+        is_initialized: particulars.is_initialized,
+        has_notes: false,
+        namespaces: 0,
+    };
+    let stdout = matches!(entry, EntryPoint::Test(_)).then(sys::stdout);
+    channel.set_program(match entry {
+        EntryPoint::Program(program) => Some(Arc::clone(&program.path)),
+        EntryPoint::Main | EntryPoint::Test(_) => None,
+    });
+    let notes = particulars.notes.as_deref().map(File::as_fd);
+    let namespaces = particulars.namespaces.as_ref().map(|namespaces| namespaces.get().0);
+    Ok(channel.greet(welcome, arena, &memory, namespaces, [stdout, notes], Files::new(start.output)?)?)
 }
 
 /// Starts this program again, or the program of the entry, with its end of the channel.

@@ -40,14 +40,14 @@ impl Pool {
     ///
     /// On a cluster it is that of this machine.
     pub fn sandbox_status(&self) -> SandboxStatus {
-        self.walls().status()
+        self.walls()
     }
 }
 
 impl Pool {
     /// Prints what tasks have needed, where the sandbox only notes that.
     pub(super) fn print_suggestion(&self) {
-        if let Some(suggestion) = self.walls().suggestion() {
+        if let Some(suggestion) = self.suggestion() {
             let text = format!("poolmap: the tasks of this pool have needed {suggestion}\n");
             // There may be no standard error, which is no reason to panic.
             let _ = std::io::stderr().write_all(text.as_bytes());

@@ -13,7 +13,7 @@ use super::worker_slot::Life;
 use crate::error::{Error, Kind, Result};
 use crate::locks::{Lock, Locked, Rank, Ranked};
 #[cfg(feature = "sandbox")]
-use crate::sandbox::Settled;
+use crate::sandbox::{SandboxStatus, Settled};
 use crate::shared::Poller;
 use crate::sys::{self, ForkMark, Surroundings};
 use crate::task::{Output, WorkerInfo};
@@ -160,10 +160,16 @@ impl Pool {
         self.finalizer
     }
 
-    /// Which walls hold its workers.
+    /// Which walls hold its workers. A fork waits for nothing: the thread that makes namespaces is not in it.
     #[cfg(feature = "sandbox")]
-    pub(super) fn walls(&self) -> &Settled {
-        &self.sandbox
+    pub(super) fn walls(&self) -> SandboxStatus {
+        self.sandbox.status(self.owner.is_here())
+    }
+
+    /// What its tasks have needed, where its sandbox only notes that.
+    #[cfg(feature = "sandbox")]
+    pub(super) fn suggestion(&self) -> Option<String> {
+        self.sandbox.suggestion()
     }
 
     /// Where its workers' printed output goes.

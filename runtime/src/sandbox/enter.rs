@@ -92,6 +92,7 @@ pub(crate) fn enter(form: &[u8], notes: Option<OwnedFd>, namespaces: &Namespaces
     sys::forbid_dumps()?;
     sys::limit_uncounted_memory(paths.iter().any(|(_, access)| *access == PathAccess::Write))?;
     sys::confine_threads(rules, namespaces)?;
+    sys::limit_waiting_signals()?;
     if has_filter {
         filter::apply(&form.program)?;
     }

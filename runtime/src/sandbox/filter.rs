@@ -18,6 +18,8 @@ use super::calls::ArgumentCheck;
 use super::front::{Fate, Programs, actions, codes, with_front};
 use crate::sys::{self, FilterInstruction};
 
+/// BPF_MAXINSNS.
+const INSTRUCTIONS_MAX: usize = 4096;
 /// Stands for the number of the worker's process. No other number in a filter is it: flags and numbers of calls are small, and no process
 /// has this one, which is above the kernel's most (2^22).
 const OWN_PID: u32 = 0x706f_6f6c;
@@ -61,7 +63,11 @@ pub(super) fn compile<'a>(
         SeccompFilter::new(rules, SeccompAction::Trap, SeccompAction::Allow, processor)?.try_into()
     };
     let programs = Programs { for_output: program(for_output)?, others: program(others)? };
-    Ok(with_front(&fates, table, outputs(), programs).iter().map(packed).collect())
+    let filter = with_front(&fates, table, outputs(), programs);
+    if filter.len() > INSTRUCTIONS_MAX {
+        return Err(seccompiler::BackendError::FilterTooLarge(filter.len()));
+    }
+    Ok(filter.iter().map(packed).collect())
 }
 
 /// The rules of calls, by their numbers.

@@ -225,7 +225,7 @@ impl Sandbox {
     /// - the initializer changes the user of its process, or drops its capabilities: that keeps the worker from its tasks;
     /// - the program does not run as root, and its initializer looks at the owners of files, or runs a program that gets rights by a
     ///   set-user-ID bit. The workers of a user are in a namespace of users from their start: there files of other users have the owner
-    ///   65534 (`nobody`), and no program gets such rights.
+    ///   65534 (`nobody`), no file can be given to another group, and no program gets such rights.
     ///
     /// In a task the current folder is `/`. A process makes the namespaces once for a pool, before its first worker starts, which takes about
     /// a millisecond; a worker makes 5 system calls for each thread to enter them.

@@ -28,11 +28,12 @@ impl Settled {
         self.notes.as_ref().map(|notes| suggestion(notes).unwrap_or_else(|error| error.to_string()))
     }
 
-    /// The status at this moment.
-    pub(crate) fn status(&self) -> SandboxStatus {
+    /// The status at this moment; `waits` says whether it waits for namespaces that are in the making.
+    pub(crate) fn status(&self, waits: bool) -> SandboxStatus {
         let mut status = SandboxStatus { suggestion: self.suggestion(), ..self.status.clone() };
-        if let Some(namespaces) = &self.namespaces {
-            second_wall::note(namespaces.get(), &mut status);
+        let namespaces = self.namespaces.as_ref();
+        if let Some(made) = namespaces.and_then(|made| if waits { Some(made.get()) } else { made.known() }) {
+            second_wall::note(made, &mut status);
         }
         status
     }

@@ -57,6 +57,11 @@ impl Capabilities {
         }
     }
 
+    /// The numbers of those by which a thread enters namespaces.
+    pub(super) fn entering_numbers() -> [u32; 2] {
+        [CAP_SYS_CHROOT, CAP_SYS_ADMIN]
+    }
+
     /// Whether a thread with these has a capability, or may take one.
     pub(super) fn has_any(&self) -> bool {
         self.0.iter().any(|half| half.permitted != 0)

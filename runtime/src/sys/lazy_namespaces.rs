@@ -3,6 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use super::namespaces::{NamespaceKinds, Namespaces};
 
@@ -28,6 +29,11 @@ impl LazyNamespaces {
         namespaces
     }
 
+    /// The same where they are made already.
+    pub(crate) fn known(&self) -> Option<(&Namespaces, Option<&str>)> {
+        self.made.get().map(|(namespaces, why_missing)| (namespaces, why_missing.as_deref()))
+    }
+
     /// Those that could be made, and why one that is wanted is missing, if one is. It waits until they are made.
     pub(crate) fn get(&self) -> (&Namespaces, Option<&str>) {
         let (namespaces, why_missing) = self.made.get_or_init(|| make_namespaces(self.wanted, self.have_threads));
@@ -43,14 +49,23 @@ fn make_namespaces(_wanted: NamespaceKinds, _have_threads: bool) -> (Namespaces,
     (Namespaces::default(), Some("this platform has none".to_owned()))
 }
 
+/// So often it is looked, a millisecond apart, before other threads are taken for ones that stay.
+const LOOKS: u32 = 4;
 /// Whether this program had several threads when it called [`note_threads`].
 static HAS_THREADS: AtomicBool = AtomicBool::new(false);
 
 /// Notes whether this program has several threads, as its workers will then have at this place too.
 pub(crate) fn note_threads() {
-    // The folder of the first has this one in it, and its own name (proc_pid_task(5)).
-    let threads = std::fs::metadata("/proc/self/task").map_or(1, |folder| folder.nlink().saturating_sub(2));
-    HAS_THREADS.store(threads > 1, Ordering::Relaxed);
+    // A folder has two links beside those of the folders in it.
+    let has_more = || std::fs::metadata("/proc/self/task").is_ok_and(|folder| folder.nlink() > 3);
+    // A thread that was joined may be counted for a moment longer.
+    let has_threads = (0..LOOKS).all(|look| {
+        if look > 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        has_more()
+    });
+    HAS_THREADS.store(has_threads, Ordering::Relaxed);
 }
 
 pub(crate) fn has_threads() -> bool {

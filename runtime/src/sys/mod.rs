@@ -138,12 +138,12 @@ pub(crate) use refusal::{explained, start_error};
 #[cfg(poolmap_linux)]
 pub(crate) use ring::ring_in_test;
 pub(crate) use ring::{Ring, RingWriter};
-#[cfg(poolmap_sandbox)]
-pub(crate) use rlimit::limit_uncounted_memory;
 pub(crate) use rlimit::{
     CAN_LIMIT_MEMORY, address_space_bytes, check_file_bytes, descriptors_max, fail_behind_file_limit, file_bytes_max,
     limit_memory, taken_bytes,
 };
+#[cfg(poolmap_sandbox)]
+pub(crate) use rlimit::{limit_uncounted_memory, limit_waiting_signals};
 pub(crate) use sandbox_calls::call_name;
 #[cfg(feature = "sandbox")]
 pub(crate) use sandbox_calls::call_number;

@@ -61,16 +61,9 @@ pub(crate) fn limit_memory(bytes: u64, held: u64, more: u64) -> io::Result<Memor
 /// less than 0.4 % of that.
 #[cfg(poolmap_sandbox)]
 pub(crate) fn limit_uncounted_memory(writes_files: bool) -> io::Result<()> {
-    use nix::sys::resource::setrlimit;
-
     /// Libraries reserve addresses that they do not use.
     const RESERVED_BYTES: u64 = 64 << 30;
 
-    let lower = |resource: Resource, bytes: u64| -> io::Result<()> {
-        let (now, most) = getrlimit(resource)?;
-        setrlimit(resource, now.min(bytes), most.min(bytes))?;
-        Ok(())
-    };
     let Some(data) = limit(Resource::RLIMIT_DATA) else {
         return Ok(());
     };
@@ -82,6 +75,24 @@ pub(crate) fn limit_uncounted_memory(writes_files: bool) -> io::Result<()> {
         lower(Resource::RLIMIT_FSIZE, data)?;
         fail_behind_file_limit();
     }
+    Ok(())
+}
+
+/// Lets few signals of real time wait for this process: those that wait count for all processes of its user together (setrlimit(2),
+/// RLIMIT_SIGPENDING), so it could leave the others none.
+#[cfg(poolmap_sandbox)]
+pub(crate) fn limit_waiting_signals() -> io::Result<()> {
+    /// The signal of an abort is queued too, with its sender, as long as there is room.
+    const WAITING_MAX: u64 = 64;
+
+    lower(Resource::RLIMIT_SIGPENDING, WAITING_MAX)
+}
+
+/// Lowers a limit, if it is higher.
+#[cfg(poolmap_sandbox)]
+fn lower(resource: Resource, value: u64) -> io::Result<()> {
+    let (now, most) = getrlimit(resource)?;
+    nix::sys::resource::setrlimit(resource, now.min(value), most.min(value))?;
     Ok(())
 }
 

@@ -8,7 +8,8 @@
 //! 2. A process with two threads can no more enter a namespace of users (setns(2)). So the worker of a user enters it at its start, keeps
 //!    the two capabilities for later, and has none in effect.
 //! 3. The others are entered behind the initializer, by each thread (`sandbox_threads`).
-//! 4. The process that makes them tries what a worker is to do, so that a refusal shows before the first worker starts.
+//! 4. The process that makes them tries what a worker is to do, so that a refusal shows before the first worker starts. It asks whether its
+//!    rights outlive execve(2), and looks at where it has come to: the root of a namespace is not that of a chroot.
 //! 5. That process has the memory of this one, and the thread that asks for it waits until it ends, as in posix_spawn(3): a program may be
 //!    large, and have threads, and neither may cost or matter. So the process has a stack and descriptors of its own, blocks all signals, and
 //!    makes system calls alone; it takes no memory from the allocator, whose locks it could leave locked.
@@ -17,6 +18,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
@@ -24,7 +26,7 @@ use nix::libc::{self, c_int, c_long};
 use nix::sched::CloneFlags;
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, socketpair};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{FileStat, Mode, fstat, stat};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 
 use super::capabilities::Capabilities;
@@ -33,6 +35,8 @@ use super::namespaces::{NamespaceKinds, Namespaces};
 
 /// More than the calls below take, in a build without optimisation too.
 const STACK_BYTES: usize = 128 << 10;
+/// A namespace of users is tried so often, a millisecond apart.
+const ENTER_TRIES_MAX: u32 = 20;
 /// An answer: the bits of the namespaces, the number of an error, and what has failed.
 const NAME_BYTES_MAX: usize = 200;
 const ANSWER_BYTES_MAX: usize = 1 + size_of::<c_int>() + NAME_BYTES_MAX;
@@ -82,7 +86,7 @@ fn make_beside(wanted: NamespaceKinds, have_threads: bool) -> io::Result<(Namesp
     let process = unsafe { nix::sched::clone(run, &mut stack, flags, None) };
     pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
     let process = process?;
-    // No signal announces it, so it is none of the children that the program waits for.
+    // No signal announces it, so it is none of the children that the program waits for, but by `__WALL`: then it is reaped all the same.
     while waitpid(process, Some(WaitPidFlag::__WALL)) == Err(Errno::EINTR) {}
     drop(its);
     received(ours.as_fd())
@@ -135,6 +139,9 @@ fn received(channel: BorrowedFd<'_>) -> io::Result<(Namespaces, Option<String>)>
 
     let mut message = [0; ANSWER_BYTES_MAX];
     let received = receive_message::<WORDS>(channel, &mut message, MsgFlags::MSG_DONTWAIT)?;
+    if received.is_cut {
+        return Err(Errno::EMFILE.into());
+    }
     let no_answer = || io::Error::other("it has ended without an answer");
     let (&bits, rest) = message[..received.bytes].split_first().ok_or_else(no_answer)?;
     let (error, what) = rest.split_first_chunk().ok_or_else(no_answer)?;
@@ -155,7 +162,11 @@ fn make(wanted: NamespaceKinds, have_threads: bool, made: &mut Namespaces) -> Re
     // It is opened before the root is another.
     let listed =
         File::open("/proc/thread-self/ns").map_err(|error| NamespaceRefusal::of("/proc/thread-self/ns", &error))?;
-    if !own.may_enter() {
+    if own.may_enter() {
+        if !survive_execution() {
+            return refusal("the rights to enter them end where the program is executed, as its workers are");
+        }
+    } else {
         if own.has_any() {
             return refusal("the program has capabilities that its initializer would lose in a user namespace");
         }
@@ -176,12 +187,37 @@ fn make(wanted: NamespaceKinds, have_threads: bool, made: &mut Namespaces) -> Re
     }
     if wanted.mounts {
         unshare("unshare(CLONE_NEWNS)", libc::CLONE_NEWNS)?;
-        empty_root()?;
+        let empty = empty_root()?;
         let mounts = open(&listed, "mnt")?;
         enter("setns(CLONE_NEWNS)", &mounts, libc::CLONE_NEWNS)?;
+        // It leads to the root of the namespace, which is another where this program's is a part of that.
+        if device("fstat", fstat(&empty))? != device("/", stat(c"/"))? {
+            return refusal("the program is in a chroot, from which an empty tree would lead out");
+        }
         made.mounts = Some(mounts);
     }
     Ok(())
+}
+
+/// Whether this process would have the rights to enter namespaces behind execve(2), as its workers then have (capabilities(7)).
+fn survive_execution() -> bool {
+    /// The first bit of `PR_GET_SECUREBITS`.
+    const SECBIT_NOROOT: c_int = 1;
+
+    // SAFETY: the calls have no arguments, or take numbers, and change nothing.
+    unsafe {
+        let is_root = libc::geteuid() == 0 && libc::prctl(libc::PR_GET_SECUREBITS) & SECBIT_NOROOT == 0;
+        Capabilities::entering_numbers().into_iter().all(|capability| {
+            let capability = libc::c_ulong::from(capability);
+            let is_ambient = libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_IS_SET, capability, 0, 0) == 1;
+            is_ambient || (is_root && libc::prctl(libc::PR_CAPBSET_READ, capability, 0, 0, 0) == 1)
+        })
+    }
+}
+
+/// The device that a file is on.
+fn device(what: &'static str, facts: nix::Result<FileStat>) -> Result<libc::dev_t, NamespaceRefusal> {
+    facts.map(|facts| facts.st_dev).map_err(|error| NamespaceRefusal { what, error: error as c_int })
 }
 
 /// The result of a system call that sets `errno`.
@@ -234,15 +270,16 @@ const MOVE_MOUNT_F_EMPTY_PATH: c_int = 4;
 /// FSOPEN_CLOEXEC and FSMOUNT_CLOEXEC.
 const CLOSE_ON_EXEC: c_int = 1;
 
-/// Makes an empty folder, which nobody can list or write to, the root of this thread's namespace of mounts, with nothing else in it.
-fn empty_root() -> Result<(), NamespaceRefusal> {
+/// Makes an empty folder, which nobody can list or write to, the root of this thread's namespace of mounts, with nothing else in it. It is returned
+/// open.
+fn empty_root() -> Result<OwnedFd, NamespaceRefusal> {
     let (null, root, here) = (std::ptr::null::<libc::c_char>(), c"/".as_ptr(), c".".as_ptr());
     // SAFETY: the texts are constants, and end with a zero byte; the null pointers are where the calls take one (mount(2), fsconfig(2)).
     // The descriptors are open. The threads of this process share no root with this one, which is in a new namespace of mounts.
     unsafe {
         // What is mounted or unmounted here is so nowhere else.
         let private = libc::MS_REC | libc::MS_PRIVATE;
-        let made = libc::mount(null, root, null, private, std::ptr::null());
+        let made = libc::mount(null, root, c"none".as_ptr(), private, std::ptr::null());
         checked("mount(MS_PRIVATE)", c_long::from(made))?;
         let files = libc::syscall(libc::SYS_fsopen, c"tmpfs".as_ptr(), CLOSE_ON_EXEC);
         let files = descriptor(checked("fsopen(tmpfs)", files)?);
@@ -262,8 +299,8 @@ fn empty_root() -> Result<(), NamespaceRefusal> {
         // The old root lies on the new one then, and is taken away with all that is mounted in it (pivot_root(2), "pivot_root(".", ".")").
         checked("pivot_root", libc::syscall(libc::SYS_pivot_root, here, here))?;
         checked("umount2", c_long::from(libc::umount2(here, libc::MNT_DETACH)))?;
+        Ok(mount)
     }
-    Ok(())
 }
 
 /// The descriptor that a system call has returned.
@@ -278,8 +315,16 @@ fn descriptor(number: c_long) -> OwnedFd {
 ///
 /// There are more threads, or the system refuses it. Then this process is where it was.
 pub(crate) fn enter_user_namespace(users: BorrowedFd<'_>) -> io::Result<()> {
+    let mut tries = 0;
     // SAFETY: it takes numbers; the descriptor is open.
-    Errno::result(unsafe { libc::setns(users.as_raw_fd(), libc::CLONE_NEWUSER) })?;
+    while let Err(error) = Errno::result(unsafe { libc::setns(users.as_raw_fd(), libc::CLONE_NEWUSER) }) {
+        // A thread that was joined may be counted for a moment longer.
+        if error != Errno::EINVAL || tries == ENTER_TRIES_MAX {
+            return Err(error.into());
+        }
+        tries += 1;
+        std::thread::sleep(Duration::from_millis(1));
+    }
     // It comes with every capability there. What runs before the sandbox is to have no more rights than it had.
     let kept = Capabilities::now().and_then(|all| all.only_to_enter().set());
     kept.map_err(io::Error::from_raw_os_error)

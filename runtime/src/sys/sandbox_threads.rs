@@ -5,6 +5,7 @@
 //! 2. Threads are listed and asked until a list has none that is new: a thread that was made meanwhile is made by one that has been asked,
 //!    and inherits, or is in the next list.
 //! 3. A thread that does not answer within a second has blocked the signal. Then the worker does not enter the sandbox.
+//!    One that cannot be asked, as its user has too many signals pending, is no less outside, and the worker does not enter either.
 //! 4. The handler makes system calls alone, by numbers that are there before it runs.
 //! 5. Namespaces are entered first, as that takes capabilities. A thread that has none may be in them already: it was made by one that had
 //!    been asked (rule 2). Where one says that it could not enter, each thread's are compared with those that it should be in.
@@ -15,6 +16,7 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::libc::{self, c_int, c_void};
 
 use super::capabilities::Capabilities;
@@ -95,21 +97,30 @@ fn threads() -> io::Result<Vec<c_int>> {
 /// Has a thread do it, unless it has ended.
 fn ask(thread: c_int) -> io::Result<()> {
     let before = ANSWERS.load(Ordering::SeqCst);
-    // SAFETY: the calls take numbers; the handler of the signal is ours.
-    let sent = unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, question()) };
-    if sent != 0 {
-        return Ok(());
-    }
     let begun = Instant::now();
+    // SAFETY: the calls take numbers; the handler of the signal is ours.
+    while unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, question()) } != 0 {
+        match Errno::last() {
+            Errno::ESRCH => return Ok(()),
+            // Others of this user have as many signals pending as it may have (RLIMIT_SIGPENDING).
+            Errno::EAGAIN if begun.elapsed() < ANSWER_TIMEOUT => std::thread::yield_now(),
+            error => {
+                return Err(io::Error::other(format!(
+                    "its thread `{}` cannot be asked to enter the sandbox: {}",
+                    name_of(thread),
+                    io::Error::from(error)
+                )));
+            }
+        }
+    }
     while ANSWERS.load(Ordering::SeqCst) == before {
         if begun.elapsed() > ANSWER_TIMEOUT {
-            let name = std::fs::read_to_string(format!("/proc/self/task/{thread}/comm")).unwrap_or_default();
+            let name = name_of(thread);
             if name.is_empty() {
                 return Ok(());
             }
             return Err(io::Error::other(format!(
-                "its thread `{}` blocks all signals, and so cannot enter the sandbox: start it without that",
-                name.trim_end()
+                "its thread `{name}` blocks all signals, and so cannot enter the sandbox: start it without that"
             )));
         }
         std::thread::yield_now();
@@ -117,11 +128,17 @@ fn ask(thread: c_int) -> io::Result<()> {
     Ok(())
 }
 
+/// The name of a thread; empty where it has ended.
+fn name_of(thread: c_int) -> String {
+    let name = std::fs::read_to_string(format!("/proc/self/task/{thread}/comm")).unwrap_or_default();
+    name.trim_end().to_owned()
+}
+
 extern "C" fn on_question(_signal: c_int, _details: *mut libc::siginfo_t, _context: *mut c_void) {
-    let errno = nix::errno::Errno::last_raw();
+    let errno = Errno::last_raw();
     confine_this_thread();
     ANSWERS.fetch_add(1, Ordering::SeqCst);
-    nix::errno::Errno::set_raw(errno);
+    Errno::set_raw(errno);
 }
 
 /// Checks that these threads are in the namespaces, if one has said that it could not enter them (rule 5).
@@ -172,13 +189,13 @@ fn enter_namespaces() -> Result<(), c_int> {
         (network < 0 || libc::setns(network, libc::CLONE_NEWNET) == 0)
             && (mounts < 0 || (libc::unshare(libc::CLONE_FS) == 0 && libc::setns(mounts, libc::CLONE_NEWNS) == 0))
     };
-    if entered { Ok(()) } else { Err(nix::errno::Errno::last_raw()) }
+    if entered { Ok(()) } else { Err(Errno::last_raw()) }
 }
 
 fn drop_capabilities() -> Result<(), c_int> {
     // SAFETY: the calls take numbers.
     if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
-        return Err(nix::errno::Errno::last_raw());
+        return Err(Errno::last_raw());
     }
     // With this, no program that the thread could execute has more than it has itself, whoever runs it: the bounding set, of some 40
     // capabilities that are dropped one by one, stands behind that. The ambient ones are those of the others that are inheritable.
@@ -193,6 +210,6 @@ fn enter_domain() -> Result<(), c_int> {
     // SAFETY: it takes numbers; the descriptor is open until all threads have answered.
     match unsafe { libc::syscall(libc::SYS_landlock_restrict_self, rules, 0 as libc::c_uint) } {
         0 => Ok(()),
-        _ => Err(nix::errno::Errno::last_raw()),
+        _ => Err(Errno::last_raw()),
     }
 }

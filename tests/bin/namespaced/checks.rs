@@ -43,6 +43,15 @@ fn double(x: u64) -> u64 {
     2 * x
 }
 
+/// What is executed has not the right to enter namespaces any more, and this process has.
+#[allow(unsafe_code, reason = "std has no such call")]
+fn drop_bound() -> libc::c_int {
+    const CAP_SYS_ADMIN: libc::c_ulong = 21;
+
+    // SAFETY: it takes numbers.
+    unsafe { libc::prctl(libc::PR_CAPBSET_DROP, CAP_SYS_ADMIN, 0, 0, 0) }
+}
+
 #[worker]
 fn become_another_user() {
     nix::errno::Errno::result(set_user()).unwrap();
@@ -218,6 +227,10 @@ pub(crate) fn run(wanted: &str) {
     match wanted {
         "say" => say(),
         "change user" => change_user(),
+        "bounded" => {
+            nix::errno::Errno::result(drop_bound()).unwrap();
+            say();
+        }
         way => check(way),
     }
     println!("done");
