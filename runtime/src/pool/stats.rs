@@ -18,7 +18,7 @@ impl Pool {
     /// # Examples
     ///
     /// ```
-    /// use poolmap::{Pool, pool_map, worker};
+    /// use poolmap::{Pool, pool_try_map, worker};
     ///
     /// #[worker]
     /// fn half(x: u32) -> Result<u32, String> {
@@ -27,7 +27,7 @@ impl Pool {
     ///
     /// poolmap::init();
     /// let pool = Pool::builder().workers(2).build()?;
-    /// assert!(pool_map!(in &pool, half, [2, 3]).is_err());
+    /// assert!(pool_try_map!(in &pool, half, [2, 3])?[1].is_err());
     /// let stats = pool.stats();
     /// assert_eq!((stats.tasks_done(), stats.tasks_failed()), (1, 1));
     /// assert_eq!(stats.running().count(), 2);
