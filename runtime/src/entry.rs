@@ -102,8 +102,11 @@ fn enter(entry: EntryPoint) {
     // The first thread of a test program waits for that of its test.
     let waiting_threads = usize::from(matches!(entry, EntryPoint::Test(_)));
     child::set_entry(entry.clone(), init as fn() as usize);
+    // A test always has several.
     #[cfg(feature = "sandbox")]
-    sys::note_threads();
+    if entry == EntryPoint::Main {
+        sys::note_threads();
+    }
     let Some(marker) = sys::take_variable(child::MARKER) else {
         worker::replay_if_asked();
         if entry == EntryPoint::Main {

@@ -157,7 +157,7 @@ fn greeting() -> Greeting {
     Greeting::new(functions::fingerprint())
 }
 
-/// Its memory is sent, and let go of here: each descriptor counts where they are few.
+/// Greets a process. Its memory is sent, and let go of here: each descriptor counts where they are few.
 fn greet(
     channel: &mut ParentChannel,
     memory: WorkerMemory,

@@ -166,7 +166,7 @@ impl Pool {
         self.sandbox.status(self.owner.is_here())
     }
 
-    /// What its tasks have needed, where its sandbox only notes that.
+    /// The line of a builder that opens all that its tasks have needed, where its sandbox only notes that.
     #[cfg(feature = "sandbox")]
     pub(super) fn suggestion(&self) -> Option<String> {
         self.sandbox.suggestion()

@@ -43,7 +43,7 @@ fn double(x: u64) -> u64 {
     2 * x
 }
 
-/// What is executed has not the right to enter namespaces any more, and this process has.
+/// Takes the right to enter namespaces from programs that this process executes, and leaves it the right itself.
 #[allow(unsafe_code, reason = "std has no such call")]
 fn drop_bound() -> libc::c_int {
     const CAP_SYS_ADMIN: libc::c_ulong = 21;
